@@ -1,0 +1,53 @@
+"""Where a long training leaves its state, so that a killed one goes on from there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Checkpoint"]
+
+
+class Checkpoint:
+    """One file, replaced atomically, read back with `weights_only`.
+
+    `path` None keeps nothing. `every` is the least number of seconds between two saves. A state is a
+    nested dict or list of tensors, numbers and strings; a file that cannot be read counts as absent.
+    """
+
+    def __init__(self, path: Path | None, every: float = 20.0) -> None:
+        self.path = path
+        self.every = every
+        self._last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, or None."""
+        import torch
+
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, ValueError):
+            return None
+        return state
+
+    def offer(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Save if it is time; `state` is called only then."""
+        if self.path is None or time.monotonic() - self._last < self.every:
+            return
+        import torch
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        torch.save(state(), partial)
+        os.replace(partial, self.path)
+        self._last = time.monotonic()
+
+    def clear(self) -> None:
+        """Forget the state: the training's result is stored."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,96 @@
+"""How classifiers are built, trained and tuned."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from synaug_core.config.base import Section
+
+__all__ = ["AugmentationConfig", "ClassifierConfig", "Range", "TuningConfig"]
+
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+class AugmentationConfig(Section):
+    """The traditional augmentation: what it does at strength 1."""
+
+    mirror: Literal["none", "horizontal", "both"] = "horizontal"
+    rotation: Annotated[float, Field(ge=0, le=180)] = 30.0
+    """Largest angle in degrees."""
+    translation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Largest shift as a share of the side."""
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Largest change of size as a share."""
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.15
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    strength: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Multiplies all of the above but the mirroring."""
+
+
+class ClassifierConfig(Section):
+    """The network and its training, the same for every arm."""
+
+    backbone: str = "small_cnn"
+    """`small_cnn` or the name of a timm model."""
+    pretrained: bool = False
+    """Start from timm's pretrained weights (from its hub, or from `weights_file`)."""
+    weights_file: str | None = None
+    """A local .safetensors file of the backbone's pretrained weights."""
+    stem: Literal["auto", "standard", "small"] = "auto"
+    """`small` keeps the resolution in the first layers, as networks for 28 or 32 px do; auto: small up to 48 px."""
+    width: Count = 32
+    """Channels of small_cnn's first convolution."""
+    steps: Count = 600
+    """Optimiser steps, equal for every arm."""
+    batch_size: Count = 64
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    """`step` divides the rate by 10 at one half and three quarters of the steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    dropout: Rate = 0.3
+    label_smoothing: Rate = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs the loss by the inverse of a class's share."""
+    evaluate_every: Count = 25
+    """Steps between two evaluations on the validation images."""
+    patience: Count = 8
+    """Evaluations without a lower validation loss that end a training; the best weights are kept."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+
+class Range(Section):
+    """An interval to search."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> "Range":
+        if not self.low <= self.high or (self.log and self.low <= 0):
+            raise ValueError("low must not exceed high, and must be positive on a log scale")
+        return self
+
+
+class TuningConfig(Section):
+    """The search for hyper-parameters; its objective is balanced accuracy on the validation images."""
+
+    trials: Annotated[int, Field(ge=0)] = 12
+    """Trials in all for each search; 0 leaves the configured values as they are."""
+    scope: Literal["shared", "per_arm"] = "shared"
+    """One search for all arms, or one for each, each with the same number of trials."""
+    arms: tuple[str, ...] = ("control", "combined")
+    """Arms whose mean score a shared search maximises (those among them that the run has)."""
+    steps: Count | None = None
+    """Optimiser steps of one training in a trial; default: half of the classifier's."""
+    parallel: Count = 2
+    """Trials asked for at once. Part of the result: a larger number learns less from each trial."""
+    pruner: Literal["median", "none"] = "median"
+    learning_rate: Range | None = Range(low=3e-4, high=1e-2, log=True)
+    weight_decay: Range | None = Range(low=1e-4, high=1e-1, log=True)
+    dropout: Range | None = Range(low=0.0, high=0.6)
+    augmentation_strength: Range | None = Range(low=0.3, high=1.5)
+    synthetic_share: Range | None = Range(low=0.1, high=1.0)
+    """Share of the planned synthetic images that are used."""

@@ -1,0 +1,63 @@
+"""What images come in, and how they are checked and split."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from synaug_core.config.base import Section
+
+__all__ = ["DataConfig", "DuplicateConfig", "SplitConfig"]
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class SplitConfig(Section):
+    """How images without a supplied split are divided. Groups and near-duplicates stay together."""
+
+    validation: Share = 0.15
+    """Share of all images used for every choice."""
+    test: Share = 0.25
+    """Share of all images read once, at the end."""
+
+
+class DuplicateConfig(Section):
+    """Equal and nearly equal images."""
+
+    distance: Annotated[int, Field(ge=-1, le=16)] = 2
+    """Largest Hamming distance of 64-bit perceptual hashes that makes two images candidates; -1 looks at equal pixels only."""
+    correlation: Annotated[float, Field(ge=0, le=1)] = 0.98
+    """Candidates are near-duplicates when their grey thumbnails correlate at least this much."""
+    across_splits: Literal["remove", "keep"] = "remove"
+    """What happens to training or validation images that stand in a later split too."""
+    conflicting_labels: Literal["remove", "keep"] = "remove"
+    """What happens to equal images with different labels in training."""
+
+
+class DataConfig(Section):
+    """Images, classes and splits."""
+
+    source: str = "digits"
+    """A folder of class folders, a MedMNIST .npz file, or `digits` (scikit-learn's, built in)."""
+    metadata: str | None = None
+    """A CSV file with the columns id (the path below the folder) and, optionally, group and split."""
+    classes: tuple[str, ...] | None = None
+    """Only these classes, in this order; default: all, sorted by name."""
+    image_size: Annotated[int, Field(ge=16, le=512)] | None = None
+    """Side length in pixels after resizing; default: the images' own, within 16 to 64."""
+    channels: Literal[1, 3] | None = None
+    """1 (grey) or 3 (colour); default: 1 where every image is grey."""
+    split: SplitConfig = SplitConfig()
+    duplicates: DuplicateConfig = DuplicateConfig()
+    small_classes: Literal["refuse", "drop", "keep"] = "refuse"
+    """What happens to a class with fewer than `min_per_class` training images."""
+    min_per_class: Annotated[int, Field(ge=1)] = 5
+    """Fewest training images a class may have."""
+    long_tail: Annotated[float, Field(ge=1)] | None = None
+    """Thin the training images out so that the largest class has this many times the smallest's images
+    (exponential profile, classes in their order)."""
+    max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Largest share of files that may be unreadable before the run ends."""
+    max_megapixels: Annotated[float, Field(gt=0)] = 50.0
+    """Larger images are rejected unread."""
+    max_megabytes: Annotated[float, Field(gt=0)] = 64.0
+    """Larger files are rejected unread."""

@@ -1,0 +1,108 @@
+"""The whole configuration of one retraining."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
+from synaug_core.config.base import Section
+from synaug_core.config.classifier import ClassifierConfig, TuningConfig
+from synaug_core.config.data import DataConfig
+from synaug_core.config.generator import GeneratorConfig, SynthesisConfig
+
+__all__ = ["ComputeConfig", "Config", "EvaluationConfig", "PromotionConfig"]
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class EvaluationConfig(Section):
+    """How sure the figures are made."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Level of every interval."""
+    resamples: Count = 2000
+    """Bootstrap resamples, crossed over repetitions and test images."""
+
+
+class PromotionConfig(Section):
+    """When a challenger becomes champion: no worse overall beyond the tolerance, and better on the rarest
+    classes beyond the interval of the difference, both on the same test images."""
+
+    enabled: bool = True
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Largest loss of balanced accuracy that still counts as no worse."""
+    rarest: Count = 1
+    """Number of rarest training classes whose mean recall has to rise."""
+
+
+class ComputeConfig(Section):
+    """Where and how things are computed. Only `device` and `threads` can change a result's last digits."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    threads: Count = 1
+    """CPU threads of one task."""
+    workers: Count | None = None
+    """Tasks side by side on this machine; default: one per CPU core, or one on a GPU."""
+    deadline: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which a single training gives up."""
+
+
+class Config(Section):
+    """One retraining: data in, arms compared, model registered."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] = "digits"
+    """Name of the data set: MLflow experiment synaug/<name>, registered model synaug-<name>."""
+    data: DataConfig = DataConfig()
+    arms: tuple[ArmConfig, ...] = tuple(STANDARD_ARMS.values())
+    """Names of standard arms, or arms written out."""
+    repetitions: Count = 6
+    """Paired trainings of each arm; a gain can only be shown with 6 or more."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    generator: GeneratorConfig = GeneratorConfig()
+    synthesis: SynthesisConfig = SynthesisConfig()
+    """Used by every arm with synthetic images that does not set its own."""
+    classifier: ClassifierConfig = ClassifierConfig()
+    tuning: TuningConfig = TuningConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    promotion: PromotionConfig = PromotionConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _standard_arms_by_name(cls, values: Any) -> Any:
+        """An arm may be a standard arm's name; `synthesis` is the default of arms that synthesise."""
+        if not isinstance(values, dict):
+            return values
+        shared = values.get("synthesis")
+        arms = values.get("arms", tuple(STANDARD_ARMS))
+        if not isinstance(arms, (list, tuple)):
+            return values
+        return values | {"arms": [_expand(arm, shared) for arm in arms]}
+
+    @field_validator("arms")
+    @classmethod
+    def _arms_are_distinct(cls, arms: tuple[ArmConfig, ...]) -> tuple[ArmConfig, ...]:
+        names = [arm.name for arm in arms]
+        if not names:
+            raise ValueError("at least one arm is needed")
+        if doubled := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"named twice: {', '.join(doubled)}")
+        return arms
+
+
+def _expand(arm: Any, shared: Any) -> Any:
+    if isinstance(arm, str):
+        if arm not in STANDARD_ARMS:
+            raise ValueError(f"arms: unknown arm {arm!r}; standard arms are {', '.join(STANDARD_ARMS)}")
+        standard = STANDARD_ARMS[arm]
+        return (
+            standard.model_copy(update={"synthesis": _section(shared)}) if shared and standard.synthesis else standard
+        )
+    if isinstance(arm, dict) and arm.get("synthesis") == "default":
+        return arm | {"synthesis": _section(shared) if shared else SynthesisConfig()}
+    return arm
+
+
+def _section(value: Any) -> SynthesisConfig:
+    return value if isinstance(value, SynthesisConfig) else SynthesisConfig.model_validate(value)

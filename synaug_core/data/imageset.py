@@ -1,0 +1,104 @@
+"""The one way images travel in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+__all__ = ["ImageSet", "concatenate"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images with their origin.
+
+    Attributes:
+        images: uint8, shape (n, channels, size, size), channels 1 or 3, values 0 to 255.
+        labels: int64, shape (n,), indices into `classes`.
+        classes: class names; a class may have no image.
+        ids: n names, unique within a data set.
+        groups: n group names; images of one group (patient, frame) stay on one side of a split.
+        provenance: n JSON texts: {"source": ...} of a real image, {"generator": ..., "parents": [...], ...}
+            of a synthetic one.
+
+    Raises:
+        ValueError: shapes, dtypes or lengths that do not agree.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    provenance: tuple[str, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] not in (1, 3):
+            raise ValueError(
+                f"images: uint8 (n, 1 or 3, h, w) expected, got {self.images.dtype} {tuple(self.images.shape)}"
+            )
+        if self.labels.dtype != torch.int64 or self.labels.shape != (n,):
+            raise ValueError(f"labels: int64 ({n},) expected, got {self.labels.dtype} {tuple(self.labels.shape)}")
+        if not len(self.ids) == len(self.groups) == len(self.provenance) == n:
+            raise ValueError("ids, groups and provenance must be as many as the images")
+        if n and not (0 <= int(self.labels.min()) and int(self.labels.max()) < len(self.classes)):
+            raise ValueError("labels: an index is outside the classes")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Side length in pixels."""
+        return self.images.shape[-1]
+
+    def counts(self) -> dict[str, int]:
+        """Number of images of each class, in class order, zeros included."""
+        found = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, found, strict=True))
+
+    def take(self, index: Tensor | Sequence[int]) -> ImageSet:
+        """The images at `index` (int64 positions or a boolean mask), in that order."""
+        where = torch.as_tensor(index)
+        where = where.nonzero().flatten() if where.dtype == torch.bool else where.to(torch.int64)
+        rows = where.tolist()
+        return ImageSet(
+            images=self.images[where],
+            labels=self.labels[where],
+            classes=self.classes,
+            ids=tuple(self.ids[i] for i in rows),
+            groups=tuple(self.groups[i] for i in rows),
+            provenance=tuple(self.provenance[i] for i in rows),
+        )
+
+    def of_class(self, name: str) -> ImageSet:
+        """The images of one class; `classes` stays as it is."""
+        return self.take(self.labels == self.classes.index(name))
+
+    def head_of_each_class(self, counts: Mapping[str, int]) -> ImageSet:
+        """The first `counts[class]` images of each class (0 where a class is not named), in order of classes."""
+        parts = [(self.labels == i).nonzero().flatten()[: counts.get(name, 0)] for i, name in enumerate(self.classes)]
+        return self.take(torch.cat(parts))
+
+
+def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
+    """One set after the other. All must have the same classes and image shape."""
+    first = sets[0]
+    if any(s.classes != first.classes for s in sets):
+        raise ValueError("the sets have different classes")
+    return ImageSet(
+        images=torch.cat([s.images for s in sets]),
+        labels=torch.cat([s.labels for s in sets]),
+        classes=first.classes,
+        ids=tuple(i for s in sets for i in s.ids),
+        groups=tuple(g for s in sets for g in s.groups),
+        provenance=tuple(p for s in sets for p in s.provenance),
+    )

@@ -1,0 +1,44 @@
+"""Every error synaug raises on purpose. `UserError` means the input is at fault; its text is one clear line."""
+
+__all__ = [
+    "ArtifactError",
+    "ConfigError",
+    "DataError",
+    "DeadlineError",
+    "DivergenceError",
+    "SynaugError",
+    "UserError",
+    "WeightsError",
+]
+
+
+class SynaugError(Exception):
+    """Base of all errors raised on purpose (exit code 1 on the command line)."""
+
+
+class UserError(SynaugError):
+    """The user's input is at fault (exit code 2, one line, no traceback)."""
+
+
+class ConfigError(UserError):
+    """A configuration key or value cannot be used."""
+
+
+class DataError(UserError):
+    """The images, their labels or their splits cannot be used."""
+
+
+class WeightsError(UserError):
+    """Pretrained weights were asked for and cannot be had."""
+
+
+class ArtifactError(SynaugError):
+    """A stored artifact is missing or its bytes are not those that were written."""
+
+
+class DivergenceError(SynaugError):
+    """A training left the numbers: its loss is not finite."""
+
+
+class DeadlineError(SynaugError):
+    """A training passed the time it was given."""

@@ -1,0 +1,101 @@
+"""References: what travels between tasks instead of tensors."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "ClassifierRef",
+    "DatasetRef",
+    "GeneratorRef",
+    "ImageSetRef",
+    "PredictionsRef",
+    "Reference",
+    "RunRef",
+    "identity",
+]
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunRef(_Frozen):
+    """An MLflow run. Where things are recorded, never part of what they are."""
+
+    run_id: str
+    experiment: str
+    tracking_uri: str
+
+
+class Reference(_Frozen):
+    """A stored artifact: where it lies and the digest of its bytes.
+
+    A folder's digest is the digest of its files' names and digests.
+    """
+
+    uri: str
+    sha256: Digest
+    run_id: str
+    """The MLflow run that holds it."""
+
+
+class ImageSetRef(Reference):
+    """One Parquet file of images."""
+
+    counts: dict[str, int]
+
+    @property
+    def images(self) -> int:
+        return sum(self.counts.values())
+
+
+class DatasetRef(_Frozen):
+    """A data set, read, checked and split."""
+
+    name: str
+    digest: Digest
+    classes: tuple[str, ...]
+    channels: Literal[1, 3]
+    image_size: int
+    train: ImageSetRef
+    val: ImageSetRef
+    test: ImageSetRef
+    rejected: int
+    run_id: str
+
+
+class GeneratorRef(Reference):
+    """A folder with fitted models of a group of classes."""
+
+    kind: str
+    classes: tuple[str, ...]
+
+
+class ClassifierRef(Reference):
+    """A folder with one trained classifier."""
+
+    classes: tuple[str, ...]
+
+
+class PredictionsRef(Reference):
+    """One Parquet file of predictions."""
+
+    images: int
+
+
+_PLACES = {"uri", "run_id", "experiment", "tracking_uri"}
+
+
+def identity(value: Any) -> Any:
+    """A JSON-able value that says what something is, leaving out where it lies: the base of cache keys."""
+    if isinstance(value, BaseModel):
+        dumped: dict[str, Any] = {k: identity(getattr(value, k)) for k in type(value).model_fields if k not in _PLACES}
+        return dumped
+    if isinstance(value, dict):
+        return {str(k): identity(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [identity(v) for v in value]
+    return value
