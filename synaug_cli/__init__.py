@@ -1,0 +1,1 @@
+"""The command `synaug`. Nothing here computes: commands call flows, services and the configuration loader."""

@@ -23,11 +23,12 @@ class _Frozen(BaseModel):
 
 
 class RunRef(_Frozen):
-    """An MLflow run. Where things are recorded, never part of what they are."""
+    """An MLflow run and the tags its children inherit. Where things are recorded, never part of what they are."""
 
     run_id: str
     experiment: str
     tracking_uri: str
+    tags: dict[str, str] = {}
 
 
 class Reference(_Frozen):
@@ -86,16 +87,66 @@ class PredictionsRef(Reference):
     images: int
 
 
-_PLACES = {"uri", "run_id", "experiment", "tracking_uri"}
+class TrialResult(_Frozen):
+    """How one trial of a search ended."""
+
+    number: int
+    value: float | None
+    """None: pruned."""
+    run_id: str
+
+
+class RepetitionRef(_Frozen):
+    """One training of one arm: its classifier, its figures on the validation images, its predictions on the test."""
+
+    arm: str
+    repetition: int
+    validation: float
+    """Balanced accuracy on the validation images."""
+    classifier: ClassifierRef
+    predictions: PredictionsRef
+    run_id: str
+
+
+class ComparisonRef(Reference):
+    """A comparison's JSON file, and the repetition whose model it would register."""
+
+    best: RepetitionRef
+
+
+class RegisteredRef(_Frozen):
+    """A version of a registered model, and what the promotion gate said of it."""
+
+    name: str
+    version: str
+    alias: Literal["champion", "challenger"]
+    reason: str
+
+
+_NOT_WHAT_IT_IS = {"uri", "run_id", "workers", "deadline"}
 
 
 def identity(value: Any) -> Any:
-    """A JSON-able value that says what something is, leaving out where it lies: the base of cache keys."""
+    """A JSON-able value that says what something is, leaving out where it lies and how fast it was made: the base
+    of cache keys."""
+    if isinstance(value, RunRef):
+        return None
     if isinstance(value, BaseModel):
-        dumped: dict[str, Any] = {k: identity(getattr(value, k)) for k in type(value).model_fields if k not in _PLACES}
+        dumped: dict[str, Any] = {k: identity(getattr(value, k)) for k in type(value).model_fields if k not in _NOT_WHAT_IT_IS}
         return dumped
     if isinstance(value, dict):
         return {str(k): identity(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [identity(v) for v in value]
     return value
+
+
+class SearchRef(_Frozen):
+    """A search for hyper-parameters: its study, and the MLflow run that holds its trials."""
+
+    study: str
+    storage: str
+    """Path of a journal file, or a database's address."""
+    seed: int
+    config: TuningConfig
+    run: RunRef

@@ -1,0 +1,1 @@
+"""Images in: read, checked, split, sampled."""

@@ -1,0 +1,1 @@
+"""From predictions to evidence: metrics, intervals, contrasts, comparisons, promotion. Needs no model."""

@@ -1,0 +1,84 @@
+# `make` lists what there is to do. Every target sets up what it needs first.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+ENV    := .venv
+PY     := $(ENV)/bin/python
+READY  := $(ENV)/.ready
+PYTHAE := .venv-pythae/.ready
+# Test workers; each computes with one thread.
+WORKERS ?= 2
+PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest
+# What is shipped, and what is checked beside it.
+PRODUCT := synaug_core synaug_cli tasks flows deployments
+CHECKED := $(PRODUCT) benchmarks tests
+
+# An environment that was copied here from another folder would run that folder's code: set up anew.
+ifneq ($(shell cat $(ENV)/.place 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
+
+.PHONY: help setup demo test test-slow test-gpu lint format types bench results lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with exactly the locked packages (done by every target that needs it)
+
+demo: $(READY) ## run the whole job on a small real data set, then say where to look
+	$(ENV)/bin/synaug demo
+
+test: $(READY) ## run the fast tests
+	$(PYTEST) -m "not slow and not gpu" -n $(WORKERS) --dist loadfile
+
+test-slow: $(READY) ## run the tests that take minutes
+	$(PYTEST) -m "slow and not gpu" --timeout 3600
+
+test-gpu: $(READY) ## run the tests that need a GPU
+	$(PYTEST) -m gpu --timeout 1800
+
+lint: $(READY) ## check style and unsafe calls
+	$(PY) -m ruff check $(CHECKED)
+	$(PY) -m ruff format --check $(CHECKED)
+	$(PY) -m bandit -q -r $(PRODUCT)
+
+format: $(READY) ## put the code into the agreed style
+	$(PY) -m ruff check --fix $(CHECKED)
+	$(PY) -m ruff format $(CHECKED)
+
+types: $(READY) ## check types
+	$(PY) -m mypy
+
+bench: $(READY) $(PYTHAE) ## compare speed with peers, and the flow with its bare computation
+	$(PY) -m benchmarks.vae_vs_pythae
+	$(PY) -m benchmarks.flow_overhead
+
+results: $(READY) ## measure again the tables of docs/results.md
+	$(PY) -m benchmarks.results
+
+COMPILE := VIRTUAL_ENV=$(CURDIR)/$(ENV) $(ENV)/bin/uv pip compile --quiet --generate-hashes --universal \
+	--python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
+
+# Versions already locked stay where pyproject.toml still allows them; UPGRADE=--upgrade takes the newest, and
+# UPGRADE="--upgrade-package NAME" one package's.
+lock: $(ENV)/bin/uv ## lock pyproject.toml's packages again (UPGRADE=--upgrade takes the newest versions)
+	echo uv | $(COMPILE) --no-annotate -o requirements-uv.lock -
+	$(COMPILE) --group dev -o requirements.lock pyproject.toml
+	$(COMPILE) --constraints requirements.lock -o benchmarks/pythae.lock benchmarks/pythae.in
+
+clean: ## delete caches and build results; environments and .synaug stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(CHECKED) -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements.lock requirements-uv.lock pyproject.toml scripts/make_env.sh
+	@PYTHON="$(PYTHON)" sh scripts/make_env.sh $(ENV) requirements.lock --project
+	@touch $@
+
+# For `make lock` alone, where the lock itself may be what is broken.
+$(ENV)/bin/uv:
+	@PYTHON="$(PYTHON)" sh scripts/make_env.sh $(ENV) requirements-uv.lock
+
+$(PYTHAE): benchmarks/pythae.lock requirements-uv.lock scripts/make_env.sh
+	@PYTHON="$(PYTHON)" sh scripts/make_env.sh .venv-pythae benchmarks/pythae.lock
+	@touch $@

@@ -1,0 +1,129 @@
+"""Two processes that take turns: each side in its own environment, the same requests to both, several rounds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["ROOT", "Comparison", "Worker", "report", "serve", "take_turns", "worker"]
+
+ROOT = Path(__file__).resolve().parent.parent
+Request = dict[str, Any]
+
+
+class Worker:
+    """A process that answers each line of JSON with one line of JSON."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    def ask(self, request: Request) -> Request:
+        """Send a request and wait for its answer.
+
+        Raises:
+            RuntimeError: the process ended instead; the end of what it wrote is in the message.
+        """
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("a worker needs pipes")
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a side of the benchmark ended early:\n{self._log.read_text()[-3000:]}")
+        answer: Request = json.loads(line)
+        return answer
+
+
+@contextlib.contextmanager
+def worker(python: Path, module: str, threads: int) -> Iterator[Worker]:
+    """Start `python -m module` at the repository's root, with that many threads; it ends with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.txt"
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                [str(python), "-m", module],
+                cwd=ROOT,
+                env={**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT), "TMPDIR": folder},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+            try:
+                yield Worker(process, log)
+            finally:
+                process.kill()
+                process.communicate()
+
+
+def serve(actions: dict[str, Callable[..., Request]]) -> None:
+    """The other end: answer requests {"do": name, ...} until there are none. Prints of libraries go to the log."""
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        for line in sys.stdin:
+            request = json.loads(line)
+            answer = actions[request.pop("do")](**request)
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+
+
+class Comparison(NamedTuple):
+    """Seconds of each round of both sides, for the same amount of work."""
+
+    name: str
+    ours: list[float]
+    peer: list[float]
+    amount: float
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        """Peer's seconds by ours, the median over the rounds: above 1 we are faster."""
+        return statistics.median(peer / ours for ours, peer in zip(self.ours, self.peer, strict=True))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self._asdict(), "ratio": self.ratio}
+
+
+def take_turns(
+    name: str, ours: Callable[[], float], peer: Callable[[], float], *, rounds: int, amount: float, unit: str
+) -> Comparison:
+    """Seconds of both sides in turn, after one unmeasured turn each; who goes first changes with the round.
+
+    `amount` of `unit` is what one turn does.
+    """
+    ours(), peer()
+    result = Comparison(name, [], [], amount, unit)
+    for number in range(rounds):
+        turns = [(ours, result.ours), (peer, result.peer)]
+        for side, seconds in turns if number % 2 == 0 else reversed(turns):
+            seconds.append(side())
+    return result
+
+
+def report(title: str, peer: str, rows: Sequence[Comparison], file: Path | None, **facts: Any) -> None:
+    """Print a table of the comparisons, and write them with the machine's description to a JSON file."""
+    machine = {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count(), **facts}
+    print(f"{title}\n  " + ", ".join(f"{name} {value}" for name, value in machine.items()))
+    width = max(len(row.name) for row in rows)
+    print(
+        f"  {'':{width}}  {'synaug':>16}  {peer:>16}  {'ratio':>7}  (lowest to highest of {len(rows[0].ours)} rounds)"
+    )
+    for row in rows:
+        speed = [f"{row.amount / statistics.median(side):10.1f} {row.unit:>5}" for side in (row.ours, row.peer)]
+        each = sorted(p / o for o, p in zip(row.ours, row.peer, strict=True))
+        print(f"  {row.name:{width}}  {speed[0]}  {speed[1]}  {row.ratio:6.2f}x  ({each[0]:.2f} to {each[-1]:.2f})")
+    if file is not None:
+        file.write_text(json.dumps({"machine": machine, "rows": [row.as_dict() for row in rows]}, indent=2) + "\n")

@@ -1,0 +1,98 @@
+"""pythae's side of the comparison, run by the Python of `.venv-pythae`: the same nets in its models and trainer."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import Any
+
+import torch
+from pythae.data.datasets import BaseDataset
+from pythae.models import VAE, VAEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.samplers import NormalSampler
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from torch import Tensor, nn
+
+from benchmarks.side_by_side import serve
+from benchmarks.workload import Workload, nets, pixels
+
+
+class _Encoder(BaseEncoder):  # type: ignore[misc]  # pythae has no types
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        mean, log_variance = self.net(x)
+        return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+
+class _Decoder(BaseDecoder):  # type: ignore[misc]  # pythae has no types
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Tensor) -> ModelOutput:
+        return ModelOutput(reconstruction=self.net(z))
+
+
+class _Side:
+    """Holds the last models, so that images can be made from them."""
+
+    def __init__(self) -> None:
+        self.models: list[VAE] = []
+        self.images: list[Tensor] = []
+
+    def train(self, **values: Any) -> dict[str, Any]:
+        """Train one model a class, one after the other, as its users do."""
+        work = Workload(**values)
+        self.images = [pixels(work, number).float() / 255 for number in range(work.classes)]
+        on_gpu = torch.device(work.device).type == "cuda"
+        losses = []
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            self.models = []
+            for number, images in enumerate(self.images):
+                encoder, decoder = nets(work, number)
+                config = VAEConfig(input_dim=tuple(images.shape[1:]), latent_dim=work.latent_dim)
+                model = VAE(config, _Encoder(encoder), _Decoder(decoder))
+                settings = BaseTrainerConfig(
+                    output_dir=folder,
+                    num_epochs=work.epochs,
+                    per_device_train_batch_size=work.batch_size,
+                    learning_rate=work.learning_rate,
+                    no_cuda=not on_gpu,
+                )
+                trainer = BaseTrainer(model, BaseDataset(images, torch.zeros(len(images))), training_config=settings)
+                trainer.train()
+                self.models.append(trainer.model)
+            if on_gpu:
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - started
+        for model, images in zip(self.models, self.images, strict=True):
+            with torch.no_grad():
+                losses.append(float(model({"data": images.to(work.device)}).loss))
+        return {"seconds": seconds, "loss": sum(losses) / len(losses)}
+
+    def sample(self, count: int) -> dict[str, Any]:
+        """Images from each model's sampler: decoded noise, nothing encoded."""
+        started = time.perf_counter()
+        made = [NormalSampler(model).sample(num_samples=count, batch_size=256).cpu() for model in self.models]
+        return {"seconds": time.perf_counter() - started, "images": sum(map(len, made))}
+
+    def interpolate(self, count: int) -> dict[str, Any]:
+        """Images from each model's `interpolate`, ten between two ends (its default)."""
+        started = time.perf_counter()
+        made = 0
+        for model, images in zip(self.models, self.images, strict=True):
+            pairs = images[torch.randint(len(images), (2, count // 10))].to(model.device)
+            with torch.no_grad():
+                made += model.interpolate(pairs[0], pairs[1]).flatten(0, 1).cpu().shape[0]
+        return {"seconds": time.perf_counter() - started, "images": made}
+
+
+if __name__ == "__main__":
+    side = _Side()
+    serve({"train": side.train, "sample": side.sample, "interpolate": side.interpolate})

@@ -1,0 +1,84 @@
+"""A Prefect API server that lives and dies with this process: the embedded default's orchestrator."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from synaug_core.errors import SynaugError
+
+__all__ = ["api_server"]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end the server when its parent dies, even by SIGKILL; elsewhere `atexit` has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Start a server on a free loopback port and give its API address at once; `wait_until_ready` before use.
+
+    Prefect's own temporary server outlives a killed parent and keeps the database busy; this one does not.
+    """
+    port = _free_port()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"),
+    ]
+    flags = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and fixed arguments
+            command,
+            env={**environment, **flags},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the child calls prctl and nothing else
+        )
+    try:
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_ready(url: str, log: Path, timeout: float = 120.0) -> None:
+    """Wait for the server's health page.
+
+    Raises:
+        SynaugError: the server did not answer in time.
+    """
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - loopback http
+                if answer.status == 200:
+                    return
+        time.sleep(0.1)
+    raise SynaugError(f"the embedded Prefect server did not start within {timeout:.0f} s; its log: {log}")

@@ -1,0 +1,60 @@
+"""Submits steps, counts which were found in the cache, and how long each stage took."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from prefect.futures import PrefectFuture
+
+from tasks.progress_bus import Event, publish
+
+__all__ = ["Ledger"]
+
+R = TypeVar("R")
+
+
+class Ledger:
+    """One flow run's account of its steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.cached = 0
+        self.seconds: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage and say that it began and ended."""
+        begun = time.monotonic()
+        publish(Event(name, "", 0, 0))
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+
+    def gather(self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]]) -> list[R]:
+        """The results of named steps, in order; the first failure is raised after all have ended."""
+        failed: Exception | None = None
+        results: list[Any] = []
+        for done, (name, future) in enumerate(futures, start=1):
+            future.wait()
+            self.steps += 1
+            cached = future.state.name == "Cached"
+            self.cached += cached
+            try:
+                results.append(future.result())
+            except Exception as error:
+                failed = failed or error
+            state = "failed" if failed else "cached" if cached else "done"
+            publish(Event(stage, name, 1, 1, state=state))
+            publish(Event(stage, "", done, len(futures)))
+        if failed is not None:
+            raise failed
+        return results
+
+    def totals(self) -> dict[str, float]:
+        """Seconds of each stage and in all."""
+        return {"total": time.monotonic() - self._started, **self.seconds}

@@ -1,0 +1,51 @@
+"""The search for hyper-parameters: one for all arms, or one for each, every one with the same number of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flows.ledger import Ledger
+from synaug_core.classify.tuned import Tuned
+from synaug_core.config import ArmConfig, Config
+from synaug_core.refs import DatasetRef, ImageSetRef, RunRef
+from tasks.tuning import ask_trials, finish_search, open_search, run_trial, tell_trials
+
+__all__ = ["tune"]
+
+Synthetic = Mapping[str, tuple[ImageSetRef, ...]]
+
+
+def tune(config: Config, dataset: DatasetRef, synthetic: Synthetic, run: RunRef, ledger: Ledger) -> dict[str, Tuned]:
+    """The best parameters found, by arm."""
+    if config.tuning.trials == 0:
+        return {arm.name: Tuned() for arm in config.arms}
+    with ledger.stage("tuning"):
+        if config.tuning.scope == "per_arm":
+            return {arm.name: _search((arm,), config, dataset, synthetic, run, ledger) for arm in config.arms}
+        searched = tuple(arm for arm in config.arms if arm.name in config.tuning.arms) or config.arms[:1]
+        shared = _search(searched, config, dataset, synthetic, run, ledger)
+        return {arm.name: shared for arm in config.arms}
+
+
+def _search(
+    arms: tuple[ArmConfig, ...],
+    config: Config,
+    dataset: DatasetRef,
+    synthetic: Synthetic,
+    run: RunRef,
+    ledger: Ledger,
+) -> Tuned:
+    images = {arm.name: synthetic[arm.name] for arm in arms}
+    search = open_search(dataset, arms, images, config.classifier, config.tuning, config.seed, run)
+    while trials := ask_trials(search):
+        futures = [
+            (
+                f"trial {trial.number}",
+                run_trial.submit(
+                    dataset, arms, images, config.classifier, search, trial, config.seed, config.compute, search.run
+                ),
+            )
+            for trial in trials
+        ]
+        tell_trials(search, trials, tuple(ledger.gather("tuning", futures)))
+    return finish_search(search)

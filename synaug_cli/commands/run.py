@@ -1,0 +1,105 @@
+"""`synaug run`: the whole job, with its progress, its result and where to look next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from synaug_cli import failures
+from synaug_cli.session import Session
+from synaug_core.errors import UserError
+
+if TYPE_CHECKING:
+    from flows.outcome import Outcome
+    from synaug_core.config import Config
+
+__all__ = ["JsonOption", "QuietOption", "SetOption", "retrain_and_report", "run"]
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as tuning.trials=0; may be repeated."),
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome to a JSON file.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no table, only the verdict.")]
+
+
+def run(
+    ctx: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(help="A YAML file, or just the images: a folder of class folders, an .npz file, or `digits`."),
+    ],
+    set_: SetOption = None,
+    json_file: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Learn the classes, make images, train with and without them, compare, register.
+
+    Run again unchanged, it finds everything done; stopped and run again, it continues.
+    """
+    from synaug_core.config.load import load
+
+    retrain_and_report(ctx.obj, load(source, set_ or ()), json_file, quiet)
+
+
+def retrain_and_report(session: Session, config: Config, json_file: Path | None, quiet: bool) -> None:
+    """Run the flow in this process and show its outcome.
+
+    Raises:
+        UserError: the configuration's data or the place of the JSON file cannot be used.
+        typer.Exit: the user stopped it.
+    """
+    from rich.console import Console
+
+    from synaug_cli import environment, live
+    from synaug_cli.interrupts import stop_on_ctrl_c
+
+    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
+        raise UserError(f"--json: {json_file} is not a file in an existing folder")
+    settings = environment.prepare(session)
+    console = Console(stderr=True)
+    try:
+        with (
+            stop_on_ctrl_c("stopped; run the same command again and it continues where it was"),
+            live.watch(config.name, console, quiet),
+            environment.orchestrator(settings),
+        ):
+            from flows.retrain import run_retrain
+
+            outcome = run_retrain(config)
+    except KeyboardInterrupt:
+        raise typer.Exit(failures.FAILED) from None
+    if json_file is not None:
+        _write(outcome, json_file)
+    _show(outcome, quiet)
+
+
+def _write(outcome: Outcome, path: Path) -> None:
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(f"{outcome.model_dump_json(indent=2)}\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _show(outcome: Outcome, quiet: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    if not quiet and outcome.comparison is not None:
+        from synaug_core.report.terminal import table
+
+        console.print(table(outcome.comparison))
+    console.print(escape(outcome.sentence), soft_wrap=True)
+    if quiet:
+        return
+    if outcome.promotion:
+        console.print(escape(outcome.promotion), soft_wrap=True)
+    if outcome.comparison_page:
+        console.print(f"Report: {escape(outcome.comparison_page)}", soft_wrap=True)
+    console.print(
+        f"{outcome.steps} steps, {outcome.cached_steps} of them found from before. "
+        f"`synaug ui` shows all runs, `synaug export {outcome.run_id} DIR` writes the images and models to a folder.",
+        soft_wrap=True,
+    )

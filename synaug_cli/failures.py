@@ -1,0 +1,63 @@
+"""Errors as people should see them: one line, and an exit code that scripts can tell apart."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+
+from synaug_cli.session import Session
+from synaug_core.errors import SynaugError, UserError
+
+__all__ = ["FAILED", "USER_ERROR", "find_user_error", "report", "say"]
+
+FAILED = 1
+USER_ERROR = 2
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(f"synaug: {line}", file=sys.stderr, flush=True)  # noqa: T201 - a command line's output
+
+
+def find_user_error(error: BaseException) -> UserError | None:
+    """The user's error behind an error: itself, one of its causes, or one of a group."""
+    return next((e for e in _causes(error, set()) if isinstance(e, UserError)), None)
+
+
+def _causes(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
+    if id(error) in seen:
+        return
+    seen.add(id(error))
+    yield error
+    inner = list(error.exceptions) if isinstance(error, BaseExceptionGroup) else []
+    for cause in (*inner, error.__cause__, error.__context__):
+        if cause is not None:
+            yield from _causes(cause, seen)
+
+
+def report(error: Exception, session: Session) -> int:
+    """Say what went wrong and give the exit code; the traceback goes to the log, or to stderr with --debug."""
+    if session.debug:
+        traceback.print_exception(error)
+    user_error = find_user_error(error)
+    if user_error is not None:
+        for line in str(user_error).splitlines():
+            say(line)
+        return USER_ERROR
+    where = _keep(error, session)
+    text = " ".join(str(error).split())
+    # Our own errors are written to be read; of others the kind matters as well.
+    say(f"{text if isinstance(error, SynaugError) and text else f'{type(error).__name__}: {text}'[:500]} ({where})")
+    return FAILED
+
+
+def _keep(error: Exception, session: Session) -> str:
+    if session.log is None:
+        return "more with synaug --debug"
+    try:
+        with session.log.open("a", encoding="utf-8") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return "more with synaug --debug"
+    return f"log: {session.log}"

@@ -1,0 +1,115 @@
+"""Child servers on loopback: started, waited for, and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synaug_core.errors import SynaugError
+
+__all__ = ["Server", "free_port", "start", "wait_for_any", "wait_until_ready"]
+
+HOST = "127.0.0.1"
+_PORTS_TRIED = 50
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; its process leads a group of its own."""
+
+    name: str
+    url: str
+    health: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+
+def free_port(wanted: int) -> int:
+    """The first free loopback port from `wanted` on.
+
+    Raises:
+        SynaugError: the next 50 ports are all taken.
+    """
+    for port in range(wanted, wanted + _PORTS_TRIED):
+        with socket.socket() as probe:
+            # As servers do: a port whose last connections are still closing counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port))
+                return port
+    raise SynaugError(f"no free port from {wanted} to {wanted + _PORTS_TRIED - 1}")
+
+
+@contextlib.contextmanager
+def start(
+    name: str, command: Sequence[str], environment: Mapping[str, str], *, url: str, health: str, log: Path
+) -> Iterator[Server]:
+    """Run a server as long as the block; it ends with all the processes it started."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            list(command),
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops its children in order
+        )
+    try:
+        yield Server(name, url, health, log, process)
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for sign, patience in ((signal.SIGTERM, 8.0), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            break
+    # What the server itself left behind in its group.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until_ready(servers: Sequence[Server], timeout: float = 120.0) -> None:
+    """Wait until every server answers its health page.
+
+    Raises:
+        SynaugError: one ended or did not answer in time; the line names its log.
+    """
+    end = time.monotonic() + timeout
+    for server in servers:
+        while not _answers(server.health):
+            if server.process.poll() is not None:
+                raise SynaugError(f"{server.name} ended with code {server.process.returncode}; its log: {server.log}")
+            if time.monotonic() > end:
+                raise SynaugError(f"{server.name} did not answer within {timeout:.0f} s; its log: {server.log}")
+            time.sleep(0.2)
+
+
+def wait_for_any(servers: Sequence[Server]) -> Server:
+    """Sleep until one of the servers ends; that one."""
+    while True:
+        for server in servers:
+            if server.process.poll() is not None:
+                return server
+        time.sleep(0.5)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - loopback http
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,150 @@
+"""timm's networks as feature extractors; the only file that knows timm."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from synaug_core.classify import weights
+from synaug_core.errors import ConfigError, WeightsError
+
+__all__ = ["SMALL_STEM_UP_TO", "Backbone", "backbone"]
+
+SMALL_STEM_UP_TO = 48
+"""Pixels a side up to which `auto` keeps the resolution in the first layers."""
+
+_STEMS = ("conv1", "conv_stem")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A feature extractor and what it expects.
+
+    Attributes:
+        module: normalised float images (n, channels, size, size) to features (n, width).
+        width: features it gives.
+        channels: channels it takes; 3 where grey images have to be repeated.
+        mean, std: the normalisation its pretrained weights expect; None where it has none.
+    """
+
+    module: nn.Module
+    width: int
+    channels: int
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def backbone(
+    name: str,
+    *,
+    channels: int,
+    size: int,
+    stem: Literal["auto", "standard", "small"],
+    pretrained: bool,
+    weights_file: Path | None = None,
+    fetch: bool = True,
+) -> Backbone:
+    """A timm network without its head. Call inside `seeds.seeded_init`: initialisers draw from the global stream.
+
+    The small stem sets the first convolution's stride to 1 and drops the max-pooling behind it; a network that
+    starts from scratch also gets a 3x3 kernel for a 7x7 one (as ResNets for CIFAR have it), one that starts from
+    pretrained weights keeps its kernel, so that all weights fit.
+
+    Args:
+        name: timm's name, with or without the tag of its weights.
+        channels, size: of the images.
+        stem: as in the configuration.
+        pretrained: the network is the one that takes pretrained weights: three channels, their normalisation.
+        weights_file: where they are; None asks timm's hub.
+        fetch: False builds the network and leaves the weights to the caller.
+
+    Raises:
+        ConfigError: an unknown name, or a network that cannot take these images or this stem.
+        WeightsError: weights that cannot be had or do not fit.
+    """
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, ["small_cnn", *timm.list_models()], n=3, cutoff=0.5)
+        hint = f"; near it: {', '.join(close)}" if close else ""
+        raise ConfigError(f"classifier.backbone: timm has no {name!r}{hint}")
+    facts = timm.get_pretrained_cfg(name)
+    inputs = 3 if pretrained else channels
+    module = _create(name, inputs, size if facts is not None and facts.fixed_input_size else None)
+    _still(module)
+    _fit_stem(module, name, size, stem, keep_kernel=pretrained)
+    width = _probe(module, name, inputs, size, stem)
+    if not pretrained:
+        return Backbone(module, width, inputs)
+    if facts is None or (weights_file is None and fetch and not facts.hf_hub_id):
+        raise WeightsError(f"timm has no pretrained weights of {name}; set classifier.pretrained to false")
+    if fetch:
+        file = weights_file or weights.hub_file(str(facts.hf_hub_id), name)
+        heads = (facts.classifier,) if isinstance(facts.classifier, str) else tuple(facts.classifier or ())
+        weights.load_backbone(module, weights.read(file), name=name, head=heads)
+    return Backbone(module, width, inputs, tuple(facts.mean), tuple(facts.std))
+
+
+def _create(name: str, channels: int, size: int | None) -> nn.Module:
+    """`size` is for networks that are built for one image size (transformers)."""
+    options: dict[str, Any] = {} if size is None else {"img_size": size}
+    try:
+        module: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels, **options)
+    except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
+        at = f" for {size} px images" if size else ""
+        raise ConfigError(f"classifier.backbone: {name} cannot be built{at} ({_line(error)})") from error
+    return module
+
+
+def _still(module: nn.Module) -> None:
+    """No dropout but the classifier's own: the others would draw from the global random stream."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd):
+            part.p = 0.0
+        if isinstance(getattr(part, "drop_prob", None), float):
+            part.drop_prob = 0.0
+
+
+def _fit_stem(module: nn.Module, name: str, size: int, stem: str, *, keep_kernel: bool) -> None:
+    if stem == "standard" or (stem == "auto" and size > SMALL_STEM_UP_TO):
+        return
+    path = next((s for s in _STEMS if hasattr(module, s)), None)
+    first = getattr(module, path) if path else None
+    if isinstance(first, nn.Sequential):
+        path, first = f"{path}.0", first[0]
+    if path is None or not isinstance(first, nn.Conv2d):
+        if stem == "small":
+            raise ConfigError(f"classifier.stem: {name} has no stem that can be made small; use standard or auto")
+        return
+    if first.kernel_size == (7, 7) and not keep_kernel:
+        plain = nn.Conv2d(first.in_channels, first.out_channels, 3, padding=1, bias=first.bias is not None)
+        nn.init.kaiming_normal_(plain.weight, mode="fan_out", nonlinearity="relu")
+        module.set_submodule(path, plain)
+    else:
+        first.stride = (1, 1)
+    if hasattr(module, "maxpool"):
+        module.maxpool = nn.Identity()
+
+
+def _probe(module: nn.Module, name: str, channels: int, size: int, stem: str) -> int:
+    """The number of features, found by one pass."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            out: Tensor = module(torch.zeros(1, channels, size, size))
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        message = f"classifier.backbone: {name} cannot take {size} px images with the {stem} stem ({_line(error)})"
+        raise ConfigError(message) from error
+    module.train(was_training)
+    if out.ndim != 2 or out.numel() == 0:
+        raise ConfigError(f"classifier.backbone: {name} gives no pooled features for {size} px images")
+    return out.shape[1]
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

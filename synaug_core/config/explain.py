@@ -1,0 +1,200 @@
+"""What keys the configuration has, what each expects, and a plain line for everything that does not fit."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import annotated_types
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
+from synaug_core.config.root import Config
+
+__all__ = ["expectation", "is_open_mapping", "known_keys", "misfits", "nearest", "problems"]
+
+_PATTERNS = "letters, digits, - and _, at most 63, beginning with a letter or digit"
+_NUMBERS = {int: "a whole number", float: "a number"}
+_LIMITS: tuple[tuple[type[Any], str, str], ...] = (
+    (annotated_types.Ge, "ge", "of at least"),
+    (annotated_types.Gt, "gt", "above"),
+    (annotated_types.Le, "le", "up to"),
+    (annotated_types.Lt, "lt", "below"),
+)
+
+
+def known_keys() -> dict[str, Any]:
+    """Every dotted key and its annotation; items of a list are `arms[]`."""
+    return dict(_walk(Config, ""))
+
+
+def _walk(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, info in section.model_fields.items():
+        annotation = _annotation(info)
+        yield f"{prefix}{name}", annotation
+        for inner, is_item in _sections(annotation):
+            yield from _walk(inner, f"{prefix}{name}{'[]' if is_item else ''}.")
+
+
+def _annotation(info: FieldInfo) -> Any:
+    plain = typing.cast(Any, info.annotation)
+    return Annotated[plain, *info.metadata] if info.metadata else plain
+
+
+def _sections(annotation: Any, is_item: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, is_item
+        return
+    item = is_item or typing.get_origin(annotation) is tuple
+    for part in typing.get_args(annotation):
+        yield from _sections(part, item)
+
+
+def is_open_mapping(annotation: Any) -> bool:
+    """True where the keys are the user's own, such as class names."""
+    return typing.get_origin(annotation) is dict or any(map(is_open_mapping, typing.get_args(annotation)))
+
+
+def nearest(key: str) -> str:
+    """`the nearest known key is ...`: the dotted key most like `key`, or the up to 3 that end alike."""
+    last = key.rpartition(".")[2]
+    alike = [k for k in known_keys() if "[]" not in k and k.rpartition(".")[2] == last]
+    if "[" not in key and 1 < len(alike) <= 3:
+        return f"the nearest known keys are {', '.join(alike)}"
+
+    def likeness(known: str) -> float:
+        whole = difflib.SequenceMatcher(None, key, known).ratio()
+        return whole + difflib.SequenceMatcher(None, last, known.rpartition(".")[2]).ratio()
+
+    return f"the nearest known key is {_with_index(max(known_keys(), key=likeness), key)}"
+
+
+def _with_index(known: str, key: str) -> str:
+    """`arms[].sampling` as it is written where `key` stands, such as below arms[2]."""
+    index = re.search(r"\[\d+\]", key)
+    return known.replace("[]", index.group()) if index else known
+
+
+def expectation(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """What a field takes, in words: `a whole number of at least 1`."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return expectation(args[0], [*metadata, *args[1:]])
+    if origin is Literal:
+        return " or ".join([", ".join(map(str, args[:-1])), str(args[-1])]) if len(args) > 1 else str(args[0])
+    if origin in (typing.Union, types.UnionType):
+        return ", or ".join("nothing (null)" if a is type(None) else expectation(a) for a in args)
+    if origin is tuple:
+        if args[-1] is not Ellipsis:
+            return f"a list of {len(args)} values, each {expectation(args[0])}"
+        return f"a list [a, b, ...], each {expectation(args[0])}"
+    if origin is dict:
+        return f"a mapping whose values are each {expectation(args[1])}"
+    if annotation in _NUMBERS:
+        return " ".join([_NUMBERS[annotation], *_bounds(metadata)])
+    if annotation is bool:
+        return "true or false"
+    if annotation is str:
+        return _PATTERNS if any(getattr(m, "pattern", None) for m in _flat(metadata)) else "a word"
+    if annotation is ArmConfig:
+        return f"a standard arm ({', '.join(STANDARD_ARMS)}) or a mapping of {', '.join(ArmConfig.model_fields)}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"a mapping of {', '.join(annotation.model_fields)}"
+    return str(annotation)
+
+
+def _flat(metadata: Sequence[Any]) -> list[Any]:
+    return [m for entry in metadata for m in (_flat(entry.metadata) if isinstance(entry, FieldInfo) else [entry])]
+
+
+def _bounds(metadata: Sequence[Any]) -> list[str]:
+    limits = {
+        word: getattr(bound, attribute)
+        for bound in _flat(metadata)
+        for kind, attribute, word in _LIMITS
+        if isinstance(bound, kind)
+    }
+    if "of at least" in limits and "up to" in limits:
+        return [f"from {limits['of at least']} to {limits['up to']}"]
+    words = [f"{word} {limit}" for word, limit in limits.items()]
+    return [" and ".join(words)] if words else []
+
+
+def misfits(values: Mapping[str, Any]) -> list[str]:
+    """Lines for keys that are unknown, and for values that pydantic would bend: a boolean or an endless number
+    where a number is expected.
+    """
+    return list(_misfits(values, Config, ""))
+
+
+def _misfits(values: Mapping[str, Any], section: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        info = section.model_fields.get(name)
+        if info is None:
+            yield f"unknown key {key}; {nearest(key)}"
+            continue
+        annotation = _annotation(info)
+        if (isinstance(value, bool) and "true or false" not in expectation(annotation)) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            yield f"{key}: got {_shown(value)}, expected {expectation(annotation)}"
+        for inner, is_item in _sections(annotation):
+            if isinstance(value, Mapping) and not is_item:
+                yield from _misfits(value, inner, f"{key}.")
+            elif isinstance(value, (list, tuple)) and is_item:
+                for i, entry in enumerate(value):
+                    if isinstance(entry, Mapping):
+                        yield from _misfits(entry, inner, f"{key}[{i}].")
+
+
+def problems(error: ValidationError, values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """One plain line for each key that pydantic refused.
+
+    Args:
+        error: what pydantic raised on validating `values`.
+        values: the whole configuration as given.
+        prefix: dotted key of the section that was validated, "" for the whole.
+    """
+    lines: dict[str, str] = {}
+    for detail in error.errors(include_url=False, include_context=True):
+        key, annotation, value = _locate(detail["loc"], values, prefix)
+        if detail["type"] == "value_error":
+            text = str(detail.get("ctx", {}).get("error", detail["msg"]))
+            lines.setdefault(key, f"{key}: {text}" if key else text)
+        elif detail["type"] == "missing":
+            lines.setdefault(key, f"{key} is missing; expected {expectation(annotation)}")
+        else:
+            lines.setdefault(key, f"{key}: got {_shown(value)}, expected {expectation(annotation)}")
+    return list(lines.values())
+
+
+def _locate(loc: tuple[int | str, ...], values: Any, prefix: str) -> tuple[str, Any, Any]:
+    """The dotted key, the annotation and the value at the part of pydantic's location that is a real place."""
+    sections: list[type[BaseModel]] = [Config]
+    key, annotation, value = "", typing.cast(Any, Config), values
+    for part in [*filter(None, prefix.split(".")), *loc]:
+        if isinstance(part, int) and isinstance(value, (list, tuple)) and sections:
+            key, value = f"{key}[{part}]", value[part] if part < len(value) else None
+            annotation = typing.get_args(annotation)[0] if typing.get_origin(annotation) is tuple else annotation
+            continue
+        owner = next((s for s in sections if part in s.model_fields), None)
+        if owner is None:
+            break
+        annotation = _annotation(owner.model_fields[str(part)])
+        key = f"{key}.{part}" if key else str(part)
+        value = value.get(part) if isinstance(value, Mapping) else value
+        sections = [s for s, _ in _sections(annotation)]
+    return key, annotation, value
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

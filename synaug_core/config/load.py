@@ -1,0 +1,180 @@
+"""From what a user types to a checked configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from synaug_core import names
+from synaug_core.config import explain, yaml_text
+from synaug_core.config.root import Config
+from synaug_core.errors import ConfigError
+
+__all__ = ["load"]
+
+_MAX_BYTES = 256 * 1024
+_DEFAULTS = Config()
+_FILES = (("data", "metadata"), ("classifier", "weights_file"))
+_DIGITS = {
+    "name": "digits",
+    "data": {"source": "digits", "long_tail": 20.0},
+    "classifier": {"augmentation": {"mirror": "none"}},
+}
+"""The digits are balanced and not mirror-symmetric: without a configuration they serve as a rare-class problem."""
+
+
+def load(source: str, overrides: Sequence[str] = ()) -> Config:
+    """The configuration that `source` and the overrides stand for; every path in it is absolute.
+
+    Args:
+        source: a YAML file, whose relative paths start at its folder; or just the data: a folder, an .npz file or
+            `digits`. `name` is by default made from the file's or folder's name.
+        overrides: `key=value` with dotted keys and YAML values; relative paths start at the working directory.
+
+    Raises:
+        ConfigError: one line for each thing that does not fit.
+    """
+    values = _starting_values(source)
+    for override in overrides:
+        _apply(values, override)
+    _keep_text(values)
+    return _checked(values)
+
+
+def _starting_values(source: str) -> dict[str, Any]:
+    if source == "digits":
+        return copy.deepcopy(_DIGITS)
+    path = Path(source).expanduser()
+    if path.suffix.lower() in {".yaml", ".yml"} and not path.is_dir():
+        values = _read(path)
+        _absolute(values, path.resolve().parent)
+        return {"name": _name(path.resolve().stem), **values}
+    where = _data_source(source, Path.cwd(), "SOURCE")
+    resolved = Path(where)
+    return {"name": _name(resolved.name if resolved.is_dir() else resolved.stem), "data": {"source": where}}
+
+
+def _name(text: str) -> str:
+    return names.slug(text).lstrip("-_")[:63] or "data"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({(error.strerror or 'no such file').lower()})") from error
+    if len(raw) > _MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {_MAX_BYTES // 1024} kB, which no configuration is")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file in UTF-8") from error
+    values = yaml_text.parse(text, str(path))
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else "a list" if isinstance(values, list) else "a single value"
+        raise ConfigError(f"{path}: a configuration is a mapping of keys to values, and this file holds {found}")
+    return values
+
+
+def _data_source(source: str, start: Path, key: str) -> str:
+    """`digits`, or the absolute path of a folder or .npz file."""
+    if source == "digits":
+        return source
+    scheme, found, _ = source.partition("://")
+    if found:
+        raise ConfigError(f"{key}: {scheme}:// is not read yet; copy the images into a folder and give its path")
+    path = (start / Path(source).expanduser()).resolve()
+    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".npz"):
+        return str(path)
+    if not path.exists():
+        raise ConfigError(f"{key}: {source!r} does not exist{f' (looked for {path})' if str(path) != source else ''}")
+    raise ConfigError(f"{key}: {source!r} is not usable; give a folder of class folders, an .npz file or `digits`")
+
+
+def _absolute(values: Mapping[str, Any], start: Path) -> None:
+    """Resolve every relative path in `values` against `start`, in place."""
+    data = values.get("data")
+    if isinstance(data, dict) and isinstance(data.get("source"), str):
+        # A source that does not exist may still be replaced by an override: `_checked` looks again.
+        with contextlib.suppress(ConfigError):
+            data["source"] = _data_source(data["source"], start, "data.source")
+        if "://" not in data["source"] and data["source"] != "digits":
+            data["source"] = str((start / Path(data["source"]).expanduser()).resolve())
+    for section, key in _FILES:
+        inner = values.get(section)
+        if isinstance(inner, dict) and isinstance(inner.get(key), str):
+            inner[key] = str((start / Path(inner[key]).expanduser()).resolve())
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, found, text = override.partition("=")
+    key = key.strip()
+    if not found or not key:
+        raise ConfigError(f"--set {override}: expected key=value, such as --set repetitions=6")
+    path = key.split(".")
+    if not _is_known(path):
+        raise ConfigError(f"--set {override}: unknown key {key}; {explain.nearest(key)}")
+    leaf = branch = {path[-1]: yaml_text.parse(text, f"--set {override}")}
+    for part in reversed(path[:-1]):
+        branch = {part: branch}
+    _absolute(branch, Path.cwd())
+    target, default = values, typing.cast(Any, _DEFAULTS)
+    for part in path[:-1]:
+        default = getattr(default, part, None)
+        if not isinstance(target.get(part), dict):
+            # Half of a range keeps its other half from the defaults.
+            target[part] = default.model_dump() if isinstance(default, BaseModel) else {}
+        target = target[part]
+    target[path[-1]] = leaf[path[-1]]
+
+
+def _is_known(path: Sequence[str]) -> bool:
+    known = explain.known_keys()
+    if ".".join(path) in known:
+        return True
+    parent = ".".join(path[:-1])
+    return parent in known and explain.is_open_mapping(known[parent])
+
+
+def _keep_text(values: dict[str, Any]) -> None:
+    """Names that look like numbers or truth values are text: `classes: [0, 1]`, `name: 2024`."""
+
+    def text(value: Any) -> Any:
+        return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else value
+
+    if "name" in values:
+        values["name"] = text(values["name"])
+    data = values.get("data")
+    if isinstance(data, dict) and isinstance(data.get("classes"), list):
+        data["classes"] = [text(c) for c in data["classes"]]
+
+
+def _checked(values: dict[str, Any]) -> Config:
+    lines = explain.misfits(values)
+    # Sections one by one: the configuration as a whole reports them without their names.
+    for name, info in Config.model_fields.items():
+        section = info.annotation
+        if not lines and name in values and isinstance(section, type) and issubclass(section, BaseModel):
+            try:
+                section.model_validate(values[name])
+            except ValidationError as error:
+                lines += explain.problems(error, values, name)
+    if lines:
+        raise ConfigError("\n".join(lines))
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain.problems(error, values))) from error
+    _data_source(config.data.source, Path.cwd(), "data.source")
+    for section_name, key in _FILES:
+        file = getattr(getattr(config, section_name), key)
+        if file is not None and not Path(file).is_file():
+            raise ConfigError(f"{section_name}.{key}: the file {file} does not exist")
+    return config

@@ -1,0 +1,156 @@
+"""Which side each image goes to, so that no image, near-duplicate or group stands on two."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synaug_core.config import DataConfig
+from synaug_core.data.duplicates import Found, connected
+from synaug_core.data.report import Conflict, Duplicates, Removed, Split
+from synaug_core.data.sources.base import Item
+from synaug_core.data.split import divide
+
+__all__ = ["Assigned", "assign"]
+
+_RANK: dict[Split | None, int] = {None: -1, "train": 0, "val": 1, "test": 2}
+_WORDS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """For each image its side (None: left out) and group, and what was found on the way."""
+
+    sides: tuple[Split | None, ...]
+    groups: tuple[str, ...]
+    origin: Literal["supplied", "made", "completed"]
+    duplicates: tuple[Duplicates, ...]
+    conflicts: tuple[Conflict, ...]
+    removed: tuple[Removed, ...]
+
+
+def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int) -> Assigned:
+    """Take the supplied split, or make one, or complete one without validation or test images.
+
+    A supplied test or validation set stays as it is, but for validation images that are in the test set too; training
+    images that are (nearly) equal to one of a later side, or of its group, are left out. Images that are equal and
+    have different labels are left out of training, and of a split made here altogether.
+    """
+    sides: list[Split | None] = [item.split for item in items]
+    supplied = {item.split for item in items} - {None}
+    removed: dict[int, str] = {}
+    contradictions = _contradictions(items, found.owner)
+    if config.duplicates.conflicting_labels == "remove":
+        for rows in contradictions:
+            for n in rows:
+                if sides[n] in (None, "train"):
+                    removed[n] = "equal to an image with another label"
+    if supplied and config.duplicates.across_splits == "remove":
+        removed |= {n: why for n, why in _across(items, sides, found).items() if n not in removed}
+    for n in removed:
+        sides[n] = None
+    groups = _units(items, found)
+    origin: Literal["supplied", "made", "completed"] = "supplied"
+    if missing := _missing(supplied, config):
+        origin = "completed" if supplied else "made"
+        pool = [n for n in range(len(items)) if n not in removed and items[n].split in (None, "train")]
+        made = divide([items[n].label for n in pool], [groups[n] for n in pool], missing, seed)
+        for n, side in zip(pool, made, strict=True):
+            sides[n] = side
+    shown = [items[n].split if n in removed else side for n, side in enumerate(sides)]
+    return Assigned(
+        sides=tuple(sides),
+        groups=groups,
+        origin=origin,
+        duplicates=_duplicates(items, found, shown),
+        conflicts=tuple(
+            Conflict(ids=tuple(items[n].id for n in rows), classes=tuple(items[n].label for n in rows))
+            for rows in contradictions
+        ),
+        removed=tuple(Removed(id=items[n].id, reason=removed[n]) for n in sorted(removed)),
+    )
+
+
+def _missing(supplied: set[Split | None], config: DataConfig) -> dict[Split, float]:
+    """Sides that have to be made, with their shares. A lone training folder counts as no split."""
+    shares: dict[Split, float] = {"test": config.split.test, "val": config.split.validation}
+    return {side: share for side, share in shares.items() if side not in supplied}
+
+
+def _contradictions(items: Sequence[Item], owner: NDArray[np.int64]) -> list[list[int]]:
+    return [rows for rows in _members(owner) if len({items[n].label for n in rows}) > 1]
+
+
+def _across(items: Sequence[Item], sides: Sequence[Split | None], found: Found) -> dict[int, str]:
+    """Images to leave out because they, near-duplicates or others of their group are on a later side."""
+    rank = np.array([_RANK[s] for s in sides])
+    count = int(found.owner.max()) + 1
+    equal = np.full(count, -1)
+    np.maximum.at(equal, found.owner, rank)
+    near = equal.copy()
+    np.maximum.at(near, found.near[:, 0], equal[found.near[:, 1]])
+    np.maximum.at(near, found.near[:, 1], equal[found.near[:, 0]])
+    latest: dict[str, int] = {}
+    for item, own in zip(items, rank, strict=True):
+        if item.group is not None:
+            latest[item.group] = max(int(own), latest.get(item.group, -1))
+    names = {value: _WORDS[side] for side, value in _RANK.items() if side is not None}
+    reasons: dict[int, str] = {}
+    for n, item in enumerate(items):
+        own, owner = rank[n], found.owner[n]
+        if equal[owner] > own:
+            reasons[n] = f"equal to a {names[int(equal[owner])]} image"
+        elif near[owner] > own:
+            reasons[n] = f"nearly equal to a {names[int(near[owner])]} image"
+        elif item.group is not None and latest[item.group] > own:
+            reasons[n] = f"its group {item.group} has {names[latest[item.group]]} images"
+    return reasons
+
+
+def _units(items: Sequence[Item], found: Found) -> tuple[str, ...]:
+    """For each image the name of what must stay together: linked by group, equality or near-equality at any remove.
+
+    The name is the first of its groups' names, or of its images' ids.
+    """
+    clusters = found.clusters()
+    offset = int(clusters.max()) + 1
+    numbers: dict[str, int] = {}
+    links = [
+        (int(cluster), offset + numbers.setdefault(item.group, len(numbers)))
+        for cluster, item in zip(clusters, items, strict=True)
+        if item.group is not None
+    ]
+    unit = connected(offset + len(numbers), np.array(links, dtype=np.int64).reshape(-1, 2))[clusters]
+    names: dict[int, tuple[bool, str]] = {}
+    for number, item in zip(unit.tolist(), items, strict=True):
+        candidate = (item.group is None, item.group if item.group is not None else item.id)
+        names[number] = min(names.get(number, candidate), candidate)
+    return tuple(names[number][1] for number in unit.tolist())
+
+
+def _duplicates(items: Sequence[Item], found: Found, sides: Sequence[Split | None]) -> tuple[Duplicates, ...]:
+    def told(kind: Literal["exact", "near"], rows: Sequence[int]) -> Duplicates:
+        return Duplicates(
+            kind=kind,
+            ids=tuple(items[n].id for n in rows),
+            classes=tuple(items[n].label for n in rows),
+            splits=tuple(sides[n] for n in rows),
+        )
+
+    exact = [told("exact", rows) for rows in _members(found.owner)]
+    linked = set(found.near.flatten().tolist())
+    near = [told("near", rows) for rows in _members(found.clusters()) if int(found.owner[rows[0]]) in linked]
+    return (*exact, *near)
+
+
+def _members(numbers: NDArray[np.int64]) -> list[list[int]]:
+    """Positions that share a number, where there are at least two."""
+    where: Mapping[int, list[int]] = defaultdict(list)
+    for n, number in enumerate(numbers.tolist()):
+        where[number].append(n)
+    return [rows for rows in where.values() if len(rows) > 1]

@@ -1,0 +1,47 @@
+"""A long tail on request: many images of the first class, few of the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from synaug_core.errors import DataError
+from synaug_core.seeds import derive
+
+__all__ = ["long_tail", "profile"]
+
+
+def profile(counts: Mapping[str, int], ratio: float) -> dict[str, int]:
+    """Images to keep of each class: n_i = n_0 ratio^(-i / (C - 1)), i in the order of `counts`, with the largest n_0
+    that every class can meet (the exponential profile of Cui et al. 2019, arXiv 1901.05555).
+
+    Raises:
+        DataError: the last class would have no image.
+    """
+    last = max(1, len(counts) - 1)
+    falls = {name: ratio ** (-i / last) for i, name in enumerate(counts)}
+    first = min(count / falls[name] for name, count in counts.items())
+    kept = {name: min(counts[name], int(first * fall + 0.5)) for name, fall in falls.items()}
+    if empty := [name for name, count in kept.items() if count < 1]:
+        raise DataError(
+            f"data.long_tail: a ratio of {ratio:g} leaves no training image of {', '.join(empty)}; "
+            "ask for less, or name data.classes with the largest class first"
+        )
+    return kept
+
+
+def long_tail(labels: Sequence[str], ids: Sequence[str], classes: Sequence[str], ratio: float, seed: int) -> list[bool]:
+    """Which training images to keep. The choice in a class depends on the seed and its own images alone, and a
+    larger ratio keeps a part of what a smaller one keeps.
+
+    Raises:
+        DataError: as `profile`.
+    """
+    of_class: dict[str, list[str]] = {name: [] for name in classes}
+    for label, name in zip(labels, ids, strict=True):
+        of_class[label].append(name)
+    kept = profile({name: len(own) for name, own in of_class.items()}, ratio)
+    chosen: set[str] = set()
+    for label, own in of_class.items():
+        own.sort(key=lambda name: (derive(seed, "long_tail", label, name), name))
+        chosen.update(own[: kept[label]])
+    return [name in chosen for name in ids]

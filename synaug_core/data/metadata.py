@@ -1,0 +1,109 @@
+"""A CSV file that says more about the images: which group they belong to, which split they are in."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from synaug_core.config import DataConfig
+from synaug_core.data.report import Split
+from synaug_core.data.sources.base import Listing
+from synaug_core.data.sources.folder import SPLIT_NAMES
+from synaug_core.errors import DataError
+
+__all__ = ["apply_metadata", "metadata_path"]
+
+_COLUMNS = ("id", "group", "split")
+
+
+@dataclass(frozen=True)
+class Row:
+    group: str | None
+    split: Split | None
+
+
+def metadata_path(config: DataConfig) -> Path | None:
+    """The CSV file, sought as given and then in the source's folder, links resolved; None where none is named.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if config.metadata is None:
+        return None
+    given = Path(config.metadata).expanduser()
+    for candidate in (given, Path(config.source).expanduser() / given):
+        if candidate.is_file():
+            return candidate.resolve()
+    raise DataError(f"data.metadata: there is no file {config.metadata}")
+
+
+def apply_metadata(listing: Listing, config: DataConfig) -> Listing:
+    """The listing with the CSV's groups and splits, which take precedence over folders' splits.
+
+    An image without a row keeps what it has; a split is named for all images or for none.
+
+    Raises:
+        DataError: the CSV cannot be read, or has unknown columns, ids or splits, an id twice, or splits for some only.
+    """
+    path = metadata_path(config)
+    if path is None:
+        return listing
+    rows = _read(path)
+    known = {item.id for item in listing.items} | {r.path for r in listing.rejected}
+    if unknown := [i for i in rows if i not in known]:
+        raise DataError(
+            f"{path.name}: {len(unknown)} ids are not images of {listing.name}, such as {unknown[0]!r}; "
+            f"an id is a path below the source, such as {listing.items[0].id!r}"
+        )
+    items = []
+    for item in listing.items:
+        row = rows.get(item.id, Row(None, None))
+        items.append(replace(item, group=row.group or item.group, split=row.split or item.split))
+    without = [i.id for i in items if i.split is None]
+    if without and len(without) < len(items):
+        raise DataError(
+            f"{path.name}: {len(without)} images have no split, such as {without[0]!r}; name one for all or for none"
+        )
+    return replace(listing, items=tuple(items))
+
+
+def _read(path: Path) -> dict[str, Row]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = [c.strip() for c in reader.fieldnames or ()]
+            _check_columns(path, columns)
+            reader.fieldnames = columns
+            lines = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path.name}: cannot be read as a CSV file ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be opened ({error.strerror})") from error
+    rows: dict[str, Row] = {}
+    for number, line in enumerate(lines, start=2):
+        if None in line or None in line.values():
+            raise DataError(f"{path.name}: row {number} has not {len(columns)} values as the heading has")
+        name = unicodedata.normalize("NFC", line["id"].strip().replace("\\", "/").removeprefix("./"))
+        if name in rows:
+            raise DataError(f"{path.name}: {name!r} stands in it twice")
+        rows[name] = Row(line.get("group", "").strip() or None, _split(path, number, line.get("split", "")))
+    return rows
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    unknown = [c for c in columns if c not in _COLUMNS]
+    if "id" not in columns or unknown or len(set(columns)) < len(columns):
+        raise DataError(
+            f"{path.name}: the columns must be id and, optionally, group and split; found {', '.join(columns) or 'none'}"
+        )
+
+
+def _split(path: Path, number: int, text: str) -> Split | None:
+    name = text.strip().casefold()
+    if not name:
+        return None
+    if name not in SPLIT_NAMES:
+        raise DataError(f"{path.name}: row {number} has the split {text.strip()!r}; use train, val or test")
+    return SPLIT_NAMES[name]

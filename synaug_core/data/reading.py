@@ -1,0 +1,169 @@
+"""Decode every image once, in parallel, and keep only what later steps need."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from synaug_core import digests
+from synaug_core.data.decode import Unreadable
+from synaug_core.data.report import ImageFacts, Rejected
+from synaug_core.data.resize import resize
+from synaug_core.data.sources.base import Item
+from synaug_core.errors import DataError
+from synaug_core.progress import Progress, silent
+
+__all__ = ["THUMBNAIL", "ReadImages", "check_rejected", "default_size", "read_all"]
+
+THUMBNAIL = 32
+"""Side of the grey thumbnails that near-duplicates are found by."""
+
+
+@dataclass(frozen=True)
+class ReadImages:
+    """The accepted images, in the order of `items`.
+
+    Attributes:
+        items: where they come from.
+        squares: uint8 arrays (size, size) where grey, else (size, size, 3).
+        thumbnails: uint8, (n, 32, 32), grey, of the whole image.
+        digests: SHA-256 of each image's decoded pixels and shape, before resizing.
+        facts: what they were like before resizing.
+        rejected: those that were not accepted.
+    """
+
+    items: tuple[Item, ...]
+    squares: tuple[NDArray[np.uint8], ...]
+    thumbnails: NDArray[np.uint8]
+    digests: tuple[str, ...]
+    facts: ImageFacts
+    rejected: tuple[Rejected, ...]
+
+    @property
+    def all_grey(self) -> bool:
+        return self.facts.grey == len(self.items)
+
+
+@dataclass(frozen=True)
+class _One:
+    square: NDArray[np.uint8]
+    thumbnail: NDArray[np.uint8]
+    digest: str
+    shape: tuple[int, ...]
+    format: str
+    bits: int
+
+
+def default_size(items: Sequence[Item]) -> int:
+    """The median shorter side, to the nearest multiple of 4, within 16 to 64 pixels; 64 if no header can be read."""
+
+    def side(item: Item) -> int | None:
+        try:
+            return min(item.image.size())
+        except Unreadable:
+            return None
+
+    with _pool() as pool:
+        sides = [s for s in pool.map(side, items) if s is not None]
+    return min(64, max(16, round(statistics.median(sides) / 4) * 4)) if sides else 64
+
+
+def read_all(items: Sequence[Item], size: int, progress: Progress = silent) -> ReadImages:
+    """Decode and resize all images. What cannot be read is listed with its reason.
+
+    Raises:
+        DataError: not one image can be read.
+    """
+    accepted: list[Item] = []
+    found: list[_One] = []
+    rejected: list[Rejected] = []
+    every = max(1, len(items) // 100)
+    with _pool() as pool:
+        for done, (item, result) in enumerate(
+            zip(items, pool.map(lambda i: _read_one(i, size), items), strict=True), start=1
+        ):
+            if isinstance(result, str):
+                rejected.append(Rejected(path=item.id, reason=result))
+            else:
+                accepted.append(item)
+                found.append(result)
+            if done % every == 0 or done == len(items):
+                progress(done, len(items))
+    if not found:
+        raise DataError(f"data.source: not one of {len(items)} files can be used: {_first(rejected)}")
+    heights, widths = [o.shape[0] for o in found], [o.shape[1] for o in found]
+    facts = ImageFacts(
+        images=len(found),
+        formats=_counted(o.format for o in found),
+        grey=sum(len(o.shape) == 2 for o in found),
+        bits=_counted(str(o.bits) for o in found),
+        height=_spread(heights),
+        width=_spread(widths),
+        elongated=sum(max(h, w) > 2 * min(h, w) for h, w in zip(heights, widths, strict=True)),
+        enlarged=sum(min(h, w) < size for h, w in zip(heights, widths, strict=True)),
+    )
+    return ReadImages(
+        items=tuple(accepted),
+        squares=tuple(o.square for o in found),
+        thumbnails=np.stack([o.thumbnail for o in found]),
+        digests=tuple(o.digest for o in found),
+        facts=facts,
+        rejected=tuple(rejected),
+    )
+
+
+def check_rejected(rejected: Sequence[Rejected], accepted: int, limit: float) -> None:
+    """End the run where more than the share `limit` of the files could not be used.
+
+    Raises:
+        DataError: with the count, the share, the limit and the first reasons, in one line.
+    """
+    total = len(rejected) + accepted
+    if len(rejected) > limit * total:
+        raise DataError(
+            f"{len(rejected)} of {total} files ({len(rejected) / total:.1%}) cannot be used, over the limit of "
+            f"{limit:.1%} (data.max_rejected): {_first(rejected)}"
+        )
+
+
+def _read_one(item: Item, size: int) -> _One | str:
+    try:
+        decoded = item.image.read()
+    except Unreadable as error:
+        return str(error)
+    pixels = decoded.pixels
+    grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    return _One(
+        square=resize(pixels, size),
+        thumbnail=np.asarray(grey),
+        digest=digests.of_bytes(repr(pixels.shape).encode() + pixels.tobytes()),
+        shape=pixels.shape,
+        format=decoded.format,
+        bits=decoded.bits,
+    )
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="decode")
+
+
+def _first(rejected: Sequence[Rejected]) -> str:
+    shown = "; ".join(f"{r.path}: {r.reason}" for r in rejected[:3])
+    return shown + ("; ..." if len(rejected) > 3 else "")
+
+
+def _counted(values: Any) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _spread(values: list[int]) -> tuple[int, int, int]:
+    return min(values), int(statistics.median(values)), max(values)

@@ -1,0 +1,103 @@
+"""What was found in the images, what was done about it, and what the user should know."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = [
+    "Conflict",
+    "DatasetReport",
+    "Dropped",
+    "Duplicates",
+    "ImageFacts",
+    "Rejected",
+    "Removed",
+    "Split",
+]
+
+Split = Literal["train", "val", "test"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rejected(_Part):
+    """A file that was not used. `path` is relative to the source."""
+
+    path: str
+    reason: str
+
+
+class ImageFacts(_Part):
+    """What the accepted images are like, before resizing."""
+
+    images: int
+    formats: dict[str, int]
+    grey: int
+    """Images without colour."""
+    bits: dict[str, int]
+    """Images by the full scale they were read with: 8, 12 or 16 bits."""
+    height: tuple[int, int, int]
+    """Smallest, median, largest, in pixels."""
+    width: tuple[int, int, int]
+    elongated: int
+    """Images more than twice as long as wide."""
+    enlarged: int
+    """Images whose shorter side is smaller than the size they were given."""
+
+
+class Duplicates(_Part):
+    """Images that are equal pixel by pixel, or nearly equal. `splits` and `classes` are in the order of `ids`,
+    as supplied by the source or given by our own split."""
+
+    kind: Literal["exact", "near"]
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    splits: tuple[Split | None, ...]
+    """None: removed before the images were split."""
+
+
+class Conflict(_Part):
+    """Equal images with different labels."""
+
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+class Removed(_Part):
+    """An image that was read and then left out."""
+
+    id: str
+    reason: str
+
+
+class Dropped(_Part):
+    """A class that was left out for having too few training images."""
+
+    name: str
+    images: int
+    """Its training images."""
+
+
+class DatasetReport(_Part):
+    """Everything `prepare` has to say. Serialises to JSON."""
+
+    source: str
+    image_size: int
+    channels: Literal[1, 3]
+    classes: tuple[str, ...]
+    split: Literal["supplied", "made", "completed"]
+    """By whom: the source, us, or us where the source left one out."""
+    counts: dict[Split, dict[str, int]]
+    """Images per split and class, at the end."""
+    facts: ImageFacts
+    rejected: tuple[Rejected, ...]
+    duplicates: tuple[Duplicates, ...]
+    conflicts: tuple[Conflict, ...]
+    removed: tuple[Removed, ...]
+    dropped: tuple[Dropped, ...]
+    thinned: int
+    """Training images left out to make the long tail."""
+    notes: tuple[str, ...]
+    """Lines a user should read."""

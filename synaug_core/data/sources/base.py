@@ -1,0 +1,107 @@
+"""What a source of images gives: a listing, nothing decoded yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synaug_core.data.decode import Decoded, Limits, Unreadable, check_bytes, decode, image_size
+from synaug_core.data.report import Rejected, Split
+
+__all__ = ["ArrayImage", "FileImage", "Item", "Listing", "RefusedImage", "StoredImage"]
+
+
+class StoredImage(Protocol):
+    """An image where it lies. Both methods raise `Unreadable` with the reason."""
+
+    def size(self) -> tuple[int, int]:
+        """Height and width, without decoding."""
+        ...
+
+    def read(self) -> Decoded:
+        """The pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileImage:
+    """An image file."""
+
+    path: Path
+    limits: Limits
+
+    def size(self) -> tuple[int, int]:
+        try:
+            with self.path.open("rb") as file:
+                return image_size(file, self.limits)
+        except OSError as error:
+            raise Unreadable(_failure(error)) from error
+
+    def read(self) -> Decoded:
+        try:
+            check_bytes(self.path.stat().st_size, self.limits)
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise Unreadable(_failure(error)) from error
+        return decode(data, self.limits)
+
+
+@dataclass(frozen=True)
+class ArrayImage:
+    """An image that is in memory: uint8, (h, w) or (h, w, 3)."""
+
+    pixels: NDArray[np.uint8]
+
+    def size(self) -> tuple[int, int]:
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def read(self) -> Decoded:
+        pixels = self.pixels
+        if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+            pixels = pixels[..., 0]
+        return Decoded(np.ascontiguousarray(pixels), "array", 8)
+
+
+@dataclass(frozen=True)
+class RefusedImage:
+    """A file that is not to be opened."""
+
+    reason: str
+
+    def size(self) -> tuple[int, int]:
+        raise Unreadable(self.reason)
+
+    def read(self) -> Decoded:
+        raise Unreadable(self.reason)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a source: its id (unique in the source), class, supplied split and group if there are any."""
+
+    id: str
+    label: str
+    image: StoredImage
+    split: Split | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Everything a source has, in an order of its own that repeats.
+
+    `classes` may name classes without an item; `rejected` are files that belong to no class.
+    """
+
+    name: str
+    items: tuple[Item, ...]
+    classes: tuple[str, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+def _failure(error: OSError) -> str:
+    return f"cannot be opened ({error.strerror or type(error).__name__})"

@@ -1,0 +1,96 @@
+"""A MedMNIST .npz file with its official split."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synaug_core.data.decode import Limits
+from synaug_core.data.report import Split
+from synaug_core.data.sources.base import ArrayImage, Item, Listing
+from synaug_core.errors import DataError
+
+__all__ = ["list_npz"]
+
+_SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_NAMES = ("class_names", "label_names")
+
+
+def list_npz(path: Path, limits: Limits) -> Listing:
+    """List the arrays `{train,val,test}_images` and `{train,val,test}_labels`; val and test may be absent.
+
+    Images are uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels integers of shape (n, 1) or (n,).
+    Classes are named after their labels, or by a text array `class_names` or `label_names`.
+
+    Raises:
+        DataError: not such a file.
+    """
+    arrays = _load(path)
+    found = [s for s in _SPLITS if f"{s}_images" in arrays]
+    if "train" not in found:
+        keys = ", ".join(sorted(arrays)) or "none"
+        raise DataError(f"{path}: the arrays train_images and train_labels are missing (found: {keys})")
+    images = {s: _images(path, s, arrays[f"{s}_images"], limits) for s in found}
+    labels = {s: _labels(path, s, arrays.get(f"{s}_labels"), len(images[s])) for s in found}
+    present = sorted({int(v) for values in labels.values() for v in np.unique(values)})
+    names = _class_names(path, arrays, present)
+    items = tuple(
+        Item(f"{split}/{i}", names[int(label)], ArrayImage(pixels), split if len(found) > 1 else None)
+        for split in found
+        for i, (pixels, label) in enumerate(zip(images[split], labels[split], strict=True))
+    )
+    return Listing(path.name, items, tuple(names.values()))
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    wanted = {f"{s}_{what}" for s in _SPLITS for what in ("images", "labels")} | set(_NAMES)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] if key in wanted else np.empty(0) for key in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
+        words = " ".join(str(e).split())[:120]
+        raise DataError(f"{path}: cannot be read as an .npz file ({words or type(e).__name__})") from e
+
+
+def _images(path: Path, split: str, array: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
+    if array.ndim == 4 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.dtype != np.uint8 or not (array.ndim == 3 or (array.ndim == 4 and array.shape[-1] == 3)):
+        raise DataError(
+            f"{path}: {split}_images must be uint8 of shape (n, h, w) or (n, h, w, 3), "
+            f"and is {array.dtype} of shape {array.shape}"
+        )
+    if 0 in array.shape[1:3] or array.shape[1] * array.shape[2] > limits.megapixels * 1e6:
+        raise DataError(f"{path}: {split}_images has images of {array.shape[1]} x {array.shape[2]} pixels")
+    return array
+
+
+def _labels(path: Path, split: str, array: NDArray[Any] | None, images: int) -> NDArray[np.int64]:
+    if array is None:
+        raise DataError(f"{path}: the array {split}_labels is missing")
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError(f"{path}: {split}_labels has shape {array.shape}; one label for each image is needed")
+    if array.dtype.kind not in "iu" or (array.size and int(array.min()) < 0):
+        raise DataError(f"{path}: {split}_labels must be integers from 0 up, and is {array.dtype}")
+    if len(array) != images:
+        raise DataError(f"{path}: {split} has {images} images and {len(array)} labels")
+    return array.astype(np.int64)
+
+
+def _class_names(path: Path, arrays: dict[str, NDArray[Any]], present: list[int]) -> dict[int, str]:
+    key = next((k for k in _NAMES if k in arrays), None)
+    if key is None:
+        return {label: str(label) for label in present}
+    given = arrays[key]
+    if given.ndim != 1 or given.dtype.kind != "U" or len(set(given.tolist())) < len(given):
+        raise DataError(f"{path}: {key} must be a list of distinct texts")
+    if present and present[-1] >= len(given):
+        raise DataError(f"{path}: label {present[-1]} has no name in {key}, which has {len(given)}")
+    return {label: str(given[label]) for label in present}

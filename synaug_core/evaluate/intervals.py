@@ -1,0 +1,138 @@
+"""How sure a method's figures are: a bootstrap crossed over repetitions and test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from synaug_core.evaluate import resample
+from synaug_core.evaluate.metrics import scores
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.scorer import Array, Counts, Scorer
+from synaug_core.names import slugs
+
+__all__ = ["Interval", "bounds", "check_same_images", "intervals"]
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Interval(BaseModel):
+    """A mean and the bounds around it; low <= mean <= high."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: Finite
+    low: Finite
+    high: Finite
+
+
+def bounds(mean: float, drawn: Array, confidence: float) -> Interval:
+    """The percentile interval of `drawn` (B,), NaN left aside, never without the mean itself."""
+    tail = (1 - confidence) / 2
+    kept = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(kept, [tail, 1 - tail]) if len(kept) else (mean, mean)
+    return Interval(mean=mean, low=min(float(low), mean), high=max(float(high), mean))
+
+
+def intervals(
+    repetitions: Sequence[Predictions], *, confidence: float, resamples: int, seed: int
+) -> dict[str, Interval]:
+    """Mean over the repetitions of every metric of `scores`, with its interval.
+
+    Each resample draws repetitions, and test images within each class, with replacement and independently
+    (the crossed or "pigeonhole" bootstrap: Owen, Annals of Applied Statistics 1, 2007); bounds are percentiles.
+    Two things are mended where the plain percentiles mislead:
+
+    - Figures of one class. A class of two images, both found, gives "100 %" in every resample. Each class
+      therefore gets one imaginary hit, miss and false alarm among what is drawn (the idea of Agresti and Coull,
+      The American Statistician 52, 1998), which widens the interval where images are few and fades where they
+      are many. The mean has none of it.
+    - The calibration error. Resampling adds noise to every bin, so that each resample has a larger error than
+      the data: the draws are shifted back by their mean excess.
+
+    A metric that only some repetitions define is the mean over those.
+
+    Args:
+        repetitions: predictions of the repetitions, all for the same test images in the same order.
+        confidence: level in (0.5, 1).
+        resamples: number of resamples.
+        seed: of the draws; equal seeds draw the same images and repetitions for every method.
+
+    Raises:
+        ValueError: no repetition, no image, or repetitions with different test images.
+    """
+    check_same_images(repetitions)
+    single = [scores(p) for p in repetitions]
+    names = list(dict.fromkeys(name for s in single for name in s))
+    means = {name: float(np.mean([s[name] for s in single if name in s])) for name in names}
+    drawn = _draws([Scorer(p) for p in repetitions], resamples, np.random.default_rng(seed))
+    drawn["ece"] = np.clip(drawn["ece"] - max(float(drawn["ece"].mean()) - means["ece"], 0.0), 0, 1)
+    exact = {name for name in names if name.endswith("/support")}
+    return {
+        name: Interval(mean=means[name], low=means[name], high=means[name])
+        if name in exact
+        else bounds(means[name], drawn[name], confidence)
+        for name in names
+    }
+
+
+def check_same_images(reps: Sequence[Predictions]) -> None:
+    """Refuse what cannot be resampled together.
+
+    Raises:
+        ValueError: no repetition, no image, or different images, labels or classes.
+    """
+    if not reps or not len(reps[0]):
+        raise ValueError("at least one repetition with at least one image is needed")
+    first = reps[0]
+    for p in reps[1:]:
+        if p.ids != first.ids or p.classes != first.classes or not np.array_equal(p.labels, first.labels):
+            raise ValueError("the repetitions are not about the same test images in the same order")
+
+
+def _draws(scorers: Sequence[Scorer], resamples: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Every metric in every resample: name -> (B,)."""
+    labels, classes = scorers[0].p.labels, scorers[0].p.classes
+    parts = [
+        _batch(scorers, labels, classes, size, rng) for size in resample.batches(len(labels) + 2 * len(classes), resamples)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _batch(
+    scorers: Sequence[Scorer],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    size: int,
+    rng: np.random.Generator,
+) -> dict[str, Array]:
+    n, number = len(labels), len(classes)
+    chosen = resample.repetitions(len(scorers), size, rng)
+    weights = resample.stratified(labels, size, rng)
+    every = np.arange(number)
+    padded = resample.stratified(np.concatenate([labels, every, every]), size, rng)
+    alarms = rng.poisson(1.0, (number, size)).astype(np.float32)
+    found: dict[str, list[Array]] = {}
+    for scorer in scorers:
+        values = scorer.averages(scorer.counts(weights))
+        values |= {"macro_auc": scorer.macro_auc(weights), "ece": scorer.ece(weights)}
+        one = scorer.counts(padded[:n])
+        hits, misses = padded[n : n + number], padded[n + number :]
+        one = Counts(one.hits + hits, one.support + hits + misses, one.predicted + hits + alarms)
+        for c, name in enumerate(slugs(classes).values()):
+            values |= {f"class/{name}/{metric}": getattr(one, metric)[c] for metric in ("precision", "recall", "f1")}
+        for metric, value in values.items():
+            found.setdefault(metric, []).append(value)
+    return {metric: _mean_over(np.stack(values), chosen) for metric, values in found.items()}
+
+
+def _mean_over(values: Array, chosen: NDArray[np.float32]) -> Array:
+    """Mean of (R, B) values over the repetitions, each as often as it was drawn; NaN is left aside."""
+    defined = ~np.isnan(values)
+    total = (np.where(defined, values, 0.0) * chosen).sum(0, dtype=np.float64)
+    weight = (defined * chosen).sum(0, dtype=np.float64)
+    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)

@@ -1,0 +1,155 @@
+"""Every metric of one set of predictions, for many weightings of its images at once.
+
+A plain score is the weighting with ones; a bootstrap resample is the weighting with how often each image was
+drawn. Both come from this one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synaug_core.evaluate.predictions import Predictions
+
+__all__ = ["BINS", "ENDPOINTS", "Counts", "Scorer", "ratio", "top_label_bins"]
+
+Array = NDArray[Any]
+
+BINS = 15
+"""Equal-width confidence bins of the calibration error."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Weighted counts, each (C, B) for C classes and B weightings: images of a class that were found, images of
+    the class, and images that were taken for it."""
+
+    hits: Array
+    support: Array
+    predicted: Array
+
+    @cached_property
+    def recall(self) -> Array:
+        """hits / support; NaN without images."""
+        return ratio(self.hits, self.support)
+
+    @cached_property
+    def precision(self) -> Array:
+        """hits / predicted; NaN where nothing was taken for the class."""
+        return ratio(self.hits, self.predicted)
+
+    @cached_property
+    def f1(self) -> Array:
+        """2 hits / (support + predicted); 0 for a class that is there and was never found."""
+        return ratio(2 * self.hits, self.support + self.predicted)
+
+
+def ratio(above: Array, below: Array) -> Array:
+    """Division with NaN where the divisor is 0."""
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+
+
+def top_label_bins(p: Predictions) -> tuple[NDArray[np.int64], Array, Array]:
+    """Bin index, confidence and correctness of each image.
+
+    Bin b holds the confidences in (b / 15, (b + 1) / 15]; confidence is the probability of the predicted class.
+    """
+    confidence = p.probabilities.max(1).astype(np.float64)
+    edges = np.linspace(0, 1, BINS + 1)[1:-1]
+    return np.digitize(confidence, edges, right=True), confidence, (p.predicted == p.labels).astype(np.float64)
+
+
+class Scorer:
+    """Metrics of `p` under image weights: arrays (n, B), any non-negative float; results have shape (B,)."""
+
+    def __init__(self, p: Predictions) -> None:
+        self.p = p
+        n, classes = p.probabilities.shape
+        self.present: NDArray[np.bool_] = np.bincount(p.labels, minlength=classes) > 0
+        self._truth = (np.arange(classes)[:, None] == p.labels).astype(np.float32)
+        self._guess = (np.arange(classes)[:, None] == p.predicted).astype(np.float32)
+        self._hits = self._truth * self._guess
+        bins, confidence, correct = top_label_bins(p)
+        self._gap = np.zeros((BINS, n))
+        self._gap[bins, np.arange(n)] = confidence - correct
+
+    def counts(self, weights: Array) -> Counts:
+        """Hits, support and predictions of each class."""
+        kind = weights.dtype
+        stacked = np.concatenate([self._hits, self._truth, self._guess]).astype(kind, copy=False) @ weights
+        hits, support, predicted = np.split(stacked, 3)
+        return Counts(hits, support, predicted)
+
+    def averages(self, counts: Counts) -> dict[str, Array]:
+        """Accuracy, balanced accuracy, macro and weighted averages, over the classes that have images.
+
+        A class that was never predicted counts as precision 0 in the averages (as in scikit-learn): leaving it
+        out would reward a classifier that gives up a class.
+        """
+        here = self.present
+        support = counts.support[here]
+        share = support / support.sum(0)
+        found = {
+            "precision": np.nan_to_num(counts.precision[here], nan=0.0),
+            "recall": counts.recall[here],
+            "f1": counts.f1[here],
+        }
+        averages = {
+            "accuracy": counts.hits.sum(0) / counts.support.sum(0),
+            "balanced_accuracy": found["recall"].mean(0),
+        }
+        for name, values in found.items():
+            averages[f"macro_{name}"] = values.mean(0)
+            averages[f"weighted_{name}"] = (share * values).sum(0)
+        return averages
+
+    def balanced_accuracy(self, weights: Array) -> Array:
+        """Mean recall over the classes that have images."""
+        return np.asarray(self.counts(weights).recall[self.present].mean(0))
+
+    def ece(self, weights: Array) -> Array:
+        """Expected calibration error of the top label in 15 equal-width bins (Guo et al., 2017, equation 3):
+        the mean over images of |mean confidence - share correct| of their bin, in [0, 1]."""
+        gaps = self._gap.astype(weights.dtype) @ weights
+        return np.asarray(np.abs(gaps).sum(0) / weights.sum(0))
+
+    def macro_auc(self, weights: Array) -> Array:
+        """Mean one-against-rest area under the ROC curve over the classes that have images and others beside them;
+        NaN where there is none. Ties count one half (the Mann-Whitney form)."""
+        if not self._ranks:
+            return np.full(weights.shape[1], np.nan)
+        total = np.zeros(weights.shape[1])
+        for positive, negative, below, up_to in self._ranks:
+            passed = np.zeros((len(negative) + 1, weights.shape[1]), weights.dtype)
+            np.cumsum(weights[negative], axis=0, out=passed[1:])
+            mine = weights[positive]
+            won = np.einsum("ib,ib->b", mine, passed[below] + passed[up_to])
+            total += won / (2 * mine.sum(0, dtype=np.float64) * passed[-1])
+        return np.asarray(total / len(self._ranks))
+
+    @cached_property
+    def _ranks(self) -> list[tuple[NDArray[np.int64], ...]]:
+        """For each class: its images, the other images by rising score, and how many of those lie below, and
+        below or level with, each of its images."""
+        found = []
+        for c in np.flatnonzero(self.present):
+            score = self.p.probabilities[:, c]
+            positive, negative = np.flatnonzero(self.p.labels == c), np.flatnonzero(self.p.labels != c)
+            if len(negative):
+                negative = negative[np.argsort(score[negative], kind="stable")]
+                line = score[negative]
+                below, up_to = (np.searchsorted(line, score[positive], side) for side in ("left", "right"))
+                found.append((positive, negative, below, up_to))
+        return found
+
+
+ENDPOINTS: dict[str, Callable[[Scorer, Array], Array]] = {
+    "balanced_accuracy": Scorer.balanced_accuracy,
+    "macro_auc": Scorer.macro_auc,
+}
+"""The primary endpoints, in the order in which they are tested."""

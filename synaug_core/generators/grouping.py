@@ -1,0 +1,42 @@
+"""Which classes are fitted in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+
+from synaug_core.config import GeneratorConfig
+
+__all__ = ["groups"]
+
+_GROUPS_PER_WORKER = 2
+"""So that a worker whose classes stop early finds more to do."""
+
+
+def groups(
+    counts: Mapping[str, int], config: GeneratorConfig, *, device_type: str, workers: int
+) -> tuple[tuple[str, ...], ...]:
+    """Classes in groups that are fitted one call each; the same for the same arguments, in any order of `counts`.
+
+    On a GPU all classes are one group unless `config.group_size` says otherwise. On a CPU there are up to two
+    groups for each of `workers`, of equal cost as far as that goes, the costliest first. A step's cost grows
+    with the batch, and a batch never exceeds the class, hence cost = min(images, batch size).
+    """
+    if not counts:
+        return ()
+    if config.group_size is not None:
+        number = ceil(len(counts) / config.group_size)
+    elif device_type == "cuda":
+        number = 1
+    else:
+        number = min(len(counts), _GROUPS_PER_WORKER * max(1, workers))
+    most = config.group_size or len(counts)
+    cost = {name: min(max(1, n), config.batch_size) for name, n in counts.items()}
+    bins: list[list[str]] = [[] for _ in range(number)]
+    loads = [0] * number
+    for name in sorted(cost, key=lambda c: (-cost[c], c)):
+        free = min((i for i in range(number) if len(bins[i]) < most), key=lambda i: (loads[i], len(bins[i]), i))
+        bins[free].append(name)
+        loads[free] += cost[name]
+    order = sorted(range(number), key=lambda i: (-loads[i], i))
+    return tuple(tuple(sorted(bins[i])) for i in order)

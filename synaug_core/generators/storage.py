@@ -1,0 +1,61 @@
+"""A fitted generator as a folder: `spec.json` and `weights.safetensors`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from synaug_core.errors import ArtifactError
+
+__all__ = ["read", "read_kind", "write"]
+
+_SPEC, _WEIGHTS, _FORMAT = "spec.json", "weights.safetensors", 1
+
+
+def write(folder: Path, kind: str, spec: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Write a JSON-able spec and named tensors. Equal content gives equal bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: t.detach().cpu().contiguous() for name, t in sorted(weights.items())}, folder / _WEIGHTS)
+    text = json.dumps({"format": _FORMAT, "kind": kind, **spec}, indent=1, sort_keys=True, allow_nan=False)
+    (folder / _SPEC).write_text(text + "\n", encoding="utf-8")
+
+
+def read(folder: Path, kind: str, device: torch.device | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The spec and the tensors, the latter on `device`.
+
+    Raises:
+        ArtifactError: files are missing or broken, or of another kind or format.
+    """
+    spec = _read_spec(folder)
+    if spec["kind"] != kind:
+        raise ArtifactError(f"{folder}: holds a {spec['kind']!r} generator, not {kind!r}")
+    try:
+        weights = load_file(folder / _WEIGHTS, device=str(device))
+    except Exception as error:  # safetensors raises errors of its own making, which share no narrower base
+        raise ArtifactError(f"{folder / _WEIGHTS}: cannot be read ({error})") from error
+    return spec, weights
+
+
+def read_kind(folder: Path) -> str:
+    """The kind of generator that a folder holds.
+
+    Raises:
+        ArtifactError: no generator, or of a newer format.
+    """
+    return str(_read_spec(folder)["kind"])
+
+
+def _read_spec(folder: Path) -> dict[str, Any]:
+    try:
+        spec = json.loads((folder / _SPEC).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{folder}: holds no generator ({_SPEC} cannot be read)") from error
+    if not isinstance(spec, dict) or spec.get("format") != _FORMAT or not isinstance(spec.get("kind"), str):
+        raise ArtifactError(f"{folder / _SPEC}: not a generator's spec of format {_FORMAT}")
+    return spec

@@ -1,0 +1,73 @@
+"""Convolution blocks that halve and double any image size exactly."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Down", "Up", "as_channels_last", "group_norm", "halvings", "logit", "widths"]
+
+
+def halvings(size: int, smallest: int = 4) -> tuple[int, ...]:
+    """The side lengths from `size` down to at most `smallest`, each half of the one before, rounded up.
+
+    A stride-2 convolution goes down this list; `Up` goes back and crops to each length, so that 30 px
+    (30, 15, 8, 4) works as well as 64 px (64, 32, 16, 8, 4).
+    """
+    sizes = [size]
+    while sizes[-1] > smallest:
+        sizes.append((sizes[-1] + 1) // 2)
+    return tuple(sizes)
+
+
+def widths(width: int, levels: int, most: int = 4) -> tuple[int, ...]:
+    """Channels after each halving: `width`, doubled each time, up to `most` times `width`."""
+    return tuple(width * min(2**level, most) for level in range(levels))
+
+
+def group_norm(channels: int, groups: int = 8) -> nn.GroupNorm:
+    """Group normalisation with the largest number of groups up to `groups` that divides `channels`.
+
+    It treats each image by itself, so tiny batches train as they should (Wu and He, 2018).
+    """
+    return nn.GroupNorm(max(g for g in range(1, min(groups, channels) + 1) if channels % g == 0), channels)
+
+
+class Down(nn.Sequential):
+    """Halve the sides: stride-2 convolution, group norm, SiLU. (n, in, s, s) to (n, out, ceil(s/2), ceil(s/2))."""
+
+    def __init__(self, inside: int, outside: int, kernel: int = 3) -> None:
+        super().__init__(
+            nn.Conv2d(inside, outside, kernel, stride=2, padding=kernel // 2), group_norm(outside), nn.SiLU()
+        )
+
+
+class Up(nn.Module):
+    """Double the sides and crop: (n, in, s, s) to (n, out, size, size) with size 2s or 2s - 1.
+
+    A transposed convolution with kernel 4 and stride 2 covers every pixel equally often, hence no checkerboard.
+    `last` leaves out group norm and SiLU.
+    """
+
+    def __init__(self, inside: int, outside: int, size: int, *, last: bool = False) -> None:
+        super().__init__()
+        self.size = size
+        self.double = nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1)
+        self.finish = nn.Identity() if last else nn.Sequential(group_norm(outside), nn.SiLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        doubled = self.double(x)
+        if doubled.shape[-1] != self.size:
+            doubled = doubled[..., : self.size, : self.size]
+        finished: Tensor = self.finish(doubled)
+        return finished
+
+
+def as_channels_last(flat: Tensor, channels: int, side: int) -> Tensor:
+    """(n, side * side * channels) to (n, channels, side, side), laid out with channels last, without a copy."""
+    return flat.unflatten(1, (side, side, channels)).permute(0, 3, 1, 2)
+
+
+def logit(share: Tensor) -> Tensor:
+    """The inverse of the sigmoid, kept within what a network can leave again: shares are held in [0.02, 0.98]."""
+    return torch.logit(share.clamp(0.02, 0.98))

@@ -1,0 +1,223 @@
+"""Files and folders into a run's artifacts and back, known by the digest of their bytes.
+
+Works on every store that MLflow reaches: local folders, a tracking server's proxy, S3.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from synaug_core.digests import of_file, of_value
+from synaug_core.errors import ArtifactError
+from synaug_core.refs import Reference, RunRef
+from synaug_core.services.clients import client_of, patiently
+from synaug_core.services.secrets import first_line, redacted
+from synaug_core.services.settings import Settings, settings
+
+__all__ = ["digest", "exists", "fetch", "fetch_uri", "put_file", "put_folder"]
+
+Signature = tuple[tuple[str, int, int], ...]
+
+_verified: dict[tuple[str, str], Signature] = {}
+_fetching: dict[str, threading.Lock] = {}
+
+
+def put_file(run: RunRef, local: Path, path: str) -> tuple[str, str]:
+    """Store a file as `path` within the run's artifacts.
+
+    Returns:
+        Its URI and its SHA-256.
+    """
+    inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
+    with _named(local, inner.name) as upload:
+        patiently(mlflow.log_artifact, run.run_id, str(upload), _folder(inner))
+    return _uri_in(mlflow, run, inner), sha256
+
+
+def put_folder(run: RunRef, local: Path, path: str) -> tuple[str, str]:
+    """Store a folder's files below `path` within the run's artifacts.
+
+    Returns:
+        Its URI and the digest of its files' names and digests. What lay below `path` before must have had the same
+        names, or the folder will not verify.
+    """
+    inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
+    patiently(mlflow.log_artifacts, run.run_id, str(local), str(inner))
+    return _uri_in(mlflow, run, inner), sha256
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of a folder's files' names and digests (in hex)."""
+    if path.is_dir():
+        return of_value({file.relative_to(path).as_posix(): of_file(file) for file in _files(path)})
+    return of_file(path)
+
+
+def exists(reference: Reference) -> bool:
+    """Whether the artifact is there; its bytes are not read. A server that cannot be asked raises its own error."""
+    local = _local_path(reference.uri)
+    if local is not None:
+        return local.is_dir() or local.is_file()
+    current = settings()
+    if _cached(current, reference).exists():
+        return True
+    parent, name = posixpath.split(reference.uri.rstrip("/"))
+    found = patiently(_repository(parent, current).list_artifacts, "")
+    return any(posixpath.basename(item.path.rstrip("/")) == name for item in found)
+
+
+def fetch(reference: Reference) -> Path:
+    """A local path with the artifact's bytes, verified by their digest; not to be written to.
+
+    A local store's own file is given as it is. Others are copied to `<home>/cache/<sha256>/` once; threads and
+    processes may fetch the same at once.
+
+    Raises:
+        ArtifactError: the artifact is missing, cannot be read, or has other bytes than were written.
+    """
+    local = _local_path(reference.uri)
+    if local is not None:
+        if not local.exists():
+            raise ArtifactError(f"missing artifact: {redacted(reference.uri)}")
+        return _verify(local, reference)
+    current = settings()
+    cached = _cached(current, reference)
+    with _fetching.setdefault(reference.sha256, threading.Lock()):
+        if not cached.exists():
+            with _part(current) as part:
+                fetched = _verify(_download(reference.uri, part, current), reference)
+                _publish(part, cached.parent)
+                _verified.pop((str(fetched), reference.sha256), None)
+        return _verify(cached, reference)
+
+
+def fetch_uri(current: Settings, uri: str, folder: Path) -> Path:
+    """Copy the artifact at `uri`, whose digest nobody wrote down, into `folder`.
+
+    Raises:
+        ArtifactError: it is missing or cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    local = _local_path(uri)
+    if local is None:
+        return _download(uri, folder, current)
+    if not local.exists():
+        raise ArtifactError(f"missing artifact: {redacted(uri)}")
+    target = folder / local.name
+    if local.is_dir():
+        shutil.copytree(local, target, dirs_exist_ok=True)
+    else:
+        shutil.copy2(local, target)
+    return target
+
+
+def _inner(path: str) -> PurePosixPath:
+    inner = PurePosixPath(path)
+    if inner.is_absolute() or ".." in inner.parts or not inner.name:
+        raise ValueError(f"an artifact's path must lie within the run: {path!r}")
+    return inner
+
+
+def _folder(inner: PurePosixPath) -> str | None:
+    return None if str(inner.parent) == "." else str(inner.parent)
+
+
+def _uri_in(mlflow: Any, run: RunRef, inner: PurePosixPath) -> str:
+    return f"{patiently(mlflow.get_run, run.run_id).info.artifact_uri.rstrip('/')}/{inner}"
+
+
+@contextmanager
+def _named(local: Path, name: str) -> Iterator[Path]:
+    """The file under another name, without copying it where the file system has links."""
+    if local.name == name:
+        yield local
+        return
+    with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+        other = Path(folder) / name
+        try:
+            other.symlink_to(local.resolve())
+        except OSError:
+            shutil.copy2(local, other)
+        yield other
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.rglob("*") if f.is_file())
+
+
+def _local_path(uri: str) -> Path | None:
+    """The path behind a local URI, or None."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path)) if os.name == "nt" else Path(unquote(parts.path))
+    return Path(uri) if "://" not in uri and not uri.startswith("mlflow-artifacts:") else None
+
+
+def _cached(current: Settings, reference: Reference) -> Path:
+    return current.cache / reference.sha256 / PurePosixPath(urlsplit(reference.uri).path).name
+
+
+@contextmanager
+def _part(current: Settings) -> Iterator[Path]:
+    part = current.cache / f".part-{uuid.uuid4().hex}"
+    part.mkdir(parents=True)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Give a whole folder its name at once; where another process was quicker, its equal one stays."""
+    try:
+        part.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        for item in part.iterdir():  # equal bytes under another name
+            if not (target / item.name).exists():
+                item.rename(target / item.name)
+
+
+def _download(uri: str, folder: Path, current: Settings) -> Path:
+    parent, name = posixpath.split(uri.rstrip("/"))
+    try:
+        fetched = Path(patiently(_repository(parent, current).download_artifacts, name, str(folder)))
+    except Exception as error:  # each kind of store has errors of its own
+        raise ArtifactError(f"artifact {redacted(uri)} cannot be fetched: {first_line(error)}") from error
+    if not fetched.exists() or (fetched.is_dir() and not _files(fetched)):
+        raise ArtifactError(f"missing artifact: {redacted(uri)}")
+    return fetched
+
+
+def _repository(uri: str, current: Settings) -> Any:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(uri, tracking_uri=current.tracking_uri, registry_uri=current.tracking_uri)
+
+
+def _signature(path: Path) -> Signature:
+    files = _files(path) if path.is_dir() else [path]
+    facts = [(file, file.stat()) for file in files]
+    return tuple((file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file, stat in facts)
+
+
+def _verify(path: Path, reference: Reference) -> Path:
+    """The path, if its bytes are those of the reference; read once for as long as sizes and times stay."""
+    key, signature = (str(path), reference.sha256), _signature(path)
+    if _verified.get(key) != signature:
+        if digest(path) != reference.sha256:
+            raise ArtifactError(f"artifact {redacted(reference.uri)} has other bytes than were written: {path}")
+        _verified[key] = signature
+    return path

@@ -1,0 +1,108 @@
+"""MLflow's client, one for each address, ready for many threads and processes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+import sqlite3
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from synaug_core.errors import UserError
+from synaug_core.refs import RunRef
+from synaug_core.services.locks import exclusive
+from synaug_core.services.secrets import redacted
+from synaug_core.services.settings import Settings, settings
+
+__all__ = ["client", "client_of", "patiently", "secret_free_uri"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_BUSY = ("database is locked", "database is busy", "deadlock", "Connection reset", "Connection aborted")
+
+
+def client(current: Settings) -> Any:
+    """An `MlflowClient` of the settings' address; the database is made where there is none.
+
+    Raises:
+        UserError: no server answers there, or the database cannot be opened.
+    """
+    return _client(current.tracking_uri, current.home)
+
+
+def client_of(run: RunRef) -> Any:
+    """The client that reaches a run: with the environment's credentials where the address is the same."""
+    current = settings()
+    known = run.tracking_uri == secret_free_uri(current)
+    return _client(current.tracking_uri if known else run.tracking_uri, current.home)
+
+
+def secret_free_uri(current: Settings) -> str:
+    """The tracking address as it may be stored."""
+    return redacted(current.tracking_uri)
+
+
+def patiently(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call again, up to six times, where a database was busy or a connection broke."""
+    for attempt in range(5):
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if not any(sign in str(error) for sign in _BUSY):
+                raise
+            time.sleep(random.uniform(0.5, 1.0) * 0.2 * 2**attempt)  # noqa: S311 - only spreads the retries
+    return function(*args, **kwargs)
+
+
+@functools.cache
+def _client(uri: str, home: Path) -> Any:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if uri.startswith(("http://", "https://")):
+        _knock(uri)
+        return MlflowClient(uri, registry_uri=uri)
+    try:
+        # Two processes that both find no tables would both make them.
+        with exclusive(home / "locks" / "mlflow.lock"):
+            _prepare(uri, home)
+            opened = MlflowClient(uri, registry_uri=uri)
+            opened.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        reason = redacted(str(error).strip().splitlines()[0])
+        raise UserError(f"MLflow's database {redacted(uri)} cannot be opened: {reason}") from error
+    return opened
+
+
+def _prepare(uri: str, home: Path) -> None:
+    """Give a new embedded database a write-ahead log: writes take a quarter of the time, and the UI can read
+    meanwhile."""
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and file.parent == home and not file.exists():
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+
+
+def _knock(uri: str, timeout: float = 15.0) -> None:
+    """MLflow's own retries take minutes before they say that nobody is there."""
+    parts = urlsplit(uri)
+    health = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health", "", ""))
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            with urllib.request.urlopen(health, timeout=5):  # noqa: S310 - http(s) checked
+                return
+        except urllib.error.HTTPError:
+            return  # somebody answers; whether we may come in is said by the call itself
+        except (urllib.error.URLError, OSError) as error:
+            if time.monotonic() >= end:
+                raise UserError(f"MLFLOW_TRACKING_URI: no server answers at {redacted(uri)} ({error})") from error
+            time.sleep(0.5)

@@ -1,0 +1,28 @@
+"""Credentials out of everything that is shown or stored."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["first_line", "redacted"]
+
+_USER_INFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/@\s]*:[^/\s]*@", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?P<name>(?:x-amz-)?(?:password|passwd|pwd|secret|token|signature|credential|api[_-]?key|access[_-]?key)"
+    r"[a-z_-]*[\"']?\s*[=:]\s*)(?P<quote>[\"']?)[^\s&\"',;)]+",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"\b(?P<kind>bearer|basic)\s+[A-Za-z0-9+/=._-]{8,}", re.IGNORECASE)
+
+
+def redacted(text: str) -> str:
+    """The text with passwords in addresses, values named like secrets and bearer tokens replaced by `***`."""
+    text = _USER_INFO.sub(r"\g<scheme>***@", text)
+    text = _NAMED.sub(r"\g<name>\g<quote>***", text)
+    return _BEARER.sub(r"\g<kind> ***", text)
+
+
+def first_line(error: BaseException, length: int = 500) -> str:
+    """An error's kind and the first line of its text, without secrets."""
+    lines = str(error).strip().splitlines()
+    return redacted(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)[:length]

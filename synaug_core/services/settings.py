@@ -1,0 +1,125 @@
+"""Where things lie and which servers are used: the one file that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from synaug_core.errors import ConfigError
+from synaug_core.services.secrets import redacted
+
+__all__ = ["Settings", "apply_environment", "child_environment", "embedded_environment", "settings"]
+
+_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """What the environment says, as absolute places.
+
+    Attributes:
+        home: databases, artifacts and caches of the embedded default (`SYNAUG_HOME`, default `./.synaug`).
+        tracking_uri: MLflow's address (`MLFLOW_TRACKING_URI`); default: an SQLite file under `home`.
+        artifact_root: folder or URI that new experiments of a database store put their artifacts below
+            (`SYNAUG_ARTIFACT_ROOT`, default `<home>/artifacts`); None where a tracking server decides.
+        tuning_storage: path of Optuna's journal file under `home`, or a database URL (`SYNAUG_TUNING_STORAGE`).
+        prefect_home: Prefect's folder (`PREFECT_HOME`, default `<home>/prefect`).
+        prefect_api_url: address of a Prefect server (`PREFECT_API_URL`); None: an embedded one.
+        data: folder with the real data sets that tests and benchmarks use (`SYNAUG_DATA`); None: not said.
+    """
+
+    home: Path
+    tracking_uri: str
+    artifact_root: str | None
+    tuning_storage: str
+    prefect_home: Path
+    prefect_api_url: str | None
+    data: Path | None
+
+    @property
+    def has_local_tracking(self) -> bool:
+        """True where this process itself writes MLflow's database."""
+        return not self.tracking_uri.startswith(("http://", "https://"))
+
+    @property
+    def cache(self) -> Path:
+        """Local copies of artifacts."""
+        return self.home / "cache"
+
+    def __repr__(self) -> str:
+        shown = {name: redacted(str(value)) for name, value in vars(self).items()}
+        return f"Settings({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
+
+def settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process, read anew each time; an empty variable counts as unset.
+
+    Raises:
+        ConfigError: `MLFLOW_TRACKING_URI` is neither a server's nor a database's address.
+    """
+    found = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
+    home = _absolute(found.get("SYNAUG_HOME", ".synaug"))
+    tracking_uri = found.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    scheme = urlsplit(tracking_uri).scheme.split("+")[0]
+    if scheme not in _SCHEMES:
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI: {redacted(tracking_uri)!r} cannot be used; give a server (http://...) or a database "
+            "(sqlite:///FILE, postgresql://...)"
+        )
+    root = found.get("SYNAUG_ARTIFACT_ROOT", str(home / "artifacts"))
+    return Settings(
+        home=home,
+        tracking_uri=tracking_uri,
+        artifact_root=None if scheme in ("http", "https") else root if "://" in root else str(_absolute(root)),
+        tuning_storage=found.get("SYNAUG_TUNING_STORAGE", str(home / "tuning.journal")),
+        prefect_home=_absolute(found.get("PREFECT_HOME", str(home / "prefect"))),
+        prefect_api_url=found.get("PREFECT_API_URL"),
+        data=_absolute(found["SYNAUG_DATA"]) if "SYNAUG_DATA" in found else None,
+    )
+
+
+def embedded_environment(current: Settings, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables to set before prefect or mlflow is imported; never one that is set already.
+
+    They keep everything under `home`, quiet, without telemetry, and without pickle.
+    """
+    found = os.environ if environment is None else environment
+    wanted = {
+        "SYNAUG_HOME": str(current.home),
+        "MLFLOW_TRACKING_URI": current.tracking_uri,
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_UV_AUTO_DETECT": "false",
+        "DO_NOT_TRACK": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+        "PREFECT_HOME": str(current.prefect_home),
+        "PREFECT_LOCAL_STORAGE_PATH": str(current.prefect_home / "storage"),
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    }
+    return {name: value for name, value in wanted.items() if not found.get(name)}
+
+
+def apply_environment(current: Settings) -> None:
+    """Set the variables of `embedded_environment` in this process."""
+    os.environ.update(embedded_environment(current))
+
+
+def child_environment(current: Settings, **variables: str) -> dict[str, str]:
+    """The whole environment for a process started by this one, `variables` on top."""
+    return {**os.environ, **embedded_environment(current), **variables}
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).expanduser().resolve()

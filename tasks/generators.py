@@ -1,0 +1,69 @@
+"""One generative model a class, a group of classes in one step."""
+
+from __future__ import annotations
+
+from synaug_core.config import ComputeConfig, GeneratorConfig
+from synaug_core.refs import DatasetRef, GeneratorRef, RunRef
+from tasks.naming import group_name
+from tasks.recording import checkpoint, recorded
+from tasks.reporting import progress
+from tasks.slots import device_slot
+from tasks.step import action, step
+
+__all__ = ["fit_group", "group_classes"]
+
+
+@action
+def group_classes(
+    dataset: DatasetRef, classes: tuple[str, ...], config: GeneratorConfig, compute: ComputeConfig, workers: int
+) -> tuple[tuple[str, ...], ...]:
+    """Which classes are fitted together, so that the devices at hand share the work."""
+    from synaug_core import devices
+    from synaug_core.generators.grouping import groups
+
+    counts = {name: dataset.train.counts[name] for name in classes}
+    return groups(counts, config, device_type=devices.resolve(compute.device).type, workers=workers)
+
+
+@step("data", "nets", "generators")
+def fit_group(
+    dataset: DatasetRef,
+    classes: tuple[str, ...],
+    config: GeneratorConfig,
+    seed: int,
+    compute: ComputeConfig,
+    parent: RunRef,
+) -> GeneratorRef:
+    """Fit the models of a group of classes on their training images."""
+    from synaug_core.generators import registry
+    from synaug_core.report.figures.generator import fit_figure
+    from synaug_core.report.sheets import reconstruction
+    from synaug_core.seeds import derive
+    from tasks.loading import load_images
+    from tasks.storing import store_generator
+
+    name = group_name(classes)
+    saved = checkpoint()
+    with recorded("generator", f"{config.kind} {name}", parent) as recorder, device_slot(compute) as device:
+        train = load_images(dataset.train)
+        generator = registry.create(config, classes, dataset.channels, dataset.image_size)
+        generator.fit(
+            train,
+            seed=derive(seed, "generator"),
+            device=device,
+            progress=progress("generator", name),
+            checkpoint=saved,
+            deadline=compute.deadline,
+        )
+        recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
+        for class_name, report in generator.reports.items():
+            for curve, steps, values in report.series():
+                recorder.curve(f"{curve}/{recorder.slug(class_name, dataset.classes)}", steps, values)
+            recorder.metrics(report.metrics(recorder.slug(class_name, dataset.classes)))
+        recorder.figure(fit_figure(generator.reports), "figures/training.png")
+        if (sheet := reconstruction(generator, train)) is not None:
+            recorder.figure(sheet, "figures/reconstructions.png")
+        recorder.json({c: r.model_dump(mode="json") for c, r in generator.reports.items()}, "fit_report.json")
+        reference = store_generator(recorder, generator)
+    saved.clear()
+    return reference

@@ -1,0 +1,48 @@
+"""Artifacts back into memory, by reference; the last few image sets stay there."""
+
+from __future__ import annotations
+
+import functools
+
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.data import parquet
+from synaug_core.data.imageset import ImageSet, concatenate
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.generators import registry
+from synaug_core.generators.base import Generator
+from synaug_core.refs import ClassifierRef, GeneratorRef, ImageSetRef, PredictionsRef
+from synaug_core.services.artifacts import fetch
+
+__all__ = ["load_classifier", "load_generator", "load_images", "load_joined", "load_predictions"]
+
+_KEPT = 12
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _images(sha256: str, path: str) -> ImageSet:
+    return parquet.read(path)
+
+
+def load_images(reference: ImageSetRef) -> ImageSet:
+    """An image set; the tensor is shared between steps and must not be written to."""
+    return _images(reference.sha256, str(fetch(reference)))
+
+
+def load_joined(references: tuple[ImageSetRef, ...]) -> ImageSet | None:
+    """Several image sets as one; None where there is none."""
+    return concatenate([load_images(r) for r in references]) if references else None
+
+
+def load_generator(reference: GeneratorRef, device: str = "cpu") -> Generator:
+    """A fitted generator."""
+    return registry.load(fetch(reference), device)
+
+
+def load_classifier(reference: ClassifierRef, device: str = "cpu") -> TrainedClassifier:
+    """A trained classifier."""
+    return TrainedClassifier.load(fetch(reference), device)
+
+
+def load_predictions(reference: PredictionsRef) -> Predictions:
+    """Predictions of one classifier on one image set."""
+    return Predictions.read(fetch(reference))

@@ -1,0 +1,21 @@
+"""What this machine can do side by side."""
+
+from __future__ import annotations
+
+import os
+
+from synaug_core.config import ComputeConfig
+
+__all__ = ["worker_count"]
+
+
+def worker_count(compute: ComputeConfig) -> int:
+    """Steps side by side: as configured, else one per CPU core that this process may use, else one on a GPU."""
+    if compute.workers is not None:
+        return compute.workers
+    from synaug_core import devices
+
+    if devices.resolve(compute.device).type == "cuda":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // compute.threads)

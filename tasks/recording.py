@@ -1,0 +1,46 @@
+"""A step's own MLflow run and checkpoint, both named by the step's key."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from synaug_core.checkpoints import Checkpoint
+from synaug_core.refs import RunRef
+from synaug_core.services.settings import settings
+from tasks.caching import this_key
+
+if TYPE_CHECKING:
+    from synaug_core.services.tracking import Recorder
+
+__all__ = ["checkpoint", "recorded"]
+
+
+@contextlib.contextmanager
+def recorded(
+    stage: str,
+    name: str,
+    parent: RunRef,
+    tags: Mapping[str, str] | None = None,
+    expected: tuple[type[BaseException], ...] = (),
+) -> Iterator[Recorder]:
+    """Run the block inside this step's MLflow run: found again if an earlier try left it, ended with the block."""
+    from synaug_core.services.tracking import recording
+
+    with recording(
+        settings(),
+        experiment=parent.experiment,
+        key=this_key(),
+        stage=stage,
+        name=name,
+        parent=parent,
+        tags=tags,
+        expected=expected,
+    ) as recorder:
+        yield recorder
+
+
+def checkpoint(part: str = "") -> Checkpoint:
+    """Where this step's training leaves its state; `part` tells several trainings of one step apart."""
+    return Checkpoint(settings().home / "checkpoints" / f"{this_key()[:40]}{part}.pt")

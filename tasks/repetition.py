@@ -1,0 +1,73 @@
+"""One training of one arm, and what it says of the test images."""
+
+from __future__ import annotations
+
+from synaug_core.classify.tuned import Tuned
+from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig
+from synaug_core.refs import DatasetRef, ImageSetRef, RepetitionRef, RunRef
+from tasks.recording import checkpoint, recorded
+from tasks.reporting import progress
+from tasks.slots import device_slot
+from tasks.step import step
+
+__all__ = ["train_repetition"]
+
+
+@step("data", "nets", "classify", "evaluate")
+def train_repetition(
+    dataset: DatasetRef,
+    arm: ArmConfig,
+    repetition: int,
+    synthetic: tuple[ImageSetRef, ...],
+    config: ClassifierConfig,
+    tuned: Tuned,
+    seed: int,
+    compute: ComputeConfig,
+    parent: RunRef,
+) -> RepetitionRef:
+    """Train, keep the classifier of lowest validation loss, predict the test images once.
+
+    The initial weights depend on the repetition alone, so that the arms of one repetition are a pair.
+    """
+    from synaug_core.classify.training import train
+    from synaug_core.evaluate.metrics import scores
+    from synaug_core.evaluate.predictions import predict
+    from synaug_core.seeds import derive
+    from tasks.loading import load_images
+    from tasks.storing import store_classifier, store_predictions
+    from tasks.training_data import training_images
+
+    saved = checkpoint()
+    tags = {"synaug.arm": arm.name, "synaug.seed": str(repetition)}
+    with recorded("repetition", f"{arm.name} {repetition}", parent, tags) as recorder, device_slot(compute) as device:
+        images = training_images(dataset, arm, synthetic, tuned.synthetic_share)
+        val, test = load_images(dataset.val), load_images(dataset.test)
+        classifier = train(
+            tuned.apply(config),
+            arm,
+            images,
+            val,
+            init_seed=derive(seed, "init", repetition),
+            batch_seed=derive(seed, "batches", arm.name, repetition),
+            device=device,
+            progress=progress("training", f"{arm.name} {repetition}"),
+            checkpoint=saved,
+            deadline=compute.deadline,
+        )
+        on_val = scores(predict(classifier, val, device)) if len(val) else {}
+        predictions = predict(classifier, test, device)
+        recorder.params(tuned.apply(config).model_dump() | arm.model_dump() | {"training_images": len(images)})
+        for name, steps, values in classifier.history.series():
+            recorder.curve(name, steps, values)
+        recorder.metrics({f"val/{name}": v for name, v in on_val.items() if "/" not in name})
+        recorder.metrics({f"test/{name}": v for name, v in scores(predictions).items()})
+        reference = RepetitionRef(
+            arm=arm.name,
+            repetition=repetition,
+            validation=on_val.get("balanced_accuracy", 0.0),
+            classifier=store_classifier(recorder, classifier),
+            predictions=store_predictions(recorder, predictions, "predictions/test.parquet"),
+            run_id=recorder.run.run_id,
+        )
+    saved.clear()
+    return reference

@@ -1,0 +1,71 @@
+"""The parent run of one retraining: opened, taken up, ended."""
+
+from __future__ import annotations
+
+from prefect.runtime import flow_run
+
+from synaug_core import digests
+from synaug_core.config import Config
+from synaug_core.refs import RunRef, identity
+from synaug_core.services.settings import settings
+from tasks.step import action
+
+__all__ = ["adopt_runs", "close_retraining", "fail_retraining", "open_retraining"]
+
+
+@action
+def open_retraining(config: Config, fingerprint: str) -> RunRef:
+    """The run of this configuration on these data with this code: a new one, or the one that was begun or done.
+
+    Runs of this experiment that died without saying so are closed first.
+    """
+    from synaug_core.services.tracking import open_run, reap
+
+    code = digests.code_version()
+    asked = digests.of_value(identity(config))
+    experiment = f"synaug/{config.name}"
+    reap(settings(), experiment)
+    return open_run(
+        settings(),
+        experiment=experiment,
+        key=digests.of_value([asked, fingerprint, code]),
+        stage="retrain",
+        name=f"retrain {asked[:8]}",
+        tags={
+            "synaug.dataset": config.name,
+            "synaug.config_digest": asked,
+            "synaug.code_version": code,
+            "prefect.flow_run_id": str(flow_run.id),
+        },
+    )
+
+
+@action
+def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
+    """Show steps whose results come from an earlier retraining among this one's runs."""
+    from synaug_core.services.tracking import adopt
+
+    for run_id in run_ids:
+        adopt(run_id, parent)
+
+
+@action
+def close_retraining(config: Config, run: RunRef, facts: dict[str, str], seconds: dict[str, float]) -> None:
+    """End the parent run well, with what came of it in its tags."""
+    from synaug_core.services.tracking import recording_in
+    from synaug_core.services.versions import environment
+
+    with recording_in(run) as recorder:
+        recorder.tags(facts | run.tags)
+        recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})
+        recorder.metrics({f"seconds/{stage}": value for stage, value in seconds.items()})
+        recorder.json(config.model_dump(mode="json"), "config.json")
+        recorder.json(environment(), "environment.json")
+
+
+@action
+def fail_retraining(run: RunRef, reason: str) -> None:
+    """End the parent run FAILED, with the reason."""
+    from synaug_core.services.tracking import finish
+
+    finish(run, "FAILED", reason)

@@ -1,0 +1,59 @@
+"""Things in memory into artifacts of a run, and the reference to them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synaug_core.refs import ClassifierRef, GeneratorRef, ImageSetRef, PredictionsRef
+from synaug_core.services.artifacts import put_file, put_folder
+
+if TYPE_CHECKING:
+    from synaug_core.classify.trained import TrainedClassifier
+    from synaug_core.data.imageset import ImageSet
+    from synaug_core.evaluate.predictions import Predictions
+    from synaug_core.generators.base import Generator
+    from synaug_core.services.tracking import Recorder
+
+__all__ = ["store_classifier", "store_generator", "store_images", "store_predictions"]
+
+
+def store_images(recorder: Recorder, images: ImageSet, path: str, split: str) -> ImageSetRef:
+    """One Parquet file of images."""
+    from synaug_core.data import parquet
+
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / Path(path).name
+        parquet.write(images, local, split=split)
+        uri, sha256 = put_file(recorder.run, local, path)
+    return ImageSetRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, counts=images.counts())
+
+
+def store_generator(recorder: Recorder, generator: Generator) -> GeneratorRef:
+    """A folder with the fitted models of a group of classes."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / "generator"
+        generator.save(local)
+        uri, sha256 = put_folder(recorder.run, local, "generator")
+    return GeneratorRef(
+        uri=uri, sha256=sha256, run_id=recorder.run.run_id, kind=generator.kind, classes=generator.classes
+    )
+
+
+def store_classifier(recorder: Recorder, classifier: TrainedClassifier) -> ClassifierRef:
+    """A folder with one trained classifier."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / "classifier"
+        classifier.save(local)
+        uri, sha256 = put_folder(recorder.run, local, "classifier")
+    return ClassifierRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, classes=classifier.classes)
+
+
+def store_predictions(recorder: Recorder, predictions: Predictions, path: str) -> PredictionsRef:
+    """One Parquet file of predictions."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / Path(path).name
+        predictions.write(local)
+        uri, sha256 = put_file(recorder.run, local, path)
+    return PredictionsRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, images=len(predictions.labels))

@@ -1,0 +1,217 @@
+"""The shape of the project, read from its files: who may import whom, how long a file may be, what is locked."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# From the bottom up: a package imports only those before it.
+LAYERS = ("synaug_core", "tasks", "flows", "deployments", "synaug_cli")
+SCIENCE = ("data", "nets", "generators", "synthesis", "quality", "classify", "evaluate", "report")
+SETTINGS = Path("synaug_core/services/settings.py")
+TYPICAL, LONG, LONGEST = 150, 350, 500
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, wherever in the file: also inside functions and for type checkers only."""
+
+    file: Path
+    line: int
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+    def within(self, *packages: str) -> bool:
+        return any(self.module == p or self.module.startswith(f"{p}.") for p in packages)
+
+
+@cache
+def sources(*folders: str) -> tuple[Path, ...]:
+    """Python files below the folders, relative to the root."""
+    return tuple(sorted(p.relative_to(ROOT) for f in folders for p in (ROOT / f).rglob("*.py")))
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"), filename=str(file))
+
+
+@cache
+def imports(file: Path) -> tuple[Import, ...]:
+    found = []
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            found += [Import(file, node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*file.parent.parts[: len(file.parent.parts) + 1 - node.level]] if node.level else [])
+            base = ".".join(part for part in (base, node.module) if part)
+            # `from package import name` may import a module of that name: both spellings count.
+            found += [Import(file, node.lineno, f"{base}.{alias.name}") for alias in node.names]
+    return tuple(found)
+
+
+def offences(files: tuple[Path, ...], *forbidden: str) -> list[str]:
+    return [str(i) for file in files for i in imports(file) if i.within(*forbidden)]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_arrows_point_down_only(layer: str) -> None:
+    above = LAYERS[LAYERS.index(layer) + 1 :]
+    assert not offences(sources(layer), *above, "benchmarks", "tests")
+
+
+def test_the_parts_are_there() -> None:
+    assert all(sources(layer) for layer in LAYERS)
+    assert any(i.within("synaug_core") for f in sources("tasks") for i in imports(f)), "imports are not being read"
+
+
+@pytest.mark.parametrize("part", SCIENCE)
+def test_science_knows_no_services(part: str) -> None:
+    files = sources(f"synaug_core/{part}")
+    assert not offences(files, "synaug_core.services", "prefect", "mlflow", "boto3", "botocore")
+
+
+@pytest.mark.parametrize(
+    ("layer", "forbidden"),
+    [
+        ("flows", ("torch", "torchvision", "mlflow", "optuna", "boto3")),
+        ("deployments", ("torch", "torchvision", "mlflow", "optuna", "boto3")),
+        ("tasks", ("mlflow", "optuna", "timm", "boto3")),
+        ("synaug_cli", ("mlflow", "optuna", "timm", "boto3", "prefect")),
+    ],
+)
+def test_upper_layers_leave_the_work_to_those_below(layer: str, forbidden: tuple[str, ...]) -> None:
+    assert not offences(sources(layer), *forbidden)
+
+
+def test_libraries_have_their_place() -> None:
+    outside = tuple(f for f in sources(*LAYERS) if not f.is_relative_to("synaug_core/services"))
+    assert not offences(outside, "mlflow", "boto3", "botocore")
+    assert not offences(sources("synaug_core", "synaug_cli"), "prefect")
+
+
+@pytest.mark.parametrize("library", ["timm", "optuna", "diffusers"])
+def test_one_file_knows_the_library(library: str) -> None:
+    users = {i.file for f in sources(*LAYERS) for i in imports(f) if i.within(library)}
+    assert len(users) <= 1
+    assert all(user.is_relative_to("synaug_core") for user in users)
+    if library != "diffusers":
+        assert all(user.is_relative_to("synaug_core/classify") for user in users)
+
+
+def environment_uses(file: Path) -> list[tuple[int, bool]]:
+    """(line, whether it only sets) of each use of the environment in a file."""
+    module = tree(file)
+    parents = {child: node for node in ast.walk(module) for child in ast.iter_child_nodes(node)}
+    uses = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            uses += [(node.lineno, False) for a in node.names if a.name in {"environ", "environb", "getenv"}]
+        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"):
+            continue
+        if node.attr in {"getenv", "getenvb"}:
+            uses.append((node.lineno, False))
+        elif node.attr in {"environ", "environb"}:
+            user = parents[node]
+            stored = isinstance(user, ast.Subscript) and isinstance(user.ctx, ast.Store | ast.Del)
+            setter = isinstance(user, ast.Attribute) and user.attr in {"setdefault", "update"}
+            # setdefault gives the value back: a read, unless nobody takes it.
+            dropped = setter and isinstance(parents.get(parents[user]), ast.Expr)
+            uses.append((node.lineno, stored or dropped))
+    return uses
+
+
+def test_one_file_reads_the_environment() -> None:
+    readers: list[str] = []
+    setters: list[str] = []
+    for file in sources(*LAYERS):
+        for line, only_sets in environment_uses(file):
+            (setters if only_sets else readers).append(f"{file}:{line}")
+    assert all(reader.startswith(f"{SETTINGS}:") for reader in readers), readers
+    assert all(setter.startswith(("synaug_cli/", f"{SETTINGS}:")) for setter in setters), setters
+
+
+def test_randomness_is_never_the_global_stream() -> None:
+    drawing = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
+    found = []
+    for file in sources(*LAYERS):
+        for node in ast.walk(tree(file)):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            name = ast.unparse(node.func)
+            given = {keyword.arg for keyword in node.keywords}
+            global_draw = name.removeprefix("torch.") in drawing and name.startswith("torch.")
+            if global_draw and not given & {"generator", None}:
+                found.append(f"{file}:{node.lineno} {name} without generator=")
+            if name in {"torch.manual_seed", "random.seed", "np.random.seed"} and file.name != "seeds.py":
+                found.append(f"{file}:{node.lineno} {name}")
+    assert not found
+
+
+@pytest.mark.parametrize("module", ["synaug_core", "synaug_core.config", "synaug_cli.main"])
+def test_import_is_light(module: str) -> None:
+    heavy = ["torch", "mlflow", "prefect", "optuna", "timm", "sklearn", "matplotlib", "pandas"]
+    code = f"import sys, {module}; print(*sorted(set({heavy}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
+def test_files_stay_short() -> None:
+    lengths = {f: len((ROOT / f).read_text(encoding="utf-8").splitlines()) for f in sources(*LAYERS)}
+    assert {f: n for f, n in lengths.items() if n > LONGEST} == {}
+    full = sorted(n for f, n in lengths.items() if n)
+    assert statistics.median(full) <= TYPICAL
+    assert sum(n <= LONG for n in full) >= 0.9 * len(full), [str(f) for f, n in lengths.items() if n > LONG]
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-uv.lock", "benchmarks/pythae.lock"])
+def test_locks_pin_everything_and_name_no_index(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert not re.search(r"^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b", text, re.MULTILINE)
+    entries = re.split(r"\n(?=[A-Za-z0-9])", text)
+    for entry in (e for e in entries if not e.startswith("#")):
+        assert re.match(r"[A-Za-z0-9._-]+(\[[^]]*\])?==[^ ]+", entry), entry.splitlines()[0]
+        assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
+def requirement_lines() -> list[str]:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lists = re.findall(r"^(?:dependencies|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    return [line for block in lists for line in block.splitlines()]
+
+
+def test_every_dependency_says_why() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    lines = requirement_lines()
+    assert len(lines) == len(declared)
+    assert [line for line in lines if not re.match(r'\s*"[^"]+",?\s*# \S', line)] == []
+
+
+def test_every_dependency_is_locked() -> None:
+    def plain(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = {plain(m) for m in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", lock, re.MULTILINE)}
+    wanted = {plain(m) for line in requirement_lines() for m in re.findall(r'"([A-Za-z0-9._-]+)', line)}
+    assert wanted - locked == set()
+    assert {"hatchling", "editables"} <= locked, "set-up builds the package without fetching anything"
+
+
+def test_the_docker_folder_hides_no_package() -> None:
+    assert not (ROOT / "docker" / "__init__.py").exists()
