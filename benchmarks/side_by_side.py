@@ -10,11 +10,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-__all__ = ["ROOT", "Comparison", "Worker", "report", "serve", "take_turns", "worker"]
+__all__ = ["ROOT", "Comparison", "Seconds", "Stopwatch", "Worker", "report", "serve", "take_turns", "worker"]
 
 ROOT = Path(__file__).resolve().parent.parent
 Request = dict[str, Any]
@@ -78,27 +79,55 @@ def serve(actions: dict[str, Callable[..., Request]]) -> None:
             answers.flush()
 
 
+class Seconds(NamedTuple):
+    """How long something took: on the wall, and of this process's CPU time, which a busy machine disturbs less."""
+
+    wall: float
+    cpu: float
+
+
+class Stopwatch:
+    """Measures a `with` block; `device` is waited for before each look at the clock."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+
+    def __enter__(self) -> Self:
+        self._begun = self._now()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = Seconds(*(end - begin for begin, end in zip(self._begun, self._now(), strict=True)))
+
+    def _now(self) -> Seconds:
+        if self._device != "cpu":
+            import torch
+
+            torch.cuda.synchronize(self._device)
+        return Seconds(time.perf_counter(), time.process_time())
+
+
 class Comparison(NamedTuple):
     """Seconds of each round of both sides, for the same amount of work."""
 
     name: str
-    ours: list[float]
-    peer: list[float]
+    ours: list[Seconds]
+    peer: list[Seconds]
     amount: float
     unit: str
 
-    @property
-    def ratio(self) -> float:
-        """Peer's seconds by ours, the median over the rounds: above 1 we are faster."""
-        return statistics.median(peer / ours for ours, peer in zip(self.ours, self.peer, strict=True))
+    def ratios(self, clock: int = 0) -> list[float]:
+        """Peer's seconds by ours in each round (clock 0: wall, 1: CPU): above 1 we are faster."""
+        return [peer[clock] / ours[clock] for ours, peer in zip(self.ours, self.peer, strict=True)]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**self._asdict(), "ratio": self.ratio}
+        ratio, cpu_ratio = (statistics.median(self.ratios(clock)) for clock in (0, 1))
+        return {**self._asdict(), "ratio": ratio, "cpu_ratio": cpu_ratio}
 
 
 def take_turns(
-    name: str, ours: Callable[[], float], peer: Callable[[], float], *, rounds: int, amount: float, unit: str
+    name: str, ours: Callable[[], Seconds], peer: Callable[[], Seconds], *, rounds: int, amount: float, unit: str
 ) -> Comparison:
     """Seconds of both sides in turn, after one unmeasured turn each; who goes first changes with the round.
 
@@ -116,14 +145,17 @@ def take_turns(
 def report(title: str, peer: str, rows: Sequence[Comparison], file: Path | None, **facts: Any) -> None:
     """Print a table of the comparisons, and write them with the machine's description to a JSON file."""
     machine = {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count(), **facts}
-    print(f"{title}\n  " + ", ".join(f"{name} {value}" for name, value in machine.items()))
+    print(title + "\n  " + ", ".join(f"{name} {value}" for name, value in machine.items()))
     width = max(len(row.name) for row in rows)
-    print(
-        f"  {'':{width}}  {'synaug':>16}  {peer:>16}  {'ratio':>7}  (lowest to highest of {len(rows[0].ours)} rounds)"
-    )
+    print(f"  {'':{width}}  {'synaug':>18}  {peer:>18}     ratio  (rounds)             by CPU time")
     for row in rows:
-        speed = [f"{row.amount / statistics.median(side):10.1f} {row.unit:>5}" for side in (row.ours, row.peer)]
-        each = sorted(p / o for o, p in zip(row.ours, row.peer, strict=True))
-        print(f"  {row.name:{width}}  {speed[0]}  {speed[1]}  {row.ratio:6.2f}x  ({each[0]:.2f} to {each[-1]:.2f})")
+        speeds = [row.amount / statistics.median(s.wall for s in side) for side in (row.ours, row.peer)]
+        ours, theirs = (f"{speed:10.1f} {row.unit:7}" for speed in speeds)
+        wall, cpu = row.ratios(0), row.ratios(1)
+        spread = f"({min(wall):.2f} to {max(wall):.2f})"
+        print(
+            f"  {row.name:{width}}  {ours}  {theirs}  {statistics.median(wall):7.2f}x  {spread:20} "
+            f"{statistics.median(cpu):7.2f}x"
+        )
     if file is not None:
         file.write_text(json.dumps({"machine": machine, "rows": [row.as_dict() for row in rows]}, indent=2) + "\n")

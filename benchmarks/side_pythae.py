@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from typing import Any
 
 import torch
@@ -15,8 +14,8 @@ from pythae.samplers import NormalSampler
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 
-from benchmarks.side_by_side import serve
-from benchmarks.workload import Workload, nets, pixels
+from benchmarks.side_by_side import Stopwatch, serve
+from benchmarks.workload import Workload, loss, nets, pixels
 
 
 class _Encoder(BaseEncoder):  # type: ignore[misc]  # pythae has no types
@@ -49,48 +48,47 @@ class _Side:
         """Train one model a class, one after the other, as its users do."""
         work = Workload(**values)
         self.images = [pixels(work, number).float() / 255 for number in range(work.classes)]
-        on_gpu = torch.device(work.device).type == "cuda"
         losses = []
-        with tempfile.TemporaryDirectory() as folder:
-            started = time.perf_counter()
-            self.models = []
-            for number, images in enumerate(self.images):
-                encoder, decoder = nets(work, number)
-                config = VAEConfig(input_dim=tuple(images.shape[1:]), latent_dim=work.latent_dim)
-                model = VAE(config, _Encoder(encoder), _Decoder(decoder))
-                settings = BaseTrainerConfig(
-                    output_dir=folder,
-                    num_epochs=work.epochs,
-                    per_device_train_batch_size=work.batch_size,
-                    learning_rate=work.learning_rate,
-                    no_cuda=not on_gpu,
-                )
-                trainer = BaseTrainer(model, BaseDataset(images, torch.zeros(len(images))), training_config=settings)
-                trainer.train()
-                self.models.append(trainer.model)
-            if on_gpu:
-                torch.cuda.synchronize()
-            seconds = time.perf_counter() - started
+        with tempfile.TemporaryDirectory() as folder, Stopwatch(work.device) as watch:
+            self.models = [self._fit(work, number, folder) for number in range(work.classes)]
         for model, images in zip(self.models, self.images, strict=True):
             with torch.no_grad():
-                losses.append(float(model({"data": images.to(work.device)}).loss))
-        return {"seconds": seconds, "loss": sum(losses) / len(losses)}
+                coded = model.encoder(images.to(work.device))
+                decoded = model.decoder(coded.embedding).reconstruction
+            losses.append(loss(images, decoded.cpu(), coded.embedding.cpu(), coded.log_covariance.cpu()))
+        return {"seconds": watch.seconds, "loss": sum(losses) / len(losses)}
+
+    def _fit(self, work: Workload, number: int, folder: str) -> VAE:
+        images = self.images[number]
+        encoder, decoder = nets(work, number)
+        config = VAEConfig(input_dim=tuple(images.shape[1:]), latent_dim=work.latent_dim)
+        settings = BaseTrainerConfig(
+            output_dir=folder,
+            num_epochs=work.epochs,
+            per_device_train_batch_size=work.batch_size,
+            learning_rate=work.learning_rate,
+            no_cuda=torch.device(work.device).type == "cpu",
+        )
+        dataset = BaseDataset(images, torch.zeros(len(images)))
+        trainer = BaseTrainer(VAE(config, _Encoder(encoder), _Decoder(decoder)), dataset, training_config=settings)
+        trainer.train()
+        return trainer.model
 
     def sample(self, count: int) -> dict[str, Any]:
         """Images from each model's sampler: decoded noise, nothing encoded."""
-        started = time.perf_counter()
-        made = [NormalSampler(model).sample(num_samples=count, batch_size=256).cpu() for model in self.models]
-        return {"seconds": time.perf_counter() - started, "images": sum(map(len, made))}
+        with Stopwatch() as watch:
+            made = [NormalSampler(model).sample(num_samples=count, batch_size=256).cpu() for model in self.models]
+        return {"seconds": watch.seconds, "images": sum(map(len, made))}
 
     def interpolate(self, count: int) -> dict[str, Any]:
         """Images from each model's `interpolate`, ten between two ends (its default)."""
-        started = time.perf_counter()
         made = 0
-        for model, images in zip(self.models, self.images, strict=True):
-            pairs = images[torch.randint(len(images), (2, count // 10))].to(model.device)
-            with torch.no_grad():
-                made += model.interpolate(pairs[0], pairs[1]).flatten(0, 1).cpu().shape[0]
-        return {"seconds": time.perf_counter() - started, "images": made}
+        with Stopwatch() as watch:
+            for model, images in zip(self.models, self.images, strict=True):
+                pairs = images[torch.randint(len(images), (2, count // 10))].to(model.device)
+                with torch.no_grad():
+                    made += len(model.interpolate(pairs[0], pairs[1]).flatten(0, 1).cpu())
+        return {"seconds": watch.seconds, "images": made}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from synaug_core.nets import vae
 
-__all__ = ["Workload", "nets", "pixels"]
+__all__ = ["Workload", "loss", "nets", "pixels"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Workload:
 
     @property
     def epochs(self) -> int:
+        """Passes over a class's images."""
         return self.steps * self.batch_size // self.images_per_class
 
 
@@ -50,3 +51,11 @@ def nets(work: Workload, number: int) -> tuple[nn.Module, nn.Module]:
     model = vae.ConvVAE(work.channels, work.size, work.width, work.latent_dim)
     model.start_at(pixels(work, number).float().mean(0) / 255)
     return model.encoder, model.decoder
+
+
+@torch.no_grad()
+def loss(images: Tensor, decoded: Tensor, mean: Tensor, log_variance: Tensor) -> float:
+    """Half the squared error of the decoded means plus KL, in nats per image: did both sides learn equally much?"""
+    error = 0.5 * (images - decoded).square().flatten(1).sum(1)
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+    return float((error + kl).mean())

@@ -108,9 +108,12 @@ class Board:
         return step
 
     def close(self) -> None:
-        """Every stage so far is over, its running steps apart."""
+        """Every stage so far is over, its unfinished steps apart."""
         for stage in self.stages.values():
             stage.closed = True
+            for step in stage.steps.values():
+                if step.ended is None and 0 < step.total <= step.done:
+                    step.state, step.ended = "done", stage.touched
 
 
 def duration(seconds: float) -> str:

@@ -126,8 +126,8 @@ def environment_uses(file: Path) -> list[tuple[int, bool]]:
         elif node.attr in {"environ", "environb"}:
             user = parents[node]
             stored = isinstance(user, ast.Subscript) and isinstance(user.ctx, ast.Store | ast.Del)
-            setter = isinstance(user, ast.Attribute) and user.attr in {"setdefault", "update"}
-            # setdefault gives the value back: a read, unless nobody takes it.
+            setter = isinstance(user, ast.Attribute) and user.attr in {"setdefault", "update", "pop"}
+            # These give a value back: a read, unless nobody takes it.
             dropped = setter and isinstance(parents.get(parents[user]), ast.Expr)
             uses.append((node.lineno, stored or dropped))
     return uses

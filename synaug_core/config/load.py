@@ -157,15 +157,7 @@ def _keep_text(values: dict[str, Any]) -> None:
 
 
 def _checked(values: dict[str, Any]) -> Config:
-    lines = explain.misfits(values)
-    # Sections one by one: the configuration as a whole reports them without their names.
-    for name, info in Config.model_fields.items():
-        section = info.annotation
-        if not lines and name in values and isinstance(section, type) and issubclass(section, BaseModel):
-            try:
-                section.model_validate(values[name])
-            except ValidationError as error:
-                lines += explain.problems(error, values, name)
+    lines = explain.misfits(values) or _refused(values)
     if lines:
         raise ConfigError("\n".join(lines))
     try:
@@ -178,3 +170,21 @@ def _checked(values: dict[str, Any]) -> Config:
         if file is not None and not Path(file).is_file():
             raise ConfigError(f"{section_name}.{key}: the file {file} does not exist")
     return config
+
+
+def _refused(values: dict[str, Any]) -> list[str]:
+    """Lines for what sections refuse. One by one: the configuration as a whole reports them without their names."""
+    lines: list[str] = []
+    rest = dict(values)
+    for name, info in Config.model_fields.items():
+        section = info.annotation
+        if name in values and isinstance(section, type) and issubclass(section, BaseModel):
+            try:
+                section.model_validate(rest.pop(name))
+            except ValidationError as error:
+                lines += explain.problems(error, values, name)
+    try:
+        Config.model_validate(rest)
+    except ValidationError as error:
+        lines += explain.problems(error, values)
+    return lines

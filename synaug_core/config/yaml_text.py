@@ -19,7 +19,7 @@ _RESOLVERS = (
     ("tag:yaml.org,2002:int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
     (
         "tag:yaml.org,2002:float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        r"[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
         "-+.0123456789",
     ),
 )
@@ -70,7 +70,7 @@ def parse(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark and "\n" in text.strip() else ""
-        problem = (error.problem or "not readable").replace("\n", " ")
+        problem = (error.problem or "not readable").replace("\n", " ").removeprefix("but ")
         raise ConfigError(f"{where}{place}: cannot be read as YAML: {problem}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not a YAML text ({' '.join(str(error).split())})") from error

@@ -15,6 +15,7 @@ from synaug_core.data.duplicates import Found, connected
 from synaug_core.data.report import Conflict, Duplicates, Removed, Split
 from synaug_core.data.sources.base import Item
 from synaug_core.data.split import divide
+from synaug_core.errors import DataError
 
 __all__ = ["Assigned", "assign"]
 
@@ -40,6 +41,9 @@ def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int) -
     A supplied test or validation set stays as it is, but for validation images that are in the test set too; training
     images that are (nearly) equal to one of a later side, or of its group, are left out. Images that are equal and
     have different labels are left out of training, and of a split made here altogether.
+
+    Raises:
+        DataError: the shares leave nothing to train with.
     """
     sides: list[Split | None] = [item.split for item in items]
     supplied = {item.split for item in items} - {None}
@@ -57,7 +61,7 @@ def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int) -
     groups = _units(items, found)
     origin: Literal["supplied", "made", "completed"] = "supplied"
     if missing := _missing(supplied, config):
-        origin = "completed" if supplied else "made"
+        origin = "completed" if supplied - {"train"} else "made"
         pool = [n for n in range(len(items)) if n not in removed and items[n].split in (None, "train")]
         made = divide([items[n].label for n in pool], [groups[n] for n in pool], missing, seed)
         for n, side in zip(pool, made, strict=True):
@@ -77,9 +81,12 @@ def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int) -
 
 
 def _missing(supplied: set[Split | None], config: DataConfig) -> dict[Split, float]:
-    """Sides that have to be made, with their shares. A lone training folder counts as no split."""
+    """Sides that have to be made, with their shares of the images that are not supplied as another side."""
     shares: dict[Split, float] = {"test": config.split.test, "val": config.split.validation}
-    return {side: share for side, share in shares.items() if side not in supplied}
+    missing = {side: share for side, share in shares.items() if side not in supplied}
+    if sum(missing.values()) >= 1:
+        raise DataError("data.split: validation and test together leave nothing to train with; lower them")
+    return missing
 
 
 def _contradictions(items: Sequence[Item], owner: NDArray[np.int64]) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -19,7 +20,7 @@ def choose_classes(known: Sequence[str], wanted: Sequence[str] | None) -> tuple[
     if wanted is None:
         chosen = tuple(known)
     else:
-        chosen = tuple(wanted)
+        chosen = tuple(unicodedata.normalize("NFC", c) for c in wanted)
         if unknown := [c for c in chosen if c not in known]:
             raise DataError(f"data.classes: no class {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
         if len(set(chosen)) < len(chosen):

@@ -16,19 +16,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synaug_core.data.resize import Fit, resize, with_channels
 from synaug_core.errors import DataError
 
-__all__ = ["FORMATS", "Decoded", "Limits", "Unreadable", "decode", "image_size", "load_square", "resize"]
+__all__ = ["FORMATS", "Decoded", "Limits", "UnreadableError", "decode", "image_size", "load_square", "resize"]
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _NO_IMAGE = "not a JPEG, PNG, BMP, TIFF or WebP image"
 _WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 
 
-class Unreadable(DataError):
+class UnreadableError(DataError):
     """An image that is not accepted; the text is the reason."""
 
 
@@ -55,32 +55,32 @@ class Decoded:
     bits: int
 
 
-def decode(data: bytes, limits: Limits = Limits()) -> Decoded:  # noqa: B008 - frozen
+def decode(data: bytes, limits: Limits = Limits()) -> Decoded:
     """Read one image.
 
     Raises:
-        Unreadable: not an image of an accepted format, damaged, truncated, or over a limit.
+        UnreadableError: not an image of an accepted format, damaged, truncated, or over a limit.
     """
     if not data:
-        raise Unreadable("empty file")
+        raise UnreadableError("empty file")
     check_bytes(len(data), limits)
     image = _open(io.BytesIO(data), limits)
     try:
         image.load()
         image = _upright(image)
         array, bits = _eight_bits(image)
-    except Unreadable:
+    except UnreadableError:
         raise
     except Exception as error:  # decoders of hostile bytes raise nearly anything
-        raise Unreadable(_reason(error)) from error
+        raise UnreadableError(_reason(error)) from error
     return Decoded(_grey_if_equal(array), image.format or "", bits)
 
 
-def image_size(file: io.IOBase, limits: Limits = Limits()) -> tuple[int, int]:  # noqa: B008 - frozen
+def image_size(file: io.IOBase, limits: Limits = Limits()) -> tuple[int, int]:
     """Height and width from an open file's header alone, before any rotation.
 
     Raises:
-        Unreadable: not an image of an accepted format, or too many pixels.
+        UnreadableError: not an image of an accepted format, or too many pixels.
     """
     image = _open(file, limits)
     return image.height, image.width
@@ -92,12 +92,12 @@ def load_square(
     channels: int,
     *,
     fit: Fit = "crop",
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
 ) -> NDArray[np.uint8]:
     """File bytes to uint8 (channels, size, size), just as `prepare` makes a data set's images.
 
     Raises:
-        Unreadable: as `decode`.
+        UnreadableError: as `decode`.
     """
     return with_channels(resize(decode(data, limits).pixels, size, fit), channels)
 
@@ -106,10 +106,10 @@ def check_bytes(count: int, limits: Limits) -> None:
     """Refuse a file by its size alone.
 
     Raises:
-        Unreadable: over the limit.
+        UnreadableError: over the limit.
     """
     if count > limits.megabytes * 1e6:
-        raise Unreadable(f"{count / 1e6:.1f} MB, over the limit of {limits.megabytes:g} MB (data.max_megabytes)")
+        raise UnreadableError(f"{count / 1e6:.1f} MB, over the limit of {limits.megabytes:g} MB (data.max_megabytes)")
 
 
 def _open(file: io.IOBase, limits: Limits) -> Image.Image:
@@ -117,14 +117,16 @@ def _open(file: io.IOBase, limits: Limits) -> Image.Image:
     try:
         image = Image.open(file, formats=FORMATS)  # type: ignore[arg-type]  # any readable, seekable file will do
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Unreadable("more pixels than Pillow reads safely") from error
-    except Image.UnidentifiedImageError as error:
-        raise Unreadable(_NO_IMAGE) from error
+        raise UnreadableError("more pixels than Pillow reads safely") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableError(_NO_IMAGE) from error
     except Exception as error:  # header parsers of hostile bytes raise nearly anything
-        raise Unreadable(_reason(error)) from error
+        raise UnreadableError(_reason(error)) from error
     megapixels = image.width * image.height / 1e6
     if megapixels > limits.megapixels:
-        raise Unreadable(f"{megapixels:.1f} megapixels, over the limit of {limits.megapixels:g} (data.max_megapixels)")
+        raise UnreadableError(
+            f"{megapixels:.1f} megapixels, over the limit of {limits.megapixels:g} (data.max_megapixels)"
+        )
     return image
 
 
@@ -154,15 +156,15 @@ def _eight_bits(image: Image.Image) -> tuple[NDArray[np.uint8], int]:
 def _scaled(values: NDArray[np.generic]) -> tuple[NDArray[np.uint8], int]:
     wide = values.astype(np.float64)
     if not np.isfinite(wide).all():
-        raise Unreadable("has values that are no numbers")
+        raise UnreadableError("has values that are no numbers")
     low, high = float(wide.min()), float(wide.max())
     if low < 0:
-        raise Unreadable(f"has negative values (down to {low:g}); save it with 8 or 16 unsigned bits")
+        raise UnreadableError(f"has negative values (down to {low:g}); save it with 8 or 16 unsigned bits")
     if values.dtype.kind == "f" and high <= 255:
         return np.rint(wide * (255 if high <= 1 else 1)).astype(np.uint8), 8
     bits = next((b for b in (8, 12, 16) if high < 2**b), None)
     if bits is None:
-        raise Unreadable(f"has values up to {high:g}; save it with 8 or 16 unsigned bits")
+        raise UnreadableError(f"has values up to {high:g}; save it with 8 or 16 unsigned bits")
     return np.rint(wide * (255 / (2**bits - 1))).astype(np.uint8), bits
 
 

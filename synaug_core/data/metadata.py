@@ -96,7 +96,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     unknown = [c for c in columns if c not in _COLUMNS]
     if "id" not in columns or unknown or len(set(columns)) < len(columns):
         raise DataError(
-            f"{path.name}: the columns must be id and, optionally, group and split; found {', '.join(columns) or 'none'}"
+            f"{path.name}: the columns must be id and, if wanted, group and split; found {', '.join(columns) or 'none'}"
         )
 
 

@@ -59,7 +59,9 @@ def _about_pixels(report: DatasetReport) -> list[str]:
         found = ", ".join(f"{count} of {bits} bits" for bits, count in facts.bits.items())
         lines.append(f"The images have different depths ({found}); each was scaled to its own.")
     if facts.elongated:
-        lines.append(f"{_n(facts.elongated, 'image')} more than twice as long as wide: only the centre square is seen.")
+        lines.append(
+            f"More than twice as long as wide: {_n(facts.elongated, 'image')}; only the centre square is seen."
+        )
     if facts.enlarged > facts.images / 2:
         lines.append(f"{facts.enlarged} of {facts.images} images are smaller than {size} px and were enlarged.")
     return lines

@@ -42,7 +42,7 @@ def write(images: ImageSet, path: Path, *, split: str) -> None:
         ):
             for start in range(0, len(images), _ROWS):
                 writer.write_table(_table(images, start, min(start + _ROWS, len(images)), split, schema, pool))
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -107,7 +108,8 @@ def prepare(config: DataConfig, *, seed: int, progress: Progress = silent) -> Pr
 
 def _chosen(listing: Listing, config: DataConfig) -> Listing:
     classes = choose_classes(listing.classes, config.classes)
-    items = tuple(item for item in listing.items if item.label in set(classes))
+    wanted = set(classes)
+    items = tuple(item for item in listing.items if item.label in wanted)
     if not items:
         raise DataError(f"data.source: {config.source} has no images of {', '.join(classes)}")
     return replace(listing, items=items, classes=classes)
@@ -131,8 +133,8 @@ def _thin(
 
 
 def _count(sides: Sequence[Split | None], labels: Sequence[str], classes: Sequence[str], side: Split) -> dict[str, int]:
-    own = [label for label, s in zip(labels, sides, strict=True) if s == side]
-    return {name: own.count(name) for name in classes}
+    own = Counter(label for label, s in zip(labels, sides, strict=True) if s == side)
+    return {name: own[name] for name in classes}
 
 
 def _image_set(

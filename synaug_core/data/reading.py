@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synaug_core import digests
-from synaug_core.data.decode import Unreadable
+from synaug_core.data.decode import UnreadableError
 from synaug_core.data.report import ImageFacts, Rejected
 from synaug_core.data.resize import resize
 from synaug_core.data.sources.base import Item
@@ -50,6 +50,7 @@ class ReadImages:
 
     @property
     def all_grey(self) -> bool:
+        """True where no image has colour."""
         return self.facts.grey == len(self.items)
 
 
@@ -69,7 +70,7 @@ def default_size(items: Sequence[Item]) -> int:
     def side(item: Item) -> int | None:
         try:
             return min(item.image.size())
-        except Unreadable:
+        except UnreadableError:
             return None
 
     with _pool() as pool:
@@ -138,7 +139,7 @@ def check_rejected(rejected: Sequence[Rejected], accepted: int, limit: float) ->
 def _read_one(item: Item, size: int) -> _One | str:
     try:
         decoded = item.image.read()
-    except Unreadable as error:
+    except UnreadableError as error:
         return str(error)
     pixels = decoded.pixels
     grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)

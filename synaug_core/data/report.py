@@ -48,8 +48,7 @@ class ImageFacts(_Part):
 
 
 class Duplicates(_Part):
-    """Images that are equal pixel by pixel, or nearly equal. `splits` and `classes` are in the order of `ids`,
-    as supplied by the source or given by our own split."""
+    """Images that are equal pixel by pixel, or nearly equal. `classes` and `splits` are in the order of `ids`."""
 
     kind: Literal["exact", "near"]
     ids: tuple[str, ...]

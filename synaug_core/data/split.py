@@ -42,9 +42,9 @@ def divide(labels: Sequence[str], units: Sequence[str], shares: Mapping[Split, f
         for label, count in content[unit].items():
             held[label][side[unit]] += count
     pure: dict[str, list[str]] = defaultdict(list)
-    for unit, count in content.items():
-        if len(count) == 1:
-            pure[next(iter(count))].append(unit)
+    for unit, inside in content.items():
+        if len(inside) == 1:
+            pure[next(iter(inside))].append(unit)
     for label, own in pure.items():
         own.sort(key=lambda u: (derive(seed, "split", label, u), u))
         sizes = {u: content[u].total() for u in own}

@@ -38,7 +38,13 @@ class Contrast(BaseModel):
 
 
 def contrast(
-    ours: Sequence[Predictions], theirs: Sequence[Predictions], metric: str, *, confidence: float, resamples: int, seed: int
+    ours: Sequence[Predictions],
+    theirs: Sequence[Predictions],
+    metric: str,
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
 ) -> tuple[Interval, float, int]:
     """Mean paired difference (ours - theirs) of a primary endpoint, its p-value and the number of pairs.
 
@@ -46,7 +52,12 @@ def contrast(
     over pairs and test images (stratified by class), both sides under the same draws.
 
     Args:
+        ours: predictions of one method's repetitions.
+        theirs: those of the other, for the same images.
         metric: `balanced_accuracy` or `macro_auc`.
+        confidence: level of the interval.
+        resamples: number of bootstrap resamples.
+        seed: of the draws.
 
     Raises:
         ValueError: no pair, different test images, or a metric that is undefined on them.

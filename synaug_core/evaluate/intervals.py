@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from synaug_core.evaluate import resample
 from synaug_core.evaluate.metrics import scores
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Array, Counts, Scorer
+from synaug_core.evaluate.scorer import Array, Counts, Scorer, ratio
 from synaug_core.names import slugs
 
 __all__ = ["Interval", "bounds", "check_same_images", "intervals"]
@@ -98,7 +98,8 @@ def _draws(scorers: Sequence[Scorer], resamples: int, rng: np.random.Generator) 
     """Every metric in every resample: name -> (B,)."""
     labels, classes = scorers[0].p.labels, scorers[0].p.classes
     parts = [
-        _batch(scorers, labels, classes, size, rng) for size in resample.batches(len(labels) + 2 * len(classes), resamples)
+        _batch(scorers, labels, classes, size, rng)
+        for size in resample.batches(len(labels) + 2 * len(classes), resamples)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -135,4 +136,4 @@ def _mean_over(values: Array, chosen: NDArray[np.float32]) -> Array:
     defined = ~np.isnan(values)
     total = (np.where(defined, values, 0.0) * chosen).sum(0, dtype=np.float64)
     weight = (defined * chosen).sum(0, dtype=np.float64)
-    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
+    return ratio(total, weight)

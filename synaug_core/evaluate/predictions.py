@@ -45,7 +45,7 @@ class Predictions:
             raise ValueError("ids: a name stands twice")
         if self.labels.dtype != np.int64 or self.labels.shape != (n,):
             raise ValueError(f"labels: int64 ({n},) expected, got {self.labels.dtype} {self.labels.shape}")
-        if n and not (0 <= self.labels.min() and self.labels.max() < classes):
+        if n and (self.labels.min() < 0 or self.labels.max() >= classes):
             raise ValueError("labels: an index is outside the classes")
         p = self.probabilities
         if p.dtype not in (np.float32, np.float64) or p.shape != (n, classes):
@@ -60,7 +60,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """int64 (n,): the class of highest probability, the first of equals."""
-        return self.probabilities.argmax(1).astype(np.int64)
+        return np.asarray(self.probabilities.argmax(1), np.int64)
 
     def in_order(self, ids: tuple[str, ...]) -> Predictions:
         """The same predictions for the images named, in that order.
@@ -90,7 +90,7 @@ class Predictions:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         pq.write_table(table, partial, compression="zstd")
-        os.replace(partial, path)
+        partial.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Predictions:

@@ -52,11 +52,11 @@ class Up(nn.Module):
     def __init__(self, inside: int, outside: int, size: int, *, last: bool = False) -> None:
         super().__init__()
         self.size = size
-        self.double = nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1)
+        self.grow = nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1)
         self.finish = nn.Identity() if last else nn.Sequential(group_norm(outside), nn.SiLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        doubled = self.double(x)
+        doubled = self.grow(x)
         if doubled.shape[-1] != self.size:
             doubled = doubled[..., : self.size, : self.size]
         finished: Tensor = self.finish(doubled)

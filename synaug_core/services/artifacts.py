@@ -94,11 +94,15 @@ def fetch(reference: Reference) -> Path:
     current = settings()
     cached = _cached(current, reference)
     with _fetching.setdefault(reference.sha256, threading.Lock()):
-        if not cached.exists():
-            with _part(current) as part:
-                fetched = _verify(_download(reference.uri, part, current), reference)
-                _publish(part, cached.parent)
-                _verified.pop((str(fetched), reference.sha256), None)
+        if cached.exists():
+            try:
+                return _verify(cached, reference)
+            except ArtifactError:  # a damaged copy; the store has the original
+                shutil.rmtree(cached.parent)
+        with _part(current) as part:
+            fetched = _verify(_download(reference.uri, part, current), reference)
+            _publish(part, cached.parent)
+            _verified.pop((str(fetched), reference.sha256), None)
         return _verify(cached, reference)
 
 

@@ -25,6 +25,7 @@ __all__ = ["client", "client_of", "patiently", "secret_free_uri"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_PATIENCE = 15.0  # seconds until a server is taken to be absent
 _BUSY = ("database is locked", "database is busy", "deadlock", "Connection reset", "Connection aborted")
 
 
@@ -83,19 +84,18 @@ def _client(uri: str, home: Path) -> Any:
 
 
 def _prepare(uri: str, home: Path) -> None:
-    """Give a new embedded database a write-ahead log: writes take a quarter of the time, and the UI can read
-    meanwhile."""
+    """Give a new embedded database a write-ahead log: writes take a quarter of the time, and the UI reads meanwhile."""
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and file.parent == home and not file.exists():
         with contextlib.closing(sqlite3.connect(file)) as database:
             database.execute("PRAGMA journal_mode=WAL")
 
 
-def _knock(uri: str, timeout: float = 15.0) -> None:
+def _knock(uri: str) -> None:
     """MLflow's own retries take minutes before they say that nobody is there."""
     parts = urlsplit(uri)
     health = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health", "", ""))
-    end = time.monotonic() + timeout
+    end = time.monotonic() + _PATIENCE
     while True:
         try:
             with urllib.request.urlopen(health, timeout=5):  # noqa: S310 - http(s) checked

@@ -65,11 +65,11 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]  # mlflow has no types
         return np.asarray(torch.as_tensor(answer).cpu(), dtype=np.float64)
 
     def _pixels(self, data: bytes, number: int) -> NDArray[np.uint8]:
-        from synaug_core.data.decode import Unreadable, load_square
+        from synaug_core.data.decode import UnreadableError, load_square
 
         try:
             return load_square(data, self._classifier.size, self._classifier.channels, fit=self._fit)
-        except Unreadable as error:
+        except UnreadableError as error:
             raise _refused(number, str(error)) from error
 
 

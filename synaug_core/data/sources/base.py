@@ -9,14 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from synaug_core.data.decode import Decoded, Limits, Unreadable, check_bytes, decode, image_size
+from synaug_core.data.decode import Decoded, Limits, UnreadableError, check_bytes, decode, image_size
 from synaug_core.data.report import Rejected, Split
 
 __all__ = ["ArrayImage", "FileImage", "Item", "Listing", "RefusedImage", "StoredImage"]
 
 
 class StoredImage(Protocol):
-    """An image where it lies. Both methods raise `Unreadable` with the reason."""
+    """An image where it lies. Both methods raise `UnreadableError` with the reason."""
 
     def size(self) -> tuple[int, int]:
         """Height and width, without decoding."""
@@ -35,18 +35,20 @@ class FileImage:
     limits: Limits
 
     def size(self) -> tuple[int, int]:
+        """Height and width."""
         try:
             with self.path.open("rb") as file:
                 return image_size(file, self.limits)
         except OSError as error:
-            raise Unreadable(_failure(error)) from error
+            raise UnreadableError(_failure(error)) from error
 
     def read(self) -> Decoded:
+        """The pixels."""
         try:
             check_bytes(self.path.stat().st_size, self.limits)
             data = self.path.read_bytes()
         except OSError as error:
-            raise Unreadable(_failure(error)) from error
+            raise UnreadableError(_failure(error)) from error
         return decode(data, self.limits)
 
 
@@ -57,9 +59,11 @@ class ArrayImage:
     pixels: NDArray[np.uint8]
 
     def size(self) -> tuple[int, int]:
+        """Height and width."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
     def read(self) -> Decoded:
+        """The pixels."""
         pixels = self.pixels
         if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
             pixels = pixels[..., 0]
@@ -73,10 +77,12 @@ class RefusedImage:
     reason: str
 
     def size(self) -> tuple[int, int]:
-        raise Unreadable(self.reason)
+        """Never known."""
+        raise UnreadableError(self.reason)
 
     def read(self) -> Decoded:
-        raise Unreadable(self.reason)
+        """Never opened."""
+        raise UnreadableError(self.reason)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["VARIANCE_BOUNDS", "beta_at", "bounded", "negative_log_likelihood", "terms"]
+__all__ = ["VARIANCE_BOUNDS", "beta_at", "bounded", "kl_per_unit", "negative_log_likelihood", "terms"]
 
 VARIANCE_BOUNDS = (1e-4, 1.0)
 """A learned variance stays between a standard deviation of 1 % of the pixel range and all of it."""
@@ -20,8 +20,12 @@ VARIANCE_BOUNDS = (1e-4, 1.0)
 def terms(images: Tensor, decoded: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
     """Squared error summed over an image's pixels (n,), and KL(q(z|x) || N(0, I)) of each latent unit (n, latent)."""
     error = (images - decoded).square().flatten(1).sum(1)
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
-    return error, kl
+    return error, kl_per_unit(mean, log_variance)
+
+
+def kl_per_unit(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) || N(0, 1)), element by element (Kingma and Welling, 2014, appendix B)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
 def negative_log_likelihood(error: Tensor, variance: Tensor, pixels: int) -> Tensor:

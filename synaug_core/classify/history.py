@@ -1,0 +1,43 @@
+"""What happened in a training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Evaluation", "History"]
+
+
+class Evaluation(BaseModel):
+    """One look at a classifier in training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    train_loss: float
+    """Mean over the steps since the evaluation before, with label smoothing and class weights."""
+    val_loss: float | None = None
+    """Mean cross-entropy in nats; None without validation images."""
+    val_balanced_accuracy: float | None = None
+
+
+class History(BaseModel):
+    """The course of a training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evaluations: tuple[Evaluation, ...]
+    best_step: int
+    """The step whose weights were kept."""
+    stopped_at: int
+    """Optimiser steps made."""
+    ended: Literal["all steps", "early stop", "no validation images"]
+    """`no validation images`: all steps were made and the last weights were kept."""
+    seconds: float = 0.0
+    """Time of the part after the last resume; not stored, so that equal trainings have equal files."""
+
+    @property
+    def best_score(self) -> float | None:
+        """Validation balanced accuracy of the weights that were kept."""
+        return next((e.val_balanced_accuracy for e in self.evaluations if e.step == self.best_step), None)

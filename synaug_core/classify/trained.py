@@ -1,0 +1,142 @@
+"""A trained classifier: it predicts, and it is stored and loaded without pickle and without any hub."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from synaug_core import digests
+from synaug_core.classify.build import build
+from synaug_core.classify.history import History
+from synaug_core.classify.model import Classifier
+from synaug_core.config import ClassifierConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.errors import ArtifactError, UserError
+
+__all__ = ["TrainedClassifier"]
+
+_SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
+
+
+class _Spec(BaseModel):
+    """The JSON beside the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = "synaug classifier 1"
+    config: ClassifierConfig
+    classes: tuple[str, ...]
+    channels: int
+    size: int
+    history: History
+    weights: str
+    """SHA-256 of the weights file."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedClassifier:
+    """A classifier and how it came to be.
+
+    Attributes:
+        model: in evaluation mode.
+        config: of its training.
+        classes: names, in the order of the probabilities.
+        channels, size: of the images it takes.
+        history: the course of its training.
+    """
+
+    model: Classifier = field(repr=False)
+    config: ClassifierConfig
+    classes: tuple[str, ...]
+    channels: int
+    size: int
+    history: History = field(repr=False)
+
+    def predict(
+        self, images: Tensor | ImageSet, *, batch: int = 256, device: torch.device | str | None = None
+    ) -> NDArray[np.float32]:
+        """Class probabilities, float32 (n, classes), rows summing to 1. Dropout is off.
+
+        Args:
+            images: an image set, or uint8 (n, channels, size, size).
+            batch: images in one pass.
+            device: moves the model there first; None computes where it is.
+
+        Raises:
+            ValueError: images of another dtype or shape.
+        """
+        pixels = images.images if isinstance(images, ImageSet) else images
+        expected = (self.channels, self.size, self.size)
+        if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != expected:
+            shape = tuple(pixels.shape)
+            raise ValueError(f"images: uint8 {('n', *expected)} expected, got {pixels.dtype} {shape}")
+        model = self.model if device is None else self.model.to(device)
+        model.eval()
+        rows = np.empty((len(pixels), len(self.classes)), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(pixels), batch):
+                logits = model(pixels[start : start + batch].to(model.mean.device))
+                rows[start : start + batch] = logits.softmax(dim=1).cpu().numpy()
+        return rows
+
+    def save(self, folder: Path) -> None:
+        """Write `weights.safetensors` and `spec.json`; equal classifiers give equal bytes."""
+        from safetensors.torch import save
+
+        folder.mkdir(parents=True, exist_ok=True)
+        data = save({k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()})
+        spec = _Spec(
+            config=self.config,
+            classes=self.classes,
+            channels=self.channels,
+            size=self.size,
+            history=self.history,
+            weights=digests.of_bytes(data),
+        )
+        (folder / _WEIGHTS).write_bytes(data)
+        text = json.dumps(spec.model_dump(mode="json", exclude={"history": {"seconds"}}), indent=1)
+        (folder / _SPEC).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> TrainedClassifier:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: files that are missing, damaged, or do not belong together.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            spec = _Spec.model_validate_json((folder / _SPEC).read_bytes())
+            data = (folder / _WEIGHTS).read_bytes()
+        except (OSError, ValidationError) as error:
+            raise ArtifactError(f"{folder} holds no readable classifier ({type(error).__name__})") from error
+        if spec.kind != _Spec.model_fields["kind"].default:
+            raise ArtifactError(f"{folder} holds a {spec.kind!r}, which this version cannot read")
+        if digests.of_bytes(data) != spec.weights:
+            raise ArtifactError(f"{folder / _WEIGHTS} does not hold the bytes that were written")
+        unset = (0.0,) * spec.channels
+        try:
+            model = build(
+                spec.config,
+                channels=spec.channels,
+                size=spec.size,
+                classes=spec.classes,
+                seed=0,
+                mean=unset,
+                std=unset,
+                fetch=False,
+            )
+            model.load_state_dict(load(data))
+        except (UserError, SafetensorError, RuntimeError) as error:
+            raise ArtifactError(f"{folder}: the weights do not fit their description ({error})") from error
+        model.to(device).eval()
+        return cls(model, spec.config, spec.classes, spec.channels, spec.size, spec.history)

@@ -1,0 +1,204 @@
+"""The gate between a challenger and the champion."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from math import comb
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from synaug_core.config import PromotionConfig
+from synaug_core.evaluate.intervals import Interval, bounds
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.resample import batches, stratified
+from synaug_core.evaluate.scorer import Array, Scorer
+from synaug_core.evaluate.sentence import percent_text, points
+
+__all__ = ["Decision", "Figures", "gate", "mcnemar"]
+
+_ROUNDING = 1e-9
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figures(_Frozen):
+    """Both models on the same test images. Shares in [0, 1]; differences are challenger minus champion."""
+
+    images: int
+    ids_sha256: str
+    """Digest of the sorted names of the images compared."""
+    champion_balanced_accuracy: float
+    challenger_balanced_accuracy: float
+    balanced_accuracy: Interval
+    rarest_classes: tuple[str, ...]
+    rarest_images: int
+    champion_rarest_recall: float
+    challenger_rarest_recall: float
+    """Mean recall over the rarest classes."""
+    rarest_recall: Interval
+    only_challenger_right: int
+    only_champion_right: int
+    mcnemar_p: Annotated[float, Field(ge=0, le=1)]
+    """Exact McNemar test over all images; a figure to read, no part of the rule."""
+
+
+class Decision(_Frozen):
+    """Whether the challenger becomes champion, and why."""
+
+    promoted: bool
+    reason: str
+    tolerance: float
+    confidence: float
+    figures: Figures | None = None
+    """None where there was nothing to compare."""
+
+
+def gate(
+    challenger: Predictions,
+    champion: Predictions | None,
+    *,
+    train_counts: Mapping[str, int],
+    config: PromotionConfig,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Decision:
+    """Decide: no worse than the champion overall, and better on the rarest classes, on the same test images.
+
+    "No worse" asks the *estimate* of the difference in balanced accuracy to be at least -tolerance. Asking it of
+    the interval's lower bound would refuse nearly everything: on a few hundred images the interval is several
+    points wide, a tolerance is one. "Better" asks the *lower bound* of the difference in mean recall on the
+    `rarest` classes to lie above 0: that is what a promotion claims, so there the interval decides. Both come
+    from a paired bootstrap stratified by class; on the rarest classes each class gets two imaginary images, one
+    for each side, so that two or three lucky images do not make a champion (Bonett and Price, British Journal
+    of Mathematical and Statistical Psychology 65, 2012).
+
+    Args:
+        challenger: predictions of the new model.
+        champion: those of the model in place for the same test images, in any order; None: there is none yet.
+        train_counts: class -> real training images.
+        config: tolerance and number of rarest classes.
+        confidence: level of the intervals.
+        resamples: number of bootstrap resamples.
+        seed: of the draws.
+    """
+
+    def decide(promoted: bool, reason: str, figures: Figures | None = None) -> Decision:
+        return Decision(
+            promoted=promoted, reason=reason, tolerance=config.tolerance, confidence=confidence, figures=figures
+        )
+
+    if not config.enabled:
+        return decide(False, "Not promoted: promotion is switched off (promotion.enabled).")
+    if champion is None:
+        return decide(True, "Promoted: it is the first model, there is no champion to compare with.")
+    if obstacle := _obstacle(challenger, champion):
+        return decide(False, f"Not promoted: {obstacle}.")
+    champion = champion.in_order(challenger.ids)
+    tested = [i for i in range(len(challenger.classes)) if (challenger.labels == i).any()]
+    rarest = sorted(tested, key=lambda i: train_counts.get(challenger.classes[i], 0))[: config.rarest]
+    figures = _figures(challenger, champion, rarest, confidence, resamples, np.random.default_rng(seed))
+    if np.array_equal(challenger.probabilities, champion.probabilities):
+        return decide(False, "Not promoted: it predicts exactly what the champion predicts.", figures)
+    overall, rare = figures.balanced_accuracy, figures.rarest_recall
+    worse = overall.mean < -config.tolerance - _ROUNDING
+    better = rare.low > 0
+    level = percent_text(confidence)
+    names = ", ".join(figures.rarest_classes)
+    said_overall = (
+        f"balanced accuracy {points(overall.mean)} points ({level} interval {points(overall.low)} to "
+        f"{points(overall.high)}; tolerance {100 * config.tolerance:.1f} points)"
+    )
+    said_rare = (
+        f"recall on {names} {points(rare.mean)} points ({level} interval {points(rare.low)} to {points(rare.high)}, "
+        f"{figures.rarest_images} test images)"
+    )
+    if better and not worse:
+        return decide(
+            True, f"Promoted: no worse overall, {said_overall}; better where it counts, {said_rare}.", figures
+        )
+    reasons = [f"worse overall, {said_overall}"] * worse
+    reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not better)
+    return decide(False, f"Not promoted: {'; '.join(reasons)}.", figures)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact McNemar p-value from the numbers of images that only one side got right."""
+    n = only_first + only_second
+    tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:
+    """Why the two cannot be compared, if so."""
+    if not len(challenger):
+        return "there are no test images to compare on"
+    if challenger.classes != champion.classes:
+        return "it knows other classes than the champion does"
+    ours, theirs = set(challenger.ids), set(champion.ids)
+    if ours != theirs:
+        return (
+            f"the two were not measured on the same test images ({len(ours & theirs)} in common, "
+            f"{len(ours - theirs)} only the challenger's, {len(theirs - ours)} only the champion's)"
+        )
+    if not np.array_equal(challenger.labels, champion.in_order(challenger.ids).labels):
+        return "the test images' labels have changed since the champion was measured"
+    return None
+
+
+def _figures(
+    challenger: Predictions,
+    champion: Predictions,
+    rarest: Sequence[int],
+    confidence: float,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Figures:
+    labels = challenger.labels
+    ours, theirs = Scorer(challenger), Scorer(champion)
+    ones = np.ones((len(labels), 1))
+    mine, other = (float(s.balanced_accuracy(ones)[0]) for s in (ours, theirs))
+    drawn = np.concatenate(
+        [
+            ours.balanced_accuracy(w) - theirs.balanced_accuracy(w)
+            for w in (stratified(labels, size, rng) for size in batches(len(labels), resamples))
+        ]
+    )
+    right_ours, right_theirs = challenger.predicted == labels, champion.predicted == labels
+    recall_ours, recall_theirs = (_mean_recall(right, labels, rarest) for right in (right_ours, right_theirs))
+    gained, lost = int((right_ours & ~right_theirs).sum()), int((right_theirs & ~right_ours).sum())
+    wins = right_ours.astype(np.float32) - right_theirs.astype(np.float32)
+    rare = np.mean([_padded(wins[labels == c], resamples, rng) for c in rarest], axis=0)
+    return Figures(
+        images=len(labels),
+        ids_sha256=hashlib.sha256("\n".join(sorted(challenger.ids)).encode()).hexdigest(),
+        champion_balanced_accuracy=other,
+        challenger_balanced_accuracy=mine,
+        balanced_accuracy=bounds(mine - other, drawn, confidence),
+        rarest_classes=tuple(challenger.classes[c] for c in rarest),
+        rarest_images=int(np.isin(labels, rarest).sum()),
+        champion_rarest_recall=recall_theirs,
+        challenger_rarest_recall=recall_ours,
+        rarest_recall=bounds(recall_ours - recall_theirs, rare, confidence),
+        only_challenger_right=gained,
+        only_champion_right=lost,
+        mcnemar_p=mcnemar(gained, lost),
+    )
+
+
+def _mean_recall(right: NDArray[np.bool_], labels: NDArray[np.int64], classes: Sequence[int]) -> float:
+    return float(np.mean([np.mean(right[labels == c]) for c in classes]))
+
+
+def _padded(wins: NDArray[np.float32], resamples: int, rng: np.random.Generator) -> Array:
+    """Mean win (+1, 0, -1) of one class in each resample, with an imaginary win and loss among what is drawn."""
+    pool = np.append(wins, [1.0, -1.0]).astype(np.float32)
+    labels = np.zeros(len(pool), np.int64)
+    parts = [pool @ stratified(labels, size, rng) / len(pool) for size in batches(len(pool), resamples)]
+    return np.concatenate(parts)

@@ -1,0 +1,222 @@
+"""The training of a group of classes: blocks of steps, an evaluation after each, an early stop for each class."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from synaug_core.checkpoints import Checkpoint
+from synaug_core.config import GeneratorConfig
+from synaug_core.errors import DeadlineError
+from synaug_core.generators.class_vae import draws
+from synaug_core.generators.class_vae.elbo import beta_at, bounded, negative_log_likelihood
+from synaug_core.generators.class_vae.executor import Executor, Weights
+from synaug_core.generators.fit_report import CurvePoint, Status
+from synaug_core.progress import Progress
+
+__all__ = ["ClassTask", "Course", "train"]
+
+
+@dataclass(frozen=True)
+class ClassTask:
+    """One class.
+
+    Attributes:
+        name: its name.
+        rows: positions in the pool of the images trained on, int64.
+        held_out: those of the images held out; may be empty.
+        seed: where all its randomness comes from.
+        centre: mean of the images trained on, float32 (channels, size, size) in [0, 1].
+        spread: mean squared difference of a pixel from the centre: the first variance.
+    """
+
+    name: str
+    rows: Tensor
+    held_out: Tensor
+    seed: int
+    centre: Tensor
+    spread: float
+
+    @property
+    def examined(self) -> Tensor:
+        """The rows an evaluation looks at: those held out, or, where there are none, those trained on."""
+        return self.held_out if len(self.held_out) else self.rows
+
+
+@dataclass
+class Course:
+    """How far a class has come."""
+
+    status: Status | None = None
+    steps: int = 0
+    best_step: int = 0
+    best_loss: float = math.inf
+    stale: int = 0
+    """Evaluations since the best one, after the warm-up."""
+    curves: list[CurvePoint] = field(default_factory=list)
+    weights: Weights = field(default_factory=dict)
+    """The weights kept, once the class is through."""
+    seconds: float = 0.0
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self) | {"curves": [p.model_dump() for p in self.curves]}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Course:
+        return cls(**(dict(state) | {"curves": [CurvePoint(**p) for p in state["curves"]]}))
+
+
+class _Run:
+    """One training under way."""
+
+    def __init__(self, executor: Executor, tasks: Sequence[ClassTask], config: GeneratorConfig) -> None:
+        self.executor = executor
+        self.tasks = {task.name: task for task in tasks}
+        self.config = config
+        self.warmup = round(config.warmup * config.steps)
+        self.courses = {task.name: Course() for task in tasks}
+        self.done = 0
+        self._exams = {
+            t.name: draws.examination(t.examined, t.seed, config.latent_dim).to(executor.pool.device) for t in tasks
+        }
+
+    @property
+    def active(self) -> list[str]:
+        return [name for name, course in self.courses.items() if course.status is None]
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.done = int(state["done"])
+        self.courses = {name: Course.from_state(state["courses"][name]) for name in self.courses}
+        self.executor.load_state(state["executor"])
+
+    def state(self) -> dict[str, Any]:
+        courses = {name: course.state() for name, course in self.courses.items()}
+        return {"done": self.done, "courses": courses, "executor": self.executor.state()}
+
+    def set_first_variances(self) -> None:
+        fixed = self.config.variance
+        self.executor.set_variances(
+            {n: bounded(t.spread) if fixed == "learned" else float(fixed) for n, t in self.tasks.items()}
+        )
+
+    def advance(self) -> dict[str, float]:
+        """One block of steps and its evaluation; values worth showing."""
+        first, last = self.done, min(self.done + self.config.evaluate_every, self.config.steps)
+        betas = [beta_at(s + 1, self.config.beta, self.warmup) for s in range(first, last)]
+        names = self.active
+        exams = {name: self._exams[name] for name in names}
+        means = self.executor.train({name: self._block(name, last - first) for name in names}, betas)
+        looked = torch.cat((means, self.executor.examine(exams)), dim=1).tolist()
+        self.done = last
+        better = [name for name, row in zip(names, looked, strict=True) if self._judge(name, row, betas[-1])]
+        self.executor.keep(better)
+        losses = [p.curves[-1].loss / self.executor.pixels for n in names if (p := self.courses[n]).curves]
+        return {"training": float(len(self.active))} | ({"loss": sum(losses) / len(losses)} if losses else {})
+
+    def retire(self, seconds: float) -> None:
+        """Take the classes that are through out of the executor."""
+        for course_name, course in self.courses.items():
+            if course.status is not None and not course.weights:
+                course.weights = self.executor.drop(course_name)
+                course.seconds = seconds
+
+    def _block(self, name: str, steps: int) -> draws.Draws:
+        task = self.tasks[name]
+        return draws.block(
+            task.rows,
+            task.seed,
+            self.done,
+            steps=steps,
+            batch=min(self.config.batch_size, len(task.rows)),
+            latent=self.config.latent_dim,
+            mirror=self.config.augment == "mirror",
+        ).to(self.executor.pool.device)
+
+    def _judge(self, name: str, row: Sequence[float], beta: float) -> bool:
+        """Write down an evaluation; True where the class's present weights are worth keeping.
+
+        A learned variance is the mean squared error of the examined images, the value at which their
+        likelihood is greatest (Rybkin et al., 2021). Taken from images held out it cannot shrink with what
+        the model knows by heart; taken from those trained on it does, and lets the KL term lose its hold.
+        """
+        course, task = self.courses[name], self.tasks[name]
+        if not all(math.isfinite(value) for value in row):
+            course.status, course.steps = "diverged", self.done
+            return False
+        loss, reconstruction, kl, error, kl_examined = row
+        pixels = self.executor.pixels
+        variance = bounded(error / pixels) if self.config.variance == "learned" else self.config.variance
+        self.executor.set_variances({name: variance})
+        exact = torch.tensor((error, variance), dtype=torch.float64)
+        examined = float(negative_log_likelihood(exact[0], exact[1], pixels)) + self.config.beta * kl_examined
+        held_out = bool(len(task.held_out))
+        course.steps = self.done
+        course.curves.append(
+            CurvePoint(
+                step=self.done,
+                beta=beta,
+                loss=loss,
+                reconstruction=reconstruction,
+                kl=kl,
+                held_out_loss=examined if held_out else None,
+                held_out_error=error / pixels if held_out else None,
+                variance=variance,
+            )
+        )
+        better = examined < course.best_loss if held_out else True
+        if better:
+            course.best_loss, course.best_step, course.stale = examined, self.done, 0
+        elif self.done > self.warmup:
+            course.stale += 1
+        if self.done >= self.config.steps:
+            course.status = "finished"
+        elif course.stale >= self.config.patience:
+            course.status = "early stop"
+        return better
+
+
+def train(
+    executor: Executor,
+    tasks: Sequence[ClassTask],
+    config: GeneratorConfig,
+    *,
+    fingerprint: str,
+    progress: Progress,
+    checkpoint: Checkpoint,
+    deadline: float | None,
+) -> dict[str, Course]:
+    """Train every class to its end, from the checkpoint where there is one of the same `fingerprint`.
+
+    Args:
+        executor: holds the freshly initialised models of `tasks`.
+        tasks: the classes.
+        config: steps, warm-up, patience and so on.
+        fingerprint: what the training depends on.
+        progress: called after each block.
+        checkpoint: offered the state after each block.
+        deadline: seconds from now.
+
+    Raises:
+        DeadlineError: the time was up.
+    """
+    began = time.monotonic()
+    run = _Run(executor, tasks, config)
+    state = checkpoint.load()
+    if state is not None and state.get("fingerprint") == fingerprint:
+        run.restore(state["run"])
+    else:
+        run.set_first_variances()
+    while run.active:
+        if deadline is not None and time.monotonic() - began > deadline:
+            raise DeadlineError(f"the generator took longer than {deadline:g} s ({run.done} of {config.steps} steps)")
+        values = run.advance()
+        run.retire(time.monotonic() - began)
+        checkpoint.offer(lambda: {"fingerprint": fingerprint, "run": run.state()})
+        progress(run.done if run.active else config.steps, config.steps, **values)
+    return run.courses

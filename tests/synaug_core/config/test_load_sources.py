@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from synaug_core.config import Config
+from synaug_core.config.load import load
+
+Refusal = Callable[..., list[str]]
+
+
+def test_a_folder_is_enough(data: Path) -> None:
+    config = load("images")
+    assert config.name == "images"
+    assert config.data.source == str(data / "images")
+    assert config == Config(name="images", data={"source": str(data / "images")})
+
+
+def test_an_npz_file_is_enough(data: Path) -> None:
+    assert load("set.npz").name == "set"
+    assert load(str(data / "set.npz")).data.source == str(data / "set.npz")
+
+
+def test_digits_become_a_rare_class_problem() -> None:
+    config = load("digits")
+    assert (config.name, config.data.source) == ("digits", "digits")
+    assert config.data.long_tail is not None
+    assert config.data.long_tail > 1
+    assert config.classifier.augmentation.mirror == "none"
+
+
+def test_digits_defaults_survive_overrides() -> None:
+    load("digits", ["data.long_tail=3", "classifier.augmentation.mirror=both"])
+    config = load("digits")
+    assert config.data.long_tail == 20
+    assert config.classifier.augmentation.mirror == "none"
+
+
+def test_a_folder_named_digits_is_reached_by_a_path(data: Path) -> None:
+    (data / "digits").mkdir()
+    assert load("./digits").data.source == str(data / "digits")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("Blood cells (v2)", "Blood-cells-v2"), ("_hidden", "hidden"), ("細胞", "x"), ("a" * 80, "a" * 63)],
+)
+def test_the_name_is_made_from_the_folder(data: Path, folder: str, name: str) -> None:
+    (data / folder).mkdir()
+    assert load(folder).name == name
+
+
+def test_a_yaml_file_names_its_data_relative_to_itself(data: Path) -> None:
+    (data / "deep").mkdir()
+    (data / "deep" / "cells.yaml").write_text("data:\n  source: ../images\n  metadata: ../meta.csv\n")
+    (data / "meta.csv").touch()
+    config = load("deep/cells.yaml")
+    assert config.name == "cells"
+    assert config.data.source == str(data / "images")
+    assert config.data.metadata == str(data / "meta.csv")
+
+
+def test_a_relative_override_starts_at_the_working_directory(data: Path) -> None:
+    (data / "deep").mkdir()
+    (data / "deep" / "cells.yaml").write_text("data:\n  source: ../nowhere\n")
+    (data / "weights.safetensors").touch()
+    config = load("deep/cells.yaml", ["data.source=images", "classifier.weights_file=weights.safetensors"])
+    assert config.data.source == str(data / "images")
+    assert config.classifier.weights_file == str(data / "weights.safetensors")
+
+
+def test_yaml_may_name_the_digits(data: Path) -> None:
+    (data / "d.yml").write_text("data: {source: digits}\n")
+    assert load("d.yml").data.source == "digits"
+
+
+def test_what_is_no_source(data: Path, refusal: Refusal) -> None:
+    (data / "images.zip").touch()
+    (data / "s3.yaml").write_text("data: {source: 's3://bucket/prefix'}\n")
+    (data / "gone.yaml").write_text("data: {source: gone}\n")
+    assert refusal("nowhere") == [f"SOURCE: 'nowhere' does not exist (looked for {data / 'nowhere'})"]
+    assert refusal("images.zip") == [
+        "SOURCE: 'images.zip' is not usable; give a folder of class folders, an .npz file or `digits`"
+    ]
+    s3 = "s3:// is not read yet; copy the images into a folder and give its path"
+    assert refusal("s3://bucket/prefix") == [f"SOURCE: {s3}"]
+    assert refusal("s3.yaml") == [f"data.source: {s3}"]
+    assert refusal("images", "data.source=s3://bucket") == [f"data.source: {s3}"]
+    assert refusal("gone.yaml") == [f"data.source: '{data / 'gone'}' does not exist"]
+    assert refusal("images", "data.metadata=no.csv") == [f"data.metadata: the file {data / 'no.csv'} does not exist"]
+    assert refusal("images", "classifier.weights_file=w") == [
+        f"classifier.weights_file: the file {data / 'w'} does not exist"
+    ]
+
+
+def test_what_is_no_configuration_file(data: Path, refusal: Refusal) -> None:
+    for name, content in {
+        "empty": b"",
+        "list": b"- a\n- b\n",
+        "word": b"hello\n",
+        "binary": b"\xff\xfe\x00\x01",
+        "large": b"# " + b"x" * 300_000,
+    }.items():
+        (data / f"{name}.yaml").write_bytes(content)
+    mapping = "a configuration is a mapping of keys to values, and this file holds"
+    assert refusal("none.yaml") == ["none.yaml: cannot be read (no such file or directory)"]
+    assert refusal("empty.yaml") == [f"empty.yaml: {mapping} nothing"]
+    assert refusal("list.yaml") == [f"list.yaml: {mapping} a list"]
+    assert refusal("word.yaml") == [f"word.yaml: {mapping} a single value"]
+    assert refusal("binary.yaml") == ["binary.yaml: not a text file in UTF-8"]
+    assert refusal("large.yaml") == ["large.yaml: larger than 256 kB, which no configuration is"]
+
+
+def test_every_example_is_a_configuration(data: Path) -> None:
+    examples = Path(__file__).parents[3] / "examples"
+    found = sorted(examples.glob("*.yaml"))
+    assert len(found) >= 7
+    for path in found:
+        source = "digits" if path.stem == "digits" else "images"
+        assert load(str(path), [f"data.source={source}"]).name == path.stem

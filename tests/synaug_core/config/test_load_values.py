@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synaug_core.config.load import load
+
+Refusal = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("repetitions=3", "repetitions", 3),
+        ("tuning.trials=0", "tuning.trials", 0),
+        ("generator.learning_rate=1e-3", "generator.learning_rate", 1e-3),
+        ("generator.variance=learned", "generator.variance", "learned"),
+        ("generator.variance=0.5", "generator.variance", 0.5),
+        ("classifier.pretrained=true", "classifier.pretrained", True),
+        ("data.image_size=32", "data.image_size", 32),
+        ("data.image_size=", "data.image_size", None),
+        ("data.image_size=null", "data.image_size", None),
+        ("data.classes=[b, a]", "data.classes", ("b", "a")),
+        ("data.classes=[0, 1, no, true, 007]", "data.classes", ("0", "1", "no", "true", "007")),
+        ("name=2024", "name", "2024"),
+        ("synthesis.sampling_strategy={a: 10, 1: 20}", "synthesis.sampling_strategy", {"a": 10, "1": 20}),
+        ("synthesis.sampling_strategy.rare=10", "synthesis.sampling_strategy", {"rare": 10}),
+        ("synthesis.alpha=[0.2, 0.8]", "synthesis.alpha", (0.2, 0.8)),
+        ("tuning.dropout=null", "tuning.dropout", None),
+        ("tuning.dropout.low=0.1", "tuning.dropout.high", 0.6),
+        ("data.split.test=0.3", "data.split.validation", 0.15),
+    ],
+)
+def test_an_override_sets_its_key(data: Path, override: str, key: str, value: Any) -> None:
+    found: Any = load("images", [override])
+    for part in key.split("."):
+        found = getattr(found, part)
+    assert found == value
+
+
+def test_arms_by_name_and_written_out(data: Path) -> None:
+    config = load("images", ["arms=[original, {name: mine, sampling: balanced, synthesis: default}]"])
+    assert [arm.name for arm in config.arms] == ["original", "mine"]
+    assert config.arms[1].synthesis is not None
+
+
+def test_the_shared_synthesis_reaches_the_arms(data: Path) -> None:
+    config = load("images", ["synthesis.multiple=2", "arms=[control, combined]"])
+    assert [arm.synthesis.multiple if arm.synthesis else None for arm in config.arms] == [None, 2.0]
+
+
+def test_later_overrides_win_and_beat_the_file(data: Path) -> None:
+    (data / "c.yaml").write_text("data: {source: images}\nrepetitions: 2\ngenerator: {steps: 5, width: 8}\n")
+    config = load("c.yaml", ["repetitions=3", "repetitions=4", "generator.steps=7"])
+    assert (config.repetitions, config.generator.steps, config.generator.width) == (4, 7, 8)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("data.sorce=x", "--set data.sorce=x: unknown key data.sorce; the nearest known key is data.source"),
+        ("repetition=3", "--set repetition=3: unknown key repetition; the nearest known key is repetitions"),
+        ("seed.x=1", "--set seed.x=1: unknown key seed.x; the nearest known key is seed"),
+        (
+            "steps=9",
+            "--set steps=9: unknown key steps; the nearest known keys are generator.steps, classifier.steps, "
+            "tuning.steps",
+        ),
+        (
+            "arms=[{name: a, samplin: x}]",
+            "unknown key arms[0].samplin; the nearest known key is arms[0].sampling",
+        ),
+        ("repetitions=0", "repetitions: got 0, expected a whole number of at least 1"),
+        ("repetitions=many", 'repetitions: got "many", expected a whole number of at least 1'),
+        ("repetitions=true", "repetitions: got true, expected a whole number of at least 1"),
+        ("repetitions=", "repetitions: got null, expected a whole number of at least 1"),
+        ("repetitions=[1]", "repetitions: got [1], expected a whole number of at least 1"),
+        ("seed=1.5", "seed: got 1.5, expected a whole number of at least 0"),
+        ("generator.variance=-1", "generator.variance: got -1, expected a number above 0, or learned"),
+        ("generator.learning_rate=.nan", "generator.learning_rate: got NaN, expected a number above 0"),
+        ("generator.learning_rate=.inf", "generator.learning_rate: got Infinity, expected a number above 0"),
+        ("synthesis.multiple=-1", "synthesis.multiple: got -1, expected a number above 0"),
+        ("synthesis.alpha=[0, 2]", "synthesis: alpha: every value must lie in [0, 1]"),
+        ("data.small_classes=maybe", 'data.small_classes: got "maybe", expected refuse, drop or keep'),
+        ("data.image_size=8", "data.image_size: got 8, expected a whole number from 16 to 512, or nothing (null)"),
+        ("data.channels=2", "data.channels: got 2, expected 1 or 3, or nothing (null)"),
+        ("classifier.pretrained=maybe", 'classifier.pretrained: got "maybe", expected true or false'),
+        ("classifier.dropout=1", "classifier.dropout: got 1, expected a number of at least 0 and below 1"),
+        ("tuning.dropout={low: 0.1}", "tuning.dropout.high is missing; expected a number"),
+        ("data.classes=[1.50]", "data.classes: got [1.5], expected a list [a, b, ...], each a word, or nothing (null)"),
+        ("tuning.arms=control", 'tuning.arms: got "control", expected a list [a, b, ...], each a word'),
+        (
+            "name=a b",
+            'name: got "a b", expected letters, digits, - and _, at most 63, beginning with a letter or digit',
+        ),
+        ("arms=[]", "arms: at least one arm is needed"),
+        ("arms=[control, control]", "arms: named twice: control"),
+        (
+            "arms=[control, magic]",
+            "arms: unknown arm 'magic'; standard arms are original, balanced, traditional, control, synthetic, "
+            "combined",
+        ),
+        ("arms=[{name: a, sampling: x}]", 'arms[0].sampling: got "x", expected natural or balanced'),
+        ("evaluation=3", "evaluation: got 3, expected a mapping of confidence, resamples"),
+        ("repetitions", "--set repetitions: expected key=value, such as --set repetitions=6"),
+        ("=3", "--set =3: expected key=value, such as --set repetitions=6"),
+    ],
+)
+def test_what_does_not_fit_is_named(data: Path, refusal: Refusal, override: str, line: str) -> None:
+    assert refusal("images", override) == [line]
+
+
+def test_a_long_value_is_cut(data: Path, refusal: Refusal) -> None:
+    [line] = refusal("images", f"data.small_classes={'x' * 500}")
+    assert "..." in line
+    assert len(line) < 150
+
+
+def test_each_misfit_has_its_line(data: Path, refusal: Refusal) -> None:
+    (data / "c.yaml").write_text("data: {source: images}\nrepetitions: 0\nseed: x\ngenerator: {steps: 0, width: -1}\n")
+    assert sorted(refusal("c.yaml")) == [
+        "generator.steps: got 0, expected a whole number of at least 1",
+        "generator.width: got -1, expected a whole number of at least 1",
+        "repetitions: got 0, expected a whole number of at least 1",
+        'seed: got "x", expected a whole number of at least 0',
+    ]
+
+
+def test_unknown_keys_of_a_file_are_all_named(data: Path, refusal: Refusal) -> None:
+    (data / "c.yaml").write_text("data: {source: images, imagesize: 3}\nrepetitons: 2\nfoo: {bar: 1}\n")
+    lines = refusal("c.yaml")
+    assert lines[0] == "unknown key data.imagesize; the nearest known key is data.image_size"
+    assert lines[1] == "unknown key repetitons; the nearest known key is repetitions"
+    assert lines[2].startswith("unknown key foo; the nearest known key")
