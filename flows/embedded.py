@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from synaug_core.errors import SynaugError
 
-__all__ = ["api_server"]
+__all__ = ["api_server", "wait_until_ready"]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -55,7 +53,7 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the child calls prctl and nothing else
+            preexec_fn=_die_with_parent,
         )
     try:
         yield f"http://127.0.0.1:{port}/api"
@@ -76,9 +74,10 @@ def wait_until_ready(url: str, log: Path, timeout: float = 120.0) -> None:
     """
     end = time.monotonic() + timeout
     while time.monotonic() < end:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - loopback http
-                if answer.status == 200:
-                    return
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2):  # noqa: S310 - our own loopback address
+                return
+        except OSError:  # nobody listens yet; URLError is one of these
+            pass
         time.sleep(0.1)
     raise SynaugError(f"the embedded Prefect server did not start within {timeout:.0f} s; its log: {log}")

@@ -5,15 +5,25 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 from prefect.futures import PrefectFuture
 
 from tasks.progress_bus import Event, publish
 
-__all__ = ["Ledger"]
+__all__ = ["Account", "Ledger"]
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Account:
+    """How many steps there were, how many of them were found in the cache, and the seconds of each stage."""
+
+    steps: int
+    cached_steps: int
+    seconds: dict[str, float]
 
 
 class Ledger:
@@ -44,17 +54,21 @@ class Ledger:
             self.steps += 1
             cached = future.state.name == "Cached"
             self.cached += cached
+            state: Literal["done", "cached", "failed"] = "cached" if cached else "done"
             try:
                 results.append(future.result())
             except Exception as error:
-                failed = failed or error
-            state = "failed" if failed else "cached" if cached else "done"
+                failed, state = failed or error, "failed"
             publish(Event(stage, name, 1, 1, state=state))
             publish(Event(stage, "", done, len(futures)))
         if failed is not None:
             raise failed
         return results
 
-    def totals(self) -> dict[str, float]:
-        """Seconds of each stage and in all."""
-        return {"total": time.monotonic() - self._started, **self.seconds}
+    def account(self) -> Account:
+        """The account so far; `total` is the time since the ledger was opened."""
+        return Account(
+            steps=self.steps,
+            cached_steps=self.cached,
+            seconds={"total": time.monotonic() - self._started, **self.seconds},
+        )

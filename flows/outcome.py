@@ -6,9 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.ledger import Account
 from synaug_core.evaluate.comparison import Comparison
+from synaug_core.refs import DatasetRef, RegisteredRef, RunRef
 
-__all__ = ["DatasetFacts", "ModelFacts", "Outcome"]
+__all__ = ["DatasetFacts", "ModelFacts", "Outcome", "outcome_of"]
 
 
 class _Facts(BaseModel):
@@ -55,3 +57,40 @@ class Outcome(_Facts):
     comparison_page: str | None
     comparison: Comparison | None = Field(default=None, exclude=True)
     """The whole comparison, for callers in the same process."""
+
+
+def outcome_of(
+    dataset: DatasetRef,
+    comparison: Comparison,
+    page: str,
+    registered: RegisteredRef | None,
+    run: RunRef,
+    account: Account,
+) -> Outcome:
+    """Put together what the steps returned."""
+    return Outcome(
+        run_id=run.run_id,
+        tracking_uri=run.tracking_uri,
+        experiment=run.experiment,
+        dataset=DatasetFacts(
+            name=dataset.name,
+            digest=dataset.digest,
+            classes=dataset.classes,
+            train=dataset.train.counts,
+            test=dataset.test.counts,
+            rejected=dataset.rejected,
+        ),
+        arms={arm: {m: i.model_dump() for m, i in r.metrics.items()} for arm, r in comparison.arms.items()},
+        best_arm=comparison.best_arm,
+        verdict=comparison.verdict,
+        sentence=comparison.sentence,
+        model=ModelFacts(name=registered.name, version=registered.version, alias=registered.alias)
+        if registered
+        else None,
+        promotion=registered.reason if registered else None,
+        steps=account.steps,
+        cached_steps=account.cached_steps,
+        seconds=account.seconds,
+        comparison_page=page,
+        comparison=comparison,
+    )

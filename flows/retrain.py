@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from prefect import flow
 
 from flows.ledger import Ledger
-from flows.outcome import Outcome
+from flows.outcome import Outcome, outcome_of
 from flows.search import tune
 from flows.workers import task_runner
-from synaug_core.classify.tuned import Tuned
+from synaug_core.classify.search_space import Tuned
 from synaug_core.config import Config
 from synaug_core.refs import DatasetRef, ImageSetRef, RepetitionRef, RunRef
 from tasks.comparison import compare_arms, open_arms, record_arms
@@ -18,7 +18,7 @@ from tasks.dataset import prepare_dataset, read_fingerprint
 from tasks.generators import fit_group, group_classes
 from tasks.machine import worker_count
 from tasks.naming import group_name
-from tasks.outcome import summarise
+from tasks.outcome import comparison_page_path, read_comparison, show_in_prefect
 from tasks.registry import register_best
 from tasks.repetition import train_repetition
 from tasks.retraining import adopt_runs, close_retraining, fail_retraining, open_retraining
@@ -39,12 +39,10 @@ def retrain(config: Config = Config()) -> Outcome:  # noqa: B008 - frozen; Prefe
     fingerprint = read_fingerprint(config.data)
     run = open_retraining(config, fingerprint)
     try:
-        outcome = _retrain(config, fingerprint, run, ledger)
+        return _retrain(config, fingerprint, run, ledger)
     except Exception as error:
         fail_retraining(run, str(error))
         raise
-    close_retraining(run, outcome)
-    return outcome
 
 
 def run_retrain(config: Config) -> Outcome:
@@ -62,14 +60,22 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
     tuned = tune(config, dataset, synthetic, run, ledger)
     repetitions = _train_arms(config, dataset, synthetic, tuned, run, ledger)
     with ledger.stage("comparison"):
-        compared = compare_arms.submit(
+        submitted = compare_arms.submit(
             dataset, config.arms, synthetic, tuple(repetitions), config.evaluation, config.seed, run
         )
-        [comparison] = ledger.gather("comparison", [("arms", compared)])
+        [comparison] = ledger.gather("comparison", [("arms", submitted)])
         record_arms(config.arms, comparison, tuple(repetitions), run)
-    with ledger.stage("registration"):
-        registered = register_best(dataset, comparison, config.promotion, config.evaluation, config.seed, run)
-    return summarise(config.name, dataset, comparison, registered, run, ledger.account())
+    registered = None
+    if config.promotion.enabled:
+        with ledger.stage("registration"):
+            registered = register_best(
+                dataset, comparison, config.promotion, config.evaluation, config.seed, config.compute, run
+            )
+    compared = read_comparison(comparison)
+    show_in_prefect(dataset, compared, run)
+    outcome = outcome_of(dataset, compared, comparison_page_path(comparison), registered, run, ledger.account())
+    close_retraining(config, run, outcome.verdict, outcome.best_arm, outcome.seconds)
+    return outcome
 
 
 def _make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger) -> Synthetic:

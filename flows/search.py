@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flows.ledger import Ledger
-from synaug_core.classify.tuned import Tuned
+from synaug_core.classify.search_space import Tuned
 from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import DatasetRef, ImageSetRef, RunRef
 from tasks.tuning import ask_trials, finish_search, open_search, run_trial, tell_trials

@@ -75,7 +75,7 @@ class Stage:
         """Seconds until all expected steps are over, at the pace so far; results taken from before do not count."""
         fractions = sum(s.done / s.total for s in self.steps.values() if s.state == "running" and s.total > 0)
         worked = self.count("done") + fractions
-        if not self.expected or worked <= 0 or self.state != "running":
+        if self.ended >= self.expected or worked <= 0 or self.state != "running":
             return None
         return self.seconds(now) * max(self.expected - self.ended - fractions, 0.0) / worked
 

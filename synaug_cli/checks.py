@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import shutil
 import sys
@@ -119,10 +120,11 @@ def _prefect(settings: Settings) -> Check:
     from synaug_core.services.secrets import redacted
 
     try:
-        import prefect.server.api.server  # the embedded server's module: fails beside a FastAPI that is too new
+        # The embedded server's module: it fails beside a FastAPI that is too new.
+        importlib.import_module("prefect.server.api.server")
     except Exception as error:
         return Check("prefect", f"{type(error).__name__}: {error}", "install synaug again (make setup)")
-    version = f"{prefect.__version__}"
+    version = metadata.version("prefect")
     if settings.prefect_api_url is None:
         return Check("prefect", f"{version}, with a server of its own in each run")
     try:

@@ -79,6 +79,9 @@ def orchestrator(settings: Settings) -> Iterator[None]:
             wait_until_ready(url, log)
             yield
         finally:
+            # Prefect sends its log lines in batches; the last ones go before the server does.
+            for handler in logging.getLogger("prefect.flow_runs").handlers:
+                handler.flush()
             os.environ.pop("PREFECT_API_URL", None)
 
 

@@ -46,15 +46,13 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
 
 
 def _get(mlflow: Any, run_id: str) -> Any:
-    from mlflow.exceptions import MlflowException
-
     from synaug_core.errors import UserError
     from synaug_core.services.clients import patiently
 
     try:
         return patiently(mlflow.get_run, run_id)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+    except Exception as error:
+        if getattr(error, "error_code", None) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise UserError(
             f"there is no run {run_id!r} in this store; `synaug ui` shows the ids of those there are"

@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["code_version", "of_bytes", "of_file", "of_value"]
 
 _ROOT = Path(__file__).resolve().parent
-_NUMERIC = ("numpy", "scikit-learn", "timm", "torch")
+_NUMERIC = ("numpy", "pillow", "scikit-learn", "scipy", "timm", "torch")
 
 
 def of_bytes(data: bytes) -> str:

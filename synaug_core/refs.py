@@ -4,6 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from synaug_core.classify.search_space import Tuned
+from synaug_core.config import TuningConfig
+
 __all__ = [
     "ClassifierRef",
     "DatasetRef",
@@ -61,6 +64,8 @@ class DatasetRef(_Frozen):
     classes: tuple[str, ...]
     channels: Literal[1, 3]
     image_size: int
+    fit: Literal["crop", "pad", "stretch"]
+    """How images that are not square were made so."""
     train: ImageSetRef
     val: ImageSetRef
     test: ImageSetRef
@@ -142,11 +147,12 @@ def identity(value: Any) -> Any:
 
 
 class SearchRef(_Frozen):
-    """A search for hyper-parameters: its study, and the MLflow run that holds its trials."""
+    """A search for hyper-parameters: its study in the storage that the settings name, and the MLflow run that holds
+    its trials."""
 
     study: str
-    storage: str
-    """Path of a journal file, or a database's address."""
     seed: int
     config: TuningConfig
+    initial: Tuned
+    """What the first trial tries."""
     run: RunRef

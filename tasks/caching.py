@@ -38,6 +38,7 @@ class StepKey:
         )
 
     def __call__(self, context: TaskRunContext, arguments: dict[str, Any]) -> str:
+        """What Prefect calls before it runs the step."""
         key = candidate = self.of(arguments)
         number = 1
         while context.result_store.exists(candidate) and not _is_whole(context.result_store.read(candidate).result):

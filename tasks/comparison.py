@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from synaug_core.config import ArmConfig, EvaluationConfig
 from synaug_core.refs import ComparisonRef, DatasetRef, ImageSetRef, RepetitionRef, RunRef
 from synaug_core.services.settings import settings
 from tasks.recording import recorded
 from tasks.step import action, step
+
+if TYPE_CHECKING:
+    from synaug_core.evaluate.comparison import ArmResult
 
 __all__ = ["compare_arms", "open_arms", "record_arms"]
 
@@ -41,11 +46,16 @@ def compare_arms(
     parent: RunRef,
 ) -> ComparisonRef:
     """Every figure of every arm from the stored predictions, the verdict, and one page that shows them."""
-    from synaug_core.evaluate.comparison import compare
     from synaug_core.report.page import comparison_page
+
+    from synaug_core.evaluate.comparison import compare
+    from synaug_core.report.figures.calibration import reliability_figure
+    from synaug_core.report.figures.forest import forest_figure
+    from synaug_core.report.figures.recall import recall_figure
     from synaug_core.seeds import derive
     from tasks.loading import load_predictions
-    from tasks.storing import store_json
+    from tasks.pages import page_facts, page_sheets
+    from tasks.storing import store_comparison
 
     with recorded("comparison", "comparison", parent) as recorder:
         of_arm = {arm.name: [r for r in repetitions if r.arm == arm.name] for arm in arms}
@@ -58,10 +68,15 @@ def compare_arms(
             seed=derive(seed, "comparison"),
         )
         best = max(of_arm[comparison.best_arm], key=lambda r: (r.validation, -r.repetition))
-        recorder.text(comparison_page(comparison), "comparison.html")
-        return ComparisonRef(
-            **store_json(recorder, comparison.model_dump_json(), "comparison.json"), best=best
+        recorder.tags({"synaug.verdict": comparison.verdict, "synaug.best_arm": comparison.best_arm})
+        recorder.figure(forest_figure(comparison), "figures/forest.png")
+        recorder.figure(recall_figure(comparison), "figures/recall_by_class.png")
+        recorder.figure(reliability_figure(comparison), "figures/reliability.png")
+        page = comparison_page(
+            comparison, sheets=page_sheets(dataset, synthetic), facts=page_facts(dataset, arms, config, seed)
         )
+        recorder.text(page, "comparison.html")
+        return store_comparison(recorder, comparison, best)
 
 
 @action
@@ -69,3 +84,28 @@ def record_arms(
     arms: tuple[ArmConfig, ...], comparison: ComparisonRef, repetitions: tuple[RepetitionRef, ...], parent: RunRef
 ) -> None:
     """Each arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
+    from synaug_core.report.figures.confusion import arm_confusion
+    from synaug_core.services.tracking import adopt, recording_in
+    from tasks.loading import load_comparison
+
+    adopt(comparison.run_id, parent)
+    compared = load_comparison(comparison)
+    for arm, run in open_arms.fn(arms, parent).items():
+        for repetition in (r for r in repetitions if r.arm == arm):
+            adopt(repetition.run_id, run)
+        result = compared.arms[arm]
+        with recording_in(run) as recorder:
+            recorder.params(next(a for a in arms if a.name == arm).model_dump())
+            recorder.metrics(_flat(result) | {"val/balanced_accuracy": result.validation})
+            recorder.figure(arm_confusion(compared, arm), "figures/confusion.png")
+
+
+def _flat(result: ArmResult) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, interval in result.metrics.items():
+        found |= {
+            f"test/{name}": interval.mean,
+            f"test/{name}/low": interval.low,
+            f"test/{name}/high": interval.high,
+        }
+    return found

@@ -24,7 +24,7 @@ def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, 
     """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files."""
     from synaug_core.data.prepare import prepare
     from synaug_core.report import sheets
-    from synaug_core.report.dataset import counts_figure
+    from synaug_core.report.figures.counts import counts_figure
     from tasks.storing import store_images
 
     with recorded("dataset", "dataset", parent) as recorder:
@@ -40,6 +40,7 @@ def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, 
             classes=train.classes,
             channels=3 if train.channels == 3 else 1,
             image_size=train.size,
+            fit=config.fit,
             train=stored["train"],
             val=stored["val"],
             test=stored["test"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from synaug_core.config import ComputeConfig, GeneratorConfig
+from synaug_core.names import slugs
 from synaug_core.refs import DatasetRef, GeneratorRef, RunRef
 from tasks.naming import group_name
 from tasks.recording import checkpoint, recorded
@@ -42,7 +43,7 @@ def fit_group(
     from tasks.loading import load_images
     from tasks.storing import store_generator
 
-    name = group_name(classes)
+    name, short = group_name(classes), slugs(dataset.classes)
     saved = checkpoint()
     with recorded("generator", f"{config.kind} {name}", parent) as recorder, device_slot(compute) as device:
         train = load_images(dataset.train)
@@ -58,8 +59,8 @@ def fit_group(
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         for class_name, report in generator.reports.items():
             for curve, steps, values in report.series():
-                recorder.curve(f"{curve}/{recorder.slug(class_name, dataset.classes)}", steps, values)
-            recorder.metrics(report.metrics(recorder.slug(class_name, dataset.classes)))
+                recorder.curve(f"{curve}/{short[class_name]}", steps, values)
+            recorder.metrics(report.metrics(short[class_name]))
         recorder.figure(fit_figure(generator.reports), "figures/training.png")
         if (sheet := reconstruction(generator, train)) is not None:
             recorder.figure(sheet, "figures/reconstructions.png")

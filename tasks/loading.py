@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet, concatenate
+from synaug_core.evaluate.comparison import Comparison
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.generators import registry
 from synaug_core.generators.base import Generator
-from synaug_core.refs import ClassifierRef, GeneratorRef, ImageSetRef, PredictionsRef
+from synaug_core.refs import ClassifierRef, ComparisonRef, GeneratorRef, ImageSetRef, PredictionsRef
 from synaug_core.services.artifacts import fetch
 
-__all__ = ["load_classifier", "load_generator", "load_images", "load_joined", "load_predictions"]
+__all__ = [
+    "load_classifier",
+    "load_comparison",
+    "load_generator",
+    "load_images",
+    "load_joined",
+    "load_predictions",
+]
 
 _KEPT = 12
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _images(sha256: str, path: str) -> ImageSet:
+def _images(sha256: str, path: Path) -> ImageSet:
     return parquet.read(path)
 
 
 def load_images(reference: ImageSetRef) -> ImageSet:
     """An image set; the tensor is shared between steps and must not be written to."""
-    return _images(reference.sha256, str(fetch(reference)))
+    return _images(reference.sha256, fetch(reference))
 
 
 def load_joined(references: tuple[ImageSetRef, ...]) -> ImageSet | None:
@@ -46,3 +55,8 @@ def load_classifier(reference: ClassifierRef, device: str = "cpu") -> TrainedCla
 def load_predictions(reference: PredictionsRef) -> Predictions:
     """Predictions of one classifier on one image set."""
     return Predictions.read(fetch(reference))
+
+
+def load_comparison(reference: ComparisonRef) -> Comparison:
+    """The arms side by side."""
+    return Comparison.model_validate_json(fetch(reference).read_bytes())

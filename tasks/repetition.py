@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from synaug_core.classify.tuned import Tuned
+from synaug_core.classify.search_space import Tuned
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig
 from synaug_core.refs import DatasetRef, ImageSetRef, RepetitionRef, RunRef
+from tasks.predicting import predictions
 from tasks.recording import checkpoint, recorded
 from tasks.reporting import progress
 from tasks.slots import device_slot
@@ -31,7 +32,6 @@ def train_repetition(
     """
     from synaug_core.classify.training import train
     from synaug_core.evaluate.metrics import scores
-    from synaug_core.evaluate.predictions import predict
     from synaug_core.seeds import derive
     from tasks.loading import load_images
     from tasks.storing import store_classifier, store_predictions
@@ -54,19 +54,20 @@ def train_repetition(
             checkpoint=saved,
             deadline=compute.deadline,
         )
-        on_val = scores(predict(classifier, val, device)) if len(val) else {}
-        predictions = predict(classifier, test, device)
+        on_val = scores(predictions(classifier, val, device)) if len(val) else {}
+        on_test = predictions(classifier, test, device)
         recorder.params(tuned.apply(config).model_dump() | arm.model_dump() | {"training_images": len(images)})
-        for name, steps, values in classifier.history.series():
-            recorder.curve(name, steps, values)
+        for seen in classifier.history.evaluations:
+            recorder.metrics(seen.model_dump(exclude={"step"}), seen.step)
+        recorder.metrics({"best_step": classifier.history.best_step, "steps": classifier.history.stopped_at})
         recorder.metrics({f"val/{name}": v for name, v in on_val.items() if "/" not in name})
-        recorder.metrics({f"test/{name}": v for name, v in scores(predictions).items()})
+        recorder.metrics({f"test/{name}": v for name, v in scores(on_test).items()})
         reference = RepetitionRef(
             arm=arm.name,
             repetition=repetition,
             validation=on_val.get("balanced_accuracy", 0.0),
             classifier=store_classifier(recorder, classifier),
-            predictions=store_predictions(recorder, predictions, "predictions/test.parquet"),
+            predictions=store_predictions(recorder, on_test, "predictions/test.parquet"),
             run_id=recorder.run.run_id,
         )
     saved.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -11,16 +12,16 @@ from synaug_core.names import slug
 from synaug_core.progress import Progress
 from tasks.progress_bus import Event, publish
 
-__all__ = ["progress"]
+__all__ = ["part_of", "progress"]
 
 _BUS_SECONDS = 0.2
 _UI_SECONDS = 10.0
 
 
 def progress(stage: str, name: str) -> Progress:
-    """A `Progress` for one step. Short steps never reach the Prefect API: they would spend more on telling than on
+    """A `Progress` for one step. Steps of a few seconds never reach the Prefect API: telling would take longer than
     working."""
-    started = told = shown = time.monotonic()
+    told = shown = time.monotonic()
     artifact: UUID | None = None
 
     def tell(done: int, total: int, **values: float) -> None:
@@ -29,13 +30,26 @@ def progress(stage: str, name: str) -> Progress:
         if now - told >= _BUS_SECONDS or done >= total:
             told = now
             publish(Event(stage, name, done, total, dict(values)))
-        if now - shown >= _UI_SECONDS and now - started >= _UI_SECONDS:
+        if now - shown >= _UI_SECONDS:
             shown = now
-            share = 100.0 * done / max(total, 1)
-            if artifact is None:
-                key = slug(f"{stage}-{name}").lower().replace("_", "-")
-                artifact = create_progress_artifact(progress=share, key=key, description=f"{stage}: {name}")
-            else:
-                update_progress_artifact(artifact, progress=share)
+            artifact = _show(artifact, f"{stage}: {name}", 100.0 * done / max(total, 1))
 
     return tell
+
+
+def part_of(whole: Progress, *, before: int, of: int) -> Progress:
+    """Progress of one part of a step, told as progress of the whole."""
+
+    def tell(done: int, total: int, **values: float) -> None:
+        whole(before + done, of, **values)
+
+    return tell
+
+
+def _show(artifact: UUID | None, what: str, percent: float) -> UUID:
+    # in a thread without an event loop, as a step's, Prefect's calls return what they made
+    if artifact is None:
+        key = slug(what).lower().replace("_", "-")
+        return cast(UUID, create_progress_artifact(progress=percent, key=key, description=what))
+    update_progress_artifact(artifact, progress=percent)
+    return artifact

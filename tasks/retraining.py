@@ -50,13 +50,13 @@ def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
 
 
 @action
-def close_retraining(config: Config, run: RunRef, facts: dict[str, str], seconds: dict[str, float]) -> None:
+def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
     """End the parent run well, with what came of it in its tags."""
     from synaug_core.services.tracking import recording_in
     from synaug_core.services.versions import environment
 
     with recording_in(run) as recorder:
-        recorder.tags(facts | run.tags)
+        recorder.tags(run.tags | {"synaug.verdict": verdict, "synaug.best_arm": best_arm})
         recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})
         recorder.metrics({f"seconds/{stage}": value for stage, value in seconds.items()})
         recorder.json(config.model_dump(mode="json"), "config.json")

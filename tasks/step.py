@@ -25,7 +25,6 @@ def step(*packages: str) -> Callable[[Callable[P, R]], Task[P, R]]:
 
     def declare(function: Callable[P, R]) -> Task[P, R]:
         return task(
-            function,
             name=_name(function),
             cache_key_fn=StepKey(function, packages),
             persist_result=True,
@@ -33,7 +32,7 @@ def step(*packages: str) -> Callable[[Callable[P, R]], Task[P, R]]:
             retries=_RETRIES,
             retry_delay_seconds=_DELAYS,
             retry_condition_fn=_a_retry_can_help,
-        )
+        )(function)
 
     return declare
 
@@ -41,13 +40,12 @@ def step(*packages: str) -> Callable[[Callable[P, R]], Task[P, R]]:
 def action(function: Callable[P, R]) -> Task[P, R]:
     """A task that looks or records: done in every run, harmless when done twice."""
     return task(
-        function,
         name=_name(function),
         persist_result=False,
         retries=_RETRIES,
         retry_delay_seconds=_DELAYS,
         retry_condition_fn=_a_retry_can_help,
-    )
+    )(function)
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -6,17 +6,18 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synaug_core.refs import ClassifierRef, GeneratorRef, ImageSetRef, PredictionsRef
+from synaug_core.refs import ClassifierRef, ComparisonRef, GeneratorRef, ImageSetRef, PredictionsRef, RepetitionRef
 from synaug_core.services.artifacts import put_file, put_folder
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.data.imageset import ImageSet
+    from synaug_core.evaluate.comparison import Comparison
     from synaug_core.evaluate.predictions import Predictions
     from synaug_core.generators.base import Generator
     from synaug_core.services.tracking import Recorder
 
-__all__ = ["store_classifier", "store_generator", "store_images", "store_predictions"]
+__all__ = ["store_classifier", "store_comparison", "store_generator", "store_images", "store_predictions"]
 
 
 def store_images(recorder: Recorder, images: ImageSet, path: str, split: str) -> ImageSetRef:
@@ -57,3 +58,12 @@ def store_predictions(recorder: Recorder, predictions: Predictions, path: str) -
         predictions.write(local)
         uri, sha256 = put_file(recorder.run, local, path)
     return PredictionsRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, images=len(predictions.labels))
+
+
+def store_comparison(recorder: Recorder, comparison: Comparison, best: RepetitionRef) -> ComparisonRef:
+    """The comparison's JSON, and the repetition whose model it would register."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / "comparison.json"
+        local.write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
+        uri, sha256 = put_file(recorder.run, local, local.name)
+    return ComparisonRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, best=best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from synaug_core.config import ComputeConfig, SynthesisConfig
+from synaug_core.names import slugs
 from synaug_core.refs import DatasetRef, GeneratorRef, ImageSetRef, RunRef
 from tasks.naming import group_name
 from tasks.recording import recorded
@@ -39,7 +40,7 @@ def synthesise_group(
     from tasks.loading import load_generator, load_images
     from tasks.storing import store_images
 
-    name = group_name(generator.classes)
+    name, short = group_name(generator.classes), slugs(dataset.classes)
     with recorded("synthesis", f"{config.strategy} {name}", parent) as recorder, device_slot(compute) as device:
         train = load_images(dataset.train)
         wanted = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
@@ -54,7 +55,7 @@ def synthesise_group(
         )
         reference = store_images(recorder, made, "images/synthetic.parquet", "synthetic")
         recorder.params(config.model_dump() | {"classes": ", ".join(generator.classes)})
-        recorder.metrics({f"images/{recorder.slug(c, dataset.classes)}": n for c, n in wanted.items()})
+        recorder.metrics({f"images/{short[c]}": n for c, n in wanted.items()})
         if len(made):
             recorder.dataset_input(
                 made, name=f"{dataset.name}-synthetic", digest=reference.sha256[:36], context="synthetic"

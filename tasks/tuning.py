@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from synaug_core import digests
-from synaug_core.classify.tuned import TrialSpec, Tuned
+from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, TuningConfig
 from synaug_core.refs import DatasetRef, ImageSetRef, RunRef, SearchRef, TrialResult, identity
 from synaug_core.services.settings import settings
 from tasks.recording import checkpoint, recorded
-from tasks.reporting import progress
+from tasks.reporting import part_of, progress
 from tasks.slots import device_slot
 from tasks.step import action, step
 
+if TYPE_CHECKING:
+    from synaug_core.classify.tuning import Search
+
 __all__ = ["ask_trials", "finish_search", "open_search", "run_trial", "tell_trials"]
+
+Synthetic = dict[str, tuple[ImageSetRef, ...]]
 
 
 @action
 def open_search(
     dataset: DatasetRef,
     arms: tuple[ArmConfig, ...],
-    synthetic: dict[str, tuple[ImageSetRef, ...]],
+    synthetic: Synthetic,
     classifier: ClassifierConfig,
     config: TuningConfig,
     seed: int,
@@ -35,9 +42,8 @@ def open_search(
     run = open_run(
         settings(), experiment=parent.experiment, key=key, stage="tuning", name=f"tuning {names}", parent=parent
     )
-    return SearchRef(
-        study=key[:40], storage=settings().tuning_storage, seed=derive(seed, "tuning", names), config=config, run=run
-    )
+    initial = as_configured(classifier)
+    return SearchRef(study=key, seed=derive(seed, "tuning", names), config=config, initial=initial, run=run)
 
 
 @action
@@ -45,14 +51,14 @@ def ask_trials(search: SearchRef) -> tuple[TrialSpec, ...]:
     """The next round: trials that a killed run left first; none when the search is complete."""
     from synaug_core.classify import tuning
 
-    return tuning.ask(_study(search), search.config, seed=search.seed)
+    return tuning.ask(_open(search))
 
 
 @step("data", "nets", "classify")
 def run_trial(
     dataset: DatasetRef,
     arms: tuple[ArmConfig, ...],
-    synthetic: dict[str, tuple[ImageSetRef, ...]],
+    synthetic: Synthetic,
     config: ClassifierConfig,
     search: SearchRef,
     trial: TrialSpec,
@@ -61,17 +67,88 @@ def run_trial(
     parent: RunRef,
 ) -> TrialResult:
     """Train every arm of the search with the trial's parameters; the value is their mean balanced accuracy on the
-    validation images. Every trial has the same initial weights and batches, so that only the parameters differ."""
+    validation images. All trials have the same initial weights and batches: only the parameters differ."""
     from synaug_core.classify import tuning
+    from synaug_core.classify.pruning import Pruned
     from synaug_core.classify.training import train
+    from synaug_core.errors import DivergenceError
     from synaug_core.seeds import derive
     from tasks.loading import load_images
     from tasks.training_data import training_images
 
+    opened = _open(search)
     steps = search.config.steps or max(1, config.steps // 2)
     fitted = trial.parameters.apply(config).model_copy(update={"steps": steps})
-    judge = tuning.TrialJudge(_study(search), search.config, trial, parts=len(arms))
-    name = f"trial {trial.number}"
-    with recorded("trial", name, parent, expected=(tuning.Pruned,)) as recorder, device_slot(compute) as device:
-        recorder.params(trial.parameters.model_dump(exclude_none=True) | {"number": trial.number})
-        return TrialResult(number=trial.number, value=0.0, run_id=recorder.run.run_id)
+    show = progress("tuning", f"trial {trial.number}")
+    saved = [checkpoint(f"-{arm.name}") for arm in arms]
+    scores: list[float] = []
+    value: float | None = None
+    with recorded("trial", f"trial {trial.number}", parent) as recorder, device_slot(compute) as device:
+        recorder.params({**trial.parameters.model_dump(exclude_none=True), "number": trial.number, "steps": steps})
+        try:
+            for arm, kept in zip(arms, saved, strict=True):
+                classifier = train(
+                    fitted,
+                    arm,
+                    training_images(dataset, arm, synthetic[arm.name], trial.parameters.synthetic_share),
+                    load_images(dataset.val),
+                    init_seed=derive(seed, "init", "tuning"),
+                    batch_seed=derive(seed, "batches", "tuning", arm.name),
+                    device=device,
+                    progress=part_of(show, before=len(scores) * steps, of=len(arms) * steps),
+                    checkpoint=kept,
+                    deadline=compute.deadline,
+                    on_evaluation=tuning.watch(opened, trial, steps=steps, scores=tuple(scores)),
+                )
+                scores.append(classifier.history.best_score or 0.0)
+                recorder.metrics({f"val/balanced_accuracy/{arm.name}": scores[-1]})
+            value = sum(scores) / len(scores)
+            recorder.metrics({"val/balanced_accuracy": value})
+        except (Pruned, DivergenceError) as error:
+            recorder.tags({"synaug.outcome": type(error).__name__, "synaug.reason": str(error)})
+        result = TrialResult(number=trial.number, value=value, run_id=recorder.run.run_id)
+    for kept in saved:
+        kept.clear()
+    return result
+
+
+@action
+def tell_trials(search: SearchRef, trials: tuple[TrialSpec, ...], results: tuple[TrialResult, ...]) -> None:
+    """Enter a round's values into the study; trials of an earlier retraining are adopted below the search's run."""
+    from synaug_core.classify import tuning
+    from synaug_core.services.tracking import adopt
+
+    opened = _open(search)
+    for trial, result in zip(trials, results, strict=True):
+        tuning.tell(opened, trial, result.value, pruned=result.value is None)
+        adopt(result.run_id, search.run)
+
+
+@action
+def finish_search(search: SearchRef) -> Tuned:
+    """The best parameters; with the figures of the search on its run."""
+    from synaug_core.classify import tuning, tuning_figures
+    from synaug_core.services.tracking import recording_in
+
+    opened = _open(search)
+    best = tuning.best(opened)
+    found = best.parameters if best is not None else search.initial
+    with recording_in(search.run) as recorder:
+        recorder.params({f"best.{k}": v for k, v in found.model_dump(exclude_none=True).items()})
+        rows = tuning.history(opened)
+        recorder.metrics({"trials": len(rows), "pruned": sum(r.state == "pruned" for r in rows)})
+        if best is not None:
+            recorder.metrics({"val/balanced_accuracy": best.value, "best_trial": best.number})
+        recorder.metrics({f"importance/{name}": share for name, share in tuning.importance(opened).items()})
+        recorder.figure(tuning_figures.history_figure(rows), "figures/history.png")
+        recorder.figure(tuning_figures.importance_figure(tuning.importance(opened)), "figures/importance.png")
+        recorder.json([r.model_dump(mode="json") for r in rows], "trials.json")
+    return found
+
+
+def _open(search: SearchRef) -> Search:
+    from synaug_core.classify import tuning
+
+    return tuning.open_study(
+        settings().tuning_storage, search.study, seed=search.seed, config=search.config, initial=search.initial
+    )

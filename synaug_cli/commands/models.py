@@ -50,7 +50,7 @@ def promote(
     from synaug_core.services import registry
 
     settings = environment.prepare(ctx.obj)
-    promoted = registry.promote(settings, name, version, {"synaug.decision": "promoted by hand"})
+    promoted = registry.promote(settings, name, version, {"synaug.promoted_by": "a person"})
     typer.echo(f"{name}: version {promoted.version} is champion")
 
 
@@ -66,4 +66,5 @@ def rollback(ctx: typer.Context, name: Name) -> None:
 
 
 def _decision(version: ModelVersion) -> str:
-    return version.tags.get("synaug.decision", "")
+    by_hand = "promoted by a person; " if version.tags.get("synaug.promoted_by") else ""
+    return by_hand + version.tags.get("synaug.decision", "")

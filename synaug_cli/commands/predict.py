@@ -32,19 +32,27 @@ def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: one object for each image.")] = False,
     fit: Annotated[
-        Fit, typer.Option(help="How images that are not square are made so: crop, pad or stretch.")
-    ] = "crop",
+        Fit | None,
+        typer.Option(help="How images that are not square are made so; default: as in training, or crop."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Print the class and the probabilities of each image."""
     from synaug_cli import environment
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.devices import resolve
+    from synaug_core.errors import ArtifactError, UserError
 
     settings = environment.prepare(ctx.obj)
     with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
-        classifier = TrainedClassifier.load(_folder(settings, model, Path(staging)), resolve(device))
-    found = _classify(classifier, images, fit)
+        folder, trained_fit = _fetched(settings, model, Path(staging))
+        try:
+            classifier = TrainedClassifier.load(folder, resolve(device))
+        except ArtifactError as error:
+            if not Path(model).is_dir():
+                raise
+            raise UserError(f"MODEL: {error}") from error
+    found = _classify(classifier, images, fit or trained_fit)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -52,16 +60,18 @@ def predict(
         typer.echo(_line(answer))
 
 
-def _folder(settings: Settings, model: str, staging: Path) -> Path:
-    """The folder of a saved classifier: given, inside a given MLflow model, or a registered version's."""
+def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
+    """The folder of a saved classifier (given, inside a given MLflow model, or a registered version's), and how its
+    training images were made square."""
     from synaug_core.errors import UserError
     from synaug_core.services import registry
+    from synaug_core.services.artifacts import fetch_uri
     from synaug_core.services.serving import classifier_folder
 
     given = Path(model)
     if given.is_dir():
         inner = given / "artifacts" / "classifier"
-        return inner if inner.is_dir() else given
+        return (inner, _trained_fit(given / "MLmodel")) if inner.is_dir() else (given, "crop")
     name, _, alias = model.partition("@")
     aliases: dict[str, registry.Alias] = {a: a for a in ("champion", "challenger", "previous")}
     if (alias or "champion") not in aliases:
@@ -69,7 +79,18 @@ def _folder(settings: Settings, model: str, staging: Path) -> Path:
     version = registry.current(settings, name, aliases[alias or "champion"])
     if version is None:
         raise UserError(f"MODEL: {_why_not(settings, name, alias or 'champion')}")
-    return classifier_folder(settings, version.source, staging)
+    described = fetch_uri(settings, f"{version.source.rstrip('/')}/MLmodel", staging)
+    return classifier_folder(settings, version.source, staging), _trained_fit(described)
+
+
+def _trained_fit(description: Path) -> Fit:
+    """What an MLmodel file says of the training images."""
+    import yaml
+
+    found = yaml.safe_load(description.read_text(encoding="utf-8")) if description.is_file() else {}
+    fit = found.get("flavors", {}).get("python_function", {}).get("config", {}).get("fit")
+    known: dict[str, Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
+    return known.get(fit, "crop")
 
 
 def _why_not(settings: Settings, name: str, alias: str) -> str:

@@ -1,0 +1,1 @@
+"""Classifiers: networks, one training loop, the search for hyper-parameters."""

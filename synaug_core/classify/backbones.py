@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import timm
+import timm.layers
 import torch
 from torch import Tensor, nn
 
@@ -58,7 +59,8 @@ def backbone(
 
     Args:
         name: timm's name, with or without the tag of its weights.
-        channels, size: of the images.
+        channels: of the images.
+        size: of the images, pixels a side.
         stem: as in the configuration.
         pretrained: the network is the one that takes pretrained weights: three channels, their normalisation.
         weights_file: where they are; None asks timm's hub.
@@ -105,7 +107,7 @@ def _still(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.modules.dropout._DropoutNd):
             part.p = 0.0
-        if isinstance(getattr(part, "drop_prob", None), float):
+        if isinstance(part, timm.layers.DropPath):
             part.drop_prob = 0.0
 
 

@@ -33,10 +33,12 @@ def build(
 
     Args:
         config: backbone, stem, width, dropout, pretrained weights.
-        channels, size: of the images.
+        channels: of the images.
+        size: of the images, pixels a side.
         classes: class names.
         seed: of the initial weights.
-        mean, std: per channel, of the training images in [0, 1]; a pretrained backbone brings its own.
+        mean: per channel, of the training images in [0, 1]; a pretrained backbone brings its own.
+        std: likewise.
         fetch: False leaves pretrained weights out, for a caller that has the trained ones.
 
     Raises:

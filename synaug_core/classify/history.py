@@ -6,7 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Evaluation", "History"]
+__all__ = ["Ending", "Evaluation", "History"]
+
+Ending = Literal["all steps", "early stop", "no validation images"]
+"""Why a training was over. `no validation images`: all steps were made and the last weights were kept."""
 
 
 class Evaluation(BaseModel):
@@ -32,8 +35,7 @@ class History(BaseModel):
     """The step whose weights were kept."""
     stopped_at: int
     """Optimiser steps made."""
-    ended: Literal["all steps", "early stop", "no validation images"]
-    """`no validation images`: all steps were made and the last weights were kept."""
+    ended: Ending
     seconds: float = 0.0
     """Time of the part after the last resume; not stored, so that equal trainings have equal files."""
 

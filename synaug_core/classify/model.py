@@ -40,6 +40,7 @@ class Dropout(nn.Module):
         return x * keep / (1 - self.rate)
 
     def extra_repr(self) -> str:
+        """What `print` shows."""
         return f"rate={self.rate}"
 
 

@@ -41,7 +41,7 @@ class IndexSampler:
         self._batch, self._balanced, self._stream = batch, sampling == "balanced", stream
         self._device = torch.device(device)
         here = labels.cpu()
-        self._members = [(here == c).nonzero().flatten() for c in here.unique().tolist()]
+        self._members = [(here == c).nonzero().flatten() for c in torch.unique(here).tolist()]
         self._images = len(here)
         self._queue = torch.empty(0, dtype=torch.int64, device=self._device)
         self._next = 0

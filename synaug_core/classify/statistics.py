@@ -27,7 +27,7 @@ def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float
     means, spreads = [], []
     for channel in range(images.channels):
         counts = torch.zeros(256, dtype=torch.int64)
-        for part in pixels[:, channel].split(_CHUNK):
+        for part in torch.split(pixels[:, channel], _CHUNK):
             counts += torch.bincount(part.flatten().int(), minlength=256)
         share = counts.double() / counts.sum()
         mean = (share * values).sum()

@@ -30,9 +30,10 @@ def read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"classifier.weights_file: there is no file {path}")
     try:
-        return load_file(path)
+        state: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"classifier.weights_file: {path} cannot be read ({error})") from error
+    return state
 
 
 def hub_file(repository: str, name: str) -> Path:

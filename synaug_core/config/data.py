@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synaug_core.config.base import Section
 
@@ -15,18 +15,25 @@ class SplitConfig(Section):
     """How images without a supplied split are divided. Groups and near-duplicates stay together."""
 
     validation: Share = 0.15
-    """Share of all images used for every choice."""
+    """Share of the images that are divided, used for every choice."""
     test: Share = 0.25
-    """Share of all images read once, at the end."""
+    """Share of the images that are divided, read once, at the end."""
+
+    @model_validator(mode="after")
+    def _leave_something_to_train_on(self) -> "SplitConfig":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must leave a part for training")
+        return self
 
 
 class DuplicateConfig(Section):
     """Equal and nearly equal images."""
 
-    distance: Annotated[int, Field(ge=-1, le=16)] = 2
-    """Largest Hamming distance of 64-bit perceptual hashes that makes two images candidates; -1 looks at equal pixels only."""
-    correlation: Annotated[float, Field(ge=0, le=1)] = 0.98
-    """Candidates are near-duplicates when their grey thumbnails correlate at least this much."""
+    distance: Annotated[int, Field(ge=-1, le=16)] = 6
+    """Largest Hamming distance of 64-bit perceptual hashes that makes two images candidates; -1: equal pixels only."""
+    correlation: Annotated[float, Field(ge=0, le=1)] = 0.97
+    """Candidates are near-duplicates when what sets their grey thumbnails apart from the mean of all other images
+    correlates at least this much."""
     across_splits: Literal["remove", "keep"] = "remove"
     """What happens to training or validation images that stand in a later split too."""
     conflicting_labels: Literal["remove", "keep"] = "remove"
@@ -44,6 +51,8 @@ class DataConfig(Section):
     """Only these classes, in this order; default: all, sorted by name."""
     image_size: Annotated[int, Field(ge=16, le=512)] | None = None
     """Side length in pixels after resizing; default: the images' own, within 16 to 64."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How images that are not square are made so: the middle is cut out, edges are added, or they are stretched."""
     channels: Literal[1, 3] | None = None
     """1 (grey) or 3 (colour); default: 1 where every image is grey."""
     split: SplitConfig = SplitConfig()
@@ -57,7 +66,7 @@ class DataConfig(Section):
     (exponential profile, classes in their order)."""
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Largest share of files that may be unreadable before the run ends."""
-    max_megapixels: Annotated[float, Field(gt=0)] = 50.0
+    max_megapixels: Annotated[float, Field(gt=0, le=178)] = 50.0
     """Larger images are rejected unread."""
     max_megabytes: Annotated[float, Field(gt=0)] = 64.0
     """Larger files are rejected unread."""

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,11 @@ __all__ = ["FORMATS", "Decoded", "Limits", "UnreadableError", "decode", "image_s
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _NO_IMAGE = "not a JPEG, PNG, BMP, TIFF or WebP image"
 _WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+
+
+# Pillow warns of damaged metadata and of large images on stderr, without a file name; here either does not matter
+# or becomes a reason.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableError(DataError):

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["Found", "connected", "exact_groups", "find_duplicates", "near_pairs", "perceptual_hash"]
 
-_PRIOR = 20
-"""Images' worth of zero that the mean image is shrunk by, so that a few equal images do not cancel themselves."""
+_CHUNK = 4096
+"""Images or candidate pairs worked on at once."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,20 @@ def perceptual_hash(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """
     from scipy.fft import dct
 
-    low = dct(thumbnails.astype(np.float64), axis=1)
-    low = dct(low, axis=2)[:, :8, :8].reshape(len(thumbnails), 64)
-    bits = low > np.median(low, axis=1, keepdims=True)
-    packed: NDArray[np.uint64] = np.packbits(bits, axis=1).view(">u8").reshape(-1).astype(np.uint64)
-    return packed
+    hashes = np.empty(len(thumbnails), dtype=np.uint64)
+    for start in range(0, len(thumbnails), _CHUNK):
+        low = dct(thumbnails[start : start + _CHUNK].astype(np.float64), axis=1)[:, :8]
+        low = dct(low, axis=2)[:, :, :8].reshape(-1, 64)
+        bits = low > np.median(low, axis=1, keepdims=True)
+        hashes[start : start + _CHUNK] = np.packbits(bits, axis=1).view(">u8")[:, 0]
+    return hashes
 
 
 def near_pairs(
     thumbnails: NDArray[np.uint8], distance: int, correlation: float, block: int = 1024
 ) -> NDArray[np.int64]:
-    """Pairs of nearly equal images: their hashes differ in at most `distance` bits and what sets their thumbnails
-    apart from the mean thumbnail of all images correlates at least `correlation`.
+    """Pairs of nearly equal images: their hashes differ in at most `distance` bits, and what sets their thumbnails
+    apart from the mean thumbnail of all other images correlates at least `correlation`.
 
     Without taking off the mean, images of one kind (fundus discs on black, say) correlate above 0.98 though they
     show different things. Brightness and contrast do not matter; mirrored and rotated copies are not found.
@@ -87,19 +89,19 @@ def near_pairs(
         block: rows compared at once; memory is `block` x n.
 
     Returns:
-        int64 (m, 2), i < j, sorted.
+        int64 (m, 2), i < j.
     """
     hashes = perceptual_hash(thumbnails)
-    faces = _unit(thumbnails.reshape(len(thumbnails), -1).astype(np.float64))
-    faces = _unit(faces - faces.sum(axis=0) / (len(faces) + _PRIOR))
+    faces = _unit(thumbnails.reshape(len(thumbnails), -1))
+    total = faces.sum(axis=0, dtype=np.float64)
     pairs = []
     for start in range(0, len(hashes), block):
         rows = hashes[start : start + block]
         i, j = np.nonzero(np.bitwise_count(rows[:, None] ^ hashes[None, start:]) <= distance)
         i, j = i[j > i] + start, j[j > i] + start
-        for part in range(0, len(i), 65536):
-            a, b = i[part : part + 65536], j[part : part + 65536]
-            close = np.einsum("nd,nd->n", faces[a], faces[b]) >= correlation
+        for part in range(0, len(i), _CHUNK):
+            a, b = i[part : part + _CHUNK], j[part : part + _CHUNK]
+            close = _apart_from_others(faces, total, a, b) >= correlation
             pairs.append(np.stack([a[close], b[close]], axis=1))
     return np.concatenate(pairs).astype(np.int64) if pairs else np.empty((0, 2), np.int64)
 
@@ -114,8 +116,29 @@ def connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(rows: NDArray[np.generic]) -> NDArray[np.float32]:
     """Each row with mean 0 and norm 1; a flat row becomes 0 and correlates with nothing."""
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.where(norms > 1e-6, rows / np.maximum(norms, 1e-6), 0.0)
+    faces = np.array(rows, dtype=np.float32)
+    faces -= faces.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(faces, axis=1, keepdims=True)
+    faces /= np.maximum(norms, 1e-6)
+    faces[norms[:, 0] < 1e-2] = 0
+    return faces
+
+
+def _apart_from_others(
+    faces: NDArray[np.float32], total: NDArray[np.float64], i: NDArray[np.int64], j: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Correlation of a - m and b - m for pairs of rows, m being the mean of all other rows; 0 where one is flat.
+
+    Written with inner products, so that no m is formed: m = k (total - a - b), k = 1 / (n - 2).
+    """
+    k = 1.0 / (len(faces) - 2) if len(faces) > 2 else 0.0
+    a, b = faces[i].astype(np.float64), faces[j].astype(np.float64)
+    aa, bb, ab = ((x * y).sum(axis=1) for x, y in ((a, a), (b, b), (a, b)))
+    at, bt = a @ total, b @ total
+    am, bm = k * (at - aa - ab), k * (bt - bb - ab)
+    mm = k * k * (total @ total + aa + bb + 2 * (ab - at - bt))
+    squares = (aa - 2 * am + mm) * (bb - 2 * bm + mm)
+    usable = (aa > 0) & (bb > 0) & (squares > 1e-12)
+    return np.where(usable, (ab - am - bm + mm) / np.sqrt(np.where(usable, squares, 1.0)), 0.0)

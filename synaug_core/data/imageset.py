@@ -45,7 +45,7 @@ class ImageSet:
             raise ValueError(f"labels: int64 ({n},) expected, got {self.labels.dtype} {tuple(self.labels.shape)}")
         if not len(self.ids) == len(self.groups) == len(self.provenance) == n:
             raise ValueError("ids, groups and provenance must be as many as the images")
-        if n and not (0 <= int(self.labels.min()) and int(self.labels.max()) < len(self.classes)):
+        if n and not (int(self.labels.min()) >= 0 and int(self.labels.max()) < len(self.classes)):
             raise ValueError("labels: an index is outside the classes")
 
     def __len__(self) -> int:
@@ -53,6 +53,7 @@ class ImageSet:
 
     @property
     def channels(self) -> int:
+        """1 (grey) or 3 (colour)."""
         return self.images.shape[1]
 
     @property

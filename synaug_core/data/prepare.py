@@ -66,7 +66,7 @@ def prepare(config: DataConfig, *, seed: int, progress: Progress = silent) -> Pr
     """
     listing = _chosen(apply_metadata(open_source(config), config), config)
     size = config.image_size or default_size(listing.items)
-    read = read_all(listing.items, size, progress)
+    read = read_all(listing.items, size, config.fit, progress)
     rejected = (*listing.rejected, *read.rejected)
     check_rejected(rejected, len(read.items), config.max_rejected)
 

@@ -17,7 +17,7 @@ from PIL import Image
 from synaug_core import digests
 from synaug_core.data.decode import UnreadableError
 from synaug_core.data.report import ImageFacts, Rejected
-from synaug_core.data.resize import resize
+from synaug_core.data.resize import Fit, resize
 from synaug_core.data.sources.base import Item
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
@@ -78,7 +78,7 @@ def default_size(items: Sequence[Item]) -> int:
     return min(64, max(16, round(statistics.median(sides) / 4) * 4)) if sides else 64
 
 
-def read_all(items: Sequence[Item], size: int, progress: Progress = silent) -> ReadImages:
+def read_all(items: Sequence[Item], size: int, fit: Fit = "crop", progress: Progress = silent) -> ReadImages:
     """Decode and resize all images. What cannot be read is listed with its reason.
 
     Raises:
@@ -90,7 +90,7 @@ def read_all(items: Sequence[Item], size: int, progress: Progress = silent) -> R
     every = max(1, len(items) // 100)
     with _pool() as pool:
         for done, (item, result) in enumerate(
-            zip(items, pool.map(lambda i: _read_one(i, size), items), strict=True), start=1
+            zip(items, pool.map(lambda i: _read_one(i, size, fit), items), strict=True), start=1
         ):
             if isinstance(result, str):
                 rejected.append(Rejected(path=item.id, reason=result))
@@ -136,7 +136,7 @@ def check_rejected(rejected: Sequence[Rejected], accepted: int, limit: float) ->
         )
 
 
-def _read_one(item: Item, size: int) -> _One | str:
+def _read_one(item: Item, size: int, fit: Fit) -> _One | str:
     try:
         decoded = item.image.read()
     except UnreadableError as error:
@@ -144,7 +144,7 @@ def _read_one(item: Item, size: int) -> _One | str:
     pixels = decoded.pixels
     grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     return _One(
-        square=resize(pixels, size),
+        square=resize(pixels, size, fit),
         thumbnail=np.asarray(grey),
         digest=digests.of_bytes(repr(pixels.shape).encode() + pixels.tobytes()),
         shape=pixels.shape,

@@ -58,6 +58,19 @@ class Decision(_Frozen):
     figures: Figures | None = None
     """None where there was nothing to compare."""
 
+    def metrics(self) -> dict[str, float]:
+        """The figures as flat numbers; differences with `/low` and `/high`."""
+        if self.figures is None:
+            return {}
+        found: dict[str, float] = {}
+        for name, value in self.figures:
+            if isinstance(value, Interval):
+                where = f"difference/{name}"
+                found |= {where: value.mean, f"{where}/low": value.low, f"{where}/high": value.high}
+            elif isinstance(value, (int, float)):
+                found[name] = float(value)
+        return found
+
 
 def gate(
     challenger: Predictions,
@@ -132,7 +145,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact McNemar p-value from the numbers of images that only one side got right."""
     n = only_first + only_second
     tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    p: float = 2 * tail / 2**n
+    return min(1.0, p)
 
 
 def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:

@@ -16,8 +16,13 @@ def sentence(
     if contrast is None:
         return f"No gain shown: there is no control (an arm without synthetic images) to compare {best_synthetic} with."
     d = contrast.difference
-    said = f"{contrast.arm} is {points(d.mean)} points of balanced accuracy "
-    said += f"{'over' if d.mean >= 0 else 'from'} the best control, {best_control} "
+    amount = points(d.mean)
+    where = (
+        f"{amount[1:]} points of balanced accuracy below"
+        if amount[0] == "-"
+        else f"{amount} points of balanced accuracy over"
+    )
+    said = f"{contrast.arm} is {where} the best control, {best_control} "
     said += f"({percent_text(confidence)} interval {points(d.low)} to {points(d.high)}, "
     said += f"{p_text(contrast.p_value)}, {contrast.repetitions} paired repetition{'s' * (contrast.repetitions != 1)})."
     needed = needed_repetitions(1 - confidence)
@@ -30,7 +35,7 @@ def sentence(
 def points(share: float) -> str:
     """A difference of shares in signed percentage points, one decimal: `+0.4`, `-1.9`, `0.0`."""
     text = f"{100 * share:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def percent_text(share: float) -> str:

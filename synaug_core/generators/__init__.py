@@ -1,0 +1,1 @@
+"""Generators: fitted on images of some classes, they make new ones."""

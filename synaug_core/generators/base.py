@@ -92,9 +92,8 @@ class Generator(ABC):
             DataError: the class is unknown or has no images, or the images' shape is not the generator's.
         """
         if (images.channels, images.images.shape[-2], images.size) != (self.channels, self.size, self.size):
-            raise DataError(
-                f"images are {tuple(images.images.shape[1:])}, the generator is for {(self.channels, self.size, self.size)}"
-            )
+            shape, own = tuple(images.images.shape[1:]), (self.channels, self.size, self.size)
+            raise DataError(f"images are {shape} (channels, height, width), the generator is for {own}")
         found = images.of_class(class_name) if class_name in images.classes else None
         if found is None or not len(found):
             raise DataError(f"class {class_name!r} has no training images to learn from; drop it or add images")

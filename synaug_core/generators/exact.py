@@ -12,7 +12,7 @@ __all__ = ["exact"]
 
 @contextlib.contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """On a GPU: deterministic convolutions, chosen without a timing, and without TF32. On a CPU there is nothing to do."""
+    """On a GPU: deterministic convolutions, chosen without a timing, and without TF32. On a CPU: nothing to do."""
     if device.type != "cuda":
         yield
         return

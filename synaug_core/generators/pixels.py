@@ -31,7 +31,7 @@ def in_chunks(rows: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _worked(rows: Tensor, work: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
-    for chunk in rows.split(CHUNK):
+    for chunk in torch.split(rows, CHUNK):
         missing = CHUNK - len(chunk)
         filled = F.pad(chunk, [0, 0] * (rows.ndim - 1) + [0, missing]) if missing else chunk
         yield work(filled)[: len(chunk)]

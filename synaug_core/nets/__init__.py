@@ -1,0 +1,1 @@
+"""Modules only: what a network is, not how it is trained."""

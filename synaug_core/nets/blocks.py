@@ -56,6 +56,7 @@ class Up(nn.Module):
         self.finish = nn.Identity() if last else nn.Sequential(group_norm(outside), nn.SiLU())
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         doubled = self.grow(x)
         if doubled.shape[-1] != self.size:
             doubled = doubled[..., : self.size, : self.size]
@@ -65,7 +66,7 @@ class Up(nn.Module):
 
 def as_channels_last(flat: Tensor, channels: int, side: int) -> Tensor:
     """(n, side * side * channels) to (n, channels, side, side), laid out with channels last, without a copy."""
-    return flat.unflatten(1, (side, side, channels)).permute(0, 3, 1, 2)
+    return flat.view(len(flat), side, side, channels).permute(0, 3, 1, 2)
 
 
 def logit(share: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class Encoder(nn.Module):
         self.head = nn.Linear(wide[-1] * sizes[-1] ** 2, 2 * latent_dim)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
         mean, log_variance = self.head(self.body(images * 2 - 1).flatten(1)).chunk(2, dim=1)
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 
@@ -53,6 +54,7 @@ class Decoder(nn.Module):
         self.base = nn.Parameter(torch.zeros(channels, size, size))
 
     def forward(self, z: Tensor) -> Tensor:
+        """See the class."""
         start = as_channels_last(self.start(self.head(z)), self.wide, self.side)
         logits: Tensor = self.body(start) + self.base
         return torch.sigmoid(logits)

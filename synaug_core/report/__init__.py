@@ -1,0 +1,1 @@
+"""Figures, sheets of images and pages that people read."""

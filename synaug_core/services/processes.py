@@ -11,7 +11,7 @@ __all__ = ["is_dead", "me"]
 
 
 def me() -> str:
-    """This process: host, process id space, process id, start."""
+    """Identity of the running process: host, process id space, process id, start."""
     return f"{_space()}/{os.getpid()}/{_start(os.getpid())}"
 
 

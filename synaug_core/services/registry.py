@@ -14,7 +14,18 @@ from synaug_core.services.clients import client, patiently
 from synaug_core.services.locks import exclusive
 from synaug_core.services.settings import Settings
 
-__all__ = ["Alias", "ModelVersion", "current", "history", "names", "promote", "register", "rollback"]
+__all__ = [
+    "Alias",
+    "ModelVersion",
+    "annotate",
+    "current",
+    "history",
+    "names",
+    "promote",
+    "register",
+    "rollback",
+    "versions",
+]
 
 Alias = Literal["challenger", "champion", "previous"]
 
@@ -145,6 +156,16 @@ def history(settings: Settings, name: str) -> list[ModelVersion]:
     mlflow = client(settings)
     _require(mlflow, name)
     return sorted(_versions(mlflow, name), key=lambda v: int(v.version), reverse=True)
+
+
+def versions(settings: Settings, name: str) -> list[ModelVersion]:
+    """Every version in no particular order; none where there is no such model."""
+    return _versions(client(settings), name)
+
+
+def annotate(settings: Settings, name: str, version: str, tags: Mapping[str, Any]) -> None:
+    """Add tags to a version."""
+    _tag(client(settings), name, version, tags)
 
 
 def names(settings: Settings) -> list[str]:

@@ -6,6 +6,9 @@ are a safetensors file. The copy of `synaug_core` stored beside it does the work
 
 from __future__ import annotations
 
+import base64
+import binascii
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -35,9 +38,9 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]  # mlflow has no types
         choices = context.model_config or {}
         self._fit = choices.get("fit", "crop")
         device = resolve(choices.get("device", "auto"))
-        self._classifier = TrainedClassifier.load(context.artifacts["classifier"], device)
+        self._classifier = TrainedClassifier.load(Path(context.artifacts["classifier"]), device)
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Classify each row's image.
 
         Args:
@@ -61,8 +64,7 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]  # mlflow has no types
         import torch
 
         pixels = np.stack([self._pixels(data, first + i) for i, data in enumerate(rows)])
-        answer = self._classifier.predict(torch.from_numpy(pixels))
-        return np.asarray(torch.as_tensor(answer).cpu(), dtype=np.float64)
+        return self._classifier.predict(torch.from_numpy(pixels)).astype(np.float64)
 
     def _pixels(self, data: bytes, number: int) -> NDArray[np.uint8]:
         from synaug_core.data.decode import UnreadableError, load_square
@@ -88,7 +90,11 @@ def _bytes(value: Any, number: int) -> bytes:
         raise _refused(number, "text, where the bytes of an image file belong; over HTTP send them base64-encoded")
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise _refused(number, f"{type(value).__name__}, where the bytes of an image file belong")
-    return bytes(value)
+    try:
+        # of the JSON formats, `inputs` leaves base64 as it came; no image file looks like base64
+        return base64.b64decode(bytes(value).replace(b"\n", b""), validate=True)
+    except binascii.Error:
+        return bytes(value)
 
 
 def _refused(number: int, reason: str) -> MlflowException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +118,12 @@ def apply_environment(current: Settings) -> None:
 
 
 def child_environment(current: Settings, **variables: str) -> dict[str, str]:
-    """The whole environment for a process started by this one, `variables` on top."""
-    return {**os.environ, **embedded_environment(current), **variables}
+    """The whole environment for a process started by this one, `variables` on top.
+
+    Its PATH begins with this interpreter's folder: `mlflow` looks there for the servers that it starts.
+    """
+    path = os.pathsep.join(p for p in (str(Path(sys.executable).parent), os.environ.get("PATH")) if p)
+    return {**os.environ, **embedded_environment(current), "PATH": path, **variables}
 
 
 def _absolute(path: str) -> Path:

@@ -1,0 +1,1 @@
+"""Synthetic images: how many of each class, and made how."""

@@ -38,6 +38,7 @@ class Draws:
     mirrored: Tensor | None = None
 
     def to(self, device: torch.device) -> Draws:
+        """The same numbers on a device."""
         mirrored = None if self.mirrored is None else self.mirrored.to(device)
         return Draws(self.rows.to(device), self.noise.to(device), mirrored)
 

@@ -28,6 +28,7 @@ class Pool:
 
     @property
     def device(self) -> torch.device:
+        """Where the images lie."""
         return self._pixels.device
 
     def batch(self, rows: Tensor, mirrored: Tensor | None) -> Tensor:

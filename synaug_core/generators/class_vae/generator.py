@@ -50,6 +50,7 @@ class ClassVAE(LatentGenerator):
         checkpoint: Checkpoint | None = None,
         deadline: float | None = None,
     ) -> Self:
+        """See `Generator.fit`; images of 8 px or more."""
         if self.size < _SMALLEST:
             raise ConfigError(f"generator.kind: vae needs images of {_SMALLEST} px or more, these have {self.size}")
         parts = {name: self.of_class(images, name).images for name in sorted(self.classes)}
@@ -71,41 +72,42 @@ class ClassVAE(LatentGenerator):
         return self
 
     def encode(self, images: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
+        """Posterior mean and log variance of uint8 images, on the generator's device."""
         model = self.model(class_name)
         with torch.inference_mode(), exact(self._device):
-            both = in_chunks(
-                images.to(self._device), lambda part: torch.cat(model.encoder(to_float(part)), dim=1)
-            )
+            both = in_chunks(images.to(self._device), lambda part: torch.cat(model.encoder(to_float(part)), dim=1))
         mean, log_variance = both.clone().chunk(2, dim=1)
         return mean, log_variance
 
     def decode(self, z: Tensor, class_name: str) -> Tensor:
+        """Images in [0, 1] of latent vectors, on the generator's device."""
         model = self.model(class_name)
         with torch.inference_mode(), exact(self._device):
             images = in_chunks(z.to(self._device, torch.float32), model.decoder)
         return images.clone()
 
     def sample(self, n: int, class_name: str, *, seed: int) -> Tensor:
+        """Decoded draws from N(0, I)."""
         z = randoms.normal(n, self.config.latent_dim, derive(seed, "sample", class_name))
         return to_uint8(self.decode(z, class_name))
 
     def save(self, folder: Path) -> None:
+        """Write the models; the time they took is left out, so that equal trainings are equal bytes."""
         names = sorted(self._models)
         spec = {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.classes),
             "channels": self.channels,
             "size": self.size,
-            # The time is left out: equal trainings are equal bytes.
             "reports": {name: self.reports[name].model_dump(mode="json", exclude={"seconds"}) for name in names},
         }
-        weights = {
-            f"{i}.{key}": value for i, name in enumerate(names) for key, value in self._models[name].state_dict().items()
-        }
+        states = [self._models[name].state_dict() for name in names]
+        weights = {f"{i}.{key}": value for i, state in enumerate(states) for key, value in state.items()}
         storage.write(folder, self.kind, spec, weights)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
+        """Read what `save` wrote."""
         spec, weights = storage.read(folder, cls.kind, device)
         loaded = cls(
             GeneratorConfig.model_validate(spec["config"]), tuple(spec["classes"]), spec["channels"], spec["size"]
@@ -129,12 +131,13 @@ class ClassVAE(LatentGenerator):
         return self._models[class_name]
 
     def _model_of(self, weights: Weights) -> ConvVAE:
-        model = ConvVAE(self.channels, self.size, self.config.width, self.config.latent_dim)
+        with torch.device("meta"):  # nothing to initialise: the weights are at hand
+            model = ConvVAE(self.channels, self.size, self.config.width, self.config.latent_dim)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             raise ArtifactError("the weights do not fit the spec of this generator") from error
-        return model.to(self._device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        return model.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def _report(self, task: ClassTask, images: Tensor, course: Course) -> FitReport:
         mean, log_variance = self.encode(images, task.name)

@@ -32,11 +32,12 @@ class LoopExecutor(Executor):
         self._classes = {name: self._prepare(model) for name, model in models.items()}
 
     def _prepare(self, model: ConvVAE) -> _Trained:
-        module = model.to(device=self.pool.device, memory_format=torch.channels_last)
+        module = model.to(self.pool.device).to(memory_format=torch.channels_last)
         optimizer = make_optimizer(list(module.parameters()), self.learning_rate)
         return _Trained(module, optimizer, _copy(module.state_dict()))
 
     def train(self, draws: Mapping[str, Draws], betas: Sequence[float]) -> Tensor:
+        """Each class's steps, one class after the other."""
         return torch.stack([self._train(self._classes[name], draws[name], betas) for name in self._classes])
 
     def _train(self, trained: _Trained, draws: Draws, betas: Sequence[float]) -> Tensor:
@@ -51,7 +52,7 @@ class LoopExecutor(Executor):
             divergence = kl.sum(1).mean()
             loss = reconstruction + beta * divergence
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             nn.utils.clip_grad_norm_(parameters, self.clip, foreach=True)
             optimizer.step()
             sums += torch.stack((loss, reconstruction, divergence)).detach()
@@ -59,6 +60,7 @@ class LoopExecutor(Executor):
 
     @torch.no_grad()
     def examine(self, draws: Mapping[str, Draws]) -> Tensor:
+        """One batch of each class."""
         found = []
         for name, trained in self._classes.items():
             images = self.pool.batch(draws[name].rows[0], None)
@@ -68,25 +70,30 @@ class LoopExecutor(Executor):
 
     @torch.no_grad()
     def set_variances(self, variances: Mapping[str, float]) -> None:
+        """Set the likelihood's variance of each class."""
         for name, variance in variances.items():
             self._classes[name].model.variance.fill_(variance)
 
     def keep(self, classes: Collection[str]) -> None:
+        """Copy these classes' weights."""
         for name in classes:
             trained = self._classes[name]
             for key, value in trained.model.state_dict().items():
                 trained.kept[key].copy_(value)
 
     def drop(self, name: str) -> Weights:
+        """Forget a class but for the weights last kept."""
         return {key: value.cpu() for key, value in self._classes.pop(name).kept.items()}
 
     def state(self) -> dict[str, Any]:
+        """All models, optimisers and kept weights."""
         return {
             name: {"model": t.model.state_dict(), "optimizer": t.optimizer.state_dict(), "kept": t.kept}
             for name, t in self._classes.items()
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
         self._classes = {name: t for name, t in self._classes.items() if name in state}
         for name, trained in self._classes.items():
             trained.model.load_state_dict(state[name]["model"])

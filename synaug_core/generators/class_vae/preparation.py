@@ -31,7 +31,9 @@ def make_tasks(parts: Mapping[str, Tensor], config: GeneratorConfig, seed: int) 
         rows, held_out = divide(len(images), config.validation_share, own)
         pixels = images[rows].to(torch.float32).div_(255)
         centre = pixels.mean(0)
-        tasks.append(ClassTask(name, rows + first, held_out + first, own, centre, float((pixels - centre).square().mean())))
+        tasks.append(
+            ClassTask(name, rows + first, held_out + first, own, centre, float((pixels - centre).square().mean()))
+        )
         first += len(images)
     return tasks
 

@@ -33,6 +33,7 @@ class StackExecutor(Executor):
         self._terms = vmap(_terms_of(modules[0]))
 
     def train(self, draws: Mapping[str, Draws], betas: Sequence[float]) -> Tensor:
+        """All classes' steps at once."""
         rows, noise, weights, mirrored = self._padded(draws)
         variance = self._buffers["variance"][:, None]
         sums = torch.zeros(len(self._names), 3, device=self.pool.device)
@@ -43,7 +44,7 @@ class StackExecutor(Executor):
             divergence = (kl.sum(2) * weights).sum(1)
             loss = reconstruction + beta * divergence
             self._optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()
+            loss.sum().backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             self._clip()
             self._optimizer.step()
             sums += torch.stack((loss, reconstruction, divergence), dim=1).detach()
@@ -51,6 +52,7 @@ class StackExecutor(Executor):
 
     @torch.no_grad()
     def examine(self, draws: Mapping[str, Draws]) -> Tensor:
+        """One batch of each class, all at once."""
         rows, noise, weights, _ = self._padded(draws)
         images = self.pool.batch(rows[:, 0], None)
         error, kl = self._terms(self._parameters, images, noise[:, 0])
@@ -58,6 +60,7 @@ class StackExecutor(Executor):
 
     @torch.no_grad()
     def set_variances(self, variances: Mapping[str, float]) -> None:
+        """Set the likelihood's variance of each class."""
         values = self._buffers["variance"]
         wanted = [variances.get(name, -1.0) for name in self._names]
         new = torch.tensor(wanted, dtype=values.dtype, device=values.device)
@@ -65,12 +68,14 @@ class StackExecutor(Executor):
 
     @torch.no_grad()
     def keep(self, classes: Collection[str]) -> None:
+        """Copy these classes' weights."""
         chosen = torch.tensor([name in classes for name in self._names], device=self.pool.device)
         for key, value in self._now().items():
             mask = chosen.view(-1, *[1] * (value.ndim - 1))
             self._kept[key] = torch.where(mask, value.detach(), self._kept[key])
 
     def drop(self, name: str) -> Weights:
+        """Forget a class but for the weights last kept."""
         gone = self._names.index(name)
         kept = {key: value[gone].cpu().clone() for key, value in self._kept.items()}
         left = [i for i in range(len(self._names)) if i != gone]
@@ -80,6 +85,7 @@ class StackExecutor(Executor):
         return kept
 
     def state(self) -> dict[str, Any]:
+        """All models, optimisers and kept weights."""
         return {
             "names": list(self._names),
             "parameters": {key: value.detach() for key, value in self._parameters.items()},
@@ -89,6 +95,7 @@ class StackExecutor(Executor):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
         device = self.pool.device
         self._names = list(state["names"])
         self._parameters = {k: v.to(device).clone().requires_grad_() for k, v in state["parameters"].items()}

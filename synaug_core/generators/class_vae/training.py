@@ -65,10 +65,12 @@ class Course:
     seconds: float = 0.0
 
     def state(self) -> dict[str, Any]:
+        """As numbers, texts and tensors."""
         return asdict(self) | {"curves": [p.model_dump() for p in self.curves]}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Course:
+        """What `state` told."""
         return cls(**(dict(state) | {"curves": [CurvePoint(**p) for p in state["curves"]]}))
 
 

@@ -74,7 +74,8 @@ def _mlflow_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Pat
             _wait(address, process, folder / "log")
             yield address
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=20)
 
 

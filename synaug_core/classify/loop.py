@@ -1,0 +1,224 @@
+"""The state of one training and what a step does to it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from synaug_core import seeds
+from synaug_core.classify import optimisation, scores
+from synaug_core.classify.augment import augment
+from synaug_core.classify.build import build
+from synaug_core.classify.history import Ending, Evaluation, History
+from synaug_core.classify.model import Classifier, as_float
+from synaug_core.classify.sampling import IndexSampler
+from synaug_core.classify.statistics import channel_statistics
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.config import ArmConfig, ClassifierConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.errors import DivergenceError
+
+__all__ = ["Loop"]
+
+_EVALUATION_BATCH = 256
+
+
+@dataclass
+class Loop:
+    """A training between two steps."""
+
+    config: ClassifierConfig
+    arm: ArmConfig
+    classes: tuple[str, ...]
+    device: torch.device
+    model: Classifier
+    optimizer: torch.optim.Optimizer
+    images: Tensor
+    labels: Tensor
+    val_images: Tensor
+    val_labels: Tensor
+    sampler: IndexSampler
+    noise: torch.Generator
+    """Augmentation and dropout."""
+    weights: Tensor | None
+    loss_sum: Tensor
+    first_bad: Tensor
+    """The first step with a loss that is not finite; `config.steps` + 1: none so far."""
+    step: int = 0
+    evaluations: list[Evaluation] = field(default_factory=list)
+    best: dict[str, Tensor] | None = None
+    best_step: int = 0
+
+    @classmethod
+    def start(
+        cls,
+        config: ClassifierConfig,
+        arm: ArmConfig,
+        train: ImageSet,
+        val: ImageSet,
+        init_seed: int,
+        batch_seed: int,
+        device: torch.device,
+    ) -> Loop:
+        """At step 0, with the weights of `init_seed`."""
+        if device.type == "cuda":
+            torch.backends.cudnn.deterministic = True  # same inputs, same bytes
+        mean, std = channel_statistics(train)
+        model = build(
+            config,
+            channels=train.channels,
+            size=train.size,
+            classes=train.classes,
+            seed=init_seed,
+            mean=mean,
+            std=std,
+        ).to(device)
+        balanced = arm.sampling == "balanced"
+        weights = optimisation.class_weights(config, train.labels, len(train.classes), balanced_draws=balanced)
+        batches = seeds.stream(seeds.derive(batch_seed, "batches"))
+        return cls(
+            config=config,
+            arm=arm,
+            classes=train.classes,
+            device=device,
+            model=model,
+            optimizer=optimisation.optimizer(model, config),
+            images=train.images.to(device),
+            labels=train.labels.to(device),
+            val_images=val.images.to(device),
+            val_labels=val.labels.to(device),
+            sampler=IndexSampler(train.labels, config.batch_size, arm.sampling, batches, device),
+            noise=seeds.stream(seeds.derive(batch_seed, "noise"), device),
+            weights=None if weights is None else weights.to(device),
+            loss_sum=torch.zeros((), device=device),
+            first_bad=torch.tensor(config.steps + 1, device=device),
+        )
+
+    def advance(self) -> None:
+        """One optimiser step; nothing is read back from the device."""
+        index = self.sampler.next()
+        images = as_float(self.images[index])
+        if self.arm.augmentation == "traditional":
+            images = augment(images, self.config.augmentation, self.noise)
+        for group in self.optimizer.param_groups:
+            group["lr"] = optimisation.learning_rate(self.config, self.step)
+        self.model.train()
+        with _precision(self.device):
+            logits = self.model(images, self.noise)
+        loss = F.cross_entropy(
+            logits, self.labels[index], weight=self.weights, label_smoothing=self.config.label_smoothing
+        )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        self.optimizer.step()
+        self.step += 1
+        value = loss.detach()
+        self.loss_sum += value
+        bad = torch.where(value.isfinite(), self.config.steps + 1, self.step)
+        self.first_bad = torch.minimum(self.first_bad, bad)
+
+    def is_evaluation_due(self) -> bool:
+        """True every `evaluate_every` steps and after the last one."""
+        return self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
+
+    def evaluate(self) -> Evaluation:
+        """Look at the losses since the last evaluation and at the validation images.
+
+        Raises:
+            DivergenceError: a loss that is not finite.
+        """
+        before = self.evaluations[-1].step if self.evaluations else 0
+        bad = int(self.first_bad)
+        if bad <= self.step:
+            raise DivergenceError(f"arm {self.arm.name}: the training loss is not finite at step {bad}")
+        logits = self._logits(self.val_images) if len(self.val_images) else None
+        latest = Evaluation(
+            step=self.step,
+            train_loss=float(self.loss_sum) / (self.step - before),
+            val_loss=None if logits is None else scores.cross_entropy(logits, self.val_labels),
+            val_balanced_accuracy=None if logits is None else scores.balanced_accuracy(logits, self.val_labels),
+        )
+        if logits is not None and not bool(logits.isfinite().all()):
+            raise DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
+        self.loss_sum.zero_()
+        lowest = min((e.val_loss for e in self.evaluations if e.val_loss is not None), default=float("inf"))
+        self.evaluations.append(latest)
+        if latest.val_loss is not None and latest.val_loss < lowest:
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+            self.best_step = self.step
+        return latest
+
+    def ended(self) -> Ending | None:
+        """Why the training is over; None while it is not."""
+        since = sum(e.step > self.best_step for e in self.evaluations)
+        if self.best is not None and since >= self.config.patience:
+            return "early stop"
+        if self.step < self.config.steps:
+            return None
+        return "all steps" if len(self.val_images) else "no validation images"
+
+    def shown(self) -> dict[str, float]:
+        """Values of the last evaluation, for the progress display."""
+        if not self.evaluations:
+            return {}
+        last = self.evaluations[-1].model_dump(exclude={"step"}, exclude_none=True)
+        return {k: float(v) for k, v in last.items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on bit by bit."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sampler": self.sampler.state(),
+            "noise": self.noise.get_state(),
+            "loss_sum": self.loss_sum,
+            "first_bad": self.first_bad,
+            "evaluations": [e.model_dump() for e in self.evaluations],
+            "best": self.best,
+            "best_step": self.best_step,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sampler.restore(state["sampler"])
+        self.noise.set_state(state["noise"])
+        self.loss_sum = state["loss_sum"].to(self.device)
+        self.first_bad = state["first_bad"].to(self.device)
+        self.evaluations = [Evaluation(**e) for e in state["evaluations"]]
+        self.best = state["best"]
+        self.best_step = state["best_step"]
+
+    def finish(self, ended: Ending, seconds: float) -> TrainedClassifier:
+        """The classifier with the best weights."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        history = History(
+            evaluations=tuple(self.evaluations),
+            best_step=self.best_step or self.step,
+            stopped_at=self.step,
+            ended=ended,
+            seconds=seconds,
+        )
+        _, channels, size, _ = self.images.shape
+        return TrainedClassifier(self.model.eval(), self.config, self.classes, channels, size, history)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        self.model.eval()
+        with torch.no_grad(), _precision(self.device):
+            return torch.cat([self.model(part) for part in torch.split(images, _EVALUATION_BATCH)])
+
+
+def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 on a GPU. On a CPU without its instructions it is slower than float32."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()

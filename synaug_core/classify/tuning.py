@@ -1,0 +1,309 @@
+"""The search for hyper-parameters, in rounds of trials that can be made side by side; the only file that knows Optuna.
+
+What a search suggests depends on its seed, its configuration and the values of earlier rounds, and on nothing else:
+not on which worker was faster, nor on where a run was killed. One process asks; any number of processes on the same
+storage report and tell. Asking twice at once is safe where the storage is a local file, and gives both the same trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.samplers import TPESampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
+
+from synaug_core import digests, seeds
+from synaug_core.classify.file_lock import FileLock, mend_lines
+from synaug_core.classify.pruning import Pruned, below_median, value_at
+from synaug_core.classify.search_space import BestTrial, TrialRow, TrialSpec, Tuned, checked_ranges
+from synaug_core.config import TuningConfig
+from synaug_core.errors import ConfigError
+
+__all__ = [
+    "Search",
+    "ask",
+    "best",
+    "history",
+    "importance",
+    "open_study",
+    "report",
+    "should_prune",
+    "tell",
+    "watch",
+]
+
+_STARTUP = 5
+"""Finished trials before the sampler models them; until then it draws at random."""
+_FEWEST_FOR_IMPORTANCE = 6
+_WARMUP = 0.25
+"""Share of an arm's steps in which the first arm of a trial is not judged."""
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Search:
+    """An open study. One for each thread or process; they meet in the storage."""
+
+    study: optuna.Study
+    seed: int
+    config: TuningConfig
+    initial: Tuned | None
+    lock: FileLock
+
+    def trials(self) -> list[FrozenTrial]:
+        """The trials so far, by number, never more than the configuration has."""
+        return self.study.get_trials(deepcopy=False)[: self.config.trials]
+
+    def round_of(self, number: int) -> int:
+        """Trials of one round know the values of earlier rounds only."""
+        return number // self.config.parallel
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The search space in Optuna's terms."""
+        ranges = checked_ranges(self.config)
+        return {k: FloatDistribution(r.low, r.high, log=r.log) for k, r in ranges.items()}
+
+
+def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, initial: Tuned | None = None) -> Search:
+    """Open a study, made if it is not there yet.
+
+    Args:
+        storage: path of a journal file (one host), or the URL of a database (`sqlite:///...`, `postgresql://...`).
+        name: of the study within the storage.
+        seed: of all suggestions.
+        config: search space, number of trials, trials in a round. A study may be opened again with more trials.
+        initial: values of the first trial, moved into their ranges; what it leaves open is drawn.
+
+    Raises:
+        ConfigError: a range that a parameter cannot take, a storage that cannot be opened, or a study of this name
+            that was made with other settings.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    ranges = {k: r.model_dump() for k, r in checked_ranges(config).items()}
+    first = initial.model_dump() if initial else None
+    made_with = digests.of_value([seed, ranges, config.parallel, config.pruner, first])
+    lock = FileLock(_lock_file(storage))
+    with lock:
+        backend = _open_storage(storage)
+        study = optuna.create_study(
+            storage=backend,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(seed=0),
+            pruner=optuna.pruners.NopPruner(),
+        )
+        if study.user_attrs.setdefault("made_with", made_with) != made_with:
+            raise ConfigError(f"tuning: the study {name!r} was made with other settings; give this one another name")
+        study.set_user_attr("made_with", made_with)
+    return Search(study, seed, config, initial, lock)
+
+
+def ask(search: Search) -> tuple[TrialSpec, ...]:
+    """The trials to make now: those left running by a process that died, and what is missing of their round; else the
+    next round of up to `parallel`. Empty when all trials have ended.
+    """
+    with search.lock:
+        trials = search.trials()
+        waiting = [t for t in trials if t.state == TrialState.RUNNING]
+        width, made = search.config.parallel, len(trials)
+        ends = -(-made // width) * width if waiting else (made // width + 1) * width
+        for number in range(made, min(ends, search.config.trials)):
+            params = _suggest(search, number, search.trials())
+            # one record in the storage: a kill leaves a whole trial or none
+            search.study.add_trial(
+                create_trial(state=TrialState.RUNNING, params=params, distributions=search.distributions())
+            )
+        return tuple(_spec(t) for t in search.trials() if t.state == TrialState.RUNNING)
+
+
+def report(search: Search, spec: TrialSpec, position: int, value: float) -> None:
+    """Note a trial's running score at a position (a step count over all its arms). Said twice, it counts once."""
+    frozen = _frozen(search, spec)
+    if not frozen.state.is_finished() and position not in frozen.intermediate_values:
+        Trial(search.study, frozen._trial_id).report(value, position)
+
+
+def should_prune(search: Search, spec: TrialSpec, position: int) -> bool:
+    """True if the trial's score at a position is below the median of earlier rounds' trials there."""
+    if search.config.pruner == "none":
+        return False
+    value = value_at(_frozen(search, spec).intermediate_values, position, carry=True)
+    if value is None:
+        return False
+    earlier = [t for t in _earlier(search, spec.number, search.trials()) if t.state in _ENDED]
+    curves = [(t.intermediate_values, t.state == TrialState.COMPLETE) for t in earlier]
+    found = [value_at(curve, position, carry=carry) for curve, carry in curves]
+    return below_median(value, [v for v in found if v is not None])
+
+
+def watch(search: Search, spec: TrialSpec, *, steps: int, scores: Sequence[float] = ()) -> Callable[[int, float], None]:
+    """The `on_evaluation` of a trial's next arm: reports the running score and gives the trial up where it is behind.
+
+    The running score is the mean of the scores of the trial's finished arms and the best so far in this one. Arms are
+    trained in the same order in every trial, so that equal positions compare equal things.
+
+    Args:
+        search: the open study.
+        spec: the trial.
+        steps: optimiser steps of one arm.
+        scores: final scores of the arms trained before, in order.
+
+    Returns:
+        A function of step and score that raises `Pruned`.
+    """
+    top = float("-inf")
+
+    def on_evaluation(step: int, score: float) -> None:
+        nonlocal top
+        top = max(top, score)
+        position = len(scores) * steps + step
+        report(search, spec, position, fmean([*scores, top]))
+        if position >= _WARMUP * steps and should_prune(search, spec, position):
+            raise Pruned(f"trial {spec.number} is behind at position {position}")
+
+    return on_evaluation
+
+
+def tell(search: Search, spec: TrialSpec, value: float | None = None, *, pruned: bool = False) -> None:
+    """End a trial with its value, or as pruned (a training that diverged counts as pruned). Said twice, it counts once.
+
+    Raises:
+        ValueError: neither a finite value nor pruned.
+    """
+    if not pruned and (value is None or not abs(value) < float("inf")):
+        raise ValueError(f"trial {spec.number}: a finite value is needed, got {value}")
+    outcome = None if pruned else value
+    state = TrialState.PRUNED if pruned else TrialState.COMPLETE
+    search.study.tell(spec.number, outcome, state=state, skip_if_finished=True)
+
+
+def best(search: Search) -> BestTrial | None:
+    """The best completed trial; None if there is none."""
+    ended = [(t.value, -t.number, t) for t in search.trials() if t.state == TrialState.COMPLETE and t.value is not None]
+    if not ended:
+        return None
+    value, _, trial = max(ended, key=lambda e: e[:2])
+    return BestTrial(number=trial.number, value=value, parameters=Tuned(**trial.params))
+
+
+def history(search: Search) -> tuple[TrialRow, ...]:
+    """All trials, by number."""
+    return tuple(
+        TrialRow(
+            number=t.number,
+            round=search.round_of(t.number),
+            state=t.state.name.lower(),
+            value=t.value,
+            parameters=Tuned(**t.params),
+            curve=dict(sorted(t.intermediate_values.items())),
+        )
+        for t in search.trials()
+    )
+
+
+def importance(search: Search) -> dict[str, float]:
+    """Share of each parameter in reaching the best third of the completed trials, largest first; the sum is 1.
+
+    PED-ANOVA (Watanabe et al., arXiv 2304.10255). Empty with fewer than six completed trials, or where the best third
+    cannot be told from the rest.
+    """
+    done = [t for t in search.trials() if t.state == TrialState.COMPLETE]
+    values = sorted((t.value for t in done if t.value is not None), reverse=True)
+    if len(values) < _FEWEST_FOR_IMPORTANCE or values[-(-len(values) // 3) - 1] == values[-1]:
+        return {}
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=1 / 3)
+    return get_param_importances(_copy(done, optuna.samplers.RandomSampler(seed=0)), evaluator=evaluator)
+
+
+def _suggest(search: Search, number: int, trials: Sequence[FrozenTrial]) -> dict[str, float]:
+    """A trial's parameters, from a copy of the study as its round saw it and a seed of its own."""
+    known = [t for t in _earlier(search, number, trials) if t.state in _ENDED]
+    beside = [t for t in trials if search.round_of(t.number) == search.round_of(number) and t.number < number]
+    seed = seeds.derive(search.seed, "trial", number) % 2**32
+    view = _copy(known, TPESampler(seed=seed, n_startup_trials=_STARTUP))
+    for t in beside:  # Optuna keeps away from trials that run, whatever came of them since
+        view.add_trial(create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions))
+    params: dict[str, float] = dict(view.ask(search.distributions()).params)
+    if number == 0 and search.initial is not None:
+        for name, limits in checked_ranges(search.config).items():
+            value = getattr(search.initial, name)
+            params[name] = params[name] if value is None else min(max(value, limits.low), limits.high)
+    return params
+
+
+def _copy(trials: Sequence[FrozenTrial], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    """Ended trials in a study of its own, in memory."""
+    study = optuna.create_study(direction="maximize", sampler=sampler, storage=optuna.storages.InMemoryStorage())
+    study.add_trials(
+        create_trial(
+            state=t.state,
+            value=t.value,
+            params=t.params,
+            distributions=t.distributions,
+            intermediate_values=t.intermediate_values,
+        )
+        for t in trials
+    )
+    return study
+
+
+def _earlier(search: Search, number: int, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [t for t in trials if search.round_of(t.number) < search.round_of(number)]
+
+
+def _frozen(search: Search, spec: TrialSpec) -> FrozenTrial:
+    return search.trials()[spec.number]
+
+
+def _spec(trial: FrozenTrial) -> TrialSpec:
+    return TrialSpec(
+        number=trial.number, trial_id=trial._trial_id, parameters=Tuned(**trial.params), params=dict(trial.params)
+    )
+
+
+def _lock_file(storage: str) -> Path | None:
+    """Where askers wait for each other: beside a local file; a database server has no such place."""
+    if "://" in storage and not storage.startswith("sqlite:///"):
+        return None
+    return Path(storage.removeprefix("sqlite:///") + ".ask")
+
+
+class _JournalLock(JournalFileOpenLock):
+    """Optuna's own locks outlive a killed holder by 30 seconds; the kernel's does not."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.file = FileLock(path.with_name(path.name + ".lock"))
+
+    def acquire(self) -> bool:
+        self.file.acquire()
+        return True
+
+    def release(self) -> None:
+        self.file.release()
+
+
+def _open_storage(storage: str) -> BaseStorage:
+    """The message leaves a database's URL out: it may hold a password."""
+    try:
+        if "://" not in storage:
+            path = Path(storage)
+            lock = _JournalLock(path)
+            with lock.file:
+                mend_lines(path)
+            return JournalStorage(JournalFileBackend(str(path), lock))
+        patience = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
+        return RDBStorage(storage, engine_kwargs=patience)
+    except (ImportError, OSError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+        what = "database" if "://" in storage else f"file {storage}"
+        raise ConfigError(f"tuning: the study's {what} cannot be opened ({type(error).__name__})") from None

@@ -1,0 +1,1 @@
+"""One figure a file; each function returns a matplotlib Figure and touches no global state."""

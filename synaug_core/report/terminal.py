@@ -1,0 +1,98 @@
+"""The final table, for terminals and for files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synaug_core.report.words import METRIC_NAMES, percent, plain, span
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from synaug_core.evaluate.comparison import Comparison
+
+__all__ = ["plain_table", "table"]
+
+_SHOWN = ("balanced_accuracy", "macro_auc", "macro_f1", "accuracy")
+
+
+def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
+    """Arms by metric in percent, means above their intervals, the rarest class first, and what it means."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    names = _columns(comparison)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    grid.add_column("arm", no_wrap=True)
+    for heading in names.values():
+        grid.add_column(Text(heading), justify="right")
+    best = _highest(comparison, names)
+    for arm, result in comparison.arms.items():
+        chosen = arm == comparison.best_arm
+        cells = [Text(f"{'▸' if chosen else ' '} {plain(arm)}", style="bold" if chosen else "")]
+        for metric in names:
+            value = result.metrics.get(metric)
+            if value is None:
+                cells.append(Text("–", style="dim"))
+                continue
+            top = arm in best[metric]
+            cell = Text(percent(value.mean) + ("*" if top else " "), style="bold" if top else "")
+            cells.append(cell.append(f"\n{span(value)} ", style="not bold dim"))
+        grid.add_row(*cells)
+    parts: list[RenderableType] = [grid, Text(_legend(comparison), style="dim")]
+    if sentence:
+        parts += [Text(""), Text(comparison.sentence, style="bold")]
+    return Group(*parts)
+
+
+def plain_table(comparison: Comparison) -> str:
+    """The same without colours, in plain lines, for logs and files."""
+    names = _columns(comparison)
+    best = _highest(comparison, names)
+    lines = [["arm", *(heading.replace("\n", " ") for heading in names.values())]]
+    for arm, result in comparison.arms.items():
+        cells = [("> " if arm == comparison.best_arm else "  ") + plain(arm)]
+        for metric in names:
+            value = result.metrics.get(metric)
+            mark = "*" if arm in best[metric] else " "
+            cells.append("-" if value is None else f"{percent(value.mean)}{mark} ({span(value).replace('–', 'to')})")
+        lines.append(cells)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rows = [
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    rule = "-" * len(rows[0])
+    legend = _legend(comparison).replace("▸", ">")
+    return "\n".join([rows[0], rule, *rows[1:], rule, legend, "", comparison.sentence])
+
+
+def _columns(comparison: Comparison) -> dict[str, str]:
+    rare = comparison.rarest_class
+    first = {f"class/{comparison.slug(rare)}/recall": f"recall of\n{plain(rare, 16)}"}
+    return first | {metric: METRIC_NAMES[metric].replace(" ", "\n", 1) for metric in _SHOWN}
+
+
+def _highest(comparison: Comparison, names: dict[str, str]) -> dict[str, set[str]]:
+    """The arms whose mean is the highest, by metric; all of them where they are level."""
+    found = {}
+    for metric in names:
+        values = {a: round(r.metrics[metric].mean, 9) for a, r in comparison.arms.items() if metric in r.metrics}
+        found[metric] = {a for a, v in values.items() if len(values) > 1 and v == max(values.values())}
+    return found
+
+
+def _legend(comparison: Comparison) -> str:
+    rare = comparison.rarest_class
+    counts = {r.repetitions for r in comparison.arms.values()}
+    over = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
+    n = sum(comparison.test_counts.values())
+    return (
+        f"In percent: mean over {over} repetition{'s' * (max(counts) != 1)}, "
+        f"and the {100 * comparison.confidence:.10g} % interval; "
+        f"{n} test images, {comparison.test_counts[rare]} of them {plain(rare)} "
+        f"({comparison.train_counts.get(rare, 0)} in training).\n"
+        "▸ best arm on the validation images   * highest mean of its column"
+    )

@@ -1,0 +1,54 @@
+"""Names and numbers as people read them. Class names come from folders: nothing in them is trusted."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from synaug_core.evaluate.intervals import Interval
+
+__all__ = ["METRIC_NAMES", "in_figure", "metric_name", "number", "percent", "plain", "span"]
+
+METRIC_NAMES = {
+    "balanced_accuracy": "balanced accuracy",
+    "macro_auc": "macro-AUC",
+    "macro_f1": "macro-F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "weighted_f1": "weighted F1",
+    "weighted_precision": "weighted precision",
+    "weighted_recall": "weighted recall",
+    "accuracy": "accuracy",
+    "ece": "calibration error",
+}
+
+
+def metric_name(metric: str) -> str:
+    """What a metric is called in print."""
+    return METRIC_NAMES.get(metric, metric.replace("_", " "))
+
+
+def plain(text: str, limit: int = 28) -> str:
+    """One printable line of at most `limit` characters: no control characters, no runs of spaces."""
+    kept = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    line = " ".join(kept.split()) or "(no name)"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def in_figure(text: str, limit: int = 24) -> str:
+    """The same for matplotlib, which would set text between dollar signs as mathematics."""
+    return plain(text, limit).replace("$", r"\$")
+
+
+def percent(share: float) -> str:
+    """A share in percent with one decimal and no sign: `71.2`."""
+    return f"{100 * share:.1f}"
+
+
+def span(interval: Interval) -> str:
+    """The bounds in percent: `68.0 – 74.3`."""
+    return f"{percent(interval.low)} – {percent(interval.high)}"
+
+
+def number(value: float) -> str:
+    """A count with thin spaces between thousands."""
+    return f"{value:,.0f}".replace(",", "\u2009")

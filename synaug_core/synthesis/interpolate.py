@@ -1,0 +1,39 @@
+"""Between two training images of one class (De La Fuente et al., arXiv 2409.10286)."""
+
+from __future__ import annotations
+
+from synaug_core.config import SynthesisConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.generators import randoms
+from synaug_core.generators.base import Generator
+from synaug_core.generators.pixels import to_uint8
+from synaug_core.seeds import derive
+from synaug_core.synthesis.latent import alphas, ends, latent, nearest, partners, walk
+from synaug_core.synthesis.made import Made
+
+__all__ = ["interpolate"]
+
+
+def interpolate(
+    generator: Generator, images: ImageSet, class_name: str, n: int, config: SynthesisConfig, *, seed: int
+) -> Made:
+    """Decode points between the latent vectors of two different images, z = (1 - a) z1 + a z2.
+
+    The first end goes through all images in a random order before any comes again; the second is any other
+    one, or one of its nearest in latent space (as in DeepSMOTE, arXiv 2105.02340). With `ends: sample`, each
+    new image draws its own sample of both posteriors. A class of one image has it at both ends.
+
+    Raises:
+        ConfigError: the generator has no latent space.
+    """
+    encoder = latent(generator, "interpolate")
+    mean, log_variance = encoder.encode(images.images, class_name)
+    near = nearest(mean, config.neighbours).cpu() if config.pairing == "neighbours" and len(images) > 1 else None
+    first = randoms.cycle(n, len(images), derive(seed, "first"))
+    second = partners(first, len(images), near, derive(seed, "second"))
+    alpha = alphas(n, config.alpha, config.alpha_mode, seed)
+    start = ends(mean[first], log_variance[first], config.ends, derive(seed, "start"))
+    end = ends(mean[second], log_variance[second], config.ends, derive(seed, "end"))
+    made = to_uint8(encoder.decode(walk(start, end, alpha, config.path), class_name))
+    pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
+    return Made(made, [{"parents": [images.ids[i], images.ids[j]], "alpha": a} for i, j, a in pairs])

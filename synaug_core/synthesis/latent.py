@@ -1,0 +1,83 @@
+"""Latent vectors of training images: ends, partners and the paths between them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from synaug_core.errors import ConfigError
+from synaug_core.generators import randoms
+from synaug_core.generators.base import Generator, LatentGenerator
+from synaug_core.seeds import derive
+
+__all__ = ["alphas", "ends", "latent", "nearest", "partners", "walk"]
+
+_PARALLEL = 1e-6
+"""Below this sine of their angle two vectors count as parallel, and the sphere's arc as the straight line."""
+
+
+def latent(generator: Generator, strategy: str) -> LatentGenerator:
+    """The generator, known to have a latent space.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if not isinstance(generator, LatentGenerator):
+        raise ConfigError(f"synthesis.strategy: {strategy} needs a generator with a latent space; use prior")
+    return generator
+
+
+def ends(mean: Tensor, log_variance: Tensor, kind: Literal["mean", "sample"], seed: int) -> Tensor:
+    """Posterior means (n, latent), or a sample of each posterior."""
+    if kind == "mean":
+        return mean
+    noise = randoms.normal(len(mean), mean.shape[1], seed).to(mean.device)
+    return mean + torch.exp(0.5 * log_variance) * noise
+
+
+def nearest(mean: Tensor, k: int) -> Tensor:
+    """Positions of each row's k nearest other rows (Euclidean), nearest first, int64 (n, min(k, n - 1))."""
+    exact = mean.double()
+    distance = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
+    return distance.sort(dim=1, stable=True).indices[:, : min(k, len(mean) - 1)]
+
+
+def partners(first: Tensor, count: int, neighbours: Tensor | None, seed: int) -> Tensor:
+    """For each position in `first` another one below `count`, at random: any, or one of its `neighbours`' row.
+
+    Where there is one image only, it is its own partner.
+    """
+    if count == 1:
+        return first.clone()
+    share = randoms.uniform(len(first), 1, seed)[:, 0]
+    if neighbours is None:
+        return (first + 1 + (share * (count - 1)).long()) % count
+    return neighbours[first, (share * neighbours.shape[1]).long()]
+
+
+def alphas(n: int, values: tuple[float, ...], mode: Literal["uniform", "grid"], seed: int) -> Tensor:
+    """Where between its two ends each image lies, float64 (n,): drawn from an interval, or the values in turn."""
+    if mode == "grid":
+        return torch.tensor(values, dtype=torch.float64)[torch.arange(n) % len(values)]
+    low, high = values
+    return low + (high - low) * randoms.uniform(n, 1, derive(seed, "alpha"))[:, 0]
+
+
+def walk(start: Tensor, end: Tensor, alpha: Tensor, path: Literal["linear", "spherical"]) -> Tensor:
+    """The point at share `alpha` (n,) of the way from `start` to `end`, both (n, latent).
+
+    `linear` is (1 - a) start + a end. `spherical` goes along the great circle between the directions
+    (Shoemake, 1985), so that the middle of two far ends is as far from the origin as they are. At a = 0 and
+    a = 1 both give the ends exactly.
+    """
+    a = alpha.to(start)[:, None]
+    straight = (1 - a) * start + a * end
+    if path == "linear":
+        return straight
+    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1)[:, None].clamp(-1, 1)
+    angle = torch.arccos(cosine)
+    sine = torch.sin(angle)
+    arc = (torch.sin((1 - a) * angle) * start + torch.sin(a * angle) * end) / sine
+    return torch.where((sine < _PARALLEL) | (a == 0) | (a == 1), straight, arc)

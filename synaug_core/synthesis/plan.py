@@ -1,0 +1,82 @@
+"""How many new images each class gets, in imbalanced-learn's `sampling_strategy` vocabulary for over-sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import floor
+
+from synaug_core.errors import ConfigError
+
+__all__ = ["Strategy", "plan"]
+
+Strategy = str | float | Mapping[str, int]
+"""`auto`, `not majority`, `not minority`, `all`, `minority`, a ratio, or wanted totals by class."""
+
+
+def plan(counts: Mapping[str, int], strategy: Strategy, multiple: float = 1.0) -> dict[str, int]:
+    """Number of new images of each class of `counts`, in its order; classes that get none have 0.
+
+    - `auto`, `not majority`, `all`: every class up to the largest one's count (the largest lacks nothing).
+    - `not minority`: the same, leaving out the smallest class; `minority`: the smallest class alone.
+    - a ratio in (0, 1], with two classes: the smaller one up to that share of the larger one.
+    - wanted totals by class: what is missing to them; classes not named get none.
+
+    Of several smallest classes the first counts as the smallest. Classes without images are left out of all
+    this: there is nothing to learn them from. `multiple` times each number is made, rounded half up.
+
+    Raises:
+        ConfigError: an unknown word, a ratio outside (0, 1] or below the present one or with other than two
+            classes, a total for an unknown or empty class or below its present count.
+    """
+    present = {name: n for name, n in counts.items() if n > 0}
+    if isinstance(strategy, Mapping):
+        missing = _to_totals(counts, strategy)
+    elif isinstance(strategy, str):
+        missing = _to_largest(present, strategy)
+    else:
+        missing = _to_ratio(present, float(strategy))
+    return {name: floor(missing.get(name, 0) * multiple + 0.5) for name in counts}
+
+
+def _to_largest(present: Mapping[str, int], word: str) -> dict[str, int]:
+    if not present:
+        return {}
+    smallest = min(present, key=lambda name: present[name])
+    chosen = {
+        "auto": set(present),
+        "all": set(present),
+        "not majority": set(present),
+        "not minority": set(present) - {smallest},
+        "minority": {smallest},
+    }
+    if word not in chosen:
+        known = ", ".join(chosen)
+        raise ConfigError(f"synthesis.sampling_strategy: unknown word {word!r}; known are {known}")
+    most = max(present.values())
+    return {name: most - n for name, n in present.items() if name in chosen[word]}
+
+
+def _to_ratio(present: Mapping[str, int], ratio: float) -> dict[str, int]:
+    where = f"synthesis.sampling_strategy: ratio {ratio:g}"
+    if not 0 < ratio <= 1:
+        raise ConfigError(f"{where} must lie in (0, 1]: the smaller class's count over the larger one's")
+    if len(present) != 2:
+        raise ConfigError(f"{where} needs two classes with images, there are {len(present)}; use a word or totals")
+    smaller, larger = sorted(present, key=lambda name: present[name])
+    wanted = int(present[larger] * ratio)
+    if wanted < present[smaller]:
+        now = present[smaller] / present[larger]
+        raise ConfigError(f"{where} is below the present one ({now:.3g}); images are added, never removed")
+    return {smaller: wanted - present[smaller]}
+
+
+def _to_totals(counts: Mapping[str, int], totals: Mapping[str, int]) -> dict[str, int]:
+    where = "synthesis.sampling_strategy"
+    for name, total in totals.items():
+        if name not in counts:
+            raise ConfigError(f"{where}: unknown class {name!r}; classes are {', '.join(counts)}")
+        if total < counts[name]:
+            raise ConfigError(f"{where}: {total} of class {name!r} wanted, {counts[name]} are there; none are removed")
+        if not counts[name] and total:
+            raise ConfigError(f"{where}: class {name!r} has no training images to make new ones from")
+    return {name: total - counts[name] for name, total in totals.items()}

@@ -1,0 +1,1 @@
+"""Checks that every implementation of a concept has to pass, ours and those of others."""

@@ -1,0 +1,58 @@
+"""The champion on the test images of today, and what a decision leaves behind."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synaug_core.services.settings import settings
+from tasks.predicting import predictions
+
+if TYPE_CHECKING:
+    import torch
+
+    from synaug_core.data.imageset import ImageSet
+    from synaug_core.evaluate.predictions import Predictions
+    from synaug_core.evaluate.promotion import Decision
+    from synaug_core.services.registry import ModelVersion
+
+__all__ = ["decision_tags", "example_image", "figures", "predictions_of"]
+
+
+def predictions_of(champion: ModelVersion, test: ImageSet, device: torch.device) -> Predictions:
+    """What a registered model says of the test images."""
+    from synaug_core.classify.trained import TrainedClassifier
+    from synaug_core.services.serving import classifier_folder
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = classifier_folder(settings(), champion.source, Path(folder))
+        return predictions(TrainedClassifier.load(found, device), test, device)
+
+
+def example_image(images: ImageSet) -> bytes:
+    """The first image as PNG bytes: the model's input example."""
+    from torchvision.transforms.functional import to_pil_image
+
+    buffer = io.BytesIO()
+    to_pil_image(images.images[0]).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def figures(decision: Decision) -> dict[str, float]:
+    """The decision's numbers, for metrics."""
+    found = {"promoted": float(decision.promoted)}
+    if decision.figures is not None:
+        for name, value in decision.figures.model_dump().items():
+            if isinstance(value, dict):
+                found |= {f"{name}/{part}": number for part, number in value.items()}
+            elif isinstance(value, (int, float)):
+                found[name] = float(value)
+    return found
+
+
+def decision_tags(decision: Decision) -> dict[str, str]:
+    """The decision's outcome, reason and numbers, for a model version's tags."""
+    numbers = {f"synaug.{name.replace('/', '.')}": f"{value:.6g}" for name, value in figures(decision).items()}
+    return numbers | {"synaug.decision": decision.reason}

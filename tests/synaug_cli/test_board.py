@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from synaug_cli.board import Board, duration, figures
+from tasks.progress_bus import Event
+
+
+def test_time_left_follows_the_pace() -> None:
+    board = Board()
+    board.apply(Event("generator", "A", 100, 400), now=10.0)  # resumed: the first 100 cost nothing now
+    step = board.apply(Event("generator", "A", 200, 400), now=30.0)
+    assert step is not None
+    assert step.left(30.0) == pytest.approx(40.0)
+    assert board.apply(Event("generator", "B", 0, 400), now=30.0).left(35.0) is None  # type: ignore[union-attr]
+
+
+def test_a_stage_knows_its_time_left_once_it_knows_its_steps() -> None:
+    board = Board()
+    board.apply(Event("training", "", 0, 4), now=0.0)
+    stage = board.stages["training"]
+    assert stage.left(5.0) is None
+    board.apply(Event("training", "a", state="cached"), now=0.0)
+    assert stage.left(5.0) is None  # what was found from before sets no pace
+    board.apply(Event("training", "b", 0, 10), now=0.0)
+    board.apply(Event("training", "b", 10, 10, state="done"), now=10.0)
+    board.apply(Event("training", "c", 5, 10), now=15.0)
+    assert stage.left(15.0) == pytest.approx(15.0 * 1.5 / 1.5)
+    assert (stage.ended, stage.expected, stage.state) == (2, 4, "running")
+
+
+def test_a_later_stage_closes_the_earlier_ones() -> None:
+    board = Board()
+    board.apply(Event("dataset", ""), now=0.0)
+    assert board.stages["dataset"].state == "running"
+    board.apply(Event("dataset", "read", 9, 9), now=1.0)
+    board.apply(Event("generator", ""), now=3.0)
+    assert board.stages["dataset"].state == "done"
+    assert board.stages["dataset"].seconds(100.0) == pytest.approx(1.0)
+    assert board.stages["generator"].state == "running"
+    board.close()
+    assert board.stages["generator"].state == "done"
+
+
+def test_an_overlapping_stage_goes_on() -> None:
+    board = Board()
+    board.apply(Event("generator", "A", 1, 10), now=0.0)
+    board.apply(Event("synthesis", "A", 1, 10), now=1.0)
+    assert board.stages["generator"].state == "running"
+
+
+def test_a_failed_step_marks_its_stage() -> None:
+    board = Board()
+    board.apply(Event("training", "a", 1, 1, state="failed"), now=0.0)
+    board.close()
+    assert board.stages["training"].state == "failed"
+
+
+def test_the_last_event_may_count_in_another_unit() -> None:
+    board = Board()
+    board.apply(Event("training", "a", 600, 600, {"loss": 0.5}), now=0.0)
+    step = board.apply(Event("training", "a", 1, 1, state="done"), now=2.0)
+    assert step is not None
+    assert (step.done, step.total, step.values, step.seconds(9.0)) == (600, 600, {"loss": 0.5}, 2.0)
+
+
+def test_a_search_in_rounds_promises_no_number() -> None:
+    board = Board()
+    for trial in range(4):
+        board.apply(Event("tuning", f"trial {trial}", 1, 1, state="done"), now=float(trial))
+        board.apply(Event("tuning", "", trial % 2 + 1, 2), now=float(trial))
+    assert board.stages["tuning"].expected == 0
+
+
+def test_a_step_begun_again_counts_anew() -> None:
+    board = Board()
+    board.apply(Event("training", "a", 50, 100, state="failed"), now=0.0)
+    step = board.apply(Event("training", "a", 10, 100), now=5.0)
+    assert step is not None
+    assert (step.state, step.started, step.done) == ("running", 5.0, 10)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3723, "1:02:03")])
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+def test_figures() -> None:
+    assert figures({"loss": 0.41234, "balanced_accuracy": 0.5, "x": 123456.0, "y": 1.0}) == (
+        "loss 0.412, balanced accuracy 0.5, x 1.23e+05"
+    )

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synaug_cli import failures
+from synaug_cli.session import Session
+from synaug_core.errors import ArtifactError, ConfigError, DataError
+
+COMMANDS = ("run", "demo", "ui", "export", "predict", "models", "deploy", "doctor")
+Command = Callable[..., Any]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_imports_nothing_heavy(root: Path, command: str) -> None:
+    code = (
+        "import sys; from synaug_cli.main import execute; "
+        f"code = execute([*{command.split()!r}, '--help']); "
+        "heavy = {'torch', 'mlflow', 'prefect', 'pandas', 'optuna', 'sklearn', 'matplotlib', 'sqlalchemy'}; "
+        "print('LOADED', *sorted(heavy & set(sys.modules))); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "LOADED"
+    assert "Usage: synaug" in done.stdout
+
+
+def test_help_names_every_command(synaug: Command) -> None:
+    said = synaug("-h")
+    assert said.code == 0
+    assert all(f" {name} " in said.out for name in COMMANDS)
+
+
+def test_version(synaug: Command) -> None:
+    assert synaug("--version").out == f"synaug {metadata.version('synaug')}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("run",), ("run", "--nonsense"), ("export", "x"), ("models", "promote", "x"), ()]
+)
+def test_wrong_usage_ends_with_2(synaug: Command, arguments: tuple[str, ...]) -> None:
+    assert synaug(*arguments).code == 2
+
+
+def test_a_users_error_is_one_line_without_traceback(synaug: Command, tmp_path: Path) -> None:
+    said = synaug("run", tmp_path / "nowhere")
+    assert said.code == 2
+    assert said.err == f"synaug: SOURCE: '{tmp_path / 'nowhere'}' does not exist\n"
+    assert said.out == ""
+
+
+def test_each_misfit_of_a_configuration_is_a_line(synaug: Command, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("data: {source: digits}\nrepetitons: 2\ngenerater: {}\n")
+    said = synaug("run", tmp_path / "c.yaml")
+    assert said.code == 2
+    assert [line.split(";")[0] for line in said.err.splitlines()] == [
+        "synaug: unknown key repetitons",
+        "synaug: unknown key generater",
+    ]
+
+
+def test_debug_shows_the_traceback(synaug: Command) -> None:
+    said = synaug("--debug", "run", "nowhere")
+    assert said.code == 2
+    assert "Traceback" in said.err
+    assert said.err.splitlines()[-1].startswith("synaug: SOURCE:")
+
+
+@pytest.mark.parametrize("file", ["", "none/out.json"])
+def test_the_json_file_needs_a_place(synaug: Command, tmp_path: Path, file: str) -> None:
+    said = synaug("run", "digits", "--json", tmp_path / file)
+    assert said.code == 2
+    assert "--json" in said.err
+
+
+def test_a_home_that_cannot_be_made(synaug: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SYNAUG_HOME", str(tmp_path / "file" / "home"))
+    said = synaug("models", "list")
+    assert said.code == 2
+    assert "SYNAUG_HOME" in said.err
+
+
+def wrapped(inner: BaseException, how: str) -> BaseException:
+    if how == "itself":
+        return inner
+    if how == "group":
+        return ExceptionGroup("several", [ValueError("x"), RuntimeError("y"), inner])  # type: ignore[list-item]
+    try:
+        try:
+            raise inner
+        except type(inner) as error:
+            if how == "cause":
+                raise RuntimeError("flow run failed") from error
+            raise RuntimeError("flow run failed")  # noqa: B904 - the context is what is tested
+    except RuntimeError as outer:
+        return outer
+
+
+@pytest.mark.parametrize("how", ["itself", "cause", "context", "group"])
+def test_a_users_error_is_found_behind_others(how: str) -> None:
+    inner = DataError("the folder is empty")
+    assert failures.find_user_error(wrapped(inner, how)) is inner
+
+
+def test_no_users_error_where_there_is_none() -> None:
+    error = RuntimeError("x")
+    error.__cause__ = error  # a loop must not catch us
+    assert failures.find_user_error(error) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ConfigError("seed: wrong"), 2, "synaug: seed: wrong"),
+        (ArtifactError("missing artifact: x"), 1, "synaug: missing artifact: x (more with synaug --debug)"),
+        (
+            ZeroDivisionError("division\nby zero"),
+            1,
+            "synaug: ZeroDivisionError: division by zero (more with synaug --debug)",
+        ),
+    ],
+)
+def test_reports(capsys: pytest.CaptureFixture[str], error: Exception, code: int, line: str) -> None:
+    assert failures.report(error, Session()) == code
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_the_traceback_goes_to_the_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    try:
+        raise KeyError("lost")
+    except KeyError as error:
+        assert failures.report(error, Session(log=log)) == 1
+    assert capsys.readouterr().err == f"synaug: KeyError: 'lost' (log: {log})\n"
+    assert "Traceback" in log.read_text()

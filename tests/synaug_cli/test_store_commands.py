@@ -1,0 +1,262 @@
+"""export, predict and models on a real store with a small retraining written by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from synaug_core.classify.build import build
+from synaug_core.classify.history import History
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.config import ClassifierConfig
+from synaug_core.data import parquet
+from synaug_core.data.imageset import ImageSet
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.services import registry
+from synaug_core.services.serving import log_model
+from synaug_core.services.settings import Settings, settings
+from synaug_core.services.tracking import adopt, recording
+
+CLASSES = ("../../etc", "Ä b", "EOSINOPHIL")
+EXPERIMENT = "synaug/cells"
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store with one retraining, and one that reuses its data set."""
+
+    home: Path
+    retraining: str
+    repetition: str
+    reusing: str
+    empty: str
+    images: ImageSet
+    classifier: Path
+    pictures: list[Path]
+
+
+def image_set() -> ImageSet:
+    pixels = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return ImageSet(
+        images=pixels,
+        labels=torch.tensor([0, 0, 1, 1, 2, 2]),
+        classes=CLASSES,
+        ids=("../../x.png", "=1+1", "c", "d", "e" * 200, "e" * 199 + "f"),
+        groups=tuple("abcdef"),
+        provenance=('{"source": "x"}',) * 6,
+    )
+
+
+def saved_classifier(folder: Path) -> Path:
+    config = ClassifierConfig(width=4)
+    model = build(config, channels=3, size=16, classes=CLASSES, seed=1, mean=(0.5,) * 3, std=(0.2,) * 3)
+    history = History(evaluations=(), best_step=0, stopped_at=0, ended="all steps")
+    TrainedClassifier(model, config, CLASSES, 3, 16, history).save(folder)
+    return folder
+
+
+def write_store(current: Settings, folder: Path, pictures: list[Path]) -> Store:
+    images, classifier = image_set(), saved_classifier(folder / "classifier")
+    parquet.write(images, folder / "train.parquet", split="train")
+    probabilities = np.full((6, 3), 1 / 3)
+    Predictions(images.ids, images.labels.numpy(), probabilities, CLASSES).write(folder / "test.parquet")
+
+    def run(key: str, stage: str, parent: Any = None) -> Any:
+        return recording(current, experiment=EXPERIMENT, key=key, stage=stage, name=f"{stage} run", parent=parent)
+
+    with run("top", "retrain") as top:
+        top.json({"a": 1}, "config.json")
+        with run("data", "dataset", top.run) as dataset:
+            dataset.file(folder / "train.parquet", "images/train.parquet")
+        with run("arm", "arm", top.run) as arm, run("rep", "repetition", arm.run) as repetition:
+            repetition.file(folder / "test.parquet", "predictions/test.parquet")
+            repetition.folder(classifier, "classifier")
+            uri = log_model(repetition.run, classifier, pictures[0].read_bytes(), CLASSES, fit="pad")
+    with run("again", "retrain") as again:
+        adopt(dataset.run.run_id, again.run)
+    with run("nothing", "retrain") as nothing:
+        pass
+    for key in ("first", "second"):
+        registry.register(current, "synaug-cells", model_uri=uri, run=repetition.run, key=key)
+    return Store(
+        home=current.home,
+        retraining=top.run.run_id,
+        repetition=repetition.run.run_id,
+        reusing=again.run.run_id,
+        empty=nothing.run.run_id,
+        images=images,
+        classifier=classifier,
+        pictures=pictures,
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("store")
+    draw = np.random.default_rng(0)
+    pictures = [folder / f"picture {i}.png" for i in range(2)]
+    for picture in pictures:
+        Image.fromarray(draw.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(picture)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+            patch.delenv(name, raising=False)
+        patch.setenv("SYNAUG_HOME", str(folder / "home"))
+        yield write_store(settings(), folder, pictures)
+
+
+@pytest.fixture
+def command(synaug: Command, store: Store, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("SYNAUG_HOME", str(store.home))
+    return synaug
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_retraining_is_exported_whole(command: Command, store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "out"
+    said = command("export", store.retraining, target)
+    assert (said.code, said.err) == (0, "")
+    assert json.loads((target / "config.json").read_text()) == {"a": 1}
+    repetition = target / "repetition" / "repetition-run"
+    assert (repetition / "classifier" / "spec.json").is_file()
+    assert (repetition / "model" / "MLmodel").is_file()
+    predictions = rows(repetition / "predictions" / "test.csv")
+    assert [row["class"] for row in predictions] == [CLASSES[i] for i in store.images.labels.tolist()]
+    assert float(predictions[0]["p(EOSINOPHIL)"]) == pytest.approx(1 / 3, abs=1e-5)
+    assert not list(target.parent.glob(".*"))
+
+
+def test_exported_images_are_the_images(command: Command, store: Store, tmp_path: Path) -> None:
+    assert command("export", store.reusing, tmp_path / "out").code == 0  # the files lie at the run that was reused
+    train = tmp_path / "out" / "dataset" / "dataset-run" / "images" / "train"
+    written = rows(train / "images.csv")
+    assert len({row["file"] for row in written}) == 6
+    for i, row in enumerate(written):
+        pixels = np.asarray(Image.open(train / row["file"]))
+        assert np.array_equal(pixels, store.images.images[i].permute(1, 2, 0).numpy())
+        assert row["id"].removeprefix("'") == store.images.ids[i]
+    assert written[1]["id"] == "'=1+1"  # no spreadsheet runs it
+    inside = train.resolve()
+    assert all(path.resolve().is_relative_to(inside) for path in train.rglob("*"))
+    assert sorted(p.name for p in train.iterdir() if p.is_dir()) == ["A-b", "EOSINOPHIL", "etc"]
+
+
+def test_one_run_is_exported_by_itself(command: Command, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()  # an empty folder is as good as none
+    assert command("export", store.repetition, tmp_path / "out").code == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["classifier", "model", "predictions"]
+
+
+def test_what_cannot_be_exported(command: Command, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    (tmp_path / "file").touch()
+    for run, target, reason in [
+        (store.retraining, "full", "is there already; give a new or empty folder"),
+        (store.retraining, "file", "is there already; give a new or empty folder"),
+        (store.retraining, "file/out", "cannot be written (file exists)"),
+        ("0" * 32, "out", "there is no run"),
+        ("no such id", "out", "there is no run"),
+        (store.empty, "out", "has no artifacts to write"),
+    ]:
+        said = command("export", run, tmp_path / target)
+        assert said.code == 2
+        assert reason in said.err
+        assert len(said.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def expected(store: Store, fit: str) -> list[list[float]]:
+    from synaug_core.data.decode import load_square
+
+    pixels = np.stack([load_square(p.read_bytes(), 16, 3, fit=fit) for p in store.pictures])  # type: ignore[arg-type]
+    return TrainedClassifier.load(store.classifier).predict(torch.from_numpy(pixels)).tolist()  # type: ignore[no-any-return]
+
+
+def test_a_registered_model_predicts(command: Command, store: Store) -> None:
+    said = command("predict", "synaug-cells@challenger", *store.pictures, "--json")
+    assert (said.code, said.err) == (0, "")
+    found = json.loads(said.out)
+    assert [answer["file"] for answer in found] == [str(p) for p in store.pictures]
+    for answer, row in zip(found, expected(store, "pad"), strict=True):  # as the model was trained
+        assert answer["probabilities"] == pytest.approx(dict(zip(CLASSES, row, strict=True)))
+        assert answer["class"] == CLASSES[int(np.argmax(row))]
+        assert answer["probability"] == pytest.approx(max(row))
+
+
+def test_a_saved_folder_predicts(command: Command, store: Store) -> None:
+    [first, _] = expected(store, "stretch")
+    said = command("predict", store.classifier, store.pictures[0], "--fit", "stretch")
+    best = CLASSES[int(np.argmax(first))]
+    assert said.out.startswith(f"{store.pictures[0]}: {best} ({best} {max(first):.3f}, ")
+
+
+def test_an_exported_model_predicts(command: Command, store: Store, tmp_path: Path) -> None:
+    command("export", store.repetition, tmp_path / "out")
+    said = command("predict", tmp_path / "out" / "model", *store.pictures, "--json")
+    assert [list(a["probabilities"].values()) for a in json.loads(said.out)] == [
+        pytest.approx(row) for row in expected(store, "pad")
+    ]
+
+
+def test_what_cannot_be_predicted(command: Command, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    for model, image, reason in [
+        ("synaug-cells", store.pictures[0], "synaug-cells has no champion; try synaug-cells@challenger"),
+        (
+            "nothing",
+            store.pictures[0],
+            "'nothing' is neither a folder nor a registered model; registered are synaug-cells",
+        ),
+        ("synaug-cells@best", store.pictures[0], "there is no alias 'best'"),
+        (tmp_path, store.pictures[0], "holds no readable classifier"),
+        (store.classifier, tmp_path / "none.png", "none.png: cannot be read (no such file or directory)"),
+        (store.classifier, tmp_path, "cannot be read (is a directory)"),
+        (store.classifier, tmp_path / "text.png", "text.png: "),
+    ]:
+        said = command("predict", model, image)
+        assert said.code == 2
+        assert reason in said.err
+        assert len(said.err.splitlines()) == 1
+
+
+def test_models_are_listed_promoted_and_rolled_back(command: Command) -> None:
+    assert "challenger" in command("models", "list").out
+    assert command("models", "promote", "synaug-cells", "1").out == "synaug-cells: version 1 is champion\n"
+    assert command("models", "promote", "synaug-cells", "2").out == "synaug-cells: version 2 is champion\n"
+    assert command("models", "rollback", "synaug-cells").out == "synaug-cells: version 1 is champion again\n"
+    listed = command("models", "list", "synaug-cells").out
+    assert "champion" in listed
+    assert "previous" in listed
+    assert "promoted by a person" in listed
+
+
+def test_models_that_are_not_there(command: Command) -> None:
+    for arguments, reason in [
+        (("list", "nothing"), "there is no registered model 'nothing'"),
+        (("rollback", "nothing"), "there is no registered model 'nothing'"),
+        (("promote", "synaug-cells", "9"), "synaug-cells has no version 9; it has 1, 2"),
+    ]:
+        said = command("models", *arguments)
+        assert said.code == 2
+        assert said.err == f"synaug: {reason}\n"
+
+
+def test_no_model_yet(synaug: Command) -> None:
+    said = synaug("models", "list")
+    assert said.code == 0
+    assert said.out == "no model is registered yet; `synaug run` registers one\n"

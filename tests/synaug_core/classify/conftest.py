@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from synaug_core.config import ClassifierConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.seeds import stream
+
+MakeSet = Callable[..., ImageSet]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def make_set() -> MakeSet:
+    """Sets of noise in which a class shows as a bright stripe at a place of its own."""
+
+    def make(counts: tuple[int, ...] = (12, 8), *, channels: int = 1, size: int = 16, seed: int = 0) -> ImageSet:
+        labels = torch.cat([torch.full((n,), c) for c, n in enumerate(counts)])
+        images = torch.randint(0, 120, (len(labels), channels, size, size), generator=stream(seed), dtype=torch.uint8)
+        for i, label in enumerate(labels.tolist()):
+            at = 2 + label * (size - 6) // max(len(counts) - 1, 1)
+            images[i, :, at : at + 3] += 100
+        names = tuple(f"{seed}-{i}" for i in range(len(labels)))
+        classes = tuple("abcdefgh"[: len(counts)])
+        return ImageSet(images, labels, classes, names, names, ('{"source": "made"}',) * len(labels))
+
+    return make
+
+
+@pytest.fixture
+def quick() -> ClassifierConfig:
+    """A training of under a second."""
+    return ClassifierConfig(width=4, steps=24, batch_size=8, evaluate_every=6, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    folder = Path(os.environ.get("SYNAUG_DATA") or Path(__file__).parents[4] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("real data sets are not here; name their folder in SYNAUG_DATA")
+    return folder

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from synaug_core.classify import weights
+from synaug_core.classify.build import build
+from synaug_core.config import ClassifierConfig
+from synaug_core.errors import ConfigError, WeightsError
+from synaug_core.seeds import stream
+
+
+def _build(backbone: str, *, channels: int = 1, size: int = 28, **config: object):
+    settings = ClassifierConfig.model_validate({"backbone": backbone, **config})
+    unit = (0.5,) * channels
+    return build(settings, channels=channels, size=size, classes=("a", "b"), seed=1, mean=unit, std=unit)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "channels"),
+    [("resnet18", 28, 1), ("resnet50", 32, 3), ("tf_efficientnetv2_b0", 28, 3), ("resnet18", 64, 3), ("resnet18d", 32, 1)],
+)
+def test_backbones_train_at_small_sizes(name, size, channels):
+    model = _build(name, size=size, channels=channels)
+    images = torch.rand(2, channels, size, size, generator=stream(0))
+    logits = model(images, stream(1))
+    assert logits.shape == (2, 2)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_stems():
+    small = _build("resnet18").backbone
+    assert small.conv1.kernel_size == (3, 3)
+    assert small.conv1.stride == (1, 1)
+    assert isinstance(small.maxpool, torch.nn.Identity)
+    assert _build("resnet18", size=64).backbone.conv1.stride == (2, 2)
+    assert _build("resnet18", size=28, stem="standard").backbone.conv1.stride == (2, 2)
+    assert _build("tf_efficientnetv2_b0", size=64, stem="small").backbone.conv_stem.stride == (1, 1)
+
+
+def test_transformers_are_built_for_the_size():
+    model = _build("vit_tiny_patch16_224", size=32, channels=3).eval()
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+
+
+def test_building_leaves_no_random_layer_but_the_classifiers_own():
+    model = _build("tf_efficientnetv2_b0")
+    before = torch.random.get_rng_state()
+    model(torch.rand(2, 1, 28, 28, generator=stream(0)), stream(1))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("name", ["resnet81", "resnett18", "hf_hub:someone/thing"])
+def test_unknown_names(name):
+    with pytest.raises(ConfigError, match="timm has no") as caught:
+        _build(name)
+    assert "\n" not in str(caught.value)
+    if name.startswith("resnet"):
+        assert "resnet18" in str(caught.value) or "resnet101" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "stem", "message"),
+    [
+        ("vgg11", 28, "auto", "cannot take 28 px images|no pooled features|cannot be built"),
+        ("convnext_atto", 32, "small", "no stem that can be made small"),
+        ("swin_tiny_patch4_window7_224", 17, "auto", "cannot"),
+    ],
+)
+def test_networks_that_cannot_take_the_images(name, size, stem, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        _build(name, size=size, stem=stem, channels=3)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def resnet_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
+    save_file(timm.create_model("resnet18").state_dict(), path)
+    return path
+
+
+def test_weights_from_a_file(resnet_file):
+    given = weights.read(resnet_file)
+    model = _build("resnet18", pretrained=True, weights_file=str(resnet_file))
+    held = model.backbone.state_dict()
+    assert set(held) == {k for k in given if not k.startswith("fc.")}
+    assert all(torch.equal(held[k], given[k]) for k in held)
+    assert model.backbone.conv1.stride == (1, 1)
+    assert model.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    assert model.eval()(torch.zeros(1, 1, 28, 28)).shape == (1, 2)
+
+
+def test_weights_that_do_not_fit(resnet_file, tmp_path):
+    state = weights.read(resnet_file)
+    broken = tmp_path / "broken.safetensors"
+    for change, message in (
+        ({k: v for k, v in state.items() if k != "conv1.weight"}, "lack conv1.weight"),
+        ({**state, "extra": torch.zeros(1)}, "unknown extra"),
+        ({**state, "conv1.weight": torch.zeros(64, 1, 7, 7)}, "another shape of conv1.weight"),
+    ):
+        save_file(change, broken)
+        with pytest.raises(WeightsError, match=message):
+            _build("resnet18", pretrained=True, weights_file=str(broken))
+
+
+def test_weights_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "damaged.safetensors").write_bytes(b"nothing of the kind")
+    (tmp_path / "pickled.pth").write_bytes(b"")
+    for name, message in (
+        ("absent.safetensors", "there is no file"),
+        ("damaged.safetensors", "cannot be read"),
+        ("pickled.pth", "not a .safetensors file"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            _build("resnet18", pretrained=True, weights_file=str(tmp_path / name))
+
+
+def test_no_pretrained_weights_of_that_name():
+    with pytest.raises(WeightsError, match="no pretrained weights of resnet10t.nope|timm has no"):
+        _build("efficientnet_b8", pretrained=True)
+
+
+def test_a_hub_that_is_not_there_is_said_soon(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    )
+    start = time.monotonic()
+    with pytest.raises(WeightsError, match=r"weights_file .* pretrained to false") as caught:
+        _build("resnet18", pretrained=True)
+    assert time.monotonic() - start < 10
+    assert "\n" not in str(caught.value)
+
+
+def test_offline_mode_is_said(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="HF_HUB_OFFLINE"):
+        _build("resnet18", pretrained=True)

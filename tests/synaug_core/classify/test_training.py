@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from synaug_core.checkpoints import Checkpoint
+from synaug_core.classify import loop as loop_module
+from synaug_core.classify.build import build
+from synaug_core.classify.pruning import Pruned
+from synaug_core.classify.training import train
+from synaug_core.config import STANDARD_ARMS, ClassifierConfig
+from synaug_core.data.imageset import concatenate
+from synaug_core.errors import DataError, DeadlineError, DivergenceError
+
+ORIGINAL, CONTROL = STANDARD_ARMS["original"], STANDARD_ARMS["control"]
+SEEDS = {"init_seed": 3, "batch_seed": 4}
+
+
+def _bytes(trained) -> list[bytes]:
+    return [v.numpy().tobytes() for v in trained.model.state_dict().values()]
+
+
+@pytest.mark.parametrize("arm", ["original", "control"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_it_learns(make_set, quick, arm, channels):
+    config = quick.model_copy(update={"steps": 60, "width": 8})
+    data = {"channels": channels, "counts": (30, 12, 12)}
+    made = train(config, STANDARD_ARMS[arm], make_set(**data), make_set(**data, seed=1), **SEEDS)
+    test = make_set(**data, seed=2)
+    right = made.predict(test).argmax(1) == test.labels.numpy()
+    assert right.mean() > 0.85
+    assert made.history.best_score > 0.8
+    assert made.history.evaluations[-1].train_loss < made.history.evaluations[0].train_loss
+
+
+def test_steps_and_evaluations(make_set, quick):
+    config = quick.model_copy(update={"steps": 20, "evaluate_every": 6, "patience": 50})
+    shown, told = [], []
+    made = train(
+        config,
+        ORIGINAL,
+        make_set(),
+        make_set(seed=1),
+        **SEEDS,
+        progress=lambda done, total, **values: shown.append((done, total, sorted(values))),
+        on_evaluation=lambda step, score: told.append((step, score)),
+    )
+    assert [d for d, _, _ in shown] == list(range(1, 21))
+    assert {t for _, t, _ in shown} == {20}
+    assert shown[-1][2] == ["train_loss", "val_balanced_accuracy", "val_loss"]
+    assert [e.step for e in made.history.evaluations] == [6, 12, 18, 20]
+    assert told == [(e.step, e.val_balanced_accuracy) for e in made.history.evaluations]
+    assert made.history.stopped_at == 20
+    assert made.history.ended == "all steps"
+    assert not made.model.training
+
+
+def test_the_best_weights_are_kept(make_set, quick):
+    config = quick.model_copy(update={"steps": 40, "learning_rate": 0.02, "patience": 50})
+    val = make_set(seed=1)
+    made = train(config, ORIGINAL, make_set(), val, **SEEDS)
+    losses = {e.step: e.val_loss for e in made.history.evaluations}
+    assert made.history.best_step == min(losses, key=losses.get)
+    rows = torch.from_numpy(made.predict(val))
+    again = torch.nn.functional.nll_loss(rows.double().log(), val.labels).item()
+    assert again == pytest.approx(losses[made.history.best_step], rel=1e-4)
+
+
+def test_early_stop(make_set, quick):
+    config = quick.model_copy(update={"steps": 500, "evaluate_every": 2, "patience": 3, "learning_rate": 0.05})
+    shuffled = make_set(counts=(20, 20))
+    val = make_set(counts=(10, 10), seed=1)
+    wrong = val.take(range(20))
+    wrong.labels.copy_(1 - val.labels)  # what is learnt makes these worse
+    made = train(config, ORIGINAL, shuffled, wrong, **SEEDS)
+    assert made.history.ended == "early stop"
+    since = [e for e in made.history.evaluations if e.step > made.history.best_step]
+    assert len(since) == 3
+    assert made.history.stopped_at == made.history.evaluations[-1].step < 500
+
+
+def test_without_validation_images(make_set, quick):
+    told = []
+    val = make_set().take([])
+    made = train(quick, ORIGINAL, make_set(), val, **SEEDS, on_evaluation=lambda *a: told.append(a))
+    assert made.history.ended == "no validation images"
+    assert made.history.best_step == made.history.stopped_at == quick.steps
+    assert made.history.best_score is None
+    assert not told
+
+
+def test_same_seeds_same_bytes_and_the_global_stream_is_left_alone(make_set, quick):
+    before = torch.random.get_rng_state()
+    one = train(quick, CONTROL, make_set(), make_set(seed=1), **SEEDS)
+    two = train(quick, CONTROL, make_set(), make_set(seed=1), **SEEDS)
+    assert _bytes(one) == _bytes(two)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert _bytes(train(quick, CONTROL, make_set(), make_set(seed=1), init_seed=3, batch_seed=5)) != _bytes(one)
+
+
+def test_threads_do_not_disturb_each_other(make_set, quick):
+    alone = _bytes(train(quick, CONTROL, make_set(), make_set(seed=1), **SEEDS))
+    found: list[list[bytes]] = []
+
+    def work() -> None:
+        torch.set_num_threads(1)
+        found.append(_bytes(train(quick, CONTROL, make_set(), make_set(seed=1), **SEEDS)))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found == [alone] * 3
+
+
+def test_all_arms_start_from_the_same_function(make_set, quick, monkeypatch):
+    made = []
+
+    def spy(*args, **kwargs):
+        made.append(build(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(loop_module, "build", spy)
+    config = quick.model_copy(update={"steps": 1, "learning_rate": 1e-30})
+    real = make_set()
+    fake = make_set(seed=9)
+    fake = type(fake)(fake.images, fake.labels, fake.classes, fake.ids, fake.groups, ('{"generator": "vae"}',) * 20)
+    for name, data in (("original", real), ("control", real), ("combined", concatenate([real, fake]))):
+        train(config, STANDARD_ARMS[name], data, make_set(seed=1), **SEEDS)
+    first = made[0]
+    for other in made[1:]:
+        assert torch.equal(first.mean, other.mean)
+        for a, b in zip(first.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-6)
+
+
+@pytest.mark.parametrize("killed_at", [1, 7, 13, 23])
+def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, tmp_path, killed_at):
+    config = quick.model_copy(update={"schedule": "cosine", "label_smoothing": 0.1, "class_weights": "balanced"})
+    sets = make_set(counts=(9, 7)), make_set(seed=1)
+    whole_told, told = [], []
+    whole = train(config, CONTROL, *sets, **SEEDS, on_evaluation=lambda *a: whole_told.append(a))
+
+    def kill(done: int, total: int, **values: float) -> None:
+        if done == killed_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, CONTROL, *sets, **SEEDS, progress=kill, checkpoint=Checkpoint(tmp_path / "state.pt", every=0))
+    resumed = []
+    made = train(
+        config,
+        CONTROL,
+        *sets,
+        **SEEDS,
+        progress=lambda done, total, **values: resumed.append(done),
+        checkpoint=Checkpoint(tmp_path / "state.pt", every=0),
+        on_evaluation=lambda *a: told.append(a),
+    )
+    assert resumed[0] == killed_at + 1
+    assert _bytes(made) == _bytes(whole)
+    assert made.history.evaluations == whole.history.evaluations
+    assert told == whole_told
+
+
+def test_another_trainings_checkpoint_is_not_used(make_set, quick, tmp_path):
+    place = tmp_path / "state.pt"
+    sets = make_set(), make_set(seed=1)
+    train(quick, ORIGINAL, *sets, **SEEDS, checkpoint=Checkpoint(place, every=0))
+    steps = []
+    train(
+        quick,
+        ORIGINAL,
+        *sets,
+        init_seed=3,
+        batch_seed=99,
+        checkpoint=Checkpoint(place, every=0),
+        progress=lambda done, total, **values: steps.append(done),
+    )
+    assert steps[0] == 1
+
+
+def test_fewer_images_than_a_batch(make_set, quick):
+    config = quick.model_copy(update={"batch_size": 64, "steps": 3})
+    assert train(config, ORIGINAL, make_set(counts=(3, 2)), make_set(seed=1), **SEEDS).history.stopped_at == 3
+
+
+def test_divergence_names_the_step(make_set, quick):
+    config = quick.model_copy(update={"learning_rate": 1e30, "schedule": "constant"})
+    with pytest.raises(DivergenceError, match=r"arm original: .* not finite at step \d+"):
+        train(config, ORIGINAL, make_set(), make_set(seed=1), **SEEDS)
+
+
+def test_deadline(make_set, quick):
+    with pytest.raises(DeadlineError, match="passed 0 s at step 0"):
+        train(quick, ORIGINAL, make_set(), make_set(seed=1), **SEEDS, deadline=0.0)
+
+
+def test_on_evaluation_may_prune(make_set, quick):
+    def prune(step: int, score: float) -> None:
+        raise Pruned
+
+    with pytest.raises(Pruned):
+        train(quick, ORIGINAL, make_set(), make_set(seed=1), **SEEDS, on_evaluation=prune)
+
+
+def test_sets_that_do_not_fit(make_set, quick):
+    with pytest.raises(DataError, match="no training image"):
+        train(quick, ORIGINAL, make_set().take([]), make_set(), **SEEDS)
+    with pytest.raises(DataError, match="different classes"):
+        train(quick, ORIGINAL, make_set(), make_set(counts=(2, 2, 2)), **SEEDS)
+    with pytest.raises(DataError, match="different shapes"):
+        train(quick, ORIGINAL, make_set(), make_set(size=20), **SEEDS)
+
+
+def test_every_choice_trains(make_set):
+    for choice in (
+        {"optimizer": "adam", "schedule": "step", "dropout": 0.0},
+        {"class_weights": "balanced", "label_smoothing": 0.2, "schedule": "constant"},
+        {"backbone": "resnet18", "batch_size": 4},
+    ):
+        config = ClassifierConfig.model_validate({"steps": 2, "width": 4, "batch_size": 8, **choice})
+        made = train(config, ORIGINAL, make_set(), make_set(seed=1), **SEEDS)
+        assert made.history.stopped_at == 2
+
+
+@pytest.mark.gpu
+def test_it_trains_on_a_gpu(make_set, quick):
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    one, two = (train(quick, CONTROL, make_set(), make_set(seed=1), **SEEDS, device="cuda") for _ in range(2))
+    assert (one.predict(make_set(seed=2)) == two.predict(make_set(seed=2))).all()

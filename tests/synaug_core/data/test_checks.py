@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from synaug_core.data.checks import check_sides, choose_classes, small_classes
+from synaug_core.errors import DataError
+
+
+def test_choose_classes():
+    assert choose_classes(["a", "b", "c"], None) == ("a", "b", "c")
+    assert choose_classes(["a", "b", "c"], ["c", "a"]) == ("c", "a")
+    for wanted, message in (
+        (["a", "x"], "no class 'x'; there are a, b, c"),
+        (["a", "a"], "names a class twice"),
+        (["a"], "only one class, a; at least two"),
+    ):
+        with pytest.raises(DataError, match=message):
+            choose_classes(["a", "b", "c"], wanted)
+
+
+def test_small_classes_are_refused_by_name_and_count():
+    with pytest.raises(DataError) as error:
+        small_classes({"BASOPHIL": 1, "EOSINOPHIL": 50}, "refuse", 5)
+    assert str(error.value) == (
+        "BASOPHIL has 1 training image; at least 5 are needed: add images, or set data.small_classes to drop or keep"
+    )
+    with pytest.raises(DataError, match="a has 0 training images, b has 4 training images; at least 5"):
+        small_classes({"a": 0, "b": 4, "c": 5}, "refuse", 5)
+
+
+def test_small_classes_are_dropped_or_kept():
+    counts = {"a": 1, "b": 50, "c": 5}
+    assert small_classes(counts, "drop", 5) == {"a": 1}
+    assert small_classes(counts, "keep", 5) == {}
+    with pytest.raises(DataError, match="fewer than two classes are left"):
+        small_classes({"a": 1, "b": 9}, "drop", 5)
+    with pytest.raises(DataError, match="a has no training image"):
+        small_classes({"a": 0, "b": 9}, "keep", 5)
+
+
+def test_sides():
+    assert check_sides({"a": 1, "b": 1}, {"a": 1, "b": 1}) == []
+    assert check_sides({"a": 1, "b": 0}, {"a": 1, "b": 1}) == [
+        "No validation images of b: figures of it are undefined there."
+    ]
+    for val, test, side in (({"a": 0}, {"a": 1}, "validation"), ({"a": 1}, {"a": 0}, "test")):
+        with pytest.raises(DataError, match=f"there are no {side} images"):
+            check_sides(val, test)

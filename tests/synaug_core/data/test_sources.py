@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from synaug_core.config import DataConfig
+from synaug_core.data.decode import UnreadableError
+from synaug_core.data.sources import open_source
+from synaug_core.errors import DataError
+
+
+def listed(root: Path, **options: object):
+    return open_source(DataConfig(source=str(root), **options))
+
+
+def reasons(listing) -> dict[str, str]:
+    found = {r.path: r.reason for r in listing.rejected}
+    for item in listing.items:
+        try:
+            item.image.read()
+        except UnreadableError as error:
+            found[item.id] = str(error)
+    return found
+
+
+def test_class_folders(make_folder):
+    listing = listed(make_folder({"dog": 3, "cat": 2}))
+    assert listing.name == "pets"
+    assert listing.classes == ("cat", "dog")
+    assert [i.id for i in listing.items] == ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png", "dog/2.png"]
+    assert all(i.split is None and i.group is None for i in listing.items)
+    assert listing.items[0].image.size() == (24, 24)
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Train", "valid", "TEST"), ("training", "validation", "testing")]
+)
+def test_split_folders(names, make_folder):
+    listing = listed(make_folder({f"{n}/{c}": 2 for n in names for c in ("cat", "dog")}))
+    assert listing.classes == ("cat", "dog")
+    assert {i.id.split("/")[0]: i.split for i in listing.items} == dict(
+        zip(names, ("train", "val", "test"), strict=True)
+    )
+
+
+def test_a_class_may_be_called_train(make_folder):
+    assert listed(make_folder({"car": 1, "train": 1})).classes == ("car", "train")
+
+
+def test_split_folders_beside_others(make_folder):
+    root = make_folder({"train/cat": 1, "train/dog": 1, "extra/cat": 1})
+    with pytest.raises(DataError, match=r"split folders \(train\) beside others \(extra\)"):
+        listed(root)
+
+
+def test_documents_beside_split_folders_do_not_matter(make_folder):
+    root = make_folder({"train/cat": 1, "train/dog": 1})
+    (root / "docs").mkdir()
+    (root / "docs" / "a.txt").write_text("read me")
+    assert listed(root).classes == ("cat", "dog")
+
+
+def test_no_train_folder(make_folder):
+    with pytest.raises(DataError, match="has test, val but no train folder"):
+        listed(make_folder({"test/cat": 1, "val/dog": 1}))
+
+
+def test_deeper_folders_belong_to_their_class(make_folder):
+    listing = listed(make_folder({"cat/p1": 2, "cat/p2": 1, "dog": 1}))
+    assert [i.label for i in listing.items] == ["cat", "cat", "cat", "dog"]
+
+
+def test_hidden_files_and_litter_are_ignored(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    for name in (".DS_Store", "Thumbs.db", "._0.png"):
+        (root / "cat" / name).write_bytes(b"x")
+    (root / ".cache").mkdir()
+    (root / ".cache" / "0.png").write_bytes(b"x")
+    (root / "README.md").write_text("about")
+    assert reasons(listed(root)) == {}
+
+
+def test_what_is_no_usable_image_has_a_reason(make_folder, tmp_path):
+    root = make_folder({"cat": 2, "dog": 2})
+    outside = tmp_path / "secret.png"
+    Image.new("L", (8, 8)).save(outside)
+    (root / "cat" / "notes.txt").write_text("hello")
+    (root / "cat" / "empty.png").write_bytes(b"")
+    (root / "cat" / "escape.png").symlink_to(outside)
+    (root / "cat" / "nowhere.png").symlink_to(root / "none.png")
+    (root / "cat" / "inside.png").symlink_to(root / "dog" / "0.png")
+    (root / "cat" / "away").symlink_to(tmp_path)
+    (root / "cat" / "loop.png").symlink_to("loop.png")
+    (root / "stray.png").write_bytes((root / "dog" / "0.png").read_bytes())
+    os.mkfifo(root / "cat" / "pipe.png")
+    assert reasons(listed(root)) == {
+        "cat/notes.txt": "not a JPEG, PNG, BMP, TIFF or WebP image",
+        "cat/empty.png": "empty file",
+        "cat/escape.png": "a link that leaves the folder",
+        "cat/nowhere.png": "a link that leads nowhere",
+        "cat/loop.png": "a link that leads nowhere",
+        "cat/away": "a link to a folder, which is not followed",
+        "cat/pipe.png": "not a regular file",
+        "stray.png": "lies outside the class folders",
+    }
+
+
+def test_names_are_any_unicode(make_folder):
+    root = make_folder({"Blütenköpfe 🌼": 1, unicodedata.normalize("NFD", "é"): 1, "a'b\"c": 1})
+    assert set(listed(root).classes) == {"Blütenköpfe 🌼", "é", "a'b\"c"}
+    assert reasons(listed(root)) == {}
+
+
+def test_names_that_are_no_text(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    Path(os.fsdecode(os.fsencode(root / "cat") + b"/\xff.png")).write_bytes((root / "cat" / "0.png").read_bytes())
+    assert reasons(listed(root)) == {"cat/\\xff.png": "its name is not valid UTF-8"}
+
+
+def test_names_that_differ_in_form_only(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    for form in ("NFC", "NFD"):
+        (root / "cat" / unicodedata.normalize(form, "é.png")).write_bytes((root / "cat" / "0.png").read_bytes())
+    assert list(reasons(listed(root)).values()) == ["its name differs from another's in the form of letters only"]
+
+
+def test_an_empty_class_folder_is_a_class(make_folder):
+    assert listed(make_folder({"cat": 1, "dog": 1, "eel": 0})).classes == ("cat", "dog", "eel")
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"": 3}, "has 3 images but no class folders; put the images of each class into a folder"),
+        ({"a": 0, "b": 0}, "has no images"),
+        ({"cat": 2}, "only one class, 'cat'; at least two are needed"),
+        ({"wbc/cat": 1, "wbc/dog": 1}, r"only one class, 'wbc'.*\(cat, dog, ...\) are the classes, give .*pets/wbc"),
+    ],
+)
+def test_folders_that_cannot_be_used(counts, message, make_folder):
+    with pytest.raises(DataError, match=message):
+        listed(make_folder(counts))
+
+
+def test_linked_split_folder_is_refused(make_folder, tmp_path):
+    root = make_folder({"train/cat": 1, "train/dog": 1})
+    elsewhere = make_folder({"cat": 1, "dog": 1}, name="other")
+    (root / "test").symlink_to(elsewhere)
+    with pytest.raises(DataError, match="test is a link to a folder, which is not followed"):
+        listed(root)
+
+
+def test_a_link_to_the_source_itself_is_followed(make_folder, tmp_path):
+    (tmp_path / "link").symlink_to(make_folder({"cat": 1, "dog": 1}))
+    assert reasons(listed(tmp_path / "link")) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("s3://bucket/images", "s3:// addresses cannot be read yet"),
+        ("/no/such/place", "there is no folder or file /no/such/place"),
+        ("images.zip", "neither a folder nor an .npz file"),
+    ],
+)
+def test_other_sources(source, message, tmp_path):
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=message):
+        open_source(DataConfig(source=str(tmp_path / source) if source.endswith("zip") else source))
+
+
+def test_digits():
+    listing = open_source(DataConfig(source="digits"))
+    assert len(listing.items) == 1797
+    assert listing.classes == tuple("0123456789")
+    data = load_digits()
+    np.testing.assert_array_equal(listing.items[7].image.read().pixels, np.rint(data.images[7] / 16 * 255))
+    assert [i.label for i in listing.items] == [str(t) for t in data.target]
+
+
+@pytest.fixture
+def npz(tmp_path):
+    def make(**changes: object) -> Path:
+        rng = np.random.default_rng(0)
+        arrays: dict[str, object] = {}
+        for split, count in (("train", 6), ("val", 2), ("test", 4)):
+            arrays[f"{split}_images"] = rng.integers(0, 256, (count, 20, 20, 3), dtype=np.uint8)
+            arrays[f"{split}_labels"] = (np.arange(count, dtype=np.uint8) % 2)[:, None]
+        arrays |= changes
+        path = tmp_path / "set.npz"
+        np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+        return path
+
+    return make
+
+
+def test_npz(npz):
+    listing = listed(npz())
+    assert listing.name == "set.npz"
+    assert listing.classes == ("0", "1")
+    assert [(i.id, i.label, i.split) for i in listing.items][5:8] == [
+        ("train/5", "1", "train"), ("val/0", "0", "val"), ("val/1", "1", "val"),
+    ]  # fmt: skip
+
+
+def test_npz_classes_are_in_numeric_order_and_may_have_names(npz):
+    assert listed(npz(train_labels=np.array([0, 1, 10, 2, 10, 0]))).classes == ("0", "1", "2", "10")
+    assert listed(npz(class_names=np.array(["benign", "malignant"]))).classes == ("benign", "malignant")
+
+
+def test_npz_with_training_images_only_has_no_split(npz):
+    listing = listed(npz(val_images=None, val_labels=None, test_images=None, test_labels=None))
+    assert {i.split for i in listing.items} == {None}
+
+
+@pytest.mark.parametrize("shape", [(6, 20, 20), (6, 20, 20, 1)])
+def test_npz_grey(npz, shape):
+    assert listed(npz(train_images=np.ones(shape, dtype=np.uint8))).items[0].image.read().pixels.shape == (20, 20)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_images": None}, r"train_images and train_labels are missing \(found: .*val_images"),
+        ({"test_labels": None}, "test_labels is missing"),
+        ({"train_images": np.zeros((6, 20, 20), dtype=np.float32)}, "must be uint8 .* is float32"),
+        ({"train_images": np.zeros((6, 8, 8, 8), dtype=np.uint8)}, "must be uint8 of shape"),
+        ({"train_images": np.zeros((6, 0, 8), dtype=np.uint8)}, "0 x 8 pixels"),
+        ({"train_labels": np.zeros((6, 3), dtype=np.uint8)}, "one label for each image"),
+        ({"train_labels": np.zeros(6)}, "must be integers from 0 up, and is float64"),
+        ({"train_labels": np.full(6, -1)}, "must be integers from 0 up"),
+        ({"train_labels": np.zeros(5, dtype=int)}, "train has 6 images and 5 labels"),
+        ({"class_names": np.array(["one"])}, "label 1 has no name in class_names"),
+        ({"class_names": np.array(["one", "one"])}, "must be a list of distinct texts"),
+        ({"train_labels": np.array([0, 1, None, 0, 1, 0])}, "cannot be read as an .npz file"),
+    ],
+)
+def test_npz_that_cannot_be_used(npz, changes, message):
+    with pytest.raises(DataError, match=message):
+        listed(npz(**changes))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 broken"])
+def test_npz_that_is_none(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read as an .npz file"):
+        listed(tmp_path / "a.npz")
+
+
+def test_npz_truncated(npz):
+    path = npz()
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"cannot be read as an .npz file"):
+        listed(path)

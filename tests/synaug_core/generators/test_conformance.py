@@ -1,0 +1,22 @@
+"""The VAE passes the checks that every generator has to pass, trained class by class and stacked."""
+
+import pytest
+
+from synaug_core.config import GeneratorConfig
+from synaug_core.generators.class_vae import ClassVAE
+from synaug_core.testing.conformance import GENERATOR_CHECKS, GeneratorSubject
+
+SMALL = GeneratorConfig(steps=12, evaluate_every=4, width=4, latent_dim=4, batch_size=8)
+
+
+@pytest.mark.parametrize("execution", ["loop", "stack"])
+@pytest.mark.parametrize("check", GENERATOR_CHECKS, ids=lambda check: check.__name__)
+def test_vae(check, execution, tmp_path):
+    config = SMALL.model_copy(update={"execution": execution})
+    check(GeneratorSubject(ClassVAE, config, folder=tmp_path, isolated=execution == "loop"))
+
+
+def test_vae_in_colour_mirrored_and_of_an_odd_size(tmp_path):
+    config = SMALL.model_copy(update={"augment": "mirror", "variance": 0.01})
+    for check in GENERATOR_CHECKS[:2]:
+        check(GeneratorSubject(ClassVAE, config, folder=tmp_path, channels=3, size=19))

@@ -1,0 +1,68 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synaug_core.generators import randoms
+from synaug_core.generators.class_vae import draws
+
+
+@given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.4]), st.integers(0, 99))
+def test_every_image_is_either_trained_on_or_held_out(n, share, seed):
+    rows, held_out = draws.divide(n, share, seed)
+    assert sorted([*rows.tolist(), *held_out.tolist()]) == list(range(n))
+    assert len(held_out) == (max(1, round(share * n)) if share and n >= 10 else 0)
+
+
+@given(st.integers(1, 30), st.integers(0, 9))
+def test_a_block_shows_every_image_before_any_comes_again(n, number):
+    rows = torch.arange(100, 100 + n)
+    batch = min(8, n)
+    shown = draws.block(rows, 5, number, steps=6, batch=batch, latent=2, mirror=False).rows.flatten()
+    for start in range(0, len(shown) - n + 1, n):
+        assert sorted(shown[start : start + n].tolist()) == rows.tolist()
+    counts = torch.bincount(shown - 100, minlength=n)
+    assert int(counts.max() - counts.min()) <= 1
+
+
+def test_blocks_repeat_and_differ():
+    def block(number, seed=5):
+        return draws.block(torch.arange(20), seed, number, steps=3, batch=8, latent=2, mirror=True)
+
+    one, same, next_one = block(0), block(0), block(1)
+    assert torch.equal(one.rows, same.rows)
+    assert torch.equal(one.noise, same.noise)
+    assert torch.equal(one.mirrored, same.mirrored)
+    assert not torch.equal(one.noise, next_one.noise)
+    assert not torch.equal(one.noise, block(0, seed=6).noise)
+    assert 0 < float(one.mirrored.float().mean()) < 1
+
+
+def test_where_images_lie_in_the_pool_changes_no_draw():
+    here = draws.block(torch.arange(9), 1, 0, steps=2, batch=4, latent=2, mirror=False)
+    there = draws.block(torch.arange(9) + 50, 1, 0, steps=2, batch=4, latent=2, mirror=False)
+    assert torch.equal(here.rows + 50, there.rows)
+    assert torch.equal(here.noise, there.noise)
+
+
+def test_an_examination_looks_at_all_images_or_many():
+    few = draws.examination(torch.tensor([4, 7, 9]), 1, 2)
+    assert sorted(few.rows.flatten().unique().tolist()) == [4, 7, 9]
+    assert few.rows.shape[1] >= 32
+    assert draws.examination(torch.arange(1000), 1, 2).rows.shape == (1, 256)
+
+
+@given(st.integers(1, 600), st.integers(0, 600))
+def test_random_rows_begin_alike(n, fewer):
+    fewer = min(n, fewer)
+    assert torch.equal(randoms.normal(n, 3, 1)[:fewer], randoms.normal(fewer, 3, 1))
+    assert torch.equal(randoms.uniform(n, 2, 1)[:fewer], randoms.uniform(fewer, 2, 1))
+    assert torch.equal(randoms.cycle(n, 7, 1)[:fewer], randoms.cycle(fewer, 7, 1))
+
+
+def test_random_rows_are_what_they_say():
+    normal, uniform = randoms.normal(5000, 4, 2), randoms.uniform(5000, 4, 2)
+    assert abs(float(normal.mean())) < 0.03
+    assert abs(float(normal.std()) - 1) < 0.03
+    assert abs(float(uniform.mean()) - 0.5) < 0.02
+    assert 0 <= float(uniform.min()) <= float(uniform.max()) < 1
+    assert sorted(randoms.cycle(14, 7, 3)[7:].tolist()) == list(range(7))

@@ -1,0 +1,18 @@
+import pytest
+import torch
+
+from synaug_core.config import GeneratorConfig
+from synaug_core.generators.class_vae import ClassVAE
+from synaug_core.testing.conformance import make_images
+
+
+@pytest.fixture(scope="session")
+def train():
+    return make_images({"large": 20, "small": 7, "single": 1, "other": 3}, 1, 16)
+
+
+@pytest.fixture(scope="session")
+def generator(train):
+    config = GeneratorConfig(steps=40, evaluate_every=20, width=8, latent_dim=6, learning_rate=3e-3)
+    fitted = ClassVAE(config, ("large", "single", "small"), 1, 16)
+    return fitted.fit(train, seed=5, device=torch.device("cpu"))
