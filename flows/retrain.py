@@ -60,9 +60,7 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
     tuned = tune(config, dataset, synthetic, run, ledger)
     repetitions = _train_arms(config, dataset, synthetic, tuned, run, ledger)
     with ledger.stage("comparison"):
-        submitted = compare_arms.submit(
-            dataset, config.arms, synthetic, tuple(repetitions), config.evaluation, config.seed, run
-        )
+        submitted = compare_arms.submit(dataset, config, synthetic, tuple(repetitions), run)
         [comparison] = ledger.gather("comparison", [("arms", submitted)])
         record_arms(config.arms, comparison, tuple(repetitions), run)
     registered = None

@@ -63,7 +63,7 @@ class Stage:
     @property
     def state(self) -> str:
         """`running`, `failed` or `done`."""
-        if not self.closed or self.count("running"):
+        if not self.closed or self.count("running") or self.ended < self.expected:
             return "running"
         return "failed" if self.count("failed") else "done"
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_cli.session import Session
+from tasks.progress_bus import Event, publish
 
 if TYPE_CHECKING:
     from synaug_core.services.settings import Settings
@@ -62,27 +63,34 @@ def orchestrator(settings: Settings) -> Iterator[None]:
     """A Prefect server for what runs inside: the one at PREFECT_API_URL, or one that ends with this process.
 
     Libraries are imported while the server starts.
+
+    Raises:
+        UserError: no server answers at PREFECT_API_URL.
     """
-    if settings.prefect_api_url is not None:
-        require_answer(settings.prefect_api_url)
-        import_quietly(["mlflow", "flows.retrain"])
-        yield
-        return
     from flows.embedded import api_server, wait_until_ready
     from synaug_core.services.settings import child_environment
 
-    log = settings.home / "logs" / "prefect-server.log"
-    with api_server(log, child_environment(settings)) as url:
-        os.environ["PREFECT_API_URL"] = url
-        try:
-            import_quietly(["mlflow", "flows.retrain"])
+    publish(Event("start", "libraries and servers"))
+    with contextlib.ExitStack() as running:
+        log = settings.home / "logs" / "prefect-server.log"
+        if settings.prefect_api_url is not None:
+            require_answer(settings.prefect_api_url)
+        else:
+            url = running.enter_context(api_server(log, child_environment(settings)))
+            os.environ["PREFECT_API_URL"] = url
+            running.callback(_leave_server)
+        import_quietly(["mlflow", "flows.retrain"])
+        if settings.prefect_api_url is None:
             wait_until_ready(url, log)
-            yield
-        finally:
-            # Prefect sends its log lines in batches; the last ones go before the server does.
-            for handler in logging.getLogger("prefect.flow_runs").handlers:
-                handler.flush()
-            os.environ.pop("PREFECT_API_URL", None)
+        publish(Event("start", "libraries and servers", state="done"))
+        yield
+
+
+def _leave_server() -> None:
+    """Prefect sends its log lines in batches; the last ones go before the server does."""
+    for handler in logging.getLogger("prefect.flow_runs").handlers:
+        handler.flush()
+    os.environ.pop("PREFECT_API_URL", None)
 
 
 def require_answer(api_url: str) -> None:

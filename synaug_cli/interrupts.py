@@ -9,28 +9,34 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from rich.console import Console
+
 from synaug_cli import failures
 
 __all__ = ["stop_on_ctrl_c"]
 
-_PATIENCE = 10.0
+_PATIENCE = 5.0
 
 
 @contextlib.contextmanager
-def stop_on_ctrl_c(line: str) -> Iterator[None]:
+def stop_on_ctrl_c(line: str, console: Console) -> Iterator[None]:
     """Say `line` at the first Ctrl-C and end the block; end the process if that takes long, or at the second.
 
     Nothing is lost by ending at once: every finished step is kept, and long trainings keep checkpoints.
     """
     asked = False
 
+    def leave() -> None:
+        console.show_cursor(True)
+        os._exit(failures.FAILED)
+
     def end(_signal: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            os._exit(failures.FAILED)
+            leave()
         asked = True
         failures.say(line)
-        timer = threading.Timer(_PATIENCE, os._exit, (failures.FAILED,))
+        timer = threading.Timer(_PATIENCE, leave)
         timer.daemon = True
         timer.start()
         raise KeyboardInterrupt

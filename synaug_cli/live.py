@@ -44,7 +44,8 @@ class PlainLines:
             if step.ended is None and now - self._last.setdefault(key, now) < _LINE_EVERY:
                 return
             self._last[key] = now
-            self._console.print(self._line(self._board.stages[event.stage], step, now), highlight=False, markup=False)
+            line = self._line(self._board.stages[event.stage], step, now)
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _line(self, stage: Stage, step: Step, now: float) -> str:
         parts = [_ending(step, now) if step.ended is not None else _position(step, now)]
@@ -62,9 +63,17 @@ def _ending(step: Step, now: float) -> str:
 
 
 def _position(step: Step, now: float) -> str:
+    if not step.total:
+        return f"running for {duration(step.seconds(now))}"
+    return f"{step.done} of {step.total}{_pace(step, now, ', about ')}"
+
+
+def _pace(step: Step, now: float, before: str = "") -> str:
+    """Time left; after the last of its units a step still has to store what it made."""
+    if 0 < step.total <= step.done:
+        return f"{before and ', '}storing"
     left = step.left(now)
-    count = f"{step.done} of {step.total}" if step.total else f"running for {duration(step.seconds(now))}"
-    return count if left is None else f"{count}, about {duration(left)} left"
+    return "" if left is None else f"{before}{duration(left)} left"
 
 
 class TerminalTable:
@@ -116,8 +125,7 @@ class TerminalTable:
         )
         running = [step for step in stage.steps.values() if step.ended is None]
         for step in running[:_SHOWN_STEPS]:
-            left = step.left(now)
-            step_time = duration(step.seconds(now)) if left is None else f"{duration(left)} left"
+            step_time = _pace(step, now) or duration(step.seconds(now))
             bar = ProgressBar(step.total, step.done, width=20) if step.total else ""
             count = f"{step.done}/{step.total}" if step.total else ""
             table.add_row(
@@ -144,7 +152,9 @@ def watch(title: str, console: Console, quiet: bool = False) -> Iterator[None]:
     unsubscribe = subscribe(table)
     try:
         with Live(table, console=console, refresh_per_second=4):
-            yield
-            table.close()
+            try:
+                yield
+            finally:
+                table.close()
     finally:
         unsubscribe()

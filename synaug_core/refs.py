@@ -69,6 +69,8 @@ class DatasetRef(_Frozen):
     train: ImageSetRef
     val: ImageSetRef
     test: ImageSetRef
+    report: Reference
+    """What was read, rejected and removed, as JSON."""
     rejected: int
     run_id: str
 

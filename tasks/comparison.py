@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synaug_core.config import ArmConfig, EvaluationConfig
+from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import ComparisonRef, DatasetRef, ImageSetRef, RepetitionRef, RunRef
 from synaug_core.services.settings import settings
 from tasks.recording import recorded
@@ -38,34 +38,32 @@ def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
 @step("data", "evaluate", "report")
 def compare_arms(
     dataset: DatasetRef,
-    arms: tuple[ArmConfig, ...],
+    config: Config,
     synthetic: dict[str, tuple[ImageSetRef, ...]],
     repetitions: tuple[RepetitionRef, ...],
-    config: EvaluationConfig,
-    seed: int,
     parent: RunRef,
 ) -> ComparisonRef:
     """Every figure of every arm from the stored predictions, the verdict, and one page that shows them."""
-    from synaug_core.report.page import comparison_page
-
     from synaug_core.evaluate.comparison import compare
     from synaug_core.report.figures.calibration import reliability_figure
     from synaug_core.report.figures.forest import forest_figure
     from synaug_core.report.figures.recall import recall_figure
+    from synaug_core.report.page import comparison_page
     from synaug_core.seeds import derive
-    from tasks.loading import load_predictions
-    from tasks.pages import page_facts, page_sheets
+    from synaug_core.services.versions import environment
+    from tasks.loading import load_predictions, load_report
+    from tasks.sheets import sheets_of
     from tasks.storing import store_comparison
 
     with recorded("comparison", "comparison", parent) as recorder:
-        of_arm = {arm.name: [r for r in repetitions if r.arm == arm.name] for arm in arms}
+        of_arm = {arm.name: [r for r in repetitions if r.arm == arm.name] for arm in config.arms}
         comparison = compare(
             {name: [load_predictions(r.predictions) for r in found] for name, found in of_arm.items()},
             {name: [r.validation for r in found] for name, found in of_arm.items()},
-            controls=[arm.name for arm in arms if arm.is_control],
+            controls=[arm.name for arm in config.arms if arm.is_control],
             train_counts=dataset.train.counts,
-            config=config,
-            seed=derive(seed, "comparison"),
+            config=config.evaluation,
+            seed=derive(config.seed, "comparison"),
         )
         best = max(of_arm[comparison.best_arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({"synaug.verdict": comparison.verdict, "synaug.best_arm": comparison.best_arm})
@@ -73,7 +71,12 @@ def compare_arms(
         recorder.figure(recall_figure(comparison), "figures/recall_by_class.png")
         recorder.figure(reliability_figure(comparison), "figures/reliability.png")
         page = comparison_page(
-            comparison, sheets=page_sheets(dataset, synthetic), facts=page_facts(dataset, arms, config, seed)
+            comparison,
+            name=dataset.name,
+            dataset=load_report(dataset),
+            sheets=sheets_of(dataset, synthetic),
+            config=config.model_dump(mode="json"),
+            versions=environment(),
         )
         recorder.text(page, "comparison.html")
         return store_comparison(recorder, comparison, best)

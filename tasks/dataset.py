@@ -24,8 +24,9 @@ def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, 
     """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files."""
     from synaug_core.data.prepare import prepare
     from synaug_core.report import sheets
+    from synaug_core.report.dataset import dataset_page
     from synaug_core.report.figures.counts import counts_figure
-    from tasks.storing import store_images
+    from tasks.storing import store_images, store_text
 
     with recorded("dataset", "dataset", parent) as recorder:
         prepared = prepare(config, seed=seed, progress=progress("dataset", name))
@@ -44,6 +45,7 @@ def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, 
             train=stored["train"],
             val=stored["val"],
             test=stored["test"],
+            report=store_text(recorder, prepared.report.model_dump_json(indent=1), "report.json"),
             rejected=len(prepared.report.rejected),
             run_id=recorder.run.run_id,
         )
@@ -61,5 +63,5 @@ def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, 
             if len(images):
                 recorder.figure(sheets.preview(images), f"figures/{split}.png")
         recorder.figure(counts_figure({s: i.counts() for s, i in splits.items()}), "figures/counts.png")
-        recorder.json(prepared.report.model_dump(mode="json"), "report.json")
+        recorder.text(dataset_page(prepared.report.model_dump(mode="json"), name=name), "dataset.html")
     return dataset

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
+from typing import Any
 
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.data import parquet
@@ -12,7 +14,7 @@ from synaug_core.evaluate.comparison import Comparison
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.generators import registry
 from synaug_core.generators.base import Generator
-from synaug_core.refs import ClassifierRef, ComparisonRef, GeneratorRef, ImageSetRef, PredictionsRef
+from synaug_core.refs import ClassifierRef, ComparisonRef, DatasetRef, GeneratorRef, ImageSetRef, PredictionsRef
 from synaug_core.services.artifacts import fetch
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "load_images",
     "load_joined",
     "load_predictions",
+    "load_report",
 ]
 
 _KEPT = 12
@@ -60,3 +63,9 @@ def load_predictions(reference: PredictionsRef) -> Predictions:
 def load_comparison(reference: ComparisonRef) -> Comparison:
     """The arms side by side."""
     return Comparison.model_validate_json(fetch(reference).read_bytes())
+
+
+def load_report(dataset: DatasetRef) -> dict[str, Any]:
+    """What was read, rejected and removed (a `DatasetReport` as JSON)."""
+    report: dict[str, Any] = json.loads(fetch(dataset.report).read_bytes())
+    return report

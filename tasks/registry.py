@@ -29,9 +29,8 @@ def register_best(
 
     A model that was decided on before stays as the gate, or a person since, left it.
     """
-    from synaug_core.report.promotion import promotion_page
-
     from synaug_core.evaluate.promotion import gate
+    from synaug_core.report.promotion import promotion_page
     from synaug_core.seeds import derive
     from synaug_core.services import registry
     from synaug_core.services.artifacts import fetch

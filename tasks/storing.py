@@ -6,7 +6,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synaug_core.refs import ClassifierRef, ComparisonRef, GeneratorRef, ImageSetRef, PredictionsRef, RepetitionRef
+from synaug_core.refs import (
+    ClassifierRef,
+    ComparisonRef,
+    GeneratorRef,
+    ImageSetRef,
+    PredictionsRef,
+    Reference,
+    RepetitionRef,
+)
 from synaug_core.services.artifacts import put_file, put_folder
 
 if TYPE_CHECKING:
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
     from synaug_core.generators.base import Generator
     from synaug_core.services.tracking import Recorder
 
-__all__ = ["store_classifier", "store_comparison", "store_generator", "store_images", "store_predictions"]
+__all__ = ["store_classifier", "store_comparison", "store_generator", "store_images", "store_predictions", "store_text"]
 
 
 def store_images(recorder: Recorder, images: ImageSet, path: str, split: str) -> ImageSetRef:
@@ -60,10 +68,16 @@ def store_predictions(recorder: Recorder, predictions: Predictions, path: str) -
     return PredictionsRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, images=len(predictions.labels))
 
 
+def store_text(recorder: Recorder, text: str, path: str) -> Reference:
+    """One text file that later steps read."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / Path(path).name
+        local.write_text(text, encoding="utf-8")
+        uri, sha256 = put_file(recorder.run, local, path)
+    return Reference(uri=uri, sha256=sha256, run_id=recorder.run.run_id)
+
+
 def store_comparison(recorder: Recorder, comparison: Comparison, best: RepetitionRef) -> ComparisonRef:
     """The comparison's JSON, and the repetition whose model it would register."""
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / "comparison.json"
-        local.write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
-        uri, sha256 = put_file(recorder.run, local, local.name)
-    return ComparisonRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, best=best)
+    stored = store_text(recorder, comparison.model_dump_json(indent=1), "comparison.json")
+    return ComparisonRef(**stored.model_dump(), best=best)

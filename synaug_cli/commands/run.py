@@ -62,7 +62,7 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
     console = Console(stderr=True)
     try:
         with (
-            stop_on_ctrl_c("stopped; run the same command again and it continues where it was"),
+            stop_on_ctrl_c("stopped; run the same command again and it continues where it was", console),
             live.watch(config.name, console, quiet),
             environment.orchestrator(settings),
         ):

@@ -20,6 +20,10 @@ __all__ = ["Picture", "data_uri", "pictures", "render"]
 Picture = Any
 """A matplotlib Figure, a PIL image, or the bytes of a PNG."""
 
+_DPI = 150
+_SCALE = 100 / _DPI
+"""Figures are drawn finer than they are shown, for sharp screens and paper."""
+
 
 def render(template: str, **values: Any) -> str:
     """Fill a template of `report/templates`; every value is escaped."""
@@ -28,20 +32,28 @@ def render(template: str, **values: Any) -> str:
 
 def data_uri(picture: Picture) -> str:
     """A picture as a PNG inside an address."""
-    if isinstance(picture, bytes):
-        data = picture
-    elif hasattr(picture, "savefig"):
-        data = png(picture)
-    else:
-        buffer = io.BytesIO()
-        picture.save(buffer, format="PNG", optimize=True)
-        data = buffer.getvalue()
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+    return "data:image/png;base64," + base64.b64encode(_png(picture)).decode()
 
 
 def pictures(named: Mapping[str, Picture]) -> list[tuple[str, str, int]]:
-    """Caption, address and natural width in CSS pixels (0: as wide as fits) of each picture."""
-    return [(name, data_uri(p), 0 if not hasattr(p, "width") else int(p.width)) for name, p in named.items()]
+    """Caption, address and width in CSS pixels of each picture: figures at the size of the text around them,
+    sheets pixel by pixel."""
+    found = []
+    for name, picture in named.items():
+        data = _png(picture)
+        width = int.from_bytes(data[16:20], "big")  # of the PNG's header
+        found.append((name, data_uri(data), round(width * _SCALE) if hasattr(picture, "savefig") else width))
+    return found
+
+
+def _png(picture: Picture) -> bytes:
+    if isinstance(picture, bytes):
+        return picture
+    if hasattr(picture, "savefig"):
+        return png(picture, _DPI)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 @functools.cache
@@ -63,7 +75,7 @@ def _environment() -> Environment:
         "percent": percent,
         "percent_text": percent_text,
         "plain": plain,
-        "points": points,
+        "points": lambda share: points(share).replace("-", "−"),
         "span": span,
     }
     return environment

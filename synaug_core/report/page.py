@@ -21,6 +21,7 @@ __all__ = ["comparison_page"]
 _SHOWN = ("balanced_accuracy", "macro_auc", "macro_f1", "accuracy", "ece")
 _LOW_IS_GOOD = {"ece"}
 _FEW_IMAGES = 10
+_ROOMY = 12
 
 
 def comparison_page(
@@ -45,7 +46,8 @@ def comparison_page(
         versions: what produced it: code and libraries.
     """
     shown = [a for a in (comparison.best_control, comparison.best_synthetic) if a] or [comparison.best_arm]
-    others = [a for a in comparison.arms if a not in shown]
+    # beyond that, matrices are large and slow to draw
+    others = [a for a in comparison.arms if a not in shown] if len(comparison.classes) <= _ROOMY else []
     return render(
         "comparison.html",
         c=comparison,

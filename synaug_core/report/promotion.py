@@ -38,7 +38,7 @@ def difference_figure(figures: Figures, tolerance: float) -> Figure:
     """The two differences with their intervals, and where each has to lie."""
     from synaug_core.report import style
 
-    figure = style.new_figure(7.2, 2.1)
+    figure = style.new_figure(8.6, 2.1)
     axes = figure.add_subplot()
     style.dress(axes, grid="x")
     rows = (("balanced accuracy", figures.balanced_accuracy), ("recall of the rarest classes", figures.rarest_recall))
@@ -50,5 +50,7 @@ def difference_figure(figures: Figures, tolerance: float) -> Figure:
     axes.plot([0, 0], [0.6, 1.4], color=red, lw=1.5)
     axes.set_yticks(range(2), [name for name, _ in rows])
     axes.set_ylim(1.6, -0.6)
-    axes.set_xlabel("challenger minus champion, points; the red line is to be passed")
+    axes.set_xlabel(
+        "challenger minus champion, points; above, the dot has to lie right of the red mark; below, the whole line"
+    )
     return figure

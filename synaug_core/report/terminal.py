@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synaug_core.report.words import METRIC_NAMES, percent, plain, span
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table
 
     from synaug_core.evaluate.comparison import Comparison
 
@@ -17,17 +19,45 @@ _SHOWN = ("balanced_accuracy", "macro_auc", "macro_f1", "accuracy")
 
 
 def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
-    """Arms by metric in percent, means above their intervals, the rarest class first, and what it means."""
+    """Arms by metric in percent, means above their intervals, the rarest class first, and what it means.
+
+    A narrow terminal gets fewer columns, never broken ones.
+    """
+    return _Table(comparison, sentence)
+
+
+@dataclass(frozen=True)
+class _Table:
+    comparison: Comparison
+    sentence: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        names = _columns(self.comparison)
+        grid = _grid(self.comparison, names)
+        while (
+            len(names) > 1
+            and console.measure(grid, options=options.update(max_width=10_000)).maximum > options.max_width
+        ):
+            names = dict(list(names.items())[:-1])
+            grid = _grid(self.comparison, names)
+        yield grid
+        yield Text(_legend(self.comparison), style="dim")
+        if self.sentence:
+            yield Text("")
+            yield Text(self.comparison.sentence, style="bold")
+
+
+def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
     from rich import box
-    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    names = _columns(comparison)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     grid.add_column("arm", no_wrap=True)
     for heading in names.values():
-        grid.add_column(Text(heading), justify="right")
+        grid.add_column(Text(heading), justify="right", no_wrap=True)
     best = _highest(comparison, names)
     for arm, result in comparison.arms.items():
         chosen = arm == comparison.best_arm
@@ -39,12 +69,9 @@ def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
                 continue
             top = arm in best[metric]
             cell = Text(percent(value.mean) + ("*" if top else " "), style="bold" if top else "")
-            cells.append(cell.append(f"\n{span(value)} ", style="not bold dim"))
+            cells.append(cell.append(f"\n{span(value).replace(' ', '')} ", style="not bold dim"))
         grid.add_row(*cells)
-    parts: list[RenderableType] = [grid, Text(_legend(comparison), style="dim")]
-    if sentence:
-        parts += [Text(""), Text(comparison.sentence, style="bold")]
-    return Group(*parts)
+    return grid
 
 
 def plain_table(comparison: Comparison) -> str:

@@ -13,6 +13,9 @@ from synaug_core.services.settings import Settings
 
 __all__ = ["experiment_id"]
 
+# opens MLflow's pages for model training, which have the registered models, and not those for language models
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+
 _known: dict[tuple[str, str], str] = {}
 _making = threading.Lock()
 
@@ -36,7 +39,8 @@ def _find_or_make(mlflow: Any, current: Settings, name: str) -> str:
     found = patiently(mlflow.get_experiment_by_name, name)
     if found is None:
         try:
-            return str(patiently(mlflow.create_experiment, name, artifact_location=_location(current, name)))
+            place = _location(current, name)
+            return str(patiently(mlflow.create_experiment, name, artifact_location=place, tags=_KIND))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

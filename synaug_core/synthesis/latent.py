@@ -15,7 +15,7 @@ from synaug_core.seeds import derive
 __all__ = ["alphas", "ends", "latent", "nearest", "partners", "walk"]
 
 _PARALLEL = 1e-6
-"""Below this sine of their angle two vectors count as parallel, and the sphere's arc as the straight line."""
+"""Below this sine of their angle two vectors count as parallel, and the way between them as straight."""
 
 
 def latent(generator: Generator, strategy: str) -> LatentGenerator:
@@ -69,15 +69,18 @@ def walk(start: Tensor, end: Tensor, alpha: Tensor, path: Literal["linear", "sph
     """The point at share `alpha` (n,) of the way from `start` to `end`, both (n, latent).
 
     `linear` is (1 - a) start + a end. `spherical` goes along the great circle between the directions
-    (Shoemake, 1985), so that the middle of two far ends is as far from the origin as they are. At a = 0 and
-    a = 1 both give the ends exactly.
+    (Shoemake, 1985), so that the middle of two far ends is as far from the origin as they are; between
+    parallel ends, or from the origin, there is no such circle and it goes straight. At a = 0 and a = 1 both
+    give the ends exactly.
     """
-    a = alpha.to(start)[:, None]
-    straight = (1 - a) * start + a * end
+    a, one, other = alpha.to(start.device)[:, None].double(), start.double(), end.double()
+    straight = (1 - a) * one + a * other
     if path == "linear":
-        return straight
-    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1)[:, None].clamp(-1, 1)
-    angle = torch.arccos(cosine)
+        return straight.to(start)
+    lengths = one.norm(dim=1, keepdim=True) * other.norm(dim=1, keepdim=True)
+    cosine = (one * other).sum(1, keepdim=True) / lengths
+    angle = torch.arccos(cosine.clamp(-1, 1))
     sine = torch.sin(angle)
-    arc = (torch.sin((1 - a) * angle) * start + torch.sin(a * angle) * end) / sine
-    return torch.where((sine < _PARALLEL) | (a == 0) | (a == 1), straight, arc)
+    arc = (torch.sin((1 - a) * angle) * one + torch.sin(a * angle) * other) / sine
+    undefined = (lengths == 0) | (sine < _PARALLEL)
+    return torch.where(undefined | (a == 0) | (a == 1), straight, arc).to(start)

@@ -87,9 +87,14 @@ def test_long_names_do_not_break_a_narrow_terminal() -> None:
 @pytest.mark.parametrize("is_terminal", [False, True])
 def test_watching_ends_with_the_block(is_terminal: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=is_terminal, width=100)
-    with pytest.raises(ValueError, match="x"), watch("run", console):
-        publish(Event("dataset", "read", 1, 1, state="done"))
-        raise ValueError("x")
+
+    def fail() -> None:
+        with watch("run", console):
+            publish(Event("dataset", "read", 1, 1, state="done"))
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        fail()
     before = text(console)
     assert "read" in before or is_terminal
     publish(Event("dataset", "more", 1, 1, state="done"))

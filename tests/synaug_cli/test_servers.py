@@ -37,7 +37,8 @@ def test_a_server_ends_with_its_block_and_takes_its_children_along(tmp_path: Pat
         "import subprocess, sys, http.server; "
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
         "print(child.pid, flush=True); "
-        f"http.server.ThreadingHTTPServer(('{servers.HOST}', {port}), http.server.SimpleHTTPRequestHandler).serve_forever()"
+        "handler = http.server.SimpleHTTPRequestHandler; "
+        f"http.server.ThreadingHTTPServer(('{servers.HOST}', {port}), handler).serve_forever()"
     )
     with start(tmp_path, code, port) as server:
         servers.wait_until_ready([server], timeout=30)

@@ -24,14 +24,16 @@ def _one_thread():
 
 @pytest.fixture
 def make_set() -> MakeSet:
-    """Sets of noise in which a class shows as a bright stripe at a place of its own."""
+    """Sets of noise with a texture for each class: stripes across, stripes down, a coarse pattern."""
 
     def make(counts: tuple[int, ...] = (12, 8), *, channels: int = 1, size: int = 16, seed: int = 0) -> ImageSet:
         labels = torch.cat([torch.full((n,), c) for c, n in enumerate(counts)])
         images = torch.randint(0, 120, (len(labels), channels, size, size), generator=stream(seed), dtype=torch.uint8)
+        place = torch.arange(size)
+        across = ((place // 2) % 2).view(-1, 1).expand(size, size)
+        patterns = (across, across.T, ((place // 4) % 2).view(-1, 1) ^ ((place // 4) % 2))
         for i, label in enumerate(labels.tolist()):
-            at = 2 + label * (size - 6) // max(len(counts) - 1, 1)
-            images[i, :, at : at + 3] += 100
+            images[i] += (100 * patterns[label % 3]).to(torch.uint8)
         names = tuple(f"{seed}-{i}" for i in range(len(labels)))
         classes = tuple("abcdefgh"[: len(counts)])
         return ImageSet(images, labels, classes, names, names, ('{"source": "made"}',) * len(labels))

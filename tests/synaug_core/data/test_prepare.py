@@ -271,8 +271,8 @@ def test_no_test_or_validation_images(make_folder):
     root = make_folder({"cat": 1, "dog": 1})
     with pytest.raises(DataError, match="there are no validation images"):
         run(root, min_per_class=1)
-    with pytest.raises(DataError, match="leave nothing to train with"):
-        run(root, split=SplitConfig(validation=0.5, test=0.5))
+    with pytest.raises(ValueError, match="must leave a part for training"):
+        SplitConfig(validation=0.5, test=0.5)
 
 
 def test_all_files_unusable(make_folder):

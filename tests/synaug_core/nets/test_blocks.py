@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +13,7 @@ def test_halvings_go_down_as_a_stride_2_convolution_does(size):
     sizes = halvings(size)
     assert sizes[0] == size
     assert 3 <= sizes[-1] <= 4
-    for above, below in zip(sizes, sizes[1:], strict=False):
+    for above, below in itertools.pairwise(sizes):
         assert below == torch.nn.Conv2d(1, 1, 3, 2, 1)(torch.zeros(1, 1, above, above)).shape[-1]
         assert above in (2 * below, 2 * below - 1)
 
