@@ -47,15 +47,22 @@ class Worker:
 
 
 @contextlib.contextmanager
-def worker(python: Path, module: str, threads: int) -> Iterator[Worker]:
-    """Start `python -m module` at the repository's root, with that many threads; it ends with the block."""
+def worker(python: Path, module: str, threads: int, **variables: str) -> Iterator[Worker]:
+    """Start `python -m module` at the repository's root, with that many threads and environment variables of its own;
+    it ends with the block."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
         with log.open("w") as errors:
             process = subprocess.Popen(
                 [str(python), "-m", module],
                 cwd=ROOT,
-                env={**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT), "TMPDIR": folder},
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": str(threads),
+                    "PYTHONPATH": str(ROOT),
+                    "TMPDIR": folder,
+                    **variables,
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -64,8 +71,10 @@ def worker(python: Path, module: str, threads: int) -> Iterator[Worker]:
             try:
                 yield Worker(process, log)
             finally:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=30)  # closes its input, at which it ends
                 process.kill()
-                process.communicate()
+                process.wait()
 
 
 def serve(actions: dict[str, Callable[..., Request]]) -> None:
@@ -129,11 +138,7 @@ class Comparison(NamedTuple):
 def take_turns(
     name: str, ours: Callable[[], Seconds], peer: Callable[[], Seconds], *, rounds: int, amount: float, unit: str
 ) -> Comparison:
-    """Seconds of both sides in turn, after one unmeasured turn each; who goes first changes with the round.
-
-    `amount` of `unit` is what one turn does.
-    """
-    ours(), peer()
+    """Seconds of both sides in turn; who goes first changes with the round. `amount` of `unit` is one turn's work."""
     result = Comparison(name, [], [], amount, unit)
     for number in range(rounds):
         turns = [(ours, result.ours), (peer, result.peer)]
@@ -142,12 +147,12 @@ def take_turns(
     return result
 
 
-def report(title: str, peer: str, rows: Sequence[Comparison], file: Path | None, **facts: Any) -> None:
+def report(title: str, sides: tuple[str, str], rows: Sequence[Comparison], file: Path | None, **facts: Any) -> None:
     """Print a table of the comparisons, and write them with the machine's description to a JSON file."""
     machine = {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count(), **facts}
     print(title + "\n  " + ", ".join(f"{name} {value}" for name, value in machine.items()))
     width = max(len(row.name) for row in rows)
-    print(f"  {'':{width}}  {'synaug':>18}  {peer:>18}     ratio  (rounds)             by CPU time")
+    print(f"  {'':{width}}  {sides[0]:>18}  {sides[1]:>18}     ratio  (rounds)             by CPU time")
     for row in rows:
         speeds = [row.amount / statistics.median(s.wall for s in side) for side in (row.ours, row.peer)]
         ours, theirs = (f"{speed:10.1f} {row.unit:7}" for speed in speeds)

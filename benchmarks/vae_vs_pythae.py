@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from benchmarks.side_by_side import ROOT, Comparison, Seconds, Worker, report, take_turns, worker
@@ -20,27 +21,31 @@ def _seconds(side: Worker, do: str, **values: object) -> Seconds:
 def _compare(ours: Worker, peer: Worker, options: argparse.Namespace, classes: int, steps: int) -> list[Comparison]:
     work = {"classes": classes, "steps": steps, "size": options.size, "width": options.width, "device": options.device}
     count, rounds = options.images, options.rounds
+    actions = ((ours, ("train", "synthesise")), (peer, ("train", "sample", "interpolate")))
+    for side, names in actions:  # one turn of each that does not count
+        for do in names:
+            _seconds(side, do, **(work if do == "train" else {"count": count}))
     rows = [
         take_turns(
             f"train {classes} VAEs",
-            lambda: _seconds(ours, "train", **work),
-            lambda: _seconds(peer, "train", **work),
+            partial(_seconds, ours, "train", **work),
+            partial(_seconds, peer, "train", **work),
             rounds=rounds,
             amount=classes * steps,
             unit="steps/s",
         )
     ]
-    for name, do in (("sampler", "sample"), ("interpolate", "interpolate")):
-        rows.append(
-            take_turns(
-                f"interpolated images of {classes} classes, against its {name}",
-                lambda: _seconds(ours, "synthesise", count=count),
-                lambda do=do: _seconds(peer, do, count=count),  # type: ignore[misc]  # mypy cannot infer it
-                rounds=rounds,
-                amount=classes * count,
-                unit="img/s",
-            )
+    rows += [
+        take_turns(
+            f"interpolated images of {classes} classes, against its {name}",
+            partial(_seconds, ours, "synthesise", count=count),
+            partial(_seconds, peer, do, count=count),
+            rounds=rounds,
+            amount=classes * count,
+            unit="img/s",
         )
+        for name, do in (("sampler", "sample"), ("interpolate", "interpolate"))
+    ]
     return rows
 
 
@@ -70,7 +75,7 @@ def main() -> None:
             rows += _compare(ours, peer, options, classes, steps)
     report(
         "Class-specific VAEs: synaug against pythae",
-        "pythae",
+        ("synaug", "pythae"),
         rows,
         options.json,
         device=options.device,

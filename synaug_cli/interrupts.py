@@ -28,6 +28,7 @@ def stop_on_ctrl_c(line: str, console: Console) -> Iterator[None]:
 
     def leave() -> None:
         console.show_cursor(True)
+        console.print()
         os._exit(failures.FAILED)
 
     def end(_signal: int, _frame: FrameType | None) -> None:

@@ -62,7 +62,7 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
     console = Console(stderr=True)
     try:
         with (
-            stop_on_ctrl_c("stopped; run the same command again and it continues where it was", console),
+            stop_on_ctrl_c("stopping; run the same command again and it continues where it was", console),
             live.watch(config.name, console, quiet),
             environment.orchestrator(settings),
         ):
@@ -90,7 +90,7 @@ def _show(outcome: Outcome, quiet: bool) -> None:
     if not quiet and outcome.comparison is not None:
         from synaug_core.report.terminal import table
 
-        console.print(table(outcome.comparison))
+        console.print(table(outcome.comparison, sentence=False))
     console.print(escape(outcome.sentence), soft_wrap=True)
     if quiet:
         return

@@ -32,7 +32,8 @@ def ui(
     from synaug_core.services.secrets import redacted
 
     settings = environment.prepare(ctx.obj)
-    signal.signal(signal.SIGTERM, _end)
+    for sign in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it with interrupts ignored
+        signal.signal(sign, _end)
     try:
         with contextlib.ExitStack() as running:
             pages, started = {}, []

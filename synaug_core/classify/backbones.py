@@ -20,7 +20,8 @@ __all__ = ["SMALL_STEM_UP_TO", "Backbone", "backbone"]
 SMALL_STEM_UP_TO = 48
 """Pixels a side up to which `auto` keeps the resolution in the first layers."""
 
-_STEMS = ("conv1", "conv_stem")
+_POOLS = ("maxpool", "features.pool0")
+"""Where ResNets and DenseNets pool behind their first convolution."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,18 @@ def backbone(
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise ConfigError(f"classifier.backbone: timm has no {name!r}{hint}")
     facts = timm.get_pretrained_cfg(name)
+    rigid = facts is not None and facts.fixed_input_size
     inputs = 3 if pretrained else channels
-    module = _create(name, inputs, size if facts is not None and facts.fixed_input_size else None)
+    module = _create(name, inputs, size if rigid else None)
     _still(module)
-    _fit_stem(module, name, size, stem, keep_kernel=pretrained)
+    if stem == "small" or (stem == "auto" and size <= SMALL_STEM_UP_TO):
+        path = facts.first_conv if facts is not None and not rigid else None
+        _fit_stem(module, name, path if isinstance(path, str) else None, forced=stem == "small", keep_kernel=pretrained)
     width = _probe(module, name, inputs, size, stem)
     if not pretrained:
         return Backbone(module, width, inputs)
     if facts is None or (weights_file is None and fetch and not facts.hf_hub_id):
-        raise WeightsError(f"timm has no pretrained weights of {name}; set classifier.pretrained to false")
+        raise WeightsError(f"timm's hub has no weights of {name}; {weights.ADVICE}")
     if fetch:
         file = weights_file or weights.hub_file(str(facts.hf_hub_id), name)
         heads = (facts.classifier,) if isinstance(facts.classifier, str) else tuple(facts.classifier or ())
@@ -111,15 +115,11 @@ def _still(module: nn.Module) -> None:
             part.drop_prob = 0.0
 
 
-def _fit_stem(module: nn.Module, name: str, size: int, stem: str, *, keep_kernel: bool) -> None:
-    if stem == "standard" or (stem == "auto" and size > SMALL_STEM_UP_TO):
-        return
-    path = next((s for s in _STEMS if hasattr(module, s)), None)
-    first = getattr(module, path) if path else None
-    if isinstance(first, nn.Sequential):
-        path, first = f"{path}.0", first[0]
-    if path is None or not isinstance(first, nn.Conv2d):
-        if stem == "small":
+def _fit_stem(module: nn.Module, name: str, path: str | None, *, forced: bool, keep_kernel: bool) -> None:
+    """`path` names the first convolution; None where the network's shape hangs on its stride."""
+    first = module.get_submodule(path) if path else None
+    if path is None or not isinstance(first, nn.Conv2d) or first.stride != (2, 2):
+        if forced:
             raise ConfigError(f"classifier.stem: {name} has no stem that can be made small; use standard or auto")
         return
     if first.kernel_size == (7, 7) and not keep_kernel:
@@ -128,8 +128,9 @@ def _fit_stem(module: nn.Module, name: str, size: int, stem: str, *, keep_kernel
         module.set_submodule(path, plain)
     else:
         first.stride = (1, 1)
-    if hasattr(module, "maxpool"):
-        module.maxpool = nn.Identity()
+    for pool in _POOLS:
+        if pool in dict(module.named_modules()) and not list(module.get_submodule(pool).parameters()):
+            module.set_submodule(pool, nn.Identity())
 
 
 def _probe(module: nn.Module, name: str, channels: int, size: int, stem: str) -> int:

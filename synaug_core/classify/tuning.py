@@ -7,13 +7,15 @@ storage report and tell. Asking twice at once is safe where the storage is a loc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -92,17 +94,16 @@ def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, init
     first = initial.model_dump() if initial else None
     made_with = digests.of_value([seed, ranges, config.parallel, config.pruner, first])
     lock = FileLock(_lock_file(storage))
-    with lock:
-        backend = _open_storage(storage)
+    with _plainly(storage), lock:
         study = optuna.create_study(
-            storage=backend,
+            storage=_storage(storage),
             study_name=name,
             direction="maximize",
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(seed=0),
             pruner=optuna.pruners.NopPruner(),
         )
-        if study.user_attrs.setdefault("made_with", made_with) != made_with:
+        if study.user_attrs.get("made_with", made_with) != made_with:
             raise ConfigError(f"tuning: the study {name!r} was made with other settings; give this one another name")
         study.set_user_attr("made_with", made_with)
     return Search(study, seed, config, initial, lock)
@@ -130,7 +131,8 @@ def report(search: Search, spec: TrialSpec, position: int, value: float) -> None
     """Note a trial's running score at a position (a step count over all its arms). Said twice, it counts once."""
     frozen = _frozen(search, spec)
     if not frozen.state.is_finished() and position not in frozen.intermediate_values:
-        Trial(search.study, frozen._trial_id).report(value, position)
+        with contextlib.suppress(UpdateFinishedTrialError):  # another process was faster
+            Trial(search.study, frozen._trial_id).report(value, position)
 
 
 def should_prune(search: Search, spec: TrialSpec, position: int) -> bool:
@@ -184,7 +186,8 @@ def tell(search: Search, spec: TrialSpec, value: float | None = None, *, pruned:
         raise ValueError(f"trial {spec.number}: a finite value is needed, got {value}")
     outcome = None if pruned else value
     state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-    search.study.tell(spec.number, outcome, state=state, skip_if_finished=True)
+    with contextlib.suppress(UpdateFinishedTrialError):  # another process was faster
+        search.study.tell(spec.number, outcome, state=state, skip_if_finished=True)
 
 
 def best(search: Search) -> BestTrial | None:
@@ -293,17 +296,21 @@ class _JournalLock(JournalFileOpenLock):
         self.file.release()
 
 
-def _open_storage(storage: str) -> BaseStorage:
-    """The message leaves a database's URL out: it may hold a password."""
-    try:
-        if "://" not in storage:
-            path = Path(storage)
-            lock = _JournalLock(path)
-            with lock.file:
-                mend_lines(path)
-            return JournalStorage(JournalFileBackend(str(path), lock))
+def _storage(storage: str) -> BaseStorage:
+    if "://" in storage:
         patience = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
         return RDBStorage(storage, engine_kwargs=patience)
+    lock = _JournalLock(Path(storage))
+    with lock.file:
+        mend_lines(Path(storage))
+    return JournalStorage(JournalFileBackend(storage, lock))
+
+
+@contextlib.contextmanager
+def _plainly(storage: str) -> Iterator[None]:
+    """One line for whatever a storage fails with. It leaves a database's URL out, which may hold a password."""
+    try:
+        yield
     except (ImportError, OSError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
         what = "database" if "://" in storage else f"file {storage}"
         raise ConfigError(f"tuning: the study's {what} cannot be opened ({type(error).__name__})") from None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import ssl
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from synaug_core.errors import WeightsError
 
-__all__ = ["hub_file", "load_backbone", "read"]
+__all__ = ["ADVICE", "hub_file", "load_backbone", "read"]
 
 _FILE = "model.safetensors"
 _SECONDS = 5.0
-_ADVICE = "give classifier.weights_file a .safetensors file, or set classifier.pretrained to false"
+ADVICE = "give classifier.weights_file a .safetensors file, or set classifier.pretrained to false"
+"""What to do without pretrained weights."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -44,22 +48,36 @@ def hub_file(repository: str, name: str) -> Path:
     Raises:
         WeightsError: the hub cannot be reached or has no such file.
     """
-    from huggingface_hub import constants, get_session, hf_hub_download, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub import constants, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     cached = try_to_load_from_cache(repository, _FILE)
     if isinstance(cached, str):
         return Path(cached)
     if constants.is_offline_mode():
-        raise WeightsError(f"pretrained weights of {name}: HF_HUB_OFFLINE is set and they are not cached; {_ADVICE}")
-    import httpx
-
+        raise WeightsError(f"pretrained weights of {name}: HF_HUB_OFFLINE is set and they are not cached; {ADVICE}")
+    problem = _unreachable(hf_hub_url(repository, _FILE))
+    if problem:
+        raise WeightsError(f"pretrained weights of {name}: the hub cannot be reached ({problem}); {ADVICE}")
     try:
-        get_session().head(hf_hub_url(repository, _FILE), timeout=_SECONDS)
         return Path(hf_hub_download(repository, _FILE, etag_timeout=_SECONDS))
-    except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
+    except Exception as error:  # the HTTP library behind the hub's client, and with it the error, changes by version
         reason = type(error).__name__
-        raise WeightsError(f"pretrained weights of {name} cannot be had from the hub ({reason}); {_ADVICE}") from error
+        raise WeightsError(f"pretrained weights of {name} cannot be had from the hub ({reason}); {ADVICE}") from error
+
+
+def _unreachable(url: str) -> str | None:
+    """Why nobody answers at a URL; None where somebody does, with whatever answer."""
+    if not url.startswith(("https://", "http://")):
+        return "its address is not an HTTP one"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_SECONDS):  # noqa: S310  # checked above
+            return None
+    except urllib.error.HTTPError:
+        return None
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        # the hub's client may know certificates that Python does not
+        return None if isinstance(reason, ssl.SSLError) else str(reason)
 
 
 def load_backbone(backbone: nn.Module, state: dict[str, Tensor], *, name: str, head: tuple[str, ...]) -> None:

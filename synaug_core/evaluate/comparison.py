@@ -100,7 +100,7 @@ def compare(
     there: over at least 6 paired repetitions, the interval of the difference in balanced accuracy lies above 0
     and the sign-flip test reaches the level. That is one test, picked without the test images; macro-AUC is
     second in a fixed order and needs no adjustment either. In simulations without any effect the rule says
-    "gain" in under 2 % of cases, also when the best of eight synthetic arms is picked.
+    "gain" in 2 % of cases or fewer, also when the best of eight synthetic arms is picked against four controls.
 
     Args:
         test: arm -> predictions of its repetitions, all for the same images in the same order.

@@ -7,8 +7,9 @@ from typing import Any
 from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services.clients import client_of, patiently
+from synaug_core.services.links import link_to
 from synaug_core.services.processes import me
-from synaug_core.services.runs import PARENT, PROCESS, ancestors, link_to
+from synaug_core.services.runs import PARENT, PROCESS, ancestors
 
 __all__ = ["REUSED", "adopt"]
 

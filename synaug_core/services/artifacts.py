@@ -72,9 +72,7 @@ def exists(reference: Reference) -> bool:
     current = settings()
     if _cached(current, reference).exists():
         return True
-    parent, name = posixpath.split(reference.uri.rstrip("/"))
-    found = patiently(_repository(parent, current).list_artifacts, "")
-    return any(posixpath.basename(item.path.rstrip("/")) == name for item in found)
+    return _listed(reference.uri, current)
 
 
 def fetch(reference: Reference) -> Path:
@@ -194,15 +192,20 @@ def _publish(part: Path, target: Path) -> None:
                 item.rename(target / item.name)
 
 
+def _listed(uri: str, current: Settings) -> bool:
+    parent, name = posixpath.split(uri.rstrip("/"))
+    found = patiently(_repository(parent, current).list_artifacts, "")
+    return any(posixpath.basename(item.path.rstrip("/")) == name for item in found)
+
+
 def _download(uri: str, folder: Path, current: Settings) -> Path:
     parent, name = posixpath.split(uri.rstrip("/"))
     try:
-        fetched = Path(patiently(_repository(parent, current).download_artifacts, name, str(folder)))
+        if _listed(uri, current):
+            return Path(patiently(_repository(parent, current).download_artifacts, name, str(folder)))
     except Exception as error:  # each kind of store has errors of its own
         raise ArtifactError(f"artifact {redacted(uri)} cannot be fetched: {first_line(error)}") from error
-    if not fetched.exists() or (fetched.is_dir() and not _files(fetched)):
-        raise ArtifactError(f"missing artifact: {redacted(uri)}")
-    return fetched
+    raise ArtifactError(f"missing artifact: {redacted(uri)}")
 
 
 def _repository(uri: str, current: Settings) -> Any:
@@ -222,6 +225,6 @@ def _verify(path: Path, reference: Reference) -> Path:
     key, signature = (str(path), reference.sha256), _signature(path)
     if _verified.get(key) != signature:
         if digest(path) != reference.sha256:
-            raise ArtifactError(f"artifact {redacted(reference.uri)} has other bytes than were written: {path}")
+            raise ArtifactError(f"artifact {redacted(reference.uri)} has other bytes than were written")
         _verified[key] = signature
     return path

@@ -13,9 +13,6 @@ from synaug_core.services.settings import Settings
 
 __all__ = ["experiment_id"]
 
-# opens MLflow's pages for model training, which have the registered models, and not those for language models
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-
 _known: dict[tuple[str, str], str] = {}
 _making = threading.Lock()
 
@@ -40,7 +37,7 @@ def _find_or_make(mlflow: Any, current: Settings, name: str) -> str:
     if found is None:
         try:
             place = _location(current, name)
-            return str(patiently(mlflow.create_experiment, name, artifact_location=place, tags=_KIND))
+            return str(patiently(mlflow.create_experiment, name, artifact_location=place))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

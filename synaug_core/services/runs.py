@@ -17,7 +17,7 @@ from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 from synaug_core.services.versions import git_commit
 
-__all__ = ["ancestors", "find_run", "finish", "link_to", "open_run", "reap", "run_ref"]
+__all__ = ["ancestors", "find_run", "finish", "open_run", "reap", "run_ref"]
 
 KEY, STAGE, PROCESS, ERROR = "synaug.key", "synaug.stage", "synaug.process", "synaug.error"
 PARENT = "mlflow.parentRunId"
@@ -137,13 +137,6 @@ def ancestors(mlflow: Any, run: Any) -> list[Any]:
             break
         above.append(run)
     return above
-
-
-def link_to(run: RunRef) -> str:
-    """The run's page: a whole address where there is a tracking server, else the part after the local UI's."""
-    number = patiently(client_of(run).get_run, run.run_id).info.experiment_id
-    page = f"#/experiments/{number}/runs/{run.run_id}"
-    return f"{run.tracking_uri.rstrip('/')}/{page}" if run.tracking_uri.startswith("http") else page
 
 
 def _search(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:

@@ -33,7 +33,7 @@ def recall_figure(comparison: Comparison) -> Figure:
 
 def _dots(comparison: Comparison, tested: list[str], labels: list[str]) -> Figure:
     styles, arms = style.arm_styles(comparison), list(comparison.arms)
-    figure = style.new_figure(8.6, 1.1 + len(tested) * (0.24 * len(arms) + 0.2))
+    figure = style.new_figure(8.6, 1.1 + len(tested) * (0.19 * len(arms) + 0.2))
     axes = figure.add_subplot()
     style.dress(axes, grid="x")
     for row, name in enumerate(tested):

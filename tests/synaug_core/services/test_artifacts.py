@@ -143,7 +143,7 @@ class TestBehindAServer:
         uri, sha256 = put_file(run, file, "x.bin")
         missing = Reference(uri=uri + "2", sha256=sha256, run_id=run.run_id)
         assert not exists(missing)
-        with pytest.raises(ArtifactError):
+        with pytest.raises(ArtifactError, match=r"missing artifact: .*x\.bin2"):
             fetch(missing)
         other = Reference(uri=uri, sha256="1" * 64, run_id=run.run_id)
         with pytest.raises(ArtifactError, match="other bytes"):

@@ -13,7 +13,8 @@ from synaug_core.errors import UserError
 from synaug_core.refs import RunRef
 from synaug_core.services import processes
 from synaug_core.services.clients import client
-from synaug_core.services.runs import find_run, finish, link_to, open_run, reap, run_ref
+from synaug_core.services.links import link_to, link_to_comparison, link_to_experiment, link_to_model
+from synaug_core.services.runs import find_run, finish, open_run, reap, run_ref
 from synaug_core.services.settings import Settings
 
 Make = Callable[..., RunRef]
@@ -139,10 +140,19 @@ def test_a_process_knows_itself_and_doubts_strangers():
     assert processes.is_dead(f"{space}/{pid}/1")  # the number was given to another process since
 
 
-def test_a_link_leads_to_the_run(current: Settings, new_run: Make):
+def test_links_lead_to_the_pages(current: Settings, new_run: Make):
+    one, two = new_run("one"), new_run("two")
+    number = client(current).get_run(one.run_id).info.experiment_id
+    mode = "workflowType=machine_learning"
+    assert link_to(one) == f"#/experiments/{number}/runs/{one.run_id}?{mode}"
+    both = f"%5B%22{one.run_id}%22%2C%22{two.run_id}%22%5D"
+    assert link_to_comparison([one, two]) == f"#/compare-runs?runs={both}&experiments=%5B%22{number}%22%5D&{mode}"
+    assert link_to_experiment(current, "synaug/test") == f"#/experiments/{number}/runs?{mode}"
+    assert link_to_model(current, "synaug-test") == f"#/models/synaug-test?{mode}"
+
+
+def test_a_run_is_known_by_its_id(current: Settings, new_run: Make):
     run = new_run("p")
-    number = client(current).get_run(run.run_id).info.experiment_id
-    assert link_to(run) == f"#/experiments/{number}/runs/{run.run_id}"
     assert run_ref(current, run.run_id) == run
 
 

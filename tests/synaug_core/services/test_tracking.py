@@ -244,7 +244,7 @@ def test_a_reused_step_is_shown_below_the_retraining_that_reuses_it(
     assert tags["mlflow.parentRunId"] == later.run_id
     assert tags["prefect.flow_run_id"] == "later"
     assert tags["synaug.stage"] == "repetition"
-    assert f"/runs/{r.run.run_id})" in tags["mlflow.note.content"]
+    assert f"/runs/{r.run.run_id}?" in tags["mlflow.note.content"]
 
 
 def test_a_run_deep_below_needs_no_stand_in(new_run: Make):

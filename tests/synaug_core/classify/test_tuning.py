@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from synaug_core.classify import tuning
+from synaug_core.classify.pruning import Pruned, below_median, value_at
+from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
+from synaug_core.config import ClassifierConfig, Range, TuningConfig
+from synaug_core.errors import ConfigError
+
+CONFIG = TuningConfig(trials=11, parallel=2, pruner="none")
+
+
+def _value(spec: TrialSpec) -> float:
+    """Best at a learning rate of 0.002 and no dropout."""
+    p = spec.parameters
+    return 1 - abs(p.learning_rate - 0.002) * 50 - 0.2 * p.dropout
+
+
+def _make(search: tuning.Search, spec: TrialSpec) -> None:
+    for position in (10, 20, 30):
+        tuning.report(search, spec, position, _value(spec) * position / 30)
+    tuning.tell(search, spec, _value(spec))
+
+
+def _finish(search: tuning.Search) -> list[tuple[int, dict[str, float]]]:
+    while specs := tuning.ask(search):
+        for spec in specs:
+            _make(search, spec)
+    return [(r.number, r.parameters.model_dump()) for r in tuning.history(search)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> list[tuple[int, dict[str, float]]]:
+    place = tmp_path_factory.mktemp("whole") / "study.log"
+    return _finish(tuning.open_study(str(place), "s", seed=5, config=CONFIG))
+
+
+@pytest.fixture(params=["journal", "sqlite"])
+def storage(request, tmp_path) -> str:
+    return f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else str(tmp_path / "study.log")
+
+
+def test_rounds(tmp_path):
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG.model_copy(update={"trials": 5}))
+    sizes = []
+    while specs := tuning.ask(search):
+        assert tuning.ask(search) == specs  # not told yet: the same ones
+        sizes.append([s.number for s in specs])
+        for spec in specs:
+            _make(search, spec)
+    assert sizes == [[0, 1], [2, 3], [4]]
+    assert [r.round for r in tuning.history(search)] == [0, 0, 1, 1, 2]
+
+
+def test_values_lie_in_their_ranges_and_open_ones_stay_open(whole, tmp_path):
+    for _, values in whole:
+        for name, value in values.items():
+            limits = getattr(CONFIG, name)
+            assert limits.low <= value <= limits.high
+    narrow = CONFIG.model_copy(update={"dropout": None, "synthetic_share": None, "trials": 1})
+    (spec,) = tuning.ask(tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=narrow))
+    assert spec.parameters.dropout is None
+    assert spec.parameters.synthetic_share is None
+    assert "dropout" not in spec.params
+
+
+def test_no_trials(storage):
+    search = tuning.open_study(storage, "s", seed=1, config=CONFIG.model_copy(update={"trials": 0}))
+    assert tuning.ask(search) == ()
+    assert tuning.best(search) is None
+    assert tuning.history(search) == ()
+    assert tuning.importance(search) == {}
+
+
+def test_both_storages_suggest_the_same(storage, whole):
+    assert _finish(tuning.open_study(storage, "s", seed=5, config=CONFIG)) == whole
+
+
+def test_other_seeds_and_later_trials_differ(tmp_path, whole):
+    other = _finish(tuning.open_study(str(tmp_path / "s"), "s", seed=6, config=CONFIG))
+    assert other != whole
+    assert len({tuple(v.values()) for _, v in whole}) == len(whole)
+
+
+class KilledError(Exception):
+    pass
+
+
+def _killing(monkeypatch, name: str, at: int, *, after: bool) -> Callable[[], None]:
+    """The storage call of that name fails for good at its `at`-th use, before or after it has its effect."""
+    from optuna.storages import JournalStorage
+
+    real, uses = getattr(JournalStorage, name), [0]
+
+    def dying(self, *args, **kwargs):
+        uses[0] += 1
+        if uses[0] >= at and not after:
+            raise KilledError
+        out = real(self, *args, **kwargs)
+        if uses[0] >= at:
+            raise KilledError
+        return out
+
+    monkeypatch.setattr(JournalStorage, name, dying)
+    return lambda: monkeypatch.setattr(JournalStorage, name, real)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("name", ["create_new_trial", "set_trial_state_values", "set_trial_intermediate_value"])
+def test_a_search_killed_anywhere_goes_on_to_the_same_trials(tmp_path, monkeypatch, whole, name, after):
+    for at in range(1, 12, 2):
+        place = str(tmp_path / f"{at}.log")
+        revive = _killing(monkeypatch, name, at, after=after)
+        with pytest.raises(KilledError):
+            _finish(tuning.open_study(place, "s", seed=5, config=CONFIG))
+        revive()
+        assert _finish(tuning.open_study(place, "s", seed=5, config=CONFIG)) == whole
+
+
+def test_a_line_cut_by_a_kill_is_mended(tmp_path, whole):
+    place = tmp_path / "s.log"
+    search = tuning.open_study(str(place), "s", seed=5, config=CONFIG)
+    for spec in tuning.ask(search):
+        _make(search, spec)
+    with place.open("ab") as file:
+        file.write(b'{"op_code": 4, "stu')
+    assert _finish(tuning.open_study(str(place), "s", seed=5, config=CONFIG)) == whole
+
+
+def _ask_and_die(storage: str) -> None:
+    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
+    _, second = tuning.ask(search)
+    tuning.report(search, second, 10, 0.1)
+    search.lock.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_for_real_with_the_lock_held(storage, whole):
+    victim = multiprocessing.get_context("fork").Process(target=_ask_and_die, args=(storage,))
+    victim.start()
+    victim.join(60)
+    assert victim.exitcode == -signal.SIGKILL
+    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
+    assert [s.number for s in tuning.ask(search)] == [0, 1]
+    assert _finish(search) == whole
+
+
+def test_the_order_of_telling_is_no_matter(tmp_path, whole):
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=5, config=CONFIG)
+    while specs := tuning.ask(search):
+        for spec in reversed(specs):
+            _make(search, spec)
+    assert [(r.number, r.parameters.model_dump()) for r in tuning.history(search)] == whole
+
+
+def test_more_trials_continue_a_study(tmp_path, whole):
+    place = str(tmp_path / "s")
+    fewer = CONFIG.model_copy(update={"trials": 6})
+    assert _finish(tuning.open_study(place, "s", seed=5, config=fewer)) == whole[:6]
+    assert _finish(tuning.open_study(place, "s", seed=5, config=CONFIG)) == whole
+
+
+def _work(storage: str, specs: tuple[TrialSpec, ...]) -> None:
+    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
+    for spec in specs:
+        _make(search, spec)
+
+
+def _ask_and_work(storage: str) -> None:
+    _finish(tuning.open_study(storage, "s", seed=5, config=CONFIG))
+
+
+def test_two_processes_make_the_trials_of_a_round(storage, whole):
+    context = multiprocessing.get_context("fork")
+    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
+    for _ in range(2):
+        workers = [context.Process(target=_work, args=(storage, (spec,))) for spec in tuning.ask(search)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+            assert worker.exitcode == 0
+    assert _finish(search) == whole
+
+
+def test_two_processes_may_ask_at_once(storage, whole):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_ask_and_work, args=(storage,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(100)
+        assert worker.exitcode == 0
+    assert _finish(tuning.open_study(storage, "s", seed=5, config=CONFIG)) == whole
+
+
+def test_saying_it_twice_counts_once(storage):
+    search = tuning.open_study(storage, "s", seed=1, config=CONFIG)
+    one, two = tuning.ask(search)
+    for value in (0.5, 0.9):
+        tuning.report(search, one, 10, value)
+        tuning.tell(search, one, value)
+        tuning.tell(search, two, pruned=True)
+    tuning.report(search, one, 20, 0.7)
+    rows = tuning.history(search)
+    assert [(r.state, r.value) for r in rows] == [("complete", 0.5), ("pruned", None)]
+    assert rows[0].curve == {10: 0.5}
+    assert tuning.best(search).number == 0
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_value_must_be_finite(tmp_path, value):
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG)
+    spec = tuning.ask(search)[0]
+    with pytest.raises(ValueError, match="finite"):
+        tuning.tell(search, spec, value)
+
+
+def test_best_is_the_first_of_the_highest(tmp_path):
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG.model_copy(update={"trials": 4}))
+    values = iter((0.2, 0.8, 0.8, 0.1))
+    while specs := tuning.ask(search):
+        for spec in specs:
+            tuning.tell(search, spec, next(values))
+    found = tuning.best(search)
+    assert (found.number, found.value) == (1, 0.8)
+    assert found.parameters == tuning.history(search)[1].parameters
+
+
+def test_the_first_trial_may_be_the_configured_values(tmp_path):
+    classifier = ClassifierConfig(learning_rate=0.5, dropout=0.25)
+    first = as_configured(classifier)
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG, initial=first)
+    found = tuning.ask(search)[0].parameters
+    assert found.dropout == 0.25
+    assert found.synthetic_share == 1.0
+    assert found.learning_rate == CONFIG.learning_rate.high  # moved into its range
+
+
+def test_the_model_is_learnt_from(tmp_path):
+    """After random trials the sampler goes where the objective is high."""
+    config = TuningConfig(trials=30, parallel=2, pruner="none")
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=5, config=config)
+    _finish(search)
+    values = [r.value for r in tuning.history(search)]
+    assert sum(values[20:]) / 10 > sum(values[:6]) / 6 + 0.03
+    shares = tuning.importance(search)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert next(iter(shares)) in ("learning_rate", "dropout")
+
+
+def test_importance_survives_few_and_equal_trials(tmp_path):
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=5, config=CONFIG)
+    for _ in range(6):
+        assert tuning.importance(search) == {}
+        for spec in tuning.ask(search):
+            tuning.tell(search, spec, 0.5)
+    assert tuning.importance(search) == {}
+
+
+def test_the_median_rule():
+    assert not below_median(0.0, [1, 1, 1])
+    assert below_median(0.4, [0.1, 0.5, 0.6, 0.7])
+    assert not below_median(0.5, [0.5, 0.5, 0.5, 0.5])
+    curve = {10: 0.1, 20: 0.2}
+    assert value_at(curve, 5, carry=True) is None
+    assert value_at(curve, 15, carry=False) == 0.1
+    assert value_at(curve, 30, carry=True) == 0.2
+    assert value_at(curve, 30, carry=False) is None
+    assert value_at({}, 30, carry=True) is None
+
+
+def _watched(search: tuning.Search, spec: TrialSpec, level: float) -> bool:
+    """A trial of two arms whose scores stay at a level; True if it was pruned."""
+    scores: list[float] = []
+    try:
+        for _ in range(2):
+            told = tuning.watch(search, spec, steps=40, scores=scores)
+            for step in (10, 20, 30, 40):
+                told(step, level)
+            scores.append(level)
+    except Pruned:
+        tuning.tell(search, spec, pruned=True)
+        return True
+    tuning.tell(search, spec, level)
+    return False
+
+
+def test_trials_behind_the_median_of_earlier_rounds_are_pruned(tmp_path):
+    config = TuningConfig(trials=8, parallel=4)
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=config)
+    levels = [0.5, 0.6, 0.7, 0.8, 0.3, 0.9, 0.64, 0.66]
+    pruned = [_watched(search, spec, levels[spec.number]) for _ in range(2) for spec in tuning.ask(search)]
+    assert pruned == [False] * 4 + [True, False, True, False]  # the median of the first round is 0.65
+    rows = tuning.history(search)
+    assert sorted(rows[0].curve) == [10, 20, 30, 40, 50, 60, 70, 80]
+    assert sorted(rows[4].curve) == [10]
+    assert rows[4].value == 0.3
+    none = tuning.open_study(str(tmp_path / "n"), "n", seed=1, config=config.model_copy(update={"pruner": "none"}))
+    assert not any(_watched(none, spec, levels[spec.number]) for _ in range(2) for spec in tuning.ask(none))
+
+
+def test_the_running_score_is_the_best_so_far_and_the_mean_over_arms(tmp_path):
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG)
+    spec = tuning.ask(search)[0]
+    told = tuning.watch(search, spec, steps=100, scores=(0.5,))
+    for step, score in ((10, 0.7), (20, 0.6), (30, 0.9)):
+        told(step, score)
+    curve = tuning.history(search)[0].curve
+    assert curve == pytest.approx({110: 0.6, 120: 0.6, 130: 0.7})
+
+
+def test_pruning_does_not_depend_on_who_was_faster(tmp_path):
+    config = TuningConfig(trials=8, parallel=4)
+    levels = [0.5, 0.6, 0.7, 0.8, 0.3, 0.9, 0.64, 0.66]
+
+    def outcome(name: str, *, backwards: bool):
+        search = tuning.open_study(str(tmp_path / name), "s", seed=1, config=config)
+        while specs := tuning.ask(search):
+            for spec in reversed(specs) if backwards else specs:
+                _watched(search, spec, levels[spec.number])
+        return [(r.state, r.value, r.curve, r.parameters) for r in tuning.history(search)]
+
+    assert outcome("one", backwards=False) == outcome("two", backwards=True)
+
+
+def test_what_is_found_is_applied():
+    config = ClassifierConfig()
+    found = Tuned(learning_rate=0.01, augmentation_strength=0.4, synthetic_share=0.3).apply(config)
+    assert found.learning_rate == 0.01
+    assert found.augmentation.strength == 0.4
+    assert found.augmentation.rotation == config.augmentation.rotation
+    assert found.dropout == config.dropout
+    assert Tuned().apply(config) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "message"),
+    [
+        ("dropout", Range(low=0, high=1), r"tuning.dropout.high: 1 is not a possible dropout"),
+        ("learning_rate", Range(low=0, high=1), r"tuning.learning_rate.low: 0"),
+        ("synthetic_share", Range(low=0, high=2), r"tuning.synthetic_share.high: 2"),
+        ("augmentation_strength", Range(low=-1, high=2), r"tuning.augmentation_strength.low: -1"),
+    ],
+)
+def test_impossible_ranges(tmp_path, name, limits, message):
+    with pytest.raises(ConfigError, match=message):
+        tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG.model_copy(update={name: limits}))
+
+
+def test_a_study_keeps_its_settings(storage):
+    tuning.open_study(storage, "s", seed=1, config=CONFIG)
+    with pytest.raises(ConfigError, match="made with other settings"):
+        tuning.open_study(storage, "s", seed=2, config=CONFIG)
+    with pytest.raises(ConfigError, match="made with other settings"):
+        tuning.open_study(storage, "s", seed=1, config=CONFIG.model_copy(update={"parallel": 3}))
+
+
+def test_storages_that_cannot_be_opened(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (
+        str(tmp_path / "file" / "below.log"),
+        "postgresql://someone:secret@127.0.0.1:9/x",
+        "nonsense://someone:secret@x/y",
+    ):
+        with pytest.raises(ConfigError, match="cannot be opened") as caught:
+            tuning.open_study(place, "s", seed=1, config=CONFIG)
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None

@@ -1,0 +1,167 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from synaug_core.config import EvaluationConfig
+from synaug_core.evaluate.comparison import Comparison, compare
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.sentence import p_text, percent_text, points
+
+QUICK = EvaluationConfig(resamples=200)
+COUNTS = {"class a": 5, "class b": 30, "class c": 60}
+
+
+def _compare(made, skills, *, n=6, controls=("original", "control"), validation=None, config=QUICK, **more):
+    number = itertools.count()
+    test = {arm: [made((8, 40, 60), skill=s, seed=next(number)) for _ in range(n)] for arm, s in skills.items()}
+    scores = validation or {arm: [s] * n for arm, s in skills.items()}
+    return compare(test, scores, controls=controls, train_counts=COUNTS, config=config, seed=3, **more)
+
+
+def test_an_obvious_gain_is_found(made):
+    c = _compare(made, {"original": 0.5, "control": 0.8, "synthetic": 1.0, "combined": 2.5})
+    assert c.verdict == "gain"
+    assert (c.best_arm, c.best_control, c.best_synthetic) == ("combined", "control", "combined")
+    assert c.sentence.startswith("Gain shown: combined is +")
+    assert "best control, control (95 % interval +" in c.sentence
+    assert "p = .031, 6 paired repetitions" in c.sentence
+    assert [x.metric for x in c.contrasts] == ["balanced_accuracy", "macro_auc"]
+    assert {x.arm for x in c.others} == {"synthetic", "combined"}
+    assert all(x.p_adjusted >= x.p_value for x in c.others)
+
+
+def test_arms_are_chosen_on_the_validation_images_only(made):
+    skills = {"original": 0.5, "control": 2.0, "synthetic": 1.0, "combined": 3.0}
+    upside_down = {"original": [0.9], "control": [0.1], "synthetic": [0.8], "combined": [0.2]}
+    c = _compare(made, skills, validation=upside_down)
+    assert (c.best_arm, c.best_control, c.best_synthetic) == ("original", "original", "synthetic")
+    assert c.arms["combined"].metrics["accuracy"].mean > c.arms["original"].metrics["accuracy"].mean
+
+
+def test_among_equals_a_control_is_best(made):
+    c = _compare(made, {"synthetic": 1.0, "control": 1.0}, validation={"synthetic": [0.5], "control": [0.5]})
+    assert c.best_arm == "control"
+
+
+def test_a_loss_is_told_as_one(made):
+    c = _compare(made, {"control": 2.5, "synthetic": 0.5})
+    assert c.verdict == "no gain shown"
+    assert "points of balanced accuracy below the best control, control" in c.sentence
+
+
+@pytest.mark.parametrize(("n", "said"), [(1, "1 repetition is too few"), (5, "5 repetitions are too few")])
+def test_few_repetitions_never_show_a_gain(made, n, said):
+    c = _compare(made, {"control": 0.5, "synthetic": 3.0}, n=n)
+    assert c.verdict == "no gain shown"
+    assert said in c.sentence
+    assert "it takes 6" in c.sentence
+
+
+def test_a_stricter_level_needs_more_repetitions(made):
+    c = _compare(made, {"control": 0.5, "synthetic": 3.0}, config=EvaluationConfig(resamples=200, confidence=0.99))
+    assert c.verdict == "no gain shown"
+    assert "it takes 8" in c.sentence
+    assert "99 % interval" in c.sentence
+
+
+def test_without_synthetic_arms_or_controls_there_is_no_gain(made):
+    only = _compare(made, {"original": 1.0, "control": 1.2})
+    assert (only.verdict, only.best_synthetic, only.contrasts, only.best_arm) == ("no gain shown", None, (), "control")
+    assert only.sentence == "No gain shown: no arm with synthetic images was compared."
+    none = _compare(made, {"synthetic": 1.0}, controls=())
+    assert (none.verdict, none.best_control, none.best_arm) == ("no gain shown", None, "synthetic")
+    assert "no control" in none.sentence
+
+
+def test_what_a_comparison_holds(made):
+    c = _compare(made, {"control": 1.0, "synthetic": 1.0}, n=2)
+    arm = c.arms["control"]
+    assert c.rarest_class == "class a"
+    assert c.test_counts == {"class a": 8, "class b": 40, "class c": 60}
+    assert [sum(row) for row in arm.confusion] == [16, 80, 120]
+    assert sum(arm.calibration.images) == 216
+    assert arm.is_control
+    assert not c.arms["synthetic"].is_control
+    assert c.by_rarity == ("class a", "class b", "class c")
+    assert Comparison.model_validate_json(c.model_dump_json()) == c
+
+
+def test_the_rarest_class_is_one_that_can_be_judged(exact):
+    p = exact([1, 1, 2], [1, 1, 2], 3)
+    c = compare({"a": [p]}, {"a": [1.0]}, controls=["a"], train_counts=COUNTS, config=QUICK, seed=0)
+    assert c.rarest_class == "class b"
+
+
+def test_one_class_in_the_test_images_leaves_the_first_endpoint(exact):
+    p = exact([1, 1, 1], [1, 1, 0], 2)
+    test = {"control": [p], "synthetic": [p]}
+    scores = {"control": [1.0], "synthetic": [1.0]}
+    c = compare(test, scores, controls=["control"], train_counts=COUNTS, config=QUICK, seed=0)
+    assert [x.metric for x in c.contrasts] == ["balanced_accuracy"]
+
+
+def test_adding_an_arm_changes_no_other_arm(made):
+    a = _compare(made, {"control": 1.0, "synthetic": 1.1})
+    b = _compare(made, {"control": 1.0, "synthetic": 1.1, "combined": 1.2})
+    assert a.arms["control"] == b.arms["control"]
+
+
+def test_unusable_arms_are_refused(made):
+    p = made((3, 4))
+    for test, validation in (({}, {}), ({"a": []}, {"a": [1.0]}), ({"a": [p]}, {}), ({"a": [p]}, {"a": []})):
+        with pytest.raises(ValueError, match="needed"):
+            compare(test, validation, controls=["a"], train_counts=COUNTS, config=QUICK, seed=0)
+    with pytest.raises(ValueError, match="same test images"):
+        compare(
+            {"a": [p], "b": [made((3, 5))]},
+            {"a": [1.0], "b": [1.0]},
+            controls=["a"],
+            train_counts=COUNTS,
+            config=QUICK,
+            seed=0,
+        )
+
+
+def test_under_the_null_a_gain_is_rarely_shown():
+    """Six exchangeable arms whose trained models vary; what is picked on validation is lucky there and in test."""
+    rng = np.random.default_rng(11)
+    counts = np.array([10, 30, 60])
+    labels = np.repeat(np.arange(3), counts).astype(np.int64)
+    ids, n = tuple(map(str, range(len(labels)))), len(labels)
+    arms = ("original", "balanced", "traditional", "control", "synthetic", "combined")
+    gains, trials = 0, 100
+    for trial in range(trials):
+        difficulty = rng.normal(0.8, 1, n)
+        test, validation = {}, {}
+        for arm in arms:
+            quality = rng.normal(0, 0.35, (6, 3))
+            test[arm] = []
+            for rep in range(6):
+                right = difficulty + quality[rep][labels] + rng.normal(0, 1, n) > 0
+                p = np.full((n, 3), 0.1)
+                p[np.arange(n), np.where(right, labels, (labels + 1) % 3)] = 0.8
+                test[arm].append(Predictions(ids, labels, p, tuple(COUNTS)))
+            validation[arm] = list(quality.mean(1) + rng.normal(0, 0.05, 6))
+        c = compare(
+            test,
+            validation,
+            controls=arms[:4],
+            train_counts=COUNTS,
+            config=EvaluationConfig(resamples=100),
+            seed=trial,
+        )
+        gains += c.verdict == "gain"
+    assert gains <= 4
+
+
+def test_numbers_in_words():
+    assert [points(x) for x in (0.004, -0.019, 0.0, -0.0001, 0.1234)] == ["+0.4", "-1.9", "0.0", "0.0", "+12.3"]
+    assert [p_text(p) for p in (1.0, 0.62, 0.1, 0.031, 0.0004)] == [
+        "p = 1",
+        "p = .62",
+        "p = .10",
+        "p = .031",
+        "p < .001",
+    ]
+    assert [percent_text(x) for x in (0.95, 0.999, 0.9)] == ["95 %", "99.9 %", "90 %"]

@@ -1,0 +1,156 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from synaug_core.config import PromotionConfig
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.promotion import Decision, gate, mcnemar
+
+COUNTS = {"class a": 5, "class b": 30, "class c": 60}
+
+
+def _gate(challenger, champion, **config):
+    return gate(
+        challenger,
+        champion,
+        train_counts=COUNTS,
+        config=PromotionConfig(**config),
+        confidence=0.95,
+        resamples=1000,
+        seed=0,
+    )
+
+
+def _outcomes(exact, rare_right, common_right):
+    """20 images of the rare class, 100 of each other; so many of them right."""
+    labels = [0] * 20 + [1] * 100 + [2] * 100
+    predicted = [0] * rare_right + [1] * (20 - rare_right)
+    for c in (1, 2):
+        predicted += [c] * common_right + [3 - c] * (100 - common_right)
+    return exact(labels, predicted, 3)
+
+
+def test_the_first_model_is_promoted(made):
+    d = _gate(made((5, 6, 7)), None)
+    assert d.promoted
+    assert "first model" in d.reason
+    assert d.metrics() == {}
+
+
+def test_better_on_the_rare_and_no_worse_overall_is_promoted(exact):
+    d = _gate(_outcomes(exact, 18, 80), _outcomes(exact, 8, 80))
+    assert d.promoted
+    assert d.reason.startswith("Promoted: no worse overall")
+    f = d.figures
+    assert f.rarest_classes == ("class a",)
+    assert (f.images, f.rarest_images) == (220, 20)
+    assert f.rarest_recall.mean == pytest.approx(0.5)
+    assert (f.champion_rarest_recall, f.challenger_rarest_recall) == (0.4, 0.9)
+    assert f.balanced_accuracy.mean == pytest.approx(0.5 / 3)
+    assert (f.only_challenger_right, f.only_champion_right) == (10, 0)
+    assert d.metrics()["difference/rarest_recall/low"] == f.rarest_recall.low
+    assert Decision.model_validate_json(d.model_dump_json()) == d
+
+
+def test_worse_overall_is_refused_beyond_the_tolerance_only(exact):
+    champion, challenger = _outcomes(exact, 8, 90), _outcomes(exact, 18, 64)  # +50 and -26, -26: -0.7 points
+    assert _gate(challenger, champion, tolerance=0.01).promoted
+    d = _gate(challenger, champion, tolerance=0.005)
+    assert not d.promoted
+    assert "worse overall" in d.reason
+    assert "no improvement shown" not in d.reason
+
+
+def test_a_difference_just_at_the_tolerance_is_no_worse(exact):
+    champion, challenger = _outcomes(exact, 8, 90), _outcomes(exact, 20, 57)  # (60 - 33 - 33) / 3 = -2 points
+    assert _gate(challenger, champion, tolerance=0.02).promoted
+
+
+def test_no_better_on_the_rare_is_refused(exact):
+    d = _gate(_outcomes(exact, 9, 95), _outcomes(exact, 8, 80))
+    assert not d.promoted
+    assert "no improvement shown on the rarest classes" in d.reason
+    assert "class a" in d.reason
+
+
+def test_two_lucky_images_make_no_champion(exact):
+    labels = [0, 0] + [1] * 50 + [2] * 50
+    common = [1] * 50 + [2] * 50
+    d = _gate(exact(labels, [0, 0, *common], 3), exact(labels, [1, 1, *common], 3))
+    assert not d.promoted
+    assert d.figures.rarest_recall.mean == 1
+    assert d.figures.rarest_recall.low <= 0
+
+
+def test_several_rarest_classes(exact):
+    d = _gate(_outcomes(exact, 18, 80), _outcomes(exact, 8, 80), rarest=2)
+    assert d.figures.rarest_classes == ("class a", "class b")
+    assert d.figures.rarest_recall.mean == pytest.approx(0.25)
+    assert d.figures.rarest_images == 120
+
+
+def test_a_class_without_test_images_is_not_the_rarest(exact):
+    a, b = exact([1, 1, 2, 2], [1, 1, 2, 2], 3), exact([1, 1, 2, 2], [1, 2, 2, 2], 3)
+    assert _gate(a, b).figures.rarest_classes == ("class b",)
+
+
+def test_the_order_of_images_does_not_matter(exact):
+    champion = _outcomes(exact, 8, 80)
+    turned = champion.in_order(champion.ids[::-1])
+    assert _gate(_outcomes(exact, 18, 80), turned) == _gate(_outcomes(exact, 18, 80), champion)
+
+
+def test_the_same_model_again_is_refused(made):
+    p = made((5, 20, 30))
+    d = _gate(p, p.in_order(p.ids[::-1]))
+    assert not d.promoted
+    assert "exactly what the champion predicts" in d.reason
+
+
+def test_what_cannot_be_compared_is_refused(made):
+    p = made((5, 6, 7))
+    cases = {
+        "same test images (18 in common, 0 only the challenger's, 1 only the champion's)": made((5, 6, 8)),
+        "labels have changed": replace(p, labels=(p.labels + 1) % 3),
+        "other classes": replace(p, classes=("x", "y", "z")),
+    }
+    for reason, champion in cases.items():
+        d = _gate(p, champion)
+        assert not d.promoted
+        assert reason in d.reason
+        assert d.figures is None
+    empty = made((0, 0, 0))
+    assert "no test images" in _gate(empty, empty).reason
+
+
+def test_switched_off(made):
+    d = _gate(made((5, 6, 7)), None, enabled=False)
+    assert not d.promoted
+    assert "switched off" in d.reason
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (3, 0), (8, 2), (30, 41), (900, 1100)])
+def test_mcnemar_is_the_binomial_test(b, c):
+    expected = binomtest(b, b + c).pvalue if b + c else 1.0
+    assert mcnemar(b, c) == pytest.approx(expected)
+
+
+def test_equally_good_models_are_rarely_promoted():
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1, 2], [12, 40, 60]).astype(np.int64)
+    ids = tuple(map(str, range(len(labels))))
+
+    def model():
+        right = rng.random(len(labels)) < 0.7
+        p = np.full((len(labels), 3), 0.1)
+        p[np.arange(len(labels)), np.where(right, labels, (labels + 1) % 3)] = 0.8
+        return Predictions(ids, labels, p, tuple(COUNTS))
+
+    config = PromotionConfig()
+    promoted = [
+        gate(model(), model(), train_counts=COUNTS, config=config, confidence=0.95, resamples=200, seed=s).promoted
+        for s in range(150)
+    ]
+    assert sum(promoted) <= 8
