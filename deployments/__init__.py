@@ -1,0 +1,1 @@
+"""What runs when: schedules and work pools. Never torch."""

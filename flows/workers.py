@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from synaug_core.config import ComputeConfig
 from tasks.machine import worker_count
 
 __all__ = ["task_runner"]
 
+Runner = TaskRunner[PrefectFuture[Any]]
 
-def task_runner(compute: ComputeConfig) -> ThreadPoolTaskRunner[Any]:
+
+def task_runner(compute: ComputeConfig) -> Runner:
     """Threads of this process: torch computes outside Python's lock, and images stay in shared memory."""
-    return ThreadPoolTaskRunner(max_workers=worker_count(compute))
+    return cast(Runner, ThreadPoolTaskRunner[Any](max_workers=worker_count(compute)))

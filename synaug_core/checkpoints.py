@@ -44,7 +44,7 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         torch.save(state(), partial)
-        os.replace(partial, self.path)
+        partial.replace(self.path)
         self._last = time.monotonic()
 
     def clear(self) -> None:

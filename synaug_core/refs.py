@@ -53,6 +53,7 @@ class ImageSetRef(Reference):
 
     @property
     def images(self) -> int:
+        """Number of images."""
         return sum(self.counts.values())
 
 
@@ -139,8 +140,7 @@ def identity(value: Any) -> Any:
     if isinstance(value, RunRef):
         return None
     if isinstance(value, BaseModel):
-        dumped: dict[str, Any] = {k: identity(getattr(value, k)) for k in type(value).model_fields if k not in _NOT_WHAT_IT_IS}
-        return dumped
+        return {k: identity(getattr(value, k)) for k in type(value).model_fields if k not in _NOT_WHAT_IT_IS}
     if isinstance(value, dict):
         return {str(k): identity(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
