@@ -37,9 +37,11 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
     written = int(_export_one(settings, mlflow, top, folder))
     taken: set[Path] = set()
     for run in _below(mlflow, top):
-        place = Path(slug(run.data.tags.get("synaug.stage", "run"))) / slug(run.info.run_name or run.info.run_id)
+        stage = slug(run.data.tags.get("synaug.stage", "run"))
+        name = slug(run.info.run_name or run.info.run_id)
+        place = Path(stage) if name == stage else Path(stage, name)
         if place in taken:
-            place = place.with_name(f"{place.name}-{run.info.run_id[:8]}")
+            place = Path(stage, f"{name}-{run.info.run_id[:8]}")
         taken.add(place)
         written += _export_one(settings, mlflow, run, folder / place)
     return written

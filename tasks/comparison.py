@@ -87,7 +87,10 @@ def record_arms(
     arms: tuple[ArmConfig, ...], comparison: ComparisonRef, repetitions: tuple[RepetitionRef, ...], parent: RunRef
 ) -> None:
     """Each arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
+    from synaug_core.classify.trained import TrainedClassifier
+    from synaug_core.report.figures.classifier import history_figure
     from synaug_core.report.figures.confusion import arm_confusion
+    from synaug_core.services.artifacts import fetch
     from synaug_core.services.tracking import adopt, recording_in
     from tasks.loading import load_comparison
 
@@ -101,6 +104,9 @@ def record_arms(
             recorder.params(next(a for a in arms if a.name == arm).model_dump())
             recorder.metrics(_flat(result) | {"val/balanced_accuracy": result.validation})
             recorder.figure(arm_confusion(compared, arm), "figures/confusion.png")
+            mine = {f"repetition {r.repetition}": r.classifier for r in repetitions if r.arm == arm}
+            histories = {name: TrainedClassifier.history_in(fetch(ref)) for name, ref in mine.items()}
+            recorder.figure(history_figure(histories), "figures/training.png")
 
 
 def _flat(result: ArmResult) -> dict[str, float]:

@@ -33,10 +33,11 @@ def synthesise_group(
     parent: RunRef,
 ) -> ImageSetRef:
     """Make the planned images of a group of classes."""
-    from synaug_core.report.sheets import real_beside_synthetic
+    from synaug_core.report.sheets import interpolation, real_beside_synthetic
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
     from synaug_core.synthesis.plan import plan
+    from synaug_core.synthesis.walks import ALPHAS, walks
     from tasks.loading import load_generator, load_images
     from tasks.storing import store_images
 
@@ -45,8 +46,9 @@ def synthesise_group(
         train = load_images(dataset.train)
         wanted = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
         wanted = {c: n for c, n in wanted.items() if c in generator.classes}
+        fitted = load_generator(generator, str(device))
         made = synthesise(
-            load_generator(generator, str(device)),
+            fitted,
             train,
             wanted,
             config,
@@ -61,4 +63,6 @@ def synthesise_group(
                 made, name=f"{dataset.name}-synthetic", digest=reference.sha256[:36], context="synthetic"
             )
             recorder.figure(real_beside_synthetic(train, made), "figures/real_beside_synthetic.png")
+        if rows := walks(fitted, train, config):
+            recorder.figure(interpolation(rows, ALPHAS), "figures/interpolation.png")
     return reference

@@ -104,6 +104,15 @@ class TrainedClassifier:
         text = json.dumps(spec.model_dump(mode="json", exclude={"history": {"seconds"}}), indent=1)
         (folder / _SPEC).write_text(text + "\n", encoding="utf-8")
 
+    @staticmethod
+    def history_in(folder: Path) -> History:
+        """The course of a stored classifier's training, without its weights.
+
+        Raises:
+            ArtifactError: files that are missing or damaged.
+        """
+        return _read_spec(folder).history
+
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> TrainedClassifier:
         """Read what `save` wrote.
@@ -114,10 +123,10 @@ class TrainedClassifier:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
+        spec = _read_spec(folder)
         try:
-            spec = _Spec.model_validate_json((folder / _SPEC).read_bytes())
             data = (folder / _WEIGHTS).read_bytes()
-        except (OSError, ValidationError) as error:
+        except OSError as error:
             raise ArtifactError(f"{folder} holds no readable classifier ({type(error).__name__})") from error
         if spec.kind != _Spec.model_fields["kind"].default:
             raise ArtifactError(f"{folder} holds a {spec.kind!r}, which this version cannot read")
@@ -140,3 +149,10 @@ class TrainedClassifier:
             raise ArtifactError(f"{folder}: the weights do not fit their description ({error})") from error
         model.to(device).eval()
         return cls(model, spec.config, spec.classes, spec.channels, spec.size, spec.history)
+
+
+def _read_spec(folder: Path) -> _Spec:
+    try:
+        return _Spec.model_validate_json((folder / _SPEC).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ArtifactError(f"{folder} holds no readable classifier ({type(error).__name__})") from error
