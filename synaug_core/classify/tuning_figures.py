@@ -27,7 +27,8 @@ def history_figure(rows: Sequence[TrialRow]) -> Figure:
     if done:
         axes.plot(*zip(*done, strict=True), "o", color=_BLUE, label="completed")
         top = [max(v for n, v in done if n <= number) for number, _ in done]
-        axes.step([n for n, _ in done], top, where="post", color=_ORANGE, label="best so far")
+        last = max(r.number for r in rows)
+        axes.step([*(n for n, _ in done), last], [*top, top[-1]], where="post", color=_ORANGE, label="best so far")
     if cut:
         axes.plot(*zip(*cut, strict=True), "x", color=_GREY, label="pruned, last score")
     if not done and not cut:
@@ -55,6 +56,9 @@ def importance_figure(shares: Mapping[str, float]) -> Figure:
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.1 * max(*shares.values(), 1e-6))
-    axes.set(xlabel="share of the importance (PED-ANOVA)", title="What decided between good and poor trials")
+    axes.set(
+        xlabel="share of the importance (PED-ANOVA; rough for few trials)",
+        title="What decided between good and poor trials",
+    )
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -39,9 +39,9 @@ class ClassifierConfig(Section):
     """A local .safetensors file of the backbone's pretrained weights."""
     stem: Literal["auto", "standard", "small"] = "auto"
     """`small` keeps the resolution in the first layers, as networks for 28 or 32 px do; auto: small up to 48 px."""
-    width: Count = 32
+    width: Count = 16
     """Channels of small_cnn's first convolution."""
-    steps: Count = 600
+    steps: Count = 400
     """Optimiser steps, equal for every arm."""
     batch_size: Count = 64
     optimizer: Literal["adam", "adamw"] = "adamw"

@@ -19,7 +19,7 @@ class GeneratorConfig(Section):
     steps: Count = 800
     """Most optimiser steps for each class."""
     batch_size: Count = 32
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     width: Count = 24
     """Channels of the first convolution; they double with each halving, up to four times."""
     latent_dim: Count = 32
@@ -37,8 +37,8 @@ class GeneratorConfig(Section):
     """Steps between two evaluations on the held-out images."""
     clip: Annotated[float, Field(gt=0)] = 100.0
     """Largest gradient norm of one class's model."""
-    augment: Literal["none", "mirror"] = "none"
-    """`mirror` also shows each training image mirrored left to right."""
+    augment: Literal["none", "mirror"] = "mirror"
+    """`mirror` also shows each training image mirrored left to right; `none` where that changes the class."""
     group_size: Count | None = None
     """Classes fitted in one call; default: all on a GPU, few on a CPU, so that its cores share them."""
     execution: Literal["auto", "loop", "stack"] = "auto"

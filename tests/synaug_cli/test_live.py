@@ -111,9 +111,12 @@ def test_quiet_says_nothing() -> None:
 def test_the_bus_carries_events_of_many_threads() -> None:
     found: list[Event] = []
     unsubscribe = subscribe(found.append)
-    threads = [
-        threading.Thread(target=lambda i=i: [publish(Event("s", f"{i}", j, 50)) for j in range(50)]) for i in range(8)
-    ]
+
+    def work(name: str) -> None:
+        for done in range(50):
+            publish(Event("s", name, done, 50))
+
+    threads = [threading.Thread(target=work, args=(str(i),)) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

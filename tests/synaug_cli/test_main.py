@@ -87,11 +87,11 @@ def test_a_home_that_cannot_be_made(synaug: Command, monkeypatch: pytest.MonkeyP
     assert "SYNAUG_HOME" in said.err
 
 
-def wrapped(inner: BaseException, how: str) -> BaseException:
+def wrapped(inner: Exception, how: str) -> Exception:
     if how == "itself":
         return inner
     if how == "group":
-        return ExceptionGroup("several", [ValueError("x"), RuntimeError("y"), inner])  # type: ignore[list-item]
+        return ExceptionGroup("several", [ValueError("x"), RuntimeError("y"), inner])
     try:
         try:
             raise inner

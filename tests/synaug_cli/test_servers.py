@@ -5,13 +5,16 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synaug_cli import servers
+from synaug_cli.checks import checks
 from synaug_core.errors import SynaugError
+from synaug_core.services.settings import settings
 
 Command = Callable[..., Any]
 
@@ -84,13 +87,11 @@ def test_deploying_needs_a_server(synaug: Command, monkeypatch: pytest.MonkeyPat
     assert "is no address" in synaug("deploy", "digits").err
 
 
-def test_the_doctor_names_what_is_wrong(synaug: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = synaug("doctor")
-    assert said.code == 0, said.out
-    assert said.out.count("OK") == 7
-    monkeypatch.setenv("PREFECT_API_URL", "http://user:hunter2@127.0.0.1:9/api")
-    said = synaug("doctor")
-    assert said.code == 1
-    assert "PROBLEM  prefect" in said.out
-    assert "unset PREFECT_API_URL" in said.out
-    assert "hunter2" not in said.out + said.err
+def test_a_check_says_how_to_mend(home: Path) -> None:
+    home.parent.joinpath("file").touch()
+    broken = settings({"SYNAUG_HOME": str(home.parent / "file" / "home")})
+    found = {check.name: check for check in islice(checks(broken), 4)}
+    assert list(found) == ["python", "libraries", "home", "disk"]
+    assert found["libraries"].is_well, found["libraries"]
+    assert not found["home"].is_well
+    assert "SYNAUG_HOME" in found["home"].mend

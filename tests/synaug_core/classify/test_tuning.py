@@ -114,7 +114,7 @@ def _killing(monkeypatch, name: str, at: int, *, after: bool) -> Callable[[], No
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("name", ["create_new_trial", "set_trial_state_values", "set_trial_intermediate_value"])
 def test_a_search_killed_anywhere_goes_on_to_the_same_trials(tmp_path, monkeypatch, whole, name, after):
-    for at in range(1, 12, 2):
+    for at in (1, 2, 5, 8, 11):
         place = str(tmp_path / f"{at}.log")
         revive = _killing(monkeypatch, name, at, after=after)
         with pytest.raises(KilledError):

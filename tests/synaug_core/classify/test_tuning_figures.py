@@ -13,7 +13,7 @@ def test_history_figure(tmp_path):
     axes = history_figure(rows).axes[0]
     labels = {line.get_label(): line for line in axes.lines}
     assert list(labels["completed"].get_ydata()) == [0.5, 0.7]
-    assert list(labels["best so far"].get_ydata()) == [0.5, 0.7]
+    assert list(labels["best so far"].get_ydata()) == [0.5, 0.7, 0.7]  # up to the last trial
     assert list(labels["pruned, last score"].get_xdata()) == [1]
     history_figure(rows).savefig(tmp_path / "history.png")
     assert history_figure([]).axes[0].texts[0].get_text() == "no trial has ended"
