@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--classes", type=int, nargs="+", default=[3, 37])
-    parser.add_argument("--steps", type=int, default=600, help="optimiser steps of all classes together, about")
+    parser.add_argument("--steps", type=int, default=1000, help="optimiser steps of all classes together, about")
     parser.add_argument("--images", type=int, default=500, help="images made of each class")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--width", type=int, default=24)

@@ -47,6 +47,7 @@ class Ledger:
 
     def gather(self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]]) -> list[R]:
         """The results of named steps, in order; the first failure is raised after all have ended."""
+        publish(Event(stage, "", 0, len(futures)))
         failed: Exception | None = None
         results: list[Any] = []
         for done, (name, future) in enumerate(futures, start=1):

@@ -44,7 +44,7 @@ class Outcome(_Facts):
     experiment: str
     dataset: DatasetFacts
     arms: dict[str, dict[str, dict[str, float]]]
-    """arm -> metric -> mean, low, high"""
+    """arm -> metric, named as in MLflow -> mean, low, high"""
     best_arm: str
     verdict: Literal["gain", "no gain shown"]
     sentence: str
@@ -80,7 +80,10 @@ def outcome_of(
             test=dataset.test.counts,
             rejected=dataset.rejected,
         ),
-        arms={arm: {m: i.model_dump() for m, i in r.metrics.items()} for arm, r in comparison.arms.items()},
+        arms={
+            arm: {f"test/{metric}": interval.model_dump() for metric, interval in result.metrics.items()}
+            for arm, result in comparison.arms.items()
+        },
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prefect import flow
+from prefect import flow, tags
 
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
 from flows.search import tune
-from flows.workers import task_runner
+from flows.sweep import close_dead_runs, process_tag
+from flows.workers import default_runner, task_runner
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import Config
 from synaug_core.refs import DatasetRef, ImageSetRef, RepetitionRef, RunRef
@@ -29,7 +30,7 @@ __all__ = ["retrain", "run_retrain"]
 Synthetic = dict[str, tuple[ImageSetRef, ...]]
 
 
-@flow(name="retrain", persist_result=False)
+@flow(name="retrain", persist_result=False, task_runner=default_runner())
 def retrain(config: Config = Config()) -> Outcome:  # noqa: B008 - frozen; Prefect shows its fields as a form
     """Learn each class, make the missing images, train with and without them, compare, register, perhaps promote.
 
@@ -47,7 +48,9 @@ def retrain(config: Config = Config()) -> Outcome:  # noqa: B008 - frozen; Prefe
 
 def run_retrain(config: Config) -> Outcome:
     """`retrain` in this process, with as many workers as the configuration or the machine has."""
-    return retrain.with_options(task_runner=task_runner(config.compute))(config)
+    close_dead_runs(retrain.name)
+    with tags(process_tag()):
+        return retrain.with_options(task_runner=task_runner(config.compute))(config)
 
 
 def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> Outcome:

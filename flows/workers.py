@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
 from prefect.futures import PrefectFuture
@@ -10,9 +11,14 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from synaug_core.config import ComputeConfig
 from tasks.machine import worker_count
 
-__all__ = ["task_runner"]
+__all__ = ["default_runner", "task_runner"]
 
 Runner = TaskRunner[PrefectFuture[Any]]
+
+
+def default_runner() -> Runner:
+    """For runs that a server starts: one thread for each core. A GPU's slot makes its steps wait for each other."""
+    return cast(Runner, ThreadPoolTaskRunner[Any](max_workers=os.cpu_count() or 1))
 
 
 def task_runner(compute: ComputeConfig) -> Runner:

@@ -53,7 +53,7 @@ def synthesise_group(
             wanted,
             config,
             seed=derive(seed, "synthesis"),
-            progress=progress("synthesis", name),
+            progress=progress("synthesis", f"{config.strategy} {name}"),
         )
         reference = store_images(recorder, made, "images/synthetic.parquet", "synthetic")
         recorder.params(config.model_dump() | {"classes": ", ".join(generator.classes)})

@@ -80,6 +80,13 @@ class Config(Section):
             return values
         return values | {"arms": [_expand(arm, shared) for arm in arms]}
 
+    @model_validator(mode="after")
+    def _searched_arms_are_known(self) -> "Config":
+        known = {*STANDARD_ARMS, *(arm.name for arm in self.arms)}
+        if unknown := [name for name in self.tuning.arms if name not in known]:
+            raise ValueError(f"tuning.arms: unknown arm {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        return self
+
     @field_validator("arms")
     @classmethod
     def _arms_are_distinct(cls, arms: tuple[ArmConfig, ...]) -> tuple[ArmConfig, ...]:

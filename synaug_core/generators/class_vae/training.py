@@ -58,7 +58,7 @@ class Course:
     best_step: int = 0
     best_loss: float = math.inf
     stale: int = 0
-    """Evaluations since the best one, after the warm-up."""
+    """Evaluations since the best one; they count from the end of the warm-up, when beta is whole."""
     curves: list[CurvePoint] = field(default_factory=list)
     weights: Weights = field(default_factory=dict)
     """The weights kept, once the class is through."""
@@ -171,10 +171,12 @@ class _Run:
                 variance=variance,
             )
         )
-        better = examined < course.best_loss if held_out else True
+        judged = held_out and self.done >= self.warmup
+        better = examined < course.best_loss or not judged
         if better:
-            course.best_loss, course.best_step, course.stale = examined, self.done, 0
-        elif self.done > self.warmup:
+            course.best_step, course.stale = self.done, 0
+            course.best_loss = examined if judged else math.inf
+        else:
             course.stale += 1
         if self.done >= self.config.steps:
             course.status = "finished"
