@@ -24,6 +24,7 @@ _FILES = (("data", "metadata"), ("classifier", "weights_file"))
 _DIGITS = {
     "name": "digits",
     "data": {"source": "digits", "long_tail": 20.0},
+    "generator": {"augment": "none"},
     "classifier": {"augmentation": {"mirror": "none"}},
 }
 """The digits are balanced and not mirror-symmetric: without a configuration they serve as a rare-class problem."""

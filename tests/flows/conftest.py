@@ -106,7 +106,8 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
     closed = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
     own = {"SYNAUG_HOME": str(home), "OMP_NUM_THREADS": "1", "COLUMNS": "120", "HF_HOME": str(home / "huggingface")}
-    return {**kept, **closed, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **own}
+    secret = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "a-secret-that-stays"}
+    return {**kept, **closed, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **own, **secret}
 
 
 @pytest.fixture(scope="session")

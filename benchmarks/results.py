@@ -1,0 +1,113 @@
+"""The tables of docs/results.md, measured anew: `make results`, or `python -m benchmarks.results wbc3` for one of them.
+
+Each is `synaug run examples/<name>.yaml`; what an earlier call finished is found again. The data are looked for where
+SYNAUG_DATA says, else in shared/data beside the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PAGE = _ROOT / "docs" / "results.md"
+_SOURCES = {
+    "wbc3": "wbc",
+    "breastmnist": "breastmnist.npz",
+    "medmnist-breast": "breastmnist.npz",
+    "medmnist-retina": "retinamnist.npz",
+    "retinamnist": "retinamnist.npz",
+    "wbc4": "wbc",
+    "wbc5": "wbc",
+    "caltech37": "caltech37",
+}
+_DEFAULT = ("wbc3", "breastmnist", "medmnist-breast", "medmnist-retina")
+_METRICS = {
+    "balanced_accuracy": "balanced accuracy",
+    "macro_auc": "macro-AUC",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "ece": "ECE",
+}
+
+
+def main() -> None:
+    """Run what is named, and put the tables between their marks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=_DEFAULT, choices=[*_SOURCES, []])
+    parser.add_argument("--outcomes", type=Path, default=_ROOT / ".synaug" / "results", help="where the JSON files go")
+    options = parser.parse_args()
+    options.outcomes.mkdir(parents=True, exist_ok=True)
+    for name in options.names or _DEFAULT:
+        outcome = _measure(name, options.outcomes / f"{name}.json")
+        _insert(name, _table(outcome))
+
+
+def _measure(name: str, target: Path) -> dict[str, Any]:
+    data = Path(os.environ.get("SYNAUG_DATA", _ROOT.parent / "shared" / "data")) / _SOURCES[name]
+    command = [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", "run"]
+    arguments = [f"examples/{name}.yaml", "--set", f"data.source={data}", "--json", str(target)]
+    subprocess.run([*command, *arguments], check=True, cwd=_ROOT)
+    outcome: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+    return outcome
+
+
+def _table(outcome: dict[str, Any]) -> str:
+    """One row an arm: recall of the rarest class, then the metrics, each in percent with its interval."""
+    train = outcome["dataset"]["train"]
+    tested = [c for c, n in outcome["dataset"]["test"].items() if n]
+    rarest = min(tested, key=lambda c: train[c])
+    recall = next(
+        m for arm in outcome["arms"].values() for m in arm if m.lower() == f"test/class/{_slug(rarest)}/recall".lower()
+    )
+    columns = {recall: f"recall of {rarest}"} | {f"test/{m}": title for m, title in _METRICS.items()}
+    lines = [
+        "| arm | " + " | ".join(columns.values()) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        *(
+            f"| `{arm}` | " + " | ".join(_cell(found.get(m)) for m in columns) + " |"
+            for arm, found in outcome["arms"].items()
+        ),
+        "",
+        outcome["sentence"],
+        *([outcome["promotion"]] if outcome["promotion"] else []),
+        "",
+        f"Training images: {_counts(train)}; test images: {_counts(outcome['dataset']['test'])}. "
+        f"{outcome['seconds']['total'] / 60:.0f} minutes where nothing was found in the cache.",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(value: dict[str, float] | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{100 * value['mean']:.1f} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in counts.items())
+
+
+def _slug(name: str) -> str:
+    from synaug_core.names import slug
+
+    return slug(name)
+
+
+def _insert(name: str, table: str) -> None:
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    page = _PAGE.read_text(encoding="utf-8")
+    if begin not in page:
+        page = f"{page.rstrip()}\n\n## {name}\n\n`synaug run examples/{name}.yaml`\n\n{begin}\n{end}\n"
+    inside = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    _PAGE.write_text(inside.sub(lambda _: f"{begin}\n{table}\n{end}", page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""What one retraining leaves: the outcome for scripts, the runs in MLflow, the artifacts, the registered model."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synaug_core.data import parquet
+from synaug_core.evaluate.metrics import scores
+from synaug_core.evaluate.predictions import Predictions
+
+ARMS = ["original", "control", "combined"]
+CLASSES = ["0", "1", "2"]
+STATED = {"run_id", "tracking_uri", "experiment", "dataset", "arms", "best_arm", "verdict", "model"}
+STATED |= {"steps", "cached_steps", "seconds"}
+
+
+def only(runs: list[Any]) -> Any:
+    [run] = runs
+    return run
+
+
+def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dict[str, str]) -> None:
+    found = first.outcome
+    assert found.keys() == STATED | {"sentence", "promotion", "comparison_page"}
+    assert found["run_id"] == first.run.info.run_id
+    assert found["tracking_uri"] == f"sqlite:///{surroundings['SYNAUG_HOME']}/mlflow.db"
+    assert found["experiment"] == "synaug/tiny"
+    assert found["dataset"].keys() == {"name", "digest", "classes", "train", "test", "rejected"}
+    assert (found["dataset"]["name"], found["dataset"]["classes"]) == ("tiny", CLASSES)
+    assert found["dataset"]["rejected"] == 0
+    assert list(found["arms"]) == ARMS
+    for metrics in found["arms"].values():
+        assert all(v.keys() == {"mean", "low", "high"} for v in metrics.values())
+        assert all(v["low"] <= v["mean"] + 1e-9 <= v["high"] + 2e-9 for v in metrics.values())
+    assert found["best_arm"] in ARMS
+    assert found["verdict"] == "no gain shown"
+    assert found["model"] == {"name": "synaug-tiny", "version": "1", "alias": "champion"}
+    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 2 + 2 + 6 + 1, 0)
+    stages = {"total", "dataset", "generator", "synthesis", "tuning", "training", "comparison", "registration"}
+    assert found["seconds"].keys() == stages
+    assert sum(v for k, v in found["seconds"].items() if k != "total") <= found["seconds"]["total"]
+
+
+def test_what_is_printed_is_for_people(first: Any) -> None:
+    said, outcome = first.said, first.outcome
+    for text in (*ARMS, outcome["sentence"], outcome["promotion"], outcome["comparison_page"], outcome["run_id"]):
+        assert text in said.out
+    lines = said.err.splitlines()
+    assert all(re.fullmatch(r"\[\d+:\d\d\] [a-z]+: .+", line) for line in lines), said.err
+    ended = Counter(line.split("] ")[1].split(":")[0] for line in lines if ": done in " in line)
+    assert ended == {
+        **{"start": 1, "dataset": 1, "generator": 2, "synthesis": 2, "tuning": 2, "training": 6, "comparison": 1}
+    }
+    assert any(line.startswith("[") and "6 of 6" in line for line in lines if "training: " in line)
+
+
+def test_runs_are_nested_as_designed(first: Any) -> None:
+    assert (first.run.stage, first.run.info.status) == ("retrain", "FINISHED")
+    stages = Counter(r.stage for r in first.run.below)
+    assert stages == {
+        **{"dataset": 1, "generator": 2, "synthesis": 2, "tuning": 1, "arm": 3, "comparison": 1, "promotion": 1}
+    }
+    assert [r.stage for r in only(first.run.of("tuning")).below] == ["trial", "trial"]
+    assert [r.tags["synaug.arm"] for r in first.run.of("arm")] == ARMS
+    for arm in first.run.of("arm"):
+        assert {r.stage for r in arm.below} == {"repetition"}
+        assert sorted(r.tags["synaug.seed"] for r in arm.below) == ["0", "1"]
+        assert {r.tags["synaug.arm"] for r in arm.below} == {arm.tags["synaug.arm"]}
+    assert [r.info.run_name for r in first.run.all() if r.info.status != "FINISHED"] == []
+
+
+def test_every_run_has_the_designed_tags(first: Any) -> None:
+    own = {"synaug.dataset", "synaug.dataset_digest", "synaug.config_digest", "synaug.code_version"}
+    for name in (*own, "prefect.flow_run_id"):
+        values = {r.tags.get(name) for r in first.run.all()}
+        assert len(values) == 1, (name, values)
+        assert None not in values, name
+    assert first.run.tags["synaug.dataset"] == "tiny"
+    assert first.run.tags["synaug.dataset_digest"] == first.outcome["dataset"]["digest"]
+    assert (first.run.tags["synaug.verdict"], first.run.tags["synaug.best_arm"]) == (
+        *("no gain shown", first.outcome["best_arm"]),
+    )
+    assert not any("synaug.error" in r.tags for r in first.run.all())
+
+
+def test_metrics_have_the_same_names_on_arms_and_repetitions(first: Any) -> None:
+    averages = {f"{kind}_{m}" for kind in ("macro", "weighted") for m in ("precision", "recall", "f1")}
+    always = {"accuracy", "balanced_accuracy", "macro_auc", "ece"} | averages
+    always |= {f"class/{c}/{m}" for c in CLASSES for m in ("recall", "f1", "support")}
+    possible = always | {f"class/{c}/precision" for c in CLASSES}
+    for arm in first.run.of("arm"):
+        reported = first.outcome["arms"][arm.tags["synaug.arm"]]
+        on_test = {k: v for k, v in arm.metrics.items() if k.startswith("test/")}
+        assert {f"test/{m}" for m in always} <= reported.keys() <= {f"test/{m}" for m in possible}
+        assert on_test.keys() == {f"{m}{end}" for m in reported for end in ("", "/low", "/high")}
+        for metric, interval in reported.items():
+            seen = (on_test[metric], on_test[f"{metric}/low"], on_test[f"{metric}/high"])
+            assert seen == pytest.approx((interval["mean"], interval["low"], interval["high"]))
+        each = [{k for k in r.metrics if k.startswith("test/")} for r in arm.below]
+        assert reported.keys() == set.union(*each)
+        mean = np.mean([r.metrics["test/balanced_accuracy"] for r in arm.below])
+        assert on_test["test/balanced_accuracy"] == pytest.approx(mean)
+        assert on_test["test/class/2/support"] == first.outcome["dataset"]["test"]["2"]
+
+
+def test_predictions_give_exactly_the_figures_logged(first: Any) -> None:
+    test = parquet.read(only(first.run.of("dataset")).place / "images" / "test.parquet")
+    for run in first.run.of("repetition"):
+        predictions = Predictions.read(run.place / "predictions" / "test.parquet")
+        assert predictions.ids == test.ids
+        assert predictions.labels.tolist() == test.labels.tolist()
+        logged = {k.removeprefix("test/"): v for k, v in run.metrics.items() if k.startswith("test/")}
+        assert logged == scores(predictions)
+
+
+def test_image_sets_are_kept_with_their_counts(first: Any) -> None:
+    dataset = only(first.run.of("dataset"))
+    sets = {split: parquet.read(dataset.place / "images" / f"{split}.parquet") for split in ("train", "val", "test")}
+    assert sets["train"].counts() == first.outcome["dataset"]["train"]
+    assert sets["test"].counts() == first.outcome["dataset"]["test"]
+    assert {k.removesuffix("/images"): v for k, v in dataset.metrics.items() if "/" in k} == {
+        split: len(images) for split, images in sets.items()
+    }
+    named = [name for images in sets.values() for name in images.ids]
+    assert len(named) == len(set(named))
+    counts = sets["train"].counts()
+    assert counts["0"] == pytest.approx(8 * counts["2"], rel=0.1)
+    made = Counter[str]()
+    for run in first.run.of("synthesis"):
+        images = parquet.read(run.place / "images" / "synthetic.parquet")
+        wanted = {k.removeprefix("images/"): v for k, v in run.metrics.items()}
+        assert {c: n for c, n in images.counts().items() if n} == wanted
+        parents = {p for text in images.provenance for p in json.loads(text)["parents"]}
+        assert parents <= set(sets["train"].ids)
+        made.update(images.counts())
+    assert {c: counts[c] + made[c] for c in CLASSES} == dict.fromkeys(CLASSES, counts["0"])
+
+
+def test_every_stage_leaves_its_files_and_inputs(first: Any) -> None:
+    wanted = {
+        "retrain": {"config.json", "environment.json"},
+        "dataset": {"dataset.html", "report.json", "figures/counts.png", "figures/train.png"},
+        "generator": {"generator/weights.safetensors", "fit_report.json", "figures/reconstructions.png"},
+        "synthesis": {"images/synthetic.parquet", "figures/real_beside_synthetic.png", "figures/interpolation.png"},
+        "tuning": {"trials.json", "figures/history.png", "figures/importance.png"},
+        "arm": {"figures/confusion.png", "figures/training.png"},
+        "repetition": {"classifier/weights.safetensors", "classifier/spec.json", "predictions/test.parquet"},
+        "comparison": {"comparison.html", "comparison.json", "figures/forest.png"},
+        "promotion": {"promotion.html", "decision.json"},
+    }
+    for stage, files in wanted.items():
+        for run in first.run.of(stage):
+            there = {p.relative_to(run.place).as_posix() for p in run.place.rglob("*") if p.is_file()}
+            assert files <= there, stage
+            assert not [p for p in there if p.endswith((".pkl", ".pickle", ".pt", ".part"))]
+    contexts = [t.value for d in only(first.run.of("dataset")).inputs for t in d.tags if t.key == "mlflow.data.context"]
+    assert sorted(contexts) == ["test", "train", "val"]
+    assert all(len(r.inputs) == 1 for r in first.run.of("synthesis"))
+    assert "library/torch" in json.loads((first.run.place / "environment.json").read_text())
+
+
+def test_trials_are_complete_and_numbered(first: Any) -> None:
+    tuning = only(first.run.of("tuning"))
+    rows = json.loads((tuning.place / "trials.json").read_text())
+    assert [(r["number"], r["state"]) for r in rows] == [(0, "complete"), (1, "complete")]
+    assert sorted(r.params["number"] for r in tuning.below) == ["0", "1"]
+    best = max(r.metrics["val/balanced_accuracy"] for r in tuning.below)
+    assert tuning.metrics["val/balanced_accuracy"] == best
+    used = {r.params["learning_rate"] for r in first.run.of("repetition")}
+    assert used == {tuning.params["best.learning_rate"]}
+
+
+def test_the_model_is_registered_as_champion_with_what_decided(first: Any) -> None:
+    assert (list(first.versions), first.aliases) == (["1"], {"champion": "1"})
+    tags, outcome = first.versions["1"], first.outcome
+    assert tags["synaug.decision"] == outcome["promotion"]
+    assert outcome["promotion"].startswith("Promoted: it is the first model")
+    assert (tags["synaug.arm"], tags["synaug.retraining"]) == (outcome["best_arm"], outcome["run_id"])
+    assert tags["synaug.dataset_digest"] == outcome["dataset"]["digest"]
+    assert tags["synaug.promoted"] == "1"
+    assert "synaug.promoted_at" in tags
+    decision = json.loads((only(first.run.of("promotion")).place / "decision.json").read_text())
+    assert decision["promoted"] is True
+    assert decision["figures"] is None
+
+
+def test_the_registered_model_names_classes_from_image_bytes(
+    first: Any, mlflow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.pyfunc as pyfunc
+
+    version = mlflow.get_model_version_by_alias("synaug-tiny", "champion")
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    model = pyfunc.load_model(version.source)
+    test = parquet.read(only(first.run.of("dataset")).place / "images" / "test.parquet")
+    answer = model.predict({"image": [png(test.images[i, 0].numpy()) for i in range(len(test))]})
+    kept = next(r for r in first.run.of("repetition") if r.info.run_id == version.run_id)
+    predictions = Predictions.read(kept.place / "predictions" / "test.parquet")
+    assert list(answer["class"]) == [CLASSES[i] for i in predictions.predicted]
+    given = np.array([[row[c] for c in CLASSES] for row in answer["probabilities"]])
+    np.testing.assert_allclose(given, predictions.probabilities, atol=1e-5)
+
+
+def png(pixels: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_no_secret_of_the_environment_is_recorded(first: Any, surroundings: dict[str, str]) -> None:
+    assert surroundings["AWS_SECRET_ACCESS_KEY"] == "a-secret-that-stays"
+    for run in first.run.all():
+        for text in (*run.tags.values(), *run.params.values()):
+            assert "a-secret-that-stays" not in text
+    for file in Path(surroundings["SYNAUG_HOME"]).rglob("*"):
+        if file.is_file() and file.suffix in {".json", ".html", ".log", ".db", ".txt", ""}:
+            assert b"a-secret-that-stays" not in file.read_bytes(), file
