@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from synaug_core import digests
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, TuningConfig
+from synaug_core.errors import DataError
 from synaug_core.refs import DatasetRef, ImageSetRef, RunRef, SearchRef, TrialResult, identity
 from synaug_core.services.settings import settings
+from tasks.naming import trial_name
 from tasks.recording import checkpoint, recorded
 from tasks.reporting import part_of, progress
 from tasks.slots import device_slot
@@ -17,7 +19,7 @@ from tasks.step import action, step
 if TYPE_CHECKING:
     from synaug_core.classify.tuning import Search
 
-__all__ = ["ask_trials", "finish_search", "open_search", "run_trial", "tell_trials"]
+__all__ = ["ask_trials", "ended_trials", "finish_search", "open_search", "run_trial", "tell_trials"]
 
 Synthetic = dict[str, tuple[ImageSetRef, ...]]
 
@@ -44,6 +46,14 @@ def open_search(
     )
     initial = as_configured(classifier)
     return SearchRef(study=key, seed=derive(seed, "tuning", names), config=config, initial=initial, run=run)
+
+
+@action
+def ended_trials(search: SearchRef) -> tuple[TrialSpec, ...]:
+    """Trials of this search that an earlier retraining made: found again by their keys, and shown in this one too."""
+    from synaug_core.classify import tuning
+
+    return tuning.ended(_open(search))
 
 
 @action
@@ -79,7 +89,7 @@ def run_trial(
     opened = _open(search)
     steps = search.config.steps or max(1, config.steps // 2)
     fitted = trial.parameters.apply(config).model_copy(update={"steps": steps})
-    show = progress("tuning", f"trial {trial.number}")
+    show = progress("tuning", trial_name(trial.number, arms, search.config))
     saved = [checkpoint(f"-{arm.name}") for arm in arms]
     scores: list[float] = []
     value: float | None = None
@@ -100,7 +110,7 @@ def run_trial(
                     deadline=compute.deadline,
                     on_evaluation=tuning.watch(opened, trial, steps=steps, scores=tuple(scores)),
                 )
-                scores.append(classifier.history.best_score or 0.0)
+                scores.append(_score(classifier.history.best_score))
                 recorder.metrics({f"val/balanced_accuracy/{arm.name}": scores[-1]})
             value = sum(scores) / len(scores)
             recorder.metrics({"val/balanced_accuracy": value})
@@ -143,6 +153,12 @@ def finish_search(search: SearchRef) -> Tuned:
         recorder.figure(tuning_figures.history_figure(rows), "figures/history.png")
         recorder.figure(tuning_figures.importance_figure(tuning.importance(opened)), "figures/importance.png")
         recorder.json([r.model_dump(mode="json") for r in rows], "trials.json")
+    return found
+
+
+def _score(found: float | None) -> float:
+    if found is None:
+        raise DataError("tuning needs validation images; add some, or set tuning.trials to 0")
     return found
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "Search",
     "ask",
     "best",
+    "ended",
     "history",
     "importance",
     "open_study",
@@ -125,6 +126,11 @@ def ask(search: Search) -> tuple[TrialSpec, ...]:
                 create_trial(state=TrialState.RUNNING, params=params, distributions=search.distributions())
             )
         return tuple(_spec(t) for t in search.trials() if t.state == TrialState.RUNNING)
+
+
+def ended(search: Search) -> tuple[TrialSpec, ...]:
+    """The trials that have ended, by number."""
+    return tuple(_spec(t) for t in search.trials() if t.state in _ENDED)
 
 
 def report(search: Search, spec: TrialSpec, position: int, value: float) -> None:

@@ -39,20 +39,22 @@ class ClassifierConfig(Section):
     """A local .safetensors file of the backbone's pretrained weights."""
     stem: Literal["auto", "standard", "small"] = "auto"
     """`small` keeps the resolution in the first layers, as networks for 28 or 32 px do; auto: small up to 48 px."""
-    width: Count = 16
+    width: Count = 24
     """Channels of small_cnn's first convolution."""
-    steps: Count = 400
+    steps: Count = 600
     """Optimiser steps, equal for every arm."""
     batch_size: Count = 64
     optimizer: Literal["adam", "adamw"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """`step` divides the rate by 10 at one half and three quarters of the steps."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """Biases and normalisation layers do not decay."""
     dropout: Rate = 0.3
     label_smoothing: Rate = 0.0
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs the loss by the inverse of a class's share."""
+    """`balanced` weighs the loss by the inverse of a class's share; in arms with balanced sampling there is nothing
+    left to weigh."""
     evaluate_every: Count = 25
     """Steps between two evaluations on the validation images."""
     patience: Count = 8
