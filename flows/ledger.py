@@ -33,6 +33,7 @@ class Ledger:
         self.steps = 0
         self.cached = 0
         self.seconds: dict[str, float] = {}
+        self._gathered: dict[str, int] = {}
         self._started = time.monotonic()
 
     @contextlib.contextmanager
@@ -45,12 +46,18 @@ class Ledger:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
 
-    def gather(self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]]) -> list[R]:
-        """The results of named steps, in order; the first failure is raised after all have ended."""
-        publish(Event(stage, "", 0, len(futures)))
+    def gather(self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]], expected: int = 0) -> list[R]:
+        """The results of named steps, in order; the first failure is raised after all have ended.
+
+        `expected` is the number of steps that the whole stage will have, where these are not all.
+        """
+        before = self._gathered.get(stage, 0)
+        self._gathered[stage] = before + len(futures)
+        whole = max(expected, before + len(futures))
+        publish(Event(stage, "", before, whole))
         failed: Exception | None = None
         results: list[Any] = []
-        for done, (name, future) in enumerate(futures, start=1):
+        for done, (name, future) in enumerate(futures, start=before + 1):
             future.wait()
             self.steps += 1
             cached = future.state.name == "Cached"
@@ -61,7 +68,7 @@ class Ledger:
             except Exception as error:
                 failed, state = failed or error, "failed"
             publish(Event(stage, name, 1, 1, state=state))
-            publish(Event(stage, "", done, len(futures)))
+            publish(Event(stage, "", done, whole))
         if failed is not None:
             raise failed
         return results

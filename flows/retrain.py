@@ -14,6 +14,7 @@ from flows.workers import default_runner, task_runner
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import Config
 from synaug_core.refs import DatasetRef, ImageSetRef, RepetitionRef, RunRef
+from tasks.choices import check_choices
 from tasks.comparison import compare_arms, open_arms, record_arms
 from tasks.dataset import prepare_dataset, read_fingerprint
 from tasks.generators import fit_group, group_classes
@@ -44,6 +45,9 @@ def retrain(config: Config = Config()) -> Outcome:  # noqa: B008 - frozen; Prefe
     except Exception as error:
         fail_retraining(run, str(error))
         raise
+    except BaseException:  # Ctrl-C, or a server that cancels the run
+        fail_retraining(run, "interrupted", "KILLED")
+        raise
 
 
 def run_retrain(config: Config) -> Outcome:
@@ -58,6 +62,8 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
         prepared = prepare_dataset.submit(config.name, config.data, fingerprint, config.seed, run)
         [dataset] = ledger.gather("dataset", [(config.name, prepared)])
         adopt_runs(run, (dataset.run_id,))
+        syntheses = tuple(arm.synthesis for arm in config.arms if arm.synthesis is not None)
+        check_choices(dataset, config.generator, syntheses, config.classifier, config.tuning)
     run = run.model_copy(update={"tags": run.tags | {"synaug.dataset_digest": dataset.digest}})
     synthetic = _make_images(config, dataset, run, ledger)
     tuned = tune(config, dataset, synthetic, run, ledger)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flows.ledger import Ledger
-from synaug_core.classify.search_space import Tuned
+from synaug_core.classify.search_space import TrialSpec, Tuned
 from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import DatasetRef, ImageSetRef, RunRef
-from tasks.tuning import ask_trials, finish_search, open_search, run_trial, tell_trials
+from tasks.naming import trial_name
+from tasks.tuning import ask_trials, ended_trials, finish_search, open_search, run_trial, tell_trials
 
 __all__ = ["tune"]
 
@@ -21,14 +22,16 @@ def tune(config: Config, dataset: DatasetRef, synthetic: Synthetic, run: RunRef,
         return {arm.name: Tuned() for arm in config.arms}
     with ledger.stage("tuning"):
         if config.tuning.scope == "per_arm":
-            return {arm.name: _search((arm,), config, dataset, synthetic, run, ledger) for arm in config.arms}
+            trials = config.tuning.trials * len(config.arms)
+            return {arm.name: _search((arm,), trials, config, dataset, synthetic, run, ledger) for arm in config.arms}
         searched = tuple(arm for arm in config.arms if arm.name in config.tuning.arms) or config.arms[:1]
-        shared = _search(searched, config, dataset, synthetic, run, ledger)
+        shared = _search(searched, config.tuning.trials, config, dataset, synthetic, run, ledger)
         return {arm.name: shared for arm in config.arms}
 
 
 def _search(
     arms: tuple[ArmConfig, ...],
+    expected: int,
     config: Config,
     dataset: DatasetRef,
     synthetic: Synthetic,
@@ -37,15 +40,21 @@ def _search(
 ) -> Tuned:
     images = {arm.name: synthetic[arm.name] for arm in arms}
     search = open_search(dataset, arms, images, config.classifier, config.tuning, config.seed, run)
-    while trials := ask_trials(search):
+
+    def make(trials: tuple[TrialSpec, ...]) -> None:
         futures = [
             (
-                f"trial {trial.number}",
+                trial_name(trial.number, arms, config.tuning),
                 run_trial.submit(
                     dataset, arms, images, config.classifier, search, trial, config.seed, config.compute, search.run
                 ),
             )
             for trial in trials
         ]
-        tell_trials(search, trials, tuple(ledger.gather("tuning", futures)))
+        tell_trials(search, trials, tuple(ledger.gather("tuning", futures, expected)))
+
+    if trials := ended_trials(search):
+        make(trials)
+    while trials := ask_trials(search):
+        make(trials)
     return finish_search(search)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from prefect.runtime import flow_run
 
 from synaug_core import digests
@@ -64,8 +66,9 @@ def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, s
 
 
 @action
-def fail_retraining(run: RunRef, reason: str) -> None:
-    """End the parent run FAILED, with the reason."""
-    from synaug_core.services.tracking import finish
+def fail_retraining(run: RunRef, reason: str, status: Literal["FAILED", "KILLED"] = "FAILED") -> None:
+    """End the parent run with the reason, and what is still open below it."""
+    from synaug_core.services.tracking import finish, reap
 
-    finish(run, "FAILED", reason)
+    finish(run, status, reason)
+    reap(settings(), run.experiment, below=run)

@@ -16,7 +16,7 @@ class GeneratorConfig(Section):
 
     kind: str = "vae"
     """Name in the registry of generators."""
-    steps: Count = 800
+    steps: Count = 1000
     """Most optimiser steps for each class."""
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
@@ -27,11 +27,11 @@ class GeneratorConfig(Section):
     """Weight of the KL term; both terms are sums over pixels and latent units, means over the batch."""
     variance: Annotated[float, Field(gt=0)] | Literal["learned"] = "learned"
     """Variance of the Gaussian likelihood in [0, 1] pixel units; `learned`: one scalar fitted with the weights."""
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.3
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the steps over which beta rises from 0."""
     validation_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of a class's training images held out for the early stop (none below 10 images)."""
-    patience: Count = 8
+    patience: Count = 6
     """Evaluations without improvement, after the warm-up, that end a class's training."""
     evaluate_every: Count = 25
     """Steps between two evaluations on the held-out images."""

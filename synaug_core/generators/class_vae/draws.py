@@ -17,10 +17,11 @@ __all__ = ["Draws", "block", "divide", "examination"]
 
 _FEWEST_TO_DIVIDE = 10
 """Below this many images of a class none is held out."""
-_MOST_EXAMINED = 256
-"""Most images that one evaluation looks at: it must stay cheap beside the steps between two of them."""
+_MOST_HELD_OUT = 256
+"""Most held-out images that one evaluation looks at: it must stay cheap beside the steps between two of them."""
 _EXAMINED_SAMPLES = 32
-"""Posterior samples of an evaluation, at least: few images are looked at several times."""
+"""Posterior samples of an evaluation, at least (few images are looked at several times); of images trained on,
+whose loss decides nothing, no more than these."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,10 @@ def block(rows: Tensor, seed: int, number: int, *, steps: int, batch: int, laten
     return Draws(rows[order].view(steps, batch), noise, mirrored)
 
 
-def examination(rows: Tensor, seed: int, latent: int) -> Draws:
-    """One batch of all of `rows` (256 of them at most), with noise that is the same at every evaluation."""
+def examination(rows: Tensor, held_out: Tensor, seed: int, latent: int) -> Draws:
+    """One batch of the held-out images, or of some trained on where there are none; the same at every evaluation."""
     random = stream(derive(seed, "examination"))
-    some = rows[torch.randperm(len(rows), generator=random)[:_MOST_EXAMINED]]
+    chosen, most = (held_out, _MOST_HELD_OUT) if len(held_out) else (rows, _EXAMINED_SAMPLES)
+    some = chosen[torch.randperm(len(chosen), generator=random)[:most]]
     some = some.repeat(-(-_EXAMINED_SAMPLES // len(some)))
     return Draws(some[None], torch.randn(1, len(some), latent, generator=random))

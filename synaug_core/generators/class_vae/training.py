@@ -43,11 +43,6 @@ class ClassTask:
     centre: Tensor
     spread: float
 
-    @property
-    def examined(self) -> Tensor:
-        """The rows an evaluation looks at: those held out, or, where there are none, those trained on."""
-        return self.held_out if len(self.held_out) else self.rows
-
 
 @dataclass
 class Course:
@@ -85,7 +80,8 @@ class _Run:
         self.courses = {task.name: Course() for task in tasks}
         self.done = 0
         self._exams = {
-            t.name: draws.examination(t.examined, t.seed, config.latent_dim).to(executor.pool.device) for t in tasks
+            t.name: draws.examination(t.rows, t.held_out, t.seed, config.latent_dim).to(executor.pool.device)
+            for t in tasks
         }
 
     @property

@@ -45,10 +45,12 @@ def test_where_images_lie_in_the_pool_changes_no_draw():
 
 
 def test_an_examination_looks_at_all_images_or_many():
-    few = draws.examination(torch.tensor([4, 7, 9]), 1, 2)
+    trained, none = torch.arange(100, 1100), torch.tensor([], dtype=torch.int64)
+    few = draws.examination(trained, torch.tensor([4, 7, 9]), 1, 2)
     assert sorted(few.rows.flatten().unique().tolist()) == [4, 7, 9]
     assert few.rows.shape[1] >= 32
-    assert draws.examination(torch.arange(1000), 1, 2).rows.shape == (1, 256)
+    assert draws.examination(trained, torch.arange(1000), 1, 2).rows.shape == (1, 256)
+    assert draws.examination(trained, none, 1, 2).rows.shape == (1, 32)
 
 
 @given(st.integers(1, 600), st.integers(0, 600))
