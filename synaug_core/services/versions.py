@@ -14,7 +14,7 @@ from synaug_core.digests import code_version
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["environment", "git_commit", "library_versions"]
+__all__ = ["environment", "git_commit", "package_versions"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LIBRARIES = (
@@ -33,11 +33,11 @@ def environment(device: torch.device | None = None) -> dict[str, str]:
         "cpu_cores": str(os.cpu_count() or ""),
         "device": _device_name(device),
     }
-    return {k: v for k, v in facts.items() if v} | {f"library/{k}": v for k, v in library_versions().items()}
+    return {k: v for k, v in facts.items() if v} | {f"library/{k}": v for k, v in package_versions().items()}
 
 
 @functools.cache
-def library_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Installed versions of the libraries that matter."""
     found: dict[str, str] = {}
     for name in _LIBRARIES:

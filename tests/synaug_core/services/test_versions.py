@@ -56,6 +56,6 @@ def test_no_checkout_has_no_commit(tmp_path: Path):
 
 def test_a_library_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(versions, "_LIBRARIES", ("numpy", "no-such-library"))
-    versions.library_versions.cache_clear()
-    assert list(versions.library_versions()) == ["numpy"]
-    versions.library_versions.cache_clear()
+    versions.package_versions.cache_clear()
+    assert list(versions.package_versions()) == ["numpy"]
+    versions.package_versions.cache_clear()
