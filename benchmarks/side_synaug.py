@@ -41,6 +41,7 @@ class _Side:
         self.images = _images(work)
         device = torch.device(work.device)
         config = GeneratorConfig(
+            augment="none",
             steps=work.steps,
             batch_size=work.batch_size,
             width=work.width,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
+from typing import TYPE_CHECKING
+
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from synaug_core.evaluate.comparison import Comparison
@@ -9,8 +13,14 @@ from synaug_core.names import slug
 from synaug_core.refs import ComparisonRef, DatasetRef, RunRef
 from tasks.step import action
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 __all__ = ["comparison_page_path", "read_comparison", "show_in_prefect"]
 
+_LOCAL_UI = "http://127.0.0.1:5000"
+"""Where `synaug ui` shows a local store."""
+_WIDTH = 900
 _SHOWN = ("balanced_accuracy", "macro_auc", "accuracy", "macro_f1", "ece")
 
 
@@ -30,8 +40,10 @@ def comparison_page_path(reference: ComparisonRef) -> str:
 
 @action
 def show_in_prefect(dataset: DatasetRef, comparison: Comparison, run: RunRef) -> None:
-    """The answer, the arms and the data as artifacts of the flow run, and a link to MLflow."""
+    """The answer, the arms, the data and a preview of them as artifacts of the flow run, and a link to MLflow."""
+    from synaug_core.report.sheets import preview
     from synaug_core.services.tracking import link_to
+    from tasks.loading import load_images
 
     key = slug(dataset.name).lower().replace("_", "-")
     rarest = f"class/{comparison.slug(comparison.rarest_class)}/recall"
@@ -47,9 +59,18 @@ def show_in_prefect(dataset: DatasetRef, comparison: Comparison, run: RunRef) ->
         key=f"{key}-images",
         description="Images by class and split",
     )
+    create_markdown_artifact(markdown=_embedded(preview(load_images(dataset.train))), key=f"{key}-preview")
     link = link_to(run)
-    if link.startswith("http"):
-        create_link_artifact(link=link, link_text="The retraining in MLflow", key=f"{key}-mlflow")
+    address = link if link.startswith("http") else f"{_LOCAL_UI}/{link}"
+    create_link_artifact(link=address, link_text="The retraining in MLflow", key=f"{key}-mlflow")
+
+
+def _embedded(sheet: Image) -> str:
+    """A sheet as Markdown with the picture in it: Prefect's image artifacts take public addresses only."""
+    sheet.thumbnail((_WIDTH, _WIDTH))
+    buffer = io.BytesIO()
+    sheet.convert("RGB").save(buffer, format="JPEG", quality=80)
+    return f"![training images](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
 def _percent(metrics: object, name: str) -> str:

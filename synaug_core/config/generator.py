@@ -20,19 +20,21 @@ class GeneratorConfig(Section):
     """Most optimiser steps for each class."""
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    width: Count = 24
+    width: Count = 16
     """Channels of the first convolution; they double with each halving, up to four times."""
-    latent_dim: Count = 32
+    latent_dim: Count = 64
     beta: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the KL term; both terms are sums over pixels and latent units, means over the batch."""
     variance: Annotated[float, Field(gt=0)] | Literal["learned"] = "learned"
-    """Variance of the Gaussian likelihood in [0, 1] pixel units; `learned`: one scalar fitted with the weights."""
+    """Variance of the Gaussian likelihood in [0, 1] pixel units; `learned`: the mean squared error on the
+    held-out images."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the steps over which beta rises from 0."""
     validation_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of a class's training images held out for the early stop (none below 10 images)."""
     patience: Count = 6
-    """Evaluations without improvement, after the warm-up, that end a class's training."""
+    """Evaluations without improvement, after the warm-up, that end a class's training; weights from before
+    the end of the warm-up are never kept."""
     evaluate_every: Count = 25
     """Steps between two evaluations on the held-out images."""
     clip: Annotated[float, Field(gt=0)] = 100.0

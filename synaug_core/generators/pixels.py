@@ -21,7 +21,7 @@ def to_float(images: Tensor) -> Tensor:
 
 def to_uint8(images: Tensor) -> Tensor:
     """float32 in [0, 1] to uint8, rounded, contiguous, on the CPU."""
-    return images.clamp(0, 1).mul(255).round_().to(torch.uint8).contiguous().cpu()
+    return images.mul(255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu()
 
 
 def in_chunks(rows: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Down", "Up", "as_channels_last", "group_norm", "halvings", "logit", "widths"]
+__all__ = ["Down", "ShuffledUp", "Up", "as_channels_last", "group_norm", "halvings", "logit", "widths"]
 
 
 def halvings(size: int, smallest: int = 4) -> tuple[int, ...]:
@@ -67,6 +68,35 @@ class Up(nn.Module):
         return finished
 
 
+class ShuffledUp(nn.Module):
+    """What an `Up` computes, but for rounding, as a 2x2 convolution and a pixel shuffle.
+
+    Without gradients to the weights this is faster on a CPU (decoding 64 px images takes 0.7 to 0.85 of the
+    time); to train, both are level. Each output pixel of the transposed convolution sees two by two input
+    pixels; the convolution gives all four outputs of such a window, and the outermost line, which sees the
+    padding only from outside, is cut off.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, up: Up) -> None:
+        super().__init__()
+        self.size = up.size
+        self.finish = up.finish
+        taps = torch.tensor([[2, 0], [3, 1]])  # [place in the window's 2x2 outputs, input pixel] to kernel position
+        kernel = up.grow.weight.detach().transpose(0, 1)[:, :, taps][..., taps]  # out, in, place, pixel, place, pixel
+        kernel = kernel.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+        self.register_buffer("weight", kernel.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", _bias_of(up.grow).repeat_interleave(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        windows = F.pixel_shuffle(F.conv2d(x, self.weight, self.bias, padding=1), 2)
+        finished: Tensor = self.finish(windows[..., 1 : self.size + 1, 1 : self.size + 1])
+        return finished
+
+
 def as_channels_last(flat: Tensor, channels: int, side: int) -> Tensor:
     """(n, side * side * channels) to (n, channels, side, side), laid out with channels last, without a copy."""
     return flat.view(len(flat), side, side, channels).permute(0, 3, 1, 2)
@@ -84,3 +114,7 @@ def _make_bilinear(grow: nn.ConvTranspose2d) -> None:
     mixed = torch.empty(grow.in_channels, grow.out_channels, 1, 1)
     nn.init.normal_(mixed, std=grow.in_channels**-0.5)
     grow.weight.copy_(mixed * torch.outer(line, line))
+
+
+def _bias_of(grow: nn.ConvTranspose2d) -> Tensor:
+    return torch.zeros(grow.out_channels) if grow.bias is None else grow.bias.detach()

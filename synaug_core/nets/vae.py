@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
-from synaug_core.nets.blocks import Down, Up, as_channels_last, halvings, logit, widths
+from synaug_core.nets.blocks import Down, ShuffledUp, Up, as_channels_last, halvings, logit, widths
 
 __all__ = ["ConvVAE", "Decoder", "Encoder"]
 
@@ -58,6 +60,12 @@ class Decoder(nn.Module):
         start = as_channels_last(self.start(self.head(z)), self.wide, self.side)
         logits: Tensor = self.body(start) + self.base
         return torch.sigmoid(logits)
+
+    def for_decoding(self) -> Decoder:
+        """A copy that decodes faster and is not trained further; images differ by rounding only."""
+        fast = copy.deepcopy(self)
+        fast.body = nn.Sequential(*(ShuffledUp(up) for up in fast.body if isinstance(up, Up)))
+        return fast.eval().requires_grad_(False)
 
 
 class ConvVAE(nn.Module):

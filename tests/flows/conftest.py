@@ -187,25 +187,38 @@ def retrain(
 
 
 @pytest.fixture(scope="session")
-def mlflow(surroundings: dict[str, str]) -> Any:
-    """A client that reads what the runs recorded."""
-    from mlflow import MlflowClient
+def client_of() -> Callable[[Path], Any]:
+    """An MLflow client that reads what the runs of a home recorded."""
 
-    address = f"sqlite:///{surroundings['SYNAUG_HOME']}/mlflow.db"
-    return MlflowClient(address, registry_uri=address)
+    def make(home: Path) -> Any:
+        from mlflow import MlflowClient
+
+        return MlflowClient(f"sqlite:///{home}/mlflow.db", registry_uri=f"sqlite:///{home}/mlflow.db")
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def runs_of(mlflow: Any) -> Callable[[str], list[Recorded]]:
+def mlflow(surroundings: dict[str, str], client_of: Callable[[Path], Any]) -> Any:
+    """A client for the home that most tests share."""
+    return client_of(Path(surroundings["SYNAUG_HOME"]))
+
+
+@pytest.fixture(scope="session")
+def runs_of(mlflow: Any, tree_of: Callable[[Any, str], list[Recorded]]) -> Callable[[str], list[Recorded]]:
+    """`tree_of` in that home."""
+    return lambda name: tree_of(mlflow, name)
+
+
+@pytest.fixture(scope="session")
+def tree_of() -> Callable[[Any, str], list[Recorded]]:
     """The runs at the top of a data set's experiment, oldest first, each with those below it."""
 
-    def read(name: str) -> list[Recorded]:
+    def read(mlflow: Any, name: str) -> list[Recorded]:
         experiment = mlflow.get_experiment_by_name(f"synaug/{name}")
         if experiment is None:
             return []
-        found = mlflow.search_runs(
-            [experiment.experiment_id], order_by=["attributes.start_time ASC"], max_results=1000
-        )
+        found = mlflow.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"], max_results=1000)
 
         def below(parent: str | None) -> tuple[Recorded, ...]:
             return tuple(
@@ -282,5 +295,3 @@ def draw_images() -> Callable[..., Path]:
         return folder
 
     return draw
-
-

@@ -16,34 +16,39 @@ import pytest
 from flows.embedded import api_server, wait_until_ready
 from synaug_core.errors import SynaugError
 
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux ends a child with its parent, and has /proc"
+)
+
 HOLD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from flows.embedded import api_server
-import os, subprocess
 with api_server(Path(sys.argv[1]) / "server.log", dict(os.environ)) as url:
     print(url, flush=True)
     time.sleep(600)
 """
 
 
-def is_there(pid: int) -> bool:
+def facts(pid: int | str) -> list[str]:
+    """State and parent of a process, and more; empty where there is none or only what its parent has not yet read."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        found = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return False
+        return []
+    return [] if found[0] == "Z" else found
 
 
-def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(p) for p in found.stdout.split()]
+def children(pid: int) -> set[int]:
+    every = (int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal())
+    return {p for p in every if facts(p)[1:2] == [str(pid)]}
 
 
 def gone(pid: int, seconds: float = 20.0) -> bool:
     end = time.monotonic() + seconds
-    while is_there(pid) and time.monotonic() < end:
+    while facts(pid) and time.monotonic() < end:
         time.sleep(0.05)
-    return not is_there(pid)
+    return not facts(pid)
 
 
 @pytest.fixture
@@ -53,7 +58,6 @@ def environment(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str
     return {**kept, "PYTHONPATH": path, "PREFECT_HOME": str(tmp_path / "prefect"), "DO_NOT_TRACK": "true"}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 @pytest.mark.parametrize("ready", [False, True])
 def test_the_server_dies_with_a_parent_that_is_killed(environment: dict[str, str], tmp_path: Path, ready: bool) -> None:
     parent = subprocess.Popen(
@@ -74,10 +78,9 @@ def test_the_server_dies_with_a_parent_that_is_killed(environment: dict[str, str
 
 
 def test_the_server_ends_with_the_block(environment: dict[str, str], tmp_path: Path) -> None:
-    before = set(children(os.getpid()))
+    before = children(os.getpid())
     with api_server(tmp_path / "server.log", environment):
-        [server] = set(children(os.getpid())) - before
-        assert is_there(server)
+        [server] = children(os.getpid()) - before
     assert gone(server)
 
 

@@ -59,7 +59,13 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
     assert all(re.fullmatch(r"\[\d+:\d\d\] [a-z]+: .+", line) for line in lines), said.err
     ended = Counter(line.split("] ")[1].split(":")[0] for line in lines if ": done in " in line)
     assert ended == {
-        **{"start": 1, "dataset": 1, "generator": 2, "synthesis": 2, "tuning": 2, "training": 6, "comparison": 1}
+        "start": 1,
+        "dataset": 1,
+        "generator": 2,
+        "synthesis": 2,
+        "tuning": 2,
+        "training": 6,
+        "comparison": 1,
     }
     assert any(line.startswith("[") and "6 of 6" in line for line in lines if "training: " in line)
 
@@ -68,7 +74,13 @@ def test_runs_are_nested_as_designed(first: Any) -> None:
     assert (first.run.stage, first.run.info.status) == ("retrain", "FINISHED")
     stages = Counter(r.stage for r in first.run.below)
     assert stages == {
-        **{"dataset": 1, "generator": 2, "synthesis": 2, "tuning": 1, "arm": 3, "comparison": 1, "promotion": 1}
+        "dataset": 1,
+        "generator": 2,
+        "synthesis": 2,
+        "tuning": 1,
+        "arm": 3,
+        "comparison": 1,
+        "promotion": 1,
     }
     assert [r.stage for r in only(first.run.of("tuning")).below] == ["trial", "trial"]
     assert [r.tags["synaug.arm"] for r in first.run.of("arm")] == ARMS

@@ -75,8 +75,9 @@ def test_a_slot_on_the_cpu_gives_its_threads_back_and_blocks_nobody() -> None:
 
 
 def test_a_slot_on_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"compute\.device: 'abacus' is no device"), device_slot(
-        ComputeConfig(device="abacus")
+    with (
+        pytest.raises(ConfigError, match=r"compute\.device: 'abacus' is no device"),
+        device_slot(ComputeConfig(device="abacus")),
     ):
         pass
 

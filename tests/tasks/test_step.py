@@ -77,9 +77,7 @@ def stumbling(error: str) -> bool:
 
 
 @pytest.mark.parametrize(("error", "wanted"), [("disk", 3), ("data", 1), ("lost", 1), ("bug", 1)])
-def test_a_step_is_tried_again_where_that_can_help(
-    error: str, wanted: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_is_tried_again_where_that_can_help(error: str, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stumble, "retry_delay_seconds", [0.0, 0.0])
     before = next(tries)
     with pytest.raises((OSError, DataError, ArtifactError, KeyError)):

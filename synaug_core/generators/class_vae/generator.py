@@ -21,7 +21,7 @@ from synaug_core.generators.class_vae.training import ClassTask, Course, train
 from synaug_core.generators.exact import exact
 from synaug_core.generators.fit_report import ACTIVE_VARIANCE, FitReport
 from synaug_core.generators.pixels import in_chunks, to_float, to_uint8
-from synaug_core.nets.vae import ConvVAE
+from synaug_core.nets.vae import ConvVAE, Decoder
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive
 
@@ -39,6 +39,7 @@ class ClassVAE(LatentGenerator):
         super().__init__(config, classes, channels, size)
         self._device = torch.device("cpu")
         self._models: dict[str, ConvVAE] = {}
+        self._decoders: dict[str, Decoder] = {}
 
     def fit(
         self,
@@ -66,25 +67,25 @@ class ClassVAE(LatentGenerator):
                 checkpoint=checkpoint or Checkpoint(None),
                 deadline=deadline,
             )
-        self._device = device
-        self._models = {name: self._model_of(course.weights) for name, course in courses.items()}
+        self._device, self._models, self._decoders = device, {}, {}
+        for name, course in courses.items():
+            self._take(name, course.weights)
         self.reports = {task.name: self._report(task, parts[task.name], courses[task.name]) for task in tasks}
         return self
 
     def encode(self, images: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
         """Posterior mean and log variance of uint8 images, on the generator's device."""
         model = self.model(class_name)
-        with torch.inference_mode(), exact(self._device):
+        with torch.no_grad(), exact(self._device):
             both = in_chunks(images.to(self._device), lambda part: torch.cat(model.encoder(to_float(part)), dim=1))
-        mean, log_variance = both.clone().chunk(2, dim=1)
+        mean, log_variance = both.chunk(2, dim=1)
         return mean, log_variance
 
     def decode(self, z: Tensor, class_name: str) -> Tensor:
         """Images in [0, 1] of latent vectors, on the generator's device."""
-        model = self.model(class_name)
-        with torch.inference_mode(), exact(self._device):
-            images = in_chunks(z.to(self._device, torch.float32), model.decoder)
-        return images.clone()
+        self.model(class_name)
+        with torch.no_grad(), exact(self._device):
+            return in_chunks(z.to(self._device, torch.float32), self._decoders[class_name])
 
     def sample(self, n: int, class_name: str, *, seed: int) -> Tensor:
         """Decoded draws from N(0, I)."""
@@ -117,7 +118,7 @@ class ClassVAE(LatentGenerator):
         for i, name in enumerate(sorted(loaded.classes)):
             prefix = f"{i}."
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            loaded._models[name] = loaded._model_of(own)
+            loaded._take(name, own)
         return loaded
 
     def model(self, class_name: str) -> ConvVAE:
@@ -130,14 +131,16 @@ class ClassVAE(LatentGenerator):
             raise ConfigError(f"no model was fitted for class {class_name!r}; there are {', '.join(self._models)}")
         return self._models[class_name]
 
-    def _model_of(self, weights: Weights) -> ConvVAE:
+    def _take(self, name: str, weights: Weights) -> None:
+        """Make a class's model, and what decodes with it, of its weights."""
         with torch.device("meta"):  # nothing to initialise: the weights are at hand
             model = ConvVAE(self.channels, self.size, self.config.width, self.config.latent_dim)
         try:
             model.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             raise ArtifactError("the weights do not fit the spec of this generator") from error
-        return model.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        model = model.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        self._models[name], self._decoders[name] = model, model.decoder.for_decoding()
 
     def _report(self, task: ClassTask, images: Tensor, course: Course) -> FitReport:
         mean, log_variance = self.encode(images, task.name)

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synaug_core.nets.blocks import Down, Up, as_channels_last, group_norm, halvings, logit, widths
+from synaug_core.nets.blocks import Down, ShuffledUp, Up, as_channels_last, group_norm, halvings, logit, widths
+from synaug_core.seeds import seeded_init, stream
 
 
 @given(st.integers(5, 200))
@@ -52,3 +53,12 @@ def test_as_channels_last_needs_no_copy():
 def test_logit_is_undone_by_the_sigmoid_and_finite_at_the_ends():
     share = torch.tensor([0.0, 0.3, 1.0])
     torch.testing.assert_close(torch.sigmoid(logit(share)), torch.tensor([0.02, 0.3, 0.98]))
+
+
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_pixel_shuffle_computes_what_the_transposed_convolution_does(size, last):
+    with seeded_init(2):
+        up = Up(6, 5, size, last=last)
+    x = torch.randn(3, 6, 4, 4, generator=stream(0))
+    torch.testing.assert_close(ShuffledUp(up)(x), up(x))

@@ -57,3 +57,14 @@ def test_start_at_adds_the_mean_image_to_the_logits():
     mean = torch.rand(1, 16, 16, generator=stream(0)).clamp(0.1, 0.9)
     model.start_at(mean)
     torch.testing.assert_close(model.decoder(torch.randn(2, 6, generator=stream(1))), mean.expand(2, 1, 16, 16))
+
+
+@pytest.mark.parametrize("size", [16, 28, 30, 33])
+def test_the_fast_decoder_decodes_the_same(size):
+    with seeded_init(3):
+        model = ConvVAE(3, size, 8, 6)
+    z = torch.randn(4, 6, generator=stream(1))
+    fast = model.decoder.for_decoding()
+    torch.testing.assert_close(fast(z), model.decoder(z))
+    assert not any(p.requires_grad for p in fast.parameters())
+    assert model.decoder.head.weight.requires_grad

@@ -1,0 +1,71 @@
+"""The shipped examples, and bare data, run through on the real sets: few steps, everything else as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+_FEW = ["generator.steps=12", "classifier.steps=10", "repetitions=1", "tuning.trials=2", "evaluation.resamples=200"]
+_DROP = "data.small_classes=drop"
+
+
+def _run(source: str, folder: Path, *settings: str) -> tuple[subprocess.CompletedProcess[str], Any]:
+    target = folder / "outcome.json"
+    command = [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", "run", source]
+    given = [part for setting in (*_FEW, *settings) for part in ("--set", setting)]
+    environment = {**os.environ, "SYNAUG_HOME": str(folder / "home")}
+    done = subprocess.run(
+        [*command, *given, "--json", str(target)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        timeout=600,
+    )
+    return done, json.loads(target.read_text()) if target.exists() else None
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("example", "data", "classes"),
+    [
+        ("wbc3", "wbc", 3),
+        ("wbc4", "wbc", 4),
+        ("wbc5", "wbc", 5),
+        ("breastmnist", "breastmnist.npz", 2),
+        ("retinamnist", "retinamnist.npz", 5),
+        ("caltech37", "caltech37", 37),
+    ],
+)
+def test_an_example_runs(root: Path, real_data: Path, tmp_path: Path, example: str, data: str, classes: int) -> None:
+    done, outcome = _run(f"{root}/examples/{example}.yaml", tmp_path, f"data.source={real_data / data}")
+    assert done.returncode == 0, done.stderr
+    assert len(outcome["dataset"]["classes"]) == classes
+    assert list(outcome["arms"]) == ["original", "balanced", "traditional", "control", "synthetic", "combined"]
+    assert outcome["model"]["alias"] == "champion"
+    if example == "wbc5":
+        assert outcome["dataset"]["train"]["BASOPHIL"] == 1
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("data", ["wbc", "breastmnist.npz", "retinamnist.npz", "caltech37"])
+def test_bare_data_runs(real_data: Path, tmp_path: Path, data: str) -> None:
+    done, outcome = _run(str(real_data / data), tmp_path, _DROP)
+    assert done.returncode == 0, done.stderr
+    assert outcome["verdict"] == "no gain shown"  # one repetition shows nothing
+
+
+def test_bare_wbc_is_refused_by_its_smallest_class(real_data: Path, tmp_path: Path) -> None:
+    done, outcome = _run(str(real_data / "wbc"), tmp_path)
+    assert (done.returncode, outcome) == (2, None)
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("synaug: ")]
+    assert "BASOPHIL" in line
+    assert "1 training image" in line
