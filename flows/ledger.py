@@ -45,6 +45,7 @@ class Ledger:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+            publish(Event(name, "", 0, 0))
 
     def gather(self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]], expected: int = 0) -> list[R]:
         """The results of named steps, in order; the first failure is raised after all have ended.

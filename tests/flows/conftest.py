@@ -100,12 +100,14 @@ def tiny() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a user who has set nothing but SYNAUG_HOME, without network."""
+def surroundings(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, str]:
+    """The environment of a user who has set nothing but SYNAUG_HOME, without network. It runs the code of this
+    checkout, wherever an installed synaug would be found."""
     home = tmp_path_factory.mktemp("flows") / "home"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
     closed = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
     own = {"SYNAUG_HOME": str(home), "OMP_NUM_THREADS": "1", "COLUMNS": "120", "HF_HOME": str(home / "huggingface")}
+    own["PYTHONPATH"] = os.pathsep.join(p for p in (str(root), os.environ.get("PYTHONPATH")) if p)
     secret = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "a-secret-that-stays"}
     return {**kept, **closed, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **own, **secret}
 
@@ -134,20 +136,16 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[str, An
 
 
 @pytest.fixture(scope="session")
-def synaug(
-    surroundings: dict[str, str], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Said]]:
+def synaug(surroundings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Said]]:
     """Runs command lines in one process that lives as long as the tests: see command_lines.py."""
     script = Path(__file__).with_name("command_lines.py")
-    root = request.config.rootpath
-    path = os.pathsep.join(p for p in (str(root), os.environ.get("PYTHONPATH")) if p)
     log = tmp_path_factory.mktemp("commands") / "stderr"
     with (
         log.open("w") as errors,
         subprocess.Popen(
             [sys.executable, str(script)],
             cwd=tmp_path_factory.mktemp("work"),
-            env={**surroundings, "PYTHONPATH": path},
+            env=surroundings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

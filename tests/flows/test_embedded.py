@@ -52,9 +52,9 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
 
 
 @pytest.fixture
-def environment(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+def environment(tmp_path: Path, root: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "PYTHONPATH"))}
-    path = os.pathsep.join(p for p in (str(request.config.rootpath), os.environ.get("PYTHONPATH")) if p)
+    path = os.pathsep.join(p for p in (str(root), os.environ.get("PYTHONPATH")) if p)
     return {**kept, "PYTHONPATH": path, "PREFECT_HOME": str(tmp_path / "prefect"), "DO_NOT_TRACK": "true"}
 
 

@@ -5,8 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from flows.ledger import Ledger
 from synaug_core.errors import DataError

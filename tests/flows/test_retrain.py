@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+import sqlite3
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +230,21 @@ def png(pixels: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def test_prefect_shows_the_answer_the_arms_the_images_and_the_way_to_mlflow(
+    first: Any, surroundings: dict[str, str]
+) -> None:
+    address = f"file:{surroundings['SYNAUG_HOME']}/prefect/prefect.db?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as database:
+        states = [state for (state,) in database.execute("select state_type from flow_run order by created limit 1")]
+        found = {key: json.loads(data) for key, data in database.execute("select key, data from artifact") if key}
+    assert states == ["COMPLETED"]
+    assert first.outcome["sentence"] in found["tiny-verdict"]
+    assert [row["arm"] for row in json.loads(found["tiny-arms"])] == ARMS
+    assert {row["class"]: row["train"] for row in json.loads(found["tiny-images"])} == first.outcome["dataset"]["train"]
+    assert first.outcome["run_id"] in found["tiny-mlflow"]
+    assert "data:image/jpeg;base64," in found["tiny-preview"]
 
 
 def test_no_secret_of_the_environment_is_recorded(first: Any, surroundings: dict[str, str]) -> None:

@@ -97,6 +97,12 @@ def test_every_step_knows_the_code_it_calls(root: Path) -> None:
         assert imported - free <= set(key._packages), task.name
 
 
+def context_of(store: ResultStore) -> Any:
+    """As much of a step's context as its key looks at."""
+    construct: Any = TaskRunContext.model_construct
+    return construct(result_store=store)
+
+
 def kept(store: ResultStore, key: str, result: Any) -> None:
     store.write(obj=result, key=key)
 
@@ -110,7 +116,7 @@ def store(tmp_path: Path) -> ResultStore:
 def test_a_result_counts_as_long_as_all_it_points_to_is_there(
     dataset: DatasetRef, stored: Callable[..., ImageSetRef], store: ResultStore, tmp_path: Path
 ) -> None:
-    context = TaskRunContext.model_construct(result_store=store)
+    context = context_of(store)
     arguments: dict[str, Any] = {"dataset": dataset, "config": Config()}
     key = KEY.of(arguments)
     assert KEY(context, arguments) == key, "nothing kept yet"
@@ -130,7 +136,7 @@ def test_a_result_counts_as_long_as_all_it_points_to_is_there(
 def test_a_result_that_was_half_written_or_made_by_another_version_does_not_count(
     store: ResultStore, tmp_path: Path, dataset: DatasetRef
 ) -> None:
-    context = TaskRunContext.model_construct(result_store=store)
+    context = context_of(store)
     key = KEY.of({"x": 1})
     kept(store, key, dataset.train)
     file = tmp_path / "results" / key
@@ -143,7 +149,7 @@ def test_a_result_that_was_half_written_or_made_by_another_version_does_not_coun
 
 
 def test_results_may_hold_references_at_any_depth(store: ResultStore, tmp_path: Path, dataset: DatasetRef) -> None:
-    context = TaskRunContext.model_construct(result_store=store)
+    context = context_of(store)
     comparison = {"uri": dataset.train.uri, "sha256": dataset.train.sha256, "run_id": "run"}
     gone = dataset.val.model_copy(update={"uri": (tmp_path / "gone").as_uri()})
     key = KEY.of({"x": 2})
