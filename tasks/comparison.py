@@ -91,7 +91,7 @@ def record_arms(
     from synaug_core.report.figures.classifier import history_figure
     from synaug_core.report.figures.confusion import arm_confusion
     from synaug_core.services.artifacts import fetch
-    from synaug_core.services.tracking import adopt, recording_in
+    from synaug_core.services.tracking import adopt, is_finished, recording_in
     from tasks.loading import load_comparison
 
     adopt(comparison.run_id, parent)
@@ -99,6 +99,8 @@ def record_arms(
     for arm, run in open_arms.fn(arms, parent).items():
         for repetition in (r for r in repetitions if r.arm == arm):
             adopt(repetition.run_id, run)
+        if is_finished(run):
+            continue
         result = compared.arms[arm]
         with recording_in(run) as recorder:
             recorder.params(next(a for a in arms if a.name == arm).model_dump())

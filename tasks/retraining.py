@@ -54,9 +54,11 @@ def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
 @action
 def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
     """End the parent run well, with what came of it in its tags."""
-    from synaug_core.services.tracking import recording_in
+    from synaug_core.services.tracking import is_finished, recording_in
     from synaug_core.services.versions import environment
 
+    if is_finished(run):
+        return
     with recording_in(run) as recorder:
         recorder.tags(run.tags | {"synaug.verdict": verdict, "synaug.best_arm": best_arm})
         recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})

@@ -138,11 +138,13 @@ def tell_trials(search: SearchRef, trials: tuple[TrialSpec, ...], results: tuple
 def finish_search(search: SearchRef) -> Tuned:
     """The best parameters; with the figures of the search on its run."""
     from synaug_core.classify import tuning, tuning_figures
-    from synaug_core.services.tracking import recording_in
+    from synaug_core.services.tracking import is_finished, recording_in
 
     opened = _open(search)
     best = tuning.best(opened)
     found = best.parameters if best is not None else search.initial
+    if is_finished(search.run):
+        return found
     with recording_in(search.run) as recorder:
         recorder.params({f"best.{k}": v for k, v in found.model_dump(exclude_none=True).items()})
         rows = tuning.history(opened)

@@ -17,7 +17,7 @@ from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 from synaug_core.services.versions import git_commit
 
-__all__ = ["ancestors", "find_run", "finish", "open_run", "reap", "run_ref"]
+__all__ = ["ancestors", "find_run", "finish", "is_finished", "open_run", "reap", "run_ref"]
 
 KEY, STAGE, PROCESS, ERROR = "synaug.key", "synaug.stage", "synaug.process", "synaug.error"
 PARENT = "mlflow.parentRunId"
@@ -78,6 +78,11 @@ def run_ref(current: Settings, run_id: str) -> RunRef:
     info = patiently(mlflow.get_run, run_id).info
     experiment = patiently(mlflow.get_experiment, info.experiment_id)
     return RunRef(run_id=run_id, experiment=experiment.name, tracking_uri=secret_free_uri(current))
+
+
+def is_finished(run: RunRef) -> bool:
+    """Whether a run ended well."""
+    return bool(patiently(client_of(run).get_run, run.run_id).info.status == "FINISHED")
 
 
 def finish(run: RunRef, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED", reason: str = "") -> None:

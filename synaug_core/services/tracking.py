@@ -12,7 +12,7 @@ from synaug_core.services.adoption import REUSED, adopt
 from synaug_core.services.clients import client_of, patiently
 from synaug_core.services.links import link_to, link_to_comparison, link_to_experiment, link_to_model
 from synaug_core.services.recorder import Recorder
-from synaug_core.services.runs import find_run, finish, open_run, reap, run_ref
+from synaug_core.services.runs import find_run, finish, is_finished, open_run, reap, run_ref
 from synaug_core.services.secrets import first_line
 from synaug_core.services.settings import Settings
 
@@ -21,6 +21,7 @@ __all__ = [
     "adopt",
     "find_run",
     "finish",
+    "is_finished",
     "link_to",
     "link_to_comparison",
     "link_to_experiment",
