@@ -11,13 +11,28 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from synaug_core.errors import SynaugError
 
-__all__ = ["api_server", "wait_until_ready"]
+__all__ = ["ApiServer", "api_server", "wait_until_ready"]
 
 _PR_SET_PDEATHSIG = 1
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """A server that runs or is about to; `url` is its API's address."""
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+    starting: FileLock
+    """Held until it is ready: two servers that both find an empty database would both make its tables."""
 
 
 def _die_with_parent() -> None:
@@ -34,13 +49,16 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Start a server on a free loopback port and give its API address at once; `wait_until_ready` before use.
+def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[ApiServer]:
+    """Start a server on a free loopback port and give it at once; `wait_until_ready` before use.
 
     Prefect's own temporary server outlives a killed parent and keeps the database busy; this one does not.
     """
-    port = _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
+    starting = FileLock(log.with_suffix(".lock"))
+    with contextlib.suppress(Timeout):  # whoever holds it that long is not about to make tables
+        starting.acquire(timeout=_PATIENCE)
+    port = _free_port()
     command = [
         *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
         *("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"),
@@ -56,8 +74,9 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
             preexec_fn=_die_with_parent,
         )
     try:
-        yield f"http://127.0.0.1:{port}/api"
+        yield ApiServer(f"http://127.0.0.1:{port}/api", log, process, starting)
     finally:
+        starting.release()
         process.terminate()
         try:
             process.wait(timeout=5)
@@ -66,18 +85,21 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
             process.wait()
 
 
-def wait_until_ready(url: str, log: Path, timeout: float = 120.0) -> None:
+def wait_until_ready(server: ApiServer, timeout: float = 120.0) -> None:
     """Wait for the server's health page.
 
     Raises:
-        SynaugError: the server did not answer in time.
+        SynaugError: the server ended, or did not answer in time.
     """
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):  # noqa: S310 - our own loopback address
+            with urllib.request.urlopen(f"{server.url}/health", timeout=2):  # noqa: S310 - our own loopback address
+                server.starting.release()
                 return
         except OSError:  # nobody listens yet; URLError is one of these
             pass
+        if (code := server.process.poll()) is not None:
+            raise SynaugError(f"the embedded Prefect server ended with code {code}; its log: {server.log}")
         time.sleep(0.1)
-    raise SynaugError(f"the embedded Prefect server did not start within {timeout:.0f} s; its log: {log}")
+    raise SynaugError(f"the embedded Prefect server did not start within {timeout:.0f} s; its log: {server.log}")

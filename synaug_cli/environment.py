@@ -76,12 +76,12 @@ def orchestrator(settings: Settings) -> Iterator[None]:
         if settings.prefect_api_url is not None:
             require_answer(settings.prefect_api_url)
         else:
-            url = running.enter_context(api_server(log, child_environment(settings)))
-            os.environ["PREFECT_API_URL"] = url
+            server = running.enter_context(api_server(log, child_environment(settings)))
+            os.environ["PREFECT_API_URL"] = server.url
             running.callback(_leave_server)
         import_quietly(["mlflow", "flows.retrain"])
         if settings.prefect_api_url is None:
-            wait_until_ready(url, log)
+            wait_until_ready(server)
         publish(Event("start", "libraries and servers", state="done"))
         yield
 

@@ -18,17 +18,31 @@ if TYPE_CHECKING:
     from synaug_core.evaluate.promotion import Decision
     from synaug_core.services.registry import ModelVersion
 
-__all__ = ["decision_tags", "example_image", "figures", "predictions_of"]
+__all__ = ["decision_tags", "example_image", "figures", "measure"]
 
 
-def predictions_of(champion: ModelVersion, test: ImageSet, device: torch.device) -> Predictions:
-    """What a registered model says of the test images."""
+def measure(
+    champion: ModelVersion | None, test: ImageSet, device: torch.device
+) -> tuple[Predictions | None, str | None]:
+    """What the champion says of the test images, or why it cannot say anything; neither where there is none."""
+    if champion is None:
+        return None, None
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.services.serving import classifier_folder
 
     with tempfile.TemporaryDirectory() as folder:
         found = classifier_folder(settings(), champion.source, Path(folder))
-        return predictions(TrainedClassifier.load(found, device), test, device)
+        classifier = TrainedClassifier.load(found, device)
+    if classifier.classes != test.classes:
+        return None, "the champion knows other classes than these data have; promote by hand if that is meant"
+    takes, given = _shape(classifier.size, classifier.channels), _shape(test.size, test.channels)
+    if takes != given:
+        return None, f"the champion takes images of {takes}, these are {given}; promote by hand if that is meant"
+    return predictions(classifier, test, device), None
+
+
+def _shape(size: int, channels: int) -> str:
+    return f"{size} px in {'colour' if channels == 3 else 'grey'}"
 
 
 def example_image(images: ImageSet) -> bytes:

@@ -6,7 +6,7 @@ from synaug_core import digests
 from synaug_core.config import ComputeConfig, EvaluationConfig, PromotionConfig
 from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef, identity
 from synaug_core.services.settings import settings
-from tasks.promotion import decision_tags, example_image, figures, predictions_of
+from tasks.promotion import decision_tags, example_image, figures, measure
 from tasks.slots import device_slot
 from tasks.step import action
 
@@ -52,14 +52,16 @@ def register_best(
         champion = registry.current(settings(), name, "champion")
         if champion is not None and champion.tags.get("synaug.key") == key:
             champion = registry.current(settings(), name, "previous")  # a kill came between promotion and its tags
+        measured, obstacle = measure(champion, test, device)
         decision = gate(
             load_predictions(best.predictions),
-            predictions_of(champion, test, device) if champion is not None else None,
+            measured,
             train_counts=dataset.train.counts,
             config=promotion,
             confidence=evaluation.confidence,
             resamples=evaluation.resamples,
             seed=derive(seed, "promotion"),
+            obstacle=obstacle,
         )
         owner = run_ref(settings(), best.run_id)
         model = log_model(owner, fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit)

@@ -81,6 +81,7 @@ def gate(
     confidence: float,
     resamples: int,
     seed: int,
+    obstacle: str | None = None,
 ) -> Decision:
     """Decide: no worse than the champion overall, and better on the rarest classes, on the same test images.
 
@@ -100,6 +101,7 @@ def gate(
         confidence: level of the intervals.
         resamples: number of bootstrap resamples.
         seed: of the draws.
+        obstacle: why the champion could not predict these test images at all; then nothing is promoted.
     """
 
     def decide(promoted: bool, reason: str, figures: Figures | None = None) -> Decision:
@@ -109,10 +111,12 @@ def gate(
 
     if not config.enabled:
         return decide(False, "Not promoted: promotion is switched off (promotion.enabled).")
+    if obstacle is not None:
+        return decide(False, f"Not promoted: {obstacle}.")
     if champion is None:
         return decide(True, "Promoted: it is the first model, there is no champion to compare with.")
-    if obstacle := _obstacle(challenger, champion):
-        return decide(False, f"Not promoted: {obstacle}.")
+    if difference := _obstacle(challenger, champion):
+        return decide(False, f"Not promoted: {difference}.")
     champion = champion.in_order(challenger.ids)
     tested = [i for i in range(len(challenger.classes)) if (challenger.labels == i).any()]
     rarest = sorted(tested, key=lambda i: train_counts.get(challenger.classes[i], 0))[: config.rarest]

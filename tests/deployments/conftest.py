@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
     current = settings({"SYNAUG_HOME": str(home), "PREFECT_HOME": str(home)})
     started = {**child_environment(current), **kept, "PREFECT_HOME": str(home)}
-    with api_server(home / "server.log", started) as url:
-        wait_until_ready(url, home / "server.log")
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}):
-            yield url
+    with api_server(home / "server.log", started) as running:
+        wait_until_ready(running)
+        with temporary_settings({PREFECT_API_URL: running.url, PREFECT_HOME: home}):
+            yield running.url

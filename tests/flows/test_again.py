@@ -186,3 +186,17 @@ def test_a_damaged_artifact_is_named(
     assert failed.info.status == "FAILED"
     assert "has other bytes than were written" in failed.tags["synaug.error"]
     assert {r.info.status for r in failed.all()} <= {"FAILED", "FINISHED", "KILLED"}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [({"classes": [0, 1]}, "the champion knows other classes"), ({"image_size": 20}, "images of 16 px in grey")],
+)
+def test_a_champion_that_cannot_be_measured_stays(
+    changed: Any, tiny: Callable[..., Any], retrain: Callable[..., Any], data: dict[str, Any], reason: str
+) -> None:
+    said = retrain(tiny(data=data, arms=["original"], repetitions=1, tuning={"trials": 0}))
+    assert said.code == 0, said.err
+    assert said.outcome["promotion"].startswith("Not promoted: ")
+    assert reason in said.outcome["promotion"]
+    assert said.outcome["model"]["alias"] == "challenger"

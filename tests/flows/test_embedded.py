@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,12 @@ pytestmark = pytest.mark.skipif(
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from flows.embedded import api_server
-with api_server(Path(sys.argv[1]) / "server.log", dict(os.environ)) as url:
-    print(url, flush=True)
+from flows.embedded import api_server, wait_until_ready
+with api_server(Path(sys.argv[1]) / "server.log", dict(os.environ)) as server:
+    print(server.url, flush=True)
+    if sys.argv[2] == "ready":
+        wait_until_ready(server)
+    print("so far", flush=True)
     time.sleep(600)
 """
 
@@ -58,23 +62,48 @@ def environment(tmp_path: Path, root: Path) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "PREFECT_HOME": str(tmp_path / "prefect"), "DO_NOT_TRACK": "true"}
 
 
-@pytest.mark.parametrize("ready", [False, True])
-def test_the_server_dies_with_a_parent_that_is_killed(environment: dict[str, str], tmp_path: Path, ready: bool) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout is not None
-    url = parent.stdout.readline().strip()
-    [server] = children(parent.pid)
-    if ready:
-        wait_until_ready(url, tmp_path / "server.log")
+@pytest.fixture
+def hold(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts a process with a server."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(how_far: str) -> subprocess.Popen[str]:
+        line = [sys.executable, "-c", HOLD, str(tmp_path), how_far]
+        started.append(subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_servers_die_with_parents_that_are_killed(hold: Callable[[str], subprocess.Popen[str]]) -> None:
+    """One that has begun, then two at once on what that one left half made."""
+    early = hold("started")
+    assert said(early).startswith("http://127.0.0.1:")
+    [server] = children(early.pid)
+    early.send_signal(signal.SIGKILL)
+    early.wait()
+    assert gone(server)
+    both = [hold("ready"), hold("ready")]
+    urls = [said(process) for process in both]
+    assert [said(process) for process in both] == ["so far", "so far"]
+    for url in urls:
         with urllib.request.urlopen(f"{url}/admin/version", timeout=10) as answer:
             assert json.load(answer).startswith("3.")
-        assert url.startswith("http://127.0.0.1:")
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    parent.stdout.close()
-    assert gone(server)
+    servers = [*children(both[0].pid), *children(both[1].pid)]
+    assert len(servers) == 2
+    for process in both:
+        process.send_signal(signal.SIGKILL)
+    assert all(gone(server) for server in servers)
 
 
 def test_the_server_ends_with_the_block(environment: dict[str, str], tmp_path: Path) -> None:
@@ -84,7 +113,14 @@ def test_the_server_ends_with_the_block(environment: dict[str, str], tmp_path: P
     assert gone(server)
 
 
-def test_a_server_that_does_not_come_up_is_named_with_its_log(tmp_path: Path) -> None:
+def test_a_server_that_does_not_come_up_is_named_with_its_log(environment: dict[str, str], tmp_path: Path) -> None:
     log = tmp_path / "server.log"
-    with pytest.raises(SynaugError, match=r"did not start within 0 s; its log: .*server\.log"):
-        wait_until_ready("http://127.0.0.1:9/api", log, timeout=0.3)
+    with (
+        pytest.raises(SynaugError, match=r"did not start within 0 s; its log: .*server\.log"),
+        api_server(log, environment) as server,
+    ):
+        wait_until_ready(server, timeout=0.1)
+    broken = environment | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "no database"}
+    with pytest.raises(SynaugError, match=r"ended with code \d+; its log: .*"), api_server(log, broken) as server:
+        wait_until_ready(server, timeout=60)
+    assert "Could not parse SQLAlchemy URL" in log.read_text()

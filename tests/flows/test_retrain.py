@@ -213,7 +213,7 @@ def test_the_registered_model_names_classes_from_image_bytes(
 ) -> None:
     import mlflow.pyfunc as pyfunc
 
-    version = mlflow.get_model_version_by_alias("synaug-tiny", "champion")
+    version = mlflow.get_model_version("synaug-tiny", first.aliases["champion"])
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     monkeypatch.setattr(sys, "path", list(sys.path))
     model = pyfunc.load_model(version.source)

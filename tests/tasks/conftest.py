@@ -25,11 +25,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
     current = settings({"SYNAUG_HOME": str(home), "PREFECT_HOME": str(home)})
     started = {**child_environment(current), **kept, "PREFECT_HOME": str(home)}
-    with api_server(log, started) as url:
-        wait_until_ready(url, log)
-        changed = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_LOCAL_STORAGE_PATH: home / "storage"}
+    with api_server(log, started) as running:
+        wait_until_ready(running)
+        changed = {PREFECT_API_URL: running.url, PREFECT_HOME: home, PREFECT_LOCAL_STORAGE_PATH: home / "storage"}
         with temporary_settings(changed):
-            yield url
+            yield running.url
 
 
 @pytest.fixture

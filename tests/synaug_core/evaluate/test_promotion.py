@@ -154,3 +154,19 @@ def test_equally_good_models_are_rarely_promoted():
         for s in range(150)
     ]
     assert sum(promoted) <= 8
+
+
+def test_a_champion_that_cannot_be_measured_is_not_replaced(made):
+    d = gate(
+        made((5, 6, 7)),
+        None,
+        train_counts=COUNTS,
+        config=PromotionConfig(),
+        confidence=0.95,
+        resamples=100,
+        seed=0,
+        obstacle="the champion knows other classes",
+    )
+    assert not d.promoted
+    assert d.reason == "Not promoted: the champion knows other classes."
+    assert d.figures is None
