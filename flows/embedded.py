@@ -71,6 +71,7 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[ApiServer]
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which still has to say that it was stopped
             preexec_fn=_die_with_parent,
         )
     try:
