@@ -17,7 +17,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     wanted = Config.model_validate(config)
     with tempfile.TemporaryDirectory() as folder, Stopwatch() as watch:
         comparison = core_only(wanted, Path(folder), worker_count(wanted.compute))
-    arms = {arm: {m: i.model_dump() for m, i in r.metrics.items()} for arm, r in comparison.arms.items()}
+    arms = {arm: {f"test/{m}": i.model_dump() for m, i in r.metrics.items()} for arm, r in comparison.arms.items()}
     return {"seconds": watch.seconds, "arms": arms}
 
 
