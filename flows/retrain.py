@@ -9,7 +9,7 @@ from prefect import flow, tags
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
 from flows.search import tune
-from flows.sweep import close_dead_runs, process_tag
+from flows.sweep import close_dead_runs, process_tag, untagged_steps
 from flows.workers import default_runner, task_runner
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import Config
@@ -37,17 +37,18 @@ def retrain(config: Config = Config()) -> Outcome:  # noqa: B008 - frozen; Prefe
 
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.
     """
-    ledger = Ledger()
-    fingerprint = read_fingerprint(config.data)
-    run = open_retraining(config, fingerprint)
-    try:
-        return _retrain(config, fingerprint, run, ledger)
-    except Exception as error:
-        fail_retraining(run, str(error))
-        raise
-    except BaseException:  # Ctrl-C, or a server that cancels the run
-        fail_retraining(run, "interrupted", "KILLED")
-        raise
+    with untagged_steps():
+        ledger = Ledger()
+        fingerprint = read_fingerprint(config.data)
+        run = open_retraining(config, fingerprint)
+        try:
+            return _retrain(config, fingerprint, run, ledger)
+        except Exception as error:
+            fail_retraining(run, str(error))
+            raise
+        except BaseException:  # Ctrl-C, or a server that cancels the run
+            fail_retraining(run, "interrupted", "KILLED")
+            raise
 
 
 def run_retrain(config: Config) -> Outcome:

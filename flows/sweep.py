@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -11,11 +13,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.context import TagsContext
 from prefect.states import Crashed
 
 from synaug_core.services.processes import is_dead, me
 
-__all__ = ["close_dead_runs", "process_tag"]
+__all__ = ["close_dead_runs", "process_tag", "untagged_steps"]
 
 _PREFIX = "process:"
 
@@ -23,6 +26,11 @@ _PREFIX = "process:"
 def process_tag() -> str:
     """Tag of a flow run that says which process makes it."""
     return f"{_PREFIX}{me()}"
+
+
+def untagged_steps() -> contextlib.AbstractContextManager[object]:
+    """Inside, steps do not inherit the flow run's tags: for each tag of a step Prefect asks the server for a slot."""
+    return TagsContext(current_tags=set())
 
 
 def close_dead_runs(flow_name: str) -> int:
