@@ -5,9 +5,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from synaug_core.config.base import Section
-from synaug_core.config.generator import SynthesisConfig
+from synaug_core.config.synthesis import OnlineConfig, SynthesisConfig
 
-__all__ = ["STANDARD_ARMS", "ArmConfig"]
+__all__ = ["CONTROL_STRATEGIES", "STANDARD_ARMS", "ArmConfig"]
+
+CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random")
+"""Images made without what a generator or a target adds: a gain has to beat these too."""
 
 
 class ArmConfig(Section):
@@ -19,11 +22,19 @@ class ArmConfig(Section):
     augmentation: Literal["none", "traditional"] = "none"
     synthesis: SynthesisConfig | None = None
     """Synthetic images added to the training images; none: real images only."""
+    online: OnlineConfig | None = None
+    """Synthetic images made inside the training loop from the images of each batch."""
+    control: bool | None = None
+    """Whether a gain has to beat this arm; default: arms without synthetic images, and those whose images are
+    duplicates, mixtures, reconstructions or random steps."""
 
     @property
     def is_control(self) -> bool:
-        """True for an arm without synthetic images: a gain has to beat the best of these."""
-        return self.synthesis is None
+        """True for an arm that a gain has to beat."""
+        if self.control is not None:
+            return self.control
+        used = [s.strategy for s in (self.synthesis, self.online) if s is not None]
+        return all(strategy in CONTROL_STRATEGIES for strategy in used)
 
 
 STANDARD_ARMS: dict[str, ArmConfig] = {

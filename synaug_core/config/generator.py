@@ -1,23 +1,67 @@
-"""How a class is learnt, and how its missing images are made."""
+"""How classes are learnt: the generative models."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from synaug_core.config.base import Section
 
-__all__ = ["GeneratorConfig", "SynthesisConfig"]
+__all__ = ["AutoencoderConfig", "DiffusionConfig", "GANConfig", "GeneratorConfig"]
 
 Count = Annotated[int, Field(ge=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class GANConfig(Section):
+    """Kind `gan`: class-conditional, hinge loss, differentiable augmentation of what the discriminator sees."""
+
+    augmentation: tuple[Literal["color", "translation", "cutout", "mirror"], ...] = ("color", "translation", "cutout")
+    """What is done, differentiably, to real and made images before the discriminator sees them."""
+    r1: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the gradient penalty on real images; 0: none."""
+    r1_every: Count = 8
+    """Steps between two penalties (lazy regularisation; the weight is multiplied by this)."""
+    ema: Decay = 0.995
+    """Decay of the generator's averaged weights, which make the images."""
+    discriminator_rate: Annotated[float, Field(gt=0)] = 1.0
+    """Learning rate of the discriminator over the generator's."""
+
+
+class DiffusionConfig(Section):
+    """Kind `diffusion`: class-conditional denoising diffusion with few deterministic sampling steps."""
+
+    noise_levels: Annotated[int, Field(ge=10)] = 1000
+    """Levels of noise in training."""
+    sampling_steps: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Denoising steps of one image."""
+    sampler: Literal["ddim", "dpm"] = "ddim"
+    """Both are deterministic: DDIM (eta = 0), or DPM-Solver++ of second order."""
+    guidance: Annotated[float, Field(ge=0)] = 1.5
+    """Classifier-free guidance: 1 follows the class as learnt, more exaggerates it, 0 ignores it."""
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of training images whose class is hidden, so that guidance has something to differ from."""
+    ema: Decay = 0.995
+    """Decay of the averaged weights, which make the images."""
+
+
+class AutoencoderConfig(Section):
+    """Kind `autoencoder`: one for all classes, with a spatial latent, as targeted synthesis starts from."""
+
+    downsampling: Literal[2, 4, 8] = 4
+    """Side of an image over the side of its latent map."""
+    channels: Count = 4
+    """Channels of the latent map."""
+    kl: Annotated[float, Field(ge=0)] = 1e-3
+    """Weight of the KL term, which keeps the latent near N(0, I); far below a VAE's."""
 
 
 class GeneratorConfig(Section):
-    """The generative models, one per class (paper A: one VAE per class, beta = 1)."""
+    """Generative models. `vae`: one per class (paper A: beta = 1). `gan`, `diffusion`, `autoencoder`: one for all."""
 
     kind: str = "vae"
     """Name in the registry of generators."""
     steps: Count = 1000
-    """Most optimiser steps for each class."""
+    """Most optimiser steps for each model."""
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     width: Count = 16
@@ -38,44 +82,31 @@ class GeneratorConfig(Section):
     evaluate_every: Count = 25
     """Steps between two evaluations on the held-out images."""
     clip: Annotated[float, Field(gt=0)] = 100.0
-    """Largest gradient norm of one class's model."""
+    """Largest gradient norm of one model."""
     augment: Literal["none", "mirror"] = "mirror"
     """`mirror` also shows each training image mirrored left to right; `none` where that changes the class."""
     group_size: Count | None = None
-    """Classes fitted in one call; default: all on a GPU, few on a CPU, so that its cores share them."""
+    """Classes fitted in one call; default: all on a GPU, few on a CPU, so that its cores share them. Kinds with one
+    model for all classes always fit them together."""
     execution: Literal["auto", "loop", "stack"] = "auto"
     """One after the other, or as one stacked model; auto: stacked on a GPU."""
+    gan: GANConfig = GANConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    autoencoder: AutoencoderConfig = AutoencoderConfig()
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Choices of a kind that is registered from outside."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_suits_the_kind(cls, values: Any) -> Any:
+        """Fields that are not set take the defaults of the kind."""
+        if not isinstance(values, dict):
+            return values
+        return _DEFAULTS.get(str(values.get("kind", "vae")), {}) | values
 
 
-class SynthesisConfig(Section):
-    """Which images are made, and from what."""
-
-    strategy: str = "interpolate"
-    """Name in the registry of strategies."""
-    sampling_strategy: (
-        Literal["auto", "not majority", "not minority", "all", "minority"]
-        | Annotated[float, Field(gt=0)]
-        | dict[str, int]
-    ) = "auto"
-    """imbalanced-learn's vocabulary: which classes are filled up, to the largest class's count (auto, all, not
-    majority, not minority, minority), a ratio of minority to majority (two classes), or counts wanted by class."""
-    multiple: Annotated[float, Field(gt=0)] = 1.0
-    """Makes this many times the images that the plan asks for."""
-    pairing: Literal["random", "neighbours"] = "random"
-    """The second end: any other image of the class, or one of its nearest in latent space."""
-    neighbours: Count = 5
-    ends: Literal["mean", "sample"] = "mean"
-    """An end is its posterior's mean or a sample of it."""
-    path: Literal["linear", "spherical"] = "linear"
-    alpha: tuple[float, float] | tuple[float, ...] = (0.0, 1.0)
-    """The interval of a, or the grid's values."""
-    alpha_mode: Literal["uniform", "grid"] = "uniform"
-    """a is drawn from the interval, or the grid's values are taken in turn."""
-
-    @model_validator(mode="after")
-    def _alpha_is_usable(self) -> "SynthesisConfig":
-        if any(not 0 <= a <= 1 for a in self.alpha) or not self.alpha:
-            raise ValueError("alpha: every value must lie in [0, 1]")
-        if self.alpha_mode == "uniform" and (len(self.alpha) != 2 or self.alpha[0] > self.alpha[1]):
-            raise ValueError("alpha: an interval is two values, the lower one first")
-        return self
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "gan": {"steps": 3000, "learning_rate": 4e-4, "width": 32, "evaluate_every": 250},
+    "diffusion": {"steps": 3000, "learning_rate": 5e-4, "width": 32, "evaluate_every": 250},
+    "autoencoder": {"steps": 2000, "learning_rate": 1e-3, "width": 24, "evaluate_every": 50},
+}

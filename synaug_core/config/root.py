@@ -8,7 +8,9 @@ from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
 from synaug_core.config.base import Section
 from synaug_core.config.classifier import ClassifierConfig, TuningConfig
 from synaug_core.config.data import DataConfig
-from synaug_core.config.generator import GeneratorConfig, SynthesisConfig
+from synaug_core.config.generator import GeneratorConfig
+from synaug_core.config.quality import JudgeConfig, QualityConfig
+from synaug_core.config.synthesis import SynthesisConfig
 
 __all__ = ["ComputeConfig", "Config", "EvaluationConfig", "PromotionConfig"]
 
@@ -60,10 +62,14 @@ class Config(Section):
     """Paired trainings of each arm; a gain can only be shown with 6 or more."""
     seed: Annotated[int, Field(ge=0)] = 0
     generator: GeneratorConfig = GeneratorConfig()
+    generators: dict[str, GeneratorConfig] = Field(default_factory=dict)
+    """Further generators by name, for arms whose `synthesis.generator` names them."""
     synthesis: SynthesisConfig = SynthesisConfig()
     """Used by every arm with synthetic images that does not set its own."""
     classifier: ClassifierConfig = ClassifierConfig()
     tuning: TuningConfig = TuningConfig()
+    judge: JudgeConfig = JudgeConfig()
+    quality: QualityConfig = QualityConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     promotion: PromotionConfig = PromotionConfig()
     compute: ComputeConfig = ComputeConfig()
@@ -86,6 +92,12 @@ class Config(Section):
         if unknown := [name for name in self.tuning.arms if name not in known]:
             raise ValueError(f"tuning.arms: unknown arm {unknown[0]!r}; known are {', '.join(sorted(known))}")
         return self
+
+    def generator_named(self, name: str) -> GeneratorConfig:
+        """What `synthesis.generator` means: `default`, a name in `generators`, or a kind with its defaults."""
+        if name == "default":
+            return self.generator
+        return self.generators[name] if name in self.generators else GeneratorConfig(kind=name)
 
     @field_validator("arms")
     @classmethod

@@ -31,6 +31,8 @@ class Generator(ABC):
 
     kind: ClassVar[str]
     """Name in the registry."""
+    joint: ClassVar[bool] = False
+    """One model for all classes, which have to be fitted together; False: each class has a model of its own."""
 
     def __init__(self, config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> None:
         self.config = config
@@ -113,3 +115,7 @@ class LatentGenerator(Generator):
 
         An image depends on its own vector alone, not on how many are decoded with it.
         """
+
+    @abstractmethod
+    def decode_with_gradient(self, z: Tensor, class_name: str) -> Tensor:
+        """The same images but for rounding, with gradients to `z`, float32 (n, latent) on the generator's device."""

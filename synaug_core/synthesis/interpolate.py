@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from synaug_core.config import SynthesisConfig
-from synaug_core.data.imageset import ImageSet
 from synaug_core.generators import randoms
-from synaug_core.generators.base import Generator
 from synaug_core.generators.pixels import to_uint8
 from synaug_core.seeds import derive
-from synaug_core.synthesis.latent import alphas, ends, latent, nearest, partners, walk
-from synaug_core.synthesis.made import Made
+from synaug_core.synthesis.latent import alphas, ends, nearest, partners, walk
+from synaug_core.synthesis.made import Made, Source
 
 __all__ = ["interpolate"]
 
 
-def interpolate(
-    generator: Generator, images: ImageSet, class_name: str, n: int, config: SynthesisConfig, *, seed: int
-) -> Made:
+def interpolate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
     """Decode points between the latent vectors of two different images, z = (1 - a) z1 + a z2.
 
     The first end goes through all images in a random order before any comes again; the second is any other
@@ -26,7 +22,7 @@ def interpolate(
     Raises:
         ConfigError: the generator has no latent space.
     """
-    encoder = latent(generator, "interpolate")
+    encoder, images, class_name = source.latent("interpolate"), source.images, source.class_name
     mean, log_variance = encoder.encode(images.images, class_name)
     near = nearest(mean, config.neighbours).cpu() if config.pairing == "neighbours" and len(images) > 1 else None
     first = randoms.cycle(n, len(images), derive(seed, "first"))

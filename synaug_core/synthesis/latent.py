@@ -7,26 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from synaug_core.errors import ConfigError
 from synaug_core.generators import randoms
-from synaug_core.generators.base import Generator, LatentGenerator
 from synaug_core.seeds import derive
 
-__all__ = ["alphas", "ends", "latent", "nearest", "partners", "walk"]
+__all__ = ["alphas", "ends", "nearest", "partners", "walk"]
 
 _PARALLEL = 1e-6
 """Below this sine of their angle two vectors count as parallel, and the way between them as straight."""
-
-
-def latent(generator: Generator, strategy: str) -> LatentGenerator:
-    """The generator, known to have a latent space.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    if not isinstance(generator, LatentGenerator):
-        raise ConfigError(f"synthesis.strategy: {strategy} needs a generator with a latent space; use prior")
-    return generator
 
 
 def ends(mean: Tensor, log_variance: Tensor, kind: Literal["mean", "sample"], seed: int) -> Tensor:

@@ -14,7 +14,7 @@ from synaug_core.names import slugs
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive
 from synaug_core.synthesis import registry
-from synaug_core.synthesis.made import Made
+from synaug_core.synthesis.made import Made, Source
 
 __all__ = ["synthesise"]
 
@@ -53,7 +53,7 @@ def synthesise(
     parts, total = [_empty(train)], sum(wanted.values())
     for name, n in wanted.items():
         own = generator.of_class(train, name)
-        made = strategy(generator, own, name, n, config, seed=derive(seed, "synthesis", name))
+        made = strategy.make(Source(name, own, generator), n, config, seed=derive(seed, "synthesis", name))
         told = {"generator": generator.kind, "strategy": config.strategy}
         parts.append(_as_set(made, train, name, names[name], group_of, told))
         progress(sum(len(part) for part in parts), total)

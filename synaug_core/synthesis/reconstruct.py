@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from synaug_core.config import SynthesisConfig
-from synaug_core.data.imageset import ImageSet
 from synaug_core.generators import randoms
-from synaug_core.generators.base import Generator
 from synaug_core.generators.pixels import to_uint8
 from synaug_core.seeds import derive
-from synaug_core.synthesis.latent import ends, latent
-from synaug_core.synthesis.made import Made
+from synaug_core.synthesis.latent import ends
+from synaug_core.synthesis.made import Made, Source
 
 __all__ = ["reconstruct"]
 
 
-def reconstruct(
-    generator: Generator, images: ImageSet, class_name: str, n: int, config: SynthesisConfig, *, seed: int
-) -> Made:
+def reconstruct(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
     """Decode the posterior's mean, or with `ends: sample` a sample, of each training image in turn.
 
     The images come in a random order, all of them before any comes again.
@@ -24,7 +20,7 @@ def reconstruct(
     Raises:
         ConfigError: the generator has no latent space.
     """
-    encoder = latent(generator, "reconstruct")
+    encoder, images, class_name = source.latent("reconstruct"), source.images, source.class_name
     mean, log_variance = encoder.encode(images.images, class_name)
     chosen = randoms.cycle(n, len(images), derive(seed, "first"))
     z = ends(mean[chosen], log_variance[chosen], config.ends, derive(seed, "start"))

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from synaug_core.errors import ConfigError
 from synaug_core.synthesis.interpolate import interpolate
 from synaug_core.synthesis.made import Strategy
 from synaug_core.synthesis.prior import prior
 from synaug_core.synthesis.reconstruct import reconstruct
 
-__all__ = ["find", "names", "register"]
-
-_STRATEGIES: dict[str, Strategy] = {}
+__all__ = ["Entry", "find", "names", "register"]
 
 
-def register(name: str, strategy: Strategy) -> None:
+@dataclass(frozen=True)
+class Entry:
+    """A strategy and what it needs.
+
+    Attributes:
+        make: the strategy.
+        generator: a fitted generator of the class.
+        latent: one that encodes and decodes.
+        target: classifiers trained on real images.
+    """
+
+    make: Strategy
+    generator: bool = True
+    latent: bool = False
+    target: bool = False
+
+
+_STRATEGIES: dict[str, Entry] = {}
+
+
+def register(name: str, entry: Entry) -> None:
     """Make a strategy known under a name.
 
     Raises:
         ConfigError: the name belongs to another strategy.
     """
-    if _STRATEGIES.setdefault(name, strategy) is not strategy:
+    if _STRATEGIES.setdefault(name, entry) != entry:
         raise ConfigError(f"synthesis strategy {name!r} is taken")
 
 
@@ -28,7 +48,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_STRATEGIES))
 
 
-def find(name: str) -> Strategy:
+def find(name: str) -> Entry:
     """The strategy of that name.
 
     Raises:
@@ -39,6 +59,6 @@ def find(name: str) -> Strategy:
     return _STRATEGIES[name]
 
 
-register("interpolate", interpolate)
-register("prior", prior)
-register("reconstruct", reconstruct)
+register("interpolate", Entry(interpolate, latent=True))
+register("prior", Entry(prior))
+register("reconstruct", Entry(reconstruct, latent=True))

@@ -87,6 +87,11 @@ class ClassVAE(LatentGenerator):
         with torch.no_grad(), exact(self._device):
             return in_chunks(z.to(self._device, torch.float32), self._decoders[class_name])
 
+    def decode_with_gradient(self, z: Tensor, class_name: str) -> Tensor:
+        """Images in [0, 1] of latent vectors, differentiable."""
+        images: Tensor = self.model(class_name).decoder(z)
+        return images
+
     def sample(self, n: int, class_name: str, *, seed: int) -> Tensor:
         """Decoded draws from N(0, I)."""
         z = randoms.normal(n, self.config.latent_dim, derive(seed, "sample", class_name))

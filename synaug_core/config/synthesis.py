@@ -1,0 +1,115 @@
+"""How the missing images of a class are made, and what they must pass."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from synaug_core.config.base import Section
+
+__all__ = ["FilterConfig", "OnlineConfig", "SynthesisConfig", "TargetedConfig"]
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class FilterConfig(Section):
+    """What a synthetic image must pass to be used. null turns a check off."""
+
+    label_consistency: Share | None = 0.1
+    """Least probability that a judge who has not seen the image's parents gives to its class."""
+    memorisation: Annotated[float, Field(ge=0)] | None = 0.1
+    """Least distance to the nearest training image, over the median distance between nearest training images."""
+    near_duplicates: Annotated[float, Field(ge=0)] | None = 0.05
+    """Least distance to another synthetic image of the class, over the same median."""
+    blankness: Annotated[float, Field(ge=0)] | None = 0.3
+    """Least contrast, over the lowest contrast of the class's training images."""
+    limit: Annotated[float, Field(ge=1)] = 4.0
+    """Most images made for each image wanted; then fewer are used, and the run says so."""
+
+    @property
+    def needs_judge(self) -> bool:
+        """True where judges have to be trained first."""
+        return self.label_consistency is not None
+
+
+class TargetedConfig(Section):
+    """Targeted synthesis (paper B, TSynD): ascent on the classifier's uncertainty in the latent space."""
+
+    uncertainty: Literal["mi", "entropy"] = "mi"
+    """Mutual information of the posterior samples, or the entropy of their mean."""
+    posterior: Literal["dropout", "ensemble"] = "dropout"
+    """Samples of the classifier: dropout masks that stay the same over an ascent, or classifiers of other seeds."""
+    samples: Annotated[int, Field(ge=2)] = 20
+    """K: posterior samples. The plug-in MI is low by about a factor of 1 - 1/K. An ensemble has at most 5."""
+    steps: Annotated[int, Field(ge=0)] = 10
+    """T: ascent steps; 0 is the reconstruction."""
+    step_size: Positive = 0.2
+    """Length of one step, over the median latent distance between training images of the class."""
+    radius: Positive = 0.5
+    """Largest distance from the start, over the same median."""
+    batch_size: Count = 128
+    """Images that ascend at once."""
+
+
+class OnlineConfig(TargetedConfig):
+    """Synthesis inside the training loop, as paper B does it: from the images of each batch, after a warm-up."""
+
+    strategy: Literal["targeted", "reconstruct", "random"] = "targeted"
+    generator: str = "autoencoder"
+    """Name in `generators`, or a kind. It needs a latent space."""
+    samples: Annotated[int, Field(ge=2)] = 8
+    steps: Annotated[int, Field(ge=0)] = 3
+    posterior: Literal["dropout"] = "dropout"
+    start: Share = 0.3
+    """Share of the training steps before the first synthetic images."""
+    every: Count = 1
+    """Training steps between two synthetic batches."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Synthetic images over the images of a batch."""
+    weight: Positive = 1.0
+    """Weight of the synthetic images' loss."""
+
+
+class SynthesisConfig(Section):
+    """Which images are made, and from what."""
+
+    strategy: str = "interpolate"
+    """Name in the registry of strategies."""
+    generator: str = "default"
+    """`default` is the run's `generator`; else a name in `generators`, or a kind with its defaults."""
+    sampling_strategy: (
+        Literal["auto", "not majority", "not minority", "all", "minority"]
+        | Annotated[float, Field(gt=0)]
+        | dict[str, int]
+    ) = "auto"
+    """imbalanced-learn's vocabulary: which classes are filled up, to the largest class's count (auto, all, not
+    majority, not minority, minority), a ratio of minority to majority (two classes), or counts wanted by class."""
+    multiple: Positive = 1.0
+    """Makes this many times the images that the plan asks for."""
+    pairing: Literal["random", "neighbours"] = "random"
+    """The second end: any other image of the class, or one of its nearest in latent space."""
+    neighbours: Count = 5
+    ends: Literal["mean", "sample"] = "mean"
+    """An end is its posterior's mean or a sample of it."""
+    path: Literal["linear", "spherical"] = "linear"
+    alpha: tuple[float, float] | tuple[float, ...] = (0.0, 1.0)
+    """The interval of a, or the grid's values."""
+    alpha_mode: Literal["uniform", "grid"] = "uniform"
+    """a is drawn from the interval, or the grid's values are taken in turn."""
+    detail: Literal["none", "change", "residual"] = "none"
+    """What becomes of the detail that a decoder loses. `none`: the decoded image. `change`: the first parent plus
+    the decoded change. `residual`: the decoded image plus what the nearer parent lost."""
+    mixup_alpha: Positive = 0.4
+    """Strategy mixup: both parameters of the Beta distribution of the share."""
+    targeted: TargetedConfig = TargetedConfig()
+    filters: FilterConfig | None = FilterConfig()
+    """What an image must pass; null: all are used."""
+
+    @model_validator(mode="after")
+    def _alpha_is_usable(self) -> "SynthesisConfig":
+        if any(not 0 <= a <= 1 for a in self.alpha) or not self.alpha:
+            raise ValueError("alpha: every value must lie in [0, 1]")
+        if self.alpha_mode == "uniform" and (len(self.alpha) != 2 or self.alpha[0] > self.alpha[1]):
+            raise ValueError("alpha: an interval is two values, the lower one first")
+        return self
