@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.ledger import Account
 from synaug_core.evaluate.comparison import Comparison
-from synaug_core.refs import DatasetRef, RegisteredRef, RunRef
+from synaug_core.refs import DatasetRef, QualityRef, RegisteredRef, RunRef, SyntheticRef
 
-__all__ = ["DatasetFacts", "ModelFacts", "Outcome", "outcome_of"]
+__all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "outcome_of"]
 
 
 class _Facts(BaseModel):
@@ -36,6 +37,16 @@ class ModelFacts(_Facts):
     alias: Literal["champion", "challenger"]
 
 
+class ImagesFacts(_Facts):
+    """The synthetic images of an arm."""
+
+    wanted: int
+    images: int
+    seconds_per_1000: float
+    quality: dict[str, float]
+    """Means over the classes of the figures that are defined: kid, coverage, agreement, ...; empty: not judged."""
+
+
 class Outcome(_Facts):
     """The result of one retraining; its JSON is what `synaug run --json` writes."""
 
@@ -45,6 +56,8 @@ class Outcome(_Facts):
     dataset: DatasetFacts
     arms: dict[str, dict[str, dict[str, float]]]
     """arm -> metric, named as in MLflow -> mean, low, high"""
+    synthetic: dict[str, ImagesFacts]
+    """arm -> its synthetic images, and how good they are"""
     best_arm: str
     verdict: Literal["gain", "no gain shown"]
     sentence: str
@@ -64,6 +77,7 @@ def outcome_of(
     comparison: Comparison,
     page: str,
     registered: RegisteredRef | None,
+    synthetic: Mapping[str, tuple[tuple[SyntheticRef, ...], QualityRef | None]],
     run: RunRef,
     account: Account,
 ) -> Outcome:
@@ -84,6 +98,7 @@ def outcome_of(
             arm: {f"test/{metric}": interval.model_dump() for metric, interval in result.metrics.items()}
             for arm, result in comparison.arms.items()
         },
+        synthetic={arm: _facts(made, quality) for arm, (made, quality) in synthetic.items()},
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,
@@ -96,4 +111,14 @@ def outcome_of(
         seconds=account.seconds,
         comparison_page=page,
         comparison=comparison,
+    )
+
+
+def _facts(made: tuple[SyntheticRef, ...], quality: QualityRef | None) -> ImagesFacts:
+    images = sum(reference.images for reference in made)
+    return ImagesFacts(
+        wanted=sum(reference.wanted for reference in made),
+        images=images,
+        seconds_per_1000=1000 * sum(reference.seconds for reference in made) / max(1, images),
+        quality=quality.overall if quality is not None else {},
     )

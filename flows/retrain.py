@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from prefect import flow, tags
 
+from flows.images import Images, judge_images, make_images, of_arms
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
 from flows.search import tune
@@ -13,22 +14,16 @@ from flows.sweep import close_dead_runs, process_tag, untagged_steps
 from flows.workers import default_runner, task_runner
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import Config
-from synaug_core.refs import DatasetRef, ImageSetRef, RepetitionRef, RunRef
+from synaug_core.refs import DatasetRef, RepetitionRef, RunRef
 from tasks.choices import check_choices
 from tasks.comparison import compare_arms, open_arms, record_arms
 from tasks.dataset import prepare_dataset, read_fingerprint
-from tasks.generators import fit_group, group_classes
-from tasks.machine import worker_count
-from tasks.naming import group_name
 from tasks.outcome import comparison_page_path, read_comparison, show_in_prefect
 from tasks.registry import register_best
 from tasks.repetition import train_repetition
 from tasks.retraining import adopt_runs, close_retraining, fail_retraining, open_retraining
-from tasks.synthesis import classes_to_fill, synthesise_group
 
 __all__ = ["retrain", "run_retrain"]
-
-Synthetic = dict[str, tuple[ImageSetRef, ...]]
 
 
 @flow(name="retrain", persist_result=False, task_runner=default_runner())
@@ -63,14 +58,17 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
         prepared = prepare_dataset.submit(config.name, config.data, fingerprint, config.seed, run)
         [dataset] = ledger.gather("dataset", [(config.name, prepared)])
         adopt_runs(run, (dataset.run_id,))
-        syntheses = tuple(arm.synthesis for arm in config.arms if arm.synthesis is not None)
-        check_choices(dataset, config.generator, syntheses, config.classifier, config.tuning)
+        check_choices(dataset, config)
     run = run.model_copy(update={"tags": run.tags | {"synaug.dataset_digest": dataset.digest}})
-    synthetic = _make_images(config, dataset, run, ledger)
-    tuned = tune(config, dataset, synthetic, run, ledger)
-    repetitions = _train_arms(config, dataset, synthetic, tuned, run, ledger)
+    images = make_images(config, dataset, run, ledger)
+    judged = judge_images(config, dataset, images, run)
+    tuned = tune(config, dataset, images, run, ledger)
+    repetitions = _train_arms(config, dataset, images, tuned, run, ledger)
+    with ledger.stage("quality"):
+        found = ledger.gather("quality", list(judged.values()))
+        adopt_runs(run, tuple(quality.run_id for quality in found))
     with ledger.stage("comparison"):
-        submitted = compare_arms.submit(dataset, config, synthetic, tuple(repetitions), run)
+        submitted = compare_arms.submit(dataset, config, images.synthetic, tuple(repetitions), run)
         [comparison] = ledger.gather("comparison", [("arms", submitted)])
         record_arms(config.arms, comparison, tuple(repetitions), run)
     registered = None
@@ -81,52 +79,23 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
             )
     compared = read_comparison(comparison)
     show_in_prefect(dataset, compared, run)
-    outcome = outcome_of(dataset, compared, comparison_page_path(comparison), registered, run, ledger.account())
+    outcome = outcome_of(
+        dataset,
+        compared,
+        comparison_page_path(comparison),
+        registered,
+        of_arms(config, images, judged, found),
+        run,
+        ledger.account(),
+    )
     close_retraining(config, run, outcome.verdict, outcome.best_arm, outcome.seconds)
     return outcome
-
-
-def _make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger) -> Synthetic:
-    """The synthetic images of each arm; arms with equal synthesis share theirs."""
-    wanted = {arm.name: arm.synthesis for arm in config.arms if arm.synthesis is not None}
-    distinct = tuple({s.model_dump_json(): s for s in wanted.values()}.values())
-    classes = classes_to_fill(dataset, distinct) if distinct else ()
-    if not classes:
-        return {arm.name: () for arm in config.arms}
-    with ledger.stage("generator"):
-        groups = group_classes(dataset, classes, config.generator, config.compute, worker_count(config.compute))
-        fits = [
-            (group_name(group), fit_group.submit(dataset, group, config.generator, config.seed, config.compute, run))
-            for group in groups
-        ]
-        generators = ledger.gather("generator", fits)
-    with ledger.stage("synthesis"):
-        jobs = [(synthesis, generator) for synthesis in distinct for generator in generators]
-        made = ledger.gather(
-            "synthesis",
-            [
-                (
-                    f"{synthesis.strategy} {group_name(generator.classes)}",
-                    synthesise_group.submit(dataset, generator, synthesis, config.seed, config.compute, run),
-                )
-                for synthesis, generator in jobs
-            ],
-        )
-    adopt_runs(run, tuple(r.run_id for r in (*generators, *made)))
-    by_synthesis = {
-        synthesis.model_dump_json(): tuple(m for m, (s, _) in zip(made, jobs, strict=True) if s == synthesis)
-        for synthesis in distinct
-    }
-    return {
-        arm.name: by_synthesis[arm.synthesis.model_dump_json()] if arm.synthesis is not None else ()
-        for arm in config.arms
-    }
 
 
 def _train_arms(
     config: Config,
     dataset: DatasetRef,
-    synthetic: Synthetic,
+    images: Images,
     tuned: Mapping[str, Tuned],
     run: RunRef,
     ledger: Ledger,
@@ -143,7 +112,8 @@ def _train_arms(
                         dataset,
                         arm,
                         repetition,
-                        synthetic[arm.name],
+                        images.synthetic[arm.name],
+                        images.online[arm.name],
                         config.classifier,
                         tuned[arm.name],
                         config.seed,

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from flows.images import Images
 from flows.ledger import Ledger
 from synaug_core.classify.search_space import TrialSpec, Tuned
 from synaug_core.config import ArmConfig, Config
-from synaug_core.refs import DatasetRef, ImageSetRef, RunRef
+from synaug_core.refs import DatasetRef, RunRef
 from tasks.naming import trial_name
 from tasks.tuning import ask_trials, ended_trials, finish_search, open_search, run_trial, tell_trials
 
 __all__ = ["tune"]
 
-Synthetic = Mapping[str, tuple[ImageSetRef, ...]]
 
-
-def tune(config: Config, dataset: DatasetRef, synthetic: Synthetic, run: RunRef, ledger: Ledger) -> dict[str, Tuned]:
+def tune(config: Config, dataset: DatasetRef, made: Images, run: RunRef, ledger: Ledger) -> dict[str, Tuned]:
     """The best parameters found, by arm."""
     if config.tuning.trials == 0:
         return {arm.name: Tuned() for arm in config.arms}
     with ledger.stage("tuning"):
         if config.tuning.scope == "per_arm":
             trials = config.tuning.trials * len(config.arms)
-            return {arm.name: _search((arm,), trials, config, dataset, synthetic, run, ledger) for arm in config.arms}
+            return {arm.name: _search((arm,), trials, config, dataset, made, run, ledger) for arm in config.arms}
         searched = tuple(arm for arm in config.arms if arm.name in config.tuning.arms) or config.arms[:1]
-        shared = _search(searched, config.tuning.trials, config, dataset, synthetic, run, ledger)
+        shared = _search(searched, config.tuning.trials, config, dataset, made, run, ledger)
         return {arm.name: shared for arm in config.arms}
 
 
@@ -34,19 +31,29 @@ def _search(
     expected: int,
     config: Config,
     dataset: DatasetRef,
-    synthetic: Synthetic,
+    made: Images,
     run: RunRef,
     ledger: Ledger,
 ) -> Tuned:
-    images = {arm.name: synthetic[arm.name] for arm in arms}
-    search = open_search(dataset, arms, images, config.classifier, config.tuning, config.seed, run)
+    images = {arm.name: made.synthetic[arm.name] for arm in arms}
+    online = {arm.name: made.online[arm.name] for arm in arms}
+    search = open_search(dataset, arms, images, online, config.classifier, config.tuning, config.seed, run)
 
     def make(trials: tuple[TrialSpec, ...]) -> None:
         futures = [
             (
                 trial_name(trial.number, arms, config.tuning),
                 run_trial.submit(
-                    dataset, arms, images, config.classifier, search, trial, config.seed, config.compute, search.run
+                    dataset,
+                    arms,
+                    images,
+                    online,
+                    config.classifier,
+                    search,
+                    trial,
+                    config.seed,
+                    config.compute,
+                    search.run,
                 ),
             )
             for trial in trials

@@ -12,9 +12,12 @@ __all__ = [
     "DatasetRef",
     "GeneratorRef",
     "ImageSetRef",
+    "JudgesRef",
     "PredictionsRef",
+    "QualityRef",
     "Reference",
     "RunRef",
+    "SyntheticRef",
     "identity",
 ]
 
@@ -57,6 +60,15 @@ class ImageSetRef(Reference):
         return sum(self.counts.values())
 
 
+class SyntheticRef(ImageSetRef):
+    """Synthetic images of some classes."""
+
+    wanted: int
+    """Images that the plan asked for; fewer may have passed the filters."""
+    seconds: float
+    """Wall time of making and checking them."""
+
+
 class DatasetRef(_Frozen):
     """A data set, read, checked and split."""
 
@@ -87,6 +99,19 @@ class ClassifierRef(Reference):
     """A folder with one trained classifier."""
 
     classes: tuple[str, ...]
+
+
+class JudgesRef(Reference):
+    """A folder with classifiers that each left out a part of the training images."""
+
+    folds: int
+
+
+class QualityRef(Reference):
+    """A report on a set of synthetic images, as JSON."""
+
+    overall: dict[str, float]
+    """Means over the classes, of the figures that are defined."""
 
 
 class PredictionsRef(Reference):
@@ -131,7 +156,7 @@ class RegisteredRef(_Frozen):
     reason: str
 
 
-_NOT_WHAT_IT_IS = {"uri", "run_id", "workers", "deadline"}
+_NOT_WHAT_IT_IS = {"uri", "run_id", "workers", "deadline", "seconds"}
 
 
 def identity(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synaug_core.config import ClassifierConfig, GeneratorConfig, SynthesisConfig, TuningConfig
+from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import DatasetRef
 from tasks.step import step
 
@@ -10,27 +10,43 @@ __all__ = ["check_choices"]
 
 
 @step("nets", "generators", "synthesis", "classify")
-def check_choices(
-    dataset: DatasetRef,
-    generator: GeneratorConfig,
-    syntheses: tuple[SynthesisConfig, ...],
-    classifier: ClassifierConfig,
-    tuning: TuningConfig,
-) -> bool:
+def check_choices(dataset: DatasetRef, config: Config) -> bool:
     """Refuse an unknown generator, strategy or backbone, a plan or range that cannot be, weights that cannot be had."""
     from synaug_core.classify.build import build
     from synaug_core.classify.search_space import checked_ranges
+
+    channels, size = dataset.channels, dataset.image_size
+    for arm in config.arms:
+        _check_arm(dataset, config, arm)
+    if config.tuning.trials:
+        checked_ranges(config.tuning)
+    halves = (0.5,) * channels
+    build(config.classifier, channels=channels, size=size, classes=dataset.classes, seed=0, mean=halves, std=halves)
+    return True
+
+
+def _check_arm(dataset: DatasetRef, config: Config, arm: ArmConfig) -> None:
+    from synaug_core.errors import ConfigError
     from synaug_core.generators import registry as generators
+    from synaug_core.generators.base import LatentGenerator
     from synaug_core.synthesis import registry as strategies
     from synaug_core.synthesis.plan import plan
 
-    channels, size = dataset.channels, dataset.image_size
-    for synthesis in syntheses:
-        strategies.find(synthesis.strategy)
+    def check(generator: str, strategy: str, latent: bool) -> None:
+        kind = config.generator_named(generator)
+        made = generators.create(kind, dataset.classes, dataset.channels, dataset.image_size)
+        if latent and not isinstance(made, LatentGenerator):
+            raise ConfigError(
+                f"arm {arm.name}: {strategy} needs a generator with a latent space, and {kind.kind} has none; "
+                "use prior, or another generator"
+            )
+
+    if (synthesis := arm.synthesis) is not None:
+        entry = strategies.find(synthesis.strategy)
         plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
-        generators.create(generator, dataset.classes, channels, size)
-    if tuning.trials:
-        checked_ranges(tuning)
-    halves = (0.5,) * channels
-    build(classifier, channels=channels, size=size, classes=dataset.classes, seed=0, mean=halves, std=halves)
-    return True
+        if entry.generator:
+            check(synthesis.generator, synthesis.strategy, entry.latent)
+        if entry.target and synthesis.targeted.posterior == "dropout" and not config.classifier.dropout:
+            raise ConfigError(f"arm {arm.name}: {synthesis.strategy} needs classifier.dropout above 0")
+    if arm.online is not None:
+        check(arm.online.generator, f"online {arm.online.strategy}", True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synaug_core.config import ArmConfig, Config
-from synaug_core.refs import ComparisonRef, DatasetRef, ImageSetRef, RepetitionRef, RunRef
+from synaug_core.refs import ComparisonRef, DatasetRef, RepetitionRef, RunRef, SyntheticRef
 from synaug_core.services.settings import settings
 from tasks.recording import recorded
 from tasks.step import action, step
@@ -39,7 +39,7 @@ def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
 def compare_arms(
     dataset: DatasetRef,
     config: Config,
-    synthetic: dict[str, tuple[ImageSetRef, ...]],
+    synthetic: dict[str, tuple[SyntheticRef, ...]],
     repetitions: tuple[RepetitionRef, ...],
     parent: RunRef,
 ) -> ComparisonRef:

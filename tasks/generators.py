@@ -18,10 +18,16 @@ __all__ = ["fit_group", "group_classes"]
 def group_classes(
     dataset: DatasetRef, classes: tuple[str, ...], config: GeneratorConfig, compute: ComputeConfig, workers: int
 ) -> tuple[tuple[str, ...], ...]:
-    """Which classes are fitted together, so that the devices at hand share the work."""
+    """Which classes are fitted together, so that the devices at hand share the work.
+
+    A kind with one model for all classes learns all that have images, whichever are asked for.
+    """
     from synaug_core import devices
+    from synaug_core.generators import registry
     from synaug_core.generators.grouping import groups
 
+    if registry.find(config.kind).joint:
+        return (tuple(name for name in dataset.classes if dataset.train.counts[name]),)
     counts = {name: dataset.train.counts[name] for name in classes}
     return groups(counts, config, device_type=devices.resolve(compute.device).type, workers=workers)
 

@@ -14,7 +14,16 @@ from synaug_core.evaluate.comparison import Comparison
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.generators import registry
 from synaug_core.generators.base import Generator
-from synaug_core.refs import ClassifierRef, ComparisonRef, DatasetRef, GeneratorRef, ImageSetRef, PredictionsRef
+from synaug_core.quality.judge import Judges
+from synaug_core.refs import (
+    ClassifierRef,
+    ComparisonRef,
+    DatasetRef,
+    GeneratorRef,
+    ImageSetRef,
+    JudgesRef,
+    PredictionsRef,
+)
 from synaug_core.services.artifacts import fetch
 
 __all__ = [
@@ -23,6 +32,7 @@ __all__ = [
     "load_generator",
     "load_images",
     "load_joined",
+    "load_judges",
     "load_predictions",
     "load_report",
 ]
@@ -53,6 +63,11 @@ def load_generator(reference: GeneratorRef, device: str = "cpu") -> Generator:
 def load_classifier(reference: ClassifierRef, device: str = "cpu") -> TrainedClassifier:
     """A trained classifier."""
     return TrainedClassifier.load(fetch(reference), device)
+
+
+def load_judges(reference: JudgesRef, device: str = "cpu") -> Judges:
+    """Classifiers that each left out a part of the training images."""
+    return Judges.load(fetch(reference), device)
 
 
 def load_predictions(reference: PredictionsRef) -> Predictions:

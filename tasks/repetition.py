@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig
-from synaug_core.refs import DatasetRef, ImageSetRef, RepetitionRef, RunRef
+from synaug_core.refs import DatasetRef, GeneratorRef, RepetitionRef, RunRef, SyntheticRef
 from tasks.predicting import predictions
 from tasks.recording import checkpoint, recorded
 from tasks.reporting import progress
@@ -14,12 +14,13 @@ from tasks.step import step
 __all__ = ["train_repetition"]
 
 
-@step("data", "nets", "classify", "evaluate")
+@step("data", "nets", "generators", "synthesis", "classify", "evaluate")
 def train_repetition(
     dataset: DatasetRef,
     arm: ArmConfig,
     repetition: int,
-    synthetic: tuple[ImageSetRef, ...],
+    synthetic: tuple[SyntheticRef, ...],
+    online: tuple[GeneratorRef, ...],
     config: ClassifierConfig,
     tuned: Tuned,
     seed: int,
@@ -34,6 +35,7 @@ def train_repetition(
     from synaug_core.evaluate.metrics import scores
     from synaug_core.seeds import derive
     from tasks.loading import load_images
+    from tasks.online import online_synthesis
     from tasks.storing import store_classifier, store_predictions
     from tasks.training_data import training_images
 
@@ -42,8 +44,9 @@ def train_repetition(
     with recorded("repetition", f"{arm.name} {repetition}", parent, tags) as recorder, device_slot(compute) as device:
         images = training_images(dataset, arm, synthetic, tuned.synthetic_share)
         val, test = load_images(dataset.val), load_images(dataset.test)
+        fitted = tuned.apply(config)
         classifier = train(
-            tuned.apply(config),
+            fitted,
             arm,
             images,
             val,
@@ -53,10 +56,11 @@ def train_repetition(
             progress=progress("training", f"{arm.name} {repetition}"),
             checkpoint=saved,
             deadline=compute.deadline,
+            online=online_synthesis(dataset, arm, online, fitted, device),
         )
         on_val = scores(predictions(classifier, val, device)) if len(val) else {}
         on_test = predictions(classifier, test, device)
-        recorder.params(tuned.apply(config).model_dump() | arm.model_dump() | {"training_images": len(images)})
+        recorder.params(fitted.model_dump() | arm.model_dump() | {"training_images": len(images)})
         for seen in classifier.history.evaluations:
             recorder.metrics(seen.model_dump(exclude={"step"}), seen.step)
         recorder.metrics({"best_step": classifier.history.best_step, "steps": classifier.history.stopped_at})

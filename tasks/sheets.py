@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synaug_core.refs import DatasetRef, ImageSetRef
+from synaug_core.refs import DatasetRef, SyntheticRef
 from tasks.loading import load_images, load_joined
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["sheets_of"]
 
 
-def sheets_of(dataset: DatasetRef, synthetic: dict[str, tuple[ImageSetRef, ...]]) -> dict[str, Image]:
+def sheets_of(dataset: DatasetRef, synthetic: dict[str, tuple[SyntheticRef, ...]]) -> dict[str, Image]:
     """Caption -> sheet: the training images, and synthetic ones beside them, once for each set of these."""
     from synaug_core.report.sheets import preview, real_beside_synthetic
 

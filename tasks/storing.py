@@ -11,7 +11,9 @@ from synaug_core.refs import (
     ComparisonRef,
     GeneratorRef,
     ImageSetRef,
+    JudgesRef,
     PredictionsRef,
+    QualityRef,
     Reference,
     RepetitionRef,
 )
@@ -23,9 +25,20 @@ if TYPE_CHECKING:
     from synaug_core.evaluate.comparison import Comparison
     from synaug_core.evaluate.predictions import Predictions
     from synaug_core.generators.base import Generator
+    from synaug_core.quality.judge import Judges
+    from synaug_core.quality.report import QualityReport
     from synaug_core.services.tracking import Recorder
 
-__all__ = ["store_classifier", "store_comparison", "store_generator", "store_images", "store_predictions", "store_text"]
+__all__ = [
+    "store_classifier",
+    "store_comparison",
+    "store_generator",
+    "store_images",
+    "store_judges",
+    "store_predictions",
+    "store_quality",
+    "store_text",
+]
 
 
 def store_images(recorder: Recorder, images: ImageSet, path: str, split: str) -> ImageSetRef:
@@ -59,6 +72,15 @@ def store_classifier(recorder: Recorder, classifier: TrainedClassifier) -> Class
     return ClassifierRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, classes=classifier.classes)
 
 
+def store_judges(recorder: Recorder, judges: Judges) -> JudgesRef:
+    """A folder with classifiers that each left out a part of the training images."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / "judges"
+        judges.save(local)
+        uri, sha256 = put_folder(recorder.run, local, "judges")
+    return JudgesRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, folds=judges.folds)
+
+
 def store_predictions(recorder: Recorder, predictions: Predictions, path: str) -> PredictionsRef:
     """One Parquet file of predictions."""
     with tempfile.TemporaryDirectory() as folder:
@@ -75,6 +97,12 @@ def store_text(recorder: Recorder, text: str, path: str) -> Reference:
         local.write_text(text, encoding="utf-8")
         uri, sha256 = put_file(recorder.run, local, path)
     return Reference(uri=uri, sha256=sha256, run_id=recorder.run.run_id)
+
+
+def store_quality(recorder: Recorder, report: QualityReport) -> QualityRef:
+    """The report on a set of synthetic images, and the means over its classes."""
+    stored = store_text(recorder, report.model_dump_json(indent=1), "quality.json")
+    return QualityRef(**stored.model_dump(), overall={name: o.value for name, o in report.overall().items()})
 
 
 def store_comparison(recorder: Recorder, comparison: Comparison, best: RepetitionRef) -> ComparisonRef:

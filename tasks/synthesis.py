@@ -1,68 +1,125 @@
-"""The images that are missing: as many as the plan says, from the generators that learnt the classes."""
+"""The images that are missing: as many as the plan says, and what became of those that were made."""
 
 from __future__ import annotations
 
+import json
+import time
+from typing import TYPE_CHECKING
+
 from synaug_core.config import ComputeConfig, SynthesisConfig
 from synaug_core.names import slugs
-from synaug_core.refs import DatasetRef, GeneratorRef, ImageSetRef, RunRef
+from synaug_core.refs import ClassifierRef, DatasetRef, GeneratorRef, JudgesRef, RunRef, SyntheticRef
 from tasks.naming import group_name
 from tasks.recording import recorded
 from tasks.reporting import progress
 from tasks.slots import device_slot
-from tasks.step import action, step
+from tasks.step import step
 
-__all__ = ["classes_to_fill", "synthesise_group"]
+if TYPE_CHECKING:
+    from synaug_core.data.imageset import ImageSet
+    from synaug_core.generators.base import Generator
+    from synaug_core.services.tracking import Recorder
+    from synaug_core.synthesis.make import Synthesised
+
+__all__ = ["synthesise_group"]
+
+_SCORES = ("label_probability", "uncertainty_before", "uncertainty_after")
 
 
-@action
-def classes_to_fill(dataset: DatasetRef, configs: tuple[SynthesisConfig, ...]) -> tuple[str, ...]:
-    """The classes for which any of the plans asks for images: only these need a generator."""
-    from synaug_core.synthesis.plan import plan
-
-    plans = [plan(dataset.train.counts, c.sampling_strategy, c.multiple) for c in configs]
-    return tuple(name for name in dataset.classes if any(p.get(name, 0) > 0 for p in plans))
-
-
-@step("data", "nets", "generators", "synthesis")
+@step("data", "nets", "generators", "synthesis", "quality", "classify")
 def synthesise_group(
     dataset: DatasetRef,
-    generator: GeneratorRef,
+    classes: tuple[str, ...],
+    generator: GeneratorRef | None,
+    judges: JudgesRef | None,
+    target: tuple[ClassifierRef, ...],
     config: SynthesisConfig,
     seed: int,
     compute: ComputeConfig,
     parent: RunRef,
-) -> ImageSetRef:
-    """Make the planned images of a group of classes."""
-    from synaug_core.report.sheets import interpolation, real_beside_synthetic
+) -> SyntheticRef:
+    """Make the planned images of some classes, and keep those that pass the filters."""
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
     from synaug_core.synthesis.plan import plan
-    from synaug_core.synthesis.walks import ALPHAS, walks
-    from tasks.loading import load_generator, load_images
+    from tasks.loading import load_classifier, load_generator, load_images, load_judges
     from tasks.storing import store_images
 
-    name, short = group_name(generator.classes), slugs(dataset.classes)
-    with recorded("synthesis", f"{config.strategy} {name}", parent) as recorder, device_slot(compute) as device:
-        train = load_images(dataset.train)
-        wanted = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
-        wanted = {c: n for c, n in wanted.items() if c in generator.classes}
-        fitted = load_generator(generator, str(device))
+    name, short = f"{config.strategy} {group_name(classes)}", slugs(dataset.classes)
+    with recorded("synthesis", name, parent) as recorder, device_slot(compute) as device:
+        train, where = load_images(dataset.train), str(device)
+        planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
+        wanted = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
+        fitted = load_generator(generator, where) if generator is not None else None
+        judge = load_judges(judges, where).probabilities if judges is not None else None
+        aims = tuple(load_classifier(reference, where) for reference in target)
+        began = time.monotonic()
         made = synthesise(
             fitted,
             train,
             wanted,
             config,
             seed=derive(seed, "synthesis"),
-            progress=progress("synthesis", f"{config.strategy} {name}"),
+            judge=judge,
+            target=aims,
+            progress=progress("synthesis", name),
         )
-        reference = store_images(recorder, made, "images/synthetic.parquet", "synthetic")
-        recorder.params(config.model_dump() | {"classes": ", ".join(generator.classes)})
-        recorder.metrics({f"images/{short[c]}": n for c, n in wanted.items()})
-        if len(made):
-            recorder.dataset_input(
-                made, name=f"{dataset.name}-synthetic", digest=reference.sha256[:36], context="synthetic"
-            )
-            recorder.figure(real_beside_synthetic(train, made), "figures/real_beside_synthetic.png")
-        if rows := walks(fitted, train, config):
+        seconds = time.monotonic() - began
+        reference = store_images(recorder, made.images, "images/synthetic.parquet", "synthetic")
+        recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
+        for class_name, funnel in made.funnel.items():
+            label = short[class_name]
+            recorder.metrics({f"wanted/{label}": funnel.wanted, f"made/{label}": funnel.made})
+            recorder.metrics({f"images/{label}": funnel.kept, f"unjudged/{label}": funnel.unjudged})
+            recorder.metrics({f"dropped/{slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
+            recorder.metrics({f"{what}/{label}": v for what, v in made.measures.get(class_name, {}).items()})
+        recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
+        recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
+        _draw(recorder, dataset, fitted, train, made, config, reference.sha256)
+    return SyntheticRef(**reference.model_dump(), wanted=sum(wanted.values()), seconds=seconds)
+
+
+def _draw(
+    recorder: Recorder,
+    dataset: DatasetRef,
+    generator: Generator | None,
+    train: ImageSet,
+    made: Synthesised,
+    config: SynthesisConfig,
+    digest: str,
+) -> None:
+    """The figures and the pages of a synthesis run."""
+    from synaug_core.quality.neighbours import nearest_training_image
+    from synaug_core.report.contact import contact_page, contact_sheet
+    from synaug_core.report.figures.alpha import alpha_figure
+    from synaug_core.report.figures.funnel import funnel_figure
+    from synaug_core.report.sheets import interpolation, real_beside_synthetic
+    from synaug_core.report.targeted import targeted_sheet
+    from synaug_core.synthesis.alpha_sweep import alpha_sweep
+    from synaug_core.synthesis.walks import ALPHAS, walks
+
+    images = made.images
+    if made.funnel:
+        recorder.figure(funnel_figure({c: f.model_dump() for c, f in made.funnel.items()}), "figures/funnel.png")
+    if len(images):
+        recorder.dataset_input(images, name=f"{dataset.name}-synthetic", digest=digest[:36], context="synthetic")
+        recorder.figure(real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")
+        nearest, distance = nearest_training_image(images, train)
+        told = [json.loads(text) for text in images.provenance]
+        scores = {"nearest_distance": [round(d, 4) for d in distance.tolist()]}
+        scores |= {s: [one.get(s) for one in told] for s in _SCORES if any(s in one for one in told)}
+        recorder.text(contact_page(train, images, nearest, scores), "contact_sheet.html")
+        recorder.figure(contact_sheet(train, images, nearest, scores), "figures/contact_sheet.png")
+    if generator is None:
+        return
+    if len(images) and config.strategy in ("targeted", "random"):
+        sheet = targeted_sheet(generator, train, images)
+        if sheet is not None:
+            recorder.figure(sheet, "figures/targeted.png")
+    if config.strategy == "interpolate":
+        if rows := walks(generator, train, config):
             recorder.figure(interpolation(rows, ALPHAS), "figures/interpolation.png")
-    return reference
+        if sweeps := alpha_sweep(generator, train, config):
+            recorder.figure(alpha_figure(sweeps), "figures/alpha.png")
+            short = slugs(dataset.classes)
+            recorder.json({s.class_name: s.metrics(short[s.class_name]) for s in sweeps}, "alpha.json")

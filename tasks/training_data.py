@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synaug_core.config import ArmConfig
-from synaug_core.refs import DatasetRef, ImageSetRef
+from synaug_core.refs import DatasetRef, SyntheticRef
 from tasks.loading import load_images, load_joined
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ __all__ = ["training_images"]
 
 
 def training_images(
-    dataset: DatasetRef, arm: ArmConfig, synthetic: tuple[ImageSetRef, ...], share: float | None
+    dataset: DatasetRef, arm: ArmConfig, synthetic: tuple[SyntheticRef, ...], share: float | None
 ) -> ImageSet:
     """The real training images, then the first `share` of each class's synthetic ones (None: all of them)."""
     from synaug_core.data.imageset import concatenate

@@ -8,7 +8,7 @@ from synaug_core import digests
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, TuningConfig
 from synaug_core.errors import DataError
-from synaug_core.refs import DatasetRef, ImageSetRef, RunRef, SearchRef, TrialResult, identity
+from synaug_core.refs import DatasetRef, GeneratorRef, RunRef, SearchRef, SyntheticRef, TrialResult, identity
 from synaug_core.services.settings import settings
 from tasks.naming import trial_name
 from tasks.recording import checkpoint, recorded
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_trials", "ended_trials", "finish_search", "open_search", "run_trial", "tell_trials"]
 
-Synthetic = dict[str, tuple[ImageSetRef, ...]]
+Synthetic = dict[str, tuple[SyntheticRef, ...]]
+Online = dict[str, tuple[GeneratorRef, ...]]
 
 
 @action
@@ -29,6 +30,7 @@ def open_search(
     dataset: DatasetRef,
     arms: tuple[ArmConfig, ...],
     synthetic: Synthetic,
+    online: Online,
     classifier: ClassifierConfig,
     config: TuningConfig,
     seed: int,
@@ -38,8 +40,10 @@ def open_search(
     from synaug_core.seeds import derive
     from synaug_core.services.tracking import open_run
 
-    what = identity([dataset, arms, synthetic, classifier, config, seed])
-    key = digests.of_value([what, digests.code_version("config", "data", "nets", "classify")])
+    what = identity([dataset, arms, synthetic, online, classifier, config, seed])
+    key = digests.of_value(
+        [what, digests.code_version("config", "data", "nets", "generators", "synthesis", "classify")]
+    )
     names = ", ".join(arm.name for arm in arms)
     run = open_run(
         settings(), experiment=parent.experiment, key=key, stage="tuning", name=f"tuning {names}", parent=parent
@@ -64,11 +68,12 @@ def ask_trials(search: SearchRef) -> tuple[TrialSpec, ...]:
     return tuning.ask(_open(search))
 
 
-@step("data", "nets", "classify")
+@step("data", "nets", "generators", "synthesis", "classify")
 def run_trial(
     dataset: DatasetRef,
     arms: tuple[ArmConfig, ...],
     synthetic: Synthetic,
+    online: Online,
     config: ClassifierConfig,
     search: SearchRef,
     trial: TrialSpec,
@@ -84,6 +89,7 @@ def run_trial(
     from synaug_core.errors import DivergenceError
     from synaug_core.seeds import derive
     from tasks.loading import load_images
+    from tasks.online import online_synthesis
     from tasks.training_data import training_images
 
     opened = _open(search)
@@ -109,6 +115,7 @@ def run_trial(
                     checkpoint=kept,
                     deadline=compute.deadline,
                     on_evaluation=tuning.watch(opened, trial, steps=steps, scores=tuple(scores)),
+                    online=online_synthesis(dataset, arm, online[arm.name], fitted, device),
                 )
                 scores.append(_score(classifier.history.best_score))
                 recorder.metrics({f"val/balanced_accuracy/{arm.name}": scores[-1]})

@@ -16,6 +16,7 @@ from synaug_core.classify.augment import augment
 from synaug_core.classify.build import build
 from synaug_core.classify.history import Ending, Evaluation, History
 from synaug_core.classify.model import Classifier, as_float
+from synaug_core.classify.online import Online, is_due
 from synaug_core.classify.sampling import IndexSampler
 from synaug_core.classify.statistics import channel_statistics
 from synaug_core.classify.trained import TrainedClassifier
@@ -53,6 +54,9 @@ class Loop:
     evaluations: list[Evaluation] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
     best_step: int = 0
+    online: Online | None = None
+    online_seed: int = 0
+    """Of all that is random about synthetic images; what real images draw stays as without them."""
 
     @classmethod
     def start(
@@ -64,6 +68,7 @@ class Loop:
         init_seed: int,
         batch_seed: int,
         device: torch.device,
+        online: Online | None = None,
     ) -> Loop:
         """At step 0, with the weights of `init_seed`."""
         if device.type == "cuda":
@@ -97,22 +102,23 @@ class Loop:
             weights=None if weights is None else weights.to(device),
             loss_sum=torch.zeros((), device=device),
             first_bad=torch.tensor(config.steps + 1, device=device),
+            online=online,
+            online_seed=seeds.derive(batch_seed, "online"),
         )
 
     def advance(self) -> None:
         """One optimiser step; nothing is read back from the device."""
         index = self.sampler.next()
-        images = as_float(self.images[index])
-        if self.arm.augmentation == "traditional":
-            images = augment(images, self.config.augmentation, self.noise)
+        images = self._augmented(as_float(self.images[index]), self.noise)
         for group in self.optimizer.param_groups:
             group["lr"] = optimisation.learning_rate(self.config, self.step)
         self.model.train()
-        with _precision(self.device):
-            logits = self.model(images, self.noise)
-        loss = F.cross_entropy(
-            logits, self.labels[index], weight=self.weights, label_smoothing=self.config.label_smoothing
-        )
+        if self.online is not None and is_due(self.online.config, self.step, self.config.steps):
+            loss = self._loss_with(self.online, index, images)
+        else:
+            with _precision(self.device):
+                logits = self.model(images, self.noise)
+            loss = self._cross_entropy(logits, self.labels[index])
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.optimizer.step()
@@ -121,6 +127,30 @@ class Loop:
         self.loss_sum += value
         bad = torch.where(value.isfinite(), self.config.steps + 1, self.step)
         self.first_bad = torch.minimum(self.first_bad, bad)
+
+    def _loss_with(self, online: Online, index: Tensor, images: Tensor) -> Tensor:
+        """The batch's loss and the weighted one of images made from it.
+
+        Both go through the network together, so that batch normalisation sees them as it sees synthetic images that
+        are part of the training set.
+        """
+        stream = seeds.stream(seeds.derive(self.online_seed, self.step), self.device)
+        made, labels = online.make(self.model, index, stream)
+        both = torch.cat([images, self._augmented(made, stream)])
+        with _precision(self.device):
+            features = self.model.features(both)
+            real = self.model.head(features[: len(images)], self.noise)
+            synthetic = self.model.head(features[len(images) :], stream)
+        weighted = online.config.weight * self._cross_entropy(synthetic, labels)
+        return self._cross_entropy(real, self.labels[index]) + weighted
+
+    def _augmented(self, images: Tensor, stream: torch.Generator) -> Tensor:
+        if self.arm.augmentation != "traditional":
+            return images
+        return augment(images, self.config.augmentation, stream)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self.config.label_smoothing)
 
     def is_evaluation_due(self) -> bool:
         """True every `evaluate_every` steps and after the last one."""

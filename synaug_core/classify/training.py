@@ -11,6 +11,7 @@ from synaug_core import digests
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify.history import Evaluation
 from synaug_core.classify.loop import Loop
+from synaug_core.classify.online import Online
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
@@ -33,6 +34,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     deadline: float | None = None,
     on_evaluation: Callable[[int, float], None] | None = None,
+    online: Online | None = None,
 ) -> TrainedClassifier:
     """Train one classifier for `config.steps` optimiser steps, or until the validation loss stops falling.
 
@@ -43,7 +45,8 @@ def train(
 
     Args:
         config: network, optimiser, steps, early stopping.
-        arm: how training images are drawn and changed; its `synthesis` is not looked at.
+        arm: how training images are drawn and changed; its `synthesis` is not looked at, and its `online` only to
+            make sure that it is not forgotten.
         train: real images and, joined to them, the arm's synthetic ones.
         val: real images; may be empty.
         init_seed: of the initial weights.
@@ -54,17 +57,22 @@ def train(
         deadline: seconds from now.
         on_evaluation: given the step and the validation balanced accuracy after each evaluation; may raise (see
             `pruning.Pruned`). After a resume the evaluations before it are told again.
+        online: makes further images from those of each batch. The number of steps, and what real images draw, stay
+            the same.
 
     Raises:
+        ValueError: an arm with online synthesis, and nothing to make its images.
         DataError: no training image, or sets that do not fit together.
         ConfigError, WeightsError: as `build.build`.
         DivergenceError: the loss is not finite.
         DeadlineError: the deadline passed.
     """
     _check(train, val)
+    if arm.online is not None and online is None:
+        raise ValueError(f"arm {arm.name} makes images inside the training loop, and nothing was given to make them")
     started = time.monotonic()
-    loop = Loop.start(config, arm, train, val, init_seed, batch_seed, torch.device(device))
-    key = _key(config, arm, train, val, init_seed, batch_seed, loop.device) if checkpoint is not None else ""
+    loop = Loop.start(config, arm, train, val, init_seed, batch_seed, torch.device(device), online)
+    key = _key(config, arm, train, val, init_seed, batch_seed, loop.device, online) if checkpoint is not None else ""
     saved = checkpoint.load() if checkpoint is not None else None
     if saved is not None and saved.get("key") == key:
         loop.restore(saved)
@@ -104,9 +112,14 @@ def _key(
     init_seed: int,
     batch_seed: int,
     device: torch.device,
+    online: Online | None,
 ) -> str:
     """What a checkpoint must agree with to be gone on from."""
     data = [digests.of_bytes(t.cpu().numpy().tobytes()) for s in (train, val) for t in (s.images, s.labels)]
-    settings = [config.model_dump(mode="json"), arm.model_dump(mode="json", include={"sampling", "augmentation"})]
+    settings = [
+        config.model_dump(mode="json"),
+        arm.model_dump(mode="json", include={"sampling", "augmentation"}),
+        None if online is None else online.identity,
+    ]
     code = digests.code_version("classify", "nets")
     return digests.of_value([settings, data, list(train.classes), init_seed, batch_seed, device.type, code])

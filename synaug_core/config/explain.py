@@ -31,7 +31,7 @@ _LIMITS: tuple[tuple[type[Any], str, str], ...] = (
 
 
 def known_keys() -> dict[str, Any]:
-    """Every dotted key and its annotation; items of a list are `arms[]`."""
+    """Every dotted key and its annotation; items of a list are `arms[]`, sections of the user's names `generators.*`."""
     return dict(_walk(Config, ""))
 
 
@@ -39,8 +39,8 @@ def _walk(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, info in section.model_fields.items():
         annotation = _annotation(info)
         yield f"{prefix}{name}", annotation
-        for inner, is_item in _sections(annotation):
-            yield from _walk(inner, f"{prefix}{name}{'[]' if is_item else ''}.")
+        for inner, place in _sections(annotation):
+            yield from _walk(inner, f"{prefix}{name}{place}.")
 
 
 def _annotation(info: FieldInfo) -> Any:
@@ -48,13 +48,14 @@ def _annotation(info: FieldInfo) -> Any:
     return Annotated[plain, *info.metadata] if info.metadata else plain
 
 
-def _sections(annotation: Any, is_item: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
+def _sections(annotation: Any, place: str = "") -> Iterator[tuple[type[BaseModel], str]]:
+    """Sections below a key, and where they stand there: itself, in a list (`[]`), or under names (`.*`)."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation, is_item
+        yield annotation, place
         return
-    item = is_item or typing.get_origin(annotation) is tuple
+    inside = {tuple: "[]", dict: ".*"}.get(typing.get_origin(annotation), place)
     for part in typing.get_args(annotation):
-        yield from _sections(part, item)
+        yield from _sections(part, inside)
 
 
 def is_open_mapping(annotation: Any) -> bool:
@@ -63,11 +64,11 @@ def is_open_mapping(annotation: Any) -> bool:
 
 
 def nearest(key: str) -> str:
-    """`the nearest known key is ...`: the dotted key most like `key`, or the up to 3 that end alike."""
+    """`the nearest known key is ...`: the dotted key most like `key`, or the first 3 that end alike."""
     last = key.rpartition(".")[2]
-    alike = [k for k in known_keys() if "[]" not in k and k.rpartition(".")[2] == last]
-    if "[" not in key and 1 < len(alike) <= 3:
-        return f"the nearest known keys are {', '.join(alike)}"
+    alike = [k for k in known_keys() if not {"[", "*"} & set(k) and k.rpartition(".")[2] == last]
+    if "[" not in key and len(alike) > 1:
+        return f"the nearest known keys are {', '.join(sorted(alike, key=lambda k: k.count('.'))[:3])}"
 
     def likeness(known: str) -> float:
         whole = difflib.SequenceMatcher(None, key, known).ratio()
@@ -146,13 +147,19 @@ def _misfits(values: Mapping[str, Any], section: type[BaseModel], prefix: str) -
             isinstance(value, float) and not math.isfinite(value)
         ):
             yield f"{key}: got {_shown(value)}, expected {expectation(annotation)}"
-        for inner, is_item in _sections(annotation):
-            if isinstance(value, Mapping) and not is_item:
-                yield from _misfits(value, inner, f"{key}.")
-            elif isinstance(value, (list, tuple)) and is_item:
-                for i, entry in enumerate(value):
-                    if isinstance(entry, Mapping):
-                        yield from _misfits(entry, inner, f"{key}[{i}].")
+        for inner, place in _sections(annotation):
+            for where, entry in _entries(value, place):
+                if isinstance(entry, Mapping):
+                    yield from _misfits(entry, inner, f"{key}{where}.")
+
+
+def _entries(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if place == "":
+        yield "", value
+    elif place == "[]" and isinstance(value, (list, tuple)):
+        yield from ((f"[{i}]", entry) for i, entry in enumerate(value))
+    elif place == ".*" and isinstance(value, Mapping):
+        yield from ((f".{name}", entry) for name, entry in value.items())
 
 
 def problems(error: ValidationError, values: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -179,19 +186,23 @@ def problems(error: ValidationError, values: Mapping[str, Any], prefix: str = ""
 def _locate(loc: tuple[int | str, ...], values: Any, prefix: str) -> tuple[str, Any, Any]:
     """The dotted key, the annotation and the value at the part of pydantic's location that is a real place."""
     sections: list[type[BaseModel]] = [Config]
-    key, annotation, value = "", typing.cast(Any, Config), values
+    key, annotation, value, named = "", typing.cast(Any, Config), values, False
     for part in [*filter(None, prefix.split(".")), *loc]:
         if isinstance(part, int) and isinstance(value, (list, tuple)) and sections:
             key, value = f"{key}[{part}]", value[part] if part < len(value) else None
             annotation = typing.get_args(annotation)[0] if typing.get_origin(annotation) is tuple else annotation
             continue
         owner = next((s for s in sections if part in s.model_fields), None)
+        if owner is None and named and isinstance(value, Mapping) and part in value:
+            key, value, named = f"{key}.{part}", value[part], False
+            continue
         if owner is None:
             break
         annotation = _annotation(owner.model_fields[str(part)])
         key = f"{key}.{part}" if key else str(part)
         value = value.get(part) if isinstance(value, Mapping) else value
         sections = [s for s, _ in _sections(annotation)]
+        named = any(place == ".*" for _, place in _sections(annotation))
     return key, annotation, value
 
 

@@ -138,7 +138,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def _is_known(path: Sequence[str]) -> bool:
     known = explain.known_keys()
-    if ".".join(path) in known:
+    if ".".join(path) in known or ".".join((path[0], "*", *path[2:])) in known:
         return True
     parent = ".".join(path[:-1])
     return parent in known and explain.is_open_mapping(known[parent])

@@ -62,6 +62,12 @@ class FitReport(_Frozen):
     """Mean KL of each latent unit over the class's images, in nats."""
     variance: float = 0.0
     """Variance of the likelihood that goes with the kept weights."""
+    losses: dict[str, tuple[tuple[int, float], ...]] = {}
+    """Curves of kinds whose losses are not a VAE's: by name, (optimiser steps done, value), values finite."""
+    measures: dict[str, float] = {}
+    """Figures of the fitted model that its kind names; finite."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of this fit: plain sentences, such as a suspected mode collapse."""
     seconds: float | None = None
     """Wall time of the whole group's fit up to this class's end; not part of what is stored with the weights."""
 
@@ -79,19 +85,24 @@ class FitReport(_Frozen):
             points = [(p.step, getattr(p, name)) for p in self.curves if getattr(p, name) is not None]
             if points:
                 found.append((name, [s for s, _ in points], [float(v) for _, v in points]))
+        found.extend((name, [s for s, _ in points], [v for _, v in points]) for name, points in self.losses.items())
         return found
 
     def metrics(self, label: str) -> dict[str, float]:
         """The figures of the report under names that end in `/label`."""
         best = [p.held_out_loss for p in self.curves if p.step == self.best_step and p.held_out_loss is not None]
         values = {
-            "active_units": float(self.active_units),
             "best_step": float(self.best_step),
             "steps": float(self.steps),
             "images": float(self.images),
-            "kl_total": float(sum(self.kl_per_unit)),
-            "variance": self.variance,
             "diverged": float(self.status == "diverged"),
-            "collapsed": float(self.collapsed),
-        } | ({"best_held_out_loss": best[0]} if best else {})
+        }
+        if self.latent_dim:
+            values |= {
+                "active_units": float(self.active_units),
+                "kl_total": float(sum(self.kl_per_unit)),
+                "variance": self.variance,
+                "collapsed": float(self.collapsed),
+            }
+        values |= ({"best_held_out_loss": best[0]} if best else {}) | self.measures
         return {f"{name}/{label}": value for name, value in values.items()}

@@ -9,10 +9,14 @@ import torch
 from synaug_core.config import GeneratorConfig
 from synaug_core.errors import ConfigError
 from synaug_core.generators import storage
+from synaug_core.generators.autoencoder import SpatialAutoencoder
 from synaug_core.generators.base import Generator
 from synaug_core.generators.class_vae import ClassVAE
+from synaug_core.generators.diffusion import ConditionalDiffusion
+from synaug_core.generators.gan import ConditionalGAN
+from synaug_core.plugins import GENERATORS, load_plugin, plugin_names
 
-__all__ = ["create", "kinds", "load", "register"]
+__all__ = ["create", "find", "kinds", "load", "register"]
 
 _KINDS: dict[str, type[Generator]] = {}
 
@@ -28,17 +32,30 @@ def register(kind: str, cls: type[Generator]) -> None:
 
 
 def kinds() -> tuple[str, ...]:
-    """The names known, sorted."""
-    return tuple(sorted(_KINDS))
+    """The names known, sorted; those of plugins too."""
+    return tuple(sorted({*_KINDS, *plugin_names(GENERATORS)}))
+
+
+def find(kind: str) -> type[Generator]:
+    """The class of a kind, from here or from an installed plugin.
+
+    Raises:
+        ConfigError: no such kind.
+    """
+    if kind not in _KINDS and (plugin := load_plugin(GENERATORS, kind)) is not None:
+        _register_plugin(kind, plugin)
+    if kind not in _KINDS:
+        raise ConfigError(f"generator.kind: unknown kind {kind!r}; known are {', '.join(kinds())}")
+    return _KINDS[kind]
 
 
 def create(config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> Generator:
     """An unfitted generator of `config.kind`.
 
     Raises:
-        ConfigError: no such kind.
+        ConfigError: no such kind, or the plugin that announces it cannot be used.
     """
-    return _find(config.kind)(config, classes, channels, size)
+    return find(config.kind)(config, classes, channels, size)
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> Generator:
@@ -48,13 +65,19 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Generator:
         ArtifactError: the folder does not hold a generator.
         ConfigError: its kind is not registered here.
     """
-    return _find(storage.read_kind(folder)).load(folder, device)
+    return find(storage.read_kind(folder)).load(folder, device)
 
 
-def _find(kind: str) -> type[Generator]:
-    if kind not in _KINDS:
-        raise ConfigError(f"generator.kind: unknown kind {kind!r}; known are {', '.join(kinds())}")
-    return _KINDS[kind]
+def _register_plugin(kind: str, plugin: object) -> None:
+    if not (isinstance(plugin, type) and issubclass(plugin, Generator)):
+        raise ConfigError(f"plugin {kind!r} ({GENERATORS}): {plugin!r} is no subclass of Generator")
+    if getattr(plugin, "kind", None) != kind:
+        own = getattr(plugin, "kind", None)
+        raise ConfigError(f"plugin {kind!r} ({GENERATORS}): its class says kind = {own!r}; the two must be equal")
+    register(kind, plugin)
 
 
 register(ClassVAE.kind, ClassVAE)
+register(ConditionalDiffusion.kind, ConditionalDiffusion)
+register(SpatialAutoencoder.kind, SpatialAutoencoder)
+register(ConditionalGAN.kind, ConditionalGAN)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators import randoms
 from synaug_core.generators.pixels import to_uint8
 from synaug_core.seeds import derive
+from synaug_core.synthesis import detail
 from synaug_core.synthesis.latent import alphas, ends, nearest, partners, walk
 from synaug_core.synthesis.made import Made, Source
 
@@ -19,6 +22,11 @@ def interpolate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -
     one, or one of its nearest in latent space (as in DeepSMOTE, arXiv 2105.02340). With `ends: sample`, each
     new image draws its own sample of both posteriors. A class of one image has it at both ends.
 
+    With `detail`, what the decoder loses of a real end is added to the decoded image (see `detail.restore`).
+    An end's loss is x - dec(z_end) with the very z_end that the way begins or stops at, its posterior's mean or
+    the sample drawn: so at a = 0, and with `residual` at a = 1, the image is the real one under either choice of
+    `ends`; samples make the images between differ more.
+
     Raises:
         ConfigError: the generator has no latent space.
     """
@@ -30,6 +38,13 @@ def interpolate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -
     alpha = alphas(n, config.alpha, config.alpha_mode, seed)
     start = ends(mean[first], log_variance[first], config.ends, derive(seed, "start"))
     end = ends(mean[second], log_variance[second], config.ends, derive(seed, "end"))
-    made = to_uint8(encoder.decode(walk(start, end, alpha, config.path), class_name))
+    made = encoder.decode(walk(start, end, alpha, config.path), class_name)
+    told = {}
+    if config.detail != "none":
+        far = detail.from_second(alpha, config.detail)
+        real = images.images[torch.where(far, second, first)]
+        decoded = encoder.decode(torch.where(far[:, None].to(start.device), end, start), class_name)
+        made, told = detail.restore(made, real, decoded), {"detail": config.detail}
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
-    return Made(made, [{"parents": [images.ids[i], images.ids[j]], "alpha": a} for i, j, a in pairs])
+    provenance = [{"parents": [images.ids[i], images.ids[j]], "alpha": a, **told} for i, j, a in pairs]
+    return Made(to_uint8(made), provenance)

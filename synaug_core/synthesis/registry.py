@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synaug_core.errors import ConfigError
+from synaug_core.plugins import STRATEGIES, load_plugin, plugin_names
+from synaug_core.synthesis.duplicate import duplicate
 from synaug_core.synthesis.interpolate import interpolate
 from synaug_core.synthesis.made import Strategy
+from synaug_core.synthesis.mixup import mixup
 from synaug_core.synthesis.prior import prior
 from synaug_core.synthesis.reconstruct import reconstruct
+from synaug_core.synthesis.targeted.offline import random, targeted
 
 __all__ = ["Entry", "find", "names", "register"]
 
@@ -44,21 +48,31 @@ def register(name: str, entry: Entry) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """The names known, sorted."""
-    return tuple(sorted(_STRATEGIES))
+    """The names known, sorted; those of plugins too."""
+    return tuple(sorted({*_STRATEGIES, *plugin_names(STRATEGIES)}))
 
 
 def find(name: str) -> Entry:
     """The strategy of that name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or the plugin that announces it cannot be used.
     """
+    if name not in _STRATEGIES and (plugin := load_plugin(STRATEGIES, name)) is not None:
+        if not isinstance(plugin, Entry):
+            raise ConfigError(
+                f"plugin {name!r} ({STRATEGIES}): {plugin!r} is no Entry of synaug_core.synthesis.registry"
+            )
+        register(name, plugin)
     if name not in _STRATEGIES:
         raise ConfigError(f"synthesis.strategy: unknown strategy {name!r}; known are {', '.join(names())}")
     return _STRATEGIES[name]
 
 
+register("duplicate", Entry(duplicate, generator=False))
 register("interpolate", Entry(interpolate, latent=True))
+register("mixup", Entry(mixup, generator=False))
 register("prior", Entry(prior))
 register("reconstruct", Entry(reconstruct, latent=True))
+register("random", Entry(random, latent=True, target=True))
+register("targeted", Entry(targeted, latent=True, target=True))

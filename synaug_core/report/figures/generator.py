@@ -1,4 +1,4 @@
-"""How class-specific models were fitted."""
+"""How the generators of a group of classes were fitted."""
 
 from __future__ import annotations
 
@@ -23,15 +23,20 @@ _PANELS = (
     ("held_out_loss", "held-out loss"),
     ("kl", "KL term"),
 )
+_COLUMNS = 3
+"""Most panels of other kinds' losses in a row."""
 
 
 def fit_figure(reports: Mapping[str, FitReport]) -> Figure:
     """Losses by step of every class of a group, and how much of the latent space each uses.
 
-    The bars on the right name the lines' colours. A dot marks the step whose weights were kept.
+    The bars on the right name the lines' colours. A dot marks the step whose weights were kept. Kinds whose
+    reports hold `losses` get a panel for each of those, and bars of their first measure.
     """
     classes = list(reports)
     colours = style.line_colours(classes)
+    if any(r.losses for r in reports.values()) and not any(r.curves for r in reports.values()):
+        return _fit_of_losses(reports, colours)
     figure = style.new_figure(12.5, max(3.6, 1.2 + 0.23 * len(classes)))
     grid = figure.subplots(1, 4, width_ratios=[1, 1, 1, 0.9])
     for axes, (curve, name) in zip(grid, _PANELS, strict=False):
@@ -41,6 +46,53 @@ def fit_figure(reports: Mapping[str, FitReport]) -> Figure:
     grid[0].set_ylabel("nats per image")
     _active(grid[3], reports, colours)
     return figure
+
+
+def _fit_of_losses(reports: Mapping[str, FitReport], colours: Mapping[str, str]) -> Figure:
+    names = list(dict.fromkeys(name for r in reports.values() for name in r.losses))
+    rows = -(-len(names) // _COLUMNS)
+    columns = -(-len(names) // rows)
+    figure = style.new_figure(3.1 * (columns + 1.1), max(3.2 * rows, 1.2 + 0.23 * len(reports)))
+    grid = figure.add_gridspec(rows, columns + 1, width_ratios=[1.0] * columns + [1.1])
+    for i, name in enumerate(names):
+        axes = figure.add_subplot(grid[i // columns, i % columns])
+        style.dress(axes, grid="y", small=True)
+        style.title(axes, name.replace("_", " "))
+        found = {c: r.losses[name] for c, r in reports.items() if r.losses.get(name)}
+        shared = len(found) > 1 and len(set(found.values())) == 1  # one model for all classes: one line
+        for class_name, points in list(found.items())[: 1 if shared else None]:
+            colour = style.INK if shared else colours[class_name]
+            axes.plot(*zip(*points, strict=True), color=colour, lw=1.6, marker="o" if len(points) == 1 else "")
+        axes.set_xlim(left=0)
+        if i + columns >= len(names):
+            axes.set_xlabel("step")
+    _measured(figure.add_subplot(grid[:, -1]), reports, colours)
+    return figure
+
+
+def _measured(axes: Axes, reports: Mapping[str, FitReport], colours: Mapping[str, str]) -> None:
+    style.dress(axes, small=True)
+    name = next((m for r in reports.values() for m in r.measures), "")
+    values = [r.measures.get(name, 0.0) if name else float(r.images) for r in reports.values()]
+    axes.barh(range(len(reports)), values, color=[colours[c] for c in reports], height=0.72)
+    reach = max(values, default=0.0) or 1.0
+    for row, (report, value) in enumerate(zip(reports.values(), values, strict=True)):
+        note = "diverged" if report.status == "diverged" else "see the notes" if report.notes else ""
+        text = ("" if name and name not in report.measures else f"{value:.3g}") + (f"  {note}" if note else "")
+        axes.text(
+            value + 0.02 * reach,
+            row,
+            text,
+            va="center",
+            fontsize=7.5,
+            color="#b91c1c" if note else style.INK,
+            fontweight="bold" if note else "normal",
+        )
+    _name_rows(axes, reports)
+    axes.set_xlim(0, reach * 1.35)
+    axes.set_xticks([])
+    axes.set_xlabel("class's images in brackets")
+    style.title(axes, name.replace("_", " ") or "images")
 
 
 def _curves(axes: Axes, reports: Mapping[str, FitReport], curve: str, colours: Mapping[str, str]) -> None:
@@ -87,11 +139,15 @@ def _active(axes: Axes, reports: Mapping[str, FitReport], colours: Mapping[str, 
             color="#b91c1c" if note else style.INK,
             fontweight="bold" if note else "normal",
         )
-    names = [f"{in_figure(c, 20)} ({r.images + r.held_out})" for c, r in reports.items()]
-    axes.set_yticks(rows, names)
-    axes.tick_params(axis="y", length=0, labelsize=7.5 if len(reports) > 8 else 9)
-    axes.set_ylim(len(reports) - 0.5, -0.5)
+    _name_rows(axes, reports)
     axes.set_xlim(0, total * 1.12)
-    axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_xlabel(f"of {total}; class's images in brackets")
     style.title(axes, "active latent units")
+
+
+def _name_rows(axes: Axes, reports: Mapping[str, FitReport]) -> None:
+    names = [f"{in_figure(c, 20)} ({r.images + r.held_out})" for c, r in reports.items()]
+    axes.set_yticks(range(len(reports)), names)
+    axes.tick_params(axis="y", length=0, labelsize=7.5 if len(reports) > 8 else 9)
+    axes.set_ylim(len(reports) - 0.5, -0.5)
+    axes.spines[["left", "bottom"]].set_visible(False)

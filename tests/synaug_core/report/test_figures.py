@@ -103,6 +103,23 @@ def test_fit_figure_names_what_went_wrong():
     assert "none held out" in _texts(fit_figure({"a": _report("a", held_out=False)}))
 
 
+def test_fit_figure_of_other_losses():
+    curve = ((10, 1.0), (20, 0.5))
+    facts = {"images": 9, "held_out": 0, "steps": 20, "best_step": 20, "status": "finished"}
+    reports = {
+        "a": FitReport(class_name="a", losses={"g_loss": curve, "own": curve}, measures={"diversity": 0.9}, **facts),
+        "b": FitReport(class_name="b", losses={"g_loss": curve}, measures={"diversity": 0.2}, notes=("!",), **facts),
+    }
+    figure = fit_figure(reports)
+    texts = _texts(figure)
+    assert {"g loss", "own", "diversity", "0.9", "0.2  see the notes", "a (9)"} <= set(texts)
+    shared = next(axes for axes in figure.axes if axes.get_title(loc="left") == "g loss")
+    assert len(shared.lines) == 1
+    assert _size(png(figure, 50))[0] > 200
+    only = {"a": FitReport(class_name="a", losses={"loss": curve[:1]}, **facts)}
+    assert {"images", "9"} <= set(_texts(fit_figure(only)))
+
+
 def _history(val=True):
     evaluations = tuple(
         Evaluation(

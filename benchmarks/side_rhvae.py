@@ -1,0 +1,88 @@
+"""pythae's side of the geometry probe, run by the Python of `.venv-pythae`: an RHVAE of one class and its sampler."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pythae.data.datasets import BaseDataset
+from pythae.models import RHVAE, RHVAEConfig
+from pythae.samplers import RHVAESampler, RHVAESamplerConfig
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from torch import Tensor
+
+from benchmarks.side_by_side import Stopwatch, serve
+from benchmarks.side_pythae import _Decoder, _Encoder
+from synaug_core.nets import vae
+
+
+class _Narrow(RHVAE):  # type: ignore[misc]  # pythae has no types
+    """pythae's model with a Gaussian likelihood of a chosen variance; its own is 1, which leaves blurred means."""
+
+    variance = 1.0
+
+    def _log_p_x_given_z(self, decoded: Tensor, images: Tensor) -> Tensor:
+        return -0.5 * (decoded - images).square().flatten(1).sum(1) / self.variance
+
+
+def make(
+    images: str,
+    made: str,
+    *,
+    count: int,
+    seed: int,
+    variance: float,
+    width: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    model: dict[str, Any],
+    sampler: dict[str, Any],
+) -> dict[str, Any]:
+    """Fit one class and sample it.
+
+    Args:
+        images: .npy file of uint8 (n, channels, size, size).
+        made: .npy file to write, of the same kind, with `count` images.
+        count: images to make.
+        seed: of everything.
+        variance: of the likelihood, in squared [0, 1] pixel units.
+        width: of the nets, which are synaug's.
+        steps: least number of optimiser steps; the last epoch is completed.
+        batch_size: images in one step.
+        learning_rate: of Adam.
+        model: RHVAEConfig's fields.
+        sampler: RHVAESamplerConfig's fields.
+    """
+    torch.manual_seed(seed)
+    real = torch.from_numpy(np.load(images)).float() / 255
+    nets = vae.ConvVAE(real.shape[1], real.shape[2], width, model["latent_dim"])
+    nets.start_at(real.mean(0))
+    with Stopwatch() as watch, tempfile.TemporaryDirectory() as folder:
+        rhvae = _Narrow(
+            RHVAEConfig(input_dim=tuple(real.shape[1:]), **model), _Encoder(nets.encoder), _Decoder(nets.decoder)
+        )
+        rhvae.variance = variance
+        settings = BaseTrainerConfig(
+            output_dir=folder,
+            num_epochs=-(-steps // -(-len(real) // batch_size)),
+            per_device_train_batch_size=batch_size,
+            learning_rate=learning_rate,
+            no_cuda=True,
+        )
+        trainer = BaseTrainer(rhvae, BaseDataset(real, torch.zeros(len(real))), training_config=settings)
+        trainer.train()
+        fitted = trainer.model.eval()
+        new = RHVAESampler(fitted, RHVAESamplerConfig(**sampler)).sample(num_samples=count)
+    with torch.no_grad():
+        coded = fitted.encoder(real).embedding
+        error = (fitted.decoder(coded).reconstruction - real).square().mean()
+    np.save(Path(made), (new.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+    return {"seconds": watch.seconds, "error": float(error), "finite": bool(new.isfinite().all())}
+
+
+if __name__ == "__main__":
+    serve({"make": make})

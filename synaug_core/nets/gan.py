@@ -1,0 +1,109 @@
+"""A class-conditional generator and its discriminator for small images (Miyato and Koyama, 2018)."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from synaug_core.nets.blocks import Up, as_channels_last, group_norm, halvings, widths
+
+__all__ = ["ConditionalNorm", "Discriminator", "ImageGenerator"]
+
+_SLOPE = 0.2
+
+
+class ConditionalNorm(nn.Module):
+    """Group norm whose scale and shift come from a condition: (n, channels, s, s) and (n, condition) to the former.
+
+    Each image is normalised by itself, so that it does not depend on its batch; scale and shift are linear in
+    the condition, here the latent vector beside the class's embedding (Brock et al., 2019, without chunks).
+    """
+
+    def __init__(self, channels: int, condition: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(group_norm(channels).num_groups, channels, affine=False)
+        self.turn = nn.Linear(condition, 2 * channels)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """See the class."""
+        scale, shift = self.turn(condition)[..., None, None].chunk(2, dim=1)
+        turned: Tensor = self.norm(x) * (1 + scale) + shift
+        return turned
+
+
+class ImageGenerator(nn.Module):
+    """Latent vectors float32 (n, latent) and classes int64 (n,) to images float32 (n, channels, size, size) in [-1, 1].
+
+    Args:
+        classes: number of classes.
+        channels: 1 or 3.
+        size: side length in pixels, 8 or more; odd ones work.
+        width: channels before the last doubling; they double towards the start, up to four times.
+        latent_dim: length of a latent vector.
+    """
+
+    def __init__(self, classes: int, channels: int, size: int, width: int, latent_dim: int) -> None:
+        super().__init__()
+        sizes = halvings(size)[::-1]
+        wide = widths(width, len(sizes) - 1)[::-1]
+        self.side, self.wide, self.latent_dim = sizes[0], wide[0], latent_dim
+        self.embedding = nn.Embedding(classes, latent_dim)
+        self.head = nn.Linear(2 * latent_dim, self.wide * self.side**2)
+        self.norms = nn.ModuleList(ConditionalNorm(channels_here, 2 * latent_dim) for channels_here in wide)
+        self.ups = nn.ModuleList(
+            # `last`: neither norm nor activation, which are conditional here
+            Up(inside, outside, side, last=True)
+            for inside, outside, side in zip(wide, (*wide[1:], channels), sizes[1:], strict=True)
+        )
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        condition = torch.cat((z, self.embedding(labels)), dim=1)
+        x = as_channels_last(self.head(condition), self.wide, self.side)
+        for norm, up in zip(self.norms, self.ups, strict=True):
+            x = up(F.silu(norm(x, condition)))
+        return torch.tanh(x)
+
+
+class _Halving(nn.Module):
+    """(n, in, s, s) to (n, out, ceil(s/2), ceil(s/2)): two convolutions beside a mean of two by two pixels."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.shrink = spectral_norm(nn.Conv2d(inside, outside, 3, stride=2, padding=1))
+        self.refine = spectral_norm(nn.Conv2d(outside, outside, 3, padding=1))
+        self.short = spectral_norm(nn.Conv2d(inside, outside, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        main = self.refine(F.leaky_relu(self.shrink(F.leaky_relu(x, _SLOPE)), _SLOPE))
+        added: Tensor = main + self.short(F.avg_pool2d(x, 2, ceil_mode=True))
+        return added
+
+
+class Discriminator(nn.Module):
+    """Images float32 (n, channels, size, size) in about [-1, 1] and classes int64 (n,) to scores (n,); more is realer.
+
+    A projection discriminator: the class enters as an inner product with the features (Miyato and Koyama, 2018,
+    equation 3). All weights are spectrally normalised (Miyato et al., 2018); no norm mixes the images of a batch.
+    """
+
+    def __init__(self, classes: int, channels: int, size: int, width: int) -> None:
+        super().__init__()
+        sizes = halvings(size)
+        wide = widths(width, len(sizes) - 1)
+        self.enter = spectral_norm(nn.Conv2d(channels, wide[0], 5, stride=2, padding=2))
+        self.body = nn.Sequential(*(_Halving(a, b) for a, b in itertools.pairwise(wide)))
+        self.features = spectral_norm(nn.Linear(wide[-1] * sizes[-1] ** 2, wide[-1]))
+        self.score = spectral_norm(nn.Linear(wide[-1], 1))
+        self.embedding = spectral_norm(nn.Embedding(classes, wide[-1]))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """See the class."""
+        maps = F.leaky_relu(self.body(self.enter(images)), _SLOPE)
+        features = F.leaky_relu(self.features(maps.flatten(1)), _SLOPE)
+        scores: Tensor = self.score(features)[:, 0] + (self.embedding(labels) * features).sum(1)
+        return scores

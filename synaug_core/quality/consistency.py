@@ -1,0 +1,73 @@
+"""Do judges who have not seen an image's parents agree with its label?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from synaug_core.data.imageset import ImageSet
+from synaug_core.quality.judge import Judges
+
+__all__ = ["Consistency", "consistency", "real_consistency", "synthetic_consistency", "unlikely_reals"]
+
+
+class Consistency(BaseModel):
+    """Of some images of one class; None where nobody could judge any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    n: int
+    judged: int
+    """Images for which there was a judge."""
+    agreement: float | None
+    """Share of the judged ones whose likeliest class is the label, in [0, 1]."""
+    probability: float | None
+    """Mean probability of the label, in [0, 1]."""
+
+
+def consistency(probabilities: NDArray[np.floating], labels: Tensor) -> Consistency:
+    """From class probabilities (n, C), rows of NaN where nobody judged, and int64 labels (n,)."""
+    label = labels.cpu().numpy()
+    judged = ~np.isnan(probabilities).any(axis=1)
+    n, own = int(judged.sum()), probabilities[judged]
+    if not n:
+        return Consistency(n=len(label), judged=0, agreement=None, probability=None)
+    return Consistency(
+        n=len(label),
+        judged=n,
+        agreement=float((own.argmax(axis=1) == label[judged]).mean()),
+        probability=float(own[np.arange(n), label[judged]].mean()),
+    )
+
+
+def synthetic_consistency(judges: Judges, images: ImageSet) -> dict[str, Consistency]:
+    """By class, of the classes with synthetic images."""
+    return _by_class(images, judges.probabilities(images))
+
+
+def real_consistency(judges: Judges, train: ImageSet) -> dict[str, Consistency]:
+    """The yardstick: training images judged by those that left out their fold."""
+    return _by_class(train, judges.of_reals(train))
+
+
+def unlikely_reals(judges: Judges, train: ImageSet, least: float) -> dict[str, float | None]:
+    """What the label filter would do to real images: by class, the share of the training images to whose class the
+    judges that left them out give less than `least`. None where nobody could judge any."""
+    told, label = judges.of_reals(train), train.labels.cpu().numpy()
+    own = told[np.arange(len(label)), label]
+    found: dict[str, float | None] = {}
+    for i, name in enumerate(train.classes):
+        known = own[(label == i) & ~np.isnan(own)]
+        found[name] = float((known < least).mean()) if len(known) else None
+    return found
+
+
+def _by_class(images: ImageSet, probabilities: NDArray[np.float64]) -> dict[str, Consistency]:
+    found = {}
+    for i, name in enumerate(images.classes):
+        own = (images.labels == i).nonzero().flatten().cpu()
+        if len(own):
+            found[name] = consistency(probabilities[own.numpy()], images.labels[own])
+    return found

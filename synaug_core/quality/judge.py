@@ -1,0 +1,263 @@
+"""Judges of labels: classifiers of real images that have not seen what they judge, nor what it was made from."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from synaug_core.checkpoints import Checkpoint
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.training import train as train_classifier
+from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.errors import ArtifactError, DataError
+from synaug_core.progress import Progress, silent
+from synaug_core.quality.folds import assign_folds
+from synaug_core.seeds import derive
+
+__all__ = ["Judges", "Member"]
+
+_ARM = ArmConfig(name="judge", sampling="balanced", augmentation="traditional")
+_SPEC, _KIND = "judges.json", "synaug judges 1"
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One judge.
+
+    Attributes:
+        left_out: folds whose images it was not trained on, ascending.
+        unseen: classes of the data set of which it has seen no image.
+        classifier: trained on the images of all other folds.
+    """
+
+    left_out: tuple[int, ...]
+    unseen: tuple[str, ...]
+    classifier: TrainedClassifier = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Such as `without-0-2`: also its folder."""
+        return _name(self.left_out)
+
+
+class _MemberSpec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    left_out: tuple[int, ...]
+    unseen: tuple[str, ...]
+
+
+class _Spec(BaseModel):
+    """The JSON beside the classifiers' folders."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    classes: tuple[str, ...]
+    folds: int
+    fold_of: dict[str, int]
+    members: tuple[_MemberSpec, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """Classifiers of the real training images, each without one fold or two.
+
+    Attributes:
+        classes: names, in the order of the probabilities.
+        folds: number of parts.
+        fold_of: the part of each training image's id.
+        members: the judges; a fold without which no image is left has none.
+    """
+
+    classes: tuple[str, ...]
+    folds: int
+    fold_of: dict[str, int] = field(repr=False)
+    members: tuple[Member, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        train: ImageSet,
+        classifier_config: ClassifierConfig,
+        judge_config: JudgeConfig,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+        pairs: bool = True,
+        progress: Progress = silent,
+        deadline: float | None = None,
+        checkpoint_for: Callable[[str], Checkpoint] | None = None,
+    ) -> Judges:
+        """Train K judges that leave out one fold each and, with `pairs`, K (K - 1) / 2 that leave out two.
+
+        Sampling is balanced and the augmentation traditional; without validation images the last weights count.
+
+        Args:
+            train: real images. The folds are whole groups of them.
+            classifier_config: the run's classifier; judges make half of its steps where `judge_config` names none.
+            judge_config: folds and steps.
+            seed: of the folds and of every judge.
+            device: where to train.
+            pairs: needed where images have two parents.
+            progress: told the steps of all judges.
+            deadline: seconds from now for all judges.
+            checkpoint_for: where the state of the judge of that name is kept.
+
+        Raises:
+            DataError: all images are of one fold (one group), so that nobody can judge them.
+            ConfigError, WeightsError, DivergenceError, DeadlineError: as `classify.training.train`.
+        """
+        started = time.monotonic()
+        steps = judge_config.steps or max(1, classifier_config.steps // 2)
+        config = classifier_config.model_copy(update={"steps": steps, "class_weights": "none"})
+        fold_of = assign_folds(train, judge_config.folds, derive(seed, "folds"))
+        fold = torch.tensor([fold_of[i] for i in train.ids], dtype=torch.int64)
+        if len(set(fold_of.values())) < 2:
+            raise DataError("judges need training images of two groups at least; set filters.label_consistency to null")
+        sets = [c for size in (1, 2)[: 1 + pairs] for c in itertools.combinations(range(judge_config.folds), size)]
+        rest = {left_out: _without(train, fold, left_out) for left_out in sets}
+        rest = {left_out: images for left_out, images in rest.items() if len(images)}
+        members: list[Member] = []
+        for left_out, images in rest.items():
+            name = _name(left_out)
+            trained = train_classifier(
+                config,
+                _ARM,
+                images,
+                images.take([]),
+                init_seed=derive(seed, name, "weights"),
+                batch_seed=derive(seed, name, "batches"),
+                device=device,
+                progress=_part(progress, len(members) * steps, len(rest) * steps),
+                checkpoint=checkpoint_for(name) if checkpoint_for else None,
+                deadline=None if deadline is None else deadline - (time.monotonic() - started),
+            )
+            unseen = tuple(c for c, n in images.counts().items() if not n)
+            members.append(Member(left_out, unseen, trained))
+        return cls(train.classes, judge_config.folds, fold_of, tuple(members))
+
+    def probabilities(self, images: ImageSet) -> NDArray[np.float64]:
+        """Class probabilities float64 (n, C) by judges that have not seen the images' parents.
+
+        An image is judged by those of the judges without its parents' folds that have left out the fewest; without
+        parents by all that left out one fold; by the mean where they are several. Judges that have seen no image of
+        the class that an image is said to have do not judge it. A row is NaN where nobody is left.
+
+        Args:
+            images: synthetic images with `parents` (ids of training images) in their provenance, or real ones that
+                are not among the training images.
+
+        Raises:
+            DataError: a parent is not among the judges' training images.
+        """
+        return self._judged(images, [self._folds_of(_parents(text)) for text in images.provenance])
+
+    def of_reals(self, train: ImageSet) -> NDArray[np.float64]:
+        """The same of the training images themselves, each by the judge that left out its fold.
+
+        Raises:
+            DataError: an image is not among the judges' training images.
+        """
+        return self._judged(train, [self._folds_of([image]) for image in train.ids])
+
+    def unseen(self) -> dict[str, tuple[str, ...]]:
+        """By class, the judges that have seen none of its images; classes that all have seen are left out."""
+        found = {c: tuple(m.name for m in self.members if c in m.unseen) for c in self.classes}
+        return {c: names for c, names in found.items() if names}
+
+    def save(self, folder: Path) -> None:
+        """Write one folder for each judge and `judges.json`; equal judges give equal bytes."""
+        for member in self.members:
+            member.classifier.save(folder / member.name)
+        spec = _Spec(
+            kind=_KIND,
+            classes=self.classes,
+            folds=self.folds,
+            fold_of=self.fold_of,
+            members=tuple(_MemberSpec(left_out=m.left_out, unseen=m.unseen) for m in self.members),
+        )
+        text = json.dumps(spec.model_dump(mode="json"), indent=1)
+        (folder / _SPEC).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> Judges:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: files that are missing or damaged.
+        """
+        try:
+            spec = _Spec.model_validate_json((folder / _SPEC).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise ArtifactError(f"{folder} holds no readable judges ({type(error).__name__})") from error
+        if spec.kind != _KIND:
+            raise ArtifactError(f"{folder} holds {spec.kind!r}, which this version cannot read")
+        members = tuple(
+            Member(m.left_out, m.unseen, TrainedClassifier.load(folder / _name(m.left_out), device))
+            for m in spec.members
+        )
+        return cls(spec.classes, spec.folds, spec.fold_of, members)
+
+    def judges_for(self, folds: frozenset[int], class_name: str) -> tuple[Member, ...]:
+        """Who judges an image of that class whose parents lie in these folds; nobody where it is empty."""
+        able = [m for m in self.members if folds <= set(m.left_out) and class_name not in m.unseen]
+        fewest = min((len(m.left_out) for m in able), default=0)
+        return tuple(m for m in able if len(m.left_out) == fewest)
+
+    def _judged(self, images: ImageSet, folds: Sequence[frozenset[int]]) -> NDArray[np.float64]:
+        rows: dict[tuple[frozenset[int], int], list[int]] = defaultdict(list)
+        for i, (where, label) in enumerate(zip(folds, images.labels.tolist(), strict=True)):
+            rows[where, label].append(i)
+        by_member: dict[str, list[int]] = defaultdict(list)
+        for (where, label), index in rows.items():
+            for member in self.judges_for(where, self.classes[label]):
+                by_member[member.name] += index
+        total = np.zeros((len(images), len(self.classes)))
+        votes = np.zeros(len(images))
+        for member in self.members:  # each judge sees all its images in one call
+            index = sorted(by_member[member.name])
+            if index:
+                total[index] += member.classifier.predict(images.images[index])
+                votes[index] += 1
+        total[votes == 0] = np.nan
+        return np.asarray(total / np.maximum(votes, 1)[:, None])
+
+    def _folds_of(self, ids: Iterable[str]) -> frozenset[int]:
+        try:
+            return frozenset(self.fold_of[i] for i in ids)
+        except KeyError as error:
+            raise DataError(f"image {error.args[0]!r} is not among the judges' training images") from error
+
+
+def _part(progress: Progress, before: int, all_steps: int) -> Progress:
+    """The progress of one judge as a part of that of all."""
+
+    def tell(done: int, total: int, **values: float) -> None:
+        progress(before + done, all_steps, **values)
+
+    return tell
+
+
+def _parents(provenance: str) -> list[str]:
+    origin: Mapping[str, list[str]] = json.loads(provenance)
+    return origin.get("parents", [])
+
+
+def _without(train: ImageSet, fold: torch.Tensor, left_out: tuple[int, ...]) -> ImageSet:
+    return train.take(~torch.isin(fold, torch.tensor(left_out)))
+
+
+def _name(left_out: tuple[int, ...]) -> str:
+    return "-".join(["without", *map(str, left_out)])

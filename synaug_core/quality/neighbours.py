@@ -1,0 +1,127 @@
+"""Copying: how near are images to the training images, beside other images that ought to be as near?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from synaug_core.data.imageset import ImageSet
+from synaug_core.quality.distances import nearest, spacing
+
+__all__ = ["Copying", "Training", "copying", "copying_z", "nearer", "nearest_training_image"]
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """The training images of a class, as pixels or as features.
+
+    Attributes:
+        points: uint8 (n, c, h, w) or features (n, d).
+        own: distance of each to its nearest other one, float64 (n,); empty where n < 2.
+        unit: see `distances.spacing`.
+    """
+
+    points: Tensor
+    own: Tensor
+    unit: float
+
+    @classmethod
+    def of(cls, points: Tensor) -> Training:
+        """Measured once for all sets that are compared with it."""
+        return cls(points, nearest(points, points, same=True)[0].flatten(), spacing(points))
+
+    def near(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances float64 and positions int64, (m, min(2, n)) each, of the two nearest training images."""
+        return nearest(images, self.points, k=2)
+
+
+@dataclass(frozen=True)
+class Copying:
+    """Of images beside the training images of their class.
+
+    Attributes:
+        images: number of images.
+        training: number of training images.
+        distance: median distance to the nearest training image, over the training images' own spacing (see
+            `distances.spacing`): near 0 copies, about 1 as far as another real image. None where that spacing is 0.
+        ratio: median of the distance to the nearest over that to the second nearest training image, in [0, 1]; small
+            where images keep to one training image each. None with one training image.
+        authentic: share that is farther from the nearest training image than that one is from its own nearest (Alaa et
+            al., 2022), in [0, 1]. None with one training image.
+    """
+
+    images: int
+    training: int
+    distance: float | None
+    ratio: float | None
+    authentic: float | None
+
+
+def copying(near: tuple[Tensor, Tensor], training: Training) -> Copying | None:
+    """From `training.near(images)`; None where there are no images or no training images."""
+    distance, index = near
+    images, n = len(distance), len(training.points)
+    if not images or not n:
+        return None
+    first = distance[:, 0]
+    relative = float(first.median()) / training.unit if training.unit > 0 else None
+    if n < 2:
+        return Copying(images, n, relative, None, None)
+    second = distance[:, 1]
+    ratio = torch.where(second > 0, first / second.clamp(min=torch.finfo(torch.float64).tiny), 1.0)
+    authentic = (first > training.own[index[:, 0]]).double().mean()
+    return Copying(images, n, relative, float(ratio.median()), float(authentic))
+
+
+def nearer(distance: Tensor, others: Tensor) -> float | None:
+    """Chance that an image is nearer to its nearest training image than one of the others is to its own, in [0, 1].
+
+    Half means no difference; with reconstructions as the others, above half means memorised more than what starts
+    from training images has to be. Ties count half.
+
+    Args:
+        distance: of the images to their nearest training images, (n,).
+        others: the same of the others, (m,).
+
+    Returns:
+        None where a set is empty.
+    """
+    if not len(distance) or not len(others):
+        return None
+    ordered, own = others.sort().values, distance.contiguous()
+    below, upto = torch.searchsorted(ordered, own), torch.searchsorted(ordered, own, right=True)
+    return float((2 * len(others) - below - upto).double().mean()) / (2 * len(others))
+
+
+def copying_z(distance: Tensor, held_out: Tensor) -> float | None:
+    """C_T of Meehan et al. (2020) with one cell: the Mann-Whitney z of the images' distances to their nearest training
+    images (n,) against those of held-out real images (m,). Below about -2 the images copy; above 2 they keep away.
+
+    None where a set is empty.
+    """
+    share = nearer(distance, held_out)
+    if share is None:
+        return None
+    n, m = len(distance), len(held_out)
+    return (0.5 - share) * n * m / math.sqrt(n * m * (n + m + 1) / 12)
+
+
+def nearest_training_image(images: ImageSet, train: ImageSet) -> tuple[Tensor, Tensor]:
+    """For each image the position in `train` of the nearest one of its class, and the distance to it.
+
+    Returns:
+        int64 (n,), -1 where the class has no training image, and float64 (n,), root mean square over pixels in
+        [0, 1], NaN there.
+    """
+    index = torch.full((len(images),), -1, dtype=torch.int64)
+    distance = torch.full((len(images),), torch.nan, dtype=torch.float64)
+    for label in torch.bincount(images.labels).nonzero().flatten().tolist():
+        rows = (images.labels == label).nonzero().flatten()
+        own = (train.labels == label).nonzero().flatten()
+        if len(own):
+            near, where = nearest(images.images[rows], train.images[own])
+            distance[rows], index[rows] = near[:, 0], own[where[:, 0]]
+    return index, distance

@@ -1,0 +1,156 @@
+"""What was found about a set of synthetic images: figures for a store, a table for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from synaug_core.names import slugs
+from synaug_core.quality.usefulness import Usefulness
+
+__all__ = ["COUNTS", "ClassQuality", "Figures", "Overall", "QualityReport"]
+
+COUNTS = ("n", "matched", "kid_null_n", "k", "training", "judged")
+"""Fields of `Figures` that say from how many images the others come."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Figures(_Frozen):
+    """Of some images of one class. None: undefined, with too few images or without the means."""
+
+    n: int
+    """Images looked at."""
+    matched: int = 0
+    """Images of each kind in the comparisons with real images, drawn at random where there are more."""
+    kid: float | None = None
+    """Kernel distance of features to held-out real images, unbiased; see `kid.kid`."""
+    kid_null_n: int = 0
+    """Images on each side where real ones are compared with real ones: half of the held-out ones at most."""
+    kid_null_mean: float | None = None
+    kid_null_std: float | None = None
+    kid_z: float | None = None
+    """Standard deviations of the null that `kid` lies above its mean."""
+    kid_null_above: float | None = None
+    """Share of the real-to-real distances that are as large."""
+    k: int = 0
+    """Neighbours of density and coverage."""
+    density: float | None = None
+    coverage: float | None = None
+    """Share of the held-out real images near which an image lies; it depends on `matched`."""
+    vendi: float | None = None
+    """Vendi score of the features, rbf kernel with the held-out images' median distance as its width."""
+    vendi_relative: float | None = None
+    """Over the held-out real images' score."""
+    training: int = 0
+    """Training images that copies are looked for among."""
+    nearest_distance: float | None = None
+    """Median pixel distance to the nearest training image, over the training images' median spacing."""
+    nearest_ratio: float | None = None
+    authentic: float | None = None
+    copying_z: float | None = None
+    """Against held-out real images; below about -2: copies."""
+    nearer_than_reconstruction: float | None = None
+    """Chance of being nearer to a training image than a reconstruction is; 0.5 is no difference."""
+    judged: int = 0
+    """Images for which there was a judge who has not seen their parents, and has seen their class."""
+    agreement: float | None = None
+    """Share of them whose likeliest class is the label."""
+    label_probability: float | None = None
+
+    def values(self) -> Iterator[tuple[str, float]]:
+        """The figures that are defined, without the counts."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name not in COUNTS and value is not None and math.isfinite(value):
+                yield name, float(value)
+
+
+class ClassQuality(_Frozen):
+    """Synthetic images of a class, beside what other images get in their place."""
+
+    train: int
+    held_out: int
+    made: int
+    """Synthetic images there are, looked at or not."""
+    synthetic: Figures
+    reals: Figures
+    """The yardstick. Training images beside held-out ones for distances and variety, held-out ones beside the
+    training images for copying, training images for the label."""
+    reconstruction: Figures | None = None
+    """The control: training images through the generator and back."""
+
+
+class Overall(_Frozen):
+    """Mean over the classes in which a figure is defined, each counted alike."""
+
+    value: float
+    classes: int
+
+
+class QualityReport(_Frozen):
+    """Of all classes that have synthetic images."""
+
+    classes: dict[str, ClassQuality]
+    all_classes: tuple[str, ...]
+    """Of the data set, in its order."""
+    judges_without_class: dict[str, tuple[str, ...]] = {}
+    """By class, the judges that have seen none of its images."""
+    usefulness: Usefulness | None = None
+
+    def overall(self, kind: str = "synthetic") -> dict[str, Overall]:
+        """Means of the figures of `synthetic`, `reals` or `reconstruction`."""
+        found: dict[str, list[float]] = {}
+        for quality in self.classes.values():
+            figures: Figures | None = getattr(quality, kind)
+            for name, value in figures.values() if figures is not None else ():
+                found.setdefault(name, []).append(value)
+        return {name: Overall(value=sum(v) / len(v), classes=len(v)) for name, v in found.items()}
+
+    def metrics(self, prefix: str = "quality") -> dict[str, float]:
+        """Finite values by name: `<prefix>/<figure>/<class slug>` and, over the classes, `<prefix>/<figure>`.
+
+        Those of real images in the same place are `<prefix>/reals/...`, of reconstructions
+        `<prefix>/reconstruction/...`; counts are `<prefix>/images/<class slug>` and `.../matched/<class slug>`.
+        """
+        short = slugs(self.all_classes)
+        found: dict[str, float] = {}
+        for kind, where in (
+            ("synthetic", prefix),
+            ("reals", f"{prefix}/reals"),
+            ("reconstruction", f"{prefix}/reconstruction"),
+        ):
+            found |= {f"{where}/{name}": o.value for name, o in self.overall(kind).items()}
+            for name, quality in self.classes.items():
+                figures: Figures | None = getattr(quality, kind)
+                if figures is not None:
+                    found |= {f"{where}/{figure}/{short[name]}": value for figure, value in figures.values()}
+                    found[f"{where}/images/{short[name]}"] = float(figures.n)
+                    found[f"{where}/matched/{short[name]}"] = float(figures.matched)
+        return found | self._of_usefulness(f"{prefix}/usefulness", short)
+
+    def table(self) -> list[dict[str, str | int | float | None]]:
+        """Rows for people: for each class its synthetic images, the reconstructions and the real ones."""
+        rows: list[dict[str, str | int | float | None]] = []
+        for name, quality in self.classes.items():
+            kinds = {"synthetic": quality.synthetic, "reconstruction": quality.reconstruction, "real": quality.reals}
+            for kind, figures in kinds.items():
+                if figures is None:
+                    continue
+                rows.append({"class": name, "images": kind, **figures.model_dump()})
+        return rows
+
+    def _of_usefulness(self, prefix: str, short: dict[str, str]) -> dict[str, float]:
+        tested = self.usefulness
+        if tested is None:
+            return {}
+        named = {"real": tested.real, "synthetic": tested.synthetic, "difference": tested.difference}
+        found = {f"{prefix}/{name}": value for name, value in named.items() if value is not None}
+        for name in tested.real_recall:
+            found[f"{prefix}/real_recall/{short[name]}"] = tested.real_recall[name]
+            found[f"{prefix}/synthetic_recall/{short[name]}"] = tested.synthetic_recall[name]
+        return found

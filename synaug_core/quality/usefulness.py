@@ -1,0 +1,164 @@
+"""Usefulness: a classifier trained on synthetic images, tested on real ones. The measure that decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from synaug_core.checkpoints import Checkpoint
+from synaug_core.classify.training import train as train_classifier
+from synaug_core.config import ArmConfig, ClassifierConfig
+from synaug_core.data.imageset import ImageSet, concatenate
+from synaug_core.progress import Progress, silent
+from synaug_core.quality.features import subset
+from synaug_core.seeds import derive, stream
+
+__all__ = ["Replaced", "Usefulness", "replaced", "usefulness"]
+
+_ARM = ArmConfig(name="usefulness", sampling="balanced", augmentation="traditional")
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """Two training sets of equal counts.
+
+    Attributes:
+        real: real images only.
+        synthetic: the same, but in some classes synthetic images instead.
+        counts: number of images of each class that were replaced.
+    """
+
+    real: ImageSet
+    synthetic: ImageSet
+    counts: dict[str, int]
+
+
+class Usefulness(BaseModel):
+    """Scores on held-out real images of a classifier that learnt from real, and one that learnt from synthetic images.
+
+    Recalls are by class, of classes with held-out images. Everything in [0, 1]; None without held-out images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    replaced: dict[str, int]
+    """Images of each class that synthetic ones took the place of."""
+    held_out: dict[str, int]
+    """Held-out real images of each class."""
+    real: float | None
+    """Balanced accuracy after training on real images."""
+    synthetic: float | None
+    """After training on synthetic ones in their place."""
+    real_recall: dict[str, float]
+    synthetic_recall: dict[str, float]
+
+    @property
+    def difference(self) -> float | None:
+        """Synthetic less real: about 0 where synthetic images are worth as much."""
+        return None if self.real is None or self.synthetic is None else self.synthetic - self.real
+
+
+def replaced(train: ImageSet, synthetic: ImageSet, *, seed: int) -> Replaced:
+    """In each class with synthetic images, real ones make room for them.
+
+    Of such a class as many images are used as there are of both kinds, drawn at random: real ones in one set,
+    synthetic ones in the other. The other classes stay as they are, in both.
+    """
+    real, other, counts = [], [], {}
+    for name, n in synthetic.counts().items():
+        own, made = train.of_class(name), synthetic.of_class(name)
+        size = min(len(own), n)
+        if size:
+            random = stream(derive(seed, "replaced", name))
+            real.append(own.take(subset(len(own), size, random).sort().values))
+            other.append(made.take(subset(n, size, random).sort().values))
+            counts[name] = size
+        else:
+            real.append(own)
+            other.append(own)
+    return Replaced(concatenate(real), concatenate(other), counts)
+
+
+def usefulness(
+    train: ImageSet,
+    synthetic: ImageSet,
+    held_out: ImageSet,
+    config: ClassifierConfig,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+    deadline: float | None = None,
+    checkpoint_for: Callable[[str], Checkpoint] | None = None,
+) -> Usefulness | None:
+    """Train on both sets of `replaced` with the same seeds, balanced sampling and traditional augmentation.
+
+    All steps are made and the last weights count, so that the held-out images choose nothing.
+
+    Args:
+        train: real training images.
+        synthetic: of the classes to be looked at.
+        held_out: real images that neither classifier nor generator has seen, as the validation images.
+        config: the run's classifier.
+        seed: of weights, batches and draws.
+        device: where to train.
+        progress: told the steps of both trainings.
+        deadline: seconds from now for both.
+        checkpoint_for: where the state of the training named `real` or `synthetic` is kept.
+
+    Returns:
+        None where no class has both real and synthetic images.
+
+    Raises:
+        ConfigError, WeightsError, DivergenceError, DeadlineError: as `classify.training.train`.
+    """
+    started, sets = time.monotonic(), replaced(train, synthetic, seed=seed)
+    if not sets.counts:
+        return None
+    recalls = []
+    for number, (name, images) in enumerate({"real": sets.real, "synthetic": sets.synthetic}.items()):
+        trained = train_classifier(
+            config,
+            _ARM,
+            images,
+            images.take([]),
+            init_seed=derive(seed, "weights"),
+            batch_seed=derive(seed, "batches"),
+            device=device,
+            progress=_half(progress, number * config.steps, 2 * config.steps),
+            checkpoint=checkpoint_for(name) if checkpoint_for else None,
+            deadline=None if deadline is None else deadline - (time.monotonic() - started),
+        )
+        recalls.append(_recalls(trained.predict(held_out), held_out))
+    real, other = recalls
+    return Usefulness(
+        replaced=sets.counts,
+        held_out=held_out.counts(),
+        real=_mean(real),
+        synthetic=_mean(other),
+        real_recall=real,
+        synthetic_recall=other,
+    )
+
+
+def _recalls(probabilities: NDArray[np.float32], images: ImageSet) -> dict[str, float]:
+    label, predicted = images.labels.cpu().numpy(), probabilities.argmax(axis=1)
+    own = {name: label == i for i, name in enumerate(images.classes)}
+    return {name: float((predicted[rows] == label[rows]).mean()) for name, rows in own.items() if rows.any()}
+
+
+def _mean(recalls: dict[str, float]) -> float | None:
+    return sum(recalls.values()) / len(recalls) if recalls else None
+
+
+def _half(progress: Progress, before: int, steps: int) -> Progress:
+    def tell(done: int, total: int, **values: float) -> None:
+        progress(before + done, steps, **values)
+
+    return tell

@@ -1,0 +1,220 @@
+"""The contact sheet: real and synthetic images of each class side by side, each synthetic one above the real image
+that is most like it."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from synaug_core.report.html import data_uri, render
+from synaug_core.report.tiles import Row, sheet
+from synaug_core.report.words import number, plain
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from synaug_core.data.imageset import ImageSet
+
+__all__ = ["SCORE_NAMES", "contact_page", "contact_sheet"]
+
+SCORE_NAMES = {
+    "alpha": "a",
+    "label_probability": "probability of its class",
+    "memorisation": "distance to nearest real",
+    "nearest_distance": "distance to nearest real",
+    "uncertainty_before": "uncertainty before",
+    "uncertainty_after": "uncertainty after",
+}
+"""What scores are called in print; others are called by their own name."""
+
+_SMALLEST, _LARGEST = 64, 128
+_REAL_WIDTH, _MADE_WIDTH, _GAP = 310, 700, 6
+_MOST_TILES = 1200
+"""Synthetic images on one page, all classes together: the page stays some megabytes."""
+
+
+def contact_page(
+    train: ImageSet,
+    made: ImageSet,
+    nearest: Tensor | Mapping[str, str] | None = None,
+    scores: Mapping[str, Sequence[float | None]] | None = None,
+    *,
+    per_class: int = 24,
+    lowest: str | None = None,
+    heading: str = "",
+    note: str = "",
+) -> str:
+    """One self-contained HTML page without scripts; an image's scores and parents appear when it is pointed at.
+
+    Args:
+        train: real images.
+        made: synthetic images of the same classes; classes without any are left out.
+        nearest: for each of `made` the most alike image of `train`: int64 (n,) positions (-1: none), or id -> id.
+        scores: name -> a value for each of `made`; None or NaN where undefined. Numbers in the images' provenance,
+            such as `label_probability` or `alpha`, are shown without being named here.
+        per_class: most images of each kind and class; fewer where there are many classes.
+        lowest: a score's name: those with the lowest values are shown, lowest first; default: the first ones made.
+        heading: the page's title.
+        note: a line below it, such as what made the images.
+
+    Raises:
+        ValueError: `nearest` or a score does not have one value for each image, or `lowest` names no score.
+    """
+    scores = scores or {}
+    index = _nearest(train, made, nearest)
+    _check(made, scores, lowest)
+    counts, there = made.counts(), train.counts()
+    names = [name for name in made.classes if counts[name]]
+    each = max(1, min(per_class, _MOST_TILES // max(len(names), 1)))
+    blocks = []
+    for name in names:
+        shown = _chosen(made, name, each, scores, lowest)
+        cells = [_cell(train, made, i, index[i] if index else None, scores) for i in shown]
+        own = _rows(train, name)[:each]
+        reals = [{"image": _address(train.images[i]), "id": plain(train.ids[i], 60)} for i in own]
+        blocks.append({"name": name, "real": there.get(name, 0), "made": counts[name], "reals": reals, "cells": cells})
+    side = _side(made.size)
+    return render(
+        "contact.html",
+        heading=heading or "Real and synthetic images",
+        note=note,
+        blocks=blocks,
+        side=side,
+        real_columns=max(2, _REAL_WIDTH // (side + _GAP)),
+        made_columns=max(3, _MADE_WIDTH // (side + _GAP)),
+        pixelated=made.size <= side,
+        nearest=index is not None,
+        lowest=_score_name(lowest) if lowest else "",
+    )
+
+
+def contact_sheet(
+    train: ImageSet,
+    made: ImageSet,
+    nearest: Tensor | Mapping[str, str] | None = None,
+    scores: Mapping[str, Sequence[float | None]] | None = None,
+    *,
+    per_class: int = 12,
+    lowest: str | None = None,
+    heading: str = "",
+) -> Image.Image:
+    """The same as one picture: for each class real images, synthetic ones, and below each its nearest real one.
+
+    Raises:
+        ValueError: as for the page.
+    """
+    import torch
+
+    index = _nearest(train, made, nearest)
+    _check(made, scores or {}, lowest)
+    counts, there = made.counts(), train.counts()
+    names = [name for name in made.classes if counts[name]]
+    each = per_class if len(names) <= 12 else max(4, per_class // 2)
+    left = max(2, each // 2)
+    blank = torch.full((1, *made.images.shape[1:]), 255, dtype=torch.uint8)
+    rows = []
+    for name in names:
+        shown = _chosen(made, name, each, scores or {}, lowest)
+        reals = train.images[_rows(train, name)[: 2 * left]].cpu()
+        upper = torch.cat([reals[:left], blank.expand(max(0, left - len(reals)), -1, -1, -1)])
+        note = f"{number(there.get(name, 0))} real, {number(counts[name])} synthetic"
+        rows.append(Row(name, note, torch.cat([upper, made.images[shown].cpu()]), space=8))
+        if index:
+            below = [train.images[k : k + 1].cpu() if (k := index[i]) >= 0 else blank for i in shown]
+            lower = torch.cat([reals[left:], blank.expand(left - len(reals[left:]), -1, -1, -1)])
+            rows.append(Row("", "", torch.cat([lower, *below])))
+    right = "synthetic, below each the nearest real image" if index else "synthetic"
+    columns = (("real", 0), (right, left))
+    tile = _SMALLEST if len(names) <= 12 else 48
+    return sheet(rows, heading=heading, columns=columns, breaks=(left,), tile=tile)
+
+
+def _nearest(train: ImageSet, made: ImageSet, nearest: Tensor | Mapping[str, str] | None) -> list[int] | None:
+    """Position in `train` for each image of `made`, -1 for none; None where nothing was given."""
+    if nearest is None:
+        return None
+    if isinstance(nearest, Mapping):
+        where = {name: i for i, name in enumerate(train.ids)}
+        return [where.get(nearest.get(name, ""), -1) for name in made.ids]
+    if nearest.shape != (len(made),):
+        raise ValueError(f"nearest: one position for each of {len(made)} images expected, got {tuple(nearest.shape)}")
+    return [int(i) for i in nearest.tolist()]
+
+
+def _check(made: ImageSet, scores: Mapping[str, Sequence[float | None]], lowest: str | None) -> None:
+    for name, values in scores.items():
+        if len(values) != len(made):
+            raise ValueError(f"scores: {len(made)} values of {name} expected, got {len(values)}")
+    if lowest is not None and lowest not in scores:
+        raise ValueError(f"lowest: there is no score {lowest!r}")
+
+
+def _rows(images: ImageSet, name: str) -> list[int]:
+    if name not in images.classes:
+        return []
+    found: list[int] = (images.labels == images.classes.index(name)).nonzero().flatten().tolist()
+    return found
+
+
+def _chosen(
+    made: ImageSet, name: str, each: int, scores: Mapping[str, Sequence[float | None]], lowest: str | None
+) -> list[int]:
+    rows = _rows(made, name)
+    if lowest is not None:
+        values = [_known(v) for v in scores[lowest]]
+        rows.sort(key=lambda i: math.inf if (v := values[i]) is None else v)
+    return rows[:each]
+
+
+def _cell(
+    train: ImageSet, made: ImageSet, i: int, near: int | None, scores: Mapping[str, Sequence[float | None]]
+) -> dict[str, Any]:
+    """What the template shows of one synthetic image."""
+    facts = [(_score_name(name), f"{v:.3g}") for name, values in scores.items() if (v := _known(values[i])) is not None]
+    origin = json.loads(made.provenance[i])
+    parents = origin.get("parents") or []
+    own = {name: v for name, v in origin.items() if name not in scores and isinstance(v, (int, float))}
+    facts += [(_score_name(name), f"{v:.3g}") for name, v in own.items() if _known(v) is not None]
+    lines = []
+    if parents:
+        named = [plain(p, 60) for p in parents[:2]] if len(parents) < 3 else [plain(parents[0], 60)]
+        lines.append("From " + " and ".join([*named, *([f"{len(parents) - 1} more"] if len(parents) > 2 else [])]))
+    if found := near is not None and near >= 0:
+        lines.append(f"Nearest: {plain(train.ids[near], 60)}{', a parent' if train.ids[near] in parents else ''}")
+    return {
+        "id": plain(made.ids[i], 60),
+        "image": _address(made.images[i]),
+        "nearest": _address(train.images[near]) if found else "",
+        "facts": facts,
+        "lines": lines,
+    }
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _score_name(name: str) -> str:
+    return SCORE_NAMES.get(name, plain(name.replace("_", " "), 40))
+
+
+def _side(size: int) -> int:
+    """Side of a tile on the page: small images grow by a whole factor, large ones shrink."""
+    return min(size * -(-_SMALLEST // size), _LARGEST)
+
+
+def _address(image: Tensor) -> str:
+    """One uint8 image (c, h, w) as an address; larger ones than a tile are reduced to one."""
+    from PIL import Image
+
+    pixels = image.cpu().permute(1, 2, 0).squeeze(2).numpy()
+    picture = Image.fromarray(pixels)
+    if picture.width > _LARGEST:
+        picture = picture.resize((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return data_uri(buffer.getvalue())

@@ -1,0 +1,115 @@
+"""Where between two images a new one lies, and how finely the way is divided: what that does to the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from synaug_core.report import style
+from synaug_core.report.words import in_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from torch import Tensor
+
+    from synaug_core.synthesis.alpha_sweep import AlphaSweep, Look
+
+__all__ = ["alpha_figure"]
+
+_MOST_WALKS = 4
+_PANELS = {
+    "sharpness": ("sharpness", "reals = 1"),
+    "variety": ("variety", "distance of two, reals = 1"),
+    "novelty": ("distance to the nearest real", "real to real = 1"),
+    "distinct": ("different images", "% of those made"),
+}
+_CERTAIN = {"distinct": 100.0}
+
+
+def alpha_figure(sweeps: Sequence[AlphaSweep]) -> Figure:
+    """A walk of up to four classes on top; below it the look of images made at single values of a, and on grids.
+
+    In the lower row the hollow marks at the right are images with a drawn from all of [0, 1].
+
+    Args:
+        sweeps: one for each class, one at least, all with the same values of a and the same grids.
+    """
+    shown = sweeps[:_MOST_WALKS]
+    tiles = len(shown[0].walk) + 2
+    width = 13.0
+    tall = len(shown) * (width - 1.6) / (tiles + 0.6) + 0.45
+    figure = style.new_figure(width, tall + 6.2)
+    halves = figure.add_gridspec(2, 1, height_ratios=[tall, 6.2])
+    top, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
+    _walks(top, shown)
+    colours = style.line_colours([s.class_name for s in sweeps])
+    panels = below.subplots(2, len(_PANELS))
+    for column, measure in enumerate(_PANELS):
+        single, grid = panels[0, column], panels[1, column]
+        for sweep in sweeps:
+            colour = colours[sweep.class_name]
+            label = f"{in_figure(sweep.class_name)} ({sweep.images})" if column == 0 else None
+            _line(single, sweep.by_alpha, measure, colour, label)
+            _grid(grid, sweep, measure, colour)
+        name, unit = _PANELS[measure]
+        for axes, of in ((single, "a"), (grid, "values of a in the grid")):
+            style.dress(axes, grid="y", small=True)
+            axes.set_xlabel(of, fontsize=style.SMALL)
+            axes.set_ylim(bottom=0)
+            if measure not in _CERTAIN:
+                axes.axhline(1, color=style.GREY, lw=0.9, ls="--", zorder=1)
+                axes.set_ylim(top=max(1.08, axes.get_ylim()[1]))
+            else:
+                axes.set_ylim(top=105)
+        style.title(single, name)
+        for axes in (single, grid):
+            axes.set_ylabel(unit, fontsize=style.SMALL)
+        _grid_ticks(grid, sweeps[0])
+    below.legend(loc="outside lower center", ncols=min(len(sweeps), 6), frameon=False, fontsize=style.SMALL)
+    return figure
+
+
+def _walks(figure: SubFigure, sweeps: Sequence[AlphaSweep]) -> None:
+    tiles = len(sweeps[0].walk) + 2
+    gap = 0.3
+    widths = [1.0, gap, *[1.0] * (tiles - 2), gap, 1.0]
+    grid = figure.subplots(len(sweeps), len(widths), width_ratios=widths, squeeze=False)
+    heads = ["real", "", *[f"a = {a:g}" for a in sweeps[0].by_alpha], "", "real"]
+    for row, sweep in zip(grid, sweeps, strict=True):
+        images = [sweep.ends[0], None, *sweep.walk, None, sweep.ends[1]]
+        for axes, pixels in zip(row, images, strict=True):
+            axes.set_axis_off()
+            if pixels is not None:
+                axes.imshow(_pixels(pixels), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        row[0].set_axis_on()
+        row[0].set_xticks([])
+        row[0].set_yticks([])
+        row[0].spines[:].set_visible(False)
+        row[0].set_ylabel(in_figure(sweep.class_name, 16), fontsize=style.SMALL, color=style.INK)
+    for axes, head in zip(grid[0], heads, strict=True):
+        axes.set_title(head, fontsize=style.SMALL, color=style.INK)
+
+
+def _pixels(image: Tensor) -> object:
+    return image.permute(1, 2, 0).squeeze(2).numpy()
+
+
+def _line(axes: Axes, looks: Mapping[float, Look], measure: str, colour: str, label: str | None) -> None:
+    scale = _CERTAIN.get(measure, 1.0)
+    points = [(x, scale * v) for x, one in looks.items() if (v := getattr(one, measure)) is not None]
+    if points:
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, "o-", color=colour, lw=1.6, ms=4, label=label)
+
+
+def _grid(axes: Axes, sweep: AlphaSweep, measure: str, colour: str) -> None:
+    _line(axes, {float(i): one for i, one in enumerate(sweep.by_grid.values())}, measure, colour, None)
+    value = getattr(sweep.uniform, measure)
+    if value is not None:
+        scale = _CERTAIN.get(measure, 1.0)
+        axes.plot(len(sweep.by_grid), scale * value, "o", mfc="white", mec=colour, mew=1.5, ms=5.5, zorder=3)
+
+
+def _grid_ticks(axes: Axes, sweep: AlphaSweep) -> None:
+    axes.set_xticks(range(len(sweep.by_grid) + 1), [*map(str, sweep.by_grid), "any"])

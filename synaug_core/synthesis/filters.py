@@ -1,0 +1,133 @@
+"""The gate: what a synthetic image must pass to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synaug_core.config import FilterConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.quality.distances import contrast, nearest, pairwise, spacing
+
+__all__ = ["REASONS", "Judge", "Reason", "Reference", "Verdict", "apply"]
+
+Judge = Callable[[ImageSet], NDArray[np.floating]]
+"""Synthetic images with their provenance to class probabilities (n, C); a row of NaN: nobody can judge it."""
+
+Reason = Literal["blank", "copy of a training image", "unlikely label", "near-duplicate"]
+REASONS: tuple[Reason, ...] = ("blank", "copy of a training image", "unlikely label", "near-duplicate")
+"""In the order of the checks; an image is dropped for the first that it fails."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a class's training images say about distances and contrast.
+
+    Attributes:
+        unit: median distance between nearest training images (see `distances.spacing`).
+        contrast: lowest contrast of a training image.
+    """
+
+    unit: float
+    contrast: float
+
+    @classmethod
+    def of(cls, images: Tensor) -> Reference:
+        """From the class's training images, uint8 (n, c, h, w), n >= 1."""
+        return cls(spacing(images), float(contrast(images).min()))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of n candidates.
+
+    Attributes:
+        keep: bool (n,).
+        reasons: why each was dropped; None of those kept.
+        probability: of the own class by the judge, float64 (n,); NaN where nobody judged.
+    """
+
+    keep: Tensor
+    reasons: tuple[Reason | None, ...]
+    probability: Tensor
+
+
+def apply(
+    candidates: ImageSet,
+    train: ImageSet,
+    config: FilterConfig,
+    judge: Judge | None = None,
+    already_kept: Tensor | None = None,
+    *,
+    reference: Reference | None = None,
+) -> Verdict:
+    """Check the candidates of one class in their order.
+
+    Distances are root mean squares over pixels in [0, 1], in units of the median distance between nearest
+    training images. Near-duplicates are looked for among the images that passed everything else, so the first of
+    several alike ones is kept. Where `judge` is None or does not know, labels are not checked.
+
+    Args:
+        candidates: synthetic images of one class, with provenance.
+        train: training images of that class, one at least.
+        config: the thresholds.
+        judge: who has not seen the candidates' parents.
+        already_kept: uint8 (m, c, h, w) of earlier rounds.
+        reference: `Reference.of(train.images)`, where it is known already.
+    """
+    n = len(candidates)
+    known = reference or Reference.of(train.images)
+    reasons: list[Reason | None] = [None] * n
+    probability = torch.full((n,), torch.nan, dtype=torch.float64)
+    if config.blankness is not None:
+        _mark(reasons, contrast(candidates.images) < config.blankness * known.contrast, "blank")
+    if config.memorisation:
+        rows = _passed(reasons)
+        distance, _ = nearest(candidates.images[rows], train.images)
+        _mark(reasons, distance.flatten() < config.memorisation * known.unit, "copy of a training image", rows)
+    if config.label_consistency is not None and judge is not None:
+        rows = _passed(reasons)
+        chosen = candidates.take(rows)
+        told = torch.as_tensor(np.asarray(judge(chosen), dtype=np.float64))
+        probability[rows] = told[torch.arange(len(rows)), chosen.labels]
+        _mark(reasons, probability[rows] < config.label_consistency, "unlikely label", rows)
+    if config.near_duplicates:
+        rows = _passed(reasons)
+        alike = _alike(candidates.images[rows], already_kept, config.near_duplicates * known.unit)
+        _mark(reasons, alike, "near-duplicate", rows)
+    keep = torch.tensor([reason is None for reason in reasons], dtype=torch.bool)
+    return Verdict(keep, tuple(reasons), probability)
+
+
+def _passed(reasons: list[Reason | None]) -> Tensor:
+    return torch.tensor([i for i, reason in enumerate(reasons) if reason is None], dtype=torch.int64)
+
+
+def _mark(reasons: list[Reason | None], failed: Tensor, reason: Reason, rows: Tensor | None = None) -> None:
+    where = failed.nonzero().flatten()
+    for i in (where if rows is None else rows[where]).tolist():
+        reasons[i] = reason
+
+
+def _alike(images: Tensor, before: Tensor | None, least: float) -> Tensor:
+    """Which images are nearer than `least` to one kept before or to an earlier one that is not alike itself."""
+    alike = torch.zeros(len(images), dtype=torch.bool)
+    if before is not None and len(before) and len(images):
+        alike = nearest(images, before)[0].flatten() < least
+    for start in range(0, len(images), 256):
+        stop = min(start + 256, len(images))
+        block = images[start:stop]
+        kept = images[:start][~alike[:start]]
+        if len(kept):
+            alike[start:stop] |= nearest(block, kept)[0].flatten() < least
+        close = (pairwise(block, block) < least).numpy()
+        flags = alike[start:stop].numpy()
+        for i in range(1, len(block)):  # greedy: whether one stays depends on those before it
+            flags[i] |= bool((close[i, :i] & ~flags[:i]).any())
+    return alike

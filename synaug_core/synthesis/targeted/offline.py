@@ -1,0 +1,157 @@
+"""Targeted images, and random ones of the same step lengths, as sets made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from synaug_core.classify.model import Classifier
+from synaug_core.config import SynthesisConfig, TargetedConfig
+from synaug_core.errors import ConfigError
+from synaug_core.generators import randoms
+from synaug_core.generators.base import LatentGenerator
+from synaug_core.generators.exact import exact
+from synaug_core.generators.pixels import to_uint8
+from synaug_core.seeds import derive, stream
+from synaug_core.synthesis.latent import ends
+from synaug_core.synthesis.made import Made, Source
+from synaug_core.synthesis.targeted.ascent import ascend, median_distance, move
+from synaug_core.synthesis.targeted.posterior import Posterior, dropout_posterior, ensemble_posterior
+from synaug_core.synthesis.targeted.uncertainty import measure
+
+__all__ = ["random", "targeted"]
+
+_ROWS_ON_CPU = 32
+"""Rows that ascend at once on a CPU, few enough to stay in its caches; elsewhere a whole batch."""
+
+
+def targeted(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+    """Training images moved, in latent space, to where the target classifier is less sure (TSynD, arXiv 2406.17473).
+
+    The start is each training image of the class in turn, as in `reconstruct`, which zero steps give. Lengths are in
+    units of the median latent distance between the class's training images. Batch number b of `batch_size` images
+    has dropout masks of its own, the same over its whole ascent. The label stays the parent's.
+
+    Provenance has `uncertainty_before` (of the reconstruction), `uncertainty_after` and `step_length` in the units
+    of the configuration; `measures` has their means over the images and the share of images that were raised.
+
+    Raises:
+        ConfigError: no latent space, no target classifier, a posterior without spread, or images of another shape.
+    """
+    return _made(source, n, config, seed, "targeted")
+
+
+def random(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+    """The control of `targeted`: for each image the same start and step length, in a random direction.
+
+    Raises:
+        ConfigError: as `targeted`.
+    """
+    return _made(source, n, config, seed, "random")
+
+
+def _made(source: Source, n: int, config: SynthesisConfig, seed: int, kind: Literal["targeted", "random"]) -> Made:
+    generator, images, name = source.latent(kind), source.images, source.class_name
+    choices = config.targeted
+    posteriors = _posteriors(source, choices, generator, seed)
+    mean, log_variance = generator.encode(images.images, name)
+    chosen = randoms.cycle(n, len(images), derive(seed, "first"))
+    start = ends(mean[chosen], log_variance[chosen], config.ends, derive(seed, "start"))
+    aside = randoms.normal(n, start.shape[1], derive(seed, "direction")).to(start.device)
+    unit = median_distance(mean)
+    parts = []
+    for number, rows in enumerate(torch.split(torch.arange(n, device=start.device), choices.batch_size)):
+        score = _score(generator, name, posteriors(number), choices)
+        parts.append(_batch(start[rows], aside[rows], score, choices, unit, kind))
+    z, found = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+    provenance = [
+        {"parents": [images.ids[i]], "uncertainty_before": b, "uncertainty_after": a, "step_length": length}
+        for i, (b, a, length) in zip(chosen.tolist(), found.tolist(), strict=True)
+    ]
+    return Made(to_uint8(generator.decode(z, name)), provenance, _measures(found) if n else {})
+
+
+def _batch(
+    start: Tensor,
+    aside: Tensor,
+    score: Callable[[Tensor], Tensor],
+    config: TargetedConfig,
+    unit: float,
+    kind: Literal["targeted", "random"],
+) -> tuple[Tensor, Tensor]:
+    """Latents (n, latent), and for each the uncertainty before and after and the step length in units, (n, 3).
+
+    Rows are computed in chunks of one size, the last filled up: kernels may differ with the number of rows, and an
+    image must not depend on how many are asked for.
+    """
+    size = min(config.batch_size, _ROWS_ON_CPU) if start.device.type == "cpu" else config.batch_size
+    z, found = [start[:0]], [torch.empty(0, 3, dtype=torch.float64, device=start.device)]
+    for first in range(0, len(start), size):
+        rows = torch.arange(first, first + size, device=start.device).clamp_max(len(start) - 1)
+        here = start[rows]
+        with exact(start.device):
+            up = ascend(here, score, steps=config.steps, step_size=config.step_size * unit, radius=config.radius * unit)
+            end, after = up.z, up.after
+            if kind == "random":
+                end = move(here, aside[rows], up.length)
+                with torch.no_grad():
+                    after = score(end)
+        z.append(end)
+        found.append(torch.stack((up.before, after, up.length.to(after) / unit), dim=1))
+    return torch.cat(z)[: len(start)], torch.cat(found)[: len(start)]
+
+
+def _score(
+    generator: LatentGenerator, name: str, posterior: Posterior, config: TargetedConfig
+) -> Callable[[Tensor], Tensor]:
+    uncertainty = measure(config.uncertainty)
+    return lambda z: uncertainty(posterior(generator.decode_with_gradient(z, name)))
+
+
+def _posteriors(
+    source: Source, config: TargetedConfig, generator: LatentGenerator, seed: int
+) -> Callable[[int], Posterior]:
+    """The posterior of each batch, by its number."""
+    wanted = (generator.channels, generator.size)
+    if not source.target:
+        raise ConfigError("synthesis.strategy: targeted and random need a classifier trained on real images")
+    for classifier in source.target:
+        if (classifier.channels, classifier.size) != wanted:
+            own = (classifier.channels, classifier.size)
+            raise ConfigError(
+                f"synthesis.targeted: the classifier takes {own} (channels, px), the generator makes {wanted}"
+            )
+    models = [_ready(classifier.model, source) for classifier in source.target]
+    if config.posterior == "ensemble":
+        if len(models) < 2:
+            raise ConfigError("synthesis.targeted.posterior: an ensemble needs two classifiers or more; use dropout")
+        ensemble = ensemble_posterior(models)
+        return lambda number: ensemble
+    model = models[0]
+    if model.dropout.rate == 0:
+        raise ConfigError(
+            "synthesis.targeted.posterior: the classifier has no dropout, so its posterior would have no spread; "
+            "set classifier.dropout above 0 or use an ensemble"
+        )
+    device = model.mean.device
+    return lambda number: dropout_posterior(model, config.samples, stream(derive(seed, "masks", number), device))
+
+
+def _ready(model: Classifier, source: Source) -> Classifier:
+    """In evaluation mode on the generator's device."""
+    device = source.latent("targeted").encode(source.images.images[:1], source.class_name)[0].device
+    return model.to(device).eval()
+
+
+def _measures(found: Tensor) -> dict[str, float]:
+    before, after, length = found.double().mean(0).tolist()
+    raised = float((found[:, 1] > found[:, 0]).double().mean())
+    return {
+        "uncertainty_before": before,
+        "uncertainty_after": after,
+        "share_raised": raised,
+        "step_length": length,
+    }

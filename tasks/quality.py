@@ -1,0 +1,91 @@
+"""Is a set of synthetic images any good? Distances, variety, copying, labels, usefulness. Nothing depends on it."""
+
+from __future__ import annotations
+
+from synaug_core.config import ClassifierConfig, ComputeConfig, QualityConfig, SynthesisConfig
+from synaug_core.refs import (
+    ClassifierRef,
+    DatasetRef,
+    GeneratorRef,
+    JudgesRef,
+    QualityRef,
+    RunRef,
+    SyntheticRef,
+)
+from tasks.recording import checkpoint, recorded
+from tasks.reporting import progress
+from tasks.slots import device_slot
+from tasks.step import step
+
+__all__ = ["assess_images"]
+
+_CONTROL = SynthesisConfig(strategy="reconstruct", filters=None)
+
+
+@step("data", "nets", "classify", "quality", "generators", "synthesis")
+def assess_images(
+    dataset: DatasetRef,
+    name: str,
+    synthetic: tuple[SyntheticRef, ...],
+    generators: tuple[GeneratorRef, ...],
+    target: ClassifierRef,
+    judges: JudgesRef,
+    classifier: ClassifierConfig,
+    config: QualityConfig,
+    seed: int,
+    compute: ComputeConfig,
+    parent: RunRef,
+) -> QualityRef:
+    """Judge the images against held-out real ones, beside reconstructions of the training images where there are."""
+    from synaug_core.data.imageset import concatenate
+    from synaug_core.generators.base import LatentGenerator
+    from synaug_core.quality.assess import assess
+    from synaug_core.quality.usefulness import usefulness
+    from synaug_core.report.quality import quality_page
+    from synaug_core.seeds import derive
+    from synaug_core.synthesis.make import synthesise
+    from tasks.loading import load_classifier, load_generator, load_images, load_judges
+    from tasks.storing import store_quality
+
+    saved = {part: checkpoint(f"-{part}") for part in ("real", "synthetic")}
+    show = progress("quality", name)
+    with recorded("quality", f"quality {name}", parent) as recorder, device_slot(compute) as device:
+        where, train, held_out = str(device), load_images(dataset.train), load_images(dataset.val)
+        images = concatenate([load_images(reference) for reference in synthetic])
+        fitted = [load_generator(reference, where) for reference in generators]
+        present = {c: min(n, config.most) for c, n in train.counts().items() if images.counts()[c]}
+        controls = [
+            synthesise(g, train, {c: n for c, n in present.items() if c in g.classes}, _CONTROL, seed=seed).images
+            for g in fitted
+            if isinstance(g, LatentGenerator)
+        ]
+        useful = None
+        if config.usefulness and len(held_out):
+            useful = usefulness(
+                train,
+                images,
+                held_out,
+                classifier,
+                seed=derive(seed, "usefulness"),
+                device=device,
+                progress=show,
+                deadline=compute.deadline,
+                checkpoint_for=saved.__getitem__,
+            )
+        report = assess(
+            train,
+            held_out,
+            images,
+            features_by=load_classifier(target, where),
+            config=config,
+            seed=derive(seed, "quality"),
+            judges=load_judges(judges, where),
+            reconstruction=concatenate(controls) if controls else None,
+            usefulness=useful,
+        )
+        recorder.metrics(report.metrics())
+        recorder.text(quality_page(report, name=f"{dataset.name}: {name}"), "quality.html")
+        reference = store_quality(recorder, report)
+    for state in saved.values():
+        state.clear()
+    return reference

@@ -1,0 +1,100 @@
+"""Classifiers trained on real images only: the target of targeted synthesis, the judges, the space of distances."""
+
+from __future__ import annotations
+
+from synaug_core.checkpoints import Checkpoint
+from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, JudgeConfig
+from synaug_core.refs import ClassifierRef, DatasetRef, JudgesRef, RunRef
+from tasks.recording import checkpoint, recorded
+from tasks.reporting import progress
+from tasks.slots import device_slot
+from tasks.step import step
+
+__all__ = ["fit_judges", "fit_target"]
+
+_ARM = ArmConfig(name="target", sampling="balanced", augmentation="traditional")
+"""The best that real images alone can do: what a target or a judge has to be."""
+
+
+@step("data", "nets", "classify")
+def fit_target(
+    dataset: DatasetRef,
+    number: int,
+    config: ClassifierConfig,
+    seed: int,
+    compute: ComputeConfig,
+    parent: RunRef,
+) -> ClassifierRef:
+    """A classifier trained on the real training images, with the configured parameters; `number` is its seed."""
+    from synaug_core.classify.training import train
+    from synaug_core.seeds import derive
+    from tasks.loading import load_images
+    from tasks.storing import store_classifier
+
+    saved = checkpoint()
+    with recorded("target", f"target {number}", parent) as recorder, device_slot(compute) as device:
+        classifier = train(
+            config,
+            _ARM,
+            load_images(dataset.train),
+            load_images(dataset.val),
+            init_seed=derive(seed, "init", "target", number),
+            batch_seed=derive(seed, "batches", "target", number),
+            device=device,
+            progress=progress("target", f"target {number}"),
+            checkpoint=saved,
+            deadline=compute.deadline,
+        )
+        recorder.params(config.model_dump() | {"number": number})
+        for seen in classifier.history.evaluations:
+            recorder.metrics(seen.model_dump(exclude={"step"}), seen.step)
+        reference = store_classifier(recorder, classifier)
+    saved.clear()
+    return reference
+
+
+@step("data", "nets", "classify", "quality")
+def fit_judges(
+    dataset: DatasetRef,
+    classifier: ClassifierConfig,
+    config: JudgeConfig,
+    seed: int,
+    compute: ComputeConfig,
+    parent: RunRef,
+) -> JudgesRef:
+    """Classifiers that each left out one or two parts of the training images, to judge labels of images made from
+    those parts."""
+    from synaug_core.names import slugs
+    from synaug_core.quality.consistency import real_consistency
+    from synaug_core.quality.judge import Judges
+    from synaug_core.seeds import derive
+    from tasks.loading import load_images
+    from tasks.storing import store_judges
+
+    saved: dict[str, Checkpoint] = {}
+
+    def kept(name: str) -> Checkpoint:
+        return saved.setdefault(name, checkpoint(f"-{name}"))
+
+    with recorded("judge", "judges", parent) as recorder, device_slot(compute) as device:
+        train = load_images(dataset.train)
+        judges = Judges.fit(
+            train,
+            classifier,
+            config,
+            seed=derive(seed, "judges"),
+            device=device,
+            progress=progress("judge", "judges"),
+            deadline=compute.deadline,
+            checkpoint_for=kept,
+        )
+        short = slugs(dataset.classes)
+        recorder.params(classifier.model_dump() | config.model_dump(include={"folds", "steps"}))
+        for name, found in real_consistency(judges, train).items():
+            recorder.metrics(
+                {f"agreement/{short[name]}": found.agreement, f"label_probability/{short[name]}": found.probability}
+            )
+        reference = store_judges(recorder, judges)
+    for state in saved.values():
+        state.clear()
+    return reference

@@ -1,0 +1,177 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from synaug_core.checkpoints import Checkpoint
+from synaug_core.config import JudgeConfig
+from synaug_core.errors import ArtifactError, DataError, DeadlineError
+from synaug_core.quality.consistency import consistency, real_consistency, synthetic_consistency, unlikely_reals
+from synaug_core.quality.folds import assign_folds
+from synaug_core.quality.judge import Judges
+
+
+def grouped(images, size):
+    return dataclasses.replace(images, groups=tuple(f"g{i // size}" for i in range(len(images))))
+
+
+@pytest.mark.parametrize("folds", [3, 5])
+def test_folds_hold_whole_groups_and_all_classes(striped, folds):
+    images = grouped(striped((24, 15, 9)), 1)
+    fold = assign_folds(images, folds, seed=1)
+    for label in range(3):
+        own = np.bincount([fold[i] for i, c in zip(images.ids, images.labels.tolist(), strict=True) if c == label])
+        assert own.max() - own.min() <= 1
+    pairs = grouped(images, 2)
+    fold = assign_folds(pairs, folds, seed=1)
+    for a, b in zip(pairs.ids[::2], pairs.ids[1::2], strict=True):
+        assert fold[a] == fold[b]
+    assert set(fold.values()) == set(range(folds))
+    assert fold == assign_folds(pairs.take(torch.arange(47, -1, -1)), folds, seed=1)
+    assert fold != assign_folds(pairs, folds, seed=2)
+
+
+def test_members_leave_out_one_or_two_folds(judges):
+    assert [m.left_out for m in judges.members] == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    assert [m.name for m in judges.members][3] == "without-0-1"
+    assert judges.unseen() == {}
+    assert all(m.classifier.config.steps == 40 for m in judges.members)
+
+
+def test_no_judge_has_seen_a_parent(train, judges, children):
+    parents = [[train.ids[i], train.ids[j]] for i in range(0, 24, 3) for j in range(24)]
+    made = children(train, parents)
+    expected = np.zeros((len(made), 3))
+    for row, pair in enumerate(parents):
+        folds = {judges.fold_of[p] for p in pair}
+        (member,) = judges.judges_for(frozenset(folds), "a")
+        assert set(member.left_out) == folds  # as few left out as can be, and both parents among them
+        expected[row] = member.classifier.predict(made.images[row : row + 1])
+    assert np.allclose(judges.probabilities(made), expected, atol=1e-5)
+
+
+def test_without_parents_all_single_judges_are_asked(train, judges, children):
+    made = children(train, [[], []])
+    singles = [m.classifier.predict(made) for m in judges.members[:3]]
+    assert np.allclose(judges.probabilities(made), np.mean(singles, axis=0), atol=1e-6)
+
+
+def test_parents_in_all_folds_leave_nobody(train, judges, children):
+    of_fold = {f: i for i, f in judges.fold_of.items()}
+    made = children(train, [[of_fold[0], of_fold[1], of_fold[2]], [of_fold[1]]])
+    told = judges.probabilities(made)
+    assert np.isnan(told[0]).all()
+    assert told[1].sum() == pytest.approx(1, abs=1e-5)
+    found = consistency(told, made.labels)
+    assert (found.n, found.judged) == (2, 1)
+
+
+def test_reals_are_judged_by_those_that_left_them_out(train, judges):
+    told = judges.of_reals(train)
+    for row, image in enumerate(train.ids):
+        member = judges.members[judges.fold_of[image]]
+        assert np.allclose(told[row], member.classifier.predict(train.images[row : row + 1])[0], atol=1e-5)
+    found = real_consistency(judges, train)
+    assert {c: f.n for c, f in found.items()} == train.counts()
+    assert found["a"].agreement > 0.6
+
+
+def test_how_many_reals_the_label_filter_would_drop(train, judges):
+    told = judges.of_reals(train)
+    own = told[np.arange(len(train)), train.labels.numpy()]
+    assert unlikely_reals(judges, train, 0.0) == {"a": 0, "b": 0, "c": 0}
+    assert unlikely_reals(judges, train, 1.1) == {"a": 1, "b": 1, "c": 1}
+    assert unlikely_reals(judges, train, 0.5)["a"] == (own[:24] < 0.5).mean()
+
+
+def test_wrong_labels_are_noticed(train, judges, children):
+    right = children(train, [[i] for i in train.ids])
+    wrong = dataclasses.replace(right, labels=(right.labels + 1) % 3)
+    good, bad = synthetic_consistency(judges, right), synthetic_consistency(judges, wrong)
+    for name in "abc":
+        assert good[name].probability > bad[name].probability
+    assert np.mean([f.agreement for f in good.values()]) > 0.6 > 0.4 > np.mean([f.agreement for f in bad.values()])
+
+
+def test_a_class_in_one_group_is_not_judged_by_those_who_lack_it(striped, quick, children):
+    images = striped((9, 9, 4))
+    images = dataclasses.replace(images, groups=(*images.groups[:18], *["one"] * 4))
+    judges = Judges.fit(images, quick, JudgeConfig(steps=2), seed=1)
+    fold = judges.fold_of[images.ids[-1]]
+    assert judges.unseen() == {"c": tuple(m.name for m in judges.members if fold in m.left_out)}
+    made = children(images, [[images.ids[-1]], [images.ids[0]]])
+    told = judges.probabilities(made)
+    assert np.isnan(told[0]).all()
+    assert not np.isnan(told[1]).any()
+    empty = real_consistency(judges, images)["c"]
+    assert unlikely_reals(judges, images, 0.1)["c"] is None
+    assert (empty.judged, empty.agreement, empty.probability) == (0, None, None)
+    without_parents = dataclasses.replace(made, provenance=('{"parents": []}',) * 2)
+    assert not np.isnan(judges.probabilities(without_parents)).any()
+
+
+def test_two_groups_are_enough_and_one_is_not(striped, quick):
+    images = striped((4, 4, 0))
+    halves = dataclasses.replace(images, groups=tuple("xyxyxyxy"))
+    judges = Judges.fit(halves, quick, JudgeConfig(steps=1), seed=1)
+    assert len(judges.of_reals(halves)) == 8
+    assert not np.isnan(judges.of_reals(halves)).any()
+    with pytest.raises(DataError, match="two groups at least"):
+        Judges.fit(grouped(images, 8), quick, JudgeConfig(steps=1), seed=1)
+
+
+def test_without_pairs_two_folds_cannot_be_judged(train, quick, children):
+    judges = Judges.fit(train, quick, JudgeConfig(steps=1), seed=1, pairs=False)
+    assert [len(m.left_out) for m in judges.members] == [1, 1, 1]
+    of_fold = {f: i for i, f in judges.fold_of.items()}
+    told = judges.probabilities(children(train, [[of_fold[0], of_fold[1]], [of_fold[0], of_fold[0]]]))
+    assert np.isnan(told).all(axis=1).tolist() == [True, False]
+
+
+def test_strangers_are_refused(judges, train, children):
+    made = children(train, [[train.ids[0]]])
+    made = dataclasses.replace(made, provenance=(json.dumps({"parents": ["nobody"]}),))
+    with pytest.raises(DataError, match="'nobody' is not among"):
+        judges.probabilities(made)
+    with pytest.raises(DataError, match="is not among"):
+        judges.of_reals(dataclasses.replace(train, ids=tuple(f"x{i}" for i in range(len(train)))))
+
+
+def test_equal_arguments_give_equal_bytes_and_files_come_back(train, quick, tmp_path):
+    seen = []
+    options = {"seed": 3, "pairs": False}
+    one = Judges.fit(train, quick, JudgeConfig(steps=3), **options, progress=lambda d, t, **v: seen.append((d, t)))
+    other = Judges.fit(
+        train, quick, JudgeConfig(steps=3), **options, checkpoint_for=lambda n: Checkpoint(tmp_path / n, every=0)
+    )
+    assert seen == [(i, 9) for i in range(1, 10)]
+    one.save(tmp_path / "one")
+    other.save(tmp_path / "other")
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
+    assert len(files) == 7
+    assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "other" / f).read_bytes() for f in files)
+    assert (tmp_path / "without-1").exists()
+    back = Judges.load(tmp_path / "one")
+    assert np.array_equal(back.of_reals(train), one.of_reals(train))
+    assert (back.fold_of, back.folds, back.classes) == (one.fold_of, 3, train.classes)
+
+
+def test_steps_are_half_of_the_classifier_s(train, quick):
+    judges = Judges.fit(train, quick.model_copy(update={"steps": 4}), JudgeConfig(), seed=1, pairs=False)
+    assert {m.classifier.history.stopped_at for m in judges.members} == {2}
+
+
+def test_what_is_not_there_cannot_be_loaded(tmp_path):
+    with pytest.raises(ArtifactError, match="no readable judges"):
+        Judges.load(tmp_path)
+    text = {"kind": "judges of old", "classes": [], "folds": 3, "fold_of": {}, "members": []}
+    (tmp_path / "judges.json").write_text(json.dumps(text))
+    with pytest.raises(ArtifactError, match="this version cannot read"):
+        Judges.load(tmp_path)
+
+
+def test_the_deadline_is_for_all(train, quick):
+    with pytest.raises(DeadlineError):
+        Judges.fit(train, quick, JudgeConfig(), seed=1, deadline=0.0)

@@ -1,0 +1,84 @@
+import pytest
+import torch
+
+from synaug_core.config import SynthesisConfig
+from synaug_core.generators.base import Generator
+from synaug_core.synthesis.alpha_sweep import alpha_sweep, look
+
+SMALL = {"alphas": (0.0, 0.25, 0.5, 1.0), "grids": (2, 5), "n": 24}
+
+
+@pytest.fixture(scope="module")
+def sweeps(generator, train):
+    return alpha_sweep(generator, train, SynthesisConfig(detail="residual"), **SMALL)
+
+
+def test_classes_with_two_images_or_more(sweeps, train):
+    assert [s.class_name for s in sweeps] == ["large", "small"]
+    assert [s.images for s in sweeps] == [20, 7]
+    for sweep in sweeps:
+        assert list(sweep.by_alpha) == [0.0, 0.25, 0.5, 1.0]
+        assert list(sweep.by_grid) == [2, 5]
+        assert sweep.walk.shape == (4, 1, 16, 16)
+        assert torch.equal(sweep.walk[0], sweep.ends[0])
+        assert torch.equal(sweep.walk[-1], sweep.ends[1])
+        assert not torch.equal(sweep.ends[0], sweep.ends[1])
+
+
+def test_what_the_place_and_the_grid_change(sweeps):
+    """With `residual`, both ends are copies; a grid of two values makes nothing else, a finer one does."""
+    for sweep in sweeps:
+        assert sweep.by_alpha[0.0].novelty == sweep.by_alpha[1.0].novelty == 0
+        assert sweep.by_alpha[0.5].novelty > sweep.by_alpha[0.25].novelty > 0
+        assert sweep.by_grid[2].novelty == 0
+        assert sweep.by_grid[5].novelty > 0
+        assert sweep.by_grid[2].distinct <= sweep.images / 24
+        assert sweep.by_grid[5].distinct > sweep.by_grid[2].distinct
+        assert sweep.uniform.distinct >= sweep.by_grid[5].distinct
+
+
+def test_a_decoder_alone_is_blurred(generator, train):
+    (sweep,) = alpha_sweep(generator, train, SynthesisConfig(), classes=["large"], **SMALL)
+    assert all(one.sharpness < 0.7 for one in sweep.by_alpha.values())
+    assert sweep.by_alpha[0.0].novelty > 0
+
+
+def test_it_repeats_and_is_told_under_names(sweeps, generator, train):
+    again = alpha_sweep(generator, train, SynthesisConfig(detail="residual"), **SMALL)
+    assert [s.metrics("x") for s in again] == [s.metrics("x") for s in sweeps]
+    told = sweeps[0].metrics("large")
+    assert len(told) == 4 * (4 + 2 + 1)
+    assert {"alpha/at-0.25/sharpness/large", "alpha/grid-5/distinct/large", "alpha/uniform/variety/large"} <= set(told)
+
+
+def test_the_reals_against_themselves():
+    images = torch.randint(0, 256, (12, 3, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    same = look(images, images)
+    assert (same.sharpness, same.variety, same.novelty, same.distinct) == (1, 1, 0, 1)
+    assert look(images.repeat(2, 1, 1, 1), images).distinct == 0.5
+    flat = look(torch.full_like(images, 128), images)
+    assert (flat.sharpness, flat.variety, flat.distinct) == (0, 0, 1 / 12)
+
+
+def test_what_is_undefined_is_none():
+    plain = torch.full((3, 1, 8, 8), 7, dtype=torch.uint8)
+    none = look(plain, plain)
+    assert (none.sharpness, none.variety, none.novelty, none.distinct) == (None, None, None, None)
+    noise = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    one = look(noise[:1], noise)
+    assert one.variety is None
+    assert one.distinct == 1
+    nothing = look(noise[:0], noise)
+    assert (nothing.sharpness, nothing.variety, nothing.novelty, nothing.distinct) == (None, None, None, None)
+
+
+class Blank(Generator):
+    """Without a latent space."""
+
+    kind = "blank"
+    fit = sample = save = load = None
+
+
+def test_nothing_without_a_latent_space(generator, train):
+    Blank.__abstractmethods__ = frozenset()
+    assert alpha_sweep(Blank(generator.config, ("large",), 1, 16), train, SynthesisConfig()) == []
