@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -16,6 +16,7 @@ import torch
 from synaug_core import devices
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify import tuning, tuning_figures
+from synaug_core.classify.pruning import Pruned
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import train
@@ -24,7 +25,7 @@ from synaug_core.data import parquet
 from synaug_core.data.fingerprint import fingerprint
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.data.prepare import Prepared, prepare
-from synaug_core.errors import DivergenceError
+from synaug_core.errors import DivergenceError, UserError
 from synaug_core.evaluate.comparison import Comparison, compare
 from synaug_core.evaluate.metrics import scores
 from synaug_core.evaluate.predictions import Predictions
@@ -32,18 +33,29 @@ from synaug_core.evaluate.promotion import gate
 from synaug_core.generators import registry
 from synaug_core.generators.base import Generator
 from synaug_core.generators.grouping import groups
+from synaug_core.quality.assess import assess
+from synaug_core.quality.consistency import real_consistency
+from synaug_core.quality.judge import Judges
+from synaug_core.quality.neighbours import nearest_training_image
+from synaug_core.quality.usefulness import usefulness
 from synaug_core.report import sheets
+from synaug_core.report.contact import contact_page, contact_sheet
+from synaug_core.report.figures.alpha import alpha_figure
 from synaug_core.report.figures.calibration import reliability_figure
 from synaug_core.report.figures.confusion import arm_confusion
 from synaug_core.report.figures.counts import counts_figure
 from synaug_core.report.figures.forest import forest_figure
+from synaug_core.report.figures.funnel import funnel_figure
 from synaug_core.report.figures.generator import fit_figure
 from synaug_core.report.figures.recall import recall_figure
 from synaug_core.report.page import comparison_page
 from synaug_core.report.promotion import promotion_page
+from synaug_core.report.quality import quality_page
 from synaug_core.seeds import derive
+from synaug_core.synthesis.alpha_sweep import alpha_sweep
 from synaug_core.synthesis.make import synthesise
 from synaug_core.synthesis.plan import plan
+from synaug_core.synthesis.walks import ALPHAS, walks
 
 __all__ = ["core_only"]
 
@@ -95,7 +107,7 @@ def core_only(config: Config, folder: Path, workers: int) -> Comparison:
     with job.pool:
         fingerprint(config.data)
         [job.data] = job.side_by_side([lambda: _prepare(job)])
-        synthetic = _make_images(job)
+        synthetic, quality = _make_images(job)
         tuned = _tune(job, synthetic)
         calls = [
             _call(_repeat, job, arm, repetition, synthetic[arm.name], tuned[arm.name])
@@ -103,6 +115,8 @@ def core_only(config: Config, folder: Path, workers: int) -> Comparison:
             for arm in config.arms
         ]
         done = job.side_by_side(calls)
+        for future in quality:
+            future.result()
         of_arm = {arm.name: done[i :: len(config.arms)] for i, arm in enumerate(config.arms)}
         [comparison] = job.side_by_side([lambda: _compare(job, of_arm)])
         for arm in config.arms:
@@ -128,25 +142,35 @@ def _prepare(job: _Job) -> Prepared:
     return prepared
 
 
-def _make_images(job: _Job) -> dict[str, ImageSet | None]:
+Synthetic = dict[str, ImageSet | None]
+
+
+def _make_images(job: _Job) -> tuple[Synthetic, list[Future[None]]]:
+    """The images of each arm, and what judges them beside the search."""
     config, counts = job.config, job.data.train.counts()
     wanted = {arm.name: arm.synthesis for arm in config.arms if arm.synthesis is not None}
     distinct = list({s.model_dump_json(): s for s in wanted.values()}.values())
     plans = [plan(counts, s.sampling_strategy, s.multiple) for s in distinct]
     classes = [name for name in job.data.train.classes if any(p.get(name, 0) > 0 for p in plans)]
     if not classes:
-        return {arm.name: None for arm in config.arms}
+        return {arm.name: None for arm in config.arms}, []
+    if any(s.generator != "default" or s.strategy not in ("interpolate", "prior") for s in distinct):
+        raise UserError("this benchmark knows one generator and the strategies interpolate and prior")
     grouped = groups(
         {name: counts[name] for name in classes}, config.generator, device_type=job.device.type, workers=job.workers
     )
     generators = job.side_by_side([_call(_fit, job, group, number) for number, group in enumerate(grouped)])
+    [target] = job.side_by_side([_call(_target, job)])
+    [judges] = job.side_by_side([_call(_judges, job)])
     keys = [(s, generator) for s in distinct for generator in generators]
-    made = job.side_by_side([_call(_synthesise, job, s, generator, n) for n, (s, generator) in enumerate(keys)])
+    made = job.side_by_side([_call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
     joined = {
         s.model_dump_json(): concatenate([m for m, (other, _) in zip(made, keys, strict=True) if other == s])
         for s in distinct
     }
-    return {arm.name: joined[arm.synthesis.model_dump_json()] if arm.synthesis else None for arm in config.arms}
+    quality = [job.pool.submit(_assess, job, images, generators, target, judges) for images in joined.values()]
+    of_arm = {arm.name: joined[arm.synthesis.model_dump_json()] if arm.synthesis else None for arm in config.arms}
+    return of_arm, quality
 
 
 def _fit(job: _Job, classes: tuple[str, ...], number: int) -> Generator:
@@ -161,15 +185,91 @@ def _fit(job: _Job, classes: tuple[str, ...], number: int) -> Generator:
     return generator
 
 
-def _synthesise(job: _Job, config: SynthesisConfig, generator: Generator, number: int) -> ImageSet:
+def _target(job: _Job) -> TrainedClassifier:
+    config = job.config
+    classifier = train(
+        config.classifier,
+        ArmConfig(name="target", sampling="balanced", augmentation="traditional"),
+        job.data.train,
+        job.data.val,
+        init_seed=derive(config.seed, "init", "target", 0),
+        batch_seed=derive(config.seed, "batches", "target", 0),
+        device=job.device,
+        checkpoint=job.checkpoint("target"),
+    )
+    classifier.save(job.place("target"))
+    return classifier
+
+
+def _judges(job: _Job) -> Judges:
+    config = job.config
+    judges = Judges.fit(
+        job.data.train,
+        config.classifier,
+        config.judge,
+        seed=derive(config.seed, "judges"),
+        device=job.device,
+        checkpoint_for=lambda name: job.checkpoint(f"judge-{name}"),
+    )
+    real_consistency(judges, job.data.train)
+    judges.save(job.place("judges"))
+    return judges
+
+
+def _synthesise(job: _Job, config: SynthesisConfig, generator: Generator, judges: Judges, number: int) -> ImageSet:
     images = job.data.train
     wanted = plan(images.counts(), config.sampling_strategy, config.multiple)
     wanted = {name: n for name, n in wanted.items() if name in generator.classes}
-    made = synthesise(generator, images, wanted, config, seed=derive(job.config.seed, "synthesis"))
-    parquet.write(made, job.place(f"synthetic/{number}.parquet"), split="synthetic")
-    if len(made):
-        job.keep(sheets.real_beside_synthetic(images, made), f"synthetic/{number}.png")
-    return made
+    seed = derive(job.config.seed, "synthesis")
+    made = synthesise(generator, images, wanted, config, seed=seed, judge=judges.probabilities)
+    parquet.write(made.images, job.place(f"synthetic/{number}.parquet"), split="synthetic")
+    job.keep(funnel_figure({c: f.model_dump() for c, f in made.funnel.items()}), f"synthetic/{number}-funnel.png")
+    if len(made.images):
+        nearest, distance = nearest_training_image(made.images, images)
+        scores = {"nearest_distance": distance.tolist()}
+        job.keep(sheets.real_beside_synthetic(images, made.images), f"synthetic/{number}.png")
+        job.keep(contact_sheet(images, made.images, nearest, scores), f"synthetic/{number}-contact.png")
+        page = contact_page(images, made.images, nearest, scores)
+        job.place(f"synthetic/{number}.html").write_text(page, encoding="utf-8")
+    if rows := walks(generator, images, config):
+        job.keep(sheets.interpolation(rows, ALPHAS), f"synthetic/{number}-walks.png")
+    if sweeps := alpha_sweep(generator, images, config):
+        job.keep(alpha_figure(sweeps), f"synthetic/{number}-alpha.png")
+    return made.images
+
+
+def _assess(
+    job: _Job, images: ImageSet, generators: list[Generator], target: TrainedClassifier, judges: Judges
+) -> None:
+    config, data = job.config, job.data
+    with devices.cpu_threads(config.compute.threads):
+        present = {c: min(n, config.quality.most) for c, n in data.train.counts().items() if images.counts()[c]}
+        control = SynthesisConfig(strategy="reconstruct", filters=None)
+        controls = [
+            synthesise(g, data.train, {c: n for c, n in present.items() if c in g.classes}, control, seed=config.seed)
+            for g in generators
+        ]
+        useful = usefulness(
+            data.train,
+            images,
+            data.val,
+            config.classifier,
+            seed=derive(config.seed, "usefulness"),
+            device=job.device,
+            checkpoint_for=lambda name: job.checkpoint(f"usefulness-{name}"),
+        )
+        report = assess(
+            data.train,
+            data.val,
+            images,
+            features_by=target,
+            config=config.quality,
+            seed=derive(config.seed, "quality"),
+            judges=judges,
+            reconstruction=concatenate([made.images for made in controls]),
+            usefulness=useful,
+        )
+        job.place("quality.html").write_text(quality_page(report), encoding="utf-8")
 
 
 def _training_images(job: _Job, synthetic: ImageSet | None, share: float | None) -> ImageSet:
@@ -180,7 +280,7 @@ def _training_images(job: _Job, synthetic: ImageSet | None, share: float | None)
     return concatenate([job.data.train, head])
 
 
-def _tune(job: _Job, synthetic: dict[str, ImageSet | None]) -> dict[str, Tuned]:
+def _tune(job: _Job, synthetic: Synthetic) -> dict[str, Tuned]:
     config = job.config
     if config.tuning.trials == 0:
         return {arm.name: Tuned() for arm in config.arms}
@@ -190,7 +290,7 @@ def _tune(job: _Job, synthetic: dict[str, ImageSet | None]) -> dict[str, Tuned]:
     return dict.fromkeys((arm.name for arm in config.arms), _search(job, searched, synthetic))
 
 
-def _search(job: _Job, arms: tuple[ArmConfig, ...], synthetic: dict[str, ImageSet | None]) -> Tuned:
+def _search(job: _Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tuned:
     config, names = job.config, ", ".join(arm.name for arm in arms)
     initial = as_configured(config.classifier)
 
@@ -217,7 +317,7 @@ def _search(job: _Job, arms: tuple[ArmConfig, ...], synthetic: dict[str, ImageSe
                     on_evaluation=tuning.watch(search, trial, steps=steps, scores=tuple(found)),
                 )
                 found.append(classifier.history.best_score or 0.0)
-        except (tuning.Pruned, DivergenceError):
+        except (Pruned, DivergenceError):
             return None
         return sum(found) / len(found)
 

@@ -69,7 +69,7 @@ class _Side:
         """Interpolated images of each class, every one between two ends of its own."""
         wanted = dict.fromkeys(self.generator.classes, count)
         with Stopwatch() as watch:
-            made = synthesise(self.generator, self.images, wanted, SynthesisConfig(), seed=0)
+            made = synthesise(self.generator, self.images, wanted, SynthesisConfig(filters=None), seed=0).images
         return {"seconds": watch.seconds, "images": len(made)}
 
 

@@ -54,6 +54,16 @@ class Images:
     target: ClassifierRef | None = None
     judges: JudgesRef | None = None
 
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the generators and the images, each once."""
+        generators = [g for found in (*self.sources.values(), *self.online.values()) for g in found]
+        sets = [m for found in self.made.values() for m in found]
+        return tuple(
+            dict.fromkeys(
+                note for notes in (*(g.notes for g in generators), *(m.notes for m in sets)) for note in notes
+            )
+        )
+
 
 def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger) -> Images:
     """Fit what the arms ask for, once each, and make their images."""

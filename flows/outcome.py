@@ -64,6 +64,8 @@ class Outcome(_Facts):
     model: ModelFacts | None
     promotion: str | None
     """Why the model became champion, or why not."""
+    notes: tuple[str, ...]
+    """What the user should know: models that diverged or collapsed, plans that were not filled."""
     steps: int
     cached_steps: int
     seconds: dict[str, float]
@@ -78,6 +80,7 @@ def outcome_of(
     page: str,
     registered: RegisteredRef | None,
     synthetic: Mapping[str, tuple[tuple[SyntheticRef, ...], QualityRef | None]],
+    notes: tuple[str, ...],
     run: RunRef,
     account: Account,
 ) -> Outcome:
@@ -106,6 +109,7 @@ def outcome_of(
         if registered
         else None,
         promotion=registered.reason if registered else None,
+        notes=notes,
         steps=account.steps,
         cached_steps=account.cached_steps,
         seconds=account.seconds,

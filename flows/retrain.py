@@ -85,6 +85,7 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
         comparison_page_path(comparison),
         registered,
         of_arms(config, images, judged, found),
+        images.notes(),
         run,
         ledger.account(),
     )

@@ -67,6 +67,8 @@ class SyntheticRef(ImageSetRef):
     """Images that the plan asked for; fewer may have passed the filters."""
     seconds: float
     """Wall time of making and checking them."""
+    notes: tuple[str, ...] = ()
+    """Classes whose plan was not filled."""
 
 
 class DatasetRef(_Frozen):
@@ -93,6 +95,8 @@ class GeneratorRef(Reference):
 
     kind: str
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What the user should know of the fit: a divergence, a collapse."""
 
 
 class ClassifierRef(Reference):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from prefect.context import TaskRunContext
 
 from synaug_core import digests
+from synaug_core.plugins import plugin_sources
 from synaug_core.refs import Reference, identity
 
 __all__ = ["StepKey", "this_key"]
@@ -33,6 +35,7 @@ class StepKey:
                 "step": self._name,
                 "source": digests.of_bytes(self._source.encode()),
                 "core": digests.code_version("config", *self._packages),
+                "plugins": _plugins() if {"generators", "synthesis"} & set(self._packages) else {},
                 "arguments": identity(dict(arguments)),
             }
         )
@@ -45,6 +48,11 @@ class StepKey:
             number += 1
             candidate = f"{key}-{number}"
         return candidate
+
+
+@functools.cache
+def _plugins() -> dict[str, str]:
+    return plugin_sources()
 
 
 def this_key() -> str:

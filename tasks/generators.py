@@ -72,5 +72,7 @@ def fit_group(
             recorder.figure(sheet, "figures/reconstructions.png")
         recorder.json({c: r.model_dump(mode="json") for c, r in generator.reports.items()}, "fit_report.json")
         reference = store_generator(recorder, generator)
+        if reference.notes:
+            recorder.tags({"synaug.notes": "; ".join(reference.notes)})
     saved.clear()
     return reference

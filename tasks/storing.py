@@ -59,7 +59,12 @@ def store_generator(recorder: Recorder, generator: Generator) -> GeneratorRef:
         generator.save(local)
         uri, sha256 = put_folder(recorder.run, local, "generator")
     return GeneratorRef(
-        uri=uri, sha256=sha256, run_id=recorder.run.run_id, kind=generator.kind, classes=generator.classes
+        uri=uri,
+        sha256=sha256,
+        run_id=recorder.run.run_id,
+        kind=generator.kind,
+        classes=generator.classes,
+        notes=tuple(dict.fromkeys(note for report in generator.reports.values() for note in report.remarks())),
     )
 
 

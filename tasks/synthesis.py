@@ -75,8 +75,15 @@ def synthesise_group(
             recorder.metrics({f"{what}/{label}": v for what, v in made.measures.get(class_name, {}).items()})
         recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
         recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
+        notes = tuple(
+            f"{config.strategy}, {c}: {f.kept} of {f.wanted} images passed the filters, {f.made} were made"
+            for c, f in made.funnel.items()
+            if not f.filled
+        )
+        if notes:
+            recorder.tags({"synaug.notes": "; ".join(notes)})
         _draw(recorder, dataset, fitted, train, made, config, reference.sha256)
-    return SyntheticRef(**reference.model_dump(), wanted=sum(wanted.values()), seconds=seconds)
+    return SyntheticRef(**reference.model_dump(), wanted=sum(wanted.values()), seconds=seconds, notes=notes)
 
 
 def _draw(

@@ -96,6 +96,8 @@ def _show(outcome: Outcome, quiet: bool) -> None:
         return
     if outcome.promotion:
         console.print(escape(outcome.promotion), soft_wrap=True)
+    for note in outcome.notes:
+        console.print(f"Note: {escape(note)}", soft_wrap=True)
     if outcome.comparison_page:
         console.print(f"Report: {escape(outcome.comparison_page)}", soft_wrap=True)
     console.print(

@@ -31,7 +31,7 @@ _LIMITS: tuple[tuple[type[Any], str, str], ...] = (
 
 
 def known_keys() -> dict[str, Any]:
-    """Every dotted key and its annotation; items of a list are `arms[]`, sections of the user's names `generators.*`."""
+    """Every dotted key and its annotation; items of a list are `arms[]`, sections under names `generators.*`."""
     return dict(_walk(Config, ""))
 
 

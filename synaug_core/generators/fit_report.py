@@ -77,6 +77,17 @@ class FitReport(_Frozen):
         """True when no latent unit says anything about an image: interpolation would make one image over and over."""
         return self.latent_dim > 0 and self.active_units == 0 and self.images + self.held_out > 1
 
+    def remarks(self) -> list[str]:
+        """`notes`, and what the figures say of themselves: a divergence, a posterior collapse."""
+        found = list(self.notes)
+        if self.status == "diverged":
+            found.append(
+                f"{self.class_name}: the training diverged after {self.steps} steps; step {self.best_step} is kept"
+            )
+        if self.collapsed:
+            found.append(f"{self.class_name}: posterior collapse, no latent unit says anything about an image")
+        return found
+
     def series(self) -> list[tuple[str, list[int], list[float]]]:
         """The curves one by one: name, steps, values."""
         names = [n for n in CurvePoint.model_fields if n != "step"]

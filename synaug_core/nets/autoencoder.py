@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
-from synaug_core.nets.blocks import Down, ShuffledUp, Up, group_norm, logit, widths
+from synaug_core.nets.blocks import Down, Up, group_norm, logit, widths
 
 __all__ = ["SpatialAutoencoderNet"]
 
@@ -87,13 +85,6 @@ class SpatialAutoencoderNet(nn.Module):
         """Reconstructions, posterior means and log variances; `noise` is standard normal, (n, latent_dim)."""
         mean, log_variance = self.encode(images)
         return self.decode(mean + torch.exp(0.5 * log_variance) * noise), mean, log_variance
-
-    def for_decoding(self) -> SpatialAutoencoderNet:
-        """A copy that is not trained further and decodes faster, also with gradients to the latent; images differ by
-        rounding only."""
-        fast = copy.deepcopy(self)
-        fast.decoder = nn.Sequential(*(ShuffledUp(m) if isinstance(m, Up) else m for m in fast.decoder))
-        return fast.eval().requires_grad_(False)
 
     @torch.no_grad()
     def start_at(self, level: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from synaug_core.nets.blocks import Up, as_channels_last, group_norm, halvings, widths
+from synaug_core.nets.blocks import as_channels_last, group_norm, halvings, widths
 
 __all__ = ["ConditionalNorm", "Discriminator", "ImageGenerator"]
 
@@ -35,6 +35,24 @@ class ConditionalNorm(nn.Module):
         return turned
 
 
+class _Doubling(nn.Module):
+    """(n, in, s, s) to (n, out, size, size) with size 2s or 2s - 1: each pixel four times, then a convolution.
+
+    A transposed convolution leaves a lattice here: a young discriminator overlooks it, and it grows (Odena et al.,
+    2016). Repeated pixels are all computed alike.
+    """
+
+    def __init__(self, inside: int, outside: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.grow = nn.Conv2d(inside, outside, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        grown: Tensor = self.grow(doubled[..., : self.size, : self.size])
+        return grown
+
+
 class ImageGenerator(nn.Module):
     """Latent vectors float32 (n, latent) and classes int64 (n,) to images float32 (n, channels, size, size) in [-1, 1].
 
@@ -55,8 +73,7 @@ class ImageGenerator(nn.Module):
         self.head = nn.Linear(2 * latent_dim, self.wide * self.side**2)
         self.norms = nn.ModuleList(ConditionalNorm(channels_here, 2 * latent_dim) for channels_here in wide)
         self.ups = nn.ModuleList(
-            # `last`: neither norm nor activation, which are conditional here
-            Up(inside, outside, side, last=True)
+            _Doubling(inside, outside, side)
             for inside, outside, side in zip(wide, (*wide[1:], channels), sizes[1:], strict=True)
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synaug_core.digests import code_version
+from synaug_core.plugins import plugin_versions
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,8 @@ def environment(device: torch.device | None = None) -> dict[str, str]:
         "cpu_cores": str(os.cpu_count() or ""),
         "device": _device_name(device),
     }
-    return {k: v for k, v in facts.items() if v} | {f"library/{k}": v for k, v in package_versions().items()}
+    libraries = {f"library/{k}": v for k, v in package_versions().items()}
+    return {k: v for k, v in facts.items() if v} | libraries | {f"plugin/{k}": v for k, v in plugin_versions().items()}
 
 
 @functools.cache

@@ -26,12 +26,14 @@ class Entry:
         generator: a fitted generator of the class.
         latent: one that encodes and decodes.
         target: classifiers trained on real images.
+        repeats: a control that repeats training images on purpose: copies and near-duplicates pass the filters.
     """
 
     make: Strategy
     generator: bool = True
     latent: bool = False
     target: bool = False
+    repeats: bool = False
 
 
 _STRATEGIES: dict[str, Entry] = {}
@@ -69,10 +71,10 @@ def find(name: str) -> Entry:
     return _STRATEGIES[name]
 
 
-register("duplicate", Entry(duplicate, generator=False))
+register("duplicate", Entry(duplicate, generator=False, repeats=True))
 register("interpolate", Entry(interpolate, latent=True))
 register("mixup", Entry(mixup, generator=False))
 register("prior", Entry(prior))
-register("reconstruct", Entry(reconstruct, latent=True))
+register("reconstruct", Entry(reconstruct, latent=True, repeats=True))
 register("random", Entry(random, latent=True, target=True))
 register("targeted", Entry(targeted, latent=True, target=True))

@@ -49,7 +49,6 @@ class SpatialAutoencoder(LatentGenerator):
         super().__init__(config, classes, channels, size)
         self._device = torch.device("cpu")
         self._model: SpatialAutoencoderNet | None = None
-        self._fast: SpatialAutoencoderNet | None = None
         self._gaussians: dict[str, Tensor] = {}
         """By class, (2, latent): mean and standard deviation of its latents."""
 
@@ -110,11 +109,11 @@ class SpatialAutoencoder(LatentGenerator):
         """Images in [0, 1] of latent vectors, on the generator's device; the class makes no difference."""
         model = self.model(class_name)
         with torch.no_grad(), exact(self._device):
-            return in_chunks(z.to(self._device, torch.float32), (self._fast or model).decode)
+            return in_chunks(z.to(self._device, torch.float32), model.decode)
 
     def decode_with_gradient(self, z: Tensor, class_name: str) -> Tensor:
         """Images in [0, 1] of latent vectors, differentiable; the class makes no difference."""
-        return (self._fast or self.model(class_name)).decode(z)
+        return self.model(class_name).decode(z)
 
     def sample(self, n: int, class_name: str, *, seed: int) -> Tensor:
         """Decoded draws from the class's Gaussian (diagonal covariance; see the class)."""
@@ -178,7 +177,6 @@ class SpatialAutoencoder(LatentGenerator):
         except RuntimeError as error:
             raise ArtifactError("the weights do not fit the spec of this generator") from error
         self._model = model.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-        self._fast = self._model.for_decoding()
 
     def _fingerprint(self, parts: Mapping[str, Tensor], seed: int, device: torch.device) -> str:
         images = {name: digests.of_bytes(part.contiguous().numpy().tobytes()) for name, part in parts.items()}

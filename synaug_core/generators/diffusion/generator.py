@@ -177,7 +177,7 @@ class ConditionalDiffusion(Generator):
 def _set_units(network: Denoiser, pool: Tensor) -> None:
     """Give the network the mean and the spread of each channel of uint8 images (n, channels, size, size)."""
     sums = torch.zeros(2, network.centre.shape[0], dtype=torch.float64)
-    for part in pool.split(_AT_ONCE):
+    for part in torch.split(pool, _AT_ONCE):
         pixels = part.to(torch.float64) / 255
         sums += torch.stack((pixels.sum(dim=(0, 2, 3)), pixels.square().sum(dim=(0, 2, 3))))
     mean, square = sums / (pool.numel() / pool.shape[1])
