@@ -18,7 +18,7 @@ import json
 import os
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +68,8 @@ _RHVAE: dict[str, Any] = {
     },
     "sampler": {"mcmc_steps_nbr": 100, "n_lf": 15, "eps_lf": 0.03},
 }
+"""Metric and sampler as pythae's defaults, one leapfrog step in training; nets and likelihood variance are synaug's
+for the same class, as pythae's own likelihoods (variance 1, or binary cross-entropy) leave blurred images."""
 _CLASSIFIER = {"steps": 150, "batch_size": 32, "width": 16}
 _TRADITIONAL = ("balanced", "traditional")
 _REAL = {
@@ -183,7 +185,7 @@ class _Repetition:
             self._judge(name, sampling, augmentation, self.real)
         for name in (_BASE, "prior"):
             self._with(name, made[name])
-        made["rhvae"] = self._received(coming)
+        made["rhvae"] = _as_set(coming.result(), self.real)
         self._with("rhvae", made["rhvae"])
         return made
 
@@ -210,9 +212,6 @@ class _Repetition:
             self.outcome.rhvae_errors.append(answer["error"])
             found[c] = torch.from_numpy(np.load(there))
         return found
-
-    def _received(self, coming: Future[dict[str, Tensor]]) -> ImageSet:
-        return _as_set(coming.result(), self.real)
 
     def _with(self, name: str, made: ImageSet) -> None:
         self.outcome.images.setdefault(name, []).append(_figures(made, self.real))

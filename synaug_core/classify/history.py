@@ -23,6 +23,8 @@ class Evaluation(BaseModel):
     val_loss: float | None = None
     """Mean cross-entropy in nats; None without validation images."""
     val_balanced_accuracy: float | None = None
+    val_macro_auc: float | None = None
+    """None also where no class has images inside and outside."""
 
 
 class History(BaseModel):

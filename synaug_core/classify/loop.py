@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,16 +173,24 @@ class Loop:
             train_loss=float(self.loss_sum) / (self.step - before),
             val_loss=None if logits is None else scores.cross_entropy(logits, self.val_labels),
             val_balanced_accuracy=None if logits is None else scores.balanced_accuracy(logits, self.val_labels),
+            val_macro_auc=None if logits is None else _defined(scores.macro_auc(logits, self.val_labels)),
         )
         if logits is not None and not bool(logits.isfinite().all()):
             raise DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
         self.loss_sum.zero_()
-        lowest = min((e.val_loss for e in self.evaluations if e.val_loss is not None), default=float("inf"))
+        best = max((found for e in self.evaluations if (found := self._merit(e)) is not None), default=float("-inf"))
         self.evaluations.append(latest)
-        if latest.val_loss is not None and latest.val_loss < lowest:
+        merit = self._merit(latest)
+        if merit is not None and merit > best:
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
             self.best_step = self.step
         return latest
+
+    def _merit(self, evaluation: Evaluation) -> float | None:
+        """What the weights are kept by, the larger the better; the loss where the area is undefined."""
+        if self.config.keep == "val_macro_auc" and evaluation.val_macro_auc is not None:
+            return evaluation.val_macro_auc
+        return None if evaluation.val_loss is None else -evaluation.val_loss
 
     def ended(self) -> Ending | None:
         """Why the training is over; None while it is not."""
@@ -245,6 +254,10 @@ class Loop:
         self.model.eval()
         with torch.no_grad(), _precision(self.device):
             return torch.cat([self.model(part) for part in torch.split(images, _EVALUATION_BATCH)])
+
+
+def _defined(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:

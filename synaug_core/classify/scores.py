@@ -1,4 +1,4 @@
-"""The two validation scores that steer a training."""
+"""The validation scores that steer a training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["balanced_accuracy", "cross_entropy"]
+__all__ = ["balanced_accuracy", "cross_entropy", "macro_auc"]
 
 
 def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -29,3 +29,23 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
 def cross_entropy(logits: Tensor, labels: Tensor) -> float:
     """Mean negative log likelihood in nats, float (n, classes) and int64 (n,); NaN without images."""
     return float(F.cross_entropy(logits.double(), labels))
+
+
+def macro_auc(logits: Tensor, labels: Tensor) -> float:
+    """Mean one-against-rest area under the ROC curve, over the classes with images inside and outside.
+
+    Args:
+        logits: float (n, classes).
+        labels: int64 (n,).
+
+    Returns:
+        A value in [0, 1]; NaN where no class has both.
+    """
+    chances = logits.double().softmax(dim=1)
+    areas = []
+    for c in range(logits.shape[1]):
+        inside, outside = chances[labels == c, c], chances[labels != c, c]
+        if len(inside) and len(outside):
+            difference = inside[:, None] - outside[None, :]
+            areas.append((difference > 0).double().mean() + 0.5 * (difference == 0).double().mean())
+    return float(torch.stack(areas).mean()) if areas else float("nan")

@@ -57,8 +57,10 @@ class ClassifierConfig(Section):
     left to weigh."""
     evaluate_every: Count = 25
     """Steps between two evaluations on the validation images."""
+    keep: Literal["val_loss", "val_macro_auc"] = "val_loss"
+    """The validation figure by which the best weights are kept."""
     patience: Count = 8
-    """Evaluations without a lower validation loss that end a training; the best weights are kept."""
+    """Evaluations without a better one that end a training."""
     augmentation: AugmentationConfig = AugmentationConfig()
 
 

@@ -44,9 +44,9 @@ class TargetedConfig(Section):
     """K: posterior samples. The plug-in MI is low by about a factor of 1 - 1/K. An ensemble has at most 5."""
     steps: Annotated[int, Field(ge=0)] = 10
     """T: ascent steps; 0 is the reconstruction."""
-    step_size: Positive = 0.2
+    step_size: Positive = 0.08
     """Length of one step, over the median latent distance between training images of the class."""
-    radius: Positive = 0.5
+    radius: Positive = 0.2
     """Largest distance from the start, over the same median."""
     batch_size: Count = 128
     """Images that ascend at once."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from synaug_core.nets.blocks import as_channels_last, group_norm, halvings, widths
 
 __all__ = ["ConditionalNorm", "Discriminator", "ImageGenerator"]
 
 _SLOPE = 0.2
+
+_Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 
 
 class ConditionalNorm(nn.Module):
@@ -91,13 +93,13 @@ class _Halving(nn.Module):
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
-        self.shrink = spectral_norm(nn.Conv2d(inside, outside, 3, stride=2, padding=1))
-        self.refine = spectral_norm(nn.Conv2d(outside, outside, 3, padding=1))
-        self.short = spectral_norm(nn.Conv2d(inside, outside, 1))
+        self.shrink = _even(nn.Conv2d(inside, outside, 3, stride=2, padding=1))
+        self.refine = _even(nn.Conv2d(outside, outside, 3, padding=1))
+        self.short = _even(nn.Conv2d(inside, outside, 1), slope=1)
 
     def forward(self, x: Tensor) -> Tensor:
         main = self.refine(F.leaky_relu(self.shrink(F.leaky_relu(x, _SLOPE)), _SLOPE))
-        added: Tensor = main + self.short(F.avg_pool2d(x, 2, ceil_mode=True))
+        added: Tensor = (main + self.short(F.avg_pool2d(x, 2, ceil_mode=True))) * 0.5**0.5
         return added
 
 
@@ -105,18 +107,20 @@ class Discriminator(nn.Module):
     """Images float32 (n, channels, size, size) in about [-1, 1] and classes int64 (n,) to scores (n,); more is realer.
 
     A projection discriminator: the class enters as an inner product with the features (Miyato and Koyama, 2018,
-    equation 3). All weights are spectrally normalised (Miyato et al., 2018); no norm mixes the images of a batch.
+    equation 3). No norm mixes the images of a batch, so that the gradient penalty is each image's own; the first
+    weights keep the signal's size from layer to layer (He et al., 2015), so that it judges from the first steps on.
     """
 
     def __init__(self, classes: int, channels: int, size: int, width: int) -> None:
         super().__init__()
         sizes = halvings(size)
         wide = widths(width, len(sizes) - 1)
-        self.enter = spectral_norm(nn.Conv2d(channels, wide[0], 5, stride=2, padding=2))
+        self.enter = _even(nn.Conv2d(channels, wide[0], 5, stride=2, padding=2), slope=1)
         self.body = nn.Sequential(*(_Halving(a, b) for a, b in itertools.pairwise(wide)))
-        self.features = spectral_norm(nn.Linear(wide[-1] * sizes[-1] ** 2, wide[-1]))
-        self.score = spectral_norm(nn.Linear(wide[-1], 1))
-        self.embedding = spectral_norm(nn.Embedding(classes, wide[-1]))
+        self.features = _even(nn.Linear(wide[-1] * sizes[-1] ** 2, wide[-1]))
+        self.score = nn.Linear(wide[-1], 1)
+        self.embedding = nn.Embedding(classes, wide[-1])
+        nn.init.normal_(self.embedding.weight, std=wide[-1] ** -0.5)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """See the class."""
@@ -124,3 +128,11 @@ class Discriminator(nn.Module):
         features = F.leaky_relu(self.features(maps.flatten(1)), _SLOPE)
         scores: Tensor = self.score(features)[:, 0] + (self.embedding(labels) * features).sum(1)
         return scores
+
+
+def _even(layer: _Layer, slope: float = _SLOPE) -> _Layer:
+    """Start a layer after a leaky ReLU of this slope so that it gives out signals of the size it takes in."""
+    nn.init.kaiming_normal_(layer.weight, a=slope, nonlinearity="leaky_relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -74,7 +74,8 @@ def _measured(axes: Axes, reports: Mapping[str, FitReport], colours: Mapping[str
     style.dress(axes, small=True)
     name = next((m for r in reports.values() for m in r.measures), "")
     values = [r.measures.get(name, 0.0) if name else float(r.images) for r in reports.values()]
-    axes.barh(range(len(reports)), values, color=[colours[c] for c in reports], height=0.72)
+    thickness = min(0.72, 0.1 * len(reports))  # few classes in a tall figure need no blocks
+    axes.barh(range(len(reports)), values, color=[colours[c] for c in reports], height=thickness)
     reach = max(values, default=0.0) or 1.0
     for row, (report, value) in enumerate(zip(reports.values(), values, strict=True)):
         note = "diverged" if report.status == "diverged" else "see the notes" if report.notes else ""

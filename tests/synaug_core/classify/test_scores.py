@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from synaug_core.classify.optimisation import class_weights, learning_rate, optimizer
-from synaug_core.classify.scores import balanced_accuracy, cross_entropy
+from synaug_core.classify.scores import balanced_accuracy, cross_entropy, macro_auc
 from synaug_core.classify.statistics import channel_statistics
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
@@ -29,6 +29,24 @@ def test_absent_classes_do_not_count():
     assert balanced_accuracy(logits, torch.tensor([0, 0, 2])) == 1.0
     assert balanced_accuracy(logits, torch.tensor([0, 1, 1])) == 0.5
     assert math.isnan(balanced_accuracy(torch.empty(0, 3), torch.empty(0, dtype=torch.int64)))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_the_macro_area_agrees_with_scikit_learn(classes):
+    from sklearn.metrics import roc_auc_score
+
+    stream = torch.Generator().manual_seed(classes)
+    logits = torch.randn(80, classes, generator=stream).mul(2).round()  # ties count half
+    labels = torch.arange(80) % classes
+    chances = logits.double().softmax(1)
+    one_hot = torch.nn.functional.one_hot(labels, classes)
+    assert macro_auc(logits, labels) == pytest.approx(roc_auc_score(one_hot, chances, average="macro"))
+
+
+def test_the_area_leaves_out_classes_without_images_inside_and_outside():
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    assert macro_auc(logits, torch.tensor([0, 1])) == 1
+    assert math.isnan(macro_auc(logits, torch.tensor([1, 1])))
 
 
 def test_cross_entropy_by_hand():

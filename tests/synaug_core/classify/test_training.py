@@ -9,6 +9,7 @@ from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify import loop as loop_module
 from synaug_core.classify.build import build
 from synaug_core.classify.pruning import Pruned
+from synaug_core.classify.scores import macro_auc
 from synaug_core.classify.training import train
 from synaug_core.config import STANDARD_ARMS, ClassifierConfig
 from synaug_core.data.imageset import concatenate
@@ -49,12 +50,22 @@ def test_steps_and_evaluations(make_set, quick):
     )
     assert [d for d, _, _ in shown] == list(range(1, 21))
     assert {t for _, t, _ in shown} == {20}
-    assert shown[-1][2] == ["train_loss", "val_balanced_accuracy", "val_loss"]
+    assert shown[-1][2] == ["train_loss", "val_balanced_accuracy", "val_loss", "val_macro_auc"]
     assert [e.step for e in made.history.evaluations] == [6, 12, 18, 20]
     assert told == [(e.step, e.val_balanced_accuracy) for e in made.history.evaluations]
     assert made.history.stopped_at == 20
     assert made.history.ended == "all steps"
     assert not made.model.training
+
+
+def test_the_weights_of_the_largest_area_are_kept_where_asked_for(make_set, quick):
+    config = quick.model_copy(update={"steps": 40, "learning_rate": 0.02, "patience": 50, "keep": "val_macro_auc"})
+    val = make_set(seed=1)
+    made = train(config, ORIGINAL, make_set(), val, **SEEDS)
+    areas = {e.step: e.val_macro_auc for e in made.history.evaluations}
+    assert made.history.best_step == max(areas, key=areas.get)
+    again = macro_auc(torch.from_numpy(made.predict(val)).log(), val.labels)
+    assert again == pytest.approx(areas[made.history.best_step], abs=0.01)
 
 
 def test_the_best_weights_are_kept(make_set, quick):
