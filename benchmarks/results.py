@@ -28,8 +28,11 @@ _SOURCES = {
     "wbc4": "wbc",
     "wbc5": "wbc",
     "caltech37": "caltech37",
+    "methods-wbc": "wbc",
+    "methods-breastmnist": "breastmnist.npz",
 }
-_DEFAULT = ("wbc3", "breastmnist", "medmnist-breast", "medmnist-retina")
+_DEFAULT = ("wbc3", "breastmnist", "medmnist-breast", "medmnist-retina", "methods-wbc", "methods-breastmnist")
+_QUALITY = {"kid": "KID", "coverage": "coverage", "agreement": "label consistency"}
 _METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "macro_auc": "macro-AUC",
@@ -51,7 +54,8 @@ def main() -> None:
         target = options.outcomes / f"{name}.json"
         if not options.tables_only:
             _measure(name, target)
-        _insert(name, _table(json.loads(target.read_text(encoding="utf-8"))))
+        outcome = json.loads(target.read_text(encoding="utf-8"))
+        _insert(name, _methods(outcome) if name.startswith("methods-") else _table(outcome))
 
 
 def _measure(name: str, target: Path) -> None:
@@ -61,12 +65,39 @@ def _measure(name: str, target: Path) -> None:
     subprocess.run([*command, *arguments], check=True, cwd=_ROOT)
 
 
+def _rarest(outcome: dict[str, Any]) -> tuple[str, str]:
+    """The rarest class with test images, and the metric of its recall."""
+    train = outcome["dataset"]["train"]
+    rarest = min((c for c, n in outcome["dataset"]["test"].items() if n), key=lambda c: train[c])
+    return rarest, f"test/class/{slugs(train)[rarest]}/recall"
+
+
+def _methods(outcome: dict[str, Any]) -> str:
+    """One row an arm: what it does to the classifier, and how good its images are."""
+    rarest, recall = _rarest(outcome)
+    heads = [
+        "balanced accuracy",
+        f"recall of {rarest}",
+        *_QUALITY.values(),
+        "seconds per 1,000 images",
+        "kept of wanted",
+    ]
+    lines = ["| arm | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for arm, found in outcome["arms"].items():
+        made = outcome["synthetic"].get(arm)
+        cells = [_cell(found.get("test/balanced_accuracy")), _cell(found.get(recall))]
+        if made is None:
+            cells += [""] * (len(_QUALITY) + 2)
+        else:
+            cells += [f"{made['quality'][q]:.2f}" if q in made["quality"] else "undefined" for q in _QUALITY]
+            cells += [f"{made['seconds_per_1000']:.0f}", f"{made['images']} of {made['wanted']}"]
+        lines.append(f"| `{arm}` | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *_closing(outcome)])
+
+
 def _table(outcome: dict[str, Any]) -> str:
     """One row an arm: recall of the rarest class, then the metrics, each in percent with its interval."""
-    train = outcome["dataset"]["train"]
-    tested = [c for c, n in outcome["dataset"]["test"].items() if n]
-    rarest = min(tested, key=lambda c: train[c])
-    recall = f"test/class/{slugs(train)[rarest]}/recall"
+    rarest, recall = _rarest(outcome)
     columns = {recall: f"recall of {rarest}"} | {f"test/{m}": title for m, title in _METRICS.items()}
     lines = [
         "| arm | " + " | ".join(columns.values()) + " |",
@@ -76,13 +107,22 @@ def _table(outcome: dict[str, Any]) -> str:
             for arm, found in outcome["arms"].items()
         ),
         "",
-        outcome["sentence"],
-        *([outcome["promotion"]] if outcome["promotion"] else []),
-        "",
-        f"Training images: {_counts(train)}; test images: {_counts(outcome['dataset']['test'])}. "
-        f"{outcome['seconds']['total'] / 60:.0f} minutes on a machine that did other things beside.",
+        *_closing(outcome),
     ]
     return "\n".join(lines)
+
+
+def _closing(outcome: dict[str, Any]) -> list[str]:
+    """What it means, and from how many images."""
+    train, test = outcome["dataset"]["train"], outcome["dataset"]["test"]
+    return [
+        outcome["sentence"],
+        *([outcome["promotion"]] if outcome["promotion"] else []),
+        *[f"Note: {note}." for note in outcome.get("notes", ())],
+        "",
+        f"Training images: {_counts(train)}; test images: {_counts(test)}. "
+        f"{outcome['seconds']['total'] / 60:.0f} minutes on a machine that did other things beside.",
+    ]
 
 
 def _cell(value: dict[str, float] | None) -> str:

@@ -18,22 +18,28 @@ from benchmarks.side_by_side import Stopwatch, serve
 from benchmarks.workload import Workload, loss, nets, pixels
 
 
-class _Encoder(BaseEncoder):  # type: ignore[misc]  # pythae has no types
+class Encoder(BaseEncoder):  # type: ignore[misc]  # pythae has no types
+    """Our encoder as pythae's."""
+
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, x: Tensor) -> ModelOutput:
+        """Images to means and log variances."""
         mean, log_variance = self.net(x)
         return ModelOutput(embedding=mean, log_covariance=log_variance)
 
 
-class _Decoder(BaseDecoder):  # type: ignore[misc]  # pythae has no types
+class Decoder(BaseDecoder):  # type: ignore[misc]  # pythae has no types
+    """Our decoder as pythae's."""
+
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, z: Tensor) -> ModelOutput:
+        """Latent vectors to images."""
         return ModelOutput(reconstruction=self.net(z))
 
 
@@ -70,7 +76,7 @@ class _Side:
             no_cuda=torch.device(work.device).type == "cpu",
         )
         dataset = BaseDataset(images, torch.zeros(len(images)))
-        trainer = BaseTrainer(VAE(config, _Encoder(encoder), _Decoder(decoder)), dataset, training_config=settings)
+        trainer = BaseTrainer(VAE(config, Encoder(encoder), Decoder(decoder)), dataset, training_config=settings)
         trainer.train()
         return trainer.model
 

@@ -15,7 +15,7 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor
 
 from benchmarks.side_by_side import Stopwatch, serve
-from benchmarks.side_pythae import _Decoder, _Encoder
+from benchmarks.side_pythae import Decoder, Encoder
 from synaug_core.nets import vae
 
 
@@ -63,7 +63,7 @@ def make(
     nets.start_at(real.mean(0))
     with Stopwatch() as watch, tempfile.TemporaryDirectory() as folder:
         rhvae = _Narrow(
-            RHVAEConfig(input_dim=tuple(real.shape[1:]), **model), _Encoder(nets.encoder), _Decoder(nets.decoder)
+            RHVAEConfig(input_dim=tuple(real.shape[1:]), **model), Encoder(nets.encoder), Decoder(nets.decoder)
         )
         rhvae.variance = variance
         settings = BaseTrainerConfig(
