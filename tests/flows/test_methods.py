@@ -1,0 +1,88 @@
+"""Every generator and every strategy, from a line of YAML to a compared arm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from synaug_core.data import parquet
+
+GENERATORS = {
+    "g": {"kind": "gan", "steps": 4, "evaluate_every": 2, "width": 8},
+    "d": {"kind": "diffusion", "steps": 4, "evaluate_every": 2, "width": 8, "diffusion": {"sampling_steps": 2}},
+    "ae": {"kind": "autoencoder", "steps": 30, "evaluate_every": 10, "width": 8},
+}
+ARMS = {
+    "gan": {"synthesis": {"generator": "g", "strategy": "prior"}},
+    "diffusion": {"synthesis": {"generator": "d", "strategy": "prior"}},
+    "targeted": {"synthesis": {"generator": "ae", "strategy": "targeted", "targeted": {"samples": 4, "steps": 2}}},
+    "ensemble": {
+        "synthesis": {"strategy": "targeted", "targeted": {"posterior": "ensemble", "samples": 2, "steps": 2}},
+    },
+    "random": {"synthesis": {"generator": "ae", "strategy": "random", "targeted": {"samples": 4, "steps": 2}}},
+    "reconstruct": {"synthesis": {"strategy": "reconstruct"}},
+    "residual": {"synthesis": {"detail": "residual", "alpha": [0.2, 0.8]}},
+    "mixup": {"synthesis": {"strategy": "mixup"}},
+    "duplicate": {"synthesis": {"strategy": "duplicate", "filters": None}},
+    "online": {"online": {"generator": "ae", "samples": 2, "steps": 1}},
+}
+
+
+@pytest.fixture(scope="module")
+def methods(tiny: Callable[..., Any], retrain: Callable[..., Any], runs_of: Callable[[str], list[Any]]) -> Any:
+    config = tiny(
+        "methods",
+        arms=["control", *({"name": name, **arm} for name, arm in ARMS.items())],
+        generators=GENERATORS,
+        repetitions=1,
+        tuning={"trials": 0},
+        quality={"usefulness": False},
+    )
+    said = retrain(config)
+    assert said.code == 0, said.err
+    [run] = runs_of("methods")
+    return said.outcome, run
+
+
+def test_every_arm_is_compared_and_controls_with_images_are_controls(methods: Any) -> None:
+    outcome, run = methods
+    assert list(outcome["arms"]) == ["control", *ARMS]
+    assert {r.info.status for r in run.all()} == {"FINISHED"}
+    assert len(run.of("generator")) == 5  # two groups of VAEs, and one of each joint kind
+    assert len(run.of("target")) == 2
+    assert len(run.of("judge")) == 1
+
+
+def test_every_image_set_is_judged_and_counted(methods: Any) -> None:
+    outcome, run = methods
+    assert set(outcome["synthetic"]) == set(ARMS) - {"online"}
+    for arm, facts in outcome["synthetic"].items():
+        assert facts["images"] <= facts["wanted"], arm
+        assert facts["images"] == facts["wanted"] or any("passed the filters" in note for note in outcome["notes"])
+    judged = {r.info.run_name.removeprefix("quality ") for r in run.of("quality")}
+    assert judged == {arm for arm, facts in outcome["synthetic"].items() if facts["images"]}
+    assert outcome["synthetic"]["duplicate"]["quality"]["nearest_distance"] == 0
+    for synthesis in run.of("synthesis"):
+        funnel = json.loads((synthesis.place / "funnel.json").read_text())
+        made = parquet.read(synthesis.place / "images" / "synthetic.parquet")
+        for name, found in funnel.items():
+            assert found["made"] == found["kept"] + sum(found["dropped"].values()) + found["surplus"]
+            assert made.counts()[name] == found["kept"]
+        if len(made):
+            page = (synthesis.place / "contact_sheet.html").read_text()
+            assert "<script src" not in page
+            assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_parents_are_training_images_and_never_of_another_class(methods: Any) -> None:
+    _, run = methods
+    [dataset] = run.of("dataset")
+    train = parquet.read(dataset.place / "images" / "train.parquet")
+    label_of = dict(zip(train.ids, train.labels.tolist(), strict=True))
+    for synthesis in run.of("synthesis"):
+        made = parquet.read(synthesis.place / "images" / "synthetic.parquet")
+        for text, label in zip(made.provenance, made.labels.tolist(), strict=True):
+            assert all(label_of[parent] == label for parent in json.loads(text)["parents"])
