@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["code_version", "of_bytes", "of_file", "of_value"]
 
 _ROOT = Path(__file__).resolve().parent
-_NUMERIC = ("numpy", "pillow", "scikit-learn", "scipy", "timm", "torch")
+_NUMERIC = ("diffusers", "numpy", "pillow", "scikit-learn", "scipy", "timm", "torch")
 
 
 def of_bytes(data: bytes) -> str:
@@ -38,4 +38,11 @@ def code_version(*packages: str) -> str:
     folders = [_ROOT / p for p in packages] or [_ROOT]
     files = sorted(f for folder in folders for f in folder.rglob("*.py"))
     sources = {str(f.relative_to(_ROOT)): of_file(f) for f in files}
-    return of_value({"sources": sources, "libraries": {n: metadata.version(n) for n in _NUMERIC}})
+    return of_value({"sources": sources, "libraries": {n: _version(n) for n in _NUMERIC}})
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "absent"

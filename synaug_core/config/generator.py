@@ -34,7 +34,7 @@ class DiffusionConfig(Section):
     """Levels of noise in training."""
     sampling_steps: Annotated[int, Field(ge=1, le=1000)] = 20
     """Denoising steps of one image."""
-    sampler: Literal["ddim", "dpm"] = "ddim"
+    sampler: Literal["ddim", "dpm"] = "dpm"
     """Both are deterministic: DDIM (eta = 0), or DPM-Solver++ of second order."""
     guidance: Annotated[float, Field(ge=0)] = 1.5
     """Classifier-free guidance: 1 follows the class as learnt, more exaggerates it, 0 ignores it."""
@@ -107,6 +107,6 @@ class GeneratorConfig(Section):
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "gan": {"steps": 3000, "learning_rate": 4e-4, "width": 32, "evaluate_every": 250},
-    "diffusion": {"steps": 3000, "learning_rate": 5e-4, "width": 32, "evaluate_every": 250},
+    "diffusion": {"steps": 3000, "learning_rate": 5e-4, "width": 16, "evaluate_every": 250},
     "autoencoder": {"steps": 2000, "learning_rate": 1e-3, "width": 24, "evaluate_every": 50},
 }
