@@ -55,6 +55,7 @@ types: $(READY) ## check types
 
 bench: $(READY) $(PYTHAE) ## compare speed with peers, and the flow with its bare computation
 	$(PY) -m benchmarks.vae_vs_pythae
+	$(PY) -m benchmarks.latent_ascent
 	$(PY) -m benchmarks.flow_overhead
 
 results: $(READY) ## measure again the tables of docs/results.md

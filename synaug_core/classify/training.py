@@ -38,10 +38,10 @@ def train(
 ) -> TrainedClassifier:
     """Train one classifier for `config.steps` optimiser steps, or until the validation figure stops improving.
 
-    The weights with the best validation figure (`config.keep`) are kept. Without validation images all steps are made and the last
-    weights are kept. The same arguments on the same device with the same number of threads give the same bytes,
-    also when the training was killed and went on from its checkpoint. The initial weights depend on `config` and
-    `init_seed` alone.
+    The weights with the best validation figure (`config.keep`) are kept. Without validation images all steps are made
+    and the last weights are kept. The same arguments on the same device with the same number of threads give the same
+    bytes, also when the training was killed and went on from its checkpoint. The initial weights depend on `config`
+    and `init_seed` alone.
 
     Args:
         config: network, optimiser, steps, early stopping.
