@@ -17,13 +17,13 @@ class GANConfig(Section):
 
     augmentation: tuple[Literal["color", "translation", "cutout", "mirror"], ...] = ("color", "translation", "cutout")
     """What is done, differentiably, to real and made images before the discriminator sees them."""
-    r1: Annotated[float, Field(ge=0)] = 1.0
+    r1: Annotated[float, Field(ge=0)] = 0.1
     """Weight of the gradient penalty on real images; 0: none."""
     r1_every: Count = 8
     """Steps between two penalties (lazy regularisation; the weight is multiplied by this)."""
     ema: Decay = 0.995
     """Decay of the generator's averaged weights, which make the images."""
-    discriminator_rate: Annotated[float, Field(gt=0)] = 1.0
+    discriminator_rate: Annotated[float, Field(gt=0)] = 4.0
     """Learning rate of the discriminator over the generator's."""
 
 
@@ -106,7 +106,7 @@ class GeneratorConfig(Section):
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "gan": {"steps": 3000, "learning_rate": 4e-4, "width": 32, "evaluate_every": 250},
+    "gan": {"steps": 3000, "learning_rate": 1e-4, "width": 32, "evaluate_every": 250},
     "diffusion": {"steps": 3000, "learning_rate": 5e-4, "width": 16, "evaluate_every": 250},
     "autoencoder": {"steps": 2000, "learning_rate": 1e-3, "width": 24, "evaluate_every": 50},
 }

@@ -23,6 +23,7 @@ TINY: dict[str, Any] = {
     "arms": ["original", "control", "combined"],
     "repetitions": 2,
     "generator": {"steps": 20, "evaluate_every": 10, "width": 8},
+    "synthesis": {"filters": {"near_duplicates": None}},  # a VAE of 20 steps makes one image over and over
     "classifier": {"steps": 20, "evaluate_every": 10, "width": 8},
     "tuning": {"trials": 2},
     "evaluation": {"resamples": 200},

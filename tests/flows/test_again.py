@@ -58,23 +58,24 @@ def test_unchanged_nothing_is_recorded_again(first: Any, unchanged: Any, mlflow:
     assert len(history) == 1
 
 
-def test_another_classifier_reuses_data_and_images(
+def test_another_classifier_reuses_data_and_generators(
     first: Any, changed: Any, runs_of: Callable[[str], list[Any]]
 ) -> None:
     assert changed.outcome["run_id"] != first.outcome["run_id"]
     run = next(r for r in runs_of("tiny") if r.info.run_id == changed.outcome["run_id"])
     originals = {r.info.run_id: r for r in first.run.all()}
-    assert sorted(stage for stage, _ in reused(run)) == ["dataset", *["generator"] * 2, *["synthesis"] * 2]
+    assert sorted(stage for stage, _ in reused(run)) == ["dataset", *["generator"] * 2]
     for stand_in in (r for r in run.all() if "synaug.reused_from" in r.tags):
         original = originals[stand_in.tags["synaug.reused_from"]]
         assert (stand_in.stage, stand_in.metrics) == (original.stage, original.metrics)
         assert original.info.run_id in stand_in.tags["mlflow.note.content"]
     assert sorted({r.stage for r in made(run)}) == [
-        *("arm", "comparison", "promotion", "repetition", "retrain", "trial", "tuning"),
+        *("arm", "comparison", "judge", "promotion", "quality", "repetition", "retrain", "synthesis", "target"),
+        *("trial", "tuning"),
     ]
     assert {r.info.status for r in run.all()} == {"FINISHED"}
     assert {r.params["steps"] for r in run.of("repetition")} == {"60"}
-    assert changed.outcome["cached_steps"] == 5
+    assert changed.outcome["cached_steps"] == 3
     assert changed.outcome["steps"] == first.outcome["steps"]
     assert changed.outcome["dataset"] == first.outcome["dataset"]
 
@@ -124,7 +125,9 @@ def test_another_confidence_trains_nothing_and_the_gate_refuses_an_equal_model(
     assert "90 % interval" in said.out
     run = next(r for r in runs_of("tiny") if r.info.run_id == said.outcome["run_id"])
     assert sorted({r.stage for r in made(run)}) == ["arm", "comparison", "promotion", "retrain", "tuning"]
-    assert {stage for stage, _ in reused(run)} == {"dataset", "generator", "synthesis", "trial", "repetition"}
+    assert {stage for stage, _ in reused(run)} == {
+        *("dataset", "generator", "target", "judge", "synthesis", "quality", "trial", "repetition"),
+    }
     for arm, metrics in said.outcome["arms"].items():
         for metric, interval in metrics.items():
             before = changed.outcome["arms"][arm][metric]
@@ -171,7 +174,7 @@ def test_a_deleted_artifact_is_made_again_and_nothing_else(
 def test_a_damaged_artifact_is_named(
     first: Any, tiny: Callable[..., Any], retrain: Callable[..., Any], runs_of: Callable[[str], list[Any]]
 ) -> None:
-    damaged: Path = first.run.of("synthesis")[1].place / "images" / "synthetic.parquet"
+    damaged: Path = first.run.of("dataset")[0].place / "images" / "val.parquet"
     content = damaged.read_bytes()
     damaged.write_bytes(content[:-1] + b"?")
     try:

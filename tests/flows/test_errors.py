@@ -14,9 +14,13 @@ Case = tuple[dict[str, Any], str]
 WITHIN: dict[str, Case] = {
     "strategy": (
         {"synthesis": {"strategy": "dream"}},
-        "synthesis.strategy: unknown strategy 'dream'; known are interpolate, prior, reconstruct",
+        "synthesis.strategy: unknown strategy 'dream'; known are duplicate, interpolate, mixup, prior, random, "
+        "reconstruct, targeted",
     ),
-    "kind": ({"generator": {"kind": "oracle"}}, "generator.kind: unknown kind 'oracle'; known are vae"),
+    "kind": (
+        {"generator": {"kind": "oracle"}},
+        "generator.kind: unknown kind 'oracle'; known are autoencoder, diffusion, gan, vae",
+    ),
     "backbone": ({"classifier": {"backbone": "resnet_18"}}, "classifier.backbone: timm has no 'resnet_18'; near it: "),
     "weights": (
         {"classifier": {"backbone": "resnet10t", "pretrained": True}},

@@ -33,7 +33,7 @@ def only(runs: list[Any]) -> Any:
 
 def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dict[str, str]) -> None:
     found = first.outcome
-    assert found.keys() == STATED | {"sentence", "promotion", "comparison_page"}
+    assert found.keys() == STATED | {"sentence", "promotion", "comparison_page", "synthetic", "notes"}
     assert found["run_id"] == first.run.info.run_id
     assert found["tracking_uri"] == f"sqlite:///{surroundings['SYNAUG_HOME']}/mlflow.db"
     assert found["experiment"] == "synaug/tiny"
@@ -47,9 +47,13 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
     assert found["best_arm"] in ARMS
     assert found["verdict"] == "no gain shown"
     assert found["model"] == {"name": "synaug-tiny", "version": "1", "alias": "champion"}
-    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 2 + 2 + 6 + 1, 0)
-    stages = {"total", "dataset", "generator", "synthesis", "tuning", "training", "comparison", "registration"}
-    assert found["seconds"].keys() == stages
+    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 2 + 2 + 1 + 2 + 6 + 1, 0)
+    stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
+    assert found["seconds"].keys() == stages | {"registration"}
+    assert found["notes"] == []
+    [made] = found["synthetic"].values()
+    assert made["images"] == made["wanted"] > 0
+    assert 0 <= made["quality"]["agreement"] <= 1
     assert sum(v for k, v in found["seconds"].items() if k != "total") <= found["seconds"]["total"]
 
 
@@ -64,7 +68,9 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
         "start": 1,
         "dataset": 1,
         "generator": 2,
+        "judge": 2,
         "synthesis": 2,
+        "quality": 1,
         "tuning": 2,
         "training": 6,
         "comparison": 1,
@@ -78,7 +84,10 @@ def test_runs_are_nested_as_designed(first: Any) -> None:
     assert stages == {
         "dataset": 1,
         "generator": 2,
+        "target": 1,
+        "judge": 1,
         "synthesis": 2,
+        "quality": 1,
         "tuning": 1,
         "arm": 3,
         "comparison": 1,
@@ -152,7 +161,7 @@ def test_image_sets_are_kept_with_their_counts(first: Any) -> None:
     made = Counter[str]()
     for run in first.run.of("synthesis"):
         images = parquet.read(run.place / "images" / "synthetic.parquet")
-        wanted = {k.removeprefix("images/"): v for k, v in run.metrics.items()}
+        wanted = {k.removeprefix("images/"): v for k, v in run.metrics.items() if k.startswith("images/")}
         assert {c: n for c, n in images.counts().items() if n} == wanted
         parents = {p for text in images.provenance for p in json.loads(text)["parents"]}
         assert parents <= set(sets["train"].ids)
@@ -238,7 +247,8 @@ def test_prefect_shows_the_answer_the_arms_the_images_and_the_way_to_mlflow(
     address = f"file:{surroundings['SYNAUG_HOME']}/prefect/prefect.db?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as database:
         states = [state for (state,) in database.execute("select state_type from flow_run order by created limit 1")]
-        found = {key: json.loads(data) for key, data in database.execute("select key, data from artifact") if key}
+        shown = "select key, data from artifact where key is not null and type != 'progress'"
+        found = {key: json.loads(data) for key, data in database.execute(shown)}
     assert states == ["COMPLETED"]
     assert first.outcome["sentence"] in found["tiny-verdict"]
     assert [row["arm"] for row in json.loads(found["tiny-arms"])] == ARMS
