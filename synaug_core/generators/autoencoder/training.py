@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.errors import DeadlineError
-from synaug_core.generators.class_vae import draws
-from synaug_core.generators.class_vae.elbo import kl_per_unit
-from synaug_core.generators.class_vae.executor import Pool, Weights, make_optimizer
+from synaug_core.generators import draws
+from synaug_core.generators.elbo import kl_per_unit
 from synaug_core.generators.fit_report import CurvePoint, Status
+from synaug_core.generators.pool import Pool
+from synaug_core.generators.weights import Weights, make_optimizer
 from synaug_core.nets.autoencoder import SpatialAutoencoderNet
 from synaug_core.progress import Progress
 

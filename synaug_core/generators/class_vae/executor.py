@@ -6,35 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from synaug_core.generators.class_vae.draws import Draws
+from synaug_core.generators.draws import Draws
+from synaug_core.generators.pool import Pool
+from synaug_core.generators.weights import Weights
 from synaug_core.nets.vae import ConvVAE
 
-__all__ = ["Executor", "Pool", "Weights", "make_optimizer"]
-
-Weights = dict[str, Tensor]
-
-
-class Pool:
-    """All images of a group on the device, uint8, from which batches are taken."""
-
-    def __init__(self, images: Tensor, device: torch.device) -> None:
-        self._pixels = images.permute(0, 2, 3, 1).contiguous().to(device)
-
-    def __len__(self) -> int:
-        return len(self._pixels)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the images lie."""
-        return self._pixels.device
-
-    def batch(self, rows: Tensor, mirrored: Tensor | None) -> Tensor:
-        """Float32 in [0, 1]: (*rows.shape, channels, size, size), channels last in memory."""
-        images = self._pixels[rows].to(torch.float32).mul_(1 / 255).movedim(-1, -3)
-        return images if mirrored is None else torch.where(mirrored[..., None, None, None], images.flip(-1), images)
+__all__ = ["Executor"]
 
 
 class Executor(ABC):
@@ -81,8 +60,3 @@ class Executor(ABC):
     @abstractmethod
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken."""
-
-
-def make_optimizer(parameters: list[Tensor], learning_rate: float) -> torch.optim.Adam:
-    """Adam, fused: one kernel for all parameters, on the CPU too."""
-    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)

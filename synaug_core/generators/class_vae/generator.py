@@ -14,13 +14,15 @@ from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError, ConfigError
 from synaug_core.generators import randoms, storage
 from synaug_core.generators.base import LatentGenerator
-from synaug_core.generators.class_vae.elbo import kl_per_unit
-from synaug_core.generators.class_vae.executor import Pool, Weights
-from synaug_core.generators.class_vae.preparation import fingerprint, make_executor, make_tasks, start
+from synaug_core.generators.class_vae.preparation import make_executor, make_tasks, start
 from synaug_core.generators.class_vae.training import ClassTask, Course, train
+from synaug_core.generators.elbo import kl_per_unit
 from synaug_core.generators.exact import exact
+from synaug_core.generators.fingerprint import fingerprint
 from synaug_core.generators.fit_report import ACTIVE_VARIANCE, FitReport
 from synaug_core.generators.pixels import in_chunks, to_float, to_uint8
+from synaug_core.generators.pool import Pool
+from synaug_core.generators.weights import Weights
 from synaug_core.nets.vae import ConvVAE, Decoder
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive

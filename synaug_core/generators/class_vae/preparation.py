@@ -7,17 +7,17 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from synaug_core import digests
 from synaug_core.config import GeneratorConfig
-from synaug_core.generators.class_vae.draws import divide
-from synaug_core.generators.class_vae.executor import Executor, Pool
+from synaug_core.generators.class_vae.executor import Executor
 from synaug_core.generators.class_vae.loop import LoopExecutor
 from synaug_core.generators.class_vae.stack import StackExecutor
 from synaug_core.generators.class_vae.training import ClassTask
+from synaug_core.generators.draws import divide
+from synaug_core.generators.pool import Pool
 from synaug_core.nets.vae import ConvVAE
 from synaug_core.seeds import derive, seeded_init
 
-__all__ = ["fingerprint", "make_executor", "make_tasks", "start"]
+__all__ = ["make_executor", "make_tasks", "start"]
 
 
 def make_tasks(parts: Mapping[str, Tensor], config: GeneratorConfig, seed: int) -> list[ClassTask]:
@@ -52,11 +52,3 @@ def make_executor(pool: Pool, models: Mapping[str, ConvVAE], config: GeneratorCo
     stacked = config.execution == "stack" or (config.execution == "auto" and pool.device.type == "cuda")
     kind = StackExecutor if stacked else LoopExecutor
     return kind(pool, models, learning_rate=config.learning_rate, clip=config.clip)
-
-
-def fingerprint(parts: Mapping[str, Tensor], config: GeneratorConfig, seed: int, device: torch.device) -> str:
-    """Digest of what a training's state depends on, so that no other training takes it up."""
-    images = {name: digests.of_bytes(part.contiguous().numpy().tobytes()) for name, part in parts.items()}
-    return digests.of_value(
-        {"images": images, "config": config.model_dump(mode="json"), "seed": seed, "device": device.type}
-    )

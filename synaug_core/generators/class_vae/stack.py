@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from synaug_core.generators.class_vae.draws import Draws
-from synaug_core.generators.class_vae.elbo import negative_log_likelihood, terms
-from synaug_core.generators.class_vae.executor import Executor, Pool, Weights, make_optimizer
+from synaug_core.generators.class_vae.executor import Executor
+from synaug_core.generators.draws import Draws
+from synaug_core.generators.elbo import negative_log_likelihood, terms
+from synaug_core.generators.pool import Pool
+from synaug_core.generators.weights import Weights, make_optimizer
 from synaug_core.nets.vae import ConvVAE
 
 __all__ = ["StackExecutor"]

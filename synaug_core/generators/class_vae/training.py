@@ -14,10 +14,11 @@ from torch import Tensor
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.errors import DeadlineError
-from synaug_core.generators.class_vae import draws
-from synaug_core.generators.class_vae.elbo import beta_at, bounded, negative_log_likelihood
-from synaug_core.generators.class_vae.executor import Executor, Weights
+from synaug_core.generators import draws
+from synaug_core.generators.class_vae.executor import Executor
+from synaug_core.generators.elbo import beta_at, bounded, negative_log_likelihood
 from synaug_core.generators.fit_report import CurvePoint, Status
+from synaug_core.generators.weights import Weights
 from synaug_core.progress import Progress
 
 __all__ = ["ClassTask", "Course", "train"]

@@ -14,15 +14,15 @@ from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError, ConfigError
 from synaug_core.generators import randoms, storage
 from synaug_core.generators.base import Generator
-from synaug_core.generators.class_vae.executor import Pool
-from synaug_core.generators.class_vae.preparation import fingerprint
 from synaug_core.generators.exact import exact
+from synaug_core.generators.fingerprint import fingerprint
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.generators.gan.collapse import note
 from synaug_core.generators.gan.networks import Networks, Weights
 from synaug_core.generators.gan.sampling import sample
 from synaug_core.generators.gan.training import ClassTask, Course, train
 from synaug_core.generators.pixels import to_uint8
+from synaug_core.generators.pool import Pool
 from synaug_core.nets.gan import ImageGenerator
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive

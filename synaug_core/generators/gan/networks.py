@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from synaug_core.config import GeneratorConfig
-from synaug_core.generators.class_vae.executor import Pool
 from synaug_core.generators.gan.augmentation import augment
 from synaug_core.generators.gan.averaging import decay_at, follow
 from synaug_core.generators.gan.draws import Draws
 from synaug_core.generators.gan.losses import discriminator_hinge, gradient_penalty
+from synaug_core.generators.pool import Pool
 from synaug_core.nets.gan import Discriminator, ImageGenerator
 from synaug_core.seeds import derive, seeded_init
 

@@ -2,8 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synaug_core.generators import randoms
-from synaug_core.generators.class_vae import draws
+from synaug_core.generators import draws, randoms
 
 
 @given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.4]), st.integers(0, 99))

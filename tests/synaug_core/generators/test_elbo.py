@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from synaug_core.generators.class_vae.elbo import (
+from synaug_core.generators.elbo import (
     VARIANCE_BOUNDS,
     beta_at,
     bounded,

@@ -6,10 +6,10 @@ import torch
 from synaug_core.config import GANConfig
 from synaug_core.errors import ArtifactError, ConfigError, DeadlineError
 from synaug_core.generators import registry
-from synaug_core.generators.class_vae.executor import Pool
 from synaug_core.generators.gan import ConditionalGAN
 from synaug_core.generators.gan.draws import block
 from synaug_core.generators.gan.networks import Networks
+from synaug_core.generators.pool import Pool
 from synaug_core.nets.gan import Discriminator, ImageGenerator
 from synaug_core.seeds import seeded_init, stream
 from synaug_core.testing.conformance import make_images
