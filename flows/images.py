@@ -20,7 +20,7 @@ from synaug_core.refs import (
 )
 from tasks.generators import fit_group, group_classes
 from tasks.machine import worker_count
-from tasks.naming import group_name
+from tasks.naming import group_name, synthesis_name
 from tasks.needs import Need, needs_of
 from tasks.quality import assess_images
 from tasks.real_only import fit_judges, fit_target
@@ -93,7 +93,7 @@ def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger
             "synthesis",
             [
                 (
-                    f"{need.synthesis.strategy} {group_name(classes)}",
+                    f"{synthesis_name(need.synthesis, generator.kind if generator else None)} {group_name(classes)}",
                     synthesise_group.submit(
                         dataset,
                         classes,

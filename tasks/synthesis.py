@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from synaug_core.config import ComputeConfig, SynthesisConfig
 from synaug_core.names import slugs
 from synaug_core.refs import ClassifierRef, DatasetRef, GeneratorRef, JudgesRef, RunRef, SyntheticRef
-from tasks.naming import group_name
+from tasks.naming import group_name, synthesis_name
 from tasks.recording import recorded
 from tasks.reporting import progress
 from tasks.slots import device_slot
@@ -45,7 +45,8 @@ def synthesise_group(
     from tasks.loading import load_classifier, load_generator, load_images, load_judges
     from tasks.storing import store_images
 
-    name, short = f"{config.strategy} {group_name(classes)}", slugs(dataset.classes)
+    way = synthesis_name(config, generator.kind if generator is not None else None)
+    name, short = f"{way} {group_name(classes)}", slugs(dataset.classes)
     with recorded("synthesis", name, parent) as recorder, device_slot(compute) as device:
         train, where = load_images(dataset.train), str(device)
         planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
@@ -76,7 +77,7 @@ def synthesise_group(
         recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
         recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
         notes = tuple(
-            f"{config.strategy}, {c}: {f.kept} of {f.wanted} images passed the filters, {f.made} were made"
+            f"{way}, {c}: {f.kept} of {f.wanted} images passed the filters, {f.made} were made"
             for c, f in made.funnel.items()
             if not f.filled
         )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 import pytest
 import torch
 
 import tasks.reporting as reporting
-from synaug_core.config import STANDARD_ARMS, ComputeConfig, TuningConfig
+from synaug_core.config import STANDARD_ARMS, ComputeConfig, SynthesisConfig, TuningConfig
 from synaug_core.errors import ConfigError
 from tasks.machine import worker_count
-from tasks.naming import group_name, trial_name
+from tasks.naming import group_name, synthesis_name, trial_name
 from tasks.progress_bus import Event, publish, subscribe
 from tasks.slots import device_slot, gpu_limit_name
 
@@ -100,3 +101,16 @@ def test_names_of_steps_are_short_and_tell_searches_apart() -> None:
     arms = (STANDARD_ARMS["control"], STANDARD_ARMS["combined"])
     assert trial_name(3, arms, TuningConfig()) == "trial 3"
     assert trial_name(3, arms[:1], TuningConfig(scope="per_arm")) == "control trial 3"
+
+
+@pytest.mark.parametrize(
+    ("choices", "kind", "name"),
+    [
+        ({}, "vae", "vae interpolate"),
+        ({"detail": "residual", "path": "spherical"}, "vae", "vae interpolate residual spherical"),
+        ({"strategy": "mixup"}, None, "mixup"),
+        ({"strategy": "targeted", "targeted": {"posterior": "ensemble"}}, "vae", "vae targeted mi ensemble"),
+    ],
+)
+def test_a_synthesis_is_called_by_what_is_not_usual(choices: dict[str, Any], kind: str | None, name: str) -> None:
+    assert synthesis_name(SynthesisConfig.model_validate(choices), kind) == name
