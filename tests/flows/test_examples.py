@@ -56,6 +56,17 @@ def test_an_example_runs(root: Path, real_data: Path, tmp_path: Path, example: s
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(("example", "data"), [("methods-wbc", "wbc"), ("methods-breastmnist", "breastmnist.npz")])
+def test_every_method_runs(root: Path, real_data: Path, tmp_path: Path, example: str, data: str) -> None:
+    few = [f"generators.{name}.steps=4" for name in ("gan", "diffusion", "autoencoder")]
+    source = f"{root}/examples/{example}.yaml"
+    done, outcome = _run(source, tmp_path, f"data.source={real_data / data}", *few, "quality.usefulness=false")
+    assert done.returncode == 0, done.stderr
+    assert len(outcome["arms"]) == 18
+    assert len(outcome["synthetic"]) == 14
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("data", ["wbc", "breastmnist.npz", "retinamnist.npz", "caltech37"])
 def test_bare_data_runs(real_data: Path, tmp_path: Path, data: str) -> None:
     done, outcome = _run(str(real_data / data), tmp_path, _DROP)
