@@ -10,6 +10,7 @@ from flows.images import Images, judge_images, make_images, of_arms
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
 from flows.search import tune
+from flows.signals import sigterm_as_ctrl_c
 from flows.sweep import close_dead_runs, process_tag, untagged_steps
 from flows.workers import default_runner, task_runner
 from synaug_core.classify.search_space import Tuned
@@ -32,7 +33,7 @@ def retrain(config: Config = Config()) -> Outcome:  # noqa: B008 - frozen; Prefe
 
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.
     """
-    with untagged_steps():
+    with untagged_steps(), sigterm_as_ctrl_c():
         ledger = Ledger()
         fingerprint = read_fingerprint(config.data)
         run = open_retraining(config, fingerprint)

@@ -117,10 +117,15 @@ def test_a_users_error_inside_the_flow_is_one_line(shell: Shell, tmp_path: Path)
     assert done.stderr == f"synaug: data.source: {tmp_path / 'empty'} has no images\n"
 
 
-def test_ctrl_c_ends_it_and_running_again_continues(
-    shell: Shell, first: tuple[Any, subprocess.CompletedProcess[str]], environment: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_kill_ends_it_and_running_again_continues(
+    shell: Shell,
+    first: tuple[Any, subprocess.CompletedProcess[str]],
+    environment: dict[str, str],
+    tmp_path: Path,
+    kind: signal.Signals,
 ) -> None:
-    longer = [*TINY, "--set", "classifier.steps=1500", "--set", "classifier.patience=1000"]
+    longer = [*TINY, "--set", f"classifier.steps={1500 + kind}", "--set", "classifier.patience=1000"]
     process = subprocess.Popen(
         command("run", "digits", *longer), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -129,7 +134,7 @@ def test_ctrl_c_ends_it_and_running_again_continues(
         if "generator" in line:
             break
     time.sleep(3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(kind)
     rest = process.stderr.read()
     assert process.wait(30) == 1
     assert "synaug: stopping; run the same command again and it continues where it was" in rest
