@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
 from typing import TYPE_CHECKING
@@ -76,6 +78,7 @@ def synthesise_group(
             recorder.metrics({f"{what}/{label}": v for what, v in made.measures.get(class_name, {}).items()})
         recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
         recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
+        recorder.text(_table(made), "funnel.csv")
         notes = tuple(
             f"{way}, {c}: {f.kept} of {f.wanted} images passed the filters, {f.made} were made"
             for c, f in made.funnel.items()
@@ -85,6 +88,19 @@ def synthesise_group(
             recorder.tags({"synaug.notes": "; ".join(notes)})
         _draw(recorder, dataset, fitted, train, made, config, reference.sha256)
     return SyntheticRef(**reference.model_dump(), wanted=sum(wanted.values()), seconds=seconds, notes=notes)
+
+
+def _table(made: Synthesised) -> str:
+    """What became of the images of each class, as CSV: MLflow's page shows it as a table."""
+    from synaug_core.synthesis.filters import REASONS
+
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(["class", "wanted", "made", "kept", *REASONS, "surplus", "unjudged", "filled"])
+    for name, f in made.funnel.items():
+        dropped = [f.dropped.get(reason, 0) for reason in REASONS]
+        rows.writerow([name, f.wanted, f.made, f.kept, *dropped, f.surplus, f.unjudged, "yes" if f.filled else "no"])
+    return text.getvalue()
 
 
 def _draw(

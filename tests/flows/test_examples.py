@@ -66,6 +66,34 @@ def test_every_method_runs(root: Path, real_data: Path, tmp_path: Path, example:
     assert len(outcome["synthetic"]) == 14
 
 
+_PAIRS = {
+    "vae": ("interpolate", "prior", "reconstruct", "targeted", "random"),
+    "autoencoder": ("interpolate", "prior", "reconstruct", "targeted", "random"),
+    "gan": ("prior",),
+    "diffusion": ("prior",),
+}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("example", ["wbc3", "breastmnist"])
+def test_every_generator_runs_with_every_strategy_it_can_serve(
+    root: Path, real_data: Path, tmp_path: Path, example: str
+) -> None:
+    arms = [
+        {"name": f"{kind}-{strategy}", "synthesis": {"generator": kind, "strategy": strategy}}
+        for kind, strategies in _PAIRS.items()
+        for strategy in strategies
+    ]
+    settings = [f"generators.{kind}={{kind: {kind}, steps: 4, width: 8}}" for kind in _PAIRS]
+    settings += [f"arms={json.dumps(['control', *arms])}", "tuning.trials=0", "data.image_size=32"]
+    settings += ["quality.usefulness=false", "generators.diffusion.diffusion.sampling_steps=2"]
+    data = real_data / ("breastmnist.npz" if example == "breastmnist" else "wbc")
+    done, outcome = _run(f"{root}/examples/{example}.yaml", tmp_path, f"data.source={data}", *settings)
+    assert done.returncode == 0, done.stderr
+    assert list(outcome["arms"]) == ["control", *(arm["name"] for arm in arms)]
+    assert outcome["synthetic"].keys() == {arm["name"] for arm in arms}
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("data", ["wbc", "breastmnist.npz", "retinamnist.npz", "caltech37"])
 def test_bare_data_runs(real_data: Path, tmp_path: Path, data: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,8 @@ def test_every_image_set_is_judged_and_counted(methods: Any) -> None:
     for synthesis in run.of("synthesis"):
         funnel = json.loads((synthesis.place / "funnel.json").read_text())
         made = parquet.read(synthesis.place / "images" / "synthetic.parquet")
+        rows = list(csv.DictReader((synthesis.place / "funnel.csv").read_text().splitlines()))
+        assert {row["class"]: int(row["kept"]) for row in rows} == {c: f["kept"] for c, f in funnel.items()}
         for name, found in funnel.items():
             assert found["made"] == found["kept"] + sum(found["dropped"].values()) + found["surplus"]
             assert made.counts()[name] == found["kept"]
