@@ -90,6 +90,9 @@ class _Latent(LatentGenerator):
         mean = images.float().mean((1, 2, 3), keepdim=False)[:, None] / 255
         return mean, mean
 
+    def decode_with_gradient(self, z, class_name):
+        raise NotImplementedError
+
     def decode(self, z, class_name):
         return z[:, :, None, None].expand(-1, self.channels, self.size, self.size)
 
