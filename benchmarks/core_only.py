@@ -160,8 +160,7 @@ def _make_images(job: _Job) -> tuple[Synthetic, list[Future[None]]]:
         {name: counts[name] for name in classes}, config.generator, device_type=job.device.type, workers=job.workers
     )
     generators = job.side_by_side([_call(_fit, job, group, number) for number, group in enumerate(grouped)])
-    [target] = job.side_by_side([_call(_target, job)])
-    [judges] = job.side_by_side([_call(_judges, job)])
+    target, judges = _on_reals(job)
     keys = [(s, generator) for s in distinct for generator in generators]
     made = job.side_by_side([_call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
     joined = {
@@ -183,6 +182,15 @@ def _fit(job: _Job, classes: tuple[str, ...], number: int) -> Generator:
         job.keep(sheet, f"generators/{number}/reconstructions.png")
     generator.save(job.place(f"generators/{number}/model"))
     return generator
+
+
+def _on_reals(job: _Job) -> tuple[TrainedClassifier, Judges]:
+    """The classifiers that see real images only, side by side as in the flow."""
+    found: dict[str, Any] = {}
+    job.side_by_side(
+        [lambda: found.update(target=_target(job)), lambda: found.update(judges=_judges(job))],
+    )
+    return found["target"], found["judges"]
 
 
 def _target(job: _Job) -> TrainedClassifier:
