@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from prefect import flow, tags
 
+from flows.dead_runs import close_dead_runs, process_tag, untagged_steps
 from flows.images import Images, judge_images, make_images, of_arms
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
 from flows.search import tune
 from flows.signals import sigterm_as_ctrl_c
-from flows.sweep import close_dead_runs, process_tag, untagged_steps
 from flows.workers import default_runner, task_runner
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import Config

@@ -10,12 +10,14 @@ from synaug_core.config import TuningConfig
 __all__ = [
     "ClassifierRef",
     "DatasetRef",
+    "ExplanationRef",
     "GeneratorRef",
     "ImageSetRef",
     "JudgesRef",
     "PredictionsRef",
     "QualityRef",
     "Reference",
+    "RobustnessRef",
     "RunRef",
     "SyntheticRef",
     "identity",
@@ -124,6 +126,17 @@ class PredictionsRef(Reference):
     images: int
 
 
+class RobustnessRef(Reference):
+    """What disturbed images and attacks did to one trained classifier, as JSON."""
+
+    arm: str
+    repetition: int
+
+
+class ExplanationRef(Reference):
+    """Where the arms look, as JSON; the sheet lies beside it."""
+
+
 class TrialResult(_Frozen):
     """How one trial of a search ended."""
 
@@ -142,6 +155,8 @@ class RepetitionRef(_Frozen):
     """Balanced accuracy on the validation images."""
     classifier: ClassifierRef
     predictions: PredictionsRef
+    validated: PredictionsRef | None
+    """On the validation images; None where there are none."""
     run_id: str
 
 

@@ -58,7 +58,8 @@ def train_repetition(
             deadline=compute.deadline,
             online=online_synthesis(dataset, arm, online, fitted, device),
         )
-        on_val = scores(predictions(classifier, val, device)) if len(val) else {}
+        seen_val = predictions(classifier, val, device) if len(val) else None
+        on_val = scores(seen_val) if seen_val is not None else {}
         on_test = predictions(classifier, test, device)
         recorder.params(fitted.model_dump() | arm.model_dump() | {"training_images": len(images)})
         for seen in classifier.history.evaluations:
@@ -72,6 +73,9 @@ def train_repetition(
             validation=on_val.get("balanced_accuracy", 0.0),
             classifier=store_classifier(recorder, classifier),
             predictions=store_predictions(recorder, on_test, "predictions/test.parquet"),
+            validated=store_predictions(recorder, seen_val, "predictions/val.parquet")
+            if seen_val is not None
+            else None,
             run_id=recorder.run.run_id,
         )
     saved.clear()

@@ -3,9 +3,11 @@
 from synaug_core.config.arms import CONTROL_STRATEGIES, STANDARD_ARMS, ArmConfig
 from synaug_core.config.classifier import AugmentationConfig, ClassifierConfig, Range, TuningConfig
 from synaug_core.config.data import DataConfig, DuplicateConfig, SplitConfig
+from synaug_core.config.evaluation import EvaluationConfig, PrimaryConfig, PromotionConfig
 from synaug_core.config.generator import AutoencoderConfig, DiffusionConfig, GANConfig, GeneratorConfig
+from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
-from synaug_core.config.root import ComputeConfig, Config, EvaluationConfig, PromotionConfig
+from synaug_core.config.root import ComputeConfig, Config
 from synaug_core.config.synthesis import FilterConfig, OnlineConfig, SynthesisConfig, TargetedConfig
 
 __all__ = [
@@ -21,14 +23,17 @@ __all__ = [
     "DiffusionConfig",
     "DuplicateConfig",
     "EvaluationConfig",
+    "ExplanationConfig",
     "FilterConfig",
     "GANConfig",
     "GeneratorConfig",
     "JudgeConfig",
     "OnlineConfig",
+    "PrimaryConfig",
     "PromotionConfig",
     "QualityConfig",
     "Range",
+    "RobustnessConfig",
     "SplitConfig",
     "SynthesisConfig",
     "TargetedConfig",

@@ -18,6 +18,9 @@ class SplitConfig(Section):
     """Share of the images that are divided, used for every choice."""
     test: Share = 0.25
     """Share of the images that are divided, read once, at the end."""
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None
+    """k-fold cross-validation instead of one test part: each image is a test image once in every repetition, and each
+    repetition divides anew. `test` has no part in it."""
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> "SplitConfig":
@@ -61,6 +64,10 @@ class DataConfig(Section):
     """What happens to a class with fewer than `min_per_class` training images."""
     min_per_class: Annotated[int, Field(ge=1)] = 5
     """Fewest training images a class may have."""
+    max_classes: Annotated[int, Field(ge=2)] | None = None
+    """At most this many classes, the first ones in their order."""
+    per_class: Annotated[int, Field(ge=1)] | None = None
+    """Low-data mode: at most this many training images of each class; a smaller number takes a part of a larger's."""
     long_tail: Annotated[float, Field(ge=1)] | None = None
     """Thin the training images out so that the largest class has this many times the smallest's images
     (exponential profile, classes in their order)."""

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from synaug_core import names
-from synaug_core.config import explain, yaml_text
+from synaug_core.config import keys, yaml_text
 from synaug_core.config.root import Config
 from synaug_core.errors import ConfigError
 
@@ -121,7 +121,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: expected key=value, such as --set repetitions=6")
     path = key.split(".")
     if not _is_known(path):
-        raise ConfigError(f"--set {override}: unknown key {key}; {explain.nearest(key)}")
+        raise ConfigError(f"--set {override}: unknown key {key}; {keys.nearest(key)}")
     leaf = branch = {path[-1]: yaml_text.parse(text, f"--set {override}")}
     for part in reversed(path[:-1]):
         branch = {part: branch}
@@ -137,11 +137,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _is_known(path: Sequence[str]) -> bool:
-    known = explain.known_keys()
+    known = keys.known_keys()
     if ".".join(path) in known or ".".join((path[0], "*", *path[2:])) in known:
         return True
     parent = ".".join(path[:-1])
-    return parent in known and explain.is_open_mapping(known[parent])
+    return parent in known and keys.is_open_mapping(known[parent])
 
 
 def _keep_text(values: dict[str, Any]) -> None:
@@ -158,13 +158,13 @@ def _keep_text(values: dict[str, Any]) -> None:
 
 
 def _checked(values: dict[str, Any]) -> Config:
-    lines = explain.misfits(values) or _refused(values)
+    lines = keys.misfits(values) or _refused(values)
     if lines:
         raise ConfigError("\n".join(lines))
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(explain.problems(error, values))) from error
+        raise ConfigError("\n".join(keys.problems(error, values))) from error
     _data_source(config.data.source, Path.cwd(), "data.source")
     for section_name, key in _FILES:
         file = getattr(getattr(config, section_name), key)
@@ -183,9 +183,9 @@ def _refused(values: dict[str, Any]) -> list[str]:
             try:
                 section.model_validate(rest.pop(name))
             except ValidationError as error:
-                lines += explain.problems(error, values, name)
+                lines += keys.problems(error, values, name)
     try:
         Config.model_validate(rest)
     except ValidationError as error:
-        lines += explain.problems(error, values)
+        lines += keys.problems(error, values)
     return lines

@@ -8,33 +8,15 @@ from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
 from synaug_core.config.base import Section
 from synaug_core.config.classifier import ClassifierConfig, TuningConfig
 from synaug_core.config.data import DataConfig
+from synaug_core.config.evaluation import EvaluationConfig, PromotionConfig
 from synaug_core.config.generator import GeneratorConfig
+from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.synthesis import SynthesisConfig
 
-__all__ = ["ComputeConfig", "Config", "EvaluationConfig", "PromotionConfig"]
+__all__ = ["ComputeConfig", "Config"]
 
 Count = Annotated[int, Field(ge=1)]
-
-
-class EvaluationConfig(Section):
-    """How sure the figures are made."""
-
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Level of every interval."""
-    resamples: Count = 2000
-    """Bootstrap resamples, crossed over repetitions and test images."""
-
-
-class PromotionConfig(Section):
-    """When a challenger becomes champion: no worse overall beyond the tolerance, and better on the rarest
-    classes beyond the interval of the difference, both on the same test images."""
-
-    enabled: bool = True
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Largest loss of balanced accuracy that still counts as no worse."""
-    rarest: Count = 1
-    """Number of rarest training classes whose mean recall has to rise."""
 
 
 class ComputeConfig(Section):
@@ -71,6 +53,8 @@ class Config(Section):
     judge: JudgeConfig = JudgeConfig()
     quality: QualityConfig = QualityConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    robustness: RobustnessConfig = RobustnessConfig()
+    explanation: ExplanationConfig = ExplanationConfig()
     promotion: PromotionConfig = PromotionConfig()
     compute: ComputeConfig = ComputeConfig()
 

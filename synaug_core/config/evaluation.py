@@ -1,0 +1,42 @@
+"""How arms are judged: figures and their intervals, the test that decides, operating points, promotion."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from synaug_core.config.base import Section
+
+__all__ = ["EvaluationConfig", "PrimaryConfig", "PromotionConfig"]
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class PrimaryConfig(Section):
+    """The one test that decides, declared before anything is trained. It is always against the best control."""
+
+    arm: str = "best"
+    """An arm with synthetic images, or `best`: the one that does best on the validation images."""
+    metric: Literal["balanced_accuracy", "macro_auc"] = "balanced_accuracy"
+
+
+class EvaluationConfig(Section):
+    """How sure the figures are made."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Level of every interval."""
+    resamples: Count = 2000
+    """Bootstrap resamples, crossed over repetitions and test images."""
+    primary: PrimaryConfig = PrimaryConfig()
+    precision: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Precision that the rarest class's threshold is set for, on the validation images; its recall is then told."""
+
+
+class PromotionConfig(Section):
+    """When a challenger becomes champion: no worse overall beyond the tolerance, and better on the rarest
+    classes beyond the interval of the difference, both on the same test images."""
+
+    enabled: bool = True
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Largest loss of balanced accuracy that still counts as no worse."""
+    rarest: Count = 1
+    """Number of rarest training classes whose mean recall has to rise."""
