@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,12 +80,12 @@ def outcome_of(
     comparison: Comparison,
     page: str,
     registered: RegisteredRef | None,
-    synthetic: Mapping[str, tuple[tuple[SyntheticRef, ...], QualityRef | None]],
+    synthetic: Sequence[Mapping[str, tuple[tuple[SyntheticRef, ...], QualityRef | None]]],
     notes: tuple[str, ...],
     run: RunRef,
     account: Account,
 ) -> Outcome:
-    """Put together what the steps returned."""
+    """Put together what the steps returned; `synthetic` has an entry for each division of the images."""
     return Outcome(
         run_id=run.run_id,
         tracking_uri=run.tracking_uri,
@@ -101,7 +102,10 @@ def outcome_of(
             arm: {f"test/{metric}": interval.model_dump() for metric, interval in result.metrics.items()}
             for arm, result in comparison.arms.items()
         },
-        synthetic={arm: _facts(made, quality) for arm, (made, quality) in synthetic.items()},
+        synthetic={
+            arm: _facts([parts[arm] for parts in synthetic if arm in parts])
+            for arm in dict.fromkeys(arm for parts in synthetic for arm in parts)
+        },
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,
@@ -118,11 +122,15 @@ def outcome_of(
     )
 
 
-def _facts(made: tuple[SyntheticRef, ...], quality: QualityRef | None) -> ImagesFacts:
+def _facts(divisions: Sequence[tuple[tuple[SyntheticRef, ...], QualityRef | None]]) -> ImagesFacts:
+    """The images of all divisions, and the means over them of what the judge found."""
+    made = [reference for references, _ in divisions for reference in references]
     images = sum(reference.images for reference in made)
+    judged = [quality.overall for _, quality in divisions if quality is not None]
+    names = dict.fromkeys(name for overall in judged for name in overall)
     return ImagesFacts(
         wanted=sum(reference.wanted for reference in made),
         images=images,
         seconds_per_1000=1000 * sum(reference.seconds for reference in made) / max(1, images),
-        quality=quality.overall if quality is not None else {},
+        quality={name: fmean(o[name] for o in judged if name in o) for name in names},
     )

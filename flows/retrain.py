@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from prefect import flow, tags
+from prefect.futures import PrefectFuture
 
 from flows.dead_runs import close_dead_runs, process_tag, untagged_steps
-from flows.images import Images, judge_images, make_images, of_arms
+from flows.divisions import divide
+from flows.images import Images, Judged, judge_images, make_images, of_arms
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
+from flows.probes import disturb, explain
 from flows.search import tune
 from flows.signals import sigterm_as_ctrl_c
+from flows.training import train_arms
 from flows.workers import default_runner, task_runner
-from synaug_core.classify.search_space import Tuned
 from synaug_core.config import Config
-from synaug_core.refs import DatasetRef, RepetitionRef, RunRef
+from synaug_core.refs import RepetitionRef, RunRef
 from tasks.choices import check_choices
 from tasks.comparison import compare_arms, open_arms, record_arms
-from tasks.dataset import prepare_dataset, read_fingerprint
-from tasks.outcome import comparison_page_path, read_comparison, show_in_prefect
+from tasks.dataset import read_fingerprint
+from tasks.outcome import read_comparison, show_in_prefect
 from tasks.registry import register_best
-from tasks.repetition import train_repetition
-from tasks.retraining import adopt_runs, close_retraining, fail_retraining, open_retraining
+from tasks.report import write_report
+from tasks.retraining import adopt_runs, close_folds, close_retraining, fail_retraining, open_retraining
 
 __all__ = ["retrain", "run_retrain"]
 
@@ -55,75 +58,71 @@ def run_retrain(config: Config) -> Outcome:
 
 
 def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> Outcome:
-    with ledger.stage("dataset"):
-        prepared = prepare_dataset.submit(config.name, config.data, fingerprint, config.seed, run)
-        [dataset] = ledger.gather("dataset", [(config.name, prepared)])
-        adopt_runs(run, (dataset.run_id,))
-        check_choices(dataset, config)
-    run = run.model_copy(update={"tags": run.tags | {"synaug.dataset_digest": dataset.digest}})
-    images = make_images(config, dataset, run, ledger)
-    judged = judge_images(config, dataset, images, run)
-    tuned = tune(config, dataset, images, run, ledger)
-    repetitions = _train_arms(config, dataset, images, tuned, run, ledger)
+    run, divisions = divide(config, fingerprint, run, ledger)
+    dataset = divisions[0].dataset
+    check_choices(dataset, config)
+    parents = open_arms(config.arms, run)
+    images: list[Images] = []
+    judged: list[Judged] = []
+    trained: list[tuple[str, PrefectFuture[RepetitionRef]]] = []
+    for division in divisions:
+        made = make_images(config, division.dataset, division.run, ledger)
+        images.append(made)
+        judged.append(judge_images(config, division.dataset, made, division.run))
+        tuned = tune(config, division.dataset, made, division.run, ledger)
+        trained += train_arms(config, division, made, tuned, parents)
+    with ledger.stage("training"):
+        repetitions = ledger.gather("training", trained)
     with ledger.stage("quality"):
-        found = ledger.gather("quality", list(judged.values()))
-        adopt_runs(run, tuple(quality.run_id for quality in found))
+        found = [ledger.gather("quality", list(parts.values())) for parts in judged]
+        for division, parts in zip(divisions, found, strict=True):
+            adopt_runs(division.run, tuple(quality.run_id for quality in parts))
+    disturbed = disturb(config, divisions[0], repetitions, parents, ledger)
     with ledger.stage("comparison"):
-        submitted = compare_arms.submit(dataset, config, images.synthetic, tuple(repetitions), run)
+        submitted = compare_arms.submit(dataset, config, tuple(repetitions), run)
         [comparison] = ledger.gather("comparison", [("arms", submitted)])
-        record_arms(config.arms, comparison, tuple(repetitions), run)
+        record_arms(config.arms, comparison, tuple(repetitions), disturbed, run)
+    compared = read_comparison(comparison)
+    explained = explain(config, divisions[0], repetitions, compared, run, ledger)
+    notes = _notes(config, images)
+    with ledger.stage("report"):
+        written = write_report.submit(
+            dataset,
+            config,
+            comparison,
+            images[0].synthetic,
+            {name: quality for (name, _), quality in zip(judged[0].values(), found[0], strict=True)},
+            disturbed,
+            explained,
+            notes,
+        )
+        [page] = ledger.gather("report", [("page", written)])
     registered = None
-    if config.promotion.enabled:
+    if config.promotion.enabled and len(divisions) == 1:
         with ledger.stage("registration"):
             registered = register_best(
                 dataset, comparison, config.promotion, config.evaluation, config.seed, config.compute, run
             )
-    compared = read_comparison(comparison)
     show_in_prefect(dataset, compared, run)
     outcome = outcome_of(
         dataset,
         compared,
-        comparison_page_path(comparison),
+        page.uri.removeprefix("file://"),
         registered,
-        of_arms(config, images, judged, found),
-        images.notes(),
+        [of_arms(config, *parts) for parts in zip(images, judged, found, strict=True)],
+        notes,
         run,
         ledger.account(),
     )
+    if len(divisions) > 1:
+        close_folds(tuple(division.run for division in divisions))
     close_retraining(config, run, outcome.verdict, outcome.best_arm, outcome.seconds)
     return outcome
 
 
-def _train_arms(
-    config: Config,
-    dataset: DatasetRef,
-    images: Images,
-    tuned: Mapping[str, Tuned],
-    run: RunRef,
-    ledger: Ledger,
-) -> list[RepetitionRef]:
-    """Every repetition of every arm; the arms of one repetition are a pair."""
-    with ledger.stage("training"):
-        parents = open_arms(config.arms, run)
-        return ledger.gather(
-            "training",
-            [
-                (
-                    f"{arm.name} {repetition}",
-                    train_repetition.submit(
-                        dataset,
-                        arm,
-                        repetition,
-                        images.synthetic[arm.name],
-                        images.online[arm.name],
-                        config.classifier,
-                        tuned[arm.name],
-                        config.seed,
-                        config.compute,
-                        parents[arm.name],
-                    ),
-                )
-                for repetition in range(config.repetitions)
-                for arm in config.arms
-            ],
-        )
+def _notes(config: Config, images: Sequence[Images]) -> tuple[str, ...]:
+    """What the user should know, each line once."""
+    said = [note for made in images for note in made.notes()]
+    if config.promotion.enabled and config.data.split.folds is not None:
+        said.append("a cross-validation registers no model: between them its trainings have seen every image")
+    return tuple(dict.fromkeys(said))

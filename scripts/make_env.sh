@@ -51,7 +51,7 @@ fi
 # 4. The packages. The longer timeout is for the few that weigh hundreds of megabytes.
 export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}" VIRTUAL_ENV="$PWD/$env"
 echo "setup: installing what $lock names into $env (Python $version)"
-"$env/bin/uv" pip sync --quiet --require-hashes "$lock"
+"$env/bin/uv" pip sync --quiet --require-hashes --build-constraints "$lock" "$lock"
 if [ -n "$project" ]; then # its build backend is in the lock, so nothing unpinned is fetched to build it
     "$env/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable .
 fi

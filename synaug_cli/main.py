@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from synaug_cli import failures
-from synaug_cli.commands import demo, deploy, doctor, export, models, predict, run, ui
+from synaug_cli.commands import demo, deploy, doctor, export, models, predict, run, sweep, turing, ui
 from synaug_cli.session import Session
 
 __all__ = ["app", "execute", "run_app"]
@@ -46,10 +46,12 @@ def options(
 
 
 app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
 app.command("demo")(demo.demo)
 app.command("ui")(ui.ui)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
+app.command("turing")(turing.turing)
 app.add_typer(models.app, name="models")
 app.command("deploy")(deploy.deploy)
 app.command("doctor")(doctor.doctor)

@@ -134,7 +134,7 @@ class RobustnessRef(Reference):
 
 
 class ExplanationRef(Reference):
-    """Where the arms look, as JSON; the sheet lies beside it."""
+    """A folder: where the arms look, as JSON, and the sheet beside it."""
 
 
 class TrialResult(_Frozen):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.config import ArmConfig, Config
-from synaug_core.refs import ComparisonRef, DatasetRef, RepetitionRef, RunRef, SyntheticRef
+from synaug_core.refs import ComparisonRef, DatasetRef, RepetitionRef, RobustnessRef, RunRef
 from synaug_core.services.settings import settings
 from tasks.recording import recorded
+from tasks.report import arm_robustness
 from tasks.step import action, step
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.comparison import ArmResult
+    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.intervals import Interval
+    from synaug_core.evaluate.reliability import Reliability
 
 __all__ = ["compare_arms", "open_arms", "record_arms"]
 
@@ -39,24 +43,22 @@ def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
 def compare_arms(
     dataset: DatasetRef,
     config: Config,
-    synthetic: dict[str, tuple[SyntheticRef, ...]],
     repetitions: tuple[RepetitionRef, ...],
     parent: RunRef,
 ) -> ComparisonRef:
-    """Every figure of every arm from the stored predictions, the verdict, and one page that shows them."""
+    """Every figure of every arm from the stored predictions, and the verdict."""
     from synaug_core.evaluate.comparison import compare
     from synaug_core.report.figures.calibration import reliability_figure
     from synaug_core.report.figures.forest import forest_figure
+    from synaug_core.report.figures.operating import operating_figure
     from synaug_core.report.figures.recall import recall_figure
-    from synaug_core.report.page import comparison_page
     from synaug_core.seeds import derive
-    from synaug_core.services.versions import environment
-    from tasks.loading import load_predictions, load_report
-    from tasks.sheets import sheets_of
+    from tasks.loading import load_predictions
     from tasks.storing import store_comparison
 
     with recorded("comparison", "comparison", parent) as recorder:
-        of_arm = {arm.name: [r for r in repetitions if r.arm == arm.name] for arm in config.arms}
+        ordered = sorted(repetitions, key=lambda r: r.repetition)
+        of_arm = {arm.name: [r for r in ordered if r.arm == arm.name] for arm in config.arms}
         comparison = compare(
             {name: [load_predictions(r.predictions) for r in found] for name, found in of_arm.items()},
             {name: [r.validation for r in found] for name, found in of_arm.items()},
@@ -64,27 +66,42 @@ def compare_arms(
             train_counts=dataset.train.counts,
             config=config.evaluation,
             seed=derive(config.seed, "comparison"),
+            folds=config.data.split.folds,
         )
+        trusted = {name: _reliability(found, comparison, config) for name, found in of_arm.items()}
+        comparison = comparison.model_copy(update={"reliability": trusted})
         best = max(of_arm[comparison.best_arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({"synaug.verdict": comparison.verdict, "synaug.best_arm": comparison.best_arm})
         recorder.figure(forest_figure(comparison), "figures/forest.png")
         recorder.figure(recall_figure(comparison), "figures/recall_by_class.png")
-        recorder.figure(reliability_figure(comparison), "figures/reliability.png")
-        page = comparison_page(
-            comparison,
-            name=dataset.name,
-            dataset=load_report(dataset),
-            sheets=sheets_of(dataset, synthetic),
-            config=config.model_dump(mode="json"),
-            versions=environment(),
-        )
-        recorder.text(page, "comparison.html")
+        recorder.figure(reliability_figure(comparison, trusted), "figures/reliability.png")
+        recorder.figure(operating_figure(comparison, trusted), "figures/operating.png")
         return store_comparison(recorder, comparison, best)
+
+
+def _reliability(trainings: Sequence[RepetitionRef], comparison: Comparison, config: Config) -> Reliability:
+    from synaug_core.evaluate.reliability import reliability
+    from synaug_core.seeds import derive
+    from tasks.loading import load_predictions
+
+    return reliability(
+        [load_predictions(r.predictions) for r in trainings],
+        [load_predictions(r.validated) if r.validated is not None else None for r in trainings],
+        rarest=comparison.rarest_class,
+        precision=config.evaluation.precision,
+        confidence=config.evaluation.confidence,
+        resamples=config.evaluation.resamples,
+        seed=derive(config.seed, "reliability"),
+    )
 
 
 @action
 def record_arms(
-    arms: tuple[ArmConfig, ...], comparison: ComparisonRef, repetitions: tuple[RepetitionRef, ...], parent: RunRef
+    arms: tuple[ArmConfig, ...],
+    comparison: ComparisonRef,
+    repetitions: tuple[RepetitionRef, ...],
+    robustness: tuple[RobustnessRef, ...],
+    parent: RunRef,
 ) -> None:
     """Each arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
     from synaug_core.classify.trained import TrainedClassifier
@@ -96,6 +113,7 @@ def record_arms(
 
     adopt(comparison.run_id, parent)
     compared = load_comparison(comparison)
+    disturbed = arm_robustness(robustness)
     for arm, run in open_arms.fn(arms, parent).items():
         for repetition in (r for r in repetitions if r.arm == arm):
             adopt(repetition.run_id, run)
@@ -104,19 +122,33 @@ def record_arms(
         result = compared.arms[arm]
         with recording_in(run) as recorder:
             recorder.params(next(a for a in arms if a.name == arm).model_dump())
-            recorder.metrics(_flat(result) | {"val/balanced_accuracy": result.validation})
+            recorder.metrics(_flat(compared, arm) | {"val/balanced_accuracy": result.validation})
+            if arm in disturbed:
+                recorder.metrics(disturbed[arm].metrics())
             recorder.figure(arm_confusion(compared, arm), "figures/confusion.png")
             mine = {f"repetition {r.repetition}": r.classifier for r in repetitions if r.arm == arm}
             histories = {name: TrainedClassifier.history_in(fetch(ref)) for name, ref in mine.items()}
             recorder.figure(history_figure(histories), "figures/training.png")
 
 
-def _flat(result: ArmResult) -> dict[str, float]:
+def _flat(comparison: Comparison, arm: str) -> dict[str, float]:
+    """An arm's figures by their names in MLflow; what is undefined is left out."""
     found: dict[str, float] = {}
-    for name, interval in result.metrics.items():
-        found |= {
-            f"test/{name}": interval.mean,
-            f"test/{name}/low": interval.low,
-            f"test/{name}/high": interval.high,
-        }
+    for name, interval in comparison.arms[arm].metrics.items():
+        found |= _bounded(f"test/{name}", interval)
+    if (trusted := comparison.reliability.get(arm)) is None:
+        return found
+    found |= {"test/temperature": trusted.temperature, "test/ece_scaled": trusted.after.ece}
+    for state, ending in ((trusted.before, ""), (trusted.after, "_scaled")):
+        found |= {f"test/nll{ending}": state.nll, f"test/brier{ending}": state.brier}
+    for name, point in trusted.points.items():
+        place = f"test/class/{comparison.slug(name)}"
+        found |= _bounded(f"{place}/recall_at_precision", point.recall)
+        found |= _bounded(f"{place}/precision_at_precision", point.precision)
     return found
+
+
+def _bounded(name: str, interval: Interval | None) -> dict[str, float]:
+    if interval is None:
+        return {}
+    return {name: interval.mean, f"{name}/low": interval.low, f"{name}/high": interval.high}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from synaug_core.config import DataConfig
 from synaug_core.refs import DatasetRef, RunRef
 from tasks.recording import recorded
 from tasks.reporting import progress
 from tasks.step import action, step
+from tasks.storing import store_images, store_text
 
-__all__ = ["prepare_dataset", "read_fingerprint"]
+if TYPE_CHECKING:
+    from synaug_core.data.prepare import Prepared
+    from synaug_core.services.tracking import Recorder
+
+__all__ = ["prepare_dataset", "prepare_folds", "read_fingerprint"]
 
 
 @action
@@ -23,45 +30,77 @@ def read_fingerprint(config: DataConfig) -> str:
 def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, parent: RunRef) -> DatasetRef:
     """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files."""
     from synaug_core.data.prepare import prepare
-    from synaug_core.report import sheets
-    from synaug_core.report.dataset import dataset_page
-    from synaug_core.report.figures.counts import counts_figure
-    from tasks.storing import store_images, store_text
 
     with recorded("dataset", "dataset", parent) as recorder:
         prepared = prepare(config, seed=seed, progress=progress("dataset", name))
-        splits = {"train": prepared.train, "val": prepared.val, "test": prepared.test}
-        stored = {
-            split: store_images(recorder, images, f"images/{split}.parquet", split) for split, images in splits.items()
-        }
-        train = prepared.train
-        dataset = DatasetRef(
-            name=name,
-            digest=prepared.digest,
-            classes=train.classes,
-            channels=3 if train.channels == 3 else 1,
-            image_size=train.size,
-            fit=config.fit,
-            train=stored["train"],
-            val=stored["val"],
-            test=stored["test"],
-            report=store_text(recorder, prepared.report.model_dump_json(indent=1), "report.json"),
-            rejected=len(prepared.report.rejected),
-            run_id=recorder.run.run_id,
-        )
-        recorder.tags({"synaug.dataset_digest": prepared.digest})
-        recorder.params(
-            {"source": config.source, "image_size": train.size, "channels": train.channels, "seed": seed}
-            | {"classes": len(train.classes), "fingerprint": fingerprint[:16]}
-        )
-        recorder.metrics(
-            {f"{split}/images": len(images) for split, images in splits.items()}
-            | {"rejected": len(prepared.report.rejected), "removed": len(prepared.report.removed)}
-        )
-        for split, images in splits.items():
-            recorder.dataset_input(images, name=f"{name}-{split}", digest=stored[split].sha256[:36], context=split)
-            if len(images):
-                recorder.figure(sheets.preview(images), f"figures/{split}.png")
-        recorder.figure(counts_figure({s: i.counts() for s, i in splits.items()}), "figures/counts.png")
-        recorder.text(dataset_page(prepared.report.model_dump(mode="json"), name=name), "dataset.html")
+        dataset = _stored(recorder, prepared, name, config)
+        _describe(recorder, prepared, dataset, config, fingerprint, seed)
     return dataset
+
+
+@step("data")
+def prepare_folds(
+    name: str, config: DataConfig, fingerprint: str, seed: int, repetitions: int, parent: RunRef
+) -> tuple[DatasetRef, ...]:
+    """Read and check the images once, and divide them as a repeated k-fold cross-validation: a data set for each fold,
+    those of a repetition one after the other. The pictures and counts are the first one's."""
+    from synaug_core.data.prepare import prepare_folds
+
+    found: list[DatasetRef] = []
+    with recorded("dataset", "dataset", parent) as recorder:
+        for prepared in prepare_folds(config, repetitions=repetitions, seed=seed, progress=progress("dataset", name)):
+            found.append(_stored(recorder, prepared, name, config, f"fold-{len(found)}/"))
+            if len(found) == 1:
+                _describe(recorder, prepared, found[0], config, fingerprint, seed)
+        recorder.params({"folds": config.split.folds, "repetitions": repetitions})
+    return tuple(found)
+
+
+def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfig, place: str = "") -> DatasetRef:
+    train = prepared.train
+    sets = {"train": train, "val": prepared.val, "test": prepared.test}
+    stored = {
+        split: store_images(recorder, images, f"{place}images/{split}.parquet", split) for split, images in sets.items()
+    }
+    return DatasetRef(
+        name=name,
+        digest=prepared.digest,
+        classes=train.classes,
+        channels=3 if train.channels == 3 else 1,
+        image_size=train.size,
+        fit=config.fit,
+        train=stored["train"],
+        val=stored["val"],
+        test=stored["test"],
+        report=store_text(recorder, prepared.report.model_dump_json(indent=1), f"{place}report.json"),
+        rejected=len(prepared.report.rejected),
+        run_id=recorder.run.run_id,
+    )
+
+
+def _describe(
+    recorder: Recorder, prepared: Prepared, dataset: DatasetRef, config: DataConfig, fingerprint: str, seed: int
+) -> None:
+    """Tags, counts, previews and the page of a data set on its run."""
+    from synaug_core.report import sheets
+    from synaug_core.report.dataset import dataset_page
+    from synaug_core.report.figures.counts import counts_figure
+
+    train = prepared.train
+    splits = {"train": train, "val": prepared.val, "test": prepared.test}
+    stored = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    recorder.tags({"synaug.dataset_digest": prepared.digest})
+    recorder.params(
+        {"source": config.source, "image_size": train.size, "channels": train.channels, "seed": seed}
+        | {"classes": len(train.classes), "fingerprint": fingerprint[:16]}
+    )
+    recorder.metrics(
+        {f"{split}/images": len(images) for split, images in splits.items()}
+        | {"rejected": len(prepared.report.rejected), "removed": len(prepared.report.removed)}
+    )
+    for split, images in splits.items():
+        recorder.dataset_input(images, name=f"{dataset.name}-{split}", digest=stored[split].sha256[:36], context=split)
+        if len(images):
+            recorder.figure(sheets.preview(images), f"figures/{split}.png")
+    recorder.figure(counts_figure({s: i.counts() for s, i in splits.items()}), "figures/counts.png")
+    recorder.text(dataset_page(prepared.report.model_dump(mode="json"), name=dataset.name), "dataset.html")

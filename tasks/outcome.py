@@ -16,7 +16,7 @@ from tasks.step import action
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["comparison_page_path", "read_comparison", "show_in_prefect"]
+__all__ = ["read_comparison", "show_in_prefect"]
 
 _LOCAL_UI = "http://127.0.0.1:5000"
 """Where `synaug ui` shows a local store."""
@@ -30,12 +30,6 @@ def read_comparison(reference: ComparisonRef) -> Comparison:
     from tasks.loading import load_comparison
 
     return load_comparison(reference)
-
-
-@action
-def comparison_page_path(reference: ComparisonRef) -> str:
-    """Where the comparison's page lies: a path where the store is local, else its address."""
-    return f"{reference.uri.rpartition('/')[0]}/comparison.html".removeprefix("file://")
 
 
 @action

@@ -12,7 +12,7 @@ from synaug_core.refs import RunRef, identity
 from synaug_core.services.settings import settings
 from tasks.step import action
 
-__all__ = ["adopt_runs", "close_retraining", "fail_retraining", "open_retraining"]
+__all__ = ["adopt_runs", "close_folds", "close_retraining", "fail_retraining", "open_folds", "open_retraining"]
 
 
 @action
@@ -40,6 +40,35 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
             "prefect.flow_run_id": str(flow_run.id),
         },
     )
+
+
+@action
+def open_folds(parent: RunRef, digests: tuple[str, ...]) -> tuple[RunRef, ...]:
+    """A run for each fold of a cross-validation, below which lies what is made from its training images."""
+    from synaug_core.services.tracking import open_run
+
+    return tuple(
+        open_run(
+            settings(),
+            experiment=parent.experiment,
+            key=f"fold/{number}",
+            stage="fold",
+            name=f"fold {number + 1} of {len(digests)}",
+            parent=parent,
+            tags={"synaug.dataset_digest": digest},
+        )
+        for number, digest in enumerate(digests)
+    )
+
+
+@action
+def close_folds(runs: tuple[RunRef, ...]) -> None:
+    """End the runs of the folds well."""
+    from synaug_core.services.tracking import finish, is_finished
+
+    for run in runs:
+        if not is_finished(run):
+            finish(run)
 
 
 @action

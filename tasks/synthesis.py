@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.config import ComputeConfig, SynthesisConfig
@@ -20,12 +21,15 @@ from tasks.step import step
 if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
     from synaug_core.generators.base import Generator
+    from synaug_core.quality.judge import Judges
     from synaug_core.services.tracking import Recorder
     from synaug_core.synthesis.make import Synthesised
 
 __all__ = ["synthesise_group"]
 
 _SCORES = ("label_probability", "uncertainty_before", "uncertainty_after")
+_UNLIKELY = "funnel/reals_label_filter_would_drop"
+"""Metric: share of a class's real images that the label filter would drop."""
 
 
 @step("data", "nets", "generators", "synthesis", "quality", "classify")
@@ -54,7 +58,7 @@ def synthesise_group(
         planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
         wanted = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
         fitted = load_generator(generator, where) if generator is not None else None
-        judge = load_judges(judges, where).probabilities if judges is not None else None
+        judge = load_judges(judges, where) if judges is not None else None
         aims = tuple(load_classifier(reference, where) for reference in target)
         began = time.monotonic()
         made = synthesise(
@@ -63,11 +67,12 @@ def synthesise_group(
             wanted,
             config,
             seed=derive(seed, "synthesis"),
-            judge=judge,
+            judge=judge.probabilities if judge is not None else None,
             target=aims,
             progress=progress("synthesis", name),
         )
         seconds = time.monotonic() - began
+        unlikely = _unlikely_reals(judge, train, tuple(made.funnel), config)
         reference = store_images(recorder, made.images, "images/synthetic.parquet", "synthetic")
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         for class_name, funnel in made.funnel.items():
@@ -76,30 +81,55 @@ def synthesise_group(
             recorder.metrics({f"images/{label}": funnel.kept, f"unjudged/{label}": funnel.unjudged})
             recorder.metrics({f"dropped/{slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
             recorder.metrics({f"{what}/{label}": v for what, v in made.measures.get(class_name, {}).items()})
+            recorder.metrics({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
         recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
         recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
-        recorder.text(_table(made), "funnel.csv")
+        recorder.text(_table(made, unlikely), "funnel.csv")
         notes = tuple(
             f"{way}, {c}: {f.kept} of {f.wanted} images passed the filters, {f.made} were made"
+            + (f"; {_would_drop([unlikely[c]])}" if c in unlikely else "")
             for c, f in made.funnel.items()
             if not f.filled
         )
         if notes:
             recorder.tags({"synaug.notes": "; ".join(notes)})
-        _draw(recorder, dataset, fitted, train, made, config, reference.sha256)
+        _draw(recorder, dataset, fitted, train, made, config, reference.sha256, unlikely)
     return SyntheticRef(**reference.model_dump(), wanted=sum(wanted.values()), seconds=seconds, notes=notes)
 
 
-def _table(made: Synthesised) -> str:
+def _unlikely_reals(
+    judges: Judges | None, train: ImageSet, classes: tuple[str, ...], config: SynthesisConfig
+) -> dict[str, float]:
+    """By class, the share of its real images that the label filter would drop: what its share of dropped synthetic
+    images is to be held against. Classes that nobody could judge are left out; all are without the filter."""
+    from synaug_core.data.imageset import concatenate
+    from synaug_core.quality.consistency import unlikely_reals
+
+    least = config.filters.label_consistency if config.filters is not None else None
+    if judges is None or least is None or not classes:
+        return {}
+    shares = unlikely_reals(judges, concatenate([train.of_class(name) for name in classes]), least)
+    return {name: share for name, share in shares.items() if share is not None}
+
+
+def _would_drop(shares: Sequence[float]) -> str:
+    """The filter beside which a funnel is read, in a sentence."""
+    low, high = (f"{100 * share:.3g}" for share in (min(shares), max(shares)))
+    return f"the label filter would drop {low if low == high else f'{low} to {high}'} % of the real images too"
+
+
+def _table(made: Synthesised, unlikely: Mapping[str, float]) -> str:
     """What became of the images of each class, as CSV: MLflow's page shows it as a table."""
     from synaug_core.synthesis.filters import REASONS
 
     text = io.StringIO()
     rows = csv.writer(text)
-    rows.writerow(["class", "wanted", "made", "kept", *REASONS, "surplus", "unjudged", "filled"])
+    last = ("surplus", "unjudged", "filled", "share of reals the label filter would drop")
+    rows.writerow(["class", "wanted", "made", "kept", *REASONS, *last])
     for name, f in made.funnel.items():
         dropped = [f.dropped.get(reason, 0) for reason in REASONS]
-        rows.writerow([name, f.wanted, f.made, f.kept, *dropped, f.surplus, f.unjudged, "yes" if f.filled else "no"])
+        ends = (f.surplus, f.unjudged, "yes" if f.filled else "no", unlikely.get(name, ""))
+        rows.writerow([name, f.wanted, f.made, f.kept, *dropped, *ends])
     return text.getvalue()
 
 
@@ -111,6 +141,7 @@ def _draw(
     made: Synthesised,
     config: SynthesisConfig,
     digest: str,
+    unlikely: Mapping[str, float],
 ) -> None:
     """The figures and the pages of a synthesis run."""
     from synaug_core.quality.neighbours import nearest_training_image
@@ -124,7 +155,9 @@ def _draw(
 
     images = made.images
     if made.funnel:
-        recorder.figure(funnel_figure({c: f.model_dump() for c, f in made.funnel.items()}), "figures/funnel.png")
+        heading = _would_drop(tuple(unlikely.values())) if unlikely else ""
+        funnel = {c: f.model_dump() for c, f in made.funnel.items()}
+        recorder.figure(funnel_figure(funnel, heading), "figures/funnel.png")
     if len(images):
         recorder.dataset_input(images, name=f"{dataset.name}-synthetic", digest=digest[:36], context="synthetic")
         recorder.figure(real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")

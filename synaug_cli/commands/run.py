@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synaug_cli import failures
+from synaug_cli.outcomes import check_place, write_json
 from synaug_cli.session import Session
-from synaug_core.errors import UserError
 
 if TYPE_CHECKING:
     from flows.outcome import Outcome
@@ -56,8 +56,7 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
     from synaug_cli import environment, live
     from synaug_cli.interrupts import stop_on_ctrl_c
 
-    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
-        raise UserError(f"--json: {json_file} is not a file in an existing folder")
+    check_place(json_file)
     settings = environment.prepare(session)
     console = Console(stderr=True)
     try:
@@ -71,15 +70,8 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
             outcome = run_retrain(config)
     except KeyboardInterrupt:
         raise typer.Exit(failures.FAILED) from None
-    if json_file is not None:
-        _write(outcome, json_file)
+    write_json(outcome, json_file)
     _show(outcome, quiet)
-
-
-def _write(outcome: Outcome, path: Path) -> None:
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(f"{outcome.model_dump_json(indent=2)}\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def _show(outcome: Outcome, quiet: bool) -> None:

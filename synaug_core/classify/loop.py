@@ -18,6 +18,7 @@ from synaug_core.classify.build import build
 from synaug_core.classify.history import Ending, Evaluation, History
 from synaug_core.classify.model import Classifier, as_float
 from synaug_core.classify.online import Online, is_due
+from synaug_core.classify.phases import PhasedSampler, pretraining_steps, sampler_of
 from synaug_core.classify.sampling import IndexSampler
 from synaug_core.classify.statistics import channel_statistics
 from synaug_core.classify.trained import TrainedClassifier
@@ -44,10 +45,13 @@ class Loop:
     labels: Tensor
     val_images: Tensor
     val_labels: Tensor
-    sampler: IndexSampler
+    sampler: IndexSampler | PhasedSampler
     noise: torch.Generator
     """Augmentation and dropout."""
     weights: Tensor | None
+    """Of classes in the loss."""
+    image_weights: Tensor | None
+    """Of images in the loss; None: all alike."""
     loss_sum: Tensor
     first_bad: Tensor
     """The first step with a loss that is not finite; `config.steps` + 1: none so far."""
@@ -86,7 +90,6 @@ class Loop:
         ).to(device)
         balanced = arm.sampling == "balanced"
         weights = optimisation.class_weights(config, train.labels, len(train.classes), balanced_draws=balanced)
-        batches = seeds.stream(seeds.derive(batch_seed, "batches"))
         return cls(
             config=config,
             arm=arm,
@@ -98,9 +101,10 @@ class Loop:
             labels=train.labels.to(device),
             val_images=val.images.to(device),
             val_labels=val.labels.to(device),
-            sampler=IndexSampler(train.labels, config.batch_size, arm.sampling, batches, device),
+            sampler=sampler_of(config, arm, train, seeds.derive(batch_seed, "batches"), device),
             noise=seeds.stream(seeds.derive(batch_seed, "noise"), device),
             weights=None if weights is None else weights.to(device),
+            image_weights=optimisation.image_weights(arm, train, device),
             loss_sum=torch.zeros((), device=device),
             first_bad=torch.tensor(config.steps + 1, device=device),
             online=online,
@@ -119,7 +123,7 @@ class Loop:
         else:
             with _precision(self.device):
                 logits = self.model(images, self.noise)
-            loss = self._cross_entropy(logits, self.labels[index])
+            loss = self._cross_entropy(logits, self.labels[index], index)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.optimizer.step()
@@ -143,15 +147,22 @@ class Loop:
             real = self.model.head(features[: len(images)], self.noise)
             synthetic = self.model.head(features[len(images) :], stream)
         weighted = online.config.weight * self._cross_entropy(synthetic, labels)
-        return self._cross_entropy(real, self.labels[index]) + weighted
+        return self._cross_entropy(real, self.labels[index], index) + weighted
 
     def _augmented(self, images: Tensor, stream: torch.Generator) -> Tensor:
         if self.arm.augmentation != "traditional":
             return images
         return augment(images, self.config.augmentation, stream)
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self.config.label_smoothing)
+    def _cross_entropy(self, logits: Tensor, labels: Tensor, index: Tensor | None = None) -> Tensor:
+        """The mean over the images; a weighted one where `index` names images that have weights."""
+        smoothing = self.config.label_smoothing
+        if index is None or self.image_weights is None:
+            return F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing)
+        each = F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing, reduction="none")
+        share = self.image_weights[index]
+        whole = share if self.weights is None else share * self.weights[labels]
+        return (share * each).sum() / whole.sum()
 
     def is_evaluation_due(self) -> bool:
         """True every `evaluate_every` steps and after the last one."""
@@ -194,7 +205,8 @@ class Loop:
 
     def ended(self) -> Ending | None:
         """Why the training is over; None while it is not."""
-        since = sum(e.step > self.best_step for e in self.evaluations)
+        begun = max(self.best_step, pretraining_steps(self.arm, self.config))
+        since = sum(e.step > begun for e in self.evaluations)
         if self.best is not None and since >= self.config.patience:
             return "early stop"
         if self.step < self.config.steps:

@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from synaug_core.config import ClassifierConfig
+from synaug_core.config import ArmConfig, ClassifierConfig
+from synaug_core.data.imageset import ImageSet
 
-__all__ = ["class_weights", "learning_rate", "optimizer"]
+__all__ = ["class_weights", "image_weights", "learning_rate", "optimizer"]
 
 
 def optimizer(model: nn.Module, config: ClassifierConfig) -> torch.optim.Optimizer:
@@ -47,3 +48,11 @@ def class_weights(config: ClassifierConfig, labels: Tensor, classes: int, *, bal
     count = torch.bincount(labels, minlength=classes).float()
     present = count > 0
     return torch.where(present, len(labels) / (present.sum() * count.clamp(min=1)), torch.zeros_like(count))
+
+
+def image_weights(arm: ArmConfig, train: ImageSet, device: torch.device) -> Tensor | None:
+    """Loss weights by image, float32 (n,): `synthetic_weight` for those that were made, 1 for the others; None where
+    all are 1."""
+    if arm.synthetic_weight == 1.0:
+        return None
+    return torch.where(train.is_synthetic(), arm.synthetic_weight, 1.0).to(device)

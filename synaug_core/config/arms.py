@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synaug_core.config.base import Section
 from synaug_core.config.synthesis import OnlineConfig, SynthesisConfig
@@ -24,9 +24,21 @@ class ArmConfig(Section):
     """Synthetic images added to the training images; none: real images only."""
     online: OnlineConfig | None = None
     """Synthetic images made inside the training loop from the images of each batch."""
+    synthetic_weight: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Weight of a synthetic image in the loss, where a real one has 1."""
+    pretrain: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the steps, the first ones, on synthetic images alone (classes that have none keep their real ones); the
+    rest is on real images alone. 0: both together all the time."""
     control: bool | None = None
     """Whether a gain has to beat this arm; default: arms without synthetic images, and those whose images are
     duplicates, mixtures, reconstructions or random steps."""
+
+    @model_validator(mode="after")
+    def _synthetic_images_are_there(self) -> "ArmConfig":
+        asked = [name for name, usual in (("synthetic_weight", 1.0), ("pretrain", 0.0)) if getattr(self, name) != usual]
+        if asked and self.synthesis is None:
+            raise ValueError(f"{asked[0]} is for arms with synthesis")
+        return self
 
     @property
     def is_control(self) -> bool:

@@ -24,7 +24,8 @@ class SplitConfig(Section):
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> "SplitConfig":
-        if self.validation + self.test >= 1:
+        test = self.test if self.folds is None else 1 / self.folds
+        if self.validation + test >= 1:
             raise ValueError("validation and test together must leave a part for training")
         return self
 

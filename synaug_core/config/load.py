@@ -16,7 +16,7 @@ from synaug_core.config import keys, yaml_text
 from synaug_core.config.root import Config
 from synaug_core.errors import ConfigError
 
-__all__ = ["load"]
+__all__ = ["checked", "load", "override", "set_key", "starting_values"]
 
 _MAX_BYTES = 256 * 1024
 _DEFAULTS = Config()
@@ -41,14 +41,16 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: one line for each thing that does not fit.
     """
-    values = _starting_values(source)
-    for override in overrides:
-        _apply(values, override)
-    _keep_text(values)
-    return _checked(values)
+    values = starting_values(source)
+    if "sweep" in values:
+        raise ConfigError(f"{source}: has a section `sweep`: use `synaug sweep {source}`")
+    for text in overrides:
+        override(values, text)
+    return checked(values)
 
 
-def _starting_values(source: str) -> dict[str, Any]:
+def starting_values(source: str) -> dict[str, Any]:
+    """What `source` says, with absolute paths and a name, before anything is checked."""
     if source == "digits":
         return copy.deepcopy(_DIGITS)
     path = Path(source).expanduser()
@@ -103,7 +105,7 @@ def _absolute(values: Mapping[str, Any], start: Path) -> None:
     """Resolve every relative path in `values` against `start`, in place."""
     data = values.get("data")
     if isinstance(data, dict) and isinstance(data.get("source"), str):
-        # A source that does not exist may still be replaced by an override: `_checked` looks again.
+        # A source that does not exist may still be replaced by an override: `checked` looks again.
         with contextlib.suppress(ConfigError):
             data["source"] = _data_source(data["source"], start, "data.source")
         if "://" not in data["source"] and data["source"] != "digits":
@@ -114,15 +116,24 @@ def _absolute(values: Mapping[str, Any], start: Path) -> None:
             inner[key] = str((start / Path(inner[key]).expanduser()).resolve())
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, found, text = override.partition("=")
-    key = key.strip()
-    if not found or not key:
-        raise ConfigError(f"--set {override}: expected key=value, such as --set repetitions=6")
+def override(values: dict[str, Any], text: str) -> None:
+    """Put `key=value` into the values, in place.
+
+    Raises:
+        ConfigError: an unknown key, or not of this form.
+    """
+    key, found, value = text.partition("=")
+    if not found or not key.strip():
+        raise ConfigError(f"--set {text}: expected key=value, such as --set repetitions=6")
+    set_key(values, key.strip(), yaml_text.parse(value, f"--set {text}"), f"--set {text}")
+
+
+def set_key(values: dict[str, Any], key: str, value: Any, shown: str) -> None:
+    """Put a value under a dotted key, in place; `shown` names the culprit in an error. Raises as `override`."""
     path = key.split(".")
     if not _is_known(path):
-        raise ConfigError(f"--set {override}: unknown key {key}; {keys.nearest(key)}")
-    leaf = branch = {path[-1]: yaml_text.parse(text, f"--set {override}")}
+        raise ConfigError(f"{shown}: unknown key {key}; {keys.nearest(key)}")
+    leaf = branch = {path[-1]: value}
     for part in reversed(path[:-1]):
         branch = {part: branch}
     _absolute(branch, Path.cwd())
@@ -157,7 +168,13 @@ def _keep_text(values: dict[str, Any]) -> None:
         data["classes"] = [text(c) for c in data["classes"]]
 
 
-def _checked(values: dict[str, Any]) -> Config:
+def checked(values: dict[str, Any]) -> Config:
+    """The configuration that the values stand for.
+
+    Raises:
+        ConfigError: one line for each thing that does not fit.
+    """
+    _keep_text(values)
     lines = keys.misfits(values) or _refused(values)
     if lines:
         raise ConfigError("\n".join(lines))

@@ -24,8 +24,8 @@ class RobustnessConfig(Section):
     eps: tuple[Annotated[float, Field(gt=0, le=255)], ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     """Largest change of a pixel, in 255ths."""
     steps: Count = 10
-    """Steps of an attack that takes several; each is a quarter of eps."""
-    images: Count = 200
+    """Steps of an attack that takes several, each a quarter of eps; FGSM takes one of eps."""
+    images: Count = 100
     """Most test images that are disturbed and attacked, drawn class by class."""
     repetitions: Count = 2
     """Trainings of each arm that are asked, the first ones."""

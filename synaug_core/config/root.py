@@ -77,6 +77,17 @@ class Config(Section):
             raise ValueError(f"tuning.arms: unknown arm {unknown[0]!r}; known are {', '.join(sorted(known))}")
         return self
 
+    @model_validator(mode="after")
+    def _primary_arm_can_be_judged(self) -> "Config":
+        name = self.evaluation.primary.arm
+        able = [arm.name for arm in self.arms if not arm.is_control]
+        if name != "best" and name not in able:
+            raise ValueError(
+                f"evaluation.primary.arm: {name!r} is no arm with synthetic images; "
+                f"these are {', '.join(able) or 'none'}"
+            )
+        return self
+
     def generator_named(self, name: str) -> GeneratorConfig:
         """What `synthesis.generator` means: `default`, a name in `generators`, or a kind with its defaults."""
         if name == "default":
@@ -89,6 +100,8 @@ class Config(Section):
         names = [arm.name for arm in arms]
         if not names:
             raise ValueError("at least one arm is needed")
+        if "best" in names:
+            raise ValueError("an arm cannot be named best: evaluation.primary.arm gives that word a meaning")
         if doubled := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"named twice: {', '.join(doubled)}")
         return arms

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from synaug_core.config import DataConfig
 from synaug_core.data.duplicates import Found, connected
+from synaug_core.data.folds import Fold, divide_fold
 from synaug_core.data.report import Conflict, Duplicates, Removed, Split
 from synaug_core.data.sources.base import Item
 from synaug_core.data.split import divide
@@ -35,18 +36,21 @@ class Assigned:
     removed: tuple[Removed, ...]
 
 
-def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int) -> Assigned:
-    """Take the supplied split, or make one, or complete one without validation or test images.
+def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int, fold: Fold | None = None) -> Assigned:
+    """Take the supplied split, or make one, or complete one without validation or test images; or make one of the
+    divisions of a cross-validation.
 
     A supplied test or validation set stays as it is, but for validation images that are in the test set too; training
     images that are (nearly) equal to one of a later side, or of its group, are left out. Images that are equal and
     have different labels are left out of training, and of a split made here altogether.
 
     Raises:
-        DataError: the shares leave nothing to train with.
+        DataError: the shares leave nothing to train with; a cross-validation is asked of images with test images.
     """
     sides: list[Split | None] = [item.split for item in items]
     supplied = {item.split for item in items} - {None}
+    if fold is not None and supplied - {"train"}:
+        raise DataError("data.split.folds: these images come with a split of their own; leave folds out to use it")
     removed: dict[int, str] = {}
     contradictions = _contradictions(items, found.owner)
     if config.duplicates.conflicting_labels == "remove":
@@ -63,7 +67,12 @@ def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int) -
     if missing := _missing(supplied, config):
         origin = "completed" if supplied - {"train"} else "made"
         pool = [n for n in range(len(items)) if n not in removed and items[n].split in (None, "train")]
-        made = divide([items[n].label for n in pool], [groups[n] for n in pool], missing, seed)
+        labels, units = [items[n].label for n in pool], [groups[n] for n in pool]
+        made = (
+            divide(labels, units, missing, seed)
+            if fold is None
+            else divide_fold(labels, units, fold, config.split.validation, seed)
+        )
         for n, side in zip(pool, made, strict=True):
             sides[n] = side
     shown = [items[n].split if n in removed else side for n, side in enumerate(sides)]

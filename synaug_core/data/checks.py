@@ -11,8 +11,8 @@ from synaug_core.errors import DataError
 __all__ = ["check_sides", "choose_classes", "small_classes"]
 
 
-def choose_classes(known: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """The classes to use, in order: those wanted, or all.
+def choose_classes(known: Sequence[str], wanted: Sequence[str] | None, most: int | None = None) -> tuple[str, ...]:
+    """The classes to use, in order: those wanted, or all; the first `most` of them.
 
     Raises:
         DataError: an unknown class, a class twice, or fewer than two.
@@ -27,7 +27,7 @@ def choose_classes(known: Sequence[str], wanted: Sequence[str] | None) -> tuple[
             raise DataError(f"data.classes: {', '.join(chosen)} names a class twice")
     if len(chosen) < 2:
         raise DataError(f"only one class, {', '.join(chosen) or 'none'}; at least two are needed")
-    return chosen
+    return chosen[:most]
 
 
 def small_classes(train: Mapping[str, int], policy: Literal["refuse", "drop", "keep"], least: int) -> dict[str, int]:

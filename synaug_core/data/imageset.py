@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -65,6 +66,10 @@ class ImageSet:
         """Number of images of each class, in class order, zeros included."""
         found = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, found, strict=True))
+
+    def is_synthetic(self) -> Tensor:
+        """Bool (n,): the images that were made, by their provenance."""
+        return torch.tensor(["source" not in json.loads(text) for text in self.provenance], dtype=torch.bool)
 
     def take(self, index: Tensor | Sequence[int]) -> ImageSet:
         """The images at `index` (int64 positions or a boolean mask), in that order."""

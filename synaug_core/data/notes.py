@@ -27,7 +27,7 @@ def notes(report: DatasetReport, images: int) -> list[str]:
             + ", ".join(f"{d.name} ({d.images})" for d in report.dropped) + "."
         )  # fmt: skip
     if report.thinned:
-        lines.append(f"{_n(report.thinned, 'training image')} left out to make the long tail.")
+        lines.append(f"{_n(report.thinned, 'training image')} left out to make the long tail or the low-data set.")
     return lines + _about_pixels(report)
 
 

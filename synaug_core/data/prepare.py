@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,19 +15,21 @@ import torch
 from synaug_core.config import DataConfig
 from synaug_core.data.assign import assign
 from synaug_core.data.checks import check_sides, choose_classes, small_classes
-from synaug_core.data.duplicates import find_duplicates
+from synaug_core.data.duplicates import Found, find_duplicates
+from synaug_core.data.folds import Fold
 from synaug_core.data.imageset import ImageSet
 from synaug_core.data.longtail import long_tail
+from synaug_core.data.low_data import few_of_each
 from synaug_core.data.metadata import apply_metadata
 from synaug_core.data.notes import notes
 from synaug_core.data.reading import ReadImages, check_rejected, default_size, read_all
-from synaug_core.data.report import DatasetReport, Dropped, Split
+from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split
 from synaug_core.data.resize import with_channels
 from synaug_core.data.sources import Listing, open_source
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "prepare_folds"]
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,58 @@ def prepare(config: DataConfig, *, seed: int, progress: Progress = silent) -> Pr
     Raises:
         DataError: the images, their labels or their splits cannot be used; one line that says why.
     """
+    return _divided(_collected(config, progress), config, seed, None)
+
+
+def prepare_folds(
+    config: DataConfig, *, repetitions: int, seed: int, progress: Progress = silent
+) -> Iterator[Prepared]:
+    """Read once, and divide as a repeated k-fold cross-validation: `repetitions` times `config.split.folds` data
+    sets, the folds of a repetition one after the other. Raises as `prepare`."""
+    folds = config.split.folds
+    if folds is None:
+        raise ValueError("data.split.folds is not set")
+    collected = _collected(config, progress)
+    classes: tuple[str, ...] = ()
+    for repetition in range(repetitions):
+        for number in range(folds):
+            fold = _divided(collected, config, seed, Fold(folds, repetition, number))
+            classes = classes or fold.train.classes
+            if fold.train.classes != classes:
+                raise DataError(
+                    "data.small_classes: a class is large enough in some folds only; leave it out with data.classes, "
+                    "or set data.small_classes to keep"
+                )
+            yield fold
+
+
+@dataclass(frozen=True)
+class _Collected:
+    """What was read, and what in it is equal or nearly so."""
+
+    listing: Listing
+    read: ReadImages
+    rejected: tuple[Rejected, ...]
+    found: Found
+    size: int
+
+
+def _collected(config: DataConfig, progress: Progress) -> _Collected:
     listing = _chosen(apply_metadata(open_source(config), config), config)
     size = config.image_size or default_size(listing.items)
     read = read_all(listing.items, size, config.fit, progress)
     rejected = (*listing.rejected, *read.rejected)
     check_rejected(rejected, len(read.items), config.max_rejected)
-
-    labels = [item.label for item in read.items]
     found = find_duplicates(read.thumbnails, read.digests, config.duplicates.distance, config.duplicates.correlation)
-    assigned = assign(read.items, found, config, seed)
+    return _Collected(listing, read, rejected, found, size)
+
+
+def _divided(collected: _Collected, config: DataConfig, seed: int, fold: Fold | None) -> Prepared:
+    listing, read, size = collected.listing, collected.read, collected.size
+    labels = [item.label for item in read.items]
+    assigned = assign(read.items, collected.found, config, seed, fold)
     sides = list(assigned.sides)
-    thinned = 0
-    if config.long_tail is not None:
-        thinned = _thin(sides, labels, [i.id for i in read.items], listing.classes, config.long_tail, seed)
+    thinned = _thin(sides, labels, [i.id for i in read.items], listing.classes, config, seed)
     small = small_classes(_count(sides, labels, listing.classes, "train"), config.small_classes, config.min_per_class)
     classes = tuple(c for c in listing.classes if c not in small)
     lines = check_sides(_count(sides, labels, classes, "val"), _count(sides, labels, classes, "test"))
@@ -95,7 +136,7 @@ def prepare(config: DataConfig, *, seed: int, progress: Progress = silent) -> Pr
         split=assigned.origin,
         counts={"train": train.counts(), "val": val.counts(), "test": test.counts()},
         facts=read.facts,
-        rejected=rejected,
+        rejected=collected.rejected,
         duplicates=assigned.duplicates,
         conflicts=assigned.conflicts,
         removed=assigned.removed,
@@ -107,7 +148,7 @@ def prepare(config: DataConfig, *, seed: int, progress: Progress = silent) -> Pr
 
 
 def _chosen(listing: Listing, config: DataConfig) -> Listing:
-    classes = choose_classes(listing.classes, config.classes)
+    classes = choose_classes(listing.classes, config.classes, config.max_classes)
     wanted = set(classes)
     items = tuple(item for item in listing.items if item.label in wanted)
     if not items:
@@ -120,16 +161,25 @@ def _thin(
     labels: Sequence[str],
     ids: Sequence[str],
     classes: Sequence[str],
-    ratio: float,
+    config: DataConfig,
     seed: int,
 ) -> int:
-    """Take training images out of `sides`; their number."""
-    train = [n for n, side in enumerate(sides) if side == "train"]
-    kept = long_tail([labels[n] for n in train], [ids[n] for n in train], classes, ratio, seed)
-    for n, keep in zip(train, kept, strict=True):
-        if not keep:
-            sides[n] = None
-    return kept.count(False)
+    """Take training images out of `sides`, for a long tail and for the low-data mode; their number."""
+    out = 0
+
+    def keep_where(chosen: Callable[[list[str], list[str]], list[bool]]) -> int:
+        train = [n for n, side in enumerate(sides) if side == "train"]
+        kept = chosen([labels[n] for n in train], [ids[n] for n in train])
+        for n, keep in zip(train, kept, strict=True):
+            if not keep:
+                sides[n] = None
+        return kept.count(False)
+
+    if (ratio := config.long_tail) is not None:
+        out += keep_where(lambda own, names: long_tail(own, names, classes, ratio, seed))
+    if (most := config.per_class) is not None:
+        out += keep_where(lambda own, names: few_of_each(own, names, most, seed))
+    return out
 
 
 def _count(sides: Sequence[Split | None], labels: Sequence[str], classes: Sequence[str], side: Split) -> dict[str, int]:

@@ -97,6 +97,6 @@ class DatasetReport(_Part):
     removed: tuple[Removed, ...]
     dropped: tuple[Dropped, ...]
     thinned: int
-    """Training images left out to make the long tail."""
+    """Training images left out for a long tail or the low-data mode."""
     notes: tuple[str, ...]
     """Lines a user should read."""

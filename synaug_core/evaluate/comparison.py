@@ -1,88 +1,28 @@
-"""The comparison of all arms on one test set, and what follows from it."""
+"""The comparison of all arms on the same test images, and what follows from it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from synaug_core.config import EvaluationConfig
-from synaug_core.evaluate.contrast import Contrast, contrast, holm, needed_repetitions
-from synaug_core.evaluate.intervals import Finite, Interval, check_same_images, intervals
+from synaug_core.evaluate.contrast import LEAST, Contrast, contrast, holm, needed_repetitions
+from synaug_core.evaluate.folds import check_folds, fold_contrast, fold_intervals
+from synaug_core.evaluate.intervals import check_same_images, intervals
+from synaug_core.evaluate.mcnemar import Discordance, discordances
 from synaug_core.evaluate.metrics import calibration, confusion
+from synaug_core.evaluate.planning import Power, power_report
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.reliability import ConfidenceBins
+from synaug_core.evaluate.results import ArmResult, Comparison, Verdict
 from synaug_core.evaluate.scorer import ENDPOINTS
 from synaug_core.evaluate.sentence import sentence
-from synaug_core.names import slugs
 from synaug_core.seeds import derive
 
-__all__ = ["ArmResult", "Calibration", "Comparison", "Verdict", "compare"]
+__all__ = ["ArmResult", "Comparison", "Verdict", "compare"]
 
-Verdict = Literal["gain", "no gain shown"]
-PRIMARY = "balanced_accuracy"
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Calibration(_Frozen):
-    """15 equal-width bins of the top label's confidence, summed over repetitions."""
-
-    images: tuple[int, ...]
-    confidence: tuple[Finite, ...]
-    """Sum of confidences."""
-    correct: tuple[int, ...]
-
-
-class ArmResult(_Frozen):
-    """One arm on the test images."""
-
-    metrics: dict[str, Interval]
-    """Mean over repetitions with its interval; names as in `scores`."""
-    confusion: tuple[tuple[int, ...], ...]
-    """Rows are true classes; summed over repetitions."""
-    calibration: Calibration
-    validation: Finite
-    """Mean balanced accuracy on the validation images: what arms are chosen by."""
-    is_control: bool
-    """True without synthetic images."""
-    repetitions: int
-
-
-class Comparison(_Frozen):
-    """All arms on one test set. Everything is computed from predictions."""
-
-    classes: tuple[str, ...]
-    arms: dict[str, ArmResult]
-    train_counts: dict[str, int]
-    """Real training images of each class."""
-    test_counts: dict[str, int]
-    rarest_class: str
-    """Fewest real training images, among the classes that have test images."""
-    confidence: float
-    best_arm: str
-    """Highest validation score of all arms; the test images have no part in it. So for the next two."""
-    best_control: str | None
-    best_synthetic: str | None
-    contrasts: tuple[Contrast, ...]
-    """Best synthetic arm against best control on the primary endpoints; the verdict rests on the first."""
-    others: tuple[Contrast, ...]
-    """Every synthetic arm against the best control in balanced accuracy, Holm-adjusted: for information."""
-    verdict: Verdict
-    sentence: str
-    """What it means."""
-
-    def slug(self, class_name: str) -> str:
-        """The class's name inside metric names."""
-        return slugs(self.classes)[class_name]
-
-    @property
-    def by_rarity(self) -> tuple[str, ...]:
-        """Classes from the fewest training images to the most; equals in class order."""
-        return tuple(sorted(self.classes, key=lambda c: self.train_counts.get(c, 0)))
+BEST = "best"
 
 
 def compare(
@@ -93,52 +33,75 @@ def compare(
     train_counts: Mapping[str, int],
     config: EvaluationConfig,
     seed: int,
+    folds: int | None = None,
 ) -> Comparison:
     """Judge the arms.
 
-    A gain is shown when the synthetic arm that did best on the validation images beats the control that did best
-    there: over at least 6 paired repetitions, the interval of the difference in balanced accuracy lies above 0
-    and the sign-flip test reaches the level. That is one test, picked without the test images; macro-AUC is
-    second in a fixed order and needs no adjustment either. In simulations without any effect the rule says
-    "gain" in 2 % of cases or fewer, also when the best of eight synthetic arms is picked against four controls.
+    One contrast decides, declared as `config.primary`: a named synthetic arm, or the one that did best on the
+    validation images, against the control that did best there, on one metric. A gain is shown when, over at least 6
+    paired trainings, the interval of the difference lies above 0 and the test reaches the level. The other endpoint
+    is second in a fixed order and needs no adjustment either.
+
+    One test part: intervals by the crossed bootstrap, the exact sign-flip test over the repetitions. In simulations
+    without any effect the rule says "gain" in 2 % of cases or fewer, also when the best of eight synthetic arms is
+    picked against four controls.
+
+    Cross-validation: means over all trainings, intervals and test by the corrected resampled t (`folds.py`). There
+    an image that helps to choose the arm in one fold is a test image of another, so that the choice is not blind
+    (the best of 20 against one control, without any effect, would "gain" in 9 % of cases). Where the arm is not
+    named, its p-value is therefore Holm-adjusted over all synthetic arms.
 
     Args:
-        test: arm -> predictions of its repetitions, all for the same images in the same order.
-        validation: arm -> balanced accuracy of its repetitions on the validation images.
+        test: arm -> predictions of its repetitions, all for the same images in the same order; with `folds`, of every
+            fold of every repetition, at index repetition * folds + fold, each image once in every repetition.
+        validation: arm -> balanced accuracy of its trainings on their validation images.
         controls: arms without synthetic images.
         train_counts: class -> real training images.
-        config: level and number of resamples.
+        config: level, number of resamples, the declared contrast.
         seed: of every draw.
+        folds: number of folds of the cross-validation; None: one test part.
 
     Raises:
-        ValueError: no arm, an arm without repetitions or validation score, or different test images.
+        ValueError: no arm, an arm without predictions or validation score, different test images, folds that are
+            none, or a declared arm that is not there or has no synthetic images.
     """
-    if not test:
-        raise ValueError("at least one arm is needed")
-    for arm, reps in test.items():
-        if not reps or not len(validation.get(arm, ())):
-            raise ValueError(f"arm {arm}: predictions and validation scores are needed")
-    check_same_images([p for reps in test.values() for p in reps])
-    first = next(iter(test.values()))[0]
+    _check(test, validation, controls, config, folds)
+    first = next(iter(test.values()))
     arms = {
-        arm: _result(reps, validation[arm], arm in controls, config, derive(seed, "intervals"))
+        arm: _result(reps, validation[arm], arm in controls, config, derive(seed, "intervals"), folds)
         for arm, reps in test.items()
     }
     best_control = _best({a: r for a, r in arms.items() if r.is_control})
     best_synthetic = _best({a: r for a, r in arms.items() if not r.is_control})
-    contrasts: tuple[Contrast, ...] = ()
-    others: tuple[Contrast, ...] = ()
-    if best_control and best_synthetic:
-        contrasts, others = _contrasts(test, arms, best_synthetic, best_control, config, derive(seed, "contrasts"))
-    support = np.bincount(first.labels, minlength=len(first.classes)).tolist()
-    test_counts = dict(zip(first.classes, support, strict=True))
-    tested = [c for c in first.classes if test_counts[c]]
+    primary = config.primary
+    rival = best_synthetic if primary.arm == BEST else primary.arm
     level = 1 - config.confidence
+    found: _Found = ((), ())
+    mcnemar: tuple[Discordance, ...] = ()
+    power: Power | None = None
+    if best_control and rival and primary.metric in arms[best_control].metrics:
+        found = _contrasts(test, arms, rival, best_control, config, derive(seed, "contrasts"), folds)
+        ours, theirs = test[rival], test[best_control]
+        mcnemar = discordances(ours, theirs) if folds is None else ()
+        power = power_report(
+            ours,
+            theirs,
+            primary.metric,
+            level=level / len(found[1]) if _is_chosen_in_sight(config, folds) else level,
+            resamples=config.resamples,
+            seed=derive(seed, "power"),
+            folds=folds,
+        )
+    contrasts, others = found
+    labels = np.concatenate([p.labels for p in first[: folds or 1]])
+    support = np.bincount(labels, minlength=len(first[0].classes)).tolist()
+    test_counts = dict(zip(first[0].classes, support, strict=True))
+    tested = [c for c in first[0].classes if test_counts[c]]
     gain = bool(contrasts) and _is_gain(contrasts[0], level)
     return Comparison(
-        classes=first.classes,
+        classes=first[0].classes,
         arms=arms,
-        train_counts={c: train_counts.get(c, 0) for c in first.classes},
+        train_counts={c: train_counts.get(c, 0) for c in first[0].classes},
         test_counts=test_counts,
         rarest_class=min(tested, key=lambda c: train_counts.get(c, 0)),
         confidence=config.confidence,
@@ -148,18 +111,61 @@ def compare(
         contrasts=contrasts,
         others=others,
         verdict="gain" if gain else "no gain shown",
-        sentence=sentence(gain, contrasts[0] if contrasts else None, best_control, best_synthetic, config.confidence),
+        sentence=sentence(
+            gain,
+            contrasts[0] if contrasts else None,
+            best_control,
+            rival,
+            config.confidence,
+            metric=primary.metric,
+            folds=folds,
+        ),
+        folds=folds,
+        primary=primary,
+        mcnemar=mcnemar,
+        power=power,
     )
 
 
+_Found = tuple[tuple[Contrast, ...], tuple[Contrast, ...]]
+
+
+def _check(
+    test: Mapping[str, Sequence[Predictions]],
+    validation: Mapping[str, Sequence[float]],
+    controls: Collection[str],
+    config: EvaluationConfig,
+    folds: int | None,
+) -> None:
+    if not test:
+        raise ValueError("at least one arm is needed")
+    for arm, reps in test.items():
+        if not reps or not len(validation.get(arm, ())):
+            raise ValueError(f"arm {arm}: predictions and validation scores are needed")
+    if (arm := config.primary.arm) != BEST and (arm not in test or arm in controls):
+        what = "has no synthetic images" if arm in test else "is not compared"
+        raise ValueError(f"evaluation.primary.arm: {arm} {what}; name an arm with synthetic images, or best")
+    if folds is None:
+        check_same_images([p for reps in test.values() for p in reps])
+    else:
+        check_folds(test, folds)
+
+
 def _result(
-    reps: Sequence[Predictions], validation: Sequence[float], is_control: bool, config: EvaluationConfig, seed: int
+    reps: Sequence[Predictions],
+    validation: Sequence[float],
+    is_control: bool,
+    config: EvaluationConfig,
+    seed: int,
+    folds: int | None,
 ) -> ArmResult:
     images, confidence, correct = np.sum([calibration(p) for p in reps], axis=0)
     return ArmResult(
-        metrics=intervals(reps, confidence=config.confidence, resamples=config.resamples, seed=seed),
+        metrics=intervals(reps, confidence=config.confidence, resamples=config.resamples, seed=seed)
+        if folds is None
+        else fold_intervals(reps, folds=folds, confidence=config.confidence),
         confusion=tuple(tuple(row) for row in np.sum([confusion(p) for p in reps], axis=0).tolist()),
-        calibration=Calibration(
+        calibration=ConfidenceBins(
             images=tuple(int(v) for v in images),
             confidence=tuple(float(v) for v in confidence),
             correct=tuple(int(v) for v in correct),
@@ -178,19 +184,25 @@ def _best(arms: Mapping[str, ArmResult]) -> str | None:
 def _contrasts(
     test: Mapping[str, Sequence[Predictions]],
     arms: Mapping[str, ArmResult],
-    best: str,
+    rival: str,
     against: str,
     config: EvaluationConfig,
     seed: int,
-) -> tuple[tuple[Contrast, ...], tuple[Contrast, ...]]:
-    """The best synthetic arm on the primary endpoints, and all synthetic arms on the first, as one family."""
-    rivals = [arm for arm, result in arms.items() if not result.is_control]
+    folds: int | None,
+) -> _Found:
+    """The arm to be judged on both endpoints, the declared one first, and all synthetic arms on that, as one family."""
+    synthetic = [arm for arm, result in arms.items() if not result.is_control]
     endpoints = [metric for metric in ENDPOINTS if metric in arms[against].metrics]
+    endpoints.sort(key=lambda metric: metric != config.primary.metric)
 
     def judge(arm: str, metric: str) -> Contrast:
-        difference, p, pairs = contrast(
-            test[arm], test[against], metric, confidence=config.confidence, resamples=config.resamples, seed=seed
-        )
+        ours, theirs = test[arm], test[against]
+        if folds is None:
+            difference, p, pairs = contrast(
+                ours, theirs, metric, confidence=config.confidence, resamples=config.resamples, seed=seed
+            )
+        else:
+            difference, p, pairs = fold_contrast(ours, theirs, metric, folds=folds, confidence=config.confidence)
         return Contrast(
             arm=arm,
             against=against,
@@ -199,13 +211,23 @@ def _contrasts(
             p_value=p,
             p_adjusted=p,
             repetitions=pairs,
+            test="sign_flip" if folds is None else "corrected_t",
         )
 
-    contrasts = tuple(judge(best, metric) for metric in endpoints)
-    family = {arm: contrasts[0] if arm == best else judge(arm, PRIMARY) for arm in rivals}
+    contrasts = tuple(judge(rival, metric) for metric in endpoints)
+    family = {arm: contrasts[0] if arm == rival else judge(arm, endpoints[0]) for arm in synthetic}
     adjusted = holm({arm: c.p_value for arm, c in family.items()})
-    return contrasts, tuple(c.model_copy(update={"p_adjusted": adjusted[arm]}) for arm, c in family.items())
+    others = {arm: c.model_copy(update={"p_adjusted": adjusted[arm]}) for arm, c in family.items()}
+    if _is_chosen_in_sight(config, folds):
+        contrasts = (others[rival], *contrasts[1:])
+    return contrasts, tuple(others.values())
+
+
+def _is_chosen_in_sight(config: EvaluationConfig, folds: int | None) -> bool:
+    """Whether test images had a part in the choice of the synthetic arm."""
+    return folds is not None and config.primary.arm == BEST
 
 
 def _is_gain(c: Contrast, level: float) -> bool:
-    return c.repetitions >= needed_repetitions(level) and c.difference.low > 0 and c.p_adjusted < level
+    needed = needed_repetitions(level) if c.test == "sign_flip" else LEAST
+    return c.repetitions >= needed and c.difference.low > 0 and c.p_adjusted < level

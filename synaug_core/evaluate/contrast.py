@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from math import ceil
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,19 @@ from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.resample import batches, repetitions, stratified
 from synaug_core.evaluate.scorer import ENDPOINTS, Array, Scorer
 
-__all__ = ["Contrast", "contrast", "holm", "needed_repetitions", "sign_flip"]
+__all__ = [
+    "LEAST",
+    "Contrast",
+    "Pairs",
+    "attained_level",
+    "contrast",
+    "holm",
+    "needed_repetitions",
+    "sign_flip",
+]
+
+LEAST = 6
+"""Fewest paired trainings that may show a gain, whatever the test."""
 
 _EXACT_UP_TO = 16
 _MONTE_CARLO = 65_536
@@ -30,11 +43,34 @@ class Contrast(BaseModel):
     metric: str
     difference: Interval
     p_value: Annotated[float, Field(ge=0, le=1)]
-    """Two-sided sign-flip test over the paired repetitions."""
+    """Two-sided, of `test`."""
     p_adjusted: Annotated[float, Field(ge=0, le=1)]
     """After Holm over the family it belongs to."""
     repetitions: int
-    """Number of pairs."""
+    """Number of pairs; in cross-validation every fold of every repetition is one."""
+    test: Literal["sign_flip", "corrected_t"] = "sign_flip"
+    """Exact sign-flip test over paired repetitions on the same test images, or the corrected resampled t test
+    (Nadeau and Bengio) over folds."""
+
+
+class Pairs:
+    """The i-th trainings of two methods as pairs, on a primary endpoint; what one side has more is left aside."""
+
+    def __init__(self, ours: Sequence[Predictions], theirs: Sequence[Predictions], metric: str) -> None:
+        self._measure = ENDPOINTS[metric]
+        self._scorers = [(Scorer(a), Scorer(b)) for a, b in zip(ours, theirs, strict=False)]
+
+    def plain(self) -> NDArray[np.float64]:
+        """float64 (R,): ours minus theirs; NaN where the metric is undefined."""
+        return np.array([self.weighted(i, np.ones((len(a.p), 1)))[0] for i, (a, _) in enumerate(self._scorers)])
+
+    def weighted(self, pair: int, weights: Array) -> Array:
+        """(B,): ours minus theirs in one pair under image weights (n, B)."""
+        a, b = self._scorers[pair]
+        return self._measure(a, weights) - self._measure(b, weights)
+
+    def __len__(self) -> int:
+        return len(self._scorers)
 
 
 def contrast(
@@ -62,24 +98,21 @@ def contrast(
     Raises:
         ValueError: no pair, different test images, or a metric that is undefined on them.
     """
-    pairs = min(len(ours), len(theirs))
-    check_same_images([*ours[:pairs], *theirs[:pairs]])
-    measure = ENDPOINTS[metric]
-    scorers = [(Scorer(a), Scorer(b)) for a, b in zip(ours[:pairs], theirs[:pairs], strict=True)]
-
-    def differences(weights: Array) -> Array:
-        return np.stack([measure(a, weights) - measure(b, weights) for a, b in scorers])
-
+    pairs = Pairs(ours, theirs, metric)
+    number = len(pairs)
+    check_same_images([*ours[:number], *theirs[:number]])
     labels = ours[0].labels
-    plain = differences(np.ones((len(labels), 1)))[:, 0]
+    plain = pairs.plain()
     if np.isnan(plain).any():
         raise ValueError(f"{metric} is undefined on these test images")
     rng = np.random.default_rng(seed)
     drawn = []
     for size in batches(len(labels), resamples):
-        chosen = repetitions(pairs, size, rng)
-        drawn.append((differences(stratified(labels, size, rng)) * chosen).sum(0) / pairs)
-    return bounds(float(plain.mean()), np.concatenate(drawn), confidence), sign_flip(plain, seed=seed), pairs
+        chosen = repetitions(number, size, rng)
+        weights = stratified(labels, size, rng)
+        differences = np.stack([pairs.weighted(i, weights) for i in range(number)])
+        drawn.append((differences * chosen).sum(0) / number)
+    return bounds(float(plain.mean()), np.concatenate(drawn), confidence), sign_flip(plain, seed=seed), number
 
 
 def sign_flip(differences: Sequence[float] | NDArray[np.float64], *, seed: int = 0) -> float:
@@ -101,10 +134,19 @@ def sign_flip(differences: Sequence[float] | NDArray[np.float64], *, seed: int =
 
 def needed_repetitions(level: float) -> int:
     """The least number of pairs, never under 6, whose sign-flip test can reach p < level."""
-    n = 6
+    n = LEAST
     while 2.0 ** (1 - n) >= level:
         n += 1
     return n
+
+
+def attained_level(level: float, pairs: int) -> float:
+    """The largest p-value under `level` that a sign-flip test of so many pairs can give (0: none); its p-values are
+    multiples of 2^(1-n), so that 6 pairs are tested at 3.1 % where 5 % are asked for."""
+    if pairs > _EXACT_UP_TO:
+        return level
+    least = 2.0 ** (1 - pairs)
+    return least * (ceil(level / least) - 1)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

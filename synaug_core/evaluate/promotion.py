@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from math import comb
 from typing import Annotated
 
 import numpy as np
@@ -13,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from synaug_core.config import PromotionConfig
 from synaug_core.evaluate.intervals import Interval, bounds
+from synaug_core.evaluate.mcnemar import mcnemar
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.resample import batches, stratified
 from synaug_core.evaluate.scorer import Array, Scorer
 from synaug_core.evaluate.sentence import percent_text, points
 
-__all__ = ["Decision", "Figures", "gate", "mcnemar"]
+__all__ = ["Decision", "Figures", "gate"]
 
 _ROUNDING = 1e-9
 
@@ -143,14 +143,6 @@ def gate(
     reasons = [f"worse overall, {said_overall}"] * worse
     reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not better)
     return decide(False, f"Not promoted: {'; '.join(reasons)}.", figures)
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided exact McNemar p-value from the numbers of images that only one side got right."""
-    n = only_first + only_second
-    tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
-    p: float = 2 * tail / 2**n
-    return min(1.0, p)
 
 
 def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:

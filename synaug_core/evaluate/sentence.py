@@ -1,35 +1,106 @@
-"""A comparison in one plain sentence."""
+"""A comparison in plain sentences."""
 
 from __future__ import annotations
 
-from synaug_core.evaluate.contrast import Contrast, needed_repetitions
+from collections.abc import Iterator
 
-__all__ = ["p_text", "percent_text", "points", "sentence"]
+from synaug_core.evaluate.contrast import LEAST, Contrast, needed_repetitions
+from synaug_core.evaluate.planning import Power
+
+__all__ = ["design_text", "p_text", "percent_text", "points", "power_text", "sentence"]
+
+_METRICS = {"balanced_accuracy": "balanced accuracy", "macro_auc": "macro-AUC"}
 
 
 def sentence(
-    gain: bool, contrast: Contrast | None, best_control: str | None, best_synthetic: str | None, confidence: float
+    gain: bool,
+    contrast: Contrast | None,
+    best_control: str | None,
+    rival: str | None,
+    confidence: float,
+    *,
+    metric: str = "balanced_accuracy",
+    folds: int | None = None,
 ) -> str:
-    """What was found, against what, how sure, and whether there were too few repetitions to know."""
-    if best_synthetic is None:
+    """What was found, against what, how sure, and whether there were too few repetitions to know.
+
+    `rival` is the synthetic arm that was to be judged and `metric` what it was to be judged by, where there is no
+    contrast to name them.
+    """
+    if rival is None:
         return "No gain shown: no arm with synthetic images was compared."
+    if best_control is None:
+        return f"No gain shown: there is no control (an arm without synthetic images) to compare {rival} with."
     if contrast is None:
-        return f"No gain shown: there is no control (an arm without synthetic images) to compare {best_synthetic} with."
+        return f"No gain shown: the test images are of one class, so that {_METRICS[metric]} has no meaning."
     d = contrast.difference
     amount = points(d.mean)
-    where = (
-        f"{amount[1:]} points of balanced accuracy below"
-        if amount[0] == "-"
-        else f"{amount} points of balanced accuracy over"
-    )
+    unit = f"points of {_METRICS[contrast.metric]}"
+    where = f"{amount[1:]} {unit} below" if amount[0] == "-" else f"{amount} {unit} over"
     said = f"{contrast.arm} is {where} the best control, {best_control} "
-    said += f"({percent_text(confidence)} interval {points(d.low)} to {points(d.high)}, "
-    said += f"{p_text(contrast.p_value)}, {contrast.repetitions} paired repetition{'s' * (contrast.repetitions != 1)})."
-    needed = needed_repetitions(1 - confidence)
-    if contrast.repetitions < needed:
-        what = "1 repetition is" if contrast.repetitions == 1 else f"{contrast.repetitions} repetitions are"
+    said += f"({percent_text(confidence)} interval {points(d.low)} to {points(d.high)}, {p_text(contrast.p_adjusted)}"
+    if contrast.p_adjusted != contrast.p_value:
+        said += " after Holm's correction for the choice of the arm"
+    pairs = contrast.repetitions
+    if folds is None:
+        said += f", {pairs} paired repetition{'s' * (pairs != 1)})."
+        needed, noun = needed_repetitions(1 - confidence), "repetition"
+    else:
+        said += f", corrected t test, {design_text(pairs, folds)})."
+        needed, noun = LEAST, "training"
+    if pairs < needed:
+        what = f"1 {noun} is" if pairs == 1 else f"{pairs} {noun}s are"
         said += f" {what} too few to show a gain: it takes {needed}."
     return ("Gain shown: " if gain else "No gain shown: ") + said
+
+
+def design_text(trainings: int, folds: int | None) -> str:
+    """`6 repetitions`; `5-fold cross-validation`; `5-fold cross-validation repeated 4 times`."""
+    if folds is None:
+        return f"{trainings} repetition{'s' * (trainings != 1)}"
+    times = -(-trainings // folds)
+    return f"{folds}-fold cross-validation" + (f" repeated {times} times" if times > 1 else "")
+
+
+def power_text(power: Power) -> str:
+    """What the design can show and what more it would take, in one sentence."""
+    often = f"with a probability of {percent_text(power.power)}"
+    images = f"{power.images} test image{'s' * (power.images != 1)}"
+    design = f"{design_text(power.repetitions * (power.folds or 1), power.folds)} on {images}"
+    if power.detectable is None:
+        said = f"{design} can show no gain at all"
+    else:
+        said = f"{design} would show a true gain of {_size(power.detectable)} or more {often}"
+    return "; ".join([said, *_wishes(power)]) + "."
+
+
+def _wishes(power: Power) -> Iterator[str]:
+    """For each gain out of reach so far: what would show it. Those that neither way alone shows come together."""
+    seen = power.observed
+    asked = [(f"{_size(seen.gain)} (as seen here)", seen)] if seen else []
+    asked += [(_size(n.gain), n) for n in power.wished]
+    neither = []
+    for what, needed in asked:
+        if power.detectable is not None and needed.gain >= power.detectable:
+            continue
+        ways = [f"{needed.repetitions:,} repetitions"] if needed.repetitions else []
+        ways += [f"about {_round(needed.images):,} test images"] if needed.images else []
+        if ways:
+            yield f"a gain of {what} would take {' or '.join(ways)}"
+        else:
+            neither.append(what)
+    if neither:
+        yield f"a gain of {' or '.join(neither)} would take more of both, repetitions and test images"
+
+
+def _round(images: int) -> int:
+    """Two digits that count: more would pretend to know."""
+    return round(images, 2 - len(str(images)))
+
+
+def _size(gain: float) -> str:
+    text = f"{100 * gain:.1f}"
+    return f"{text.removesuffix('.0')} point{'s' * (text != '1.0')}"
 
 
 def points(share: float) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,11 +13,16 @@ from torch import Tensor
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import DataError
+from synaug_core.errors import ConfigError, DataError
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.progress import Progress, silent
 
-__all__ = ["Generator", "LatentGenerator"]
+__all__ = ["SMALLEST", "Generator", "LatentGenerator"]
+
+SMALLEST = 8
+"""Side in pixels below which the networks' halvings leave nothing to learn from."""
+
+_Model = TypeVar("_Model")
 
 
 class Generator(ABC):
@@ -40,6 +46,7 @@ class Generator(ABC):
         self.channels = channels
         self.size = size
         self.reports: dict[str, FitReport] = {}
+        self._device = torch.device("cpu")
 
     @abstractmethod
     def fit(
@@ -100,6 +107,64 @@ class Generator(ABC):
         if found is None or not len(found):
             raise DataError(f"class {class_name!r} has no training images to learn from; drop it or add images")
         return found
+
+    def _parts(self, images: ImageSet) -> dict[str, Tensor]:
+        """The images of each class of the group, uint8 (n, channels, size, size), by name in sorted order.
+
+        Raises:
+            DataError: see `of_class`.
+        """
+        return {name: self.of_class(images, name).images for name in sorted(self.classes)}
+
+    def _check_size(self, largest: int | None = None) -> None:
+        """Nothing where the images are of SMALLEST px or more, and of `largest` or less.
+
+        Raises:
+            ConfigError: they are not.
+        """
+        if self.size < SMALLEST or (largest is not None and self.size > largest):
+            wanted = f"needs images of {SMALLEST} px or more"
+            if largest is not None:
+                wanted = f"is for images of {SMALLEST} to {largest} px"
+            raise ConfigError(f"generator.kind: {self.kind} {wanted}, these have {self.size}")
+
+    def _fitted(self, model: _Model | None, class_name: str) -> _Model:
+        """The model of a class, which is `model` where there is one.
+
+        Raises:
+            ConfigError: nothing was fitted yet, or not with this class.
+        """
+        if model is None or class_name not in self.classes:
+            known = ", ".join(sorted(self.reports)) or "none yet"
+            raise ConfigError(f"no model was fitted for class {class_name!r}; there are {known}")
+        return model
+
+    def _spec(self) -> dict[str, Any]:
+        """What `_of_spec` makes this generator of again, without its models, ready for JSON.
+
+        The time a fit took is left out, so that equal trainings are equal bytes.
+
+        Raises:
+            ConfigError: nothing was fitted yet.
+        """
+        if not self.reports:
+            raise ConfigError("the generator is not fitted; there is nothing to save")
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "classes": list(self.classes),
+            "channels": self.channels,
+            "size": self.size,
+            "reports": {name: r.model_dump(mode="json", exclude={"seconds"}) for name, r in self.reports.items()},
+        }
+
+    @classmethod
+    def _of_spec(cls, spec: Mapping[str, Any], device: torch.device | str) -> Self:
+        """The generator that `_spec` tells of, without its models, for `device`."""
+        config = GeneratorConfig.model_validate(spec["config"])
+        made = cls(config, tuple(spec["classes"]), spec["channels"], spec["size"])
+        made._device = torch.device(device)
+        made.reports = {name: FitReport.model_validate(report) for name, report in spec["reports"].items()}
+        return made
 
 
 class LatentGenerator(Generator):

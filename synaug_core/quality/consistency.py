@@ -10,7 +10,7 @@ from torch import Tensor
 from synaug_core.data.imageset import ImageSet
 from synaug_core.quality.judge import Judges
 
-__all__ = ["Consistency", "consistency", "real_consistency", "synthetic_consistency", "unlikely_reals"]
+__all__ = ["Consistency", "consistency", "real_consistency", "unlikely_reals"]
 
 
 class Consistency(BaseModel):
@@ -42,14 +42,15 @@ def consistency(probabilities: NDArray[np.floating], labels: Tensor) -> Consiste
     )
 
 
-def synthetic_consistency(judges: Judges, images: ImageSet) -> dict[str, Consistency]:
-    """By class, of the classes with synthetic images."""
-    return _by_class(images, judges.probabilities(images))
-
-
 def real_consistency(judges: Judges, train: ImageSet) -> dict[str, Consistency]:
-    """The yardstick: training images judged by those that left out their fold."""
-    return _by_class(train, judges.of_reals(train))
+    """The yardstick, by class: training images judged by those that left out their fold."""
+    told = judges.of_reals(train)
+    found = {}
+    for i, name in enumerate(train.classes):
+        own = (train.labels == i).nonzero().flatten().cpu()
+        if len(own):
+            found[name] = consistency(told[own.numpy()], train.labels[own])
+    return found
 
 
 def unlikely_reals(judges: Judges, train: ImageSet, least: float) -> dict[str, float | None]:
@@ -61,13 +62,4 @@ def unlikely_reals(judges: Judges, train: ImageSet, least: float) -> dict[str, f
     for i, name in enumerate(train.classes):
         known = own[(label == i) & ~np.isnan(own)]
         found[name] = float((known < least).mean()) if len(known) else None
-    return found
-
-
-def _by_class(images: ImageSet, probabilities: NDArray[np.float64]) -> dict[str, Consistency]:
-    found = {}
-    for i, name in enumerate(images.classes):
-        own = (images.labels == i).nonzero().flatten().cpu()
-        if len(own):
-            found[name] = consistency(probabilities[own.numpy()], images.labels[own])
     return found

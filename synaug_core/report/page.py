@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.report.figures.calibration import reliability_figure
 from synaug_core.report.figures.confusion import arm_confusion
 from synaug_core.report.figures.forest import forest_figure
+from synaug_core.report.figures.operating import operating_figure
 from synaug_core.report.figures.recall import recall_figure
+from synaug_core.report.figures.robustness import robustness_figure
 from synaug_core.report.html import Picture, pictures, render
-from synaug_core.report.words import metric_name, plain
+from synaug_core.report.sections import basis, tables
+from synaug_core.report.sections.images import quality_tables
+from synaug_core.report.sections.pictures import drawn, sheets_shown
+from synaug_core.report.words import plain
+from synaug_core.robustness.report import sentences
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.explanation.report import Explanation
+    from synaug_core.quality.report import QualityReport
+    from synaug_core.robustness.report import ArmRobustness
 
 __all__ = ["comparison_page"]
 
-_SHOWN = ("balanced_accuracy", "macro_auc", "macro_f1", "accuracy", "ece")
-_LOW_IS_GOOD = {"ece"}
-_FEW_IMAGES = 10
 _ROOMY = 12
+_MOST_MATRICES = 8
+_MOST_NOTES = 40
 
 
 def comparison_page(
@@ -33,92 +41,114 @@ def comparison_page(
     figures: Mapping[str, Picture] | None = None,
     config: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
+    robustness: Mapping[str, ArmRobustness] | None = None,
+    explanation: Explanation | None = None,
+    cams: Picture | None = None,
+    quality: Mapping[str, QualityReport] | None = None,
+    notes: Sequence[str] = (),
+    course: Sequence[tuple[str, str]] | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> str:
-    """One self-contained HTML page.
+    """One self-contained HTML page; what is not given has no section.
 
     Args:
         comparison: what was found.
         name: the data set's name.
         dataset: a DatasetReport as JSON: counts, rejected and removed images.
-        sheets: caption -> sheet of images.
+        sheets: caption -> sheet of images; large ones are shown in fewer colours.
         figures: caption -> further figure.
         config: the configuration as JSON.
         versions: what produced it: code and libraries.
+        robustness: by arm, what disturbed images and attacks did.
+        explanation: where the arms look.
+        cams: the sheet of maps that goes with it.
+        quality: names of the arms that use a set of synthetic images -> what was found about it.
+        notes: lines that a reader should know of generators, filters and the run.
+        course: stage -> what was done, in order.
+        links: text -> address on the web, for what lies elsewhere.
     """
-    shown = [a for a in (comparison.best_control, comparison.best_synthetic) if a] or [comparison.best_arm]
-    # beyond that, matrices are large and slow to draw
-    others = [a for a in comparison.arms if a not in shown] if len(comparison.classes) <= _ROOMY else []
-    return render(
-        "comparison.html",
-        c=comparison,
-        name=plain(name, 60) if name else "",
-        columns=_columns(comparison),
-        best=_best(comparison),
-        forest=pictures({"": forest_figure(comparison)}),
-        recall=pictures({"": recall_figure(comparison)}),
-        confusions=pictures({plain(a): arm_confusion(comparison, a) for a in shown}),
-        more_confusions=pictures({plain(a): arm_confusion(comparison, a) for a in others}),
-        reliability=pictures({"": reliability_figure(comparison)}),
-        sheets=pictures(sheets or {}),
-        figures=pictures(figures or {}),
-        dataset=dataset,
-        counts=_counts(comparison, dataset),
-        removals=_removals(dataset),
-        config=json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
-        versions=versions or {},
-        limits=_limits(comparison),
+    others = _other_matrices(comparison)
+    shown = _matrices(comparison)
+    columns, tabled = quality_tables(quality or {})
+    values: dict[str, Any] = {
+        "c": comparison,
+        "name": plain(name, 60) if name else "",
+        "answer": basis.answer(comparison),
+        "basis": basis.basis(comparison),
+        "trainings": basis.trainings_name(comparison),
+        "tests": basis.tests_text(comparison),
+        "columns": tables.columns(comparison),
+        "best": tables.best(comparison),
+        "forest": drawn({"": forest_figure(comparison)}),
+        "recall": drawn({"": recall_figure(comparison)}),
+        "confusions": drawn({plain(a): arm_confusion(comparison, a) for a in shown}),
+        "more_confusions": drawn({plain(a): arm_confusion(comparison, a) for a in others}),
+        "matrices_left": len(comparison.arms) - len(shown) - len(others),
+        "calibration": drawn({"": reliability_figure(comparison, comparison.reliability or None)}),
+        "operating": drawn({"": operating_figure(comparison, comparison.reliability)})
+        if comparison.reliability
+        else [],
+        "robustness": robustness or {},
+        "explanation": explanation,
+        "changes": tables.map_changes(explanation) if explanation else [],
+        "cams": sheets_shown({"": cams}) if cams is not None else [],
+        "sheets": sheets_shown(sheets or {}),
+        "quality_columns": columns,
+        "quality": tabled,
+        "figures": pictures(figures or {}),
+        "notes": list(notes[:_MOST_NOTES]),
+        "more_notes": max(0, len(notes) - _MOST_NOTES),
+        "dataset": dataset,
+        "counts": tables.counts(comparison, dataset),
+        "removals": tables.removals(dataset),
+        "course": list(course or ()),
+        "limits": basis.limits(comparison),
+        "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
+        "versions": versions or {},
+        "links": [(text, to, to.startswith(("https://", "http://"))) for text, to in (links or {}).items()],
+    }
+    if robustness:
+        values["robust_headings"], values["robust_rows"] = tables.robustness_table(robustness)
+        values["robust_figure"] = drawn({"": robustness_figure(robustness, comparison)})
+        values["robust_said"] = [basis.glued(said) for said in sentences(robustness, comparison.best_control)]
+    return render("comparison.html", toc=_contents(values), **values)
+
+
+def _matrices(comparison: Comparison) -> list[str]:
+    """Arms whose confusion is shown at once: the best control, and the synthetic arm that the verdict is about."""
+    judged = comparison.contrasts[0].arm if comparison.contrasts else comparison.best_synthetic
+    return [a for a in (comparison.best_control, judged) if a] or [comparison.best_arm]
+
+
+def _other_matrices(comparison: Comparison) -> list[str]:
+    """Those that are folded away; with many classes matrices are large and slow to draw, so none."""
+    if len(comparison.classes) > _ROOMY:
+        return []
+    shown = _matrices(comparison)
+    return [a for a in comparison.arms if a not in shown][:_MOST_MATRICES]
+
+
+def _contents(values: Mapping[str, Any]) -> dict[str, str]:
+    """Anchor -> heading of the sections that there are, in their order."""
+    c: Comparison = values["c"]
+    rare = plain(c.rarest_class)
+    sections = (
+        ("arms", "Arms", True),
+        ("contrasts", "Synthetic images against the best control", c.contrasts),
+        ("classes", "Classes", True),
+        ("confusion", "What was taken for what", True),
+        ("operating", f"{rare} at a chosen precision", values["operating"]),
+        ("calibration", "How far the probabilities can be trusted", True),
+        ("robustness", "Disturbed and attacked images", values["robustness"]),
+        ("maps", "Where the classifiers look", values["explanation"]),
+        ("images", "Images", values["sheets"] or values["quality"]),
+        ("figures", "Further figures", values["figures"]),
+        ("notes", "What happened on the way", values["notes"]),
+        ("data", "Data", True),
+        ("course", "What was done, in order", values["course"]),
+        ("limits", "What these figures cannot say", True),
+        ("configuration", "Configuration", values["config"]),
+        ("versions", "Made with", values["versions"]),
+        ("links", "Elsewhere", values["links"]),
     )
-
-
-def _columns(comparison: Comparison) -> dict[str, str]:
-    """Metric -> heading, the rarest class first."""
-    rare = comparison.rarest_class
-    first = {f"class/{comparison.slug(rare)}/recall": f"recall of {plain(rare)}"}
-    return first | {metric: metric_name(metric) for metric in _SHOWN}
-
-
-def _best(comparison: Comparison) -> dict[str, float]:
-    """The best mean of each column, for marking."""
-    found = {}
-    for metric in _columns(comparison):
-        means = [r.metrics[metric].mean for r in comparison.arms.values() if metric in r.metrics]
-        if len(means) > 1:
-            found[metric] = min(means) if metric in _LOW_IS_GOOD else max(means)
-    return found
-
-
-def _counts(comparison: Comparison, dataset: Mapping[str, Any] | None) -> list[tuple[str, list[int]]]:
-    """Class -> training, validation (where known) and test images, the rarest class first."""
-    known = (dataset or {}).get("counts", {})
-    val = known.get("val")
-    rows = []
-    for name in comparison.by_rarity:
-        row = [comparison.train_counts[name], comparison.test_counts[name]]
-        rows.append((name, [row[0], val.get(name, 0), row[1]] if val else row))
-    return rows
-
-
-def _removals(dataset: Mapping[str, Any] | None) -> dict[str, int]:
-    """Reason -> number of images left out for it."""
-    reasons: dict[str, int] = {}
-    for removed in (dataset or {}).get("removed", ()):
-        reasons[removed["reason"]] = reasons.get(removed["reason"], 0) + 1
-    return dict(sorted(reasons.items(), key=lambda item: -item[1]))
-
-
-def _limits(comparison: Comparison) -> list[str]:
-    """What these figures cannot say."""
-    said = []
-    few = [c for c in comparison.by_rarity if 0 < comparison.test_counts[c] < _FEW_IMAGES]
-    none = [c for c in comparison.by_rarity if not comparison.test_counts[c]]
-    if none:
-        said.append(f"No test images, hence no figures: {', '.join(plain(c) for c in none)}.")
-    if few:
-        named = ", ".join(f"{plain(c)} ({comparison.test_counts[c]})" for c in few[:8])
-        more = f" and {len(few) - 8} more" if len(few) > 8 else ""
-        said.append(f"Few test images, hence wide intervals: {named}{more}.")
-    if min(r.repetitions for r in comparison.arms.values()) == 1:
-        said.append("One repetition: the intervals know nothing of how much training varies.")
-    said.append("All figures are about these test images; images from elsewhere may fare otherwise.")
-    said.append("Many figures stand side by side here. Only the first sentence is a test that was fixed beforehand.")
-    return said
+    return {anchor: heading for anchor, heading, there in sections if there}

@@ -1,10 +1,11 @@
-"""The final table, for terminals and for files."""
+"""The final table, for terminals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from synaug_core.evaluate.sentence import p_text, points
 from synaug_core.report.words import METRIC_NAMES, percent, plain, span
 
 if TYPE_CHECKING:
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.sweep import SweepResult
 
-__all__ = ["plain_table", "table"]
+__all__ = ["sweep_table", "table"]
 
 _SHOWN = ("balanced_accuracy", "macro_auc", "macro_f1", "accuracy")
 
@@ -24,6 +26,29 @@ def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
     A narrow terminal gets fewer columns, never broken ones.
     """
     return _Table(comparison, sentence)
+
+
+def sweep_table(sweep: SweepResult) -> Table:
+    """A line for each combination: its best synthetic arm against its best control."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for key in sweep.varied:
+        grid.add_column(Text(plain(key, 30)))
+    for heading in ("comparison", "points", "p", "p, Holm", "verdict"):
+        grid.add_column(heading, justify="left" if heading in ("comparison", "verdict") else "right")
+    for cell in sweep.cells:
+        labels = [Text(plain(cell.labels[key], 30)) for key in sweep.varied]
+        if (c := cell.contrast) is None:
+            said = "no synthetic arm beside a control" if cell.verdict else f"failed: {plain(cell.sentence, 60)}"
+            grid.add_row(*labels, Text(said), "", "", "", "")
+            continue
+        compared = Text(f"{plain(c.arm)} − {plain(c.against)}")
+        p, adjusted = (p_text(v).removeprefix("p ").removeprefix("= ") for v in (c.p_value, c.p_adjusted))
+        grid.add_row(*labels, compared, points(c.difference.mean), p, adjusted, Text(cell.verdict or ""))
+    return grid
 
 
 @dataclass(frozen=True)
@@ -72,28 +97,6 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
             cells.append(cell.append(f"\n{span(value).replace(' ', '')} ", style="not bold dim"))
         grid.add_row(*cells)
     return grid
-
-
-def plain_table(comparison: Comparison) -> str:
-    """The same without colours, in plain lines, for logs and files."""
-    names = _columns(comparison)
-    best = _highest(comparison, names)
-    lines = [["arm", *(heading.replace("\n", " ") for heading in names.values())]]
-    for arm, result in comparison.arms.items():
-        cells = [("> " if arm == comparison.best_arm else "  ") + plain(arm)]
-        for metric in names:
-            value = result.metrics.get(metric)
-            mark = "*" if arm in best[metric] else " "
-            cells.append("-" if value is None else f"{percent(value.mean)}{mark} ({span(value).replace('–', 'to')})")
-        lines.append(cells)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    rows = [
-        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    ]
-    rule = "-" * len(rows[0])
-    legend = _legend(comparison).replace("▸", ">")
-    return "\n".join([rows[0], rule, *rows[1:], rule, legend, "", comparison.sentence])
 
 
 def _columns(comparison: Comparison) -> dict[str, str]:

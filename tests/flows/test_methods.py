@@ -80,6 +80,24 @@ def test_every_image_set_is_judged_and_counted(methods: Any) -> None:
             assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+def test_the_label_filter_is_held_against_real_images(methods: Any) -> None:
+    _, run = methods
+    name, column = "funnel/reals_label_filter_would_drop/", "share of reals the label filter would drop"
+    filtered = 0
+    for synthesis in run.of("synthesis"):
+        told = {k.removeprefix(name): v for k, v in synthesis.metrics.items() if k.startswith(name)}
+        rows = list(csv.DictReader((synthesis.place / "funnel.csv").read_text().splitlines()))
+        if "filters.label_consistency" in synthesis.params:
+            filtered += 1
+            assert told == {row["class"]: pytest.approx(float(row[column])) for row in rows}
+            assert all(0 <= share <= 1 for share in told.values())
+        else:
+            assert synthesis.info.run_name.startswith("duplicate")
+            assert not told
+            assert not any(row[column] for row in rows)
+    assert filtered >= len(ARMS) - 2
+
+
 def test_parents_are_training_images_and_never_of_another_class(methods: Any) -> None:
     _, run = methods
     [dataset] = run.of("dataset")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from math import log2
 from pathlib import Path
@@ -11,28 +10,25 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from synaug_core import digests
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ArtifactError, ConfigError
-from synaug_core.generators import randoms, storage
-from synaug_core.generators.autoencoder.training import Course, Task, train
+from synaug_core.errors import ArtifactError
+from synaug_core.generators import posterior, randoms, storage
+from synaug_core.generators.autoencoder.training import Task, train
 from synaug_core.generators.base import LatentGenerator
 from synaug_core.generators.draws import divide
-from synaug_core.generators.elbo import kl_per_unit
 from synaug_core.generators.exact import exact
-from synaug_core.generators.fit_report import ACTIVE_VARIANCE, FitReport
-from synaug_core.generators.pixels import in_chunks, to_float, to_uint8
+from synaug_core.generators.fingerprint import fingerprint
+from synaug_core.generators.pixels import in_chunks, to_uint8
 from synaug_core.generators.pool import Pool
-from synaug_core.generators.weights import Weights
+from synaug_core.generators.training_loop import Clock
+from synaug_core.generators.weights import MISFIT, Weights, under, with_weights
 from synaug_core.nets.autoencoder import SpatialAutoencoderNet
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive, seeded_init
 
 __all__ = ["SpatialAutoencoder"]
-
-_SMALLEST = 8
 
 
 class SpatialAutoencoder(LatentGenerator):
@@ -48,7 +44,6 @@ class SpatialAutoencoder(LatentGenerator):
 
     def __init__(self, config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> None:
         super().__init__(config, classes, channels, size)
-        self._device = torch.device("cpu")
         self._model: SpatialAutoencoderNet | None = None
         self._gaussians: dict[str, Tensor] = {}
         """By class, (2, latent): mean and standard deviation of its latents."""
@@ -64,21 +59,17 @@ class SpatialAutoencoder(LatentGenerator):
         deadline: float | None = None,
     ) -> Self:
         """See `Generator.fit`; images of 8 px or more."""
-        began = time.monotonic()
-        if self.size < _SMALLEST:
-            raise ConfigError(
-                f"generator.kind: autoencoder needs images of {_SMALLEST} px or more, these have {self.size}"
-            )
-        parts = {name: self.of_class(images, name).images for name in sorted(self.classes)}
+        clock = Clock()
+        self._check_size()
+        parts = self._parts(images)
         divided = _divided(parts, self.config.validation_share, seed)
         rows, held_out = (torch.cat([pair[i] for pair in divided.values()]) for i in (0, 1))
         pixels = torch.cat(list(parts.values()))
         with seeded_init(derive(seed, "init")):
             model = self._network()
         model.start_at(pixels[rows].float().mean((0, 2, 3)) / 255)
-        task = Task(
-            Pool(pixels, device), rows, held_out, derive(seed, "training"), self._fingerprint(parts, seed, device)
-        )
+        of_all = fingerprint(parts, self.config, seed, device)
+        task = Task(Pool(pixels, device), rows, held_out, derive(seed, "training"), of_all)
         with exact(device):
             course = train(
                 model.to(device).to(memory_format=torch.channels_last),
@@ -89,22 +80,26 @@ class SpatialAutoencoder(LatentGenerator):
                 deadline=deadline,
             )
         self._device = device
-        self._take(course.kept)
+        self._take(course.weights)
         self._gaussians, self.reports = {}, {}
+        kept = [point.variance for point in course.curves if point.step == course.best_step]
         for name, own in parts.items():
-            mean, log_variance = self.encode(own, name)
-            self._gaussians[name] = _gaussian(mean, log_variance).cpu()
-            counts = len(divided[name][0]), len(divided[name][1])
-            self.reports[name] = _report(name, counts, course, mean, log_variance, time.monotonic() - began)
+            found = self.encode(own, name)
+            self._gaussians[name] = _gaussian(*found).cpu()
+            self.reports[name] = posterior.report(
+                name,
+                course,
+                found,
+                images=len(divided[name][0]),
+                held_out=len(divided[name][1]),
+                variance=kept[0] if kept else 0.0,
+                seconds=clock.seconds,
+            )
         return self
 
     def encode(self, images: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
         """Posterior mean and log variance of uint8 images, on the generator's device."""
-        model = self.model(class_name)
-        with torch.no_grad(), exact(self._device):
-            both = in_chunks(images.to(self._device), lambda part: torch.cat(model.encode(to_float(part)), dim=1))
-        mean, log_variance = both.chunk(2, dim=1)
-        return mean, log_variance
+        return posterior.posteriors(self.model(class_name).encode, images, self._device)
 
     def decode(self, z: Tensor, class_name: str) -> Tensor:
         """Images in [0, 1] of latent vectors, on the generator's device; the class makes no difference."""
@@ -124,15 +119,9 @@ class SpatialAutoencoder(LatentGenerator):
         return to_uint8(self.decode(mean + spread * z, class_name))
 
     def save(self, folder: Path) -> None:
-        """Write the model; the time it took is left out, so that equal trainings are equal bytes."""
-        names = sorted(self.classes)
-        spec = {
-            "config": self.config.model_dump(mode="json"),
-            "classes": list(self.classes),
-            "channels": self.channels,
-            "size": self.size,
-            "reports": {name: self.reports[name].model_dump(mode="json", exclude={"seconds"}) for name in names},
-        }
+        """Write the model and the classes' Gaussians: equal trainings are equal bytes."""
+        names = sorted(self.reports)
+        spec = self._spec()
         weights = {f"model.{key}": value for key, value in self.model(names[0]).state_dict().items()}
         gaussians = {f"gaussian.{i}": self._gaussians[name] for i, name in enumerate(names)}
         storage.write(folder, self.kind, spec, weights | gaussians)
@@ -141,17 +130,12 @@ class SpatialAutoencoder(LatentGenerator):
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Read what `save` wrote."""
         spec, weights = storage.read(folder, cls.kind, device)
-        loaded = cls(
-            GeneratorConfig.model_validate(spec["config"]), tuple(spec["classes"]), spec["channels"], spec["size"]
-        )
-        loaded._device = torch.device(device)
-        loaded.reports = {name: FitReport.model_validate(report) for name, report in spec["reports"].items()}
-        prefix = "model."
-        loaded._take({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+        loaded = cls._of_spec(spec, device)
+        loaded._take(under("model.", weights))
         try:
             loaded._gaussians = {n: weights[f"gaussian.{i}"].cpu() for i, n in enumerate(sorted(loaded.classes))}
         except KeyError as error:
-            raise ArtifactError(f"{folder}: the weights do not fit the spec of this generator") from error
+            raise ArtifactError(f"{folder}: {MISFIT}") from error
         return loaded
 
     def model(self, class_name: str) -> SpatialAutoencoderNet:
@@ -160,10 +144,7 @@ class SpatialAutoencoder(LatentGenerator):
         Raises:
             ConfigError: nothing was fitted yet, or not with this class.
         """
-        if self._model is None or class_name not in self.classes:
-            known = ", ".join(self.classes) if self._model is not None else "none yet"
-            raise ConfigError(f"no model was fitted for class {class_name!r}; there are {known}")
-        return self._model
+        return self._fitted(self._model, class_name)
 
     def _network(self) -> SpatialAutoencoderNet:
         choices = self.config.autoencoder
@@ -171,18 +152,7 @@ class SpatialAutoencoder(LatentGenerator):
         return SpatialAutoencoderNet(self.channels, self.size, self.config.width, choices.channels, halvings)
 
     def _take(self, weights: Weights) -> None:
-        with torch.device("meta"):  # nothing to initialise: the weights are at hand
-            model = self._network()
-        try:
-            model.load_state_dict(weights, assign=True)
-        except RuntimeError as error:
-            raise ArtifactError("the weights do not fit the spec of this generator") from error
-        self._model = model.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-
-    def _fingerprint(self, parts: Mapping[str, Tensor], seed: int, device: torch.device) -> str:
-        images = {name: digests.of_bytes(part.contiguous().numpy().tobytes()) for name, part in parts.items()}
-        config = self.config.model_dump(mode="json")
-        return digests.of_value({"images": images, "config": config, "seed": seed, "device": device.type})
+        self._model = with_weights(self._network, weights, self._device)
 
 
 def _divided(parts: Mapping[str, Tensor], share: float, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
@@ -200,24 +170,3 @@ def _gaussian(mean: Tensor, log_variance: Tensor) -> Tensor:
     means plus the posteriors' own, so that a class of one image has one too."""
     variance = mean.var(0, correction=0) + log_variance.exp().mean(0)
     return torch.stack((mean.mean(0), variance.sqrt()))
-
-
-def _report(
-    name: str, counts: tuple[int, int], course: Course, mean: Tensor, log_variance: Tensor, seconds: float
-) -> FitReport:
-    """The joint training's course, with the figures of one class's latents."""
-    kept = [p.variance for p in course.curves if p.step == course.best_step]
-    return FitReport(
-        class_name=name,
-        images=counts[0],
-        held_out=counts[1],
-        steps=course.steps,
-        best_step=course.best_step,
-        status=course.status or "finished",
-        curves=tuple(course.curves),
-        latent_dim=mean.shape[1],
-        active_units=int((mean.var(0, correction=0) > ACTIVE_VARIANCE).sum()),
-        kl_per_unit=tuple(kl_per_unit(mean, log_variance).mean(0).tolist()),
-        variance=kept[0] if kept else 0.0,
-        seconds=seconds,
-    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,16 +12,17 @@ from torch import Tensor, nn
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
-from synaug_core.errors import DeadlineError
 from synaug_core.generators import draws
+from synaug_core.generators.course import Course
 from synaug_core.generators.elbo import kl_per_unit
-from synaug_core.generators.fit_report import CurvePoint, Status
+from synaug_core.generators.fit_report import CurvePoint
 from synaug_core.generators.pool import Pool
-from synaug_core.generators.weights import Weights, make_optimizer
+from synaug_core.generators.training_loop import Clock, OneCourse, go
+from synaug_core.generators.weights import copied, make_optimizer
 from synaug_core.nets.autoencoder import SpatialAutoencoderNet
 from synaug_core.progress import Progress
 
-__all__ = ["Course", "Task", "terms", "train"]
+__all__ = ["Task", "terms", "train"]
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,6 @@ class Task:
     fingerprint: str
 
 
-@dataclass
-class Course:
-    """How far the training has come."""
-
-    status: Status | None = None
-    steps: int = 0
-    best_step: int = 0
-    best_loss: float = math.inf
-    stale: int = 0
-    """Evaluations since the best one."""
-    curves: list[CurvePoint] = field(default_factory=list)
-    kept: Weights = field(default_factory=dict)
-    """The best weights so far; without held-out images the last finite ones."""
-
-
 def terms(images: Tensor, decoded: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Squared error, absolute error and KL(q(z|x) || N(0, I)), sums over an image's pixels or latent units: (3, n)."""
     difference = (images - decoded).flatten(1)
@@ -66,21 +51,25 @@ def terms(images: Tensor, decoded: Tensor, mean: Tensor, log_variance: Tensor) -
     return torch.stack((difference.square().sum(1), difference.abs().sum(1), kl))
 
 
-class _Run:
+class _Run(OneCourse[Course]):
+    """One training under way. Its course keeps the best weights; without held-out images the last finite ones."""
+
     def __init__(self, model: SpatialAutoencoderNet, task: Task, config: GeneratorConfig) -> None:
         self.model, self.task, self.config = model, task, config
         self.optimizer = make_optimizer(list(model.parameters()), config.learning_rate)
-        self.course = Course(kept=_copy(model.state_dict()))
+        self.course = Course(weights=copied(model.state_dict()))
         self._pixels = task.pool.batch(task.rows[:1], None).numel()
         self._exam = draws.examination(task.rows, task.held_out, task.seed, model.latent_dim).to(task.pool.device)
 
     def state(self) -> dict[str, Any]:
-        course = vars(self.course) | {"curves": [p.model_dump() for p in self.course.curves]}
-        return {"course": course, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {
+            "course": self.course.state(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        course = dict(state["course"])
-        self.course = Course(**(course | {"curves": [CurvePoint(**p) for p in course["curves"]]}))
+        self.course = Course.from_state(state["course"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 
@@ -134,27 +123,18 @@ class _Run:
         squared, absolute, kl, held_squared, held_absolute, held_kl = row
         held_out = bool(len(self.task.held_out))
         examined = held_squared + held_absolute + weight * held_kl
-        course.curves.append(
-            CurvePoint(
-                step=course.steps,
-                beta=weight,
-                loss=squared + absolute + weight * kl,
-                reconstruction=squared + absolute,
-                kl=kl,
-                held_out_loss=examined if held_out else None,
-                held_out_error=held_squared / pixels if held_out else None,
-                variance=held_squared / pixels,
-            )
+        point = CurvePoint(
+            step=course.steps,
+            beta=weight,
+            loss=squared + absolute + weight * kl,
+            reconstruction=squared + absolute,
+            kl=kl,
+            held_out_loss=examined if held_out else None,
+            held_out_error=held_squared / pixels if held_out else None,
+            variance=held_squared / pixels,
         )
-        if not held_out or examined < course.best_loss:
-            course.best_step, course.stale, course.kept = course.steps, 0, _copy(self.model.state_dict())
-            course.best_loss = examined if held_out else math.inf
-        else:
-            course.stale += 1
-        if course.steps >= self.config.steps:
-            course.status = "finished"
-        elif course.stale >= self.config.patience:
-            course.status = "early stop"
+        if course.judge(point, examined, self.config, judged=held_out):
+            course.weights = copied(self.model.state_dict())
 
 
 def train(
@@ -182,20 +162,7 @@ def train(
     Raises:
         DeadlineError: the time was up.
     """
-    began = time.monotonic()
+    clock = Clock(deadline)
     run = _Run(model, task, config)
-    state = checkpoint.load()
-    if state is not None and state.get("fingerprint") == task.fingerprint:
-        run.restore(state["run"])
-    while run.course.status is None:
-        done = run.course.steps
-        if deadline is not None and time.monotonic() - began > deadline:
-            raise DeadlineError(f"the generator took longer than {deadline:g} s ({done} of {config.steps} steps)")
-        values = run.advance()
-        checkpoint.offer(lambda: {"fingerprint": task.fingerprint, "run": run.state()})
-        progress(run.course.steps if run.course.status is None else config.steps, config.steps, **values)
+    go(run, clock, steps=config.steps, fingerprint=task.fingerprint, progress=progress, checkpoint=checkpoint)
     return run.course
-
-
-def _copy(weights: Mapping[str, Tensor]) -> Weights:
-    return {key: value.detach().clone() for key, value in weights.items()}

@@ -13,7 +13,7 @@ from synaug_core.generators.class_vae.executor import Executor
 from synaug_core.generators.draws import Draws
 from synaug_core.generators.elbo import negative_log_likelihood, terms
 from synaug_core.generators.pool import Pool
-from synaug_core.generators.weights import Weights, make_optimizer
+from synaug_core.generators.weights import Weights, copied, make_optimizer
 from synaug_core.nets.vae import ConvVAE
 
 __all__ = ["LoopExecutor"]
@@ -36,7 +36,7 @@ class LoopExecutor(Executor):
     def _prepare(self, model: ConvVAE) -> _Trained:
         module = model.to(self.pool.device).to(memory_format=torch.channels_last)
         optimizer = make_optimizer(list(module.parameters()), self.learning_rate)
-        return _Trained(module, optimizer, _copy(module.state_dict()))
+        return _Trained(module, optimizer, copied(module.state_dict()))
 
     def train(self, draws: Mapping[str, Draws], betas: Sequence[float]) -> Tensor:
         """Each class's steps, one class after the other."""
@@ -102,7 +102,3 @@ class LoopExecutor(Executor):
             trained.optimizer.load_state_dict(state[name]["optimizer"])
             for key, value in state[name]["kept"].items():
                 trained.kept[key].copy_(value)
-
-
-def _copy(weights: Mapping[str, Tensor]) -> Weights:
-    return {key: value.detach().clone() for key, value in weights.items()}

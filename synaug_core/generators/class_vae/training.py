@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,15 +12,15 @@ from torch import Tensor
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
-from synaug_core.errors import DeadlineError
 from synaug_core.generators import draws
 from synaug_core.generators.class_vae.executor import Executor
+from synaug_core.generators.course import Course
 from synaug_core.generators.elbo import beta_at, bounded, negative_log_likelihood
-from synaug_core.generators.fit_report import CurvePoint, Status
-from synaug_core.generators.weights import Weights
+from synaug_core.generators.fit_report import CurvePoint
+from synaug_core.generators.training_loop import Clock, go
 from synaug_core.progress import Progress
 
-__all__ = ["ClassTask", "Course", "train"]
+__all__ = ["ClassTask", "train"]
 
 
 @dataclass(frozen=True)
@@ -45,36 +44,11 @@ class ClassTask:
     spread: float
 
 
-@dataclass
-class Course:
-    """How far a class has come."""
-
-    status: Status | None = None
-    steps: int = 0
-    best_step: int = 0
-    best_loss: float = math.inf
-    stale: int = 0
-    """Evaluations since the best one; they count from the end of the warm-up, when beta is whole."""
-    curves: list[CurvePoint] = field(default_factory=list)
-    weights: Weights = field(default_factory=dict)
-    """The weights kept, once the class is through."""
-    seconds: float = 0.0
-
-    def state(self) -> dict[str, Any]:
-        """As numbers, texts and tensors."""
-        return asdict(self) | {"curves": [p.model_dump() for p in self.curves]}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Course:
-        """What `state` told."""
-        return cls(**(dict(state) | {"curves": [CurvePoint(**p) for p in state["curves"]]}))
-
-
 class _Run:
-    """One training under way."""
+    """One training under way. The weights of a class's course are there once the class is through."""
 
-    def __init__(self, executor: Executor, tasks: Sequence[ClassTask], config: GeneratorConfig) -> None:
-        self.executor = executor
+    def __init__(self, executor: Executor, tasks: Sequence[ClassTask], config: GeneratorConfig, clock: Clock) -> None:
+        self.executor, self.clock = executor, clock
         self.tasks = {task.name: task for task in tasks}
         self.config = config
         self.warmup = round(config.warmup * config.steps)
@@ -89,6 +63,10 @@ class _Run:
     def active(self) -> list[str]:
         return [name for name, course in self.courses.items() if course.status is None]
 
+    @property
+    def ended(self) -> bool:
+        return not self.active
+
     def restore(self, state: Mapping[str, Any]) -> None:
         self.done = int(state["done"])
         self.courses = {name: Course.from_state(state["courses"][name]) for name in self.courses}
@@ -98,7 +76,8 @@ class _Run:
         courses = {name: course.state() for name, course in self.courses.items()}
         return {"done": self.done, "courses": courses, "executor": self.executor.state()}
 
-    def set_first_variances(self) -> None:
+    def begin(self) -> None:
+        """Set the first variances."""
         fixed = self.config.variance
         self.executor.set_variances(
             {n: bounded(t.spread) if fixed == "learned" else float(fixed) for n, t in self.tasks.items()}
@@ -115,15 +94,16 @@ class _Run:
         self.done = last
         better = [name for name, row in zip(names, looked, strict=True) if self._judge(name, row, betas[-1])]
         self.executor.keep(better)
+        self._retire()
         losses = [p.curves[-1].loss / self.executor.pixels for n in names if (p := self.courses[n]).curves]
         return {"training": float(len(self.active))} | ({"loss": sum(losses) / len(losses)} if losses else {})
 
-    def retire(self, seconds: float) -> None:
+    def _retire(self) -> None:
         """Take the classes that are through out of the executor."""
-        for course_name, course in self.courses.items():
+        for name, course in self.courses.items():
             if course.status is not None and not course.weights:
-                course.weights = self.executor.drop(course_name)
-                course.seconds = seconds
+                course.weights = self.executor.drop(name)
+                course.seconds = self.clock.seconds
 
     def _block(self, name: str, steps: int) -> draws.Draws:
         task = self.tasks[name]
@@ -155,31 +135,18 @@ class _Run:
         exact = torch.tensor((error, variance), dtype=torch.float64)
         examined = float(negative_log_likelihood(exact[0], exact[1], pixels)) + self.config.beta * kl_examined
         held_out = bool(len(task.held_out))
-        course.steps = self.done
-        course.curves.append(
-            CurvePoint(
-                step=self.done,
-                beta=beta,
-                loss=loss,
-                reconstruction=reconstruction,
-                kl=kl,
-                held_out_loss=examined if held_out else None,
-                held_out_error=error / pixels if held_out else None,
-                variance=variance,
-            )
+        point = CurvePoint(
+            step=self.done,
+            beta=beta,
+            loss=loss,
+            reconstruction=reconstruction,
+            kl=kl,
+            held_out_loss=examined if held_out else None,
+            held_out_error=error / pixels if held_out else None,
+            variance=variance,
         )
-        judged = held_out and self.done >= self.warmup
-        better = examined < course.best_loss or not judged
-        if better:
-            course.best_step, course.stale = self.done, 0
-            course.best_loss = examined if judged else math.inf
-        else:
-            course.stale += 1
-        if self.done >= self.config.steps:
-            course.status = "finished"
-        elif course.stale >= self.config.patience:
-            course.status = "early stop"
-        return better
+        # nothing is judged before the end of the warm-up, when beta is whole
+        return course.judge(point, examined, self.config, judged=held_out and self.done >= self.warmup)
 
 
 def train(
@@ -206,18 +173,7 @@ def train(
     Raises:
         DeadlineError: the time was up.
     """
-    began = time.monotonic()
-    run = _Run(executor, tasks, config)
-    state = checkpoint.load()
-    if state is not None and state.get("fingerprint") == fingerprint:
-        run.restore(state["run"])
-    else:
-        run.set_first_variances()
-    while run.active:
-        if deadline is not None and time.monotonic() - began > deadline:
-            raise DeadlineError(f"the generator took longer than {deadline:g} s ({run.done} of {config.steps} steps)")
-        values = run.advance()
-        run.retire(time.monotonic() - began)
-        checkpoint.offer(lambda: {"fingerprint": fingerprint, "run": run.state()})
-        progress(run.done if run.active else config.steps, config.steps, **values)
+    clock = Clock(deadline)
+    run = _Run(executor, tasks, config, clock)
+    go(run, clock, steps=config.steps, fingerprint=fingerprint, progress=progress, checkpoint=checkpoint)
     return run.courses

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from synaug_core import digests
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ArtifactError, ConfigError
+from synaug_core.errors import ConfigError
 from synaug_core.generators import randoms, storage
 from synaug_core.generators.base import Generator
 from synaug_core.generators.diffusion import augmentation
 from synaug_core.generators.diffusion.network import Denoiser, check_available, make_solver, signal_shares
 from synaug_core.generators.diffusion.sampling import Denoise, denoiser, sample_deterministic
-from synaug_core.generators.diffusion.training import Course, Weights, train
+from synaug_core.generators.diffusion.training import Course, train
 from synaug_core.generators.exact import exact
+from synaug_core.generators.fingerprint import fingerprint
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.generators.pixels import in_chunks, to_uint8
+from synaug_core.generators.training_loop import Clock
+from synaug_core.generators.weights import Weights, with_weights
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive, seeded_init
 
 __all__ = ["ConditionalDiffusion"]
 
-_SMALLEST, _LARGEST = 8, 128
+_LARGEST = 128
 _LEAST_SPREAD = 0.05
 """Of a channel's pixels in [0, 1] units; that of one flat image is 0."""
 _AT_ONCE = 256
@@ -48,7 +48,6 @@ class ConditionalDiffusion(Generator):
 
     def __init__(self, config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> None:
         super().__init__(config, classes, channels, size)
-        self._device = torch.device("cpu")
         self._names = tuple(sorted(self.classes))
         """In the order of the network's inputs, whatever the order of `classes`."""
         self._network: Denoiser | None = None
@@ -65,8 +64,8 @@ class ConditionalDiffusion(Generator):
     ) -> Self:
         """See `Generator.fit`; images of 8 to 128 px."""
         self._check()
-        began = time.monotonic()
-        parts = {name: self.of_class(images, name).images for name in self._names}
+        clock = Clock()
+        parts = self._parts(images)
         own = derive(seed, self.kind)
         with seeded_init(derive(own, "init")):
             network = self._make()
@@ -80,20 +79,19 @@ class ConditionalDiffusion(Generator):
                 signal_shares(self.config.diffusion.noise_levels),
                 self.config,
                 seed=own,
-                fingerprint=_fingerprint(parts, self.config, seed, device),
+                fingerprint=fingerprint(parts, self.config, seed, device),
                 progress=progress,
                 checkpoint=checkpoint or Checkpoint(None),
                 deadline=deadline,
             )
         self._device = device
         self._take(course.weights)
-        seconds = time.monotonic() - began
-        self.reports = {n: _report(i, n, len(parts[n]), course, seconds) for i, n in enumerate(self._names)}
+        self.reports = {n: _report(i, n, len(parts[n]), course, clock.seconds) for i, n in enumerate(self._names)}
         return self
 
     def sample(self, n: int, class_name: str, *, seed: int) -> Tensor:
         """Noise turned into images of a class in `sampling_steps` steps."""
-        options, network = self.config.diffusion, self._fitted(class_name)
+        options, network = self.config.diffusion, self._fitted(self._network, class_name)
         shape = (self.channels, self.size, self.size)
         if n == 0:
             return torch.empty(0, *shape, dtype=torch.uint8)
@@ -109,36 +107,23 @@ class ConditionalDiffusion(Generator):
             return to_uint8(network.to_pixels(made))
 
     def save(self, folder: Path) -> None:
-        """Write the averaged weights; the time they took is left out, so that equal trainings are equal bytes."""
-        reports = {name: self.reports[name].model_dump(mode="json", exclude={"seconds"}) for name in self._names}
-        spec = {
-            "config": self.config.model_dump(mode="json"),
-            "classes": list(self.classes),
-            "channels": self.channels,
-            "size": self.size,
-            "reports": reports,
-        }
-        storage.write(folder, self.kind, spec, self._fitted(self._names[0]).state_dict())
+        """Write the averaged weights: equal trainings are equal bytes."""
+        spec = self._spec()
+        storage.write(folder, self.kind, spec, self._fitted(self._network, self._names[0]).state_dict())
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Read what `save` wrote."""
         spec, weights = storage.read(folder, cls.kind, device)
-        config = GeneratorConfig.model_validate(spec["config"])
-        loaded = cls(config, tuple(spec["classes"]), spec["channels"], spec["size"])
+        loaded = cls._of_spec(spec, device)
         loaded._check()
-        loaded._device = torch.device(device)
-        loaded.reports = {name: FitReport.model_validate(report) for name, report in spec["reports"].items()}
         loaded._take(weights)
         return loaded
 
     def _check(self) -> None:
         """Raise what `fit` says about the configuration."""
         options = self.config.diffusion
-        if not _SMALLEST <= self.size <= _LARGEST:
-            raise ConfigError(
-                f"generator.kind: diffusion is for images of {_SMALLEST} to {_LARGEST} px, these have {self.size}"
-            )
+        self._check_size(_LARGEST)
         if options.sampling_steps > options.noise_levels:
             raise ConfigError(
                 f"generator.diffusion.sampling_steps: {options.sampling_steps} are more than the "
@@ -151,19 +136,7 @@ class ConditionalDiffusion(Generator):
 
     def _take(self, weights: Weights) -> None:
         """Make the network that samples of its weights."""
-        with torch.device("meta"):  # nothing to initialise: the weights are at hand
-            network = self._make()
-        try:
-            network.load_state_dict(weights, assign=True)
-        except RuntimeError as error:
-            raise ArtifactError("the weights do not fit the spec of this generator") from error
-        self._network = network.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-
-    def _fitted(self, class_name: str) -> Denoiser:
-        if self._network is None or class_name not in self._names:
-            known = ", ".join(self._names) if self._network is not None else "none yet"
-            raise ConfigError(f"no model was fitted for class {class_name!r}; there are {known}")
-        return self._network
+        self._network = with_weights(self._make, weights, self._device)
 
     def _denoiser(self, network: Denoiser, class_name: str) -> Denoise:
         options = self.config.diffusion
@@ -205,11 +178,3 @@ def _notes(course: Course) -> tuple[str, ...]:
         return ()
     kept = f"the weights of step {course.best_step} are kept" if course.best_step else "no trained weights are left"
     return (f"the loss was no number any more by step {course.steps}; {kept}; try a lower generator.learning_rate",)
-
-
-def _fingerprint(parts: Mapping[str, Tensor], config: GeneratorConfig, seed: int, device: torch.device) -> str:
-    """Digest of what a training's state depends on, so that no other training takes it up."""
-    images = {name: digests.of_bytes(part.contiguous().numpy().tobytes()) for name, part in parts.items()}
-    return digests.of_value(
-        {"images": images, "config": config.model_dump(mode="json"), "seed": seed, "device": device.type}
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,16 +12,19 @@ from torch import Tensor, nn
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
-from synaug_core.errors import DeadlineError
+from synaug_core.generators.averaging import decay_at, follow
 from synaug_core.generators.diffusion import augmentation, draws
 from synaug_core.generators.diffusion.network import Denoiser
 from synaug_core.generators.fit_report import Status
+from synaug_core.generators.training_loop import Clock, OneCourse, go
+from synaug_core.generators.weights import Weights, make_optimizer
 from synaug_core.progress import Progress
 
-__all__ = ["Course", "Weights", "ema_decay", "learning_rate_at", "train", "velocity_losses"]
+__all__ = ["AVERAGING_DELAY", "Course", "learning_rate_at", "train", "velocity_losses"]
 
-Weights = dict[str, Tensor]
-
+AVERAGING_DELAY = 9
+"""Of the weights' average: a first step counts for 0.9 of it."""
+_BETAS = (0.9, 0.99)
 _WARMUP = 100
 """Steps over which the learning rate rises, at most a tenth of all."""
 _LAST_RATE = 0.1
@@ -54,11 +56,6 @@ def learning_rate_at(step: int, steps: int, highest: float) -> float:
     return highest * (_LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def ema_decay(step: int, highest: float) -> float:
-    """The decay at a step, smaller in the beginning, so that the first weights are soon forgotten."""
-    return min(highest, (1 + step) / (10 + step))
-
-
 def velocity_losses(
     network: nn.Module, images: Tensor, noise: Tensor, levels: Tensor, conditions: Tensor, signal_shares: Tensor
 ) -> Tensor:
@@ -74,7 +71,7 @@ def velocity_losses(
     return losses
 
 
-class _Run:
+class _Run(OneCourse[Course]):
     """One training under way."""
 
     def __init__(
@@ -85,12 +82,14 @@ class _Run:
         signal_shares: Tensor,
         config: GeneratorConfig,
         seed: int,
+        clock: Clock,
     ) -> None:
         self.network, self.pool, self.counts, self.config, self.seed = network, pool, counts, config, seed
+        self.clock = clock
         self.shares = signal_shares.to(pool.device)
         self.parameters: list[Tensor] = list(network.parameters())
         self.averaged = [p.detach().clone() for p in self.parameters]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.optimizer = make_optimizer(self.parameters, config.learning_rate, _BETAS)
         self.classes = torch.eye(len(counts), device=pool.device)
         self.course = Course(self._now())
 
@@ -114,8 +113,8 @@ class _Run:
             "best_step": course.best_step,
         }
 
-    def advance(self, end: float) -> float:
-        """One block of steps; the mean loss."""
+    def advance(self) -> dict[str, float]:
+        """One block of steps; the mean loss. A block may take long here, so that the time is looked at in it."""
         first, config = self.course.steps, self.config
         last = min(first + config.evaluate_every, config.steps)
         block = draws.block(
@@ -130,8 +129,7 @@ class _Run:
         ).to(self.pool.device)
         sums = torch.zeros(2, len(self.counts), device=self.pool.device)
         for step in range(first, last):
-            if time.monotonic() > end:
-                raise DeadlineError(f"the generator took longer than it was given ({step} of {config.steps} steps)")
+            self.clock.check(step, config.steps)
             sums += self._step(step, block, step - first)
         return self._judge(last, sums)
 
@@ -151,12 +149,11 @@ class _Run:
         losses.mean().backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
         self.optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(self.averaged, self.parameters, 1 - ema_decay(step, self.config.diffusion.ema))
+        follow(self.averaged, self.parameters, decay_at(step + 1, self.config.diffusion.ema, delay=AVERAGING_DELAY))
         # a product of matrices, since adding at indices does not repeat on a GPU
         return torch.stack((losses.detach(), torch.ones_like(losses))) @ chosen
 
-    def _judge(self, done: int, sums: Tensor) -> float:
+    def _judge(self, done: int, sums: Tensor) -> dict[str, float]:
         """Write a block down: keep its averaged weights, or end a training that left the finite numbers."""
         course = self.course
         size = torch.stack([p.abs().sum() for p in self.averaged]).sum()
@@ -167,12 +164,11 @@ class _Run:
             course.status = "diverged"
             for own, (name, _) in zip(self.averaged, self.network.named_parameters(), strict=True):
                 own.copy_(course.weights[name])
-            return math.nan
+            return {}
         course.losses.append((done, [x / n if n else math.nan for x, n in zip(losses, seen, strict=True)]))
         course.weights, course.best_step = self._now(), done
         course.status = "finished" if done >= self.config.steps else None
-        mean: float = sum(losses) / sum(seen)
-        return mean
+        return {"loss": sum(losses) / sum(seen)}
 
     def _now(self) -> Weights:
         names = [name for name, _ in self.network.named_parameters()]
@@ -210,16 +206,7 @@ def train(
     Raises:
         DeadlineError: the time was up.
     """
-    end = math.inf if deadline is None else time.monotonic() + deadline
-    run = _Run(network, pool, counts, signal_shares, config, seed)
-    state = checkpoint.load()
-    if state is not None and state.get("fingerprint") == fingerprint:
-        run.restore(state["run"])
-    while run.course.status is None:
-        loss = run.advance(end)
-        checkpoint.offer(lambda: {"fingerprint": fingerprint, "run": run.state()})
-        ended = run.course.status is not None
-        progress(
-            config.steps if ended else run.course.steps, config.steps, **({} if math.isnan(loss) else {"loss": loss})
-        )
+    clock = Clock(deadline)
+    run = _Run(network, pool, counts, signal_shares, config, seed, clock)
+    go(run, clock, steps=config.steps, fingerprint=fingerprint, progress=progress, checkpoint=checkpoint)
     return run.course

@@ -11,25 +11,23 @@ from torch import Tensor
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ArtifactError, ConfigError
 from synaug_core.generators import randoms, storage
 from synaug_core.generators.base import Generator
 from synaug_core.generators.exact import exact
 from synaug_core.generators.fingerprint import fingerprint
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.generators.gan.collapse import note
-from synaug_core.generators.gan.networks import Networks, Weights
+from synaug_core.generators.gan.networks import Networks
 from synaug_core.generators.gan.sampling import sample
 from synaug_core.generators.gan.training import ClassTask, Course, train
 from synaug_core.generators.pixels import to_uint8
 from synaug_core.generators.pool import Pool
+from synaug_core.generators.weights import Weights, with_weights
 from synaug_core.nets.gan import ImageGenerator
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive
 
 __all__ = ["ConditionalGAN"]
-
-_SMALLEST = 8
 
 
 class ConditionalGAN(Generator):
@@ -40,7 +38,6 @@ class ConditionalGAN(Generator):
 
     def __init__(self, config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> None:
         super().__init__(config, classes, channels, size)
-        self._device = torch.device("cpu")
         self._generator: ImageGenerator | None = None
 
     def fit(
@@ -54,9 +51,8 @@ class ConditionalGAN(Generator):
         deadline: float | None = None,
     ) -> Self:
         """See `Generator.fit`; images of 8 px or more. A class's result depends on the other classes too."""
-        if self.size < _SMALLEST:
-            raise ConfigError(f"generator.kind: gan needs images of {_SMALLEST} px or more, these have {self.size}")
-        parts = {name: self.of_class(images, name).images for name in sorted(self.classes)}
+        self._check_size()
+        parts = self._parts(images)
         with exact(device):
             course = train(
                 Networks(
@@ -86,47 +82,28 @@ class ConditionalGAN(Generator):
         Raises:
             ConfigError: the class was not fitted here.
         """
-        if self._generator is None or class_name not in self.classes:
-            there = ", ".join(self.classes) if self._generator is not None else "none"
-            raise ConfigError(f"no model was fitted for class {class_name!r}; there are {there}")
+        generator = self._fitted(self._generator, class_name)
         z = randoms.normal(n, self.config.latent_dim, derive(seed, "sample", class_name))
-        return to_uint8(sample(self._generator, z.to(self._device), sorted(self.classes).index(class_name)))
+        return to_uint8(sample(generator, z.to(self._device), sorted(self.classes).index(class_name)))
 
     def save(self, folder: Path) -> None:
-        """Write the averaged generator; the time it took is left out, so that equal trainings are equal bytes."""
-        if self._generator is None:
-            raise ConfigError("the generator is not fitted; there is nothing to save")
-        spec = {
-            "config": self.config.model_dump(mode="json"),
-            "classes": list(self.classes),
-            "channels": self.channels,
-            "size": self.size,
-            "reports": {name: r.model_dump(mode="json", exclude={"seconds"}) for name, r in self.reports.items()},
-        }
-        storage.write(folder, self.kind, spec, self._generator.state_dict())
+        """Write the averaged generator: equal trainings are equal bytes."""
+        spec = self._spec()
+        storage.write(folder, self.kind, spec, self._fitted(self._generator, self.classes[0]).state_dict())
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Read what `save` wrote."""
         spec, weights = storage.read(folder, cls.kind, device)
-        loaded = cls(
-            GeneratorConfig.model_validate(spec["config"]), tuple(spec["classes"]), spec["channels"], spec["size"]
-        )
-        loaded._device = torch.device(device)
-        loaded.reports = {name: FitReport.model_validate(report) for name, report in spec["reports"].items()}
+        loaded = cls._of_spec(spec, device)
         loaded._take(weights)
         return loaded
 
+    def _network(self) -> ImageGenerator:
+        return ImageGenerator(len(self.classes), self.channels, self.size, self.config.width, self.config.latent_dim)
+
     def _take(self, weights: Weights) -> None:
-        with torch.device("meta"):  # nothing to initialise: the weights are at hand
-            generator = ImageGenerator(
-                len(self.classes), self.channels, self.size, self.config.width, self.config.latent_dim
-            )
-        try:
-            generator.load_state_dict(weights, assign=True)
-        except RuntimeError as error:
-            raise ArtifactError("the weights do not fit the spec of this generator") from error
-        self._generator = generator.to(self._device).to(memory_format=torch.channels_last).requires_grad_(False)
+        self._generator = with_weights(self._network, weights, self._device)
 
     def _report(self, task: ClassTask, course: Course) -> FitReport:
         measures = course.measures.get(task.name, {})

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from synaug_core.config import GeneratorConfig
+from synaug_core.generators.averaging import decay_at, follow
 from synaug_core.generators.gan.augmentation import augment
-from synaug_core.generators.gan.averaging import decay_at, follow
 from synaug_core.generators.gan.draws import Draws
 from synaug_core.generators.gan.losses import discriminator_hinge, gradient_penalty
 from synaug_core.generators.pool import Pool
+from synaug_core.generators.weights import Weights, copied, make_optimizer
 from synaug_core.nets.gan import Discriminator, ImageGenerator
 from synaug_core.seeds import derive, seeded_init
 
-__all__ = ["Networks", "Weights"]
-
-Weights = dict[str, Tensor]
+__all__ = ["Networks"]
 
 _BETAS = (0.0, 0.99)
 
@@ -48,8 +47,10 @@ class Networks:
         self.discriminator = discriminator.to(pool.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         rate = config.learning_rate
-        self._generator_step = _adam(self.generator.parameters(), rate)
-        self._discriminator_step = _adam(self.discriminator.parameters(), rate * config.gan.discriminator_rate)
+        self._generator_step = make_optimizer(list(self.generator.parameters()), rate, _BETAS)
+        self._discriminator_step = make_optimizer(
+            list(self.discriminator.parameters()), rate * config.gan.discriminator_rate, _BETAS
+        )
 
     def train(self, draws: Draws, first: int) -> Tensor:
         """A step of each network for each row of `draws`, the first of them number `first` counted from 0.
@@ -112,7 +113,7 @@ class Networks:
 
     def averaged(self) -> Weights:
         """A copy of the averaged weights, on the CPU."""
-        return {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
+        return {name: value.cpu() for name, value in copied(self.average.state_dict()).items()}
 
     def state(self) -> dict[str, Any]:
         """Everything that a training needs to go on, for `load_state`."""
@@ -131,7 +132,3 @@ class Networks:
             "generator_step": self._generator_step,
             "discriminator_step": self._discriminator_step,
         }
-
-
-def _adam(parameters: Iterable[Tensor], learning_rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=_BETAS, fused=True)

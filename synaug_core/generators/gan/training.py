@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,14 +12,15 @@ from torch import Tensor
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
-from synaug_core.errors import DeadlineError
 from synaug_core.generators import randoms
 from synaug_core.generators.fit_report import Status
 from synaug_core.generators.gan import draws
 from synaug_core.generators.gan.collapse import EXAMINED, measure
-from synaug_core.generators.gan.networks import Networks, Weights
+from synaug_core.generators.gan.networks import Networks
 from synaug_core.generators.gan.sampling import sample
 from synaug_core.generators.pixels import to_uint8
+from synaug_core.generators.training_loop import Clock, OneCourse, go
+from synaug_core.generators.weights import Weights
 from synaug_core.progress import Progress
 from synaug_core.seeds import derive, stream
 
@@ -74,13 +74,17 @@ class Course:
     seconds: float = 0.0
 
 
-class _Run:
+class _Run(OneCourse[Course]):
     """One training under way."""
 
     def __init__(self, networks: Networks, tasks: Sequence[ClassTask], config: GeneratorConfig, seed: int) -> None:
         self.networks, self.tasks, self.config, self.seed = networks, tasks, config, seed
         self.course = Course(weights=networks.averaged())
         self._examined = [task.examined() for task in tasks]
+
+    def begin(self) -> None:
+        """Look, so that there are measures even where the first block diverges."""
+        self.look()
 
     def state(self) -> dict[str, Any]:
         return {"course": asdict(self.course), "networks": self.networks.state()}
@@ -160,19 +164,8 @@ def train(
     Raises:
         DeadlineError: the time was up.
     """
-    began = time.monotonic()
+    clock = Clock(deadline)
     run = _Run(networks, tasks, config, seed)
-    state = checkpoint.load()
-    if state is not None and state.get("fingerprint") == fingerprint:
-        run.restore(state["run"])
-    else:
-        run.look()  # so that there are measures even where the first block diverges
-    while run.course.status is None:
-        done = run.course.steps
-        if deadline is not None and time.monotonic() - began > deadline:
-            raise DeadlineError(f"the generator took longer than {deadline:g} s ({done} of {config.steps} steps)")
-        values = run.advance()
-        checkpoint.offer(lambda: {"fingerprint": fingerprint, "run": run.state()})
-        progress(run.course.steps if run.course.status is None else config.steps, config.steps, **values)
-    run.course.seconds = time.monotonic() - began
+    go(run, clock, steps=config.steps, fingerprint=fingerprint, progress=progress, checkpoint=checkpoint)
+    run.course.seconds = clock.seconds
     return run.course

@@ -67,9 +67,10 @@ def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], he
 
 
 def arm_confusion(comparison: Comparison, arm: str) -> Figure:
-    """An arm's matrix, summed over its repetitions, classes from the rarest to the commonest."""
+    """An arm's matrix, summed over its trainings, classes from the rarest to the commonest."""
     order = [comparison.classes.index(c) for c in comparison.by_rarity]
     matrix = np.asarray(comparison.arms[arm].confusion)[np.ix_(order, order)]
     n = comparison.arms[arm].repetitions
-    heading = f"{arm}: {n} repetitions summed" if n > 1 else arm
+    trainings = "folds" if comparison.folds else "repetitions"
+    heading = f"{arm}: {n} {trainings} summed" if n > 1 else arm
     return confusion_figure(matrix.tolist(), comparison.by_rarity, heading)

@@ -31,12 +31,12 @@ def forest_figure(comparison: Comparison, metrics: Sequence[str] | None = None) 
     shown = [m for m in wanted if any(m in result.metrics for result in comparison.arms.values())]
     panels = len(shown) + bool(comparison.others)
     arms = list(comparison.arms)
-    figure = style.new_figure(2.0 + 2.75 * panels, 1.15 + 0.46 * len(arms))
+    figure = style.new_figure(1.4 + 2.45 * panels, 1.15 + 0.46 * len(arms))
     found = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     for axes, metric in zip(found, shown, strict=False):
         _metric_panel(axes, comparison, metric)
-        name = f"recall of {in_figure(rare, 18)}" if metric == rare_recall else metric_name(metric)
-        style.title(axes, f"{name}, %")
+        name = f"recall of {in_figure(rare, 14)}" if metric == rare_recall else metric_name(metric)
+        _title(axes, f"{name}, %")
     if comparison.others:
         _difference_panel(found[-1], comparison)
     found[0].set_yticks(range(len(arms)), [in_figure(a, 20) for a in arms])
@@ -59,6 +59,11 @@ def _metric_panel(axes: Axes, comparison: Comparison, metric: str) -> None:
         axes.plot([100 * value.low, 100 * value.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
         axes.plot(100 * value.mean, row, mark, color=colour, ms=7.5, mec="white", mew=0.8)
         _value(axes, percent(value.mean), 100 * value.mean, row)
+
+
+def _title(axes: Axes, text: str) -> None:
+    """Smaller than elsewhere: panels are narrow."""
+    axes.set_title(text, fontsize=9.5, color=style.INK, loc="left", fontweight="bold")
 
 
 def _value(axes: Axes, text: str, x: float, row: int) -> None:
@@ -90,5 +95,5 @@ def _difference_panel(axes: Axes, comparison: Comparison) -> None:
         _value(axes, points(d.mean), 100 * d.mean, row)
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -1), max(high, 1))
-    style.title(axes, "difference from best control")
-    axes.set_xlabel("points of balanced accuracy", fontsize=style.SMALL)
+    _title(axes, "difference from best control")
+    axes.set_xlabel(f"points of {metric_name(comparison.others[0].metric)}", fontsize=style.SMALL)

@@ -104,7 +104,7 @@ def test_later_overrides_win_and_beat_the_file(data: Path) -> None:
             "combined",
         ),
         ("arms=[{name: a, sampling: x}]", 'arms[0].sampling: got "x", expected natural or balanced'),
-        ("evaluation=3", "evaluation: got 3, expected a mapping of confidence, resamples"),
+        ("evaluation=3", "evaluation: got 3, expected a mapping of confidence, resamples, primary, precision"),
         ("repetitions", "--set repetitions: expected key=value, such as --set repetitions=6"),
         ("=3", "--set =3: expected key=value, such as --set repetitions=6"),
     ],

@@ -67,3 +67,13 @@ def test_holm_by_hand():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
     assert holm({}) == {}
+
+
+def test_holm_is_statsmodels():
+    from statsmodels.stats import multitest
+
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 5, 12):
+        p = np.round(rng.uniform(0, 0.2, n), 2)  # with ties
+        found = holm({str(i): float(v) for i, v in enumerate(p)})
+        np.testing.assert_allclose(list(found.values()), multitest.multipletests(p, method="holm")[1])

@@ -100,6 +100,14 @@ def test_draws_keep_every_class_as_large_as_it_is():
     assert weights.std() > 0
 
 
+def test_one_draw_less_gives_the_variance_of_a_mean_without_bias():
+    values, labels = np.array([0.0, 1.0, 1.0, 5.0]), np.zeros(4, np.int64)
+    weights = stratified(labels, 40_000, np.random.default_rng(0), fewer=1)
+    np.testing.assert_array_equal(weights.sum(0), 3)
+    assert (values @ weights / 3).var() == pytest.approx(values.var(ddof=1) / 4, rel=0.03)
+    assert (stratified(np.array([0, 1, 1]), 5, np.random.default_rng(0), fewer=1)[0] == 1).all()
+
+
 def test_batches_add_up():
     assert sum(batches(400, 2345)) == 2345
     assert sum(batches(10_000_000, 3)) == 3

@@ -49,6 +49,16 @@ def test_an_unfitted_class_is_refused(saved):
         saved[0].sample(1, "c", seed=0)
 
 
+@pytest.mark.parametrize("kind", ["vae", "autoencoder", "gan", "diffusion"])
+def test_what_was_not_fitted_neither_samples_nor_is_saved(small, kind, tmp_path):
+    unfitted = registry.create(small.model_copy(update={"kind": kind}), ("a",), 1, 16)
+    with pytest.raises(ConfigError, match="no model was fitted for class 'a'; there are none yet"):
+        unfitted.sample(1, "a", seed=0)
+    with pytest.raises(ConfigError, match="not fitted; there is nothing to save"):
+        unfitted.save(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_without_a_generator_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match="holds no generator"):
         registry.load(tmp_path)

@@ -8,7 +8,7 @@ import torch
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import JudgeConfig
 from synaug_core.errors import ArtifactError, DataError, DeadlineError
-from synaug_core.quality.consistency import consistency, real_consistency, synthetic_consistency, unlikely_reals
+from synaug_core.quality.consistency import consistency, real_consistency, unlikely_reals
 from synaug_core.quality.folds import assign_folds
 from synaug_core.quality.judge import Judges
 
@@ -89,7 +89,12 @@ def test_how_many_reals_the_label_filter_would_drop(train, judges):
 def test_wrong_labels_are_noticed(train, judges, children):
     right = children(train, [[i] for i in train.ids])
     wrong = dataclasses.replace(right, labels=(right.labels + 1) % 3)
-    good, bad = synthetic_consistency(judges, right), synthetic_consistency(judges, wrong)
+
+    def by_class(images):
+        told, label = judges.probabilities(images), images.labels
+        return {name: consistency(told[(label == i).numpy()], label[label == i]) for i, name in enumerate("abc")}
+
+    good, bad = by_class(right), by_class(wrong)
     for name in "abc":
         assert good[name].probability > bad[name].probability
     assert np.mean([f.agreement for f in good.values()]) > 0.6 > 0.4 > np.mean([f.agreement for f in bad.values()])

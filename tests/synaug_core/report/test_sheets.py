@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from synaug_core.config import GeneratorConfig
-from synaug_core.generators.base import Generator, LatentGenerator
+from synaug_core.generators.base import Generator
 from synaug_core.report.sheets import (
     interpolation,
     preview,
@@ -68,38 +68,18 @@ def test_nothing_to_show_is_a_sheet_too(images_of):
     assert sheet([Row("", "", empty.images)]).height > 10
 
 
-class _Latent(LatentGenerator):
-    """Decodes every image to its own mean."""
+def test_reconstruction_of_a_fitted_generator(images_of, latent_double):
+    """Every image is decoded to its own mean."""
+    images = images_of(4, size=64)
 
-    kind = "mean"
-
-    def fit(self, images, **_):
-        return self
-
-    def sample(self, n, class_name, *, seed):
-        raise NotImplementedError
-
-    def save(self, folder):
-        raise NotImplementedError
-
-    @classmethod
-    def load(cls, folder, device="cpu"):
-        raise NotImplementedError
-
-    def encode(self, images, class_name):
+    def encode(images):
         mean = images.float().mean((1, 2, 3), keepdim=False)[:, None] / 255
         return mean, mean
 
-    def decode_with_gradient(self, z, class_name):
-        raise NotImplementedError
+    def decode(z):
+        return z[:, :, None, None].expand(-1, 3, 64, 64)
 
-    def decode(self, z, class_name):
-        return z[:, :, None, None].expand(-1, self.channels, self.size, self.size)
-
-
-def test_reconstruction_of_a_fitted_generator(images_of):
-    images = images_of(4, size=64)
-    generator = _Latent(GeneratorConfig(), images.classes[1:3], 3, 64)
+    generator = latent_double(encode, decode, images.classes[1:3], 3, 64)
     drawn = reconstruction(generator, images)
     assert drawn is not None
     one = images.of_class(images.classes[1]).images[0]

@@ -6,25 +6,22 @@ import torch
 
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.generators.base import Generator, LatentGenerator
+from synaug_core.generators.base import Generator
 from synaug_core.report.targeted import targeted_rows, targeted_sheet
 
 
-class Halves(LatentGenerator):
+@pytest.fixture
+def halves(latent_double):
     """The latent of an image is its pixels; decoded, they are half as bright."""
 
-    kind = "halves"
-    fit = sample = save = load = decode_with_gradient = None
-
-    def encode(self, images, class_name):
+    def encode(images):
         flat = images.flatten(1).float() / 255
         return flat, flat
 
-    def decode(self, z, class_name):
-        return z.view(-1, self.channels, self.size, self.size) / 2
+    def make(classes, channels, size):
+        return latent_double(encode, lambda z: z.view(-1, channels, size, size) / 2, classes, channels, size)
 
-
-Halves.__abstractmethods__ = frozenset()
+    return make
 
 
 def made_from(real, rows, **origin):
@@ -37,9 +34,9 @@ FIGURES = {"uncertainty_before": 0.01, "uncertainty_after": 0.3, "step_length": 
 
 
 @pytest.mark.parametrize(("classes", "channels", "size"), [(3, 1, 28), (12, 3, 64)])
-def test_the_sheet(images_of, classes, channels, size):
+def test_the_sheet(images_of, halves, classes, channels, size):
     real = images_of(classes, channels, size)
-    generator = Halves(GeneratorConfig(), real.classes, channels, size)
+    generator = halves(real.classes, channels, size)
     rows = list(range(len(real)))
     drawn = targeted_sheet(generator, real, made_from(real, rows, **FIGURES), per_class=4, heading="Targeted")
     assert drawn.mode == "RGB"
@@ -67,11 +64,11 @@ def test_rows_hold_what_they_say(images_of):
     assert set(same[3].images.flatten().tolist()) == {128}
 
 
-def test_only_images_of_these_strategies_are_shown(images_of):
+def test_only_images_of_these_strategies_are_shown(images_of, halves):
     real = images_of(3, 3, 16)
     other = made_from(real, [0, 1], alpha=0.5)
-    assert targeted_sheet(Halves(GeneratorConfig(), real.classes, 3, 16), real, other) is None
-    elsewhere = Halves(GeneratorConfig(), ("other",), 3, 16)
+    assert targeted_sheet(halves(real.classes, 3, 16), real, other) is None
+    elsewhere = halves(("other",), 3, 16)
     assert targeted_sheet(elsewhere, real, made_from(real, [0], **FIGURES)) is None
 
 

@@ -1,7 +1,7 @@
 import pytest
 from rich.console import Console
 
-from synaug_core.report.terminal import plain_table, table
+from synaug_core.report.terminal import table
 
 
 def _print(renderable, width, colour=None):
@@ -36,20 +36,17 @@ def test_what_the_table_says(comparison_of):
     assert f"{100 * mean:.1f}*" in text
     assert " ".join(c.sentence.split()) in " ".join(text.split())
     assert c.sentence not in _print(table(c, sentence=False), 400)
-    assert c.sentence in plain_table(c)
-    assert f"> {c.best_arm}" in plain_table(c)
 
 
 def test_class_names_do_nothing_to_the_terminal(comparison_of):
     c = comparison_of(3)
     hostile = c.model_copy(update={"rarest_class": c.classes[2]})
-    for text in (_print(table(hostile), 100), plain_table(hostile)):
-        assert "\x1b" not in text
-        assert "[red]" in text
+    text = _print(table(hostile), 100)
+    assert "\x1b" not in text
+    assert "[red]" in text
 
 
 def test_a_missing_figure_is_a_dash(comparison_of):
     c = comparison_of(5)
     absent = c.model_copy(update={"rarest_class": c.classes[-1]})
     assert "–" in _print(table(absent), 100)
-    assert " -  " in plain_table(absent)

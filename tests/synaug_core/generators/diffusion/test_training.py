@@ -15,6 +15,7 @@ from synaug_core.errors import ArtifactError, ConfigError, DeadlineError
 from synaug_core.generators import registry
 from synaug_core.generators.diffusion import ConditionalDiffusion, training
 from synaug_core.generators.diffusion.network import Denoiser, levels_of, signal_shares
+from synaug_core.generators.training_loop import Clock
 from synaug_core.progress import silent
 from synaug_core.seeds import seeded_init, stream
 from synaug_core.testing.conformance import make_images
@@ -33,10 +34,10 @@ def start(config, size=8, kind=Denoiser):
     return network, pool
 
 
-def run(network, pool, config, checkpoint=None):
+def run(network, pool, config, checkpoint=None, deadline=None):
     return training.train(
         network, pool, [6, 4], signal_shares(1000), config,
-        seed=3, fingerprint="x", progress=silent, checkpoint=checkpoint or Checkpoint(None), deadline=None,
+        seed=3, fingerprint="x", progress=silent, checkpoint=checkpoint or Checkpoint(None), deadline=deadline,
     )  # fmt: skip
 
 
@@ -62,11 +63,6 @@ def test_the_rate_rises_and_falls():
     assert rates[0] == 0.01
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
     assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
-
-
-def test_the_average_warms_up():
-    assert training.ema_decay(0, 0.995) == pytest.approx(0.1)
-    assert training.ema_decay(10_000, 0.995) == 0.995
 
 
 def test_averaged_weights_are_kept(small):
@@ -180,6 +176,16 @@ def test_what_the_user_is_told(small, tmp_path):
     (tmp_path / "spec.json").write_text(spec)
     with pytest.raises(ArtifactError, match="do not fit"):
         registry.load(tmp_path)
+
+
+def test_the_time_is_looked_at_within_a_block(small, monkeypatch):
+    """A step may take long: the clock strikes once at each look at it."""
+    ticks = itertools.count()
+    monkeypatch.setattr(Clock, "seconds", property(lambda self: float(next(ticks))))
+    config = small.model_copy(update={"steps": 20, "evaluate_every": 20})
+    network, pool = start(config)
+    with pytest.raises(DeadlineError, match=r"longer than 3 s \(3 of 20 steps\)"):
+        run(network, pool, config, deadline=3)
 
 
 def test_without_diffusers_one_line_says_so(small, monkeypatch):

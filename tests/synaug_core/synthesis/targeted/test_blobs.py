@@ -9,9 +9,8 @@ from torch import nn
 from synaug_core.classify.history import History
 from synaug_core.classify.model import Classifier
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.config import ClassifierConfig, GeneratorConfig, SynthesisConfig, TargetedConfig
+from synaug_core.config import ClassifierConfig, SynthesisConfig, TargetedConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.generators.base import LatentGenerator
 from synaug_core.generators.pixels import to_uint8
 from synaug_core.synthesis.made import Source
 from synaug_core.synthesis.targeted import random, targeted
@@ -20,34 +19,18 @@ NORMAL = torch.tensor([0.8, 0.6])
 """The boundary is where a point's product with this is 0."""
 
 
-class Plane(LatentGenerator):
+@pytest.fixture
+def plane(latent_double):
     """Points of a plane as the upper two pixels of 2 x 2 images."""
 
-    kind = "plane"
-
-    def fit(self, images, **_):
-        return self
-
-    def sample(self, n, class_name, *, seed):
-        raise NotImplementedError
-
-    def save(self, folder):
-        raise NotImplementedError
-
-    @classmethod
-    def load(cls, folder, device="cpu"):
-        raise NotImplementedError
-
-    def encode(self, images, class_name):
+    def encode(images):
         points = 6 * torch.logit((images.float() / 255)[:, 0, 0].clamp(0.001, 0.999))
         return points, torch.full_like(points, -9.0)
 
-    def decode_with_gradient(self, z, class_name):
+    def decode(z):
         return torch.stack([torch.sigmoid(z / 6), torch.full_like(z, 0.5)], dim=1)[:, None]
 
-    def decode(self, z, class_name):
-        with torch.no_grad():
-            return self.decode_with_gradient(z, class_name)
+    return latent_double(encode, decode, ("left", "right"), 1, 2)
 
 
 class Signs(nn.Module):
@@ -74,10 +57,9 @@ def classifier():
 
 
 @pytest.fixture
-def blobs():
+def blobs(plane):
     points = 1.2 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
     points += torch.where(torch.arange(200) < 100, -4.0, 4.0)[:, None] * NORMAL
-    plane = Plane(GeneratorConfig(), ("left", "right"), 1, 2)
     ids = tuple(map(str, range(200)))
     labels = (torch.arange(200) >= 100).long()
     return ImageSet(to_uint8(plane.decode(points, "left")), labels, ("left", "right"), ids, ids, ("{}",) * 200)
@@ -88,8 +70,7 @@ def distances(images, plane):
 
 
 @pytest.mark.parametrize("uncertainty", ["mi", "entropy"])
-def test_targeted_points_move_towards_the_boundary(blobs, classifier, uncertainty):
-    plane = Plane(GeneratorConfig(), ("left", "right"), 1, 2)
+def test_targeted_points_move_towards_the_boundary(blobs, plane, classifier, uncertainty):
     config = SynthesisConfig(targeted=TargetedConfig(uncertainty=uncertainty, step_size=0.1, samples=40))
     for name in blobs.classes:
         own = blobs.of_class(name)

@@ -10,12 +10,12 @@ from torch import Tensor
 __all__ = ["decay_at", "follow"]
 
 
-def decay_at(step: int, decay: float) -> float:
-    """The average's decay at a step counted from 1: min(decay, step / (10 + step)).
+def decay_at(step: int, decay: float, *, delay: int = 10) -> float:
+    """The average's decay at a step counted from 1: min(decay, step / (delay + step)).
 
     It rises, so that the first weights, which know nothing, are soon forgotten, however short the training.
     """
-    return min(decay, step / (10 + step))
+    return min(decay, step / (delay + step))
 
 
 @torch.no_grad()

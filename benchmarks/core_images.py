@@ -1,0 +1,172 @@
+"""The images part of `core_only`: generators, what judges their images, the images, and how good they are."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+from benchmarks.core_job import Job, Synthetic, call
+from synaug_core import devices
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.training import train
+from synaug_core.config import ArmConfig, SynthesisConfig
+from synaug_core.data import parquet
+from synaug_core.data.imageset import ImageSet, concatenate
+from synaug_core.errors import UserError
+from synaug_core.generators import registry
+from synaug_core.generators.base import Generator
+from synaug_core.generators.grouping import groups
+from synaug_core.quality.assess import assess
+from synaug_core.quality.consistency import real_consistency, unlikely_reals
+from synaug_core.quality.judge import Judges
+from synaug_core.quality.neighbours import nearest_training_image
+from synaug_core.quality.usefulness import usefulness
+from synaug_core.report import sheets
+from synaug_core.report.contact import contact_page, contact_sheet
+from synaug_core.report.figures.alpha import alpha_figure
+from synaug_core.report.figures.funnel import funnel_figure
+from synaug_core.report.figures.generator import fit_figure
+from synaug_core.report.quality import quality_page
+from synaug_core.seeds import derive
+from synaug_core.synthesis.alpha_sweep import alpha_sweep
+from synaug_core.synthesis.make import synthesise
+from synaug_core.synthesis.plan import plan
+from synaug_core.synthesis.walks import ALPHAS, walks
+
+__all__ = ["make_images"]
+
+
+def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
+    """The images of each arm, and what judges them beside the search."""
+    config, counts = job.config, job.data.train.counts()
+    wanted = {arm.name: arm.synthesis for arm in config.arms if arm.synthesis is not None}
+    distinct = list({s.model_dump_json(): s for s in wanted.values()}.values())
+    plans = [plan(counts, s.sampling_strategy, s.multiple) for s in distinct]
+    classes = [name for name in job.data.train.classes if any(p.get(name, 0) > 0 for p in plans)]
+    if not classes:
+        return {arm.name: None for arm in config.arms}, []
+    if any(s.generator != "default" or s.strategy not in ("interpolate", "prior") for s in distinct):
+        raise UserError("this benchmark knows one generator and the strategies interpolate and prior")
+    grouped = groups(
+        {name: counts[name] for name in classes}, config.generator, device_type=job.device.type, workers=job.workers
+    )
+    generators = job.side_by_side([call(_fit, job, group, number) for number, group in enumerate(grouped)])
+    target, judges = _on_reals(job)
+    keys = [(s, generator) for s in distinct for generator in generators]
+    made = job.side_by_side([call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
+    joined = {
+        s.model_dump_json(): concatenate([m for m, (other, _) in zip(made, keys, strict=True) if other == s])
+        for s in distinct
+    }
+    quality = [job.pool.submit(_assess, job, images, generators, target, judges) for images in joined.values()]
+    of_arm = {arm.name: joined[arm.synthesis.model_dump_json()] if arm.synthesis else None for arm in config.arms}
+    return of_arm, quality
+
+
+def _fit(job: Job, classes: tuple[str, ...], number: int) -> Generator:
+    images = job.data.train
+    generator = registry.create(job.config.generator, classes, images.channels, images.size)
+    saved = job.checkpoint(f"generator-{number}")
+    generator.fit(images, seed=derive(job.config.seed, "generator"), device=job.device, checkpoint=saved)
+    job.keep(fit_figure(generator.reports), f"generators/{number}/training.png")
+    if (sheet := sheets.reconstruction(generator, images)) is not None:
+        job.keep(sheet, f"generators/{number}/reconstructions.png")
+    generator.save(job.place(f"generators/{number}/model"))
+    return generator
+
+
+def _on_reals(job: Job) -> tuple[TrainedClassifier, Judges]:
+    """The classifiers that see real images only, side by side as in the flow."""
+    found: dict[str, Any] = {}
+    job.side_by_side(
+        [lambda: found.update(target=_target(job)), lambda: found.update(judges=_judges(job))],
+    )
+    return found["target"], found["judges"]
+
+
+def _target(job: Job) -> TrainedClassifier:
+    config = job.config
+    classifier = train(
+        config.classifier,
+        ArmConfig(name="target", sampling="balanced", augmentation="traditional"),
+        job.data.train,
+        job.data.val,
+        init_seed=derive(config.seed, "init", "target", 0),
+        batch_seed=derive(config.seed, "batches", "target", 0),
+        device=job.device,
+        checkpoint=job.checkpoint("target"),
+    )
+    classifier.save(job.place("target"))
+    return classifier
+
+
+def _judges(job: Job) -> Judges:
+    config = job.config
+    judges = Judges.fit(
+        job.data.train,
+        config.classifier,
+        config.judge,
+        seed=derive(config.seed, "judges"),
+        device=job.device,
+        checkpoint_for=lambda name: job.checkpoint(f"judge-{name}"),
+    )
+    real_consistency(judges, job.data.train)
+    judges.save(job.place("judges"))
+    return judges
+
+
+def _synthesise(job: Job, config: SynthesisConfig, generator: Generator, judges: Judges, number: int) -> ImageSet:
+    images = job.data.train
+    wanted = plan(images.counts(), config.sampling_strategy, config.multiple)
+    wanted = {name: n for name, n in wanted.items() if name in generator.classes}
+    seed = derive(job.config.seed, "synthesis")
+    made = synthesise(generator, images, wanted, config, seed=seed, judge=judges.probabilities)
+    if config.filters is not None and config.filters.label_consistency is not None and made.funnel:
+        own = concatenate([images.of_class(name) for name in made.funnel])
+        unlikely_reals(judges, own, config.filters.label_consistency)
+    parquet.write(made.images, job.place(f"synthetic/{number}.parquet"), split="synthetic")
+    job.keep(funnel_figure({c: f.model_dump() for c, f in made.funnel.items()}), f"synthetic/{number}-funnel.png")
+    if len(made.images):
+        nearest, distance = nearest_training_image(made.images, images)
+        scores = {"nearest_distance": distance.tolist()}
+        job.keep(sheets.real_beside_synthetic(images, made.images), f"synthetic/{number}.png")
+        job.keep(contact_sheet(images, made.images, nearest, scores), f"synthetic/{number}-contact.png")
+        page = contact_page(images, made.images, nearest, scores)
+        job.place(f"synthetic/{number}.html").write_text(page, encoding="utf-8")
+    if rows := walks(generator, images, config):
+        job.keep(sheets.interpolation(rows, ALPHAS), f"synthetic/{number}-walks.png")
+    if sweeps := alpha_sweep(generator, images, config):
+        job.keep(alpha_figure(sweeps), f"synthetic/{number}-alpha.png")
+    return made.images
+
+
+def _assess(job: Job, images: ImageSet, generators: list[Generator], target: TrainedClassifier, judges: Judges) -> None:
+    config, data = job.config, job.data
+    with devices.cpu_threads(config.compute.threads):
+        present = {c: min(n, config.quality.most) for c, n in data.train.counts().items() if images.counts()[c]}
+        control = SynthesisConfig(strategy="reconstruct", filters=None)
+        controls = [
+            synthesise(g, data.train, {c: n for c, n in present.items() if c in g.classes}, control, seed=config.seed)
+            for g in generators
+        ]
+        useful = usefulness(
+            data.train,
+            images,
+            data.val,
+            config.classifier,
+            seed=derive(config.seed, "usefulness"),
+            device=job.device,
+            checkpoint_for=lambda name: job.checkpoint(f"usefulness-{name}"),
+        )
+        report = assess(
+            data.train,
+            data.val,
+            images,
+            features_by=target,
+            config=config.quality,
+            seed=derive(config.seed, "quality"),
+            judges=judges,
+            reconstruction=concatenate([made.images for made in controls]),
+            usefulness=useful,
+        )
+        job.place("quality.html").write_text(quality_page(report), encoding="utf-8")

@@ -1,0 +1,116 @@
+"""The classifiers part of `core_only`: the search and the repetitions of each arm."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from benchmarks.core_job import Job, Synthetic, call
+from synaug_core.classify import tuning, tuning_figures
+from synaug_core.classify.pruning import Pruned
+from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.training import train
+from synaug_core.config import ArmConfig
+from synaug_core.data.imageset import ImageSet, concatenate
+from synaug_core.errors import DivergenceError
+from synaug_core.evaluate.metrics import scores
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.seeds import derive
+
+__all__ = ["Repetition", "repeat", "tune"]
+
+
+class Repetition(NamedTuple):
+    """What is left of a trained classifier: its balanced accuracy on validation images, and its test predictions."""
+
+    validation: float
+    predictions: Predictions
+
+
+def _training_images(job: Job, synthetic: ImageSet | None, share: float | None) -> ImageSet:
+    if synthetic is None:
+        return job.data.train
+    part = 1.0 if share is None else share
+    head = synthetic.head_of_each_class({c: round(n * part) for c, n in synthetic.counts().items()})
+    return concatenate([job.data.train, head])
+
+
+def tune(job: Job, synthetic: Synthetic) -> dict[str, Tuned]:
+    """The hyper-parameters of each arm."""
+    config = job.config
+    if config.tuning.trials == 0:
+        return {arm.name: Tuned() for arm in config.arms}
+    if config.tuning.scope == "per_arm":
+        return {arm.name: _search(job, (arm,), synthetic) for arm in config.arms}
+    searched = tuple(arm for arm in config.arms if arm.name in config.tuning.arms) or config.arms[:1]
+    return dict.fromkeys((arm.name for arm in config.arms), _search(job, searched, synthetic))
+
+
+def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tuned:
+    config, names = job.config, ", ".join(arm.name for arm in arms)
+    initial = as_configured(config.classifier)
+
+    def opened() -> tuning.Search:
+        seed = derive(config.seed, "tuning", names)
+        return tuning.open_study(
+            str(job.place("tuning.journal")), names, seed=seed, config=config.tuning, initial=initial
+        )
+
+    def run(trial: TrialSpec) -> float | None:
+        search, steps, found = opened(), config.tuning.steps or max(1, config.classifier.steps // 2), list[float]()
+        fitted = trial.parameters.apply(config.classifier).model_copy(update={"steps": steps})
+        try:
+            for arm in arms:
+                classifier = train(
+                    fitted,
+                    arm,
+                    _training_images(job, synthetic[arm.name], trial.parameters.synthetic_share),
+                    job.data.val,
+                    init_seed=derive(config.seed, "init", "tuning"),
+                    batch_seed=derive(config.seed, "batches", "tuning", arm.name),
+                    device=job.device,
+                    checkpoint=job.checkpoint(f"trial-{trial.number}-{arm.name}"),
+                    on_evaluation=tuning.watch(search, trial, steps=steps, scores=tuple(found)),
+                )
+                found.append(classifier.history.best_score or 0.0)
+        except (Pruned, DivergenceError):
+            return None
+        return sum(found) / len(found)
+
+    while trials := tuning.ask(search := opened()):
+        for trial, value in zip(trials, job.side_by_side([call(run, trial) for trial in trials]), strict=True):
+            tuning.tell(search, trial, value, pruned=value is None)
+    rows, best = tuning.history(search), tuning.best(search)
+    job.keep(tuning_figures.history_figure(rows), f"tuning/{names}/history.png")
+    job.keep(tuning_figures.importance_figure(tuning.importance(search)), f"tuning/{names}/importance.png")
+    return best.parameters if best is not None else initial
+
+
+def repeat(job: Job, arm: ArmConfig, repetition: int, synthetic: ImageSet | None, tuned: Tuned) -> Repetition:
+    """Train an arm's classifier once and look at it."""
+    config, name = job.config, f"{arm.name}-{repetition}"
+    classifier = train(
+        tuned.apply(config.classifier),
+        arm,
+        _training_images(job, synthetic, tuned.synthetic_share),
+        job.data.val,
+        init_seed=derive(config.seed, "init", repetition),
+        batch_seed=derive(config.seed, "batches", arm.name, repetition),
+        device=job.device,
+        checkpoint=job.checkpoint(name),
+    )
+    on_val = scores(_predict(job, classifier, job.data.val)) if len(job.data.val) else {}
+    on_test = _predict(job, classifier, job.data.test)
+    scores(on_test)
+    classifier.save(job.place(f"classifiers/{name}"))
+    on_test.write(job.place(f"predictions/{name}.parquet"))
+    return Repetition(on_val.get("balanced_accuracy", 0.0), on_test)
+
+
+def _predict(job: Job, classifier: TrainedClassifier, images: ImageSet) -> Predictions:
+    probabilities = classifier.predict(images, device=torch.device(job.device))
+    return Predictions(
+        ids=images.ids, labels=images.labels.numpy(), probabilities=probabilities, classes=classifier.classes
+    )

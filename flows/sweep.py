@@ -1,0 +1,78 @@
+"""Many retrainings of one configuration with some keys varied: ablations, learning curves, scale."""
+
+from __future__ import annotations
+
+from prefect import flow, tags
+from pydantic import BaseModel, ConfigDict
+
+from flows.dead_runs import close_dead_runs, process_tag
+from flows.retrain import retrain
+from flows.signals import sigterm_as_ctrl_c
+from flows.workers import default_runner, task_runner
+from synaug_core.config.sweep import SweepConfig, cells
+from synaug_core.errors import SynaugError
+from synaug_core.evaluate.comparison import Comparison
+from synaug_core.evaluate.sweep import SweepResult, sweep_result
+from tasks.progress_bus import Event, publish
+from tasks.sweep import record_sweep
+
+__all__ = ["SweepOutcome", "run_sweep", "sweep"]
+
+
+class SweepOutcome(BaseModel):
+    """What a sweep came to; its JSON is what `synaug sweep --json` writes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    experiment: str
+    page: str
+    sentence: str
+    result: SweepResult
+
+
+@flow(name="sweep", persist_result=False, task_runner=default_runner())
+def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:  # noqa: B008 - frozen; Prefect shows its fields as a form
+    """One retraining for each combination, each with the budget of its own configuration, and one page for all.
+
+    Combinations share what they have in common; run again, a sweep finds what is done. One that fails does not stop
+    the others: its reason stands in its place.
+    """
+    found: list[Comparison | str] = []
+    runs: list[str] = []
+    pages: list[str | None] = []
+    every = cells(config)
+    with sigterm_as_ctrl_c():
+        for number, cell in enumerate(every):
+            publish(Event("sweep", "", number, len(every)))
+            name = ", ".join(cell.labels.values())
+            try:
+                runner = task_runner(cell.config.compute)
+                outcome = retrain.with_options(task_runner=runner, flow_run_name=f"{cell.config.name}: {name}")(
+                    cell.config
+                )
+            except SynaugError as error:
+                found.append(str(error))
+                runs.append("")
+                pages.append(None)
+                publish(Event("sweep", name, 1, 1, state="failed"))
+            else:
+                if outcome.comparison is None:
+                    raise RuntimeError("a retraining in this process brings its comparison")
+                found.append(outcome.comparison)
+                runs.append(outcome.run_id)
+                pages.append(outcome.comparison_page)
+                publish(Event("sweep", name, 1, 1))
+        publish(Event("sweep", "", len(every), len(every)))
+        result = sweep_result(tuple(config.grid), [cell.labels for cell in every], found, runs, pages)
+        experiment = f"synaug/{every[0].config.name}"
+        run, page = record_sweep(experiment, config, result)
+    return SweepOutcome(run_id=run.run_id, experiment=experiment, page=page, sentence=result.sentence, result=result)
+
+
+def run_sweep(config: SweepConfig) -> SweepOutcome:
+    """`sweep` in this process."""
+    close_dead_runs(sweep.name)
+    close_dead_runs(retrain.name)
+    with tags(process_tag()):
+        return sweep(config)

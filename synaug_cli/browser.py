@@ -1,0 +1,21 @@
+"""Pages in the user's browser, where there is one with windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["open_pages"]
+
+
+def open_pages(urls: Sequence[str]) -> None:
+    """Open pages in a graphical browser; one that runs in the terminal would take it over."""
+    import webbrowser
+
+    try:
+        found = webbrowser.get()
+    except webbrowser.Error:
+        return
+    if isinstance(found, webbrowser.GenericBrowser) and not isinstance(found, webbrowser.BackgroundBrowser):
+        return
+    for url in urls:
+        found.open(url)

@@ -1,0 +1,61 @@
+"""`synaug sweep`: one retraining for each combination of some keys' values, and one page for all."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from synaug_cli import failures
+from synaug_cli.commands.run import JsonOption, QuietOption, SetOption
+from synaug_cli.outcomes import check_place, write_json
+
+__all__ = ["sweep"]
+
+
+def sweep(
+    ctx: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(help="A YAML file with a section `sweep`, such as  sweep: {data.per_class: [5, 10, 20]}."),
+    ],
+    set_: SetOption = None,
+    json_file: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Vary some keys, retrain for each combination, and compare them on one page.
+
+    Stopped and run again, it continues; combinations share what they have in common.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from synaug_cli import environment, live
+    from synaug_cli.interrupts import stop_on_ctrl_c
+    from synaug_core.config.sweep import cells, load_sweep
+
+    config = load_sweep(source, set_ or ())
+    check_place(json_file)
+    settings = environment.prepare(ctx.obj)
+    console = Console(stderr=True)
+    try:
+        with (
+            stop_on_ctrl_c("stopping; run the same command again and it continues where it was", console),
+            live.watch(cells(config)[0].config.name, console, quiet),
+            environment.orchestrator(settings),
+        ):
+            from flows.sweep import run_sweep
+
+            outcome = run_sweep(config)
+    except KeyboardInterrupt:
+        raise typer.Exit(failures.FAILED) from None
+    write_json(outcome, json_file)
+    out = Console(highlight=False)
+    if not quiet:
+        from synaug_core.report.terminal import sweep_table
+
+        out.print(sweep_table(outcome.result))
+    out.print(escape(outcome.sentence), soft_wrap=True)
+    out.print(f"Report: {escape(outcome.page)}", soft_wrap=True)
+    if any(cell.verdict is None for cell in outcome.result.cells):
+        raise typer.Exit(failures.FAILED)

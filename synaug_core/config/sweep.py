@@ -1,0 +1,101 @@
+"""A sweep: one configuration, with some of its keys taking several values each."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from synaug_core.config.base import Section
+from synaug_core.config.load import checked, override, set_key, starting_values
+from synaug_core.config.root import Config
+from synaug_core.errors import ConfigError
+
+__all__ = ["Cell", "SweepConfig", "cells", "load_sweep"]
+
+_MOST = 500
+_SHOWN = 40
+
+
+class SweepConfig(Section):
+    """What is varied: every combination becomes one retraining."""
+
+    base: dict[str, Any] = Field(default_factory=dict)
+    """A configuration as in a file, paths absolute."""
+    grid: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Dotted key -> the name of each of its values -> the value."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination: the name of each key's value, and the configuration that comes of it."""
+
+    labels: dict[str, str]
+    config: Config
+
+
+def load_sweep(source: str, overrides: Sequence[str] = ()) -> SweepConfig:
+    """The sweep of a configuration file with a section `sweep`: dotted keys, each with a list of values, or with a
+    mapping of names to values where the values themselves are long.
+
+    Args:
+        source: a YAML file.
+        overrides: `key=value` for the base, as in `load`.
+
+    Raises:
+        ConfigError: no such section, or something in it or in any combination does not fit.
+    """
+    base = starting_values(source)
+    found = base.pop("sweep", None)
+    if not isinstance(found, dict) or not found:
+        raise ConfigError(f"{source}: a sweep needs a section `sweep` with keys such as data.per_class: [5, 10, 20]")
+    for text in overrides:
+        override(base, text)
+    sweep = SweepConfig(base=base, grid={str(key): _named(str(key), values) for key, values in found.items()})
+    cells(sweep)
+    return sweep
+
+
+def cells(sweep: SweepConfig) -> tuple[Cell, ...]:
+    """Every combination, the last key varying fastest.
+
+    Raises:
+        ConfigError: an unknown key, a combination that does not fit, or more than 500 of them.
+    """
+    size = 1
+    for values in sweep.grid.values():
+        size *= len(values)
+    if size > _MOST:
+        raise ConfigError(f"sweep: {size} combinations; at most {_MOST} are made in one sweep")
+    found = []
+    for combination in itertools.product(*(values.items() for values in sweep.grid.values())):
+        labels = {key: label for key, (label, _) in zip(sweep.grid, combination, strict=True)}
+        values = copy.deepcopy(sweep.base)
+        for key, (_, value) in zip(sweep.grid, combination, strict=True):
+            set_key(values, key, copy.deepcopy(value), f"sweep.{key}")
+        try:
+            found.append(Cell(labels, checked(values)))
+        except ConfigError as error:
+            where = ", ".join(f"{key} = {label}" for key, label in labels.items())
+            raise ConfigError(f"sweep, at {where}: {error}") from error
+    return tuple(found)
+
+
+def _named(key: str, values: Any) -> dict[str, Any]:
+    if isinstance(values, dict) and values:
+        return {str(name): value for name, value in values.items()}
+    if not isinstance(values, list) or not values:
+        raise ConfigError(f"sweep.{key}: a list of values is expected, or a mapping of names to values")
+    named = {_label(value): value for value in values}
+    if len(named) < len(values):
+        raise ConfigError(f"sweep.{key}: two values look the same; give a mapping of names to values")
+    return named
+
+
+def _label(value: Any) -> str:
+    text = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

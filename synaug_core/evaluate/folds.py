@@ -1,0 +1,175 @@
+"""k-fold cross-validation: every fold has other test images, and the trainings share most of their images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from synaug_core.evaluate.contrast import Pairs
+from synaug_core.evaluate.intervals import Interval, check_same_images
+from synaug_core.evaluate.metrics import confusion, scores
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.names import slugs
+
+__all__ = ["check_folds", "corrected_t", "fold_contrast", "fold_intervals", "overlap"]
+
+
+def check_folds(arms: Mapping[str, Sequence[Predictions]], folds: int) -> None:
+    """Refuse what is no k-fold design: predictions in the order index = repetition * folds + fold.
+
+    Raises:
+        ValueError: fewer than two folds, repetitions that are not whole, an image that stands in two folds of one
+            repetition or in none, labels that change, or arms with different test images at the same index.
+    """
+    if folds < 2:
+        raise ValueError(f"folds: at least 2 expected, got {folds}")
+    if len({p.classes for found in arms.values() for p in found}) > 1:
+        raise ValueError("the trainings are not about the same classes")
+    known: dict[str, int] | None = None
+    for arm, found in arms.items():
+        if not found or len(found) % folds:
+            raise ValueError(f"arm {arm}: {len(found)} trainings are not whole repetitions of {folds} folds")
+        for start in range(0, len(found), folds):
+            here = _labels_of(found[start : start + folds], f"arm {arm}, repetition {start // folds}")
+            if known is not None and here != known:
+                raise ValueError(f"arm {arm}, repetition {start // folds}: its folds are about other images or labels")
+            known = here
+    most = max(len(found) for found in arms.values())
+    for i in range(most):
+        at = {arm: found[i] for arm, found in arms.items() if i < len(found)}
+        try:
+            check_same_images(list(at.values()))
+        except ValueError as error:
+            where = f"repetition {i // folds}, fold {i % folds}"
+            raise ValueError(f"{where}: the arms need the same test images in the same order ({error})") from error
+
+
+def overlap(folds: int) -> float:
+    """Test images of a fold for each image of the others, 1 / (k - 1): n_test / n_train of the corrected variance.
+
+    What the other folds hold is divided into training and validation images, and the classifier learns from both.
+    """
+    return 1 / (folds - 1)
+
+
+def corrected_t(values: ArrayLike, ratio: float, confidence: float) -> tuple[Interval, float]:
+    """Mean of J dependent results, its interval and the two-sided p-value against 0, by the corrected resampled t
+    test (Nadeau and Bengio, Machine Learning 52, 2003): t = mean / sqrt((1/J + n_test/n_train) s^2), J - 1 degrees
+    of freedom.
+
+    The plain t test takes the trainings for independent, though they share most of their images, and finds effects
+    far too often. With a ratio of 0 it is the plain test.
+
+    Args:
+        values: J results, not NaN.
+        ratio: n_test / n_train, 0 or more.
+        confidence: level of the interval.
+
+    Returns:
+        The interval, not bounded by any metric's range, and the p-value. A single result says nothing of its
+        spread: all finite numbers, and 1.
+
+    Raises:
+        ValueError: no result.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    found = np.asarray(values, np.float64)
+    n = len(found)
+    if not n:
+        raise ValueError("at least one result is needed")
+    mean = float(found.mean())
+    if n == 1:
+        most = float(np.finfo(np.float64).max)
+        return Interval(mean=mean, low=-most, high=most), 1.0
+    error = sqrt((1 / n + ratio) * float(found.var(ddof=1)))
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
+    t = abs(mean) / error if error else (inf if mean else 0.0)
+    p = min(1.0, 2 * float(stdtr(n - 1, -t)))
+    return Interval(mean=mean, low=mean - half, high=mean + half), p
+
+
+def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float) -> dict[str, Interval]:
+    """Mean over all trainings of every metric of `scores`, with its interval by the corrected resampled t.
+
+    A metric that only some folds define is the mean over those. Bounds end at 0 and 1. The figures of one class are
+    never surer than so many different images allow: the interval covers Wilson's score interval too (Journal of the
+    American Statistical Association 22, 1927), or a class of two images, found in both folds, would be certain.
+    `support` counts each image once.
+
+    Args:
+        reps: predictions in the order repetition * folds + fold, checked by `check_folds`.
+        folds: number of folds.
+        confidence: level of the intervals.
+    """
+    single = [scores(p) for p in reps]
+    names = list(dict.fromkeys(name for s in single for name in s))
+    found = {
+        name: _within(corrected_t([s[name] for s in single if name in s], overlap(folds), confidence)[0], 0, 1)
+        for name in names
+        if not name.endswith("/support")
+    }
+    total = np.sum([confusion(p) for p in reps], axis=0) * (folds / len(reps))
+    support, predicted = total.sum(1), total.sum(0)
+    for c, name in enumerate(slugs(reps[0].classes).values()):
+        images = {"recall": support[c], "precision": predicted[c], "f1": (support[c] + predicted[c]) / 2}
+        for metric, n in images.items():
+            if (key := f"class/{name}/{metric}") in found:
+                found[key] = _at_least_wilson(found[key], float(n), confidence)
+        if (key := f"class/{name}/support") in names:
+            count = float(round(support[c]))
+            found[key] = Interval(mean=count, low=count, high=count)
+    return {name: found[name] for name in names}
+
+
+def fold_contrast(
+    ours: Sequence[Predictions], theirs: Sequence[Predictions], metric: str, *, folds: int, confidence: float
+) -> tuple[Interval, float, int]:
+    """Mean paired difference (ours - theirs) over the folds, its p-value by the corrected t test, number of pairs.
+
+    Folds that do not define the metric are left aside.
+
+    Args:
+        ours: predictions of one method in the order repetition * folds + fold, checked by `check_folds`.
+        theirs: those of the other, with the same images at each index.
+        metric: `balanced_accuracy` or `macro_auc`.
+        folds: number of folds.
+        confidence: level of the interval.
+
+    Raises:
+        ValueError: no fold defines the metric.
+    """
+    differences = Pairs(ours, theirs, metric).plain()
+    differences = differences[~np.isnan(differences)]
+    if not len(differences):
+        raise ValueError(f"{metric} is undefined on these test images")
+    interval, p = corrected_t(differences, overlap(folds), confidence)
+    return _within(interval, -1, 1), p, len(differences)
+
+
+def _labels_of(parts: Sequence[Predictions], where: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for fold, p in enumerate(parts):
+        if not len(p):
+            raise ValueError(f"{where}, fold {fold}: no test images")
+        mine = dict(zip(p.ids, p.labels.tolist(), strict=True))
+        if twice := next((name for name in p.ids if name in found), None):
+            raise ValueError(f"{where}: image {twice} is a test image of two folds")
+        found |= mine
+    return found
+
+
+def _within(interval: Interval, least: float, most: float) -> Interval:
+    return Interval(mean=interval.mean, low=max(interval.low, least), high=min(interval.high, most))
+
+
+def _at_least_wilson(interval: Interval, images: float, confidence: float) -> Interval:
+    from scipy.special import ndtri
+
+    z2, p = float(ndtri((1 + confidence) / 2)) ** 2, interval.mean
+    centre, half = p + z2 / (2 * images), sqrt(z2 * (p * (1 - p) + z2 / (4 * images)) / images)
+    low, high = ((centre + side * half) / (1 + z2 / images) for side in (-1, 1))
+    return Interval(mean=p, low=max(0.0, min(interval.low, low)), high=min(1.0, max(interval.high, high)))

@@ -1,0 +1,61 @@
+"""Two trained models on the same images: where only one of them is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import comb
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from synaug_core.evaluate.intervals import check_same_images
+from synaug_core.evaluate.predictions import Predictions
+
+__all__ = ["Discordance", "discordances", "mcnemar"]
+
+
+class Discordance(BaseModel):
+    """One pair of trained models on the test images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repetition: int
+    only_arm_right: int
+    """Images that only the first model got right."""
+    only_against_right: int
+    """Images that only the second got right."""
+    p_value: Annotated[float, Field(ge=0, le=1)]
+    """Two-sided exact McNemar test: of these two models, not of the two methods."""
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact McNemar p-value from the numbers of images that only one side got right."""
+    n = only_first + only_second
+    tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
+    p: float = 2 * tail / 2**n
+    return min(1.0, p)
+
+
+def discordances(ours: Sequence[Predictions], theirs: Sequence[Predictions]) -> tuple[Discordance, ...]:
+    """The McNemar test of each pair of repetitions, in their order.
+
+    The p-values are for reading one by one and are not combined: all pairs stand on the same test images, so an
+    image that happens to suit one method speaks for it in every pair, and no rule for independent tests holds.
+
+    Args:
+        ours: predictions of one method's repetitions.
+        theirs: those of the other, for the same images; what one side has more is left aside.
+
+    Raises:
+        ValueError: no pair, or different test images.
+    """
+    pairs = min(len(ours), len(theirs))
+    check_same_images([*ours[:pairs], *theirs[:pairs]])
+    found = []
+    for i, (a, b) in enumerate(zip(ours[:pairs], theirs[:pairs], strict=True)):
+        right, other = a.predicted == a.labels, b.predicted == b.labels
+        gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
+        found.append(
+            Discordance(repetition=i, only_arm_right=gained, only_against_right=lost, p_value=mcnemar(gained, lost))
+        )
+    return tuple(found)

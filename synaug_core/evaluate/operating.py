@@ -1,0 +1,246 @@
+"""One class against the rest at a threshold: set on the validation images, told on the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from synaug_core.evaluate import resample
+from synaug_core.evaluate.intervals import Finite, Interval, bounds
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.scorer import Counts, ratio
+
+__all__ = ["FEW", "OperatingPoint", "Threshold", "mean_curve", "operating_points", "precision_recall", "threshold_for"]
+
+Array = NDArray[Any]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+FEW = 10
+"""With fewer validation images of a class, its threshold is little more than chance."""
+_STEPS = 50
+"""Points of a mean curve."""
+
+
+class Threshold(BaseModel):
+    """An image is taken for the class if its probability is at least `value`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: Finite
+    precision: Share
+    """On the images it was set with: the best case."""
+    recall: Share
+
+
+class OperatingPoint(BaseModel):
+    """What a class's thresholds, one for each repetition, do on the test images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    wanted: Share
+    """Precision that the thresholds were set for."""
+    thresholds: tuple[Threshold | None, ...]
+    """Of each repetition; None: no threshold reaches the precision on its validation images, or there are none."""
+    validation_positives: int
+    """Validation images of the class: of the repetition with the fewest."""
+    test_positives: int
+    """Test images of the class, each counted once."""
+    precision: Interval | None
+    """On the test images, over the repetitions that take any image for the class; None where none does."""
+    recall: Interval | None
+    """On the test images. A repetition without a threshold finds nothing and counts 0; None where no repetition has
+    one, or no test image is of the class."""
+
+    @property
+    def reached(self) -> int:
+        """Repetitions with a threshold."""
+        return sum(t is not None for t in self.thresholds)
+
+    @property
+    def few(self) -> bool:
+        """True where the threshold rests on fewer than 10 validation images of the class."""
+        return self.validation_positives < FEW
+
+
+def precision_recall(p: Predictions, class_index: int) -> tuple[Array, Array, Array]:
+    """Every threshold that makes a difference, from the highest down, with its precision and recall.
+
+    Images of equal probability are taken together. Recall is NaN without images of the class.
+
+    Returns:
+        Three float64 arrays of one length: as many as there are distinct probabilities.
+    """
+    score = p.probabilities[:, class_index].astype(np.float64)
+    order = np.argsort(-score, kind="stable")
+    score, truth = score[order], (p.labels == class_index)[order].astype(np.float64)
+    last = np.flatnonzero(np.append(score[1:] != score[:-1], True)[: len(score)])
+    hits = truth.cumsum()[last]
+    return score[last], ratio(hits, last + 1.0), ratio(hits, np.full(len(last), truth.sum()))
+
+
+def threshold_for(p: Predictions | None, class_index: int, precision: float) -> Threshold | None:
+    """The threshold of greatest recall among those whose precision is at least `precision`; of several with that
+    recall the highest, which has the best precision. None where no threshold gets there.
+
+    Args:
+        p: predictions of validation images.
+        class_index: the class that is set against the rest.
+        precision: in (0, 1].
+    """
+    if p is None or not np.any(p.labels == class_index):
+        return None
+    thresholds, precisions, recalls = precision_recall(p, class_index)
+    enough = np.flatnonzero((precisions >= precision) & (recalls > 0))
+    if not len(enough):
+        return None
+    best = enough[recalls[enough].argmax()]
+    return Threshold(value=float(thresholds[best]), precision=float(precisions[best]), recall=float(recalls[best]))
+
+
+def mean_curve(repetitions: Sequence[Predictions], class_index: int) -> tuple[tuple[float, float], ...]:
+    """(recall, precision) at recalls of 2, 4, ... 100 %: precision at the highest threshold that finds at least that
+    share of the class, mean over the repetitions that have images of it. Empty where none has."""
+    wanted = np.arange(1, _STEPS + 1) / _STEPS
+    curves = []
+    for p in repetitions:
+        if np.any(p.labels == class_index):
+            _, precisions, recalls = precision_recall(p, class_index)
+            # k / n may fall short of a wanted j / m by a rounding error
+            curves.append(precisions[np.searchsorted(recalls, wanted - 1e-12)])
+    if not curves:
+        return ()
+    return tuple((float(r), float(v)) for r, v in zip(wanted, np.mean(curves, axis=0), strict=True))
+
+
+def operating_points(
+    test: Sequence[Predictions],
+    validation: Sequence[Predictions | None],
+    *,
+    precision: float,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> dict[str, OperatingPoint]:
+    """For every class: thresholds set on each repetition's validation images, and their precision and recall on its
+    test images: mean over the repetitions, with an interval.
+
+    The interval is the crossed bootstrap of `intervals.intervals`: repetitions and, within each class, images are
+    drawn, an image the same number of times in every repetition that tests it, and the class gets one imaginary
+    hit, miss and false alarm. Where the repetitions test different images (folds), each gets its share of those.
+    The thresholds stay as they are: how much they vary shows between the repetitions.
+
+    Args:
+        test: predictions of each repetition, at least one image each.
+        validation: predictions of the same repetitions on their validation images, None where there are none.
+        precision: that the thresholds are set for, in (0, 1].
+        confidence: level of the intervals, in (0.5, 1).
+        resamples: number of resamples.
+        seed: of the draws.
+
+    Raises:
+        ValueError: no repetition, one without test images, lists of different lengths, different classes, or one
+            image with two labels.
+    """
+    labels, rows = _every_image(test, validation)
+    classes = test[0].classes
+    every = range(len(classes))
+    chosen = [[threshold_for(p, c, precision) for c in every] for p in validation]
+    # above every probability: nothing is taken for the class
+    values = np.array([[2.0 if t is None else t.value for t in of] for of in chosen])
+    flagged = [(p.probabilities >= v).T.astype(np.float32) for p, v in zip(test, values, strict=True)]
+    truth = [(np.arange(len(classes))[:, None] == p.labels).astype(np.float32) for p in test]
+    ones = [_counts(t, f) for t, f in zip(truth, flagged, strict=True)]
+    drawn = _draws(truth, flagged, values < 2, labels, rows, resamples, np.random.default_rng(seed))
+    once, positives = np.bincount(labels, minlength=len(classes)), np.zeros(len(classes), np.int64)
+    if all(p is not None for p in validation):
+        counts = [np.bincount(p.labels, minlength=len(classes)) for p in validation if p is not None]
+        positives = np.min(counts, axis=0)
+    found = {}
+    for c, name in enumerate(classes):
+        reached = any(of[c] is not None for of in chosen)
+        told = {
+            metric: _interval([getattr(one, metric)[c] for one in ones], drawn[metric][c], confidence)
+            for metric in ("precision", "recall")
+        }
+        found[name] = OperatingPoint(
+            wanted=precision,
+            thresholds=tuple(of[c] for of in chosen),
+            validation_positives=int(positives[c]),
+            test_positives=int(once[c]),
+            precision=told["precision"],
+            recall=told["recall"] if reached else None,
+        )
+    return found
+
+
+def _counts(truth: Array, flagged: Array) -> Counts:
+    """Of each class, (C,) float64: float32 is for the many weightings alone."""
+    hits, support, taken = (a.sum(1, dtype=np.float64) for a in (truth * flagged, truth, flagged))
+    return Counts(hits, support, taken)
+
+
+def _every_image(
+    test: Sequence[Predictions], validation: Sequence[Predictions | None]
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Labels of all test images, each once, and where each repetition's images stand among them."""
+    if not test or not all(len(p) for p in test) or len(test) != len(validation):
+        raise ValueError("each repetition needs test images, and its validation predictions or None")
+    if len({p.classes for p in (*test, *validation) if p is not None}) > 1:
+        raise ValueError("the predictions are not about the same classes")
+    place: dict[str, int] = {}
+    for p in test:
+        for name in p.ids:
+            place.setdefault(name, len(place))
+    rows = [np.array([place[name] for name in p.ids], np.int64) for p in test]
+    labels = np.full(len(place), -1, np.int64)
+    for p, where in zip(test, rows, strict=True):
+        if np.any((labels[where] >= 0) & (labels[where] != p.labels)):
+            raise ValueError("an image has different labels in different repetitions")
+        labels[where] = p.labels
+    return labels, rows
+
+
+def _draws(
+    truth: Sequence[Array],
+    flagged: Sequence[Array],
+    reached: Array,
+    labels: NDArray[np.int64],
+    rows: Sequence[NDArray[np.int64]],
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, Array]:
+    """Mean precision and recall of each class in each resample: name -> (C, B)."""
+    n, number = len(labels), len(truth[0])
+    every = np.arange(number)
+    once = np.bincount(labels, minlength=number).astype(np.float32)[:, None]
+    parts: dict[str, list[Array]] = {"precision": [], "recall": []}
+    for size in resample.batches(n + 2 * number, resamples):
+        chosen = resample.repetitions(len(truth), size, rng)
+        weights = resample.stratified(np.concatenate([labels, every, every]), size, rng)
+        hits, misses = weights[n : n + number], weights[n + number :]
+        alarms = rng.poisson(1.0, (number, size)).astype(np.float32)
+        total = {name: np.zeros((number, size)) for name in parts}
+        weight = {name: np.zeros((number, size)) for name in parts}
+        for repetition, (t, f, where) in enumerate(zip(truth, flagged, rows, strict=True)):
+            mine = weights[where]
+            share = ratio(t.sum(1, keepdims=True), once)
+            share = np.nan_to_num(share, nan=0.0) * reached[repetition][:, None]
+            counts = Counts(
+                (t * f) @ mine + share * hits, t @ mine + share * (hits + misses), f @ mine + share * (hits + alarms)
+            )
+            for name in parts:
+                value = getattr(counts, name)
+                total[name] += np.nan_to_num(value, nan=0.0) * chosen[repetition]
+                weight[name] += ~np.isnan(value) * chosen[repetition]
+        for name, found in parts.items():
+            found.append(ratio(total[name], weight[name]))
+    return {name: np.concatenate(found, axis=1) for name, found in parts.items()}
+
+
+def _interval(values: Sequence[float], drawn: Array, confidence: float) -> Interval | None:
+    defined = [float(v) for v in values if not np.isnan(v)]
+    return bounds(float(np.mean(defined)), drawn, confidence) if defined else None

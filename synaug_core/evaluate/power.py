@@ -1,0 +1,158 @@
+"""The power of a comparison of two methods: which gain a design shows, and which design shows a gain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+from typing import Protocol
+
+import numpy as np
+
+from synaug_core.evaluate.contrast import LEAST, attained_level
+
+__all__ = [
+    "POWER",
+    "Finds",
+    "Spread",
+    "corrected_t_power",
+    "detectable",
+    "images_needed",
+    "power_of",
+    "repetitions_needed",
+    "sign_flip_power",
+]
+
+POWER = 0.8
+"""Probability with which a true gain is to be shown."""
+MOST = 10_000
+"""More repetitions, or more times the images, than this count as out of reach."""
+_FAR = 10.0
+"""A gain that no metric has."""
+
+
+class Finds(Protocol):
+    """The power of a test."""
+
+    def __call__(self, gain: float, pairs: int, images: float = 1.0) -> float:
+        """Probability that a true gain is shown by so many pairs on so many times the present test images."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the variance of the mean paired difference comes from.
+
+    With J pairs and m times the present test images it is
+
+        V(J, m) = (training + crossed / m) (1 / J + ratio) + shared / m
+
+    `training`: between trainings, beyond the test images. `crossed`: what single pairs owe to the choice of test
+    images, each its own. `shared`: what all pairs owe to it together. `ratio`: the correction of Nadeau and Bengio
+    for folds, otherwise 0. The sample variance of the paired differences estimates training + crossed.
+    """
+
+    training: float
+    crossed: float
+    shared: float
+    ratio: float = 0.0
+
+    def variance(self, pairs: int, images: float = 1.0) -> tuple[float, float]:
+        """V, and its degrees of freedom by Satterthwaite: J - 1 for the sampled part, no end for the other."""
+        sampled = (self.training + self.crossed / images) * (1 / pairs + self.ratio)
+        total = sampled + self.shared / images
+        return total, (pairs - 1) * (total / sampled) ** 2 if sampled else np.inf
+
+
+def power_of(gain: float, spread: Spread, pairs: int, level: float, images: float = 1.0) -> float:
+    """Probability that a two-sided t test at `level` finds a true gain: 1 - F(t_crit; df, gain / sqrt(V)), F the
+    noncentral t distribution. Without `shared` and `ratio` it is the paired t test's.
+
+    Args:
+        gain: above 0.
+        spread: parts of the variance.
+        pairs: 2 or more.
+        level: in (0, 1).
+        images: times the present number of test images.
+    """
+    variance, df = spread.variance(pairs, images)
+    return _power(gain / sqrt(variance), df, level) if variance else 1.0
+
+
+def sign_flip_power(spread: Spread, level: float) -> Finds:
+    """Power of the rule for repetitions on the same test images: about that of the t test at the level that the
+    sign-flip test attains. Where only differences of one sign reach it, as with 6 pairs at 5 %, never more than their
+    probability, E[Phi((gain + u) / sigma)^J] over u ~ N(0, shared), sigma^2 = training + crossed."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(21)
+
+    def finds(gain: float, pairs: int, images: float = 1.0) -> float:
+        from scipy.special import ndtr
+
+        attained = attained_level(level, pairs)
+        if attained <= 0:
+            return 0.0
+        found = power_of(gain, spread, pairs, attained, images)
+        sigma = sqrt(spread.training + spread.crossed / images)
+        if attained > 2.0 ** (1 - pairs) or not sigma:
+            return found
+        shifted = gain + sqrt(spread.shared / images) * nodes
+        return min(found, float(ndtr(shifted / sigma) ** pairs @ weights / weights.sum()))
+
+    return finds
+
+
+def corrected_t_power(spread: Spread, level: float) -> Finds:
+    """Power of the corrected resampled t test over folds."""
+    return lambda gain, pairs, images=1.0: power_of(gain, spread, pairs, level, images)
+
+
+def detectable(finds: Finds, pairs: int, power: float = POWER) -> float | None:
+    """The smallest gain that is found with probability `power`; None: so few pairs find none."""
+    if pairs < LEAST or finds(_FAR, pairs) < power:
+        return None
+    low, high = 0.0, _FAR
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if finds(middle, pairs) < power else (low, middle)
+    return high
+
+
+def repetitions_needed(gain: float, finds: Finds, *, folds: int = 1, power: float = POWER) -> int | None:
+    """Fewest repetitions, of `folds` pairs each and 6 pairs or more, that find the gain; None: more than 10,000."""
+    return _least(lambda r: finds(gain, r * folds) >= power, -(-LEAST // folds))
+
+
+def images_needed(gain: float, finds: Finds, pairs: int, *, images: int, power: float = POWER) -> int | None:
+    """Fewest test images with which so many pairs find the gain; None: not even 10,000 times the present `images`."""
+    if pairs < LEAST:
+        return None
+    times = _least(lambda m: finds(gain, pairs, m) >= power, 1)
+    if times is None:
+        return None
+    low, high = (times - 1) * images, times * images
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if finds(gain, pairs, middle / images) >= power else (middle, high)
+    return high
+
+
+def _power(noncentrality: float, df: float, level: float) -> float:
+    from scipy.special import nctdtr, ndtr, ndtri, stdtrit
+
+    if df > 1e5:  # the noncentral t's series tires; the normal is as good
+        return float(ndtr(noncentrality + ndtri(level / 2)))
+    found = 1 - float(nctdtr(df, noncentrality, stdtrit(df, 1 - level / 2)))
+    return found if np.isfinite(found) else 1.0  # only far beyond any power asked for
+
+
+def _least(enough: Callable[[int], bool], start: int) -> int | None:
+    """The smallest number from `start` to 10,000 that is enough, when all beyond it are too."""
+    high = start
+    while not enough(high):
+        if high >= MOST:
+            return None
+        high = min(2 * high, MOST)
+    low = max(start - 1, high // 2)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

@@ -1,0 +1,119 @@
+"""The retrainings of a sweep side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from synaug_core.evaluate.comparison import Comparison, Verdict
+from synaug_core.evaluate.contrast import Contrast, holm
+from synaug_core.evaluate.intervals import Interval
+
+__all__ = ["SweepCell", "SweepResult", "sweep_result"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SweepCell(_Frozen):
+    """One combination and what came of it."""
+
+    labels: dict[str, str]
+    """Key -> name of its value."""
+    arms: dict[str, dict[str, Interval]]
+    """Arm -> metric -> mean and interval; `rarest_recall` is the recall of the rarest class. Empty where it failed."""
+    controls: tuple[str, ...]
+    best_control: str | None
+    contrast: Contrast | None
+    """The primary contrast; its `p_adjusted` is Holm's over the sweep."""
+    verdict: Verdict | None
+    sentence: str
+    """What was found, or why it failed."""
+    classes: int
+    rarest_class: str | None
+    run_id: str
+    page: str | None
+
+
+class SweepResult(_Frozen):
+    """All combinations."""
+
+    varied: tuple[str, ...]
+    cells: tuple[SweepCell, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The sweep in one line: how many combinations show a gain, also after Holm."""
+        done = [cell for cell in self.cells if cell.verdict is not None]
+        gains = [cell for cell in done if cell.verdict == "gain"]
+        failed = len(self.cells) - len(done)
+        said = f"{len(gains)} of {len(done)} combinations show a gain over their best control"
+        if gains:
+            left = [c for c in gains if c.contrast is not None and c.contrast.p_adjusted < 0.05]
+            said += f", {len(left)} of them also after Holm's correction over the sweep"
+        return said + (f"; {failed} failed." if failed else ".")
+
+
+def sweep_result(
+    varied: Sequence[str],
+    labels: Sequence[Mapping[str, str]],
+    found: Sequence[Comparison | str],
+    runs: Sequence[str],
+    pages: Sequence[str | None],
+) -> SweepResult:
+    """Put the comparisons of a sweep together.
+
+    Args:
+        varied: the keys.
+        labels: of each combination, key -> name of its value.
+        found: of each combination, its comparison, or why it failed.
+        runs: of each, its MLflow run ("" where it has none).
+        pages: of each, where its own report lies.
+    """
+    tests = {str(n): c.contrasts[0].p_value for n, c in enumerate(found) if isinstance(c, Comparison) and c.contrasts}
+    adjusted = holm(tests)
+    made = []
+    for n, (where, one, run, page) in enumerate(zip(labels, found, runs, pages, strict=True)):
+        if isinstance(one, str):
+            made.append(_failed(where, one, run))
+            continue
+        first = one.contrasts[0].model_copy(update={"p_adjusted": adjusted[str(n)]}) if one.contrasts else None
+        rare = f"class/{one.slug(one.rarest_class)}/recall"
+        made.append(
+            SweepCell(
+                labels=dict(where),
+                arms={
+                    arm: {m: i for m, i in result.metrics.items() if "/" not in m}
+                    | ({"rarest_recall": result.metrics[rare]} if rare in result.metrics else {})
+                    for arm, result in one.arms.items()
+                },
+                controls=tuple(arm for arm, result in one.arms.items() if result.is_control),
+                best_control=one.best_control,
+                contrast=first,
+                verdict=one.verdict,
+                sentence=one.sentence,
+                classes=len(one.classes),
+                rarest_class=one.rarest_class,
+                run_id=run,
+                page=page,
+            )
+        )
+    return SweepResult(varied=tuple(varied), cells=tuple(made))
+
+
+def _failed(labels: Mapping[str, str], why: str, run: str) -> SweepCell:
+    return SweepCell(
+        labels=dict(labels),
+        arms={},
+        controls=(),
+        best_control=None,
+        contrast=None,
+        verdict=None,
+        sentence=why,
+        classes=0,
+        rarest_class=None,
+        run_id=run,
+        page=None,
+    )

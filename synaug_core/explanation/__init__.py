@@ -1,0 +1,1 @@
+"""Where a classifier looks, and how much of that changes from arm to arm."""

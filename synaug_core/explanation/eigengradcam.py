@@ -1,0 +1,146 @@
+"""EigenGradCAM: the first principal component of gradient x activation, with its sign fixed."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from synaug_core.classify.model import as_float
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.explanation.layers import MapLayer, as_still, find_layer, hooked
+
+__all__ = ["eigen_grad_cam", "first_component", "oriented", "scaled"]
+
+_FLAT = 1e-6
+"""Below this share of the largest value the map is rounding error."""
+
+
+def eigen_grad_cam(
+    classifier: TrainedClassifier,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    layer: MapLayer | None = None,
+    batch: int = 64,
+    device: torch.device | str | None = None,
+) -> NDArray[np.float32]:
+    """Where in an image a classifier finds evidence for a class.
+
+    The gradient of the class's logit at a convolution layer, times the layer's activations, gives each place a vector
+    of channels. The projection of the places on their first principal component is the map, as in `EigenGradCAM` of
+    pytorch-grad-cam 1.5 (Gildenblat et al.; EigenCAM: Muhammad and Yeasin, arXiv 2008.00299). As there, the vectors
+    are centred over the places, negative values become 0, and a map is scaled to [0, 1] by itself; the sign, which is
+    arbitrary there, is fixed here (see `oriented`). A map says where, not how much: maps of a sure and of an unsure
+    classifier both reach 1.
+
+    Args:
+        classifier: left as it was: weights, gradients, mode; moved to `device` where one is given.
+        images: uint8 (n, channels, size, size).
+        targets: int64 (n,), the class that is explained in each image.
+        layer: where to look; None finds it (see `layers.find_layer`).
+        batch: images in one pass; the maps do not depend on it.
+        device: None computes where the classifier is.
+
+    Returns:
+        float32 (n, size, size) in [0, 1]. All 0 where the layer has no influence on the logit, or the same everywhere.
+
+    Raises:
+        ValueError: images or targets of another dtype or shape, or a class that is not there.
+        NoMapsError: a network without maps.
+    """
+    _check(classifier, images, targets)
+    model = classifier.model if device is None else classifier.model.to(device)
+    if layer is None:
+        layer = find_layer(model, channels=classifier.channels, size=classifier.size)
+    maps = np.zeros((len(images), *images.shape[2:]), dtype=np.float32)
+    with as_still(model):
+        for start in range(0, len(images), batch):
+            part = slice(start, start + batch)
+            weighted = _gradient_x_activation(model, layer, images[part], targets[part])
+            component = oriented(first_component(weighted), weighted)
+            maps[part] = scaled(component, classifier.size).numpy()
+    return maps
+
+
+def first_component(weighted: Tensor) -> Tensor:
+    """Projection of each place on the first principal component of all places of its image; the sign is arbitrary.
+
+    Args:
+        weighted: float64 (n, channels, h, w) on the CPU.
+
+    Returns:
+        float64 (n, h, w), of mean 0 in each image; 0 where all places are alike.
+    """
+    n, _, h, w = weighted.shape
+    places = weighted.flatten(2)
+    size = places.abs().amax(dim=(1, 2), keepdim=True)
+    places = places / torch.where(size > 0, size, 1)  # gradients may be tiny, their squares tinier
+    places = places - places.mean(dim=2, keepdim=True)
+    values, vectors = torch.linalg.eigh(places.transpose(1, 2) @ places)  # h w x h w: fewer places than channels
+    strength = values[:, -1].clamp_min(0).sqrt()
+    strength = torch.where(strength > _FLAT, strength, 0) * size.flatten()
+    component: Tensor = vectors[:, :, -1] * strength[:, None]
+    return component.view(n, h, w)
+
+
+def oriented(component: Tensor, weighted: Tensor) -> Tensor:
+    """The component or its negative: the one that rises where the plain sum over the channels rises.
+
+    Gradient x activation, summed over the channels, is to first order what a place adds to the logit, so bright means
+    evidence for the class. Where the two are uncorrelated, the side that reaches farther is the bright one.
+
+    Args:
+        component: float (n, h, w), of mean 0.
+        weighted: float (n, channels, h, w).
+
+    Returns:
+        float (n, h, w), the same for `component` and `-component`.
+    """
+    flat, total = component.flatten(1), weighted.sum(1).flatten(1)
+    total = total - total.mean(1, keepdim=True)
+    agreement = (flat * total).sum(1)
+    unclear = agreement.abs() <= _FLAT * flat.norm(dim=1) * total.norm(dim=1)
+    sign = torch.where(unclear, flat.amax(1) + flat.amin(1), agreement).sign()
+    return component * torch.where(sign == 0, 1, sign)[:, None, None]
+
+
+def scaled(component: Tensor, size: int) -> Tensor:
+    """Negative values to 0, bilinear to (n, size, size), each map to [0, 1] by itself; a flat map is 0. float32."""
+    positive = component.clamp_min(0)[:, None]
+    maps: Tensor = F.interpolate(positive, size=(size, size), mode="bilinear", align_corners=False)[:, 0]
+    maps = maps - maps.amin(dim=(1, 2), keepdim=True)
+    top = maps.amax(dim=(1, 2), keepdim=True)
+    return (maps / torch.where(top > 0, top, 1)).float()
+
+
+def _gradient_x_activation(model: nn.Module, layer: MapLayer, images: Tensor, targets: Tensor) -> Tensor:
+    """float64 (n, channels, side, side) on the CPU, where equal inputs give equal eigenvectors."""
+    seen: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        seen.append(output)
+        return output.clone()  # what follows may change its input in place
+
+    device = next(model.parameters()).device
+    with torch.enable_grad(), hooked(model.get_submodule(layer.name).register_forward_hook(keep)):
+        pixels = as_float(images.to(device)).requires_grad_()  # so that frozen networks have gradients too
+        logits: Tensor = model(pixels)
+        picked = logits.gather(1, targets.to(device)[:, None]).sum()
+        [activation] = seen
+        [gradient] = torch.autograd.grad(picked, activation)
+    weighted = (gradient * activation.detach()).cpu().double()
+    return weighted.permute(0, 3, 1, 2) if layer.channels_last else weighted
+
+
+def _check(classifier: TrainedClassifier, images: Tensor, targets: Tensor) -> None:
+    expected = (classifier.channels, classifier.size, classifier.size)
+    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != expected:
+        shape = tuple(images.shape)
+        raise ValueError(f"images: uint8 {('n', *expected)} expected, got {images.dtype} {shape}")
+    if targets.dtype != torch.int64 or targets.shape != (len(images),):
+        raise ValueError(f"targets: int64 ({len(images)},) expected, got {targets.dtype} {tuple(targets.shape)}")
+    if len(targets) and not (int(targets.min()) >= 0 and int(targets.max()) < len(classifier.classes)):
+        raise ValueError("targets: an index is outside the classes")

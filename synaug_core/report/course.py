@@ -1,0 +1,211 @@
+"""What was done, in what order and from which seeds, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from synaug_core.evaluate.sentence import percent_text
+from synaug_core.report.course_images import made_images
+from synaug_core.report.words import metric_name, number, plain
+from synaug_core.seeds import derive
+
+if TYPE_CHECKING:
+    from synaug_core.config import Config
+    from synaug_core.evaluate.comparison import Comparison
+
+__all__ = ["course"]
+
+_KEEP = {"val_loss": "the lowest validation loss", "val_macro_auc": "the highest validation macro-AUC"}
+_SHOWN_ARMS = 20
+
+
+def course(config: Config, comparison: Comparison, dataset: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+    """Stage and words, from the first file read to the verdict, each with the seeds that it used.
+
+    Args:
+        config: of the run.
+        comparison: what came of it.
+        dataset: a DatasetReport as JSON: what was read, removed and divided.
+    """
+    report = dataset or {}
+    return [
+        ("Seeds", _seeds(config)),
+        ("Images", _images(config, report)),
+        ("Duplicates", _duplicates(config, report)),
+        ("Division", _division(config, report)),
+        *made_images(config),
+        ("Search", _search(config)),
+        ("Training", _training(config, comparison)),
+        ("Test images", _test(config, comparison)),
+        ("Comparison", _comparison(config, comparison)),
+        *_afterwards(config),
+    ]
+
+
+def _seeds(config: Config) -> str:
+    return (
+        f"Root seed {config.seed}. Every other seed is the first 63 bits of the SHA-256 of the root seed and a path, "
+        f"such as “{config.seed}/synthesis”; the paths stand below. Adding a class, an arm or a repetition changes "
+        "nobody else's seed."
+    )
+
+
+def _seed(config: Config, *parts: str | int) -> str:
+    """`seed 123 (0/comparison)`."""
+    path = "/".join(map(str, (config.seed, *parts)))
+    return f"seed {derive(config.seed, *parts)} ({plain(path, 120)})"
+
+
+def _images(config: Config, report: Mapping[str, Any]) -> str:
+    said = f"Read from {plain(str(report.get('source') or config.data.source), 160)}"
+    if facts := report.get("facts"):
+        said += f": {number(facts.get('images', 0))} images that could be used"
+    if size := report.get("image_size") or config.data.image_size:
+        colour = {1: ", grey", 3: ", colour"}.get(report.get("channels") or config.data.channels or 0, "")
+        said += f", brought to {size} × {size} pixels ({config.data.fit}{colour})"
+    if rejected := len(report.get("rejected", ())):
+        said += f"; {number(rejected)} file{'s were' if rejected != 1 else ' was'} rejected"
+    classes = config.data.classes
+    chosen = f" Only the classes {', '.join(plain(c) for c in classes)} were used." if classes else ""
+    if most := config.data.max_classes:
+        chosen += f" At most the first {most} classes were used."
+    return f"{said}.{chosen}"
+
+
+def _duplicates(config: Config, report: Mapping[str, Any]) -> str:
+    rule = config.data.duplicates
+    how = "equal pixel by pixel"
+    if rule.distance >= 0:
+        how += (
+            f" or nearly (perceptual hashes at most {rule.distance} of 64 bits apart, thumbnails correlated at least "
+            f"{rule.correlation:g})"
+        )
+    found = len(report.get("duplicates", ()))
+    said = f"Images that are {how} were sought" + (f": {number(found)} groups." if "duplicates" in report else ".")
+    across = "removed from training or validation" if rule.across_splits == "remove" else "kept"
+    said += f" The division keeps them together; where the source has them in two parts, they were {across}."
+    conflicts = "left out of training" if rule.conflicting_labels == "remove" else "kept"
+    return f"{said} Equal images with different labels were {conflicts}."
+
+
+def _division(config: Config, report: Mapping[str, Any]) -> str:
+    split = config.data.split
+    if split.folds is not None:
+        said = (
+            f"{split.folds}-fold cross-validation, {config.repetitions} time{'s' * (config.repetitions != 1)}, each "
+            f"time divided anew, by class; groups stay together. {_share(split.validation)} of the images validate. "
+            f"First division: {_seed(config, 'repetition', 0)}. Everything that learns, the generators, filters and "
+            "the search too, learnt inside each fold."
+        )
+    elif report.get("split") == "supplied":
+        said = "The training, validation and test images are those that the source supplies."
+    else:
+        said = (
+            f"{_share(split.validation)} validation and {_share(split.test)} test images were drawn class by class "
+            f"where the source has none; groups stay together. Paths of the draws: {config.seed}/split/…"
+        )
+    if most := config.data.per_class:
+        said += f" Low-data mode: at most {most} training images of each class, the same for generators and arms."
+    if ratio := config.data.long_tail:
+        said += f" The training images were thinned out to a long tail of {ratio:g} to 1."
+    return said
+
+
+def _share(value: float) -> str:
+    return percent_text(round(value, 4))
+
+
+def _search(config: Config) -> str:
+    tuning = config.tuning
+    if not tuning.trials:
+        return "None: every arm was trained with the configured values."
+    if tuning.scope == "per_arm":
+        who = f"{tuning.trials} trials for each arm"
+        seeds = f"first arm: {_seed(config, 'tuning', config.arms[0].name)}"
+    else:
+        searched = [a.name for a in config.arms if a.name in tuning.arms] or [config.arms[0].name]
+        names = ", ".join(searched)
+        who = f"{tuning.trials} trials for all arms together, by the mean score of {names}"
+        seeds = _seed(config, "tuning", names)
+    steps = tuning.steps or max(1, config.classifier.steps // 2)
+    varied = [
+        name.replace("_", " ")
+        for name in ("learning_rate", "weight_decay", "dropout", "augmentation_strength", "synthetic_share")
+        if getattr(tuning, name) is not None
+    ]
+    where = ", in each fold anew" if config.data.split.folds else ""
+    return (
+        f"{who}{where}, of {number(steps)} steps each, over {', '.join(varied)}; the measure is balanced accuracy on "
+        f"the validation images. Sampler: {seeds}."
+    )
+
+
+def _training(config: Config, comparison: Comparison) -> str:
+    c = config.classifier
+    start = "pretrained weights" if c.pretrained else "random weights, the same for every arm in a repetition"
+    first = next(iter(comparison.arms))
+    how_many = comparison.design if comparison.folds else f"{config.repetitions} times"
+    said = (
+        f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {start}: at most {number(c.steps)} "
+        f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), the weights with {_KEEP[c.keep]} kept. "
+        f"The arms: {'; '.join(_arms(config))}. First training: weights {_seed(config, 'init', 0)}, batches of "
+        f"{plain(first)} {_seed(config, 'batches', first, 0)}. Those of the next ones end in 1, 2, …"
+    )
+    return said
+
+
+def _arms(config: Config) -> Iterator[str]:
+    for arm in config.arms[:_SHOWN_ARMS]:
+        parts = ["classes drawn equally often"] if arm.sampling == "balanced" else []
+        parts += ["traditional augmentation"] if arm.augmentation == "traditional" else []
+        parts += ["synthetic images"] if arm.synthesis is not None else []
+        parts += ["synthetic images inside the training"] if arm.online is not None else []
+        yield f"{arm.name} ({', '.join(parts) or 'the real images as they are'})"
+    if more := len(config.arms) - _SHOWN_ARMS:
+        if more > 0:
+            yield f"{more} more"
+
+
+def _test(config: Config, comparison: Comparison) -> str:
+    said = "Each finished training predicted its test images once. No choice rests on them"
+    if comparison.folds and config.evaluation.primary.arm == "best" and comparison.best_synthetic:
+        return (
+            f"{said} inside a fold; but what validates in one fold is a test image of another, so the choice of the "
+            "arm is allowed for by Holm's correction."
+        )
+    return f"{said}: arms, weights and thresholds were chosen on the validation images."
+
+
+def _comparison(config: Config, comparison: Comparison) -> str:
+    asked = config.evaluation
+    arm = "the best synthetic arm on the validation images" if asked.primary.arm == "best" else asked.primary.arm
+    seed = derive(config.seed, "comparison")
+    said = (
+        f"Declared beforehand: {plain(arm, 80)} against the best control, by {metric_name(asked.primary.metric)}. "
+        f"Intervals at {percent_text(asked.confidence)}"
+    )
+    if comparison.folds is None:
+        said += f" from {number(asked.resamples)} bootstrap resamples"
+    paths = "intervals, contrasts and power"
+    return f"{said}. {_seed(config, 'comparison').capitalize()}; {paths} derive theirs from {seed}/…"
+
+
+def _afterwards(config: Config) -> Iterator[tuple[str, str]]:
+    robust, explained = config.robustness, config.explanation
+    if robust.enabled:
+        asked = f"{len(robust.perturbations)} disturbances in five severities"
+        if robust.attacks:
+            eps = " and ".join(filter(None, [", ".join(f"{e:g}" for e in robust.eps[:-1]), f"{robust.eps[-1]:g}"]))
+            asked += f", attacks {', '.join(robust.attacks)} at {eps} of 255 grey levels"
+        yield (
+            "Disturbed images",
+            f"The first {robust.repetitions} trainings of each arm saw at most {robust.images} test images again: "
+            f"{asked}. {_seed(config, 'robustness').capitalize()}.",
+        )
+    if explained.enabled:
+        yield (
+            "Where they look",
+            f"EigenGradCAM maps of {explained.images} test images, those the arms disagree on most, and of a sample. "
+            f"{_seed(config, 'explanation').capitalize()}.",
+        )

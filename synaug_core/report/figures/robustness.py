@@ -1,0 +1,96 @@
+"""How accuracy falls on disturbed and attacked test images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from synaug_core.report import style
+from synaug_core.report.words import in_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.robustness.report import ArmRobustness, MeanCurve
+
+__all__ = ["robustness_figure"]
+
+_COLUMNS = 4
+_CROWD = 4
+_NAMES = {
+    "flip": "mirrored at the diagonal",
+    "brightness": "light",
+    "crop": "cropped",
+    "fgsm": "attack: FGSM",
+    "pgd": "attack: PGD",
+    "lowering": "attack: lowering p(y|x)",
+}
+
+
+def robustness_figure(arms: Mapping[str, ArmRobustness], comparison: Comparison) -> Figure:
+    """Balanced accuracy over strength: a panel for each perturbation and, in rows of their own, each attack.
+
+    A line is an arm's mean; its band reaches from the lowest to the highest of its trainings. The dashed line is
+    chance, which attacks may go below.
+
+    Args:
+        arms: by name, asked the same; at least one.
+        comparison: knows each arm's colour and marker.
+
+    Raises:
+        ValueError: nothing to draw.
+    """
+    drawn = {arm: {c.name: c for c in result.curves} for arm, result in arms.items()}
+    first = next(iter(drawn.values()), {})
+    if not first:
+        raise ValueError("arms: no curve to draw")
+    blocks = [[c.name for c in first.values() if c.kind == kind] for kind in ("perturbation", "attack")]
+    columns = min(_COLUMNS, max(map(len, blocks)))
+    rows = [block[i : i + columns] for block in blocks for i in range(0, len(block), columns)]
+    legend = -(-len(arms) // 4)
+    figure = style.new_figure(2.75 * columns + 0.5, 2.3 * len(rows) + 0.45 + 0.24 * legend)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    chance = 100 / max(1, len(next(iter(arms.values())).classes))
+    styles = style.arm_styles(comparison)
+    for line, names in zip(grid, rows, strict=True):
+        low = min(_lowest(drawn, blocks[first[names[0]].kind == "attack"]), chance)
+        for i, axes in enumerate(line):
+            if i >= len(names):
+                axes.set_visible(False)
+                continue
+            style.dress(axes, grid="y", small=True)
+            axes.set_ylim(10 * math.floor(low / 10) - 3, 103)
+            axes.tick_params(axis="y", labelleft=i == 0)
+            axes.axhline(chance, color=style.GREY, lw=1, ls=(0, (4, 3)), zorder=1)
+            for arm, curves in drawn.items():
+                _line(axes, curves[names[i]], *styles[arm], label=in_figure(arm, 20), crowded=len(arms) > _CROWD)
+            _say(axes, first[names[i]])
+    figure.supylabel("balanced accuracy, %", fontsize=10, color=style.INK)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False, fontsize=style.SMALL + 0.5)
+    return figure
+
+
+def _lowest(drawn: Mapping[str, Mapping[str, MeanCurve]], names: list[str]) -> float:
+    """In percent, over all arms: panels of one kind have one scale."""
+    return min(100 * p.balanced_accuracy.low for curves in drawn.values() for n in names for p in curves[n].points)
+
+
+def _line(axes: Axes, curve: MeanCurve, colour: str, mark: str, *, label: str, crowded: bool) -> None:
+    at = range(len(curve.points))  # evenly spaced: eps doubles from point to point, and 0 has its place too
+    bands = [p.balanced_accuracy for p in curve.points]
+    low, high = [100 * b.low for b in bands], [100 * b.high for b in bands]
+    if low != high:
+        axes.fill_between(at, low, high, color=colour, alpha=0.07 if crowded else 0.14, lw=0)
+    mean = [100 * b.mean for b in bands]
+    axes.plot(at, mean, color=colour, marker=mark, ms=4, mec="white", mew=0.5, lw=1.4, label=label)
+
+
+def _say(axes: Axes, curve: MeanCurve) -> None:
+    style.title(axes, _NAMES.get(curve.name, curve.name))
+    axes.set_xticks(range(len(curve.points)), [f"{p.strength:g}" for p in curve.points])
+    unit = "severity" if curve.kind == "perturbation" else "largest change of a pixel, 255ths"
+    axes.set_xlabel(unit, fontsize=style.SMALL)

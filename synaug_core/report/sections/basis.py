@@ -1,0 +1,109 @@
+"""The answer, and in a few sentences what it rests on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synaug_core.evaluate.sentence import power_text
+from synaug_core.report.words import metric_name, number, plain
+
+if TYPE_CHECKING:
+    from synaug_core.evaluate.comparison import Comparison
+
+__all__ = ["answer", "basis", "glued", "is_worse", "limits", "tests_text", "trainings_name"]
+
+_FEW_IMAGES = 10
+_NAMED = 8
+_TESTS = {
+    "sign_flip": "an exact sign-flip test over the paired repetitions",
+    "corrected_t": "the corrected resampled t test (Nadeau and Bengio), as folds share most of their training images",
+}
+_INTERVALS = {
+    "sign_flip": "a bootstrap over repetitions and test images",
+    "corrected_t": "the same test",
+}
+
+
+def answer(comparison: Comparison) -> tuple[str, str, str]:
+    """Its colour (`yes`, `no`, or `worse` where the whole interval lies below 0), the verdict's words, and the rest."""
+    head, colon, rest = comparison.sentence.partition(": ")
+    kind = "yes" if comparison.verdict == "gain" else "worse" if is_worse(comparison) else "no"
+    return kind, glued(head + colon.rstrip()), glued(rest)
+
+
+def is_worse(comparison: Comparison) -> bool:
+    """Whether the interval of the contrast that decides lies below 0: the synthetic images cost something."""
+    return bool(comparison.contrasts) and comparison.contrasts[0].difference.high < 0
+
+
+def glued(text: str) -> str:
+    """A number and its percent sign stay on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def basis(comparison: Comparison) -> list[str]:
+    """Design, declared contrast, controls and what the design could have shown: a short sentence each."""
+    c, images = comparison, sum(comparison.test_counts.values())
+    found = [_design(c, images), _declared(c)]
+    if controls := [plain(arm) for arm, r in c.arms.items() if r.is_control]:
+        best = f"; best of them on the validation images: {plain(c.best_control)}" if c.best_control else ""
+        found.append(f"A gain has to beat the best control. Controls: {', '.join(controls)}{best}.")
+    if c.power is not None:
+        found.append(f"{power_text(c.power)} An estimate from the differences seen, no part of the verdict.")
+    return [glued(said) for said in found]
+
+
+def _design(c: Comparison, images: int) -> str:
+    arms = f"{len(c.arms)} arm{'s' * (len(c.arms) != 1)}"
+    real = f"{number(images)} real image{'s' * (images != 1)}"
+    if c.folds:
+        return f"Design: {c.design} of {arms}; each of {real} is a test image once in every repetition."
+    paired = ", paired by their initial weights" if len(c.arms) > 1 and not c.design.startswith("1 ") else ""
+    return f"Design: {c.design} of {arms}{paired}, tested on the same {real}."
+
+
+def _declared(c: Comparison) -> str:
+    asked = (
+        "the synthetic arm that does best on the validation images" if c.primary.arm == "best" else plain(c.primary.arm)
+    )
+    found = f" It came to {plain(c.contrasts[0].arm)} against {plain(c.contrasts[0].against)}." if c.contrasts else ""
+    return (
+        f"Declared before the run: {asked} against the control that does best there, "
+        f"by {metric_name(c.primary.metric)}.{found}"
+    )
+
+
+def trainings_name(comparison: Comparison) -> str:
+    """What the trainings of an arm are called: `folds` or `repetitions`."""
+    return "folds" if comparison.folds else "repetitions"
+
+
+def tests_text(comparison: Comparison) -> str:
+    """How p-values and intervals of the contrasts came about."""
+    kind = comparison.contrasts[0].test if comparison.contrasts else "sign_flip"
+    return f"p: {_TESTS[kind]}. Interval: {_INTERVALS[kind]}."
+
+
+def limits(comparison: Comparison) -> list[str]:
+    """What these figures cannot say."""
+    said = []
+    few = [c for c in comparison.by_rarity if 0 < comparison.test_counts[c] < _FEW_IMAGES]
+    none = [c for c in comparison.by_rarity if not comparison.test_counts[c]]
+    if none:
+        said.append(f"No test images, hence no figures: {', '.join(plain(c) for c in none)}.")
+    if few:
+        named = ", ".join(f"{plain(c)} ({comparison.test_counts[c]})" for c in few[:_NAMED])
+        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+        said.append(f"Few test images, hence wide intervals: {named}{more}.")
+    if min(r.repetitions for r in comparison.arms.values()) == 1:
+        said.append("One repetition: the intervals know nothing of how much training varies.")
+    if comparison.folds:
+        said.append(
+            "Folds share most of their training images; the corrected test allows for that by a rule of thumb, "
+            "not exactly."
+        )
+    if comparison.verdict != "gain" and not is_worse(comparison):
+        said.append("No gain shown is not proof that there is none: a smaller gain than the design can see may exist.")
+    said.append("All figures are about these test images; images from elsewhere may fare otherwise.")
+    said.append("Many figures stand side by side here. Only the first sentence is a test that was fixed beforehand.")
+    return said

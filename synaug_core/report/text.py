@@ -1,0 +1,192 @@
+"""The comparison as plain text, for terminals and e-mail."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from synaug_core.evaluate.sentence import p_text, percent_text, points
+from synaug_core.report.figures.recall import judged_arm, recall_changes
+from synaug_core.report.sections import basis
+from synaug_core.report.words import metric_name, percent, plain
+
+if TYPE_CHECKING:
+    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.contrast import Contrast
+    from synaug_core.evaluate.intervals import Interval
+    from synaug_core.explanation.report import Explanation
+    from synaug_core.robustness.report import ArmRobustness
+
+__all__ = ["comparison_text"]
+
+WIDTH = 100
+_ARM, _CLASS = 22, 16
+_MOST_NOTES = 40
+_GLUE = "\N{NO-BREAK SPACE}"
+_METRICS = ("balanced_accuracy", "macro_auc")
+
+
+def comparison_text(
+    comparison: Comparison,
+    *,
+    name: str = "",
+    robustness: Mapping[str, ArmRobustness] | None = None,
+    explanation: Explanation | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """Answer, arms, contrasts, classes, what else was found, limits: lines of at most 100 columns.
+
+    Args:
+        comparison: what was found.
+        name: the data set's name.
+        robustness: by arm, what disturbed images and attacks did.
+        explanation: where the arms look.
+        notes: lines that a reader should know of the run.
+    """
+    from synaug_core.robustness.report import sentences
+
+    head = f"{plain(name, 60)}: did synthetic images help?" if name else "Did synthetic images help?"
+    parts = [
+        [head, "=" * _wide(head)],
+        _wrapped(comparison.sentence),
+        [line for said in basis.basis(comparison) for line in _wrapped(said)],
+        _arms(comparison),
+        _contrasts(comparison),
+        _classes(comparison),
+    ]
+    if robustness:
+        parts.append(_listed("Disturbed and attacked images", sentences(robustness, comparison.best_control)))
+    if explanation is not None:
+        parts.append(_listed("Where the classifiers look", [explanation.sentence()]))
+    if notes:
+        more = [f"... and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
+        parts.append(_listed("What happened on the way", [*(plain(n, 300) for n in notes[:_MOST_NOTES]), *more]))
+    parts.append(_listed("What these figures cannot say", basis.limits(comparison)))
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _arms(c: Comparison) -> list[str]:
+    rare = f"class/{c.slug(c.rarest_class)}/recall"
+    columns = {rare: f"recall of {plain(c.rarest_class, 9)}"}
+    columns |= {metric: metric_name(metric) for metric in (*_METRICS, "macro_f1", "accuracy")}
+    rows = []
+    for arm, result in c.arms.items():
+        values = [_value(result.metrics.get(m), short=m in ("macro_f1", "accuracy")) for m in columns]
+        mark = "*" if arm == c.best_arm else " "
+        rows.append([f"{mark} {plain(arm, _ARM)}", *values])
+    head = ["arm, in %", *columns.values()]
+    while max(map(_wide, table := _table(head, rows))) > WIDTH:
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    synthetic = ", ".join(plain(a) for a, r in c.arms.items() if not r.is_control) or "none"
+    legend = (
+        f"Means over {basis.trainings_name(c)} with their {percent_text(c.confidence)} intervals; "
+        f"* best on the validation images. With synthetic images: {synthetic}."
+    )
+    return ["ARMS", *table, *_wrapped(legend)]
+
+
+def _contrasts(c: Comparison) -> list[str]:
+    if not c.contrasts:
+        return []
+    main = [_contrast_row(d) for d in c.contrasts]
+    head = ["comparison", "metric", "points", f"{percent_text(c.confidence)} interval", "p"]
+    found = ["SYNTHETIC IMAGES AGAINST THE BEST CONTROL", *_table(head, main)]
+    if len(c.others) > 1:
+        found += ["", "Every synthetic arm, for information; p after Holm:"]
+        found += _table(head, [_contrast_row(d) for d in c.others])
+    return [*found, *_wrapped(f"The verdict rests on the first line. {basis.tests_text(c)}")]
+
+
+def _contrast_row(d: Contrast) -> list[str]:
+    interval = f"{points(d.difference.low)} to {points(d.difference.high)}"
+    compared = f"{plain(d.arm, 20)} - {plain(d.against, 20)}"
+    return [compared, metric_name(d.metric), points(d.difference.mean), interval, _p(d.p_adjusted)]
+
+
+def _p(value: float) -> str:
+    return p_text(value).removeprefix("p ").removeprefix("= ")
+
+
+def _classes(c: Comparison) -> list[str]:
+    judged, control = judged_arm(c), c.best_control
+    shown = [a for a in (control, judged) if a] or [c.best_arm]
+    changes = recall_changes(c, judged) if judged else {}
+    rows = []
+    for name in c.by_rarity:
+        key = f"class/{c.slug(name)}/recall"
+        row = [plain(name, _CLASS), str(c.train_counts.get(name, 0)), str(c.test_counts.get(name, 0))]
+        row += [_value(c.arms[a].metrics.get(key)) for a in shown]
+        if judged:
+            d = changes.get(name)
+            row.append(f"{points(d.mean)} [{points(d.low)}, {points(d.high)}]" if d else "-")
+        rows.append(row)
+    head = ["class", "train", "test", *(plain(a, 18) for a in shown), *(["change, points"] if judged else [])]
+    return ["RECALL OF EACH CLASS, IN %", *_table(head, rows)]
+
+
+def _value(interval: Interval | None, *, short: bool = False) -> str:
+    if interval is None:
+        return "-"
+    mean = percent(interval.mean)
+    return mean if short else f"{mean} [{percent(interval.low)}, {percent(interval.high)}]"
+
+
+def _listed(heading: str, lines: Sequence[str]) -> list[str]:
+    return [heading.upper(), *(out for line in lines for out in _wrapped(line, "- "))]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as what stands in them, headings on two lines where they would be wider than their cells."""
+    cells = [max((_wide(row[i]) for row in rows), default=0) for i in range(len(head))]
+    broken = [
+        textwrap.wrap(text, max(width, 9), max_lines=2, placeholder="…")
+        for text, width in zip(head, cells, strict=True)
+    ]
+    widths = [max(w, *map(_wide, lines)) for w, lines in zip(cells, broken, strict=True)]
+    tall = max(map(len, broken))
+    lines = [[""] * (tall - len(of)) + of for of in broken]
+    found = [_line([of[i] for of in lines], widths) for i in range(tall)]
+    found.append("-" * (sum(widths) + 2 * (len(widths) - 1)))
+    return [*found, *(_line(row, widths) for row in rows)]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    """Words to the left, figures to the right."""
+    parts = list(_padded(row, widths))
+    return "  ".join(parts).rstrip()
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for i, (text, width) in enumerate(zip(row, widths, strict=True)):
+        space = " " * (width - _wide(text))
+        yield text + space if i == 0 else space + text
+
+
+def _wide(text: str) -> int:
+    """Columns in a terminal, where some scripts take two for a letter."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _wrapped(text: str, bullet: str = "") -> list[str]:
+    """Lines of at most the width; letters that take two columns count as two."""
+    room = WIDTH - len(bullet)
+    found: list[str] = []
+    line = ""
+    for word in basis.glued(text).split(" "):
+        for piece in _pieces(word, room):
+            if line and _wide(line) + 1 + _wide(piece) > room:
+                found.append(line)
+                line = piece
+            else:
+                line = f"{line} {piece}" if line else piece
+    found.append(line)
+    return [(" " * len(bullet) if i else bullet) + part.replace(_GLUE, " ") for i, part in enumerate(found)]
+
+
+def _pieces(word: str, room: int) -> Iterator[str]:
+    from rich.cells import chop_cells
+
+    yield from chop_cells(word, room) if _wide(word) > room else [word]

@@ -1,0 +1,1 @@
+"""What disturbed test images and attacks do to a trained classifier."""

@@ -1,0 +1,200 @@
+"""Attacks: changes of a test image, each value by at most eps, that make a classifier wrong.
+
+Images are float in [0, 1] and the normalisation is inside the model, so that eps means the same for every model. All
+attacks raise the log-odds against the true class, `log sum_j!=y exp z_j - z_y`: their gradient is that of the
+cross-entropy divided by `1 - p(y)`, of equal sign, and it does not vanish where the classifier is sure.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from synaug_core.classify.model import Classifier
+
+__all__ = ["Attacked", "Seen", "along", "ascent", "fgsm", "frozen", "look", "lowering", "pgd", "random_start", "sign"]
+
+Direction = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a model says of some images, each of which has a label.
+
+    Attributes:
+        images: float (n, c, h, w), values in [0, 1].
+        fooled: bool (n,): the likeliest class is not the label.
+        log_odds: float (n,): of the other classes together, against the label.
+        gradient: of `log_odds`, shape of the images; None where it was not asked for.
+    """
+
+    images: Tensor
+    fooled: Tensor
+    log_odds: Tensor
+    gradient: Tensor | None = None
+
+    def take(self, index: Tensor) -> Seen:
+        """Of the images at `index` (int64)."""
+        gradient = None if self.gradient is None else self.gradient[index]
+        return Seen(self.images[index], self.fooled[index], self.log_odds[index], gradient)
+
+
+class Attacked:
+    """The strongest of the images tried so far: one that fools before one that does not, then by log-odds.
+
+    Attributes:
+        images: float (n, c, h, w), values in [0, 1].
+        fooled: bool (n,): some image tried was taken for another class.
+    """
+
+    def __init__(self, first: Seen) -> None:
+        self.images, self.fooled, self._log_odds = first.images, first.fooled, first.log_odds
+
+    def consider(self, seen: Seen) -> None:
+        """Keep each image that is stronger than the one kept so far."""
+        more = seen.fooled & ~self.fooled | (seen.fooled == self.fooled) & (seen.log_odds > self._log_odds)
+        self.images = torch.where(more.view(-1, 1, 1, 1), seen.images, self.images)
+        self._log_odds = torch.where(more, seen.log_odds, self._log_odds)
+        self.fooled = self.fooled | seen.fooled
+
+
+def frozen(model: Classifier, device: torch.device | str | None = None) -> Classifier:
+    """A copy to attack: in evaluation mode (no dropout, no statistics of the batch), its parameters without gradient.
+
+    The model itself is not touched.
+    """
+    copied = copy.deepcopy(model)
+    return (copied if device is None else copied.to(device)).eval().requires_grad_(False)
+
+
+def look(model: Classifier, images: Tensor, labels: Tensor, *, gradient: bool = True) -> Seen:
+    """One pass, and one back for the gradient.
+
+    Args:
+        model: from `frozen`.
+        images: float (n, c, h, w), values in [0, 1].
+        labels: int64 (n,).
+        gradient: whether it is needed.
+    """
+    x = images.detach().requires_grad_(gradient)
+    with torch.set_grad_enabled(gradient):
+        logits = model(x)
+        true = labels.view(-1, 1)
+        others = logits.scatter(1, true, -torch.inf).logsumexp(dim=1)
+        log_odds = others - logits.gather(1, true).squeeze(1)
+    found = torch.autograd.grad(log_odds.sum(), x)[0] if gradient else None
+    return Seen(images.detach(), logits.detach().argmax(dim=1) != labels, log_odds.detach(), found)
+
+
+def sign(gradient: Tensor) -> Tensor:
+    """The direction of FGSM and PGD: every value moves as far."""
+    return gradient.sign()
+
+
+def along(gradient: Tensor) -> Tensor:
+    """The gradient's own direction, of the same Euclidean length as `sign` (root mean square 1)."""
+    size = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return gradient / size.clamp_min(torch.finfo(gradient.dtype).tiny)
+
+
+def ascent(
+    model: Classifier,
+    first: Seen,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    step: float,
+    steps: int,
+    direction: Direction = sign,
+) -> Iterator[Seen]:
+    """Steps uphill from `first`, each put back into the ball of `eps` around `images` and into [0, 1].
+
+    Yields what the model says after each of the steps; only the last comes without its gradient.
+
+    Raises:
+        ValueError: `first` without its gradient.
+    """
+    low, high = (images - eps).clamp_min_(0), (images + eps).clamp_max_(1)
+    seen = first
+    for left in range(steps - 1, -1, -1):
+        if seen.gradient is None:
+            raise ValueError("first: its gradient is needed")
+        x = torch.minimum(torch.maximum(seen.images + step * direction(seen.gradient), low), high)
+        seen = look(model, x, labels, gradient=left > 0)
+        yield seen
+
+
+def fgsm(model: Classifier, clean: Seen, labels: Tensor, *, eps: float) -> Attacked:
+    """One step of `eps` along the sign of the gradient (Goodfellow et al., arXiv 1412.6572).
+
+    Args:
+        model: from `frozen`.
+        clean: the images as they are, with their gradient, from `look`.
+        labels: int64 (n,).
+        eps: largest change of a value, of a range of 1.
+
+    Returns:
+        The stronger of the step's end and the image as it is.
+
+    Raises:
+        ValueError: `clean` without its gradient.
+    """
+    if clean.gradient is None:
+        raise ValueError("clean: its gradient is needed")
+    found = Attacked(clean)
+    moved = (clean.images + eps * sign(clean.gradient)).clamp_(0, 1)
+    found.consider(look(model, moved, labels, gradient=False))
+    return found
+
+
+def pgd(
+    model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: int, start: Tensor, step: float | None = None
+) -> Attacked:
+    """Projected gradient ascent in the L-infinity ball (Madry et al., arXiv 1706.06083), one start.
+
+    Args:
+        model: from `frozen`.
+        clean: the images as they are, with their gradient, from `look`.
+        labels: int64 (n,).
+        eps: largest change of a value, of a range of 1.
+        steps: number of steps.
+        start: where it begins, in the ball, shape of the images; see `random_start`.
+        step: length of a step; default: a quarter of `eps`.
+
+    Returns:
+        The strongest among all images on the way, the image as it is and FGSM's: the latter is the end of a walk of
+        one step without random start, and with it this attack is nowhere weaker than FGSM.
+    """
+    found = fgsm(model, clean, labels, eps=eps)
+    first, size = look(model, start, labels), eps / 4 if step is None else step
+    found.consider(first)
+    for seen in ascent(model, first, clean.images, labels, eps=eps, step=size, steps=steps):
+        found.consider(seen)
+    return found
+
+
+def lowering(
+    model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: int, step: float | None = None
+) -> Attacked:
+    """Lower p(y|x) step after step along its gradient (Niemeijer et al., arXiv 2406.17473), from the image itself.
+
+    The gradient of -p(y|x) is that of the log-odds times p(y) (1 - p(y)), so both point the same way. The length of a
+    step (that of PGD's, in the Euclidean norm) and the ball (PGD's) are this project's choice.
+
+    Args and returns as in `pgd`, without FGSM's image.
+    """
+    found = Attacked(clean)
+    size = eps / 4 if step is None else step
+    for seen in ascent(model, clean, clean.images, labels, eps=eps, step=size, steps=steps, direction=along):
+        found.consider(seen)
+    return found
+
+
+def random_start(images: Tensor, noise: Tensor, eps: float) -> Tensor:
+    """A point in the ball: `noise`, uniform in [-1, 1] and of the images' shape, times `eps`; kept in [0, 1]."""
+    return (images + eps * noise).clamp_(0, 1)

@@ -1,0 +1,161 @@
+"""One trained classifier on disturbed and attacked test images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synaug_core import seeds
+from synaug_core.classify.model import Classifier, as_float
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.config import RobustnessConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.progress import Progress, silent
+from synaug_core.robustness import attacks
+from synaug_core.robustness.curves import Curve, Kind, Point, Robustness
+from synaug_core.robustness.perturbations import SEVERITIES, perturb
+
+__all__ = ["chosen", "measure"]
+
+_PIXELS = 64 * 64 * 64
+_MOST, _LEAST = 64, 8
+
+Wrong = NDArray[np.bool_]
+Tried = dict[str, tuple[Kind, list[float]]]
+
+
+def chosen(images: ImageSet, most: int, seed: int) -> ImageSet:
+    """At most `most` of the images, the classes as equal in number as they can be: rare classes whole.
+
+    Within a class they are drawn at random, by a stream of the class's name; they stay in their order.
+    """
+    counts = {name: n for name, n in images.counts().items() if n}
+    left, kept = most, []
+    for rank, name in enumerate(sorted(counts, key=lambda c: (counts[c], c))):
+        n = min(counts[name], left // (len(counts) - rank))
+        left -= n
+        mine = (images.labels == images.classes.index(name)).nonzero().flatten()
+        kept.append(mine[torch.randperm(len(mine), generator=seeds.stream(seeds.derive(seed, name)))[:n]])
+    return images.take(torch.cat(kept).sort().values) if kept else images
+
+
+def measure(
+    classifier: TrainedClassifier,
+    images: ImageSet,
+    config: RobustnessConfig,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> Robustness:
+    """Accuracy over the strength of every perturbation and attack of `config`.
+
+    Which images, and how each is disturbed, depends on `images`, `config.images` and `seed` alone: every classifier
+    asked with one seed gets the same ones. Adversarial images are its own.
+
+    An image that fools the classifier at one eps lies within every larger one too, so it counts as fooled there and
+    is not attacked again; an image that is misclassified as it is was never right. Hence accuracy cannot rise with
+    eps, and PGD, which tries FGSM's image too, is nowhere weaker than FGSM.
+
+    Args:
+        classifier: is not changed.
+        images: of the shape it takes; at most `config.images` of them are used.
+        config: what to try.
+        seed: of the choice of images, the perturbations and the random starts.
+        device: where to compute.
+        progress: told after each batch.
+
+    Raises:
+        ValueError: no image, or images of another shape.
+    """
+    used = chosen(images, config.images, seeds.derive(seed, "images"))
+    if not len(used):
+        raise ValueError("images: none to disturb")
+    expected = (classifier.channels, classifier.size, classifier.size)
+    if tuple(used.images.shape[1:]) != expected:
+        raise ValueError(f"images: uint8 {('n', *expected)} expected, got {tuple(used.images.shape)}")
+    tried = _tried(config)
+    clean = np.zeros(len(used), dtype=bool)
+    wrong = {(name, s): np.zeros(len(used), dtype=bool) for name, (_, found) in tried.items() for s in found}
+    model = attacks.frozen(classifier.model, device)
+    size = max(_LEAST, min(_MOST, _PIXELS // used.size**2))
+    for start in range(0, len(used), size):
+        part = slice(start, min(start + size, len(used)))
+        pixels, labels = used.images[part].to(device), used.labels[part].to(device)
+        own = seeds.derive(seed, start)
+        first = attacks.look(model, as_float(pixels), labels, gradient=bool(config.attacks))
+        clean[part] = first.fooled.cpu().numpy()
+        for name, strength, fooled in _disturbed(model, pixels, labels, tried, own):
+            wrong[name, strength][part] = fooled
+        for name, strength, fooled in _attacked(model, first, labels, tried, config.steps, own):
+            wrong[name, strength][part] = fooled
+        progress(part.stop, len(used))
+    true = used.labels.numpy()
+    origin = _point(0, clean, true)
+    curves = (
+        Curve(name=name, kind=kind, points=(origin, *(_point(s, wrong[name, s], true) for s in found)))
+        for name, (kind, found) in tried.items()
+    )
+    counts = {name: n for name, n in used.counts().items() if n}
+    return Robustness(clean=origin, curves=tuple(curves), images=len(used), classes=counts)
+
+
+def _tried(config: RobustnessConfig) -> Tried:
+    """In the order of the configuration."""
+    eps = sorted(set(config.eps))
+    severities = [float(s) for s in range(1, SEVERITIES + 1)]
+    found: Tried = dict.fromkeys(config.perturbations, ("perturbation", severities))
+    return found | {name: ("attack", eps) for name in config.attacks if eps}
+
+
+def _disturbed(
+    model: Classifier, pixels: Tensor, labels: Tensor, tried: Tried, seed: int
+) -> Iterator[tuple[str, float, Wrong]]:
+    """By perturbation and severity, which images of a batch are misclassified, bool (n,)."""
+    for name, (kind, severities) in tried.items():
+        for severity in severities if kind == "perturbation" else ():
+            disturbed = perturb(pixels, name, int(severity), seeds.derive(seed, name))
+            seen = attacks.look(model, as_float(disturbed), labels, gradient=False)
+            yield name, severity, seen.fooled.cpu().numpy()
+
+
+def _attacked(
+    model: Classifier, clean: attacks.Seen, labels: Tensor, tried: Tried, steps: int, seed: int
+) -> Iterator[tuple[str, float, Wrong]]:
+    """By attack and eps in 255ths, which images of a batch are fooled, bool (n,)."""
+    by_fgsm: dict[float, Tensor] = {}
+    noise = torch.rand(clean.images.shape, generator=seeds.stream(seeds.derive(seed, "pgd"))).mul_(2).sub_(1)
+    noise = noise.to(clean.images.device)
+    for name in sorted(tried):  # fgsm comes before pgd
+        kind, strengths = tried[name]
+        fooled = clean.fooled
+        for eps in strengths if kind == "attack" else ():
+            if name == "pgd" and by_fgsm:
+                fooled = fooled | by_fgsm[eps]
+            left = (~fooled).nonzero().flatten()
+            if len(left):
+                found = _attack(name, model, clean.take(left), labels[left], eps / 255, steps, noise[left])
+                fooled = fooled.index_put((left,), found.fooled)
+            if name == "fgsm":
+                by_fgsm[eps] = fooled
+            yield name, eps, fooled.cpu().numpy()
+
+
+def _attack(
+    name: str, model: Classifier, clean: attacks.Seen, labels: Tensor, eps: float, steps: int, noise: Tensor
+) -> attacks.Attacked:
+    if name == "fgsm":
+        return attacks.fgsm(model, clean, labels, eps=eps)
+    if name == "lowering":
+        return attacks.lowering(model, clean, labels, eps=eps, steps=steps)
+    start = attacks.random_start(clean.images, noise, eps)
+    return attacks.pgd(model, clean, labels, eps=eps, steps=steps, start=start)
+
+
+def _point(strength: float, wrong: Wrong, true: NDArray[np.int64]) -> Point:
+    images, right = np.bincount(true), np.bincount(true, weights=~wrong)
+    recall = right[images > 0] / images[images > 0]
+    return Point(strength=strength, accuracy=float((~wrong).mean()), balanced_accuracy=float(recall.mean()))

@@ -1,0 +1,1 @@
+"""A visual Turing test: can people tell synthetic images from real ones?"""

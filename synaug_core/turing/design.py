@@ -1,0 +1,116 @@
+"""Which images are shown, and in which order each rater sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synaug_core.digests import of_value
+from synaug_core.errors import DataError
+from synaug_core.seeds import derive
+
+if TYPE_CHECKING:
+    from synaug_core.data.imageset import ImageSet
+
+__all__ = ["Design", "Item", "choose", "order"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of the test.
+
+    Attributes:
+        id: its id in its own set.
+        class_name: its class.
+        synthetic: whether it was made.
+        row: its position in its own set.
+    """
+
+    id: str
+    class_name: str
+    synthetic: bool
+    row: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """The images of one test, all classes one after the other; every rater sees all of them.
+
+    Attributes:
+        items: the images, as many real as synthetic ones of each class.
+        seed: what they were drawn with.
+        parents: real images among them that a synthetic one among them was made from.
+    """
+
+    items: tuple[Item, ...]
+    seed: int
+    parents: int
+
+    @cached_property
+    def digest(self) -> str:
+        """Of what is shown: answers to one test are never counted for another."""
+        return of_value([[item.id, item.class_name, item.synthetic] for item in self.items])
+
+
+def choose(train: ImageSet, made: ImageSet, *, images: int, seed: int) -> Design:
+    """Draw half real, half synthetic images: as many of both in each class, so that the class tells nothing.
+
+    Classes get equal shares as far as they have images. Real images that a drawn synthetic one was made from come
+    last: two images that look alike would give each other away.
+
+    Args:
+        train: real images the generator was fitted on.
+        made: synthetic images.
+        images: how many to show, real and synthetic together; fewer are taken where there are fewer.
+        seed: equal seeds draw equal images.
+
+    Raises:
+        DataError: no class has both real and synthetic images.
+    """
+    there, new = train.counts(), made.counts()
+    capacity = {name: min(there.get(name, 0), n) for name, n in new.items()}
+    if not any(capacity.values()):
+        raise DataError("there is no class with both real and synthetic images to show")
+    items: list[Item] = []
+    parents = 0
+    for name, count in _shares(capacity, max(1, images // 2), seed).items():
+        if not count:
+            continue
+        draw = np.random.default_rng(derive(seed, "turing", "images", name))
+        fakes = draw.permutation(_rows(made, name))[:count]
+        used = {str(p) for i in fakes for p in json.loads(made.provenance[i]).get("parents") or ()}
+        mixed = draw.permutation(_rows(train, name))
+        reals = sorted(mixed, key=lambda i: train.ids[i] in used)[:count]
+        parents += sum(train.ids[i] in used for i in reals)
+        items += [Item(made.ids[i], name, True, int(i)) for i in sorted(fakes)]
+        items += [Item(train.ids[i], name, False, int(i)) for i in sorted(reals)]
+    return Design(tuple(items), seed, parents)
+
+
+def order(design: Design, rater: str) -> tuple[int, ...]:
+    """Positions in `design.items` in the order in which a rater sees them: the same each time, another for each."""
+    draw = np.random.default_rng(derive(design.seed, "turing", "order", rater))
+    return tuple(int(i) for i in draw.permutation(len(design.items)))
+
+
+def _shares(capacity: Mapping[str, int], total: int, seed: int) -> dict[str, int]:
+    """Deal `total` out one by one to the classes that have more; who gets the last ones is drawn."""
+    shares = dict.fromkeys(capacity, 0)
+    turn = [list(capacity)[i] for i in np.random.default_rng(derive(seed, "turing")).permutation(len(capacity))]
+    left = min(total, sum(capacity.values()))
+    while left:
+        for name in turn:
+            if left and shares[name] < capacity[name]:
+                shares[name] += 1
+                left -= 1
+    return shares
+
+
+def _rows(images: ImageSet, name: str) -> list[int]:
+    found: list[int] = (images.labels == images.classes.index(name)).nonzero().flatten().tolist()
+    return found

@@ -1,0 +1,87 @@
+"""The report of a comparison: everything that was found, on one page and as plain text, beside the comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synaug_core.config import Config
+from synaug_core.refs import (
+    ComparisonRef,
+    DatasetRef,
+    ExplanationRef,
+    QualityRef,
+    Reference,
+    RobustnessRef,
+    SyntheticRef,
+)
+from synaug_core.services.settings import settings
+from tasks.step import step
+
+if TYPE_CHECKING:
+    from synaug_core.quality.report import QualityReport
+    from synaug_core.robustness.report import ArmRobustness
+
+__all__ = ["arm_robustness", "write_report"]
+
+
+@step("data", "evaluate", "quality", "robustness", "explanation", "report")
+def write_report(
+    dataset: DatasetRef,
+    config: Config,
+    comparison: ComparisonRef,
+    synthetic: dict[str, tuple[SyntheticRef, ...]],
+    quality: dict[str, QualityRef],
+    robustness: tuple[RobustnessRef, ...],
+    explanation: ExplanationRef | None,
+    notes: tuple[str, ...],
+) -> Reference:
+    """One self-contained page, and the same in plain text, on the comparison's run."""
+    from synaug_core.report.course import course
+    from synaug_core.report.page import comparison_page
+    from synaug_core.report.text import comparison_text
+    from synaug_core.services.tracking import recording_in, run_ref
+    from synaug_core.services.versions import environment
+    from tasks.explanation import load_cam_sheet, load_explanation
+    from tasks.loading import load_comparison, load_report
+    from tasks.sheets import sheets_of
+    from tasks.storing import store_text
+
+    found, report = load_comparison(comparison), load_report(dataset)
+    disturbed = arm_robustness(robustness)
+    seen = load_explanation(explanation) if explanation is not None else None
+    page = comparison_page(
+        found,
+        name=dataset.name,
+        dataset=report,
+        sheets=sheets_of(dataset, synthetic),
+        config=config.model_dump(mode="json"),
+        versions=environment(),
+        robustness=disturbed,
+        explanation=seen,
+        cams=load_cam_sheet(explanation) if explanation is not None else None,
+        quality={arms: _load_quality(reference) for arms, reference in quality.items()},
+        notes=notes,
+        course=course(config, found, report),
+    )
+    text = comparison_text(found, name=dataset.name, robustness=disturbed, explanation=seen, notes=notes)
+    with recording_in(run_ref(settings(), comparison.run_id)) as recorder:
+        recorder.text(text, "comparison.txt")
+        return store_text(recorder, page, "comparison.html")
+
+
+def arm_robustness(references: tuple[RobustnessRef, ...]) -> dict[str, ArmRobustness]:
+    """Each arm's mean curves over the trainings that were asked."""
+    from synaug_core.robustness.report import mean_curves
+    from tasks.robustness import load_robustness
+
+    return {
+        arm: mean_curves([load_robustness(r) for r in references if r.arm == arm])
+        for arm in dict.fromkeys(r.arm for r in references)
+    }
+
+
+def _load_quality(reference: QualityRef) -> QualityReport:
+    from synaug_core.quality.report import QualityReport
+    from synaug_core.services.artifacts import fetch
+
+    return QualityReport.model_validate_json(fetch(reference).read_bytes())

@@ -1,0 +1,42 @@
+"""A sweep's own run: its table, its figures, its page."""
+
+from __future__ import annotations
+
+from synaug_core import digests
+from synaug_core.config.sweep import SweepConfig
+from synaug_core.evaluate.sweep import SweepResult
+from synaug_core.refs import RunRef
+from synaug_core.services.settings import settings
+from tasks.step import action
+
+__all__ = ["record_sweep"]
+
+
+@action
+def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> tuple[RunRef, str]:
+    """The run of this sweep, and where its page lies: a path where the store is local, else its address."""
+    from synaug_core.report.figures.sweep import METRICS, sweep_figure
+    from synaug_core.report.sweep import sweep_page
+    from synaug_core.services.tracking import open_run, recording_in
+    from tasks.storing import store_text
+
+    asked = digests.of_value(config.model_dump(mode="json"))
+    run = open_run(
+        settings(),
+        experiment=experiment,
+        key=digests.of_value([asked, result.model_dump(mode="json", exclude={"cells": {"__all__": {"page"}}})]),
+        stage="sweep",
+        name=f"sweep {asked[:8]}",
+        tags={"synaug.config_digest": asked},
+    )
+    with recording_in(run) as recorder:
+        recorder.params({"keys": ", ".join(result.varied), "combinations": len(result.cells)})
+        recorder.metrics({"gains": sum(cell.verdict == "gain" for cell in result.cells)})
+        recorder.json(config.model_dump(mode="json"), "config.json")
+        recorder.json(result.model_dump(mode="json"), "sweep.json")
+        for metric in METRICS:
+            recorder.figure(sweep_figure(result, metric), f"figures/{metric}.png")
+        page = store_text(
+            recorder, sweep_page(result, name=experiment.removeprefix("synaug/"), config=config.base), "sweep.html"
+        )
+    return run, page.uri.removeprefix("file://")

@@ -1,0 +1,121 @@
+"""Cross-validation, low data and sweeps, each as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synaug_core.evaluate.predictions import Predictions
+
+QUICK = {"tuning": {"trials": 0}, "robustness": {"enabled": False}, "explanation": {"enabled": False}}
+DATA = {"split": {"folds": 3}, "long_tail": 3}
+
+
+@pytest.fixture(scope="module")
+def folds(tiny: Callable[..., Any], retrain: Callable[..., Any], runs_of: Callable[[str], list[Any]]) -> Any:
+    """A 3-fold cross-validation and its runs."""
+    said = retrain(tiny("folds", arms=["original", "combined"], repetitions=1, data=DATA, **QUICK))
+    assert said.code == 0, said.err
+    [run] = runs_of("folds")
+    return said, run
+
+
+def test_everything_that_learns_learns_inside_each_fold(folds: Any) -> None:
+    _, run = folds
+    assert {r.info.status for r in run.all()} == {"FINISHED"}
+    every = run.of("fold")
+    assert [r.info.run_name for r in every] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
+    assert len({r.tags["synaug.dataset_digest"] for r in every}) == 3
+    for fold in every:
+        assert {r.stage for r in fold.below} == {"generator", "judge", "synthesis", "quality"}
+    assert len({r.params["classes"] for r in run.of("generator")}) >= 1
+
+
+def test_each_image_is_tested_once_by_every_arm(folds: Any) -> None:
+    said, run = folds
+    for arm in ("original", "combined"):
+        trained = [r for r in run.of("repetition") if r.tags["synaug.arm"] == arm]
+        assert sorted(r.tags["synaug.seed"] for r in trained) == ["0", "1", "2"]
+        tested = [Predictions.read(r.place / "predictions" / "test.parquet").ids for r in trained]
+        assert len({i for ids in tested for i in ids}) == sum(map(len, tested)) == sum(folds_test(said))
+        for r in trained:
+            seen = Predictions.read(r.place / "predictions" / "val.parquet").ids
+            assert not set(seen) & set(Predictions.read(r.place / "predictions" / "test.parquet").ids)
+
+
+def folds_test(said: Any) -> list[int]:
+    comparison = json.loads(Path(said.outcome["comparison_page"]).with_name("comparison.json").read_text())
+    assert comparison["folds"] == 3
+    assert comparison["contrasts"][0]["test"] == "corrected_t"
+    return list(comparison["test_counts"].values())
+
+
+def test_a_cross_validation_registers_nothing_and_says_so(folds: Any) -> None:
+    said, _ = folds
+    assert said.outcome["model"] is None
+    assert any("registers no model" in note for note in said.outcome["notes"])
+    assert said.outcome["arms"].keys() == {"original", "combined"}
+
+
+def test_a_cross_validation_is_found_done(folds: Any, tiny: Callable[..., Any], retrain: Callable[..., Any]) -> None:
+    before, _ = folds
+    again = retrain(tiny("folds", arms=["original", "combined"], repetitions=1, data=DATA, **QUICK))
+    assert again.outcome["cached_steps"] == again.outcome["steps"] == before.outcome["steps"]
+    assert again.outcome["arms"] == before.outcome["arms"]
+
+
+@pytest.fixture(scope="module")
+def swept(
+    tiny: Callable[..., Any],
+    synaug: Callable[..., Any],
+    write: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Any:
+    """A sweep of two numbers of images, one combination of which cannot be run."""
+    config = tiny("swept", arms=["original", "combined"], repetitions=1, **QUICK)
+    config["data"] = {"source": "digits", "classes": [0, 1, 2], "image_size": 16}
+    config["sweep"] = {"data.per_class": [2, 8, 16]}
+    file = tmp_path_factory.mktemp("swept") / "out.json"
+    said = synaug("sweep", write(config), "--json", file)
+    return said, json.loads(file.read_text())
+
+
+def test_a_sweep_tells_what_failed_and_goes_on(swept: Any) -> None:
+    said, outcome = swept
+    cells = outcome["result"]["cells"]
+    assert said.code == 1
+    assert [cell["labels"] for cell in cells] == [{"data.per_class": n} for n in ("2", "8", "16")]
+    assert "at least 5 are needed" in cells[0]["sentence"]
+    assert [cell["verdict"] for cell in cells] == [None, "no gain shown", "no gain shown"]
+    assert "1 failed" in said.out
+
+
+def test_a_sweep_has_a_run_with_its_page(swept: Any, runs_of: Callable[[str], list[Any]]) -> None:
+    _, outcome = swept
+    runs = runs_of("swept")
+    [sweep] = [r for r in runs if r.stage == "sweep"]
+    assert sweep.info.run_id == outcome["run_id"]
+    assert sweep.info.status == "FINISHED"
+    page = Path(outcome["page"]).read_text()
+    assert "data.per_class" in page
+    assert sorted(p.name for p in (sweep.place / "figures").iterdir()) == [
+        "balanced_accuracy.png", "macro_auc.png", "rarest_recall.png",
+    ]  # fmt: skip
+    finished = {r.info.run_id for r in runs if r.stage == "retrain" and r.info.status == "FINISHED"}
+    assert {cell["run_id"] for cell in outcome["result"]["cells"]} == finished | {""}
+
+
+def test_low_data_is_the_same_subset_for_all(swept: Any, runs_of: Callable[[str], list[Any]]) -> None:
+    from synaug_core.data import parquet
+
+    whole = {}
+    for run in runs_of("swept"):
+        if run.stage == "retrain" and run.info.status == "FINISHED":
+            [dataset] = run.of("dataset")
+            train = parquet.read(dataset.place / "images" / "train.parquet")
+            whole[max(train.counts().values())] = set(train.ids)
+    assert whole[8] < whole[16]

@@ -1,0 +1,99 @@
+"""The weight of synthetic images, and pretraining on them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from synaug_core.classify.loop import Loop
+from synaug_core.classify.phases import PhasedSampler, sampler_of
+from synaug_core.classify.training import train
+from synaug_core.config import ArmConfig, ClassifierConfig, SynthesisConfig
+from synaug_core.data.imageset import ImageSet
+
+CONFIG = ClassifierConfig(steps=8, batch_size=6, evaluate_every=2, patience=1, width=8, dropout=0.0)
+MADE = {"synthesis": SynthesisConfig()}
+CPU = torch.device("cpu")
+
+
+def images(n: int = 24, seed: int = 0) -> ImageSet:
+    """Two classes; the last third is synthetic, all of it of class b."""
+    pixels = torch.randint(0, 256, (n, 1, 16, 16), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    labels = torch.tensor([i % 2 if i < 2 * n // 3 else 1 for i in range(n)])
+    made = [i >= 2 * n // 3 for i in range(n)]
+    origins = tuple(json.dumps({"generator": "vae"} if m else {"source": "x"}) for m in made)
+    names = tuple(f"i{i}" for i in range(n))
+    return ImageSet(pixels, labels, ("a", "b"), names, names, origins)
+
+
+def loop(arm: ArmConfig, config: ClassifierConfig = CONFIG) -> Loop:
+    return Loop.start(config, arm, images(), images(12, 1), 0, 1, CPU)
+
+
+def test_first_synthetic_images_and_classes_without_any_then_real_ones():
+    sampler = sampler_of(CONFIG, ArmConfig(name="x", pretrain=0.5, **MADE), images(), 3, CPU)
+    assert isinstance(sampler, PhasedSampler)
+    drawn = [sampler.next().tolist() for _ in range(8)]
+    real_a, real_b, made = set(range(0, 16, 2)), set(range(1, 16, 2)), set(range(16, 24))
+    assert {i for batch in drawn[:4] for i in batch} == real_a | made
+    assert {i for batch in drawn[4:] for i in batch} == real_a | real_b
+
+
+def test_going_on_from_a_state_changes_nothing():
+    arm = ArmConfig(name="x", pretrain=0.5, sampling="balanced", **MADE)
+    whole, cut = (sampler_of(CONFIG, arm, images(), 3, CPU) for _ in range(2))
+    for _ in range(3):
+        whole.next(), cut.next()
+    again = sampler_of(CONFIG, arm, images(), 3, CPU)
+    again.restore(cut.state())
+    assert all(torch.equal(whole.next(), again.next()) for _ in range(6))
+
+
+def test_weight_one_and_no_pretraining_is_the_plain_training():
+    plain = train(CONFIG, ArmConfig(name="x", **MADE), images(), images(12, 1), init_seed=0, batch_seed=1)
+    same = train(
+        CONFIG, ArmConfig(name="x", synthetic_weight=1, pretrain=0, **MADE), images(), images(12, 1),
+        init_seed=0, batch_seed=1,
+    )  # fmt: skip
+    for a, b in zip(plain.model.state_dict().values(), same.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_a_weight_of_two_is_the_image_twice(class_weights):
+    config = CONFIG.model_copy(update={"class_weights": class_weights})
+    weighted = loop(ArmConfig(name="x", synthetic_weight=2, **MADE), config)
+    index = torch.tensor([0, 1, 16, 20])
+    logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    twice = [0, 1, 2, 2, 3, 3]
+    plain = loop(ArmConfig(name="x", **MADE), config)
+    found = weighted._cross_entropy(logits, weighted.labels[index], index)
+    expected = plain._cross_entropy(logits[twice], plain.labels[index][twice], index[twice])
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_early_stop_waits_for_the_real_images():
+    arm = ArmConfig(name="x", pretrain=0.75, **MADE)
+    found = train(CONFIG.model_copy(update={"learning_rate": 1e-12}), arm, images(), images(12, 1),
+                  init_seed=0, batch_seed=1)  # fmt: skip
+    assert found.history.stopped_at == 8
+
+
+def test_without_synthetic_images_there_is_nothing_to_begin_with():
+    real = images().take(torch.arange(16))
+    assert not real.is_synthetic().any()
+    assert not isinstance(sampler_of(CONFIG, ArmConfig(name="x", pretrain=0.5, **MADE), real, 3, CPU), PhasedSampler)
+
+
+@pytest.mark.parametrize("key", ["synthetic_weight", "pretrain"])
+def test_only_arms_with_synthesis_have_them(key):
+    with pytest.raises(ValueError, match=f"{key} is for arms with synthesis"):
+        ArmConfig(name="x", **{key: 0.5})
+
+
+def test_provenance_tells():
+    assert images().is_synthetic().tolist() == [False] * 16 + [True] * 8
+    assert replace(images(), provenance=("{}",) * 24).is_synthetic().all()

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synaug_core.config.load import load
+from synaug_core.config.sweep import cells, load_sweep
+from synaug_core.errors import ConfigError
+
+BASE = "data: {source: digits, classes: [0, 1, 2]}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(text: str) -> str:
+        path = tmp_path / "ablation.yaml"
+        path.write_text(BASE + text)
+        return str(path)
+
+    return write
+
+
+def test_every_combination_in_order(file):
+    found = cells(load_sweep(file("sweep: {data.per_class: [5, 10], seed: [0, 1, 2]}")))
+    assert [tuple(c.labels.values()) for c in found] == [(a, b) for a in ("5", "10") for b in "012"]
+    assert [(c.config.data.per_class, c.config.seed) for c in found] == [(a, b) for a in (5, 10) for b in range(3)]
+    assert {c.config.name for c in found} == {"ablation"}
+    assert {c.config.data.classes for c in found} == {("0", "1", "2")}
+
+
+def test_values_may_have_names(file):
+    text = "sweep: {data.classes: {two: [0, 1], all: null}, synthesis.multiple: [0.5, 2]}"
+    found = cells(load_sweep(file(text), ["repetitions=3"]))
+    assert [c.labels["data.classes"] for c in found] == ["two", "two", "all", "all"]
+    assert found[0].config.data.classes == ("0", "1")
+    assert found[2].config.data.classes is None
+    combined = {arm.name: arm for arm in found[1].config.arms}["combined"]
+    assert combined.synthesis is not None
+    assert combined.synthesis.multiple == 2.0
+    assert {c.config.repetitions for c in found} == {3}
+
+
+def test_a_sweep_is_not_a_run(file):
+    with pytest.raises(ConfigError, match="use `synaug sweep"):
+        load(file("sweep: {seed: [0, 1]}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "a sweep needs a section `sweep`"),
+        ("sweep: [1]", "a sweep needs a section `sweep`"),
+        ("sweep: {sed: [0, 1]}", "sweep.sed: unknown key sed; the nearest known key is seed"),
+        ("sweep: {seed: 3}", "sweep.seed: a list of values is expected"),
+        ("sweep: {seed: []}", "sweep.seed: a list of values is expected"),
+        ("sweep: {seed: [1, 1]}", "sweep.seed: two values look the same"),
+        ("sweep: {seed: [1, -1]}", "sweep, at seed = -1: seed: got -1, expected a whole number of at least 0"),
+        (f"sweep: {{seed: {list(range(501))}}}", "501 combinations; at most 500"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_runs(file, text, said):
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(file(text))
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

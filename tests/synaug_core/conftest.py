@@ -1,0 +1,50 @@
+"""What tests of several packages of the core share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def latent_double():
+    """`latent_double(encode, decode, classes, channels, size)`: a generator with a latent space of two formulas.
+
+    `encode` gives mean and log variance of uint8 images, `decode` images in [0, 1] of latent vectors. It is never
+    fitted, and makes nothing but what is decoded.
+    """
+    import torch
+
+    from synaug_core.config import GeneratorConfig
+    from synaug_core.generators.base import LatentGenerator
+
+    class Double(LatentGenerator):
+        kind = "double"
+
+        def __init__(self, encode, decode, classes, channels, size):
+            super().__init__(GeneratorConfig(), classes, channels, size)
+            self._encode, self._decode = encode, decode
+
+        def fit(self, images, **_):
+            raise NotImplementedError
+
+        def sample(self, n, class_name, *, seed):
+            raise NotImplementedError
+
+        def save(self, folder):
+            raise NotImplementedError
+
+        @classmethod
+        def load(cls, folder, device="cpu"):
+            raise NotImplementedError
+
+        def encode(self, images, class_name):
+            return self._encode(images)
+
+        def decode_with_gradient(self, z, class_name):
+            return self._decode(z)
+
+        def decode(self, z, class_name):
+            with torch.no_grad():
+                return self.decode_with_gradient(z, class_name)
+
+    return Double

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from sklearn.model_selection import StratifiedGroupKFold
+
+from synaug_core.config import DataConfig, SplitConfig
+from synaug_core.data.folds import Fold, divide_fold, fold_of_each
+from synaug_core.data.prepare import prepare_folds
+from synaug_core.errors import DataError
+
+LABELS = ["a"] * 40 + ["b"] * 20 + ["c"] * 10
+UNITS = [f"u{n // 2:02}" for n in range(70)]
+
+
+def test_every_image_is_tested_once_and_classes_are_spread():
+    found = fold_of_each(LABELS, UNITS, 5, 3)
+    of_class = {c: Counter(f for f, label in zip(found, LABELS, strict=True) if label == c) for c in "abc"}
+    assert of_class == {
+        "a": dict.fromkeys(range(5), 8),
+        "b": dict.fromkeys(range(5), 4),
+        "c": dict.fromkeys(range(5), 2),
+    }
+
+
+def test_units_stay_whole():
+    found = fold_of_each(LABELS, UNITS, 5, 3)
+    assert len(set(zip(UNITS, found, strict=True))) == len(set(UNITS))
+
+
+def test_neither_order_nor_other_names_matter():
+    found = dict(zip(UNITS, fold_of_each(LABELS, UNITS, 5, 3), strict=True))
+    turned = dict(zip(UNITS[::-1], fold_of_each(LABELS[::-1], UNITS[::-1], 5, 3), strict=True))
+    assert found == turned
+    assert found != dict(zip(UNITS, fold_of_each(LABELS, UNITS, 5, 4), strict=True))
+
+
+def test_sides_of_a_fold():
+    tested: Counter[int] = Counter()
+    for number in range(5):
+        sides = divide_fold(LABELS, UNITS, Fold(5, 0, number), 0.2, 0)
+        assert Counter(sides) == {"train": 42, "val": 14, "test": 14}
+        assert len(set(zip(UNITS, sides, strict=True))) == len(set(UNITS))
+        tested.update(n for n, side in enumerate(sides) if side == "test")
+    assert tested == dict.fromkeys(range(70), 1)
+    assert divide_fold(LABELS, UNITS, Fold(5, 0, 0), 0.2, 0) != divide_fold(LABELS, UNITS, Fold(5, 1, 0), 0.2, 0)
+
+
+def test_more_folds_than_images():
+    with pytest.raises(DataError, match="6 folds cannot be made of 8 images or groups with at most 4"):
+        fold_of_each(["a"] * 4 + ["b"] * 4, [str(n) for n in range(8)], 6, 0)
+
+
+def test_a_class_smaller_than_the_folds_is_in_some_of_them(recwarn):
+    labels = ["a"] * 20 + ["b"] * 3
+    found = fold_of_each(labels, [str(n) for n in range(23)], 5, 0)
+    assert len(set(found[20:])) == 3
+    assert not recwarn.list
+
+
+def test_validation_and_folds_must_leave_training_images():
+    with pytest.raises(ValueError, match="must leave a part for training"):
+        SplitConfig(folds=2, validation=0.5)
+    assert SplitConfig(folds=2, validation=0.4, test=0.7).folds == 2
+
+
+def test_data_sets_of_a_cross_validation(make_folder):
+    config = DataConfig(source=str(make_folder({"cat": 20, "dog": 12})), split=SplitConfig(folds=4, validation=0.2))
+    config = config.model_copy(update={"min_per_class": 3})
+    found = list(prepare_folds(config, repetitions=2, seed=0))
+    assert len(found) == len({f.digest for f in found}) == 8
+    for repetition in (found[:4], found[4:]):
+        tested = [i for f in repetition for i in f.test.ids]
+        assert len(tested) == len(set(tested)) == 32
+    for fold in found:
+        sides = [set(s.ids) for s in (fold.train, fold.val, fold.test)]
+        assert sum(map(len, sides)) == len(set.union(*sides)) == 32
+        assert fold.test.counts() == {"cat": 5, "dog": 3}
+    assert [f.digest for f in prepare_folds(config, repetitions=1, seed=0)] == [f.digest for f in found[:4]]
+
+
+def test_a_supplied_split_is_not_thrown_together(make_folder, tmp_path):
+    root = make_folder({"cat": 8, "dog": 8}, name="pets/train")
+    make_folder({"cat": 4, "dog": 4}, name="pets/test", first=20)
+    config = DataConfig(source=str(root.parent), split=SplitConfig(folds=2, validation=0.2))
+    with pytest.raises(DataError, match=r"come with a split of their own; leave folds out"):
+        list(prepare_folds(config, repetitions=1, seed=0))
+
+
+def test_a_class_that_is_large_enough_in_some_folds_only(make_folder):
+    root = make_folder({"cat": 20, "dog": 7, "eel": 20})
+    config = DataConfig(source=str(root), split=SplitConfig(folds=5, validation=0.1), small_classes="drop")
+    with pytest.raises(DataError, match=r"large enough in some folds only"):
+        list(prepare_folds(config, repetitions=1, seed=0))
+
+
+def test_agrees_with_scikit_learn_where_every_image_is_a_unit():
+    """As evenly spread as the library's own shuffle of the same labels."""
+    units = [f"{n:02}" for n in range(70)]
+    ours = fold_of_each(LABELS, units, 5, 1)
+    theirs = [0] * 70
+    for number, (_, rows) in enumerate(
+        StratifiedGroupKFold(5, shuffle=True, random_state=0).split(LABELS, LABELS, units)
+    ):
+        for n in rows:
+            theirs[n] = number
+
+    def spread(folds):
+        return sorted(Counter(zip(folds, LABELS, strict=True)).values())
+
+    assert spread(ours) == spread(theirs)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from synaug_core.config import DataConfig
+from synaug_core.data.low_data import few_of_each
+from synaug_core.data.prepare import prepare
+
+LABELS = ["a"] * 40 + ["b"] * 9
+IDS = [f"{label}{n}" for n, label in enumerate(LABELS)]
+
+
+def kept(most: int, step: int = 1) -> set[str]:
+    chosen = few_of_each(LABELS[::step], IDS[::step], most, 1)
+    return {i for i, keep in zip(IDS[::step], chosen, strict=True) if keep}
+
+
+def test_at_most_so_many_of_each():
+    assert Counter(name[0] for name in kept(12)) == {"a": 12, "b": 9}
+
+
+def test_points_of_a_learning_curve_are_nested():
+    assert kept(3) < kept(6) < kept(12)
+    assert kept(6) == kept(6, -1)
+
+
+def test_only_training_images_become_fewer(make_folder):
+    source = str(make_folder({"cat": 40, "dog": 40}))
+    whole = prepare(DataConfig(source=source), seed=0)
+    few = prepare(DataConfig(source=source, per_class=6), seed=0)
+    assert few.train.counts() == {"cat": 6, "dog": 6}
+    assert set(few.train.ids) < set(whole.train.ids)
+    assert (few.val.ids, few.test.ids) == (whole.val.ids, whole.test.ids)
+    assert few.report.thinned == len(whole.train) - 12
+    assert any("low-data" in note for note in few.report.notes)
+
+
+def test_the_first_classes(make_folder):
+    source = str(make_folder({"cat": 20, "dog": 20, "eel": 20}))
+    assert prepare(DataConfig(source=source, max_classes=2), seed=0).train.classes == ("cat", "dog")
+    named = DataConfig(source=source, max_classes=2, classes=("eel", "dog", "cat"))
+    assert prepare(named, seed=0).train.classes == ("eel", "dog")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from synaug_core.config import EvaluationConfig
+from synaug_core.evaluate.comparison import Comparison, compare
+from synaug_core.evaluate.contrast import holm
+from synaug_core.evaluate.sweep import SweepResult, sweep_result
+
+CONFIG = EvaluationConfig(resamples=200)
+COUNTS = {"class a": 50, "class b": 30, "class c": 6}
+
+
+def comparison(made, gain: float) -> Comparison:
+    test = {
+        "control": [made((40, 30, 20), 1.0, seed) for seed in range(6)],
+        "combined": [made((40, 30, 20), 1.0 + gain, 100 + seed) for seed in range(6)],
+    }
+    validation = {"control": [0.5] * 6, "combined": [0.6] * 6}
+    return compare(test, validation, controls=["control"], train_counts=COUNTS, config=CONFIG, seed=0)
+
+
+@pytest.fixture
+def swept(made) -> SweepResult:
+    found = [comparison(made, 3.0), comparison(made, 0.0), "a class has no image", comparison(made, 2.0)]
+    labels = [{"seed": str(n)} for n in range(4)]
+    return sweep_result(["seed"], labels, found, ["a", "b", "", "d"], ["a.html", "b.html", None, "d.html"])
+
+
+def test_gains_are_counted_and_failures_told(swept):
+    assert [cell.verdict for cell in swept.cells] == ["gain", "no gain shown", None, "gain"]
+    assert swept.sentence == (
+        "2 of 3 combinations show a gain over their best control, 0 of them also after Holm's correction over the "
+        "sweep; 1 failed."
+    )
+    assert swept.cells[2].sentence == "a class has no image"
+
+
+def test_p_values_are_one_family(swept):
+    found = {str(n): c.contrast.p_value for n, c in enumerate(swept.cells) if c.contrast}
+    told = {str(n): c.contrast.p_adjusted for n, c in enumerate(swept.cells) if c.contrast}
+    assert told == holm(found)
+    assert told["0"] == pytest.approx(3 * 2**-5)
+
+
+def test_arms_carry_averages_and_the_rarest_class(swept):
+    cell = swept.cells[0]
+    assert cell.rarest_class == "class c"
+    assert cell.controls == ("control",)
+    assert cell.arms["combined"]["rarest_recall"].mean > cell.arms["control"]["rarest_recall"].mean
+    assert {"balanced_accuracy", "macro_auc"} <= cell.arms["control"].keys()
+
+
+def test_round_trip(swept):
+    assert SweepResult.model_validate_json(swept.model_dump_json()) == swept

@@ -1,0 +1,82 @@
+"""The loop around every training, with a training that only counts."""
+
+import itertools
+
+import pytest
+
+from synaug_core.checkpoints import Checkpoint
+from synaug_core.errors import DeadlineError
+from synaug_core.generators.training_loop import Clock, go
+
+
+class Count:
+    """Blocks of 4 of 10 steps; it stops early at `stop`."""
+
+    def __init__(self, stop=10):
+        self.done, self.stop, self.begun = 0, stop, False
+
+    @property
+    def ended(self):
+        return self.done >= self.stop
+
+    def begin(self):
+        self.begun = True
+
+    def restore(self, state):
+        self.done = state["done"]
+
+    def state(self):
+        return {"done": self.done}
+
+    def advance(self):
+        self.done = min(self.done + 4, 10)
+        return {"loss": 1 / self.done}
+
+
+def train(run, checkpoint=None, fingerprint="x", deadline=None):
+    told = []
+    go(
+        run,
+        Clock(deadline),
+        steps=10,
+        fingerprint=fingerprint,
+        progress=lambda done, total, **values: told.append((done, total, values)),
+        checkpoint=checkpoint or Checkpoint(None),
+    )
+    return told
+
+
+def test_each_block_is_told():
+    told = train(run := Count())
+    assert run.begun
+    assert [(done, total) for done, total, _ in told] == [(4, 10), (8, 10), (10, 10)]
+    assert told[0][2] == {"loss": 0.25}
+
+
+def test_a_training_that_stops_early_has_done_all():
+    assert [done for done, *_ in train(Count(stop=8))] == [4, 10]
+
+
+@pytest.mark.parametrize(("fingerprint", "blocks", "begun"), [("x", 1, False), ("y", 3, True)])
+def test_only_the_same_training_is_taken_up(tmp_path, fingerprint, blocks, begun):
+    kept = Checkpoint(tmp_path / "state", every=0)
+    train(Count(stop=8), kept)
+    assert kept.load() == {"fingerprint": "x", "run": {"done": 8}}
+    run = Count()
+    assert len(train(run, kept, fingerprint)) == blocks
+    assert run.begun is begun
+
+
+def test_the_state_is_that_after_the_last_block(tmp_path):
+    kept = Checkpoint(tmp_path / "state", every=0)
+    train(Count(), kept)
+    assert kept.load()["run"] == {"done": 10}
+    assert train(run := Count(), kept) == []
+    assert run.ended
+
+
+def test_the_deadline_is_looked_at_before_each_block(monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(Clock, "seconds", property(lambda self: float(next(ticks))))
+    with pytest.raises(DeadlineError, match=r"the generator took longer than 0\.5 s \(4 of 10 steps\)"):
+        train(Count(), deadline=0.5)

@@ -1,0 +1,95 @@
+"""The explanation of real classifiers, as a step on a real Prefect server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from prefect import flow
+
+from synaug_core.classify.build import build
+from synaug_core.classify.history import History
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.config import ClassifierConfig, ComputeConfig
+from synaug_core.config.probes import ExplanationConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.refs import DatasetRef, ExplanationRef, RepetitionRef, RunRef
+from synaug_core.seeds import stream
+from synaug_core.services.settings import settings
+from synaug_core.services.tracking import Recorder, open_run
+from tasks.explanation import explain_arms, load_cam_sheet, load_explanation
+from tasks.predicting import predictions
+from tasks.storing import store_classifier, store_images, store_predictions
+
+pytestmark = pytest.mark.usefixtures("server", "home")
+
+
+@flow
+def explained(dataset: DatasetRef, repetitions: tuple[RepetitionRef, ...], parent: RunRef) -> ExplanationRef:
+    config, compute = ExplanationConfig(images=3), ComputeConfig(device="cpu", threads=1)
+    return explain_arms(dataset, repetitions, "control", "combined", config, 0, compute, parent)
+
+
+@pytest.fixture
+def trained(dataset: DatasetRef, home: Path) -> Callable[[str], tuple[DatasetRef, tuple[RepetitionRef, ...], RunRef]]:
+    """`trained(backbone)`: control twice, combined once, never trained; and one of another fold."""
+
+    def make(backbone: str) -> tuple[DatasetRef, tuple[RepetitionRef, ...], RunRef]:
+        run = open_run(settings(), experiment="synaug/x", key="parent", stage="retrain", name="parent")
+        recorder, config = Recorder(run), ClassifierConfig(backbone=backbone, width=4)
+        images = torch.randint(0, 256, (6, 1, 32, 32), generator=stream(0), dtype=torch.uint8)
+        names = tuple(f"t{i}" for i in range(6))
+        test = ImageSet(images, torch.tensor([0, 0, 0, 0, 1, 1]), ("a", "b"), names, names, ("{}",) * 6)
+        found = []
+        for seed, (arm, repetition, fold) in enumerate(
+            [("combined", 0, test), ("control", 1, test), ("control", 0, test), ("control", 2, test.take([0, 4]))]
+        ):
+            model = build(config, channels=1, size=32, classes=("a", "b"), seed=seed, mean=(0.5,), std=(0.2,))
+            history = History(stopped_at=0, best_step=0, ended="all steps", evaluations=())
+            classifier = TrainedClassifier(model.eval(), config, ("a", "b"), 1, 32, history)
+            recorder = Recorder(open_run(settings(), experiment="synaug/x", key=f"{seed}", stage="x", name="x"))
+            said = predictions(classifier, fold, torch.device("cpu"))
+            found.append(
+                RepetitionRef(
+                    arm=arm,
+                    repetition=repetition,
+                    validation=0.5,
+                    classifier=store_classifier(recorder, classifier),
+                    predictions=store_predictions(recorder, said, "predictions/test.parquet"),
+                    validated=None,
+                    run_id=recorder.run.run_id,
+                )
+            )
+        stored = store_images(recorder, test, "test.parquet", "test")
+        return dataset.model_copy(update={"test": stored, "image_size": 32}), tuple(found), run
+
+    return make
+
+
+def test_maps_are_stored_beside_their_figures(trained, home: Path) -> None:
+    dataset, repetitions, run = trained("small_cnn")
+    reference = explained(dataset, repetitions, run)
+    explanation = load_explanation(reference)
+    assert (explanation.reference, explanation.best, explanation.layer) == ("control", "combined", "blocks.10 (8 x 8)")
+    assert [len(explanation.images), explanation.change["combined"].n, explanation.noise.n] == [3, 6, 6]
+    sheet = load_cam_sheet(reference)
+    assert np.asarray(sheet).std() > 0
+    from synaug_core.services.clients import client_of
+
+    client = client_of(run)
+    recorded = client.get_run(reference.run_id).data
+    assert recorded.metrics["explain/change/combined"] == pytest.approx(explanation.change["combined"].correlation)
+    assert recorded.metrics["explain/noise"] == pytest.approx(explanation.noise.correlation)
+    assert recorded.tags["synaug.explanation"] == explanation.sentence()
+    assert [f.path for f in client.list_artifacts(reference.run_id, "figures")] == ["figures/cams.png"]
+
+
+def test_a_network_without_maps_gets_a_note(trained) -> None:
+    reference = explained(*trained("vit_tiny_patch16_224"))
+    explanation = load_explanation(reference)
+    assert explanation.note.startswith("No maps of where the classifiers look: the network turns the image into")
+    assert (explanation.images, explanation.change) == ((), {})
+    assert load_cam_sheet(reference) is None

@@ -1,0 +1,91 @@
+"""Disturbed and attacked images as a step on a real Prefect server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from prefect import flow
+
+from synaug_core.classify.build import build
+from synaug_core.classify.history import History
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.config import ClassifierConfig, ComputeConfig, RobustnessConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.refs import DatasetRef, PredictionsRef, RepetitionRef, RobustnessRef, RunRef
+from synaug_core.seeds import stream
+from synaug_core.services.settings import settings
+from synaug_core.services.tracking import Recorder, open_run
+from tasks.robustness import asked_of_one, load_robustness, probe_robustness
+from tasks.storing import store_classifier, store_images
+
+pytestmark = pytest.mark.usefixtures("server", "home")
+
+CONFIG = RobustnessConfig(perturbations=("noise",), attacks=("fgsm", "pgd"), eps=(2.0,), steps=2, images=4)
+
+
+@flow
+def probed(
+    dataset: DatasetRef, repetitions: tuple[RepetitionRef, ...], config: RobustnessConfig, parent: RunRef
+) -> list[tuple[str, RobustnessRef]]:
+    compute = ComputeConfig(device="cpu", threads=1)
+    futures = [probe_robustness.submit(dataset, r, asked_of_one(config), 7, compute, parent) for r in repetitions]
+    return [(f.wait(), f.state.name, f.result())[1:] for f in futures]
+
+
+@pytest.fixture
+def case(dataset: DatasetRef, home: Path) -> tuple[DatasetRef, tuple[RepetitionRef, ...], RunRef]:
+    """Two arms, never trained, and six test images."""
+    run = open_run(settings(), experiment="synaug/x", key="parent", stage="retrain", name="parent")
+    recorder, config = Recorder(run), ClassifierConfig(width=4)
+    images = torch.randint(0, 256, (6, 1, 16, 16), generator=stream(0), dtype=torch.uint8)
+    names = tuple(f"t{i}" for i in range(6))
+    test = ImageSet(images, torch.tensor([0, 0, 0, 0, 1, 1]), ("a", "b"), names, names, ("{}",) * 6)
+    found = []
+    for seed, arm in enumerate(("control", "combined")):
+        model = build(config, channels=1, size=16, classes=("a", "b"), seed=seed, mean=(0.5,), std=(0.2,))
+        history = History(stopped_at=0, best_step=0, ended="all steps", evaluations=())
+        classifier = TrainedClassifier(model.eval(), config, ("a", "b"), 1, 16, history)
+        mine = Recorder(open_run(settings(), experiment="synaug/x", key=arm, stage="x", name="x"))
+        said = PredictionsRef(uri="file:///nowhere", sha256=f"{seed}" * 64, run_id="run", images=6)
+        found.append(
+            RepetitionRef(
+                arm=arm,
+                repetition=1,
+                validation=0.5,
+                classifier=store_classifier(mine, classifier),
+                predictions=said,
+                validated=None,
+                run_id=mine.run.run_id,
+            )
+        )
+    return dataset.model_copy(update={"test": store_images(recorder, test, "test.parquet", "test")}), tuple(found), run
+
+
+def test_every_arm_is_asked_about_the_same_images_and_recorded(case) -> None:
+    dataset, repetitions, run = case
+    references = [reference for _, reference in probed(dataset, repetitions, CONFIG, run)]
+    assert [(r.arm, r.repetition) for r in references] == [("control", 1), ("combined", 1)]
+    control, combined = map(load_robustness, references)
+    assert control.classes == combined.classes == {"a": 2, "b": 2}
+
+    from synaug_core.services.clients import client_of
+
+    recorded = client_of(run).get_run(references[0].run_id).data
+    assert recorded.tags["synaug.stage"] == "robustness"
+    assert (recorded.tags["synaug.arm"], recorded.tags["synaug.seed"]) == ("control", "1")
+    point = next(c for c in control.curves if c.name == "pgd").points[1]
+    assert recorded.metrics["robust/pgd/eps_2/balanced_accuracy"] == point.balanced_accuracy
+    assert {"robust/noise/severity_3/balanced_accuracy", "robust/perturbed", "robust/clean"} <= set(recorded.metrics)
+    assert "eps" in recorded.params
+    assert "repetitions" not in recorded.params
+
+
+def test_asking_more_trainings_does_not_ask_the_first_again(case) -> None:
+    dataset, repetitions, run = case
+    first = probed(dataset, repetitions, CONFIG, run)
+    more = CONFIG.model_copy(update={"repetitions": 5})
+    assert probed(dataset, repetitions, more, run) == [("Cached", reference) for _, reference in first]
+    [(state, other), _] = probed(dataset, repetitions, CONFIG.model_copy(update={"steps": 3}), run)
+    assert (state, other.arm) == ("Completed", "control")
