@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.ledger import Account
 from synaug_core.evaluate.comparison import Comparison
+from synaug_core.evaluate.contrast import Contrast
 from synaug_core.refs import DatasetRef, QualityRef, RegisteredRef, RunRef, SyntheticRef
 
 __all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "outcome_of"]
@@ -59,6 +60,8 @@ class Outcome(_Facts):
     """arm -> metric, named as in MLflow -> mean, low, high"""
     synthetic: dict[str, ImagesFacts]
     """arm -> its synthetic images, and how good they are"""
+    contrasts: tuple[Contrast, ...]
+    """What decides, first; then the second endpoint, and every synthetic arm against the best control."""
     best_arm: str
     verdict: Literal["gain", "no gain shown"]
     sentence: str
@@ -106,6 +109,7 @@ def outcome_of(
             arm: _facts([parts[arm] for parts in synthetic if arm in parts])
             for arm in dict.fromkeys(arm for parts in synthetic for arm in parts)
         },
+        contrasts=(*comparison.contrasts, *comparison.others),
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,

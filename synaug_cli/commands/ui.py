@@ -28,6 +28,7 @@ def ui(
     Servers that MLFLOW_TRACKING_URI or PREFECT_API_URL name already are not started again.
     """
     from synaug_cli import environment, servers
+    from synaug_cli.browser import open_pages
     from synaug_core.errors import SynaugError
     from synaug_core.services.secrets import redacted
 
@@ -52,7 +53,7 @@ def ui(
             for name, url in sorted(pages.items()):
                 typer.echo(f"{name + ':':<9}{url}")
             if browser:
-                _open(sorted(pages.values()))
+                open_pages(sorted(pages.values()))
             if started:
                 typer.echo("Ctrl-C stops both." if len(started) > 1 else "Ctrl-C stops it.")
                 ended = servers.wait_for_any(started)
@@ -87,20 +88,6 @@ def _prefect(settings: Settings, wanted: int) -> contextlib.AbstractContextManag
     environment = child_environment(settings, PREFECT_UI_API_URL=f"{url}/api")
     log = settings.home / "logs" / "prefect-ui-server.log"
     return servers.start("Prefect", command, environment, url=url, health=f"{url}/api/health", log=log)
-
-
-def _open(urls: list[str]) -> None:
-    """Open pages in a graphical browser; one that runs in the terminal would take it over."""
-    import webbrowser
-
-    try:
-        found = webbrowser.get()
-    except webbrowser.Error:
-        return
-    if isinstance(found, webbrowser.GenericBrowser) and not isinstance(found, webbrowser.BackgroundBrowser):
-        return
-    for url in urls:
-        found.open(url)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -82,7 +82,9 @@ def _duplicates(config: Config, report: Mapping[str, Any]) -> str:
             f"{rule.correlation:g})"
         )
     found = len(report.get("duplicates", ()))
-    said = f"Images that are {how} were sought" + (f": {number(found)} groups." if "duplicates" in report else ".")
+    said = f"Images that are {how} were sought" + (
+        f": {number(found)} group{'s' * (found != 1)}." if "duplicates" in report else "."
+    )
     across = "removed from training or validation" if rule.across_splits == "remove" else "kept"
     said += f" The division keeps them together; where the source has them in two parts, they were {across}."
     conflicts = "left out of training" if rule.conflicting_labels == "remove" else "kept"
@@ -146,13 +148,12 @@ def _training(config: Config, comparison: Comparison) -> str:
     start = "pretrained weights" if c.pretrained else "random weights, the same for every arm in a repetition"
     first = next(iter(comparison.arms))
     how_many = comparison.design if comparison.folds else f"{config.repetitions} times"
-    said = (
+    return (
         f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {start}: at most {number(c.steps)} "
         f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), the weights with {_KEEP[c.keep]} kept. "
         f"The arms: {'; '.join(_arms(config))}. First training: weights {_seed(config, 'init', 0)}, batches of "
         f"{plain(first)} {_seed(config, 'batches', first, 0)}. Those of the next ones end in 1, 2, …"
     )
-    return said
 
 
 def _arms(config: Config) -> Iterator[str]:
@@ -160,11 +161,12 @@ def _arms(config: Config) -> Iterator[str]:
         parts = ["classes drawn equally often"] if arm.sampling == "balanced" else []
         parts += ["traditional augmentation"] if arm.augmentation == "traditional" else []
         parts += ["synthetic images"] if arm.synthesis is not None else []
+        parts += [f"these weigh {arm.synthetic_weight:g}"] if arm.synthetic_weight != 1 else []
+        parts += [f"the first {100 * arm.pretrain:g} % of the steps on them alone"] if arm.pretrain else []
         parts += ["synthetic images inside the training"] if arm.online is not None else []
         yield f"{arm.name} ({', '.join(parts) or 'the real images as they are'})"
-    if more := len(config.arms) - _SHOWN_ARMS:
-        if more > 0:
-            yield f"{more} more"
+    if (more := len(config.arms) - _SHOWN_ARMS) > 0:
+        yield f"{more} more"
 
 
 def _test(config: Config, comparison: Comparison) -> str:

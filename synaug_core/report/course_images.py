@@ -46,7 +46,7 @@ def made_images(config: Config) -> Iterator[tuple[str, str]]:
         yield "Generators", _generators(config, used)
     found = [s for s, _ in syntheses.values()]
     if found and (
-        config.quality.enabled or any(s.filters and s.filters.needs_judge or s.strategy in _AIMED for s in found)
+        config.quality.enabled or any((s.filters and s.filters.needs_judge) or s.strategy in _AIMED for s in found)
     ):
         yield "Judges", _judges(config)
     for synthesis, arms in syntheses.values():

@@ -46,7 +46,7 @@ def comparison_text(
     """
     from synaug_core.robustness.report import sentences
 
-    head = f"{plain(name, 60)}: did synthetic images help?" if name else "Did synthetic images help?"
+    head = f"{_cut(name, 60)}: did synthetic images help?" if name else "Did synthetic images help?"
     parts = [
         [head, "=" * _wide(head)],
         _wrapped(comparison.sentence),
@@ -68,13 +68,13 @@ def comparison_text(
 
 def _arms(c: Comparison) -> list[str]:
     rare = f"class/{c.slug(c.rarest_class)}/recall"
-    columns = {rare: f"recall of {plain(c.rarest_class, 9)}"}
+    columns = {rare: f"recall of {_cut(c.rarest_class, 9)}"}
     columns |= {metric: metric_name(metric) for metric in (*_METRICS, "macro_f1", "accuracy")}
     rows = []
     for arm, result in c.arms.items():
         values = [_value(result.metrics.get(m), short=m in ("macro_f1", "accuracy")) for m in columns]
         mark = "*" if arm == c.best_arm else " "
-        rows.append([f"{mark} {plain(arm, _ARM)}", *values])
+        rows.append([f"{mark} {_cut(arm, _ARM)}", *values])
     head = ["arm, in %", *columns.values()]
     while max(map(_wide, table := _table(head, rows))) > WIDTH:
         head, rows = head[:-1], [row[:-1] for row in rows]
@@ -100,7 +100,7 @@ def _contrasts(c: Comparison) -> list[str]:
 
 def _contrast_row(d: Contrast) -> list[str]:
     interval = f"{points(d.difference.low)} to {points(d.difference.high)}"
-    compared = f"{plain(d.arm, 20)} - {plain(d.against, 20)}"
+    compared = f"{_cut(d.arm, 20)} - {_cut(d.against, 20)}"
     return [compared, metric_name(d.metric), points(d.difference.mean), interval, _p(d.p_adjusted)]
 
 
@@ -115,13 +115,13 @@ def _classes(c: Comparison) -> list[str]:
     rows = []
     for name in c.by_rarity:
         key = f"class/{c.slug(name)}/recall"
-        row = [plain(name, _CLASS), str(c.train_counts.get(name, 0)), str(c.test_counts.get(name, 0))]
+        row = [_cut(name, _CLASS), str(c.train_counts.get(name, 0)), str(c.test_counts.get(name, 0))]
         row += [_value(c.arms[a].metrics.get(key)) for a in shown]
         if judged:
             d = changes.get(name)
             row.append(f"{points(d.mean)} [{points(d.low)}, {points(d.high)}]" if d else "-")
         rows.append(row)
-    head = ["class", "train", "test", *(plain(a, 18) for a in shown), *(["change, points"] if judged else [])]
+    head = ["class", "train", "test", *(_cut(a, 18) for a in shown), *(["change, points"] if judged else [])]
     return ["RECALL OF EACH CLASS, IN %", *_table(head, rows)]
 
 
@@ -161,6 +161,16 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
     for i, (text, width) in enumerate(zip(row, widths, strict=True)):
         space = " " * (width - _wide(text))
         yield text + space if i == 0 else space + text
+
+
+def _cut(text: str, columns: int) -> str:
+    """One printable line of at most so many columns."""
+    line = plain(text, columns)
+    if _wide(line) <= columns:
+        return line
+    while _wide(line) >= columns:
+        line = line[:-1]
+    return f"{line}…"
 
 
 def _wide(text: str) -> int:

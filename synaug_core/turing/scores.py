@@ -13,6 +13,7 @@ from synaug_core.seeds import derive
 
 __all__ = [
     "Score",
+    "binomial_p",
     "cohen_kappa",
     "effective_answers",
     "fleiss_kappa",
@@ -84,8 +85,6 @@ def score(
         confidence: of the interval.
         seed: of the relabelling.
     """
-    from scipy.stats import binomtest
-
     n, right = len(said), synthetic == said
     k = int(right.sum())
     which = np.arange(n) if images is None else images
@@ -93,7 +92,7 @@ def score(
     if repeated:
         p_value = relabelling_p(synthetic, said, which, np.zeros(n, np.int64) if strata is None else strata, seed)
     else:
-        p_value = float(binomtest(k, n).pvalue)
+        p_value = binomial_p(k, n)
     low, high = wilson(k / n, effective_answers(right, which) if repeated else n, confidence)
     fakes, hits = int(synthetic.sum()), int((said & synthetic).sum())
     reals, alarms = n - fakes, int((said & ~synthetic).sum())
@@ -111,6 +110,15 @@ def score(
         criterion=criterion,
         seconds=float(np.median(seconds)),
     )
+
+
+def binomial_p(right: int, n: int) -> float:
+    """Two-sided p of the exact binomial test against one half, of n >= 1 answers."""
+    tail, ways = 0, 1
+    for i in range(min(right, n - right) + 1):
+        tail += ways
+        ways = ways * (n - i) // (i + 1)
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:

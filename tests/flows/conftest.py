@@ -27,6 +27,8 @@ TINY: dict[str, Any] = {
     "classifier": {"steps": 20, "evaluate_every": 10, "width": 8},
     "tuning": {"trials": 2},
     "evaluation": {"resamples": 200},
+    "robustness": {"perturbations": ["noise"], "attacks": ["fgsm"], "eps": [4], "images": 30, "repetitions": 1},
+    "explanation": {"images": 2},
 }
 
 

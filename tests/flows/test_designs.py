@@ -31,7 +31,7 @@ def test_everything_that_learns_learns_inside_each_fold(folds: Any) -> None:
     assert [r.info.run_name for r in every] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
     assert len({r.tags["synaug.dataset_digest"] for r in every}) == 3
     for fold in every:
-        assert {r.stage for r in fold.below} == {"generator", "judge", "synthesis", "quality"}
+        assert {r.stage for r in fold.below} == {"generator", "target", "judge", "synthesis", "quality"}
     assert len({r.params["classes"] for r in run.of("generator")}) >= 1
 
 

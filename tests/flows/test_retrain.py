@@ -33,7 +33,7 @@ def only(runs: list[Any]) -> Any:
 
 def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dict[str, str]) -> None:
     found = first.outcome
-    assert found.keys() == STATED | {"sentence", "promotion", "comparison_page", "synthetic", "notes"}
+    assert found.keys() == STATED | {"sentence", "promotion", "comparison_page", "synthetic", "notes", "contrasts"}
     assert found["run_id"] == first.run.info.run_id
     assert found["tracking_uri"] == f"sqlite:///{surroundings['SYNAUG_HOME']}/mlflow.db"
     assert found["experiment"] == "synaug/tiny"
@@ -47,9 +47,9 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
     assert found["best_arm"] in ARMS
     assert found["verdict"] == "no gain shown"
     assert found["model"] == {"name": "synaug-tiny", "version": "1", "alias": "champion"}
-    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 2 + 2 + 1 + 2 + 6 + 1, 0)
+    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 2 + 2 + 1 + 2 + 6 + 3 + 1 + 1 + 1, 0)
     stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
-    assert found["seconds"].keys() == stages | {"registration"}
+    assert found["seconds"].keys() == stages | {"robustness", "explanation", "report", "registration"}
     assert found["notes"] == []
     [made] = found["synthetic"].values()
     assert made["images"] == made["wanted"] > 0
@@ -73,7 +73,10 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
         "quality": 1,
         "tuning": 2,
         "training": 6,
+        "robustness": 3,
         "comparison": 1,
+        "explanation": 1,
+        "report": 1,
     }
     assert any(line.startswith("[") and "6 of 6" in line for line in lines if "training: " in line)
 
@@ -91,13 +94,17 @@ def test_runs_are_nested_as_designed(first: Any) -> None:
         "tuning": 1,
         "arm": 3,
         "comparison": 1,
+        "explanation": 1,
         "promotion": 1,
     }
     assert [r.stage for r in only(first.run.of("tuning")).below] == ["trial", "trial"]
     assert [r.tags["synaug.arm"] for r in first.run.of("arm")] == ARMS
     for arm in first.run.of("arm"):
-        assert {r.stage for r in arm.below} == {"repetition"}
-        assert sorted(r.tags["synaug.seed"] for r in arm.below) == ["0", "1"]
+        assert sorted((r.stage, r.tags["synaug.seed"]) for r in arm.below) == [
+            ("repetition", "0"),
+            ("repetition", "1"),
+            ("robustness", "0"),
+        ]
         assert {r.tags["synaug.arm"] for r in arm.below} == {arm.tags["synaug.arm"]}
     assert [r.info.run_name for r in first.run.all() if r.info.status != "FINISHED"] == []
 
@@ -125,13 +132,17 @@ def test_metrics_have_the_same_names_on_arms_and_repetitions(first: Any) -> None
         reported = first.outcome["arms"][arm.tags["synaug.arm"]]
         on_test = {k: v for k, v in arm.metrics.items() if k.startswith("test/")}
         assert {f"test/{m}" for m in always} <= reported.keys() <= {f"test/{m}" for m in possible}
-        assert on_test.keys() == {f"{m}{end}" for m in reported for end in ("", "/low", "/high")}
+        trusted = {f"test/{m}" for m in ("temperature", "ece_scaled", "nll", "nll_scaled", "brier", "brier_scaled")}
+        at_precision = {k for k in on_test if "_at_precision" in k}
+        assert on_test.keys() - trusted - at_precision == {f"{m}{e}" for m in reported for e in ("", "/low", "/high")}
+        assert trusted <= on_test.keys()
+        assert {"robust/clean", "robust/perturbed", "robust/fgsm"} <= arm.metrics.keys()
         for metric, interval in reported.items():
             seen = (on_test[metric], on_test[f"{metric}/low"], on_test[f"{metric}/high"])
             assert seen == pytest.approx((interval["mean"], interval["low"], interval["high"]))
-        each = [{k for k in r.metrics if k.startswith("test/")} for r in arm.below]
+        each = [{k for k in r.metrics if k.startswith("test/")} for r in arm.of("repetition")]
         assert reported.keys() == set.union(*each)
-        mean = np.mean([r.metrics["test/balanced_accuracy"] for r in arm.below])
+        mean = np.mean([r.metrics["test/balanced_accuracy"] for r in arm.of("repetition")])
         assert on_test["test/balanced_accuracy"] == pytest.approx(mean)
         assert on_test["test/class/2/support"] == first.outcome["dataset"]["test"]["2"]
 

@@ -28,7 +28,7 @@ def recall_changes(comparison: Comparison, arm: str) -> dict[str, Interval]:
     """Recall of each class in an arm minus that in the best control, with an interval, the rarest class first.
 
     The interval is put together from the two arms' own ones as if the arms were independent (Zou and Donner,
-    Statistics in Medicine 27, 2008). They share their test images, which makes it rather too wide than too narrow.
+    Statistics in Medicine 27, 2008). They share their test images, which usually makes it too wide.
     Classes without test images are left out; empty without a best control.
     """
     found: dict[str, Interval] = {}

@@ -16,7 +16,6 @@ __all__ = ["QualityTable", "quality_tables"]
 _MEANS = ("kid", "kid_z", "density", "coverage", "vendi_relative", "nearest_ratio", "copying_z", "agreement")
 _FEW = 12
 
-
 Cell = tuple[str, list[str]]
 """A value and the lines below it."""
 
@@ -99,7 +98,7 @@ def _useful(report: QualityReport) -> str:
         return ""
     n = len(found.replaced)
     return (
-        f"Synthetic images in place of as many real ones, in {n} class{'es' * (n != 1)}: a classifier trained so reaches "
-        f"{100 * found.synthetic:.1f} % balanced accuracy on held-out real images, trained on the real ones "
+        f"Synthetic images in place of as many real ones, in {n} class{'es' * (n != 1)}: a classifier trained so "
+        f"reaches {100 * found.synthetic:.1f} % balanced accuracy on held-out real images, trained on the real ones "
         f"{100 * found.real:.1f} %."
     )

@@ -166,12 +166,13 @@ def test_from_the_first_key_to_the_run(at_store: Any, chromium: Callable[[], Any
             other.until(f"shownAt > 0 && at('count').textContent === '{number + 1} of 12'")
             other.press("s")
         other.until("!at('end').hidden")
-        run = wait_for_metric(at_store, "turing/raters", 2)  # before the server ends
+        wait_for_metric(at_store, "turing/raters", 2)  # before the server ends
         code, out, err = end(process)
         assert code == 0, err
         assert "Bo <b> has answered all 12 images" in out
         # no script was stopped, nothing was missing but the server that was ended
         assert [line for line in page.logged + other.logged if "ERR_CONNECTION_REFUSED" not in line] == []
+    run = client(at_store.settings).get_run(at_store.arms["strong"])
     found = run.data.metrics
     assert found["turing/accuracy"] == 0.75
     assert found["turing/accuracy/low"] < 0.75 < found["turing/accuracy/high"]
@@ -193,11 +194,8 @@ def test_from_the_first_key_to_the_run(at_store: Any, chromium: Callable[[], Any
     assert len({(m.step, m.value) for m in history}) == len(history)  # written again, it leaves one trace
 
 
-def wait_for_metric(store: Any, name: str, value: float) -> Any:
+def wait_for_metric(store: Any, name: str, value: float) -> None:
     mlflow, limit = client(store.settings), time.monotonic() + 60
-    while True:
-        run = mlflow.get_run(store.arms["strong"])
-        if run.data.metrics.get(name) == value:
-            return run
-        assert time.monotonic() < limit, run.data.metrics
+    while (found := mlflow.get_run(store.arms["strong"]).data.metrics).get(name) != value:
+        assert time.monotonic() < limit, found
         time.sleep(0.2)

@@ -1,17 +1,34 @@
-"""A made-up comparison with names that mean harm, and image sets to draw."""
+"""A made-up comparison with names that mean harm, all that a page can show of it, image sets to draw, and a headless
+Chromium."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from synaug_core.config import EvaluationConfig
+from synaug_core.config import Config, EvaluationConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.evaluate.comparison import Comparison, compare
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.reliability import reliability
+from synaug_core.explanation.report import Explanation, MapChange
+from synaug_core.quality.report import ClassQuality, Figures, QualityReport
+from synaug_core.report.course import course
+from synaug_core.robustness.curves import Curve, Point, Robustness
+from synaug_core.robustness.report import mean_curves
 
 HOSTILE = ("<script>alert(1)</script>", "$\\frac{1}{0}$", "[red]\x1b[2J\nname", "x" * 300, "日本 & “ü”")
 
@@ -62,3 +79,154 @@ def images_of() -> Callable[..., ImageSet]:
         return ImageSet(images, labels, names, each, each, ("{}",) * len(labels))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def judged() -> Callable[..., Comparison]:
+    """`judged(skills, controls, ...)`: arms of given skill on three classes, with reliability; `folds` for folds."""
+
+    def make(
+        skills: dict[str, float],
+        controls: tuple[str, ...],
+        reps: int = 6,
+        folds: int | None = None,
+        names: tuple[str, ...] = ("rare", "middle", "common"),
+        each: int = 40,
+    ) -> Comparison:
+        rng = np.random.default_rng(7)
+        labels = np.tile(np.arange(len(names)), each).astype(np.int64)
+
+        def one(skill: float, rows: np.ndarray) -> Predictions:
+            z = rng.normal(0, 1, (len(rows), len(names)))
+            z[np.arange(len(rows)), labels[rows]] += skill
+            p = np.exp(z)
+            return Predictions(tuple(map(str, rows)), labels[rows], p / p.sum(1, keepdims=True), names)
+
+        parts = [np.arange(len(labels))]
+        if folds:
+            parts = [np.flatnonzero(np.arange(len(labels)) // len(names) % folds == f) for f in range(folds)]
+        test = {arm: [one(skill, rows) for _ in range(reps) for rows in parts] for arm, skill in skills.items()}
+        seen = {arm: [one(skills[arm], np.arange(min(45, len(labels)))) for _ in found] for arm, found in test.items()}
+        c = compare(
+            test,
+            {arm: [skills[arm] / 10] for arm in skills},
+            controls=controls,
+            train_counts={name: 10 * i + 10 for i, name in enumerate(names)},
+            config=EvaluationConfig(resamples=100),
+            seed=0,
+            folds=folds,
+        )
+        asked: dict[str, Any] = {
+            "precision": 0.7,
+            "confidence": 0.95,
+            "resamples": 30,
+            "seed": 0,
+            "rarest": c.rarest_class,
+        }
+        return c.model_copy(update={"reliability": {a: reliability(test[a], seen[a], **asked) for a in test}})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def everything() -> Callable[[Comparison], dict[str, Any]]:
+    """`everything(comparison)`: all that `comparison_page` takes beside it; texts try to break out of the page."""
+
+    def make(c: Comparison) -> dict[str, Any]:
+        arms = list(c.arms)
+        far = MapChange(correlation=0.42, overlap=0.5, n=12)
+        figures = Figures(n=20, matched=10, kid=0.05, kid_null_n=5, kid_null_mean=0.001, kid_null_std=0.01, kid_z=4.8)
+        of_class = ClassQuality(train=20, held_out=10, made=30, synthetic=figures, reals=figures)
+        config = Config(data={"split": {"folds": c.folds}})
+        return {
+            "name": "wbc <script>alert(1)</script>",
+            "dataset": {"counts": {"val": dict.fromkeys(c.classes, 3)}, "notes": ["<img src=x onerror=alert(1)>"]},
+            "sheets": {"Training images": Image.new("RGB", (1400, 900), "#88aacc")},
+            "config": config.model_dump(mode="json"),
+            "versions": {"torch": "2.9 <b>"},
+            "robustness": {arm: _falling(0.1 + 0.1 * i, c) for i, arm in enumerate(arms)},
+            "explanation": Explanation(
+                layer="blocks.<i>3</i>", reference=arms[0], change=dict.fromkeys(arms[1:], far), noise=far
+            ),
+            "cams": Image.new("RGB", (1100, 700), "#ccaa88"),
+            "quality": {", ".join(arms[-2:]): QualityReport(classes={c.classes[0]: of_class}, all_classes=c.classes)},
+            "notes": ["vae, <svg onload=alert(1)>: 3 of 9 images passed the filters"],
+            "course": course(config, c),
+            "links": {"MLflow run": "http://127.0.0.1:5000/#/x", "not one": "javascript:alert(1)"},
+        }
+
+    return make
+
+
+def _falling(pace: float, c: Comparison) -> Any:
+    points = []
+    for i in range(6):
+        share = max(0.0, 0.9 - pace * i / 5)
+        points.append(Point(strength=float(i), accuracy=share, balanced_accuracy=share))
+    kinds = {"noise": "perturbation", "blur": "perturbation", "pgd": "attack"}
+    curves = tuple(Curve(name=name, kind=kind, points=tuple(points)) for name, kind in kinds.items())
+    one = Robustness(clean=points[0], curves=curves, images=30, classes=dict.fromkeys(c.classes, 10))
+    return mean_curves([one, one])
+
+
+class Browser:
+    """A page of a headless Chromium, asked by its own protocol."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket, self._numbers = socket, itertools.count(1)
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while (told := json.loads(self._socket.recv(timeout=60))).get("id") != number:
+            pass
+        assert "error" not in told, told
+        result: dict[str, Any] = told["result"]
+        return result
+
+    def evaluate(self, expression: str) -> Any:
+        found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def open(self, path: Path, width: int, media: str = "screen") -> None:
+        """Show a file in a window of some width, as on a screen or as on paper."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Emulation.setEmulatedMedia", media=media)
+        self.call("Page.navigate", url=path.as_uri())
+        end = time.monotonic() + 60
+        while not self.evaluate(f"document.readyState === 'complete' && location.href === {path.as_uri()!r}"):
+            assert time.monotonic() < end, "the page never came"
+            time.sleep(0.02)
+
+    def pdf(self, width: float, height: float) -> bytes:
+        """The open page on paper of so many inches."""
+        printed = self.call("Page.printToPDF", paperWidth=width, paperHeight=height, preferCSSPageSize=False)
+        return base64.b64decode(printed["data"])
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One page of a headless Chromium; skips where there is none."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    client = pytest.importorskip("websockets.sync.client")
+    if program is None:
+        pytest.skip("no Chromium here")
+    folder = tmp_path_factory.mktemp("chromium")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([program, *options, f"--user-data-dir={folder}", "about:blank"], stderr=log)
+    try:
+        end, port = time.monotonic() + 60, folder / "DevToolsActivePort"
+        while not (port.exists() and re.fullmatch(r"\d+\n/\S+", port.read_text())):
+            assert time.monotonic() < end, (folder / "log").read_text()
+            time.sleep(0.1)
+        number, path = port.read_text().split()
+        with client.connect(f"ws://127.0.0.1:{number}{path}", max_size=None) as socket:
+            target = Browser(socket).call("Target.createTarget", url="about:blank")["targetId"]
+            with client.connect(f"ws://127.0.0.1:{number}/devtools/page/{target}", max_size=None) as page:
+                yield Browser(page)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
