@@ -34,9 +34,7 @@ def disturb(
             [
                 (
                     f"{r.arm} {r.repetition}",
-                    probe_robustness.submit(
-                        division.dataset, r, asked, config.seed, config.compute, parents[r.arm]
-                    ),
+                    probe_robustness.submit(division.dataset, r, asked, config.seed, config.compute, parents[r.arm]),
                 )
                 for r in repetitions
                 if r.repetition in first

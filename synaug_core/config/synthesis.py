@@ -99,7 +99,8 @@ class SynthesisConfig(Section):
     """a is drawn from the interval, or the grid's values are taken in turn."""
     detail: Literal["none", "change", "residual"] = "none"
     """What becomes of the detail that a decoder loses. `none`: the decoded image. `change`: the first parent plus
-    the decoded change. `residual`: the decoded image plus what the nearer parent lost."""
+    the decoded change. `residual`: the decoded image plus what the nearer parent lost. Targeted and random steps have
+    one parent, so that both are the real image plus the decoded change."""
     mixup_alpha: Positive = 0.4
     """Strategy mixup: both parameters of the Beta distribution of the share."""
     targeted: TargetedConfig = TargetedConfig()

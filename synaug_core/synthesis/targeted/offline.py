@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,7 +15,7 @@ from synaug_core.errors import ConfigError
 from synaug_core.generators import randoms
 from synaug_core.generators.base import LatentGenerator
 from synaug_core.generators.exact import exact
-from synaug_core.generators.pixels import to_uint8
+from synaug_core.generators.pixels import to_float, to_uint8
 from synaug_core.seeds import derive, stream
 from synaug_core.synthesis.latent import ends
 from synaug_core.synthesis.made import Made, Source
@@ -34,6 +35,9 @@ def targeted(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> M
     The start is each training image of the class in turn, as in `reconstruct`, which zero steps give. Lengths are in
     units of the median latent distance between the class's training images. Batch number b of `batch_size` images
     has dropout masks of its own, the same over its whole ascent. The label stays the parent's.
+
+    With `detail`, of either form, the image is x + dec(z) - dec(z_x), the real image and the decoded change, and the
+    classifier is asked about that image all the way: the texture that a decoder loses stays (ours, not the paper's).
 
     Provenance has `uncertainty_before` (of the reconstruction), `uncertainty_after` and `step_length` in the units
     of the configuration; `measures` has their means over the images and the share of images that were raised.
@@ -62,22 +66,30 @@ def _made(source: Source, n: int, config: SynthesisConfig, seed: int, kind: Lite
     start = ends(mean[chosen], log_variance[chosen], config.ends, derive(seed, "start"))
     aside = randoms.normal(n, start.shape[1], derive(seed, "direction")).to(start.device)
     unit = median_distance(mean)
+    lost = None
+    if config.detail != "none":
+        lost = to_float(images.images[chosen].to(start.device)) - generator.decode(start, name)
     parts = []
     for number, rows in enumerate(torch.split(torch.arange(n, device=start.device), choices.batch_size)):
         score = _score(generator, name, posteriors(number), choices)
-        parts.append(_batch(start[rows], aside[rows], score, choices, unit, kind))
+        own = None if lost is None else lost[rows]
+        parts.append(_batch(start[rows], aside[rows], own, score, choices, unit, kind))
     z, found = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
     provenance = [
         {"parents": [images.ids[i]], "uncertainty_before": b, "uncertainty_after": a, "step_length": length}
         for i, (b, a, length) in zip(chosen.tolist(), found.tolist(), strict=True)
     ]
-    return Made(to_uint8(generator.decode(z, name)), provenance, _measures(found) if n else {})
+    made = generator.decode(z, name)
+    if lost is not None:
+        made, provenance = (made + lost).clamp(0, 1), [told | {"detail": config.detail} for told in provenance]
+    return Made(to_uint8(made), provenance, _measures(found) if n else {})
 
 
 def _batch(
     start: Tensor,
     aside: Tensor,
-    score: Callable[[Tensor], Tensor],
+    lost: Tensor | None,
+    score: Callable[[Tensor, Tensor | None], Tensor],
     config: TargetedConfig,
     unit: float,
     kind: Literal["targeted", "random"],
@@ -92,23 +104,40 @@ def _batch(
     for first in range(0, len(start), size):
         rows = torch.arange(first, first + size, device=start.device).clamp_max(len(start) - 1)
         here = start[rows]
+        own = None if lost is None else lost[rows]
         with exact(start.device):
-            up = ascend(here, score, steps=config.steps, step_size=config.step_size * unit, radius=config.radius * unit)
+            up = ascend(
+                here,
+                partial(_given, score, own),
+                steps=config.steps,
+                step_size=config.step_size * unit,
+                radius=config.radius * unit,
+            )
             end, after = up.z, up.after
             if kind == "random":
                 end = move(here, aside[rows], up.length)
                 with torch.no_grad():
-                    after = score(end)
+                    after = score(end, own)
         z.append(end)
         found.append(torch.stack((up.before, after, up.length.to(after) / unit), dim=1))
     return torch.cat(z)[: len(start)], torch.cat(found)[: len(start)]
 
 
+def _given(score: Callable[[Tensor, Tensor | None], Tensor], lost: Tensor | None, z: Tensor) -> Tensor:
+    return score(z, lost)
+
+
 def _score(
     generator: LatentGenerator, name: str, posterior: Posterior, config: TargetedConfig
-) -> Callable[[Tensor], Tensor]:
+) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """The uncertainty about the decoded image, with the detail given back where there is some."""
     uncertainty = measure(config.uncertainty)
-    return lambda z: uncertainty(posterior(generator.decode_with_gradient(z, name)))
+
+    def score(z: Tensor, lost: Tensor | None) -> Tensor:
+        decoded = generator.decode_with_gradient(z, name)
+        return uncertainty(posterior(decoded if lost is None else (decoded + lost).clamp(0, 1)))
+
+    return score
 
 
 def _posteriors(

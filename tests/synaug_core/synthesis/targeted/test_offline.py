@@ -76,6 +76,33 @@ def test_no_step_is_the_reconstruction(source, strategy, ends):
     assert made.measures["step_length"] == 0
 
 
+@pytest.mark.parametrize("strategy", [targeted, random])
+def test_with_its_detail_no_step_is_the_real_image(source, strategy):
+    chosen = config(steps=0).model_copy(update={"detail": "residual"})
+    made = strategy(source, 40, chosen, seed=1)
+    rows = [source.images.ids.index(o["parents"][0]) for o in made.provenance]
+    assert torch.equal(made.images, source.images.images[rows])
+
+
+def test_with_detail_the_image_itself_gets_more_uncertain(source, classifiers):
+    chosen = config(steps=6).model_copy(update={"detail": "residual"})
+    made = targeted(source, 60, chosen, seed=1)
+    plain = targeted(source, 60, config(steps=6), seed=1)
+    rows = [source.images.ids.index(o["parents"][0]) for o in made.provenance]
+    real = source.images.images[rows]
+    fresh = dropout_posterior(classifiers[0].model, 200, stream(99))
+    with torch.no_grad():
+        after, before = (mutual_information(fresh(images / 255)) for images in (made.images, real))
+    assert float((after > before).double().mean()) >= 0.95
+    kept, lost = ((m.images.float() - real).pow(2).mean() for m in (made, plain))
+    assert kept < lost
+
+
+def test_detail_does_not_depend_on_how_many_are_asked_for(source):
+    chosen = config().model_copy(update={"detail": "change"})
+    assert torch.equal(targeted(source, 7, chosen, seed=1).images, targeted(source, 40, chosen, seed=1).images[:7])
+
+
 def test_random_steps_are_as_long_as_targeted_ones(source):
     one, other = targeted(source, 40, config(), seed=1), random(source, 40, config(), seed=1)
     for name in ("parents", "uncertainty_before", "step_length"):
