@@ -30,7 +30,16 @@ _SOURCES = {
     "caltech37": "caltech37",
     "methods-wbc": "wbc",
     "methods-breastmnist": "breastmnist.npz",
+    "evidence-wbc": "wbc",
+    "evidence-wbc-resnet18": "wbc",
+    "evidence-caltech37": "caltech37",
+    "evidence-breast": "breastmnist.npz",
+    "evidence-retina": "retinamnist.npz",
+    "push-breast": "breastmnist.npz",
+    "push-wbc": "wbc",
+    "null-check": "wbc",
 }
+_SWEEPS = ("null-check",)
 _DEFAULT = ("wbc3", "breastmnist", "medmnist-breast", "medmnist-retina", "methods-wbc", "methods-breastmnist")
 _QUALITY = {"kid": "KID", "coverage": "coverage", "agreement": "label consistency"}
 _METRICS = {
@@ -55,14 +64,69 @@ def main() -> None:
         if not options.tables_only:
             _measure(name, target)
         outcome = json.loads(target.read_text(encoding="utf-8"))
-        _insert(name, _methods(outcome) if name.startswith("methods-") else _table(outcome))
+        _insert(name, _shown(name, outcome))
 
 
 def _measure(name: str, target: Path) -> None:
     data = Path(os.environ.get("SYNAUG_DATA", _ROOT.parent / "shared" / "data")) / _SOURCES[name]
-    command = [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", "run"]
+    kind = "sweep" if name in _SWEEPS else "run"
+    command = [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", kind]
     arguments = [f"examples/{name}.yaml", "--set", f"data.source={data}", "--json", str(target)]
     subprocess.run([*command, *arguments], check=True, cwd=_ROOT)
+
+
+def _shown(name: str, outcome: dict[str, Any]) -> str:
+    if name in _SWEEPS:
+        return _sweep(outcome["result"])
+    if name.startswith("methods-"):
+        return _methods(outcome)
+    contrasts = _contrasts(outcome) if name.startswith(("evidence-", "push-")) else ""
+    return "\n\n".join(part for part in (_table(outcome), contrasts) if part)
+
+
+def _contrasts(outcome: dict[str, Any]) -> str:
+    """Every synthetic arm against the best control, the deciding contrast first."""
+    lines = [
+        "| comparison | metric | difference, points | p | p after Holm |",
+        "|---|---|---|---|---|",
+    ]
+    decides = (outcome["contrasts"][0]["arm"], outcome["contrasts"][0]["metric"])
+    rows = {(c["arm"], c["metric"]): c for c in outcome["contrasts"]}  # of two alike the later one knows Holm's p
+    for key, c in rows.items():
+        told = f"{c['arm']} − {c['against']}"
+        adjusted = _p(c["p_adjusted"]) if c["metric"] == decides[1] else ""
+        lines.append(
+            f"| {f'**{told}**' if key == decides else told} | {c['metric'].replace('_', ' ')} "
+            f"| {_amount(c['difference'])} | {_p(c['p_value'])} | {adjusted} |"
+        )
+    return "\n".join([*lines, "", "Bold: the contrast that was declared before the run, and decides."])
+
+
+def _amount(d: dict[str, float]) -> str:
+    return f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
+
+
+def _p(value: float) -> str:
+    return "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0") if value < 1 else "1"
+
+
+def _sweep(result: dict[str, Any]) -> str:
+    """How many combinations show a gain, and each one's contrast."""
+    cells = [c for c in result["cells"] if c["verdict"] is not None]
+    gains = sum(c["verdict"] == "gain" for c in cells)
+    lines = [
+        f"{gains} of {len(cells)} retrainings claim a gain.",
+        "",
+        f"| {', '.join(result['varied'])} | difference, points | p | verdict |",
+        "|---|---|---|---|",
+    ]
+    for c in cells:
+        d = c["contrast"]["difference"]
+        amount = f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
+        lines.append(
+            f"| {', '.join(c['labels'].values())} | {amount} | {_p(c['contrast']['p_value'])} | {c['verdict']} |"
+        )
+    return "\n".join(lines)
 
 
 def _rarest(outcome: dict[str, Any]) -> tuple[str, str]:

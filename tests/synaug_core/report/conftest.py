@@ -1,17 +1,8 @@
-"""A made-up comparison with names that mean harm, all that a page can show of it, image sets to draw, and a headless
-Chromium."""
+"""A made-up comparison with names that mean harm, all that a page can show of it, and image sets to draw."""
 
 from __future__ import annotations
 
-import base64
-import itertools
-import json
-import re
-import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -169,64 +160,7 @@ def _falling(pace: float, c: Comparison) -> Any:
     return mean_curves([one, one])
 
 
-class Browser:
-    """A page of a headless Chromium, asked by its own protocol."""
-
-    def __init__(self, socket: Any) -> None:
-        self._socket, self._numbers = socket, itertools.count(1)
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        while (told := json.loads(self._socket.recv(timeout=60))).get("id") != number:
-            pass
-        assert "error" not in told, told
-        result: dict[str, Any] = told["result"]
-        return result
-
-    def evaluate(self, expression: str) -> Any:
-        found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def open(self, path: Path, width: int, media: str = "screen") -> None:
-        """Show a file in a window of some width, as on a screen or as on paper."""
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.call("Emulation.setEmulatedMedia", media=media)
-        self.call("Page.navigate", url=path.as_uri())
-        end = time.monotonic() + 60
-        while not self.evaluate(f"document.readyState === 'complete' && location.href === {path.as_uri()!r}"):
-            assert time.monotonic() < end, "the page never came"
-            time.sleep(0.02)
-
-    def pdf(self, width: float, height: float) -> bytes:
-        """The open page on paper of so many inches."""
-        printed = self.call("Page.printToPDF", paperWidth=width, paperHeight=height, preferCSSPageSize=False)
-        return base64.b64decode(printed["data"])
-
-
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One page of a headless Chromium; skips where there is none."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    client = pytest.importorskip("websockets.sync.client")
-    if program is None:
-        pytest.skip("no Chromium here")
-    folder = tmp_path_factory.mktemp("chromium")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, *options, f"--user-data-dir={folder}", "about:blank"], stderr=log)
-    try:
-        end, port = time.monotonic() + 60, folder / "DevToolsActivePort"
-        while not (port.exists() and re.fullmatch(r"\d+\n/\S+", port.read_text())):
-            assert time.monotonic() < end, (folder / "log").read_text()
-            time.sleep(0.1)
-        number, path = port.read_text().split()
-        with client.connect(f"ws://127.0.0.1:{number}{path}", max_size=None) as socket:
-            target = Browser(socket).call("Target.createTarget", url="about:blank")["targetId"]
-            with client.connect(f"ws://127.0.0.1:{number}/devtools/page/{target}", max_size=None) as page:
-                yield Browser(page)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+def browser(chromium: Callable[[], Any]) -> Any:
+    """One page of a headless Chromium."""
+    return chromium()

@@ -29,26 +29,26 @@ def path(judged, everything, hostile, tmp_path_factory):
 
 @pytest.mark.parametrize("width", [400, 1200])
 def test_a_screen_never_scrolls_sideways(browser, path, width):
-    browser.open(path, width)
+    browser.show(path, width)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert browser.evaluate(OUTSIDE) == ""
 
 
 def test_wide_figures_and_tables_scroll_in_their_own_box_on_a_phone(browser, path):
-    browser.open(path, 400)
+    browser.show(path, 400)
     assert browser.evaluate("document.querySelector('#arms + figure').scrollWidth > 400")
     assert browser.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
 
 
 def test_every_entry_of_the_contents_leads_somewhere(browser, path):
-    browser.open(path, 1200)
+    browser.show(path, 1200)
     missing = "[...document.querySelectorAll('nav a')].filter(a => !document.getElementById(a.hash.slice(1))).length"
     assert browser.evaluate("document.querySelectorAll('nav a').length") == 16
     assert browser.evaluate(missing) == 0
 
 
 def test_nothing_runs_and_nothing_is_refused(browser, path):
-    browser.open(path, 1200)
+    browser.show(path, 1200)
     assert browser.evaluate("document.scripts.length") == 0
     assert (
         browser.evaluate("performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length")
@@ -57,7 +57,7 @@ def test_nothing_runs_and_nothing_is_refused(browser, path):
 
 
 def test_on_paper_nothing_is_wider_than_the_page(browser, path):
-    browser.open(path, A4_WIDTH, media="print")
+    browser.show(path, A4_WIDTH, media="print")
     assert browser.evaluate("document.documentElement.scrollWidth") <= A4_WIDTH
     wider = "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
     assert browser.evaluate(f"{wider}.map(e => e.tagName + ' ' + e.textContent.slice(0, 40)).join(', ')") == ""
@@ -67,7 +67,7 @@ def test_on_paper_nothing_is_wider_than_the_page(browser, path):
 
 
 def test_every_page_of_the_pdf_is_as_wide_as_the_paper(browser, path):
-    browser.open(path, A4_WIDTH)
+    browser.show(path, A4_WIDTH)
     browser.call("Emulation.setEmulatedMedia", media="")
     boxes = re.findall(rb"/MediaBox \[([^\]]*)\]", browser.pdf(8.27, 11.69))
     assert len(boxes) >= 4
