@@ -70,8 +70,8 @@ def test_another_classifier_reuses_data_and_generators(
         assert (stand_in.stage, stand_in.metrics) == (original.stage, original.metrics)
         assert original.info.run_id in stand_in.tags["mlflow.note.content"]
     assert sorted({r.stage for r in made(run)}) == [
-        *("arm", "comparison", "judge", "promotion", "quality", "repetition", "retrain", "synthesis", "target"),
-        *("trial", "tuning"),
+        *("arm", "comparison", "explanation", "judge", "promotion", "quality", "repetition", "retrain", "robustness"),
+        *("synthesis", "target", "trial", "tuning"),
     ]
     assert {r.info.status for r in run.all()} == {"FINISHED"}
     assert {r.params["steps"] for r in run.of("repetition")} == {"60"}
@@ -120,13 +120,14 @@ def test_another_confidence_trains_nothing_and_the_gate_refuses_an_equal_model(
 ) -> None:
     said = retrain(tiny(classifier={"steps": 60}, evaluation={"confidence": 0.9}))
     assert said.code == 0, said.err
-    assert said.outcome["steps"] - said.outcome["cached_steps"] == 1, "the comparison alone"
+    assert said.outcome["steps"] - said.outcome["cached_steps"] == 2, "the comparison and its report alone"
     assert said.outcome["run_id"] not in {first.outcome["run_id"], changed.outcome["run_id"]}
     assert "90 % interval" in said.out
     run = next(r for r in runs_of("tiny") if r.info.run_id == said.outcome["run_id"])
     assert sorted({r.stage for r in made(run)}) == ["arm", "comparison", "promotion", "retrain", "tuning"]
     assert {stage for stage, _ in reused(run)} == {
-        *("dataset", "generator", "target", "judge", "synthesis", "quality", "trial", "repetition"),
+        *("dataset", "generator", "target", "judge", "synthesis", "quality", "trial", "repetition", "robustness"),
+        "explanation",
     }
     for arm, metrics in said.outcome["arms"].items():
         for metric, interval in metrics.items():

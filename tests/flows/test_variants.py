@@ -56,12 +56,18 @@ def test_an_arm_in_a_few_lines_of_yaml_with_searches_for_each_arm(done: Callable
 
 def test_controls_alone_without_search_and_registry(done: Callable[..., tuple[Any, Any]], mlflow: Any) -> None:
     said, run = done(
-        "plain", arms=["original", "control"], repetitions=1, tuning={"trials": 0}, promotion={"enabled": False}
+        "plain",
+        arms=["original", "control"],
+        repetitions=1,
+        tuning={"trials": 0},
+        promotion={"enabled": False},
+        robustness={"enabled": False},
+        explanation={"enabled": False},
     )
     assert {r.stage for r in run.all()} == {"retrain", "dataset", "arm", "repetition", "comparison"}
     assert (said.outcome["model"], said.outcome["promotion"]) == (None, None)
     assert said.outcome["sentence"] == "No gain shown: no arm with synthetic images was compared."
-    assert said.outcome["steps"] == 4
+    assert said.outcome["steps"] == 5
     assert not [m for m in mlflow.search_registered_models() if m.name == "synaug-plain"]
 
 

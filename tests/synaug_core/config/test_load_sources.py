@@ -7,6 +7,7 @@ import pytest
 
 from synaug_core.config import Config
 from synaug_core.config.load import load
+from synaug_core.config.sweep import cells, load_sweep
 
 Refusal = Callable[..., list[str]]
 
@@ -76,18 +77,52 @@ def test_yaml_may_name_the_digits(data: Path) -> None:
     assert load("d.yml").data.source == "digits"
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("s3://bucket/Blood cells", "Blood-cells"),
+        ("s3://my-bucket", "my-bucket"),
+        ("s3://bucket/sets/breast.npz", "breast"),
+        ("s3://bucket/v1.2", "v1-2"),
+        ("s3://bucket/looks.yaml", "looks-yaml"),
+    ],
+)
+def test_objects_in_s3_are_enough(data: Path, source: str, name: str) -> None:
+    config = load(f"{source}/")
+    assert (config.name, config.data.source) == (name, source)
+
+
+def test_a_yaml_file_or_an_override_may_name_objects_in_s3(data: Path) -> None:
+    (data / "cells.yaml").write_text("data: {source: 's3://bucket/prefix/', metadata: meta.csv}\n")
+    (data / "meta.csv").touch()
+    config = load("cells.yaml")
+    assert config.data.source == "s3://bucket/prefix"
+    assert config.data.metadata == str(data / "meta.csv")
+    assert load("images", ["data.source=s3://bucket/x"]).data.source == "s3://bucket/x"
+
+
+def test_credentials_in_an_address_are_refused_unseen(data: Path, refusal: Refusal) -> None:
+    [line] = refusal("s3://AKIA:hunter2@bucket/prefix")
+    assert line.startswith("SOURCE: credentials have no place in an s3:// address; set AWS_ACCESS_KEY_ID")
+    [line] = refusal("images", "data.source=s3://AKIA:hunter2@bucket/prefix")
+    assert "hunter2" not in line
+    (data / "secret.yaml").write_text("data: {source: 's3://AKIA:hunter2@bucket/prefix'}\n")
+    [line] = refusal("secret.yaml")
+    assert "hunter2" not in line
+
+
 def test_what_is_no_source(data: Path, refusal: Refusal) -> None:
     (data / "images.zip").touch()
-    (data / "s3.yaml").write_text("data: {source: 's3://bucket/prefix'}\n")
+    (data / "http.yaml").write_text("data: {source: 'http://host/prefix'}\n")
     (data / "gone.yaml").write_text("data: {source: gone}\n")
     assert refusal("nowhere") == [f"SOURCE: 'nowhere' does not exist (looked for {data / 'nowhere'})"]
     assert refusal("images.zip") == [
         "SOURCE: 'images.zip' is not usable; give a folder of class folders, an .npz file or `digits`"
     ]
-    s3 = "s3:// is not read yet; copy the images into a folder and give its path"
-    assert refusal("s3://bucket/prefix") == [f"SOURCE: {s3}"]
-    assert refusal("s3.yaml") == [f"data.source: {s3}"]
-    assert refusal("images", "data.source=s3://bucket") == [f"data.source: {s3}"]
+    other = "http:// is not read; give s3://bucket/prefix, or copy the images into a folder"
+    assert refusal("http://host/prefix") == [f"SOURCE: {other}"]
+    assert refusal("http.yaml") == [f"data.source: {other}"]
+    assert refusal("images", "data.source=http://host") == [f"data.source: {other}"]
     assert refusal("gone.yaml") == [f"data.source: '{data / 'gone'}' does not exist"]
     assert refusal("images", "data.metadata=no.csv") == [f"data.metadata: the file {data / 'no.csv'} does not exist"]
     assert refusal("images", "classifier.weights_file=w") == [
@@ -118,5 +153,7 @@ def test_every_example_is_a_configuration(data: Path) -> None:
     found = sorted(examples.glob("*.yaml"))
     assert len(found) >= 7
     for path in found:
-        source = "digits" if path.stem == "digits" else "images"
-        assert load(str(path), [f"data.source={source}"]).name == path.stem
+        source = [f"data.source={'digits' if path.stem == 'digits' else 'images'}"]
+        swept = "\nsweep:" in path.read_text()
+        configs = [c.config for c in cells(load_sweep(str(path), source))] if swept else [load(str(path), source)]
+        assert {c.name for c in configs} == {path.stem}
