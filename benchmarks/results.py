@@ -184,9 +184,15 @@ def _closing(outcome: dict[str, Any]) -> list[str]:
         *([outcome["promotion"]] if outcome["promotion"] else []),
         *[f"Note: {note}." for note in outcome.get("notes", ())],
         "",
-        f"Training images: {_counts(train)}; test images: {_counts(test)}. "
-        f"{outcome['seconds']['total'] / 60:.0f} minutes on a machine that did other things beside.",
+        f"Training images: {_counts(train)}; test images: {_counts(test)}." + _time(outcome),
     ]
+
+
+def _time(outcome: dict[str, Any]) -> str:
+    """How long it took, where nothing of it was found from before."""
+    if outcome["cached_steps"]:
+        return ""
+    return f" {outcome['seconds']['total'] / 60:.0f} minutes on a machine that did other things beside."
 
 
 def _cell(value: dict[str, float] | None) -> str:

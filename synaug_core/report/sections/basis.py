@@ -63,14 +63,12 @@ def _design(c: Comparison, images: int) -> str:
 
 
 def _declared(c: Comparison) -> str:
-    asked = (
-        "the synthetic arm that does best on the validation images" if c.primary.arm == "best" else plain(c.primary.arm)
-    )
+    asked = "the synthetic arm" if c.primary.arm == "best" else plain(c.primary.arm)
+    chosen = "the control that does best" + (" there" if c.primary.arm == "best" else " on the validation images")
+    if c.primary.arm == "best":
+        asked += " that does best on the validation images"
     found = f" It came to {plain(c.contrasts[0].arm)} against {plain(c.contrasts[0].against)}." if c.contrasts else ""
-    return (
-        f"Declared before the run: {asked} against the control that does best there, "
-        f"by {metric_name(c.primary.metric)}.{found}"
-    )
+    return f"Declared before the run: {asked} against {chosen}, by {metric_name(c.primary.metric)}.{found}"
 
 
 def trainings_name(comparison: Comparison) -> str:
