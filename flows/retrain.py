@@ -30,7 +30,7 @@ from tasks.retraining import adopt_runs, close_folds, close_retraining, fail_ret
 __all__ = ["retrain", "run_retrain"]
 
 
-@flow(name="retrain", persist_result=False, task_runner=default_runner())
+@flow(name="retrain", flow_run_name="{config.name}", persist_result=False, task_runner=default_runner())
 def retrain(config: Config = Config()) -> Outcome:  # noqa: B008 - frozen; Prefect shows its fields as a form
     """Learn each class, make the missing images, train with and without them, compare, register, perhaps promote.
 
@@ -103,7 +103,7 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
             registered = register_best(
                 dataset, comparison, config.promotion, config.evaluation, config.seed, config.compute, run
             )
-    show_in_prefect(dataset, compared, run)
+    show_in_prefect(dataset, compared, comparison, run)
     outcome = outcome_of(
         dataset,
         compared,

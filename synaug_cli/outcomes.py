@@ -1,4 +1,4 @@
-"""The JSON file of an outcome."""
+"""Files that a command writes on request, whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from synaug_core.errors import UserError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["check_place", "write_json"]
+__all__ = ["check_place", "write_json", "write_whole"]
 
 
-def check_place(path: Path | None) -> None:
+def check_place(path: Path | None, option: str = "--json") -> None:
     """Before the work begins: can the file be written?
 
     Raises:
         UserError: it is a folder, or its folder does not exist.
     """
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise UserError(f"--json: {path} is not a file in an existing folder")
+        raise UserError(f"{option}: {path} is not a file in an existing folder")
 
 
 def write_json(outcome: BaseModel, path: Path | None) -> None:
-    """Write the outcome whole or not at all; None: nowhere."""
-    if path is None:
-        return
+    """Write the outcome; None: nowhere."""
+    if path is not None:
+        write_whole(f"{outcome.model_dump_json(indent=2)}\n", path)
+
+
+def write_whole(text: str, path: Path) -> None:
+    """The file has the whole text, or is as it was before."""
     partial = path.with_name(f"{path.name}.part")
-    partial.write_text(f"{outcome.model_dump_json(indent=2)}\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -33,10 +33,10 @@ def read_comparison(reference: ComparisonRef) -> Comparison:
 
 
 @action
-def show_in_prefect(dataset: DatasetRef, comparison: Comparison, run: RunRef) -> None:
+def show_in_prefect(dataset: DatasetRef, comparison: Comparison, stored: ComparisonRef, run: RunRef) -> None:
     """The answer, the arms, the data and a preview of them as artifacts of the flow run, and a link to MLflow."""
     from synaug_core.report.sheets import preview
-    from synaug_core.services.tracking import link_to
+    from synaug_core.services.tracking import link_to, link_to_artifact
     from tasks.loading import load_images
 
     key = slug(dataset.name).lower().replace("_", "-")
@@ -54,9 +54,13 @@ def show_in_prefect(dataset: DatasetRef, comparison: Comparison, run: RunRef) ->
         description="Images by class and split",
     )
     create_markdown_artifact(markdown=_embedded(preview(load_images(dataset.train))), key=f"{key}-preview")
-    link = link_to(run)
-    address = link if link.startswith("http") else f"{_LOCAL_UI}/{link}"
-    create_link_artifact(link=address, link_text="The retraining in MLflow", key=f"{key}-mlflow")
+    create_link_artifact(link=_address(link_to(run)), link_text="The retraining in MLflow", key=f"{key}-mlflow")
+    page = link_to_artifact(run.model_copy(update={"run_id": stored.run_id}), "comparison.html")
+    create_link_artifact(link=_address(page), link_text="The report", key=f"{key}-report")
+
+
+def _address(link: str) -> str:
+    return link if link.startswith("http") else f"{_LOCAL_UI}/{link}"
 
 
 def _embedded(sheet: Image) -> str:

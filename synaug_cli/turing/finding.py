@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synaug_cli import stored
 from synaug_core.errors import UserError
 from synaug_core.services.settings import Settings
 
@@ -21,11 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "find"]
 
-_PARENT, _STAGE, _KEY, _ARM = "mlflow.parentRunId", "synaug.stage", "synaug.key", "synaug.arm"
+_STAGE, _KEY, _ARM = "synaug.stage", "synaug.key", "synaug.arm"
 _VALIDATION = "val/balanced_accuracy"
 _SYNTHESIS = "synthesis."
-_SHORTEST = 4
-_MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -67,16 +63,16 @@ def find(settings: Settings, text: str, arm: str | None = None) -> Found:
     from synaug_core.services.tracking import run_ref
 
     mlflow = client(settings)
-    run = _run(mlflow, text)
+    run = stored.find_run(mlflow, text)
     stage = run.data.tags.get(_STAGE, "")
     if stage == "synthesis":
         if arm is not None:
             raise UserError(f"--arm: {text} is a synthesis run, one set of images; give the id of the retraining")
-        target, above, made = run, _above(mlflow, run), [run]
+        target, above, made = run, _belonging(mlflow, run), [run]
     elif stage in ("retrain", "fold", "arm"):
-        top = run if stage == "retrain" else _above(mlflow, run)[-1]
+        top = run if stage == "retrain" else _belonging(mlflow, run)[-1]
         target = run if stage == "arm" and arm is None else _arm(mlflow, top, text, arm)
-        inner = run if stage == "fold" else next(_below(mlflow, top, "fold"), top)
+        inner = run if stage == "fold" else next(stored.below(mlflow, top, "fold"), top)
         above, made = [inner, top], _syntheses(mlflow, inner, target)
     else:
         raise UserError(f"{text} is {_a(stage or 'foreign')} run; give a synthesis run, an arm or a retraining")
@@ -89,55 +85,16 @@ def find(settings: Settings, text: str, arm: str | None = None) -> Found:
     return Found(run_ref(settings, target.info.run_id), called, _training_images(settings, mlflow, above), images)
 
 
-def _run(mlflow: Any, text: str) -> Any:
-    from synaug_core.services.clients import patiently
-
-    if not re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},32}}", text):
-        raise UserError(
-            f"RUN: {text!r} is no id; `synaug ui` shows the ids, or give the first {_SHORTEST} signs of one"
-        )
-    numbers = [e.experiment_id for e in patiently(mlflow.search_experiments, max_results=_MOST)]
-    found = patiently(mlflow.search_runs, numbers, filter_string=f"attributes.run_id LIKE '{text}%'", max_results=5)
-    if not found:
-        raise UserError(f"there is no run {text!r} in this store; `synaug ui` shows the ids of those there are")
-    if len(found) > 1:
-        raise UserError(f"RUN: {text} is the beginning of several ids: {', '.join(r.info.run_id for r in found)}")
-    return found[0]
-
-
-def _above(mlflow: Any, run: Any) -> list[Any]:
-    """The runs above a run, nearest first."""
-    from synaug_core.services.clients import patiently
-
-    found: list[Any] = []
-    while (parent := run.data.tags.get(_PARENT)) and all(parent != a.info.run_id for a in found):
-        run = patiently(mlflow.get_run, parent)
-        found.append(run)
-    if not found:
+def _belonging(mlflow: Any, run: Any) -> list[Any]:
+    """The runs above a run, at least one."""
+    if not (found := stored.above(mlflow, run)):
         raise UserError(f"{run.info.run_id} belongs to no retraining, so its training images are not known")
     return found
 
 
-def _below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:
-    """The runs of one stage right below a run, oldest first."""
-    from synaug_core.services.clients import patiently
-
-    condition = f"tags.`{_PARENT}` = '{run.info.run_id}' and tags.`{_STAGE}` = '{stage}'"
-    order = ["attributes.start_time ASC"]
-    token = None
-    while True:
-        page = patiently(
-            mlflow.search_runs, [run.info.experiment_id], filter_string=condition, order_by=order, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
 def _arm(mlflow: Any, top: Any, text: str, name: str | None) -> Any:
     """The arm of that name, or the best one that has synthetic images."""
-    arms = {run.data.tags.get(_ARM, run.info.run_name): run for run in _below(mlflow, top, "arm")}
+    arms = {run.data.tags.get(_ARM, run.info.run_name): run for run in stored.below(mlflow, top, "arm")}
     having = [n for n, run in arms.items() if _asked(run)]
     if not having:
         raise UserError(f"{text} has no arm with synthetic images that is done; give the id of a synthesis run")
@@ -167,7 +124,7 @@ def _syntheses(mlflow: Any, inner: Any, arm: Any) -> list[Any]:
     asked = _asked(arm)
     return [
         run
-        for run in _below(mlflow, inner, "synthesis")
+        for run in stored.below(mlflow, inner, "synthesis")
         if asked and {k: v for k, v in run.data.params.items() if k != "classes"} == asked
     ]
 
@@ -178,21 +135,16 @@ def _training_images(settings: Settings, mlflow: Any, above: Sequence[Any]) -> I
     for run in above:
         if run.data.tags.get(_STAGE) == "fold":
             place = f"{run.data.tags[_KEY].replace('fold/', 'fold-')}/"
-        for dataset in _below(mlflow, run, "dataset"):
+        for dataset in stored.below(mlflow, run, "dataset"):
             return _images(settings, mlflow, dataset, f"{place}images/train.parquet")
     raise UserError(f"the training images of {above[-1].info.run_id} are not in this store")
 
 
 def _images(settings: Settings, mlflow: Any, run: Any, path: str) -> ImageSet:
     from synaug_core.data import parquet
-    from synaug_core.services.adoption import REUSED
-    from synaug_core.services.artifacts import fetch_uri
-    from synaug_core.services.clients import patiently
 
-    # A run that stands for an earlier one leaves the files there.
-    holder = patiently(mlflow.get_run, run.data.tags[REUSED]) if REUSED in run.data.tags else run
-    with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
-        return parquet.read(fetch_uri(settings, f"{holder.info.artifact_uri.rstrip('/')}/{path}", Path(folder)))
+    with stored.artifact(settings, mlflow, run, path) as file:
+        return parquet.read(file)
 
 
 def _a(word: str) -> str:

@@ -11,7 +11,7 @@ from synaug_core.services.clients import client_of, patiently, secret_free_uri
 from synaug_core.services.experiments import experiment_id
 from synaug_core.services.settings import Settings
 
-__all__ = ["link_to", "link_to_comparison", "link_to_experiment", "link_to_model"]
+__all__ = ["link_to", "link_to_artifact", "link_to_comparison", "link_to_experiment", "link_to_model"]
 
 _MODE = "workflowType=machine_learning"
 """Shows MLflow's menu for model training, which has the model registry; its default is one for language models."""
@@ -20,6 +20,12 @@ _MODE = "workflowType=machine_learning"
 def link_to(run: RunRef) -> str:
     """A run's page."""
     return _whole(run.tracking_uri, f"#/experiments/{_number(run)}/runs/{run.run_id}?{_MODE}")
+
+
+def link_to_artifact(run: RunRef, path: str) -> str:
+    """A run's page with one of its files shown."""
+    place = f"#/experiments/{_number(run)}/runs/{run.run_id}/artifacts/{quote(path)}?{_MODE}"
+    return _whole(run.tracking_uri, place)
 
 
 def link_to_comparison(runs: Sequence[RunRef]) -> str:

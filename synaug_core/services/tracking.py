@@ -10,7 +10,7 @@ from typing import Any
 from synaug_core.refs import RunRef
 from synaug_core.services.adoption import REUSED, adopt
 from synaug_core.services.clients import client_of, patiently
-from synaug_core.services.links import link_to, link_to_comparison, link_to_experiment, link_to_model
+from synaug_core.services.links import link_to, link_to_artifact, link_to_comparison, link_to_experiment, link_to_model
 from synaug_core.services.recorder import Recorder
 from synaug_core.services.runs import find_run, finish, is_finished, open_run, reap, run_ref
 from synaug_core.services.secrets import first_line
@@ -23,6 +23,7 @@ __all__ = [
     "finish",
     "is_finished",
     "link_to",
+    "link_to_artifact",
     "link_to_comparison",
     "link_to_experiment",
     "link_to_model",

@@ -276,3 +276,17 @@ def test_no_secret_of_the_environment_is_recorded(first: Any, surroundings: dict
     for file in Path(surroundings["SYNAUG_HOME"]).rglob("*"):
         if file.is_file() and file.suffix in {".json", ".html", ".log", ".db", ".txt", ""}:
             assert b"a-secret-that-stays" not in file.read_bytes(), file
+
+
+def test_the_report_on_a_terminal_and_as_a_page(
+    first: Any, surroundings: dict[str, str], synaug: Any, tmp_path: Path
+) -> None:
+    said = synaug("report", first.outcome["run_id"][:12])
+    assert said.code == 0, said.err
+    assert " ".join(first.outcome["sentence"].split()) in " ".join(said.out.split())
+    assert all(len(line) <= 100 for line in said.out.splitlines())
+    assert synaug("report", first.outcome["run_id"], "--page", tmp_path / "page.html").code == 0
+    assert (tmp_path / "page.html").read_bytes() == Path(first.outcome["comparison_page"]).read_bytes()
+    refused = synaug("report", only(first.run.of("dataset")).info.run_id)
+    assert (refused.code, refused.out) == (2, "")
+    assert "has no comparison" in refused.err

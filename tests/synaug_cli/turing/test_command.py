@@ -97,7 +97,7 @@ def test_what_cannot_be_found(at_store: Any) -> None:
 
 
 def test_a_beginning_of_several_ids(at_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synaug_cli.turing.finding._SHORTEST", 1)
+    monkeypatch.setattr("synaug_cli.stored._SHORTEST", 1)
     mlflow = client(at_store.settings)
     ids = [run.info.run_id for run in mlflow.search_runs([e.experiment_id for e in mlflow.search_experiments()])]
     first = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)

@@ -1,0 +1,85 @@
+"""Runs and their files in the store, by what a user types."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from synaug_core.errors import UserError
+from synaug_core.services.settings import Settings
+
+__all__ = ["above", "artifact", "below", "find_run"]
+
+_PARENT, _STAGE = "mlflow.parentRunId", "synaug.stage"
+_SHORTEST = 4
+_MOST = 1000
+
+
+def find_run(mlflow: Any, text: str) -> Any:
+    """The run with this id, or whose id alone begins so.
+
+    Raises:
+        UserError: no id, no such run, or several.
+    """
+    from synaug_core.services.clients import patiently
+
+    if not re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},32}}", text):
+        raise UserError(
+            f"RUN: {text!r} is no id; `synaug ui` shows the ids, or give the first {_SHORTEST} signs of one"
+        )
+    numbers = [e.experiment_id for e in patiently(mlflow.search_experiments, max_results=_MOST)]
+    found = patiently(mlflow.search_runs, numbers, filter_string=f"attributes.run_id LIKE '{text}%'", max_results=5)
+    if not found:
+        raise UserError(f"there is no run {text!r} in this store; `synaug ui` shows the ids of those there are")
+    if len(found) > 1:
+        raise UserError(f"RUN: {text} is the beginning of several ids: {', '.join(r.info.run_id for r in found)}")
+    return found[0]
+
+
+def above(mlflow: Any, run: Any) -> list[Any]:
+    """The runs above a run, nearest first."""
+    from synaug_core.services.clients import patiently
+
+    found: list[Any] = []
+    while (parent := run.data.tags.get(_PARENT)) and all(parent != a.info.run_id for a in found):
+        run = patiently(mlflow.get_run, parent)
+        found.append(run)
+    return found
+
+
+def below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:
+    """The runs of one stage right below a run, oldest first."""
+    from synaug_core.services.clients import patiently
+
+    condition = f"tags.`{_PARENT}` = '{run.info.run_id}' and tags.`{_STAGE}` = '{stage}'"
+    order = ["attributes.start_time ASC"]
+    token = None
+    while True:
+        page = patiently(
+            mlflow.search_runs, [run.info.experiment_id], filter_string=condition, order_by=order, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+@contextlib.contextmanager
+def artifact(settings: Settings, mlflow: Any, run: Any, path: str) -> Iterator[Path]:
+    """A local copy of one of a run's files, while the block lasts.
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+    """
+    from synaug_core.services.adoption import REUSED
+    from synaug_core.services.artifacts import fetch_uri
+    from synaug_core.services.clients import patiently
+
+    # A run that stands for an earlier one leaves the files there.
+    holder = patiently(mlflow.get_run, run.data.tags[REUSED]) if REUSED in run.data.tags else run
+    with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+        yield fetch_uri(settings, f"{holder.info.artifact_uri.rstrip('/')}/{path}", Path(folder))
