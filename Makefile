@@ -7,6 +7,8 @@ ENV    := .venv
 PY     := $(ENV)/bin/python
 READY  := $(ENV)/.ready
 PYTHAE := .venv-pythae/.ready
+# An S3 server for tests.
+SWIFT  := .venv-swift/.ready
 # Test workers; each computes with one thread.
 WORKERS ?= 2
 PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest
@@ -32,10 +34,10 @@ setup: $(READY) ## make .venv with exactly the locked packages (done by every ta
 demo: $(READY) ## run the whole job on a small real data set, then say where to look
 	$(ENV)/bin/synaug demo
 
-test: $(READY) ## run the fast tests
+test: $(READY) $(SWIFT) ## run the fast tests
 	$(PYTEST) -m "not slow and not gpu" -n $(WORKERS) --dist loadfile
 
-test-slow: $(READY) ## run the tests that take minutes
+test-slow: $(READY) $(SWIFT) ## run the tests that take minutes
 	$(PYTEST) -m "slow and not gpu" --timeout 3600
 
 test-gpu: $(READY) ## run the tests that need a GPU
@@ -70,6 +72,7 @@ lock: $(ENV)/bin/uv ## lock pyproject.toml's packages again (UPGRADE=--upgrade t
 	echo uv | $(COMPILE) --no-annotate -o requirements-uv.lock -
 	$(COMPILE) --group dev -o requirements.lock pyproject.toml
 	$(COMPILE) --constraints requirements.lock -o benchmarks/pythae.lock benchmarks/pythae.in
+	$(COMPILE) -o tests/s3/swift.lock tests/s3/swift.in
 
 clean: ## delete caches and build results; environments and .synaug stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -82,6 +85,10 @@ $(READY): requirements.lock requirements-uv.lock pyproject.toml scripts/make_env
 # For `make lock` alone, where the lock itself may be what is broken.
 $(ENV)/bin/uv:
 	@PYTHON="$(PYTHON)" sh scripts/make_env.sh $(ENV) requirements-uv.lock
+
+$(SWIFT): tests/s3/swift.lock requirements-uv.lock scripts/make_env.sh
+	@PYTHON="$(PYTHON)" sh scripts/make_env.sh .venv-swift tests/s3/swift.lock
+	@touch $@
 
 $(PYTHAE): benchmarks/pythae.lock requirements-uv.lock scripts/make_env.sh
 	@PYTHON="$(PYTHON)" sh scripts/make_env.sh .venv-pythae benchmarks/pythae.lock

@@ -2,25 +2,70 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, cast
 
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from synaug_core.config import ComputeConfig
 from tasks.machine import worker_count
 
-__all__ = ["default_runner", "task_runner"]
+__all__ = ["ConfiguredRunner", "default_runner", "task_runner"]
 
 Runner = TaskRunner[PrefectFuture[Any]]
 
 
+class ConfiguredRunner(TaskRunner[PrefectFuture[Any]]):
+    """For runs that a server starts: as `task_runner` makes it for the `compute` section of the run's own parameters.
+
+    A flow's runner is declared before any run has parameters; this one is made when the first step is submitted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Prefect gives it no types
+        self._inside = contextlib.ExitStack()
+        self._runner: Runner | None = None
+
+    def duplicate(self) -> ConfiguredRunner:
+        """A fresh one, for one run."""
+        return ConfiguredRunner()
+
+    def submit(self, *args: Any, **kwargs: Any) -> PrefectFuture[Any]:
+        """Submit a step, as any Prefect runner does."""
+        if self._runner is None:
+            self._runner = self._inside.enter_context(task_runner(_compute()))
+        return self._runner.submit(*args, **kwargs)
+
+    def cancel_all(self) -> None:
+        """Tell steps that wait that they are not needed any more."""
+        if self._runner is not None and hasattr(self._runner, "cancel_all"):
+            self._runner.cancel_all()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._inside.__exit__(exc_type, exc_value, traceback)
+        self._runner = None
+        super().__exit__(exc_type, exc_value, traceback)
+
+
 def default_runner() -> Runner:
-    """For runs that a server starts: one thread for each core. A GPU's slot makes its steps wait for each other."""
-    return cast(Runner, ThreadPoolTaskRunner[Any](max_workers=os.cpu_count() or 1))
+    """For runs that a server starts: as many workers as their configuration says."""
+    return ConfiguredRunner()
 
 
 def task_runner(compute: ComputeConfig) -> Runner:
     """Threads of this process: torch computes outside Python's lock, and images stay in shared memory."""
     return cast(Runner, ThreadPoolTaskRunner[Any](max_workers=worker_count(compute)))
+
+
+def _compute() -> ComputeConfig:
+    """The `compute` section of the flow run that is going on; the defaults where its parameters have none."""
+    context = FlowRunContext.get()
+    config = ((context and context.parameters) or {}).get("config")
+    found = config.get("compute") if isinstance(config, Mapping) else getattr(config, "compute", None)
+    return found if isinstance(found, ComputeConfig) else ComputeConfig.model_validate(found or {})

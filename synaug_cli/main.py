@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from synaug_cli import failures
-from synaug_cli.commands import demo, deploy, doctor, export, models, predict, run, sweep, turing, ui
+from synaug_cli.commands import (
+    demo,
+    deploy,
+    doctor,
+    export,
+    models,
+    predict,
+    report,
+    run,
+    serve,
+    sweep,
+    turing,
+    ui,
+    watch,
+)
 from synaug_cli.session import Session
 
 __all__ = ["app", "execute", "run_app"]
@@ -49,8 +63,11 @@ app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("demo")(demo.demo)
 app.command("ui")(ui.ui)
+app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+app.command("watch")(watch.watch)
 app.command("turing")(turing.turing)
 app.add_typer(models.app, name="models")
 app.command("deploy")(deploy.deploy)

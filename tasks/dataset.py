@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from synaug_core import digests
 from synaug_core.config import DataConfig
+from synaug_core.errors import DataError
 from synaug_core.refs import DatasetRef, RunRef
 from tasks.recording import recorded
 from tasks.reporting import progress
@@ -13,6 +18,7 @@ from tasks.storing import store_images, store_text
 
 if TYPE_CHECKING:
     from synaug_core.data.prepare import Prepared
+    from synaug_core.data.report import Rejected
     from synaug_core.services.tracking import Recorder
 
 __all__ = ["prepare_dataset", "prepare_folds", "read_fingerprint"]
@@ -20,7 +26,15 @@ __all__ = ["prepare_dataset", "prepare_folds", "read_fingerprint"]
 
 @action
 def read_fingerprint(config: DataConfig) -> str:
-    """The cheap digest of the source's bytes: unchanged data need not be read again."""
+    """The cheap digest of the source's bytes: unchanged data need not be read again.
+
+    Of objects in S3 only the listing is asked for: their names, sizes and ETags.
+    """
+    if _is_remote(config):
+        from synaug_core.services.buckets import bucket_fingerprint
+        from synaug_core.services.settings import settings
+
+        return _remote_fingerprint(config, bucket_fingerprint(config.source, settings()))
     from synaug_core.data.fingerprint import fingerprint
 
     return fingerprint(config)
@@ -31,8 +45,8 @@ def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, 
     """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files."""
     from synaug_core.data.prepare import prepare
 
-    with recorded("dataset", "dataset", parent) as recorder:
-        prepared = prepare(config, seed=seed, progress=progress("dataset", name))
+    with recorded("dataset", "dataset", parent) as recorder, _at_hand(name, config, fingerprint) as (local, refused):
+        prepared = _with_refused(prepare(local, seed=seed, progress=progress("dataset", name)), refused)
         dataset = _stored(recorder, prepared, name, config)
         _describe(recorder, prepared, dataset, config, fingerprint, seed)
     return dataset
@@ -47,13 +61,54 @@ def prepare_folds(
     from synaug_core.data.prepare import prepare_folds
 
     found: list[DatasetRef] = []
-    with recorded("dataset", "dataset", parent) as recorder:
-        for prepared in prepare_folds(config, repetitions=repetitions, seed=seed, progress=progress("dataset", name)):
+    with recorded("dataset", "dataset", parent) as recorder, _at_hand(name, config, fingerprint) as (local, refused):
+        for fold in prepare_folds(local, repetitions=repetitions, seed=seed, progress=progress("dataset", name)):
+            prepared = _with_refused(fold, refused)
             found.append(_stored(recorder, prepared, name, config, f"fold-{len(found)}/"))
             if len(found) == 1:
                 _describe(recorder, prepared, found[0], config, fingerprint, seed)
         recorder.params({"folds": config.split.folds, "repetitions": repetitions})
     return tuple(found)
+
+
+def _is_remote(config: DataConfig) -> bool:
+    return config.source.startswith("s3://")
+
+
+def _remote_fingerprint(config: DataConfig, listing: str) -> str:
+    from synaug_core.data.metadata import metadata_path
+
+    extra = metadata_path(config)
+    return digests.of_value({"kind": "s3", "content": listing, "metadata": digests.of_file(extra) if extra else None})
+
+
+@contextlib.contextmanager
+def _at_hand(name: str, config: DataConfig, fingerprint: str) -> Iterator[tuple[DataConfig, tuple[Rejected, ...]]]:
+    """The configuration with a source that is on this machine, and the objects in S3 that could not come here."""
+    if not _is_remote(config):
+        yield config, ()
+        return
+    from synaug_core.data.reading import check_rejected
+    from synaug_core.data.report import Rejected
+    from synaug_core.services.buckets import mirrored
+    from synaug_core.services.settings import settings
+
+    with mirrored(config.source, settings(), progress("dataset", name)) as mirror:
+        if _remote_fingerprint(config, mirror.fingerprint) != fingerprint:
+            raise DataError(f"data.source: {config.source} changed while the run began; start it again")
+        refused = tuple(Rejected(path=r.name, reason=r.reason) for r in mirror.refused)
+        check_rejected(refused, mirror.objects, config.max_rejected)
+        try:
+            yield config.model_copy(update={"source": str(mirror.path)}), refused
+        except DataError as error:
+            raise DataError(str(error).replace(str(mirror.path), config.source)) from error
+
+
+def _with_refused(prepared: Prepared, refused: tuple[Rejected, ...]) -> Prepared:
+    if not refused:
+        return prepared
+    report = prepared.report.model_copy(update={"rejected": (*refused, *prepared.report.rejected)})
+    return dataclasses.replace(prepared, report=report)
 
 
 def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfig, place: str = "") -> DatasetRef:

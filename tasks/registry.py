@@ -69,7 +69,13 @@ def register_best(
             settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, parent)
         )
         if decision.promoted:
-            registry.promote(settings(), name, version.version)
+            registry.promote(
+                settings(),
+                name,
+                version.version,
+                why=decision.reason,
+                expected=None if champion is None else champion.version,
+            )
         recorder.metrics(figures(decision))
         recorder.tags({"synaug.model": name, "synaug.version": version.version, _DECIDED: decision.reason})
         recorder.json(decision.model_dump(mode="json"), "decision.json")

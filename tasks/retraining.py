@@ -24,7 +24,8 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
     from synaug_core.services.tracking import open_run, reap
 
     code = digests.code_version()
-    asked = digests.of_value(identity(config))
+    # how recent inputs are watched changes nothing of a retraining
+    asked = digests.of_value({key: value for key, value in identity(config).items() if key != "watch"})
     experiment = f"synaug/{config.name}"
     reap(settings(), experiment)
     return open_run(

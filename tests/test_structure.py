@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up: a package imports only those before it.
 LAYERS = ("synaug_core", "tasks", "flows", "deployments", "synaug_cli")
 SCIENCE = ("data", "nets", "generators", "synthesis", "quality", "classify", "evaluate")
-SCIENCE += ("robustness", "explanation", "turing", "report")
+SCIENCE += ("robustness", "explanation", "turing", "drift", "report")
 SETTINGS = Path("synaug_core/services/settings.py")
 TYPICAL, LONG, LONGEST = 150, 350, 500
 

@@ -1,19 +1,27 @@
-"""`synaug models`: registered models, their versions, and which of them serves."""
+"""`synaug models`: registered models, their versions, which of them serves, and which did before."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from synaug_core.services.registry import ModelVersion
+    from synaug_core.services.registry import ModelVersion, Reign
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List registered models, promote a version, or go back to the one before.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List registered models and who was champion when, promote a version, or go back to the one before.",
+)
 
 Name = Annotated[str, typer.Argument(help="Registered model, such as synaug-digits.")]
+Why = Annotated[str, typer.Option("--why", help="Reason, for the history.")]
+Expect = Annotated[
+    str | None, typer.Option("--expect", metavar="VERSION", help="Only if this version is the champion now.")
+]
 
 
 @app.command("list")
@@ -43,28 +51,79 @@ def list_models(
 
 @app.command()
 def promote(
-    ctx: typer.Context, name: Name, version: Annotated[str, typer.Argument(help="Its number, such as 3.")]
+    ctx: typer.Context,
+    name: Name,
+    version: Annotated[str, typer.Argument(help="Its number, such as 3.")],
+    why: Why = "",
+    expect: Expect = None,
 ) -> None:
-    """Make a version the champion; the champion before it becomes `previous`."""
+    """Make a version the champion; the champion before it becomes `previous`.
+
+    Where two do it at once, one succeeds and the other is told so.
+    """
     from synaug_cli import environment
     from synaug_core.services import registry
 
     settings = environment.prepare(ctx.obj)
-    promoted = registry.promote(settings, name, version, {"synaug.promoted_by": "a person"})
+    expected = registry.ANYONE if expect is None else expect
+    promoted = registry.promote(settings, name, version, by="a person", why=why, expected=expected)
     typer.echo(f"{name}: version {promoted.version} is champion")
 
 
 @app.command()
-def rollback(ctx: typer.Context, name: Name) -> None:
+def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = None) -> None:
     """Make the previous champion the champion again."""
     from synaug_cli import environment
     from synaug_core.services import registry
 
     settings = environment.prepare(ctx.obj)
-    back = registry.rollback(settings, name)
+    expected = registry.ANYONE if expect is None else expect
+    back = registry.rollback(settings, name, why=why, expected=expected)
     typer.echo(f"{name}: version {back.version} is champion again")
 
 
+@app.command()
+def history(
+    ctx: typer.Context,
+    name: Name,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """Show which version was champion when, and why."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from synaug_cli import environment
+    from synaug_core.services import registry
+
+    settings = environment.prepare(ctx.obj)
+    found = registry.reigns(settings, name)
+    if as_json:
+        typer.echo(json.dumps([_as_json(reign) for reign in found], indent=1))
+        return
+    if not found:
+        typer.echo(f"{name} has had no champion yet; `synaug models promote {name} VERSION` makes one")
+        return
+    table = Table("champion", "since (UTC)", "until (UTC)", "how", "by", "why")
+    for reign in found:
+        since, until = (f"{t:%Y-%m-%d %H:%M:%S}" if t else "" for t in (reign.since, reign.until))
+        table.add_row(reign.version or "none", since, until or ("now" if reign is found[0] else ""), *_how(reign))
+    Console().print(table)
+
+
+def _how(reign: Reign) -> tuple[str, str, str]:
+    words = {"promote": "promoted", "rollback": "rolled back", "found": "moved"}
+    return words[reign.action], reign.by, reign.why
+
+
+def _as_json(reign: Reign) -> dict[str, str | None]:
+    since, until = (t.isoformat() if t else None for t in (reign.since, reign.until))
+    return {"champion": reign.version, "since": since, "until": until} | {
+        "how": reign.action,
+        "by": reign.by,
+        "why": reign.why,
+    }
+
+
 def _decision(version: ModelVersion) -> str:
-    by_hand = "promoted by a person; " if version.tags.get("synaug.promoted_by") else ""
+    by_hand = "promoted by a person; " if version.tags.get("synaug.promoted_by") == "a person" else ""
     return by_hand + version.tags.get("synaug.decision", "")

@@ -45,14 +45,14 @@ def predict(
 
     settings = environment.prepare(ctx.obj)
     with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
-        folder, trained_fit = _fetched(settings, model, Path(staging))
+        folder, its_fit = _fetched(settings, model, Path(staging))
         try:
             classifier = TrainedClassifier.load(folder, resolve(device))
         except ArtifactError as error:
             if not Path(model).is_dir():
                 raise
             raise UserError(f"MODEL: {error}") from error
-    found = _classify(classifier, images, fit or trained_fit)
+    found = _classify(classifier, images, fit or its_fit)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -65,13 +65,12 @@ def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
     training images were made square."""
     from synaug_core.errors import UserError
     from synaug_core.services import registry
-    from synaug_core.services.artifacts import fetch_uri
-    from synaug_core.services.serving import classifier_folder
+    from synaug_core.services.serving import classifier_folder, described_fit, trained_fit
 
     given = Path(model)
     if given.is_dir():
         inner = given / "artifacts" / "classifier"
-        return (inner, _trained_fit(given / "MLmodel")) if inner.is_dir() else (given, "crop")
+        return (inner, described_fit(given / "MLmodel")) if inner.is_dir() else (given, "crop")
     name, _, alias = model.partition("@")
     aliases: dict[str, registry.Alias] = {a: a for a in ("champion", "challenger", "previous")}
     if (alias or "champion") not in aliases:
@@ -79,18 +78,7 @@ def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
     version = registry.current(settings, name, aliases[alias or "champion"])
     if version is None:
         raise UserError(f"MODEL: {_why_not(settings, name, alias or 'champion')}")
-    described = fetch_uri(settings, f"{version.source.rstrip('/')}/MLmodel", staging)
-    return classifier_folder(settings, version.source, staging), _trained_fit(described)
-
-
-def _trained_fit(description: Path) -> Fit:
-    """What an MLmodel file says of the training images."""
-    import yaml
-
-    found = yaml.safe_load(description.read_text(encoding="utf-8")) if description.is_file() else {}
-    fit = found.get("flavors", {}).get("python_function", {}).get("config", {}).get("fit")
-    known: dict[str, Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
-    return known.get(fit, "crop")
+    return classifier_folder(settings, version.source, staging), trained_fit(settings, version.source, staging)
 
 
 def _why_not(settings: Settings, name: str, alias: str) -> str:

@@ -9,6 +9,7 @@ from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.root import ComputeConfig, Config
 from synaug_core.config.synthesis import FilterConfig, OnlineConfig, SynthesisConfig, TargetedConfig
+from synaug_core.config.watch import WatchConfig
 
 __all__ = [
     "CONTROL_STRATEGIES",
@@ -38,4 +39,5 @@ __all__ = [
     "SynthesisConfig",
     "TargetedConfig",
     "TuningConfig",
+    "WatchConfig",
 ]

@@ -15,6 +15,7 @@ from synaug_core import names
 from synaug_core.config import keys, yaml_text
 from synaug_core.config.root import Config
 from synaug_core.errors import ConfigError
+from synaug_core.s3_address import S3Address, s3_address
 
 __all__ = ["checked", "load", "override", "set_key", "starting_values"]
 
@@ -34,8 +35,8 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
     """The configuration that `source` and the overrides stand for; every path in it is absolute.
 
     Args:
-        source: a YAML file, whose relative paths start at its folder; or just the data: a folder, an .npz file or
-            `digits`. `name` is by default made from the file's or folder's name.
+        source: a YAML file, whose relative paths start at its folder; or just the data: a folder, an .npz or .parquet
+            file, `s3://bucket/prefix` or `digits`. `name` is by default made from the file's or folder's name.
         overrides: `key=value` with dotted keys and YAML values; relative paths start at the working directory.
 
     Raises:
@@ -53,6 +54,10 @@ def starting_values(source: str) -> dict[str, Any]:
     """What `source` says, with absolute paths and a name, before anything is checked."""
     if source == "digits":
         return copy.deepcopy(_DIGITS)
+    if "://" in source:
+        address = _s3(source, "SOURCE")
+        name = Path(address.name).stem if address.is_file else address.name
+        return {"name": _name(name), "data": {"source": str(address)}}
     path = Path(source).expanduser()
     if path.suffix.lower() in {".yaml", ".yml"} and not path.is_dir():
         values = _read(path)
@@ -87,18 +92,27 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _data_source(source: str, start: Path, key: str) -> str:
-    """`digits`, or the absolute path of a folder or .npz file."""
+    """`digits`, an address in S3, or the absolute path of a folder, .npz or .parquet file."""
     if source == "digits":
         return source
-    scheme, found, _ = source.partition("://")
-    if found:
-        raise ConfigError(f"{key}: {scheme}:// is not read yet; copy the images into a folder and give its path")
+    if "://" in source:
+        return str(_s3(source, key))
     path = (start / Path(source).expanduser()).resolve()
-    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".npz"):
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in {".npz", ".parquet"}):
         return str(path)
     if not path.exists():
         raise ConfigError(f"{key}: {source!r} does not exist{f' (looked for {path})' if str(path) != source else ''}")
     raise ConfigError(f"{key}: {source!r} is not usable; give a folder of class folders, an .npz file or `digits`")
+
+
+def _s3(source: str, key: str) -> S3Address:
+    scheme = source.partition("://")[0]
+    if scheme != "s3":
+        raise ConfigError(f"{key}: {scheme}:// is not read; give s3://bucket/prefix, or copy the images into a folder")
+    try:
+        return s3_address(source)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None  # the text may hold credentials
 
 
 def _absolute(values: Mapping[str, Any], start: Path) -> None:

@@ -13,6 +13,7 @@ from synaug_core.config.generator import GeneratorConfig
 from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.synthesis import SynthesisConfig
+from synaug_core.config.watch import WatchConfig
 
 __all__ = ["ComputeConfig", "Config"]
 
@@ -56,6 +57,7 @@ class Config(Section):
     robustness: RobustnessConfig = RobustnessConfig()
     explanation: ExplanationConfig = ExplanationConfig()
     promotion: PromotionConfig = PromotionConfig()
+    watch: WatchConfig = WatchConfig()
     compute: ComputeConfig = ComputeConfig()
 
     @model_validator(mode="before")

@@ -32,7 +32,7 @@ def fingerprint(config: DataConfig) -> str:
     try:
         if kind == "digits":
             content = digits_version()
-        elif kind == "npz":
+        elif kind != "folder" and source_path(config.source).is_file():
             content = digests.of_file(source_path(config.source))
         else:
             content = _folder(source_path(config.source))

@@ -10,27 +10,31 @@ import posixpath
 import shutil
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from synaug_core.digests import of_file, of_value
-from synaug_core.errors import ArtifactError
+from synaug_core.errors import ArtifactError, UserError
 from synaug_core.refs import Reference, RunRef
+from synaug_core.s3_address import s3_address
 from synaug_core.services.clients import client_of, patiently
+from synaug_core.services.s3 import explaining
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings, settings
 
-__all__ = ["digest", "exists", "fetch", "fetch_uri", "put_file", "put_folder"]
+__all__ = ["digest", "exists", "fetch", "fetch_uri", "put_file", "put_folder", "storing"]
 
 Signature = tuple[tuple[str, int, int], ...]
 
 _verified: dict[tuple[str, str], Signature] = {}
 _fetching: dict[str, threading.Lock] = {}
+_TRIES = 3
 
 
 def put_file(run: RunRef, local: Path, path: str) -> tuple[str, str]:
@@ -38,9 +42,12 @@ def put_file(run: RunRef, local: Path, path: str) -> tuple[str, str]:
 
     Returns:
         Its URI and its SHA-256.
+
+    Raises:
+        UserError: the store is in S3, and its bucket or the way to it is not as it should be; one line says how.
     """
     inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
-    with _named(local, inner.name) as upload:
+    with _named(local, inner.name) as upload, storing(run):
         patiently(mlflow.log_artifact, run.run_id, str(upload), _folder(inner))
     return _uri_in(mlflow, run, inner), sha256
 
@@ -50,11 +57,20 @@ def put_folder(run: RunRef, local: Path, path: str) -> tuple[str, str]:
 
     Returns:
         Its URI and the digest of its files' names and digests. What lay below `path` before must have had the same
-        names, or the folder will not verify.
+        names, or the folder will not verify. Raises as `put_file`.
     """
     inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
-    patiently(mlflow.log_artifacts, run.run_id, str(local), str(inner))
+    with storing(run):
+        patiently(mlflow.log_artifacts, run.run_id, str(local), str(inner))
     return _uri_in(mlflow, run, inner), sha256
+
+
+@contextmanager
+def storing(run: RunRef) -> Iterator[None]:
+    """Around anything that writes artifacts of the run: where they lie in S3, what fails is said in one line."""
+    root = patiently(client_of(run).get_run, run.run_id).info.artifact_uri
+    with _explaining(root):
+        yield
 
 
 def digest(path: Path) -> str:
@@ -72,14 +88,15 @@ def exists(reference: Reference) -> bool:
     current = settings()
     if _cached(current, reference).exists():
         return True
-    return _listed(reference.uri, current)
+    with _explaining(reference.uri):
+        return _listed(reference.uri, current)
 
 
 def fetch(reference: Reference) -> Path:
     """A local path with the artifact's bytes, verified by their digest; not to be written to.
 
-    A local store's own file is given as it is. Others are copied to `<home>/cache/<sha256>/` once; threads and
-    processes may fetch the same at once.
+    A local store's own file is given as it is. Others are copied to `<home>/cache/<sha256>/` once, and asked for again
+    where a connection broke or other bytes came; threads and processes may fetch the same at once.
 
     Raises:
         ArtifactError: the artifact is missing, cannot be read, or has other bytes than were written.
@@ -97,10 +114,18 @@ def fetch(reference: Reference) -> Path:
                 return _verify(cached, reference)
             except ArtifactError:  # a damaged copy; the store has the original
                 shutil.rmtree(cached.parent)
-        with _part(current) as part:
-            fetched = _verify(_download(reference.uri, part, current), reference)
-            _publish(part, cached.parent)
-            _verified.pop((str(fetched), reference.sha256), None)
+        _check_listed(reference.uri, current)
+        for attempt in range(_TRIES):
+            try:
+                with _part(current) as part:
+                    fetched = _verify(_download(reference.uri, part, current), reference)
+                    _publish(part, cached.parent)
+                    _verified.pop((str(fetched), reference.sha256), None)
+                break
+            except ArtifactError:
+                if attempt + 1 == _TRIES:
+                    raise
+                time.sleep(0.3 * 3**attempt)
         return _verify(cached, reference)
 
 
@@ -113,6 +138,7 @@ def fetch_uri(current: Settings, uri: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     local = _local_path(uri)
     if local is None:
+        _check_listed(uri, current)
         return _download(uri, folder, current)
     if not local.exists():
         raise ArtifactError(f"missing artifact: {redacted(uri)}")
@@ -198,14 +224,39 @@ def _listed(uri: str, current: Settings) -> bool:
     return any(posixpath.basename(item.path.rstrip("/")) == name for item in found)
 
 
+def _check_listed(uri: str, current: Settings) -> None:
+    with _fetching_from(uri):
+        listed = _listed(uri, current)
+    if not listed:
+        raise ArtifactError(f"missing artifact: {redacted(uri)}")
+
+
 def _download(uri: str, folder: Path, current: Settings) -> Path:
     parent, name = posixpath.split(uri.rstrip("/"))
+    with _fetching_from(uri):
+        return Path(patiently(_repository(parent, current).download_artifacts, name, str(folder)))
+
+
+@contextmanager
+def _fetching_from(uri: str) -> Iterator[None]:
     try:
-        if _listed(uri, current):
-            return Path(patiently(_repository(parent, current).download_artifacts, name, str(folder)))
+        with _explaining(uri):
+            yield
+    except UserError:
+        raise
     except Exception as error:  # each kind of store has errors of its own
         raise ArtifactError(f"artifact {redacted(uri)} cannot be fetched: {first_line(error)}") from error
-    raise ArtifactError(f"missing artifact: {redacted(uri)}")
+
+
+@contextmanager
+def _explaining(uri: str) -> Iterator[None]:
+    """Say what boto3 means, where the URI is in S3."""
+    try:
+        address = s3_address(uri)
+    except ValueError:
+        address = None
+    with explaining(address, settings()) if address else nullcontext():
+        yield
 
 
 def _repository(uri: str, current: Settings) -> Any:

@@ -99,7 +99,8 @@ class Recorder:
     def flush(self) -> None:
         """Write what was gathered; may be called at any time, and again."""
         if self._has_staged:
-            patiently(self._client.log_artifacts, self.run.run_id, self._staging.name)
+            with artifacts.storing(self.run):
+                patiently(self._client.log_artifacts, self.run.run_id, self._staging.name)
             self._staging.cleanup()
             self._staging, self._has_staged = tempfile.TemporaryDirectory(prefix="synaug-"), False
         if self._inputs:

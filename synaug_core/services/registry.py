@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from synaug_core.errors import UserError
 from synaug_core.refs import RunRef
 from synaug_core.services import flat
+from synaug_core.services.champions import ANYONE, ChampionChangedError, Reign, promote, reigns, rollback
 from synaug_core.services.clients import client, patiently
 from synaug_core.services.locks import exclusive
+from synaug_core.services.model_versions import (
+    Alias,
+    ModelVersion,
+    aliases_of,
+    numbered,
+    point,
+    read_version,
+    read_versions,
+    require,
+    tag_version,
+)
+from synaug_core.services.promotion_log import TAG, drop_log, new_log
 from synaug_core.services.settings import Settings
 
 __all__ = [
+    "ANYONE",
     "Alias",
+    "ChampionChangedError",
     "ModelVersion",
+    "Reign",
     "annotate",
     "current",
     "history",
     "names",
     "promote",
     "register",
+    "reigns",
     "rollback",
     "versions",
 ]
 
-Alias = Literal["challenger", "champion", "previous"]
-
 _KEY = "synaug.key"
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """One version of a registered model.
-
-    Attributes:
-        version: "1", "2", ...
-        aliases: those that point at it now.
-        created: in UTC.
-        source: where the model's files lie.
-    """
-
-    name: str
-    version: str
-    aliases: tuple[str, ...]
-    run_id: str
-    source: str
-    created: dt.datetime
-    tags: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def uri(self) -> str:
-        """`models:/<name>/<version>`, which `mlflow models serve -m` takes."""
-        return f"models:/{self.name}/{self.version}"
 
 
 def register(
@@ -63,21 +50,14 @@ def register(
     """Make a logged model (`models:/m-...`) a version of the registered model, and its challenger.
 
     Registering with a `key` that a version has already gives that version, with these tags; it becomes challenger
-    only if it never had another role.
+    only if it never had another role. Two machines that register the same key at once agree on the lower number.
     """
-    from mlflow.exceptions import MlflowException
-
     mlflow = client(settings)
     with exclusive(settings.home / "locks" / "registry.lock"):
-        try:
-            patiently(mlflow.create_registered_model, name, tags={"synaug": "true"})
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        there = next((v for v in _versions(mlflow, name) if v.tags.get(_KEY) == key), None)
-        if there is not None:
-            _tag(mlflow, name, there.version, tags or {})
-            return _get(mlflow, name, there.version)
+        _make_model(settings, mlflow, name)
+        if (there := _with_key(mlflow, name, key)) is not None:
+            tag_version(mlflow, name, there.version, tags or {})
+            return read_version(mlflow, name, there.version)
         model = patiently(mlflow.get_logged_model, model_uri.removeprefix("models:/"))
         made = patiently(
             mlflow.create_model_version,
@@ -88,84 +68,43 @@ def register(
             tags=flat.tags({**(tags or {}), _KEY: key}),
             model_id=model.model_id,
         )
-        patiently(mlflow.set_registered_model_alias, name, "challenger", str(made.version))
-        return _get(mlflow, name, str(made.version))
+        number = str(made.version)
+        first = _with_key(mlflow, name, key)
+        if first is not None and first.version != number:  # another machine was quicker
+            patiently(mlflow.delete_model_version, name, number)
+            return first
+        challenger = aliases_of(mlflow, name).get("challenger")
+        if challenger is None or int(challenger) < int(number):
+            point(mlflow, name, "challenger", number)
+        return read_version(mlflow, name, number)
 
 
 def current(settings: Settings, name: str, alias: Alias = "champion") -> ModelVersion | None:
     """The version behind an alias, or None."""
     mlflow = client(settings)
-    number = _aliases(mlflow, name).get(alias)
-    return None if number is None else _get(mlflow, name, number)
-
-
-def promote(settings: Settings, name: str, version: str, tags: Mapping[str, Any] | None = None) -> ModelVersion:
-    """Make a version champion; the champion before it keeps the alias `previous`. Done twice, it is done once.
-
-    Raises:
-        UserError: there is no such model or version.
-    """
-    mlflow = client(settings)
-    with exclusive(settings.home / "locks" / "registry.lock"):
-        _require(mlflow, name, version)
-        _tag(mlflow, name, version, tags or {})
-        aliases = _aliases(mlflow, name)
-        champion = aliases.get("champion")
-        if champion != version:
-            if champion is not None:
-                patiently(mlflow.set_registered_model_alias, name, "previous", champion)
-            elif aliases.get("previous") == version:
-                patiently(mlflow.delete_registered_model_alias, name, "previous")
-            patiently(mlflow.set_registered_model_alias, name, "champion", version)
-            _tag(mlflow, name, version, {"synaug.promoted_at": _now()})
-        if aliases.get("challenger") == version:
-            patiently(mlflow.delete_registered_model_alias, name, "challenger")
-        return _get(mlflow, name, version)
-
-
-def rollback(settings: Settings, name: str) -> ModelVersion:
-    """Make the previous champion champion again; the one it replaces becomes `previous`, so that a second rollback
-    undoes the first.
-
-    Raises:
-        UserError: there is no such model, or no previous champion.
-    """
-    mlflow = client(settings)
-    with exclusive(settings.home / "locks" / "registry.lock"):
-        _require(mlflow, name)
-        aliases = _aliases(mlflow, name)
-        former = aliases.get("previous")
-        if former is None:
-            raise UserError(f"{name} has no previous champion to go back to")
-        replaced = aliases.get("champion")
-        patiently(mlflow.set_registered_model_alias, name, "champion", former)
-        if replaced is None or replaced == former:
-            patiently(mlflow.delete_registered_model_alias, name, "previous")
-        else:
-            patiently(mlflow.set_registered_model_alias, name, "previous", replaced)
-            _tag(mlflow, name, replaced, {"synaug.rolled_back_at": _now()})
-        return _get(mlflow, name, former)
+    number = aliases_of(mlflow, name).get(alias)
+    return None if number is None else read_version(mlflow, name, number)
 
 
 def history(settings: Settings, name: str) -> list[ModelVersion]:
-    """Every version, newest first.
+    """Every version, newest first. Who was champion when is in `reigns`.
 
     Raises:
         UserError: there is no such model.
     """
     mlflow = client(settings)
-    _require(mlflow, name)
-    return sorted(_versions(mlflow, name), key=lambda v: int(v.version), reverse=True)
+    require(mlflow, name)
+    return sorted(read_versions(mlflow, name), key=numbered, reverse=True)
 
 
 def versions(settings: Settings, name: str) -> list[ModelVersion]:
     """Every version in no particular order; none where there is no such model."""
-    return _versions(client(settings), name)
+    return read_versions(client(settings), name)
 
 
 def annotate(settings: Settings, name: str, version: str, tags: Mapping[str, Any]) -> None:
     """Add tags to a version."""
-    _tag(client(settings), name, version, tags)
+    tag_version(client(settings), name, version, tags)
 
 
 def names(settings: Settings) -> list[str]:
@@ -174,53 +113,24 @@ def names(settings: Settings) -> list[str]:
     return sorted(m.name for m in found if m.tags.get("synaug") == "true")
 
 
-def _require(mlflow: Any, name: str, version: str | None = None) -> None:
-    there = [v.version for v in _versions(mlflow, name)]
-    if not there:
-        raise UserError(f"there is no registered model {name!r}")
-    if version is not None and version not in there:
-        raise UserError(f"{name} has no version {version}; it has {', '.join(sorted(there, key=int))}")
-
-
-def _versions(mlflow: Any, name: str) -> list[ModelVersion]:
-    aliases = _aliases(mlflow, name)
-    found = patiently(mlflow.search_model_versions, f"name = '{name}'", max_results=1000)
-    return [_of(v, aliases) for v in found]
-
-
-def _get(mlflow: Any, name: str, version: str) -> ModelVersion:
-    return _of(patiently(mlflow.get_model_version, name, version), _aliases(mlflow, name))
-
-
-def _of(found: Any, aliases: Mapping[str, str]) -> ModelVersion:
-    number = str(found.version)
-    return ModelVersion(
-        name=found.name,
-        version=number,
-        aliases=tuple(sorted(a for a, v in aliases.items() if v == number)),
-        run_id=found.run_id or "",
-        source=found.source,
-        created=dt.datetime.fromtimestamp(found.creation_timestamp / 1000, dt.UTC),
-        tags=dict(found.tags),
-    )
-
-
-def _aliases(mlflow: Any, name: str) -> dict[str, str]:
+def _make_model(settings: Settings, mlflow: Any, name: str) -> None:
+    """Make the registered model, together with its list of champions, where there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
-        found = patiently(mlflow.get_registered_model, name).aliases
+        patiently(mlflow.get_registered_model, name)
+        return
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return {}
-    return {alias: str(version) for alias, version in found.items()}
+    log = new_log(settings, name)
+    try:
+        patiently(mlflow.create_registered_model, name, tags={"synaug": "true", TAG: log})
+    except MlflowException as error:
+        drop_log(settings, log)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
-def _tag(mlflow: Any, name: str, version: str, tags: Mapping[str, Any]) -> None:
-    for key, value in flat.tags(tags).items():
-        patiently(mlflow.set_model_version_tag, name, version, key, value)
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+def _with_key(mlflow: Any, name: str, key: str) -> ModelVersion | None:
+    return min((v for v in read_versions(mlflow, name) if v.tags.get(_KEY) == key), key=numbered, default=None)

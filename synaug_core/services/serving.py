@@ -19,9 +19,12 @@ from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services.artifacts import digest, fetch_uri
 from synaug_core.services.clients import client, client_of, patiently
+from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 
-__all__ = ["classifier_folder", "log_model"]
+__all__ = ["classifier_folder", "described_fit", "log_model", "trained_fit"]
+
+Fit = Literal["crop", "pad", "stretch"]
 
 _NAME = "classifier"
 _SHA256 = "synaug.sha256"
@@ -36,7 +39,7 @@ def log_model(
     example: bytes,
     classes: tuple[str, ...],
     *,
-    fit: Literal["crop", "pad", "stretch"] = "crop",
+    fit: Fit = "crop",
     device: str = "auto",
 ) -> str:
     """Store a classifier as a model of the run. The same classifier is stored once for each run.
@@ -93,6 +96,31 @@ def classifier_folder(current: Settings, uri: str, folder: Path) -> Path:
     if not found.is_dir():
         raise ArtifactError(f"the model at {uri} holds no classifier")
     return found
+
+
+def trained_fit(current: Settings, source: str, folder: Path) -> Fit:
+    """How the training images of a registered version (`ModelVersion.source`) were made square.
+
+    Raises:
+        ArtifactError: its description is missing or cannot be read.
+    """
+    return described_fit(fetch_uri(current, f"{source.rstrip('/')}/MLmodel", folder))
+
+
+def described_fit(description: Path) -> Fit:
+    """What a model's file `MLmodel` says of how its training images were made square. Raises as `trained_fit`."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]["python_function"]["config"]["fit"]
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"the model at {redacted(str(description.parent))} has no readable description") from error
+    known: dict[str, Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
+    if found not in known:
+        raise ArtifactError(
+            f"the model at {redacted(str(description.parent))} was made with an unknown fit {str(found)[:40]!r}"
+        )
+    return known[found]
 
 
 def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], model: Any, run: RunRef) -> None:

@@ -30,6 +30,8 @@ class Settings:
         prefect_home: Prefect's folder (`PREFECT_HOME`, default `<home>/prefect`).
         prefect_api_url: address of a Prefect server (`PREFECT_API_URL`); None: an embedded one.
         data: folder with the real data sets that tests and benchmarks use (`SYNAUG_DATA`); None: not said.
+        s3_endpoint: address of an S3 server (`MLFLOW_S3_ENDPOINT_URL`, as MLflow has it); None leaves it to boto3
+            (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, a profile, or else AWS). Credentials are boto3's own matter.
     """
 
     home: Path
@@ -39,6 +41,7 @@ class Settings:
     prefect_home: Path
     prefect_api_url: str | None
     data: Path | None
+    s3_endpoint: str | None = None
 
     @property
     def has_local_tracking(self) -> bool:
@@ -79,6 +82,7 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
         prefect_home=_absolute(found.get("PREFECT_HOME", str(home / "prefect"))),
         prefect_api_url=found.get("PREFECT_API_URL"),
         data=_absolute(found["SYNAUG_DATA"]) if "SYNAUG_DATA" in found else None,
+        s3_endpoint=found.get("MLFLOW_S3_ENDPOINT_URL"),
     )
 
 
@@ -98,6 +102,8 @@ def embedded_environment(current: Settings, environment: Mapping[str, str] | Non
         "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_UV_AUTO_DETECT": "false",
+        "AWS_MAX_ATTEMPTS": "6",
+        "AWS_RETRY_MODE": "standard",
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         "PREFECT_HOME": str(current.prefect_home),

@@ -13,7 +13,7 @@ from synaug_cli import failures
 from synaug_cli.session import Session
 from synaug_core.errors import ArtifactError, ConfigError, DataError
 
-COMMANDS = ("run", "sweep", "demo", "ui", "turing", "export", "predict", "models", "deploy", "doctor")
+COMMANDS = ("run", "sweep", "demo", "ui", "report", "turing", "export", "predict", "models", "deploy", "doctor")
 Command = Callable[..., Any]
 
 

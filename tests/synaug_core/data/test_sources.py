@@ -164,9 +164,9 @@ def test_a_link_to_the_source_itself_is_followed(make_folder, tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("s3://bucket/images", "s3:// addresses cannot be read yet"),
+        ("s3://bucket/images", "s3:// is not on this machine"),
         ("/no/such/place", "there is no folder or file /no/such/place"),
-        ("images.zip", "neither a folder nor an .npz file"),
+        ("images.zip", "neither a folder nor an .npz or .parquet file"),
     ],
 )
 def test_other_sources(source, message, tmp_path):

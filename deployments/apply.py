@@ -1,0 +1,76 @@
+"""Bring a Prefect server to what the configurations ask for; done twice, it is done once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prefect.client.orchestration import get_client
+
+from deployments.automations import apply_automation, close_dead_runs, report_failures, retrain_on_change
+from deployments.plan import Options, plan, plan_report
+from deployments.pools import Kind, apply_pool
+from deployments.server import apply_deployment
+from synaug_core.config import Config
+from synaug_core.config.sweep import SweepConfig
+
+__all__ = ["Applied", "apply"]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One thing on the server.
+
+    Attributes:
+        kind: work pool, deployment or automation.
+        change: "made", "changed" or "unchanged".
+        cron: of a deployment; None: it runs when started.
+    """
+
+    kind: str
+    name: str
+    change: str
+    cron: str | None = None
+
+
+def apply(
+    wanted: Sequence[tuple[Config, SweepConfig | None]],
+    options: Options,
+    *,
+    pool_kind: Kind = "process",
+    renew_pool: bool = False,
+    notify: str = "",
+) -> list[Applied]:
+    """Apply everything for these data sets to the server at PREFECT_API_URL.
+
+    Nothing is written before all of it has been checked, except where the server itself refuses something.
+
+    Args:
+        wanted: configurations, each with its sweep where it has one.
+        options: how they run.
+        pool_kind: type of the work pool, for one that is made.
+        renew_pool: give an existing work pool our template again.
+        notify: notification block on the server for failed runs, such as slack-webhook/ops.
+
+    Raises:
+        ConfigError: a schedule is none.
+        UserError: the work pool exists and is of another type.
+    """
+    plans = [(config, plan(config, options, sweep)) for config, sweep in wanted]
+    done: list[Applied] = []
+    with get_client(sync_client=True) as client:
+        change = apply_pool(client, options.pool, pool_kind, renew=renew_pool)
+        done.append(Applied("work pool", options.pool, change))
+        for config, planned in plans:
+            for one in planned:
+                number, change = apply_deployment(client, one)
+                done.append(Applied("deployment", one.full_name, change, one.cron))
+                if one.flow == "retrain":
+                    automation = retrain_on_change(config.name, one.name, number)
+                    done.append(Applied("automation", automation.name, apply_automation(client, automation)))
+        report = plan_report(options.pool, notify, options.job_variables)
+        number, change = apply_deployment(client, report)
+        done.append(Applied("deployment", report.full_name, change))
+        for automation in (report_failures(number), close_dead_runs()):
+            done.append(Applied("automation", automation.name, apply_automation(client, automation)))
+    return done

@@ -1,0 +1,98 @@
+"""What the server does by itself: retrain changed data, report failures, close runs that died."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState, RunDeployment
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+from deployments.plan import HEARTBEAT, TAG
+from flows.check_data import DATA_CHANGED, dataset_resource
+
+__all__ = ["apply_automation", "close_dead_runs", "report_failures", "retrain_on_change"]
+
+_ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
+_RUN = "prefect.flow-run"
+
+
+def retrain_on_change(dataset: str, name: str, deployment: UUID) -> AutomationCore:
+    """Start the retraining `name` when `check-data`, or whoever uploads images, says that they changed."""
+    return AutomationCore(
+        name=f"synaug: retrain {name} when its data change",
+        description=f"The event {DATA_CHANGED} of {dataset_resource(dataset)} starts retrain/{name}.",
+        trigger=EventTrigger(
+            expect={DATA_CHANGED},
+            match={"prefect.resource.id": dataset_resource(dataset)},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[RunDeployment(deployment_id=deployment)],
+    )
+
+
+def report_failures(deployment: UUID) -> AutomationCore:
+    """Run `report-failure` for each deployed run that ends badly."""
+    return AutomationCore(
+        name="synaug: report failed runs",
+        description="Each failed, crashed or timed out run of a synaug deployment becomes an artifact and a message.",
+        trigger=EventTrigger(
+            expect={f"{_RUN}.Failed", f"{_RUN}.Crashed", f"{_RUN}.TimedOut"},
+            match={"prefect.resource.id": f"{_RUN}.*"},
+            match_related={"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[RunDeployment(deployment_id=deployment, parameters={"flow_run_id": _template("flow_run.id")})],
+    )
+
+
+def close_dead_runs() -> AutomationCore:
+    """Set a deployed run to Crashed when its signs of life stop: a killed worker cannot say so itself."""
+    beat = f"{_RUN}.heartbeat"
+    return AutomationCore(
+        name="synaug: close runs that died",
+        description="A run that gave signs of life and stops giving them is set to Crashed.",
+        trigger=EventTrigger(
+            after={beat},
+            expect={beat, *(f"{_RUN}.{state}" for state in _ENDED)},
+            match={"prefect.resource.id": f"{_RUN}.*"},
+            match_related={"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=10 * HEARTBEAT),
+        ),
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="it gave no signs of life any more")
+        ],
+    )
+
+
+def apply_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
+    """Make the automation or bring it up to date; "made", "changed" or "unchanged". One that somebody switched off
+    stays off."""
+    found = next((a for a in client.read_automations() if a.name == wanted.name), None)
+    if found is None:
+        client.create_automation(wanted)
+        return "made"
+    wanted = wanted.model_copy(update={"enabled": found.enabled})
+    if _content(found) == _content(wanted):
+        return "unchanged"
+    client.update_automation(found.id, AutomationCore.model_validate(_content(wanted)))
+    return "changed"
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    return automation.model_dump(include=set(AutomationCore.model_fields), exclude={"owner_resource"})
+
+
+def _template(expression: str) -> dict[str, str]:
+    """A parameter that the server fills in when the automation fires."""
+    return {"__prefect_kind": "jinja", "template": "{{ " + expression + " }}"}

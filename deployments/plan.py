@@ -1,0 +1,202 @@
+"""What is to be on the server for a data set: its deployments, the limit they share, its automation. No server here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from synaug_core.config import Config
+from synaug_core.config.sweep import SweepConfig
+from synaug_core.errors import ConfigError
+
+__all__ = ["FAILURES", "HEARTBEAT", "TAG", "Busy", "Options", "Planned", "plan", "plan_report"]
+
+TAG = "synaug"
+"""Tag of every deployment whose failed runs are reported."""
+FAILURES = "synaug"
+"""Name of the one deployment that reports failed runs."""
+HEARTBEAT = 30
+"""Seconds between two signs of life of a run."""
+
+Busy = Literal["cancel", "wait"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the deployments of a data set run.
+
+    Attributes:
+        cron: when to retrain, five fields; None: by hand.
+        check_cron: when to look whether the images changed; None: by hand.
+        sweep_cron: when to repeat the sweep; None: by hand.
+        timezone: of all three, such as Europe/Berlin.
+        busy: what becomes of a run that would begin while another one of the data set goes on.
+        name: of the deployments; default: the configuration's name.
+        pool: work pool that runs them.
+        job_variables: for the pool's template, without secrets.
+    """
+
+    cron: str | None = None
+    check_cron: str | None = None
+    sweep_cron: str | None = None
+    timezone: str = "UTC"
+    busy: Busy = "cancel"
+    name: str | None = None
+    pool: str = "synaug"
+    job_variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One deployment.
+
+    Attributes:
+        flow: name of the flow; `module` and `function` say where it is.
+        limit: name of the server's concurrency limit of 1 that its runs take; None: no limit.
+        busy: what becomes of a run that the limit does not let through.
+    """
+
+    flow: str
+    module: str
+    function: str
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    pool: str
+    job_variables: Mapping[str, Any]
+    cron: str | None = None
+    timezone: str = "UTC"
+    limit: str | None = None
+    busy: Busy = "cancel"
+    tags: tuple[str, ...] = (TAG,)
+
+    @property
+    def full_name(self) -> str:
+        """As on Prefect's command line."""
+        return f"{self.flow}/{self.name}"
+
+    @property
+    def entrypoint(self) -> str:
+        """The flow as an import path: the workers have synaug installed."""
+        return f"{self.module}.{self.function}"
+
+
+def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> list[Planned]:
+    """The deployments of one data set.
+
+    Its retrainings and its sweep share one limit, so that only one of them runs at a time. Promotion and rollback
+    share another: they take seconds and must not wait for a training.
+
+    Raises:
+        ConfigError: a schedule is none.
+    """
+    for option, cron in (("--cron", options.cron), ("--check-cron", options.check_cron)):
+        _check_schedule(option, cron, options.timezone)
+    _check_schedule("--sweep-cron", options.sweep_cron, options.timezone)
+    if options.sweep_cron is not None and sweep is None:
+        raise ConfigError(f"--sweep-cron: the configuration of {config.name} has no section `sweep`")
+    name, model = options.name or config.name, f"synaug-{config.name}"
+    training, registry = f"synaug-dataset-{config.name}", f"synaug-registry-{config.name}"
+    variables = {**options.job_variables, "env": _environment(options.job_variables.get("env", {}))}
+    common: dict[str, Any] = {"name": name, "pool": options.pool, "job_variables": variables}
+    found = [
+        Planned(
+            flow="retrain",
+            module="flows.retrain",
+            function="retrain",
+            description="Retrain on the current images, compare, register, perhaps promote.",
+            parameters={"config": config.model_dump(mode="json")},
+            cron=options.cron,
+            timezone=options.timezone,
+            limit=training,
+            busy=options.busy,
+            **common,
+        ),
+        Planned(
+            flow="check-data",
+            module="flows.check_data",
+            function="check_data",
+            description="Look whether the images changed; if so, an automation starts the retraining.",
+            parameters={"name": config.name, "data": config.data.model_dump(mode="json")},
+            cron=options.check_cron,
+            timezone=options.timezone,
+            limit=f"synaug-check-{config.name}",
+            **common,
+        ),
+        Planned(
+            flow="promote",
+            module="flows.promote",
+            function="promote",
+            description=f"Make a version of {model} the champion.",
+            parameters={"name": model},
+            limit=registry,
+            **common,
+        ),
+        Planned(
+            flow="rollback",
+            module="flows.rollback",
+            function="rollback",
+            description=f"Make the previous champion of {model} the champion again.",
+            parameters={"name": model},
+            limit=registry,
+            **common,
+        ),
+    ]
+    if sweep is not None:
+        found.append(
+            Planned(
+                flow="sweep",
+                module="flows.sweep",
+                function="sweep",
+                description="One retraining for each combination of some keys, and one page for all.",
+                parameters={"config": sweep.model_dump(mode="json")},
+                cron=options.sweep_cron,
+                timezone=options.timezone,
+                limit=training,
+                busy=options.busy,
+                **common,
+            )
+        )
+    return found
+
+
+def plan_report(pool: str, notify: str = "", job_variables: Mapping[str, Any] | None = None) -> Planned:
+    """The deployment that an automation runs for each failed run; its own failures are not reported.
+
+    Args:
+        pool: work pool that runs it.
+        notify: notification block on the server, such as slack-webhook/ops.
+        job_variables: for the pool's template.
+    """
+    variables = job_variables or {}
+    return Planned(
+        flow="report-failure",
+        module="flows.report_failure",
+        function="report_failure",
+        name=FAILURES,
+        description="Say that a run failed: an artifact, a line in the log, and a message where a block is named.",
+        parameters={"notify": notify},
+        pool=pool,
+        job_variables={**variables, "env": _environment(variables.get("env", {}))},
+        tags=("synaug-report",),
+    )
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Runs say regularly that they live, so that the server notices when one was killed."""
+    return {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT), **given}
+
+
+def _check_schedule(option: str, cron: str | None, timezone: str) -> None:
+    if cron is None:
+        return
+    from prefect.client.schemas.schedules import CronSchedule
+
+    try:
+        CronSchedule(cron=cron, timezone=timezone)
+    except ValueError as error:
+        raise ConfigError(
+            f"{option} {cron!r} in the time zone {timezone!r} is no schedule; five fields and a zone are expected, "
+            "such as '0 3 * * 1' and Europe/Berlin"
+        ) from error

@@ -1,0 +1,53 @@
+"""Work pools: where runs run. Each kind has a template in `templates/`, which may also be given to Prefect by hand."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any, Literal
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+from synaug_core.errors import UserError
+
+__all__ = ["KINDS", "Kind", "apply_pool", "template"]
+
+Kind = Literal["process", "docker", "kubernetes"]
+KINDS: tuple[Kind, ...] = ("process", "docker", "kubernetes")
+
+
+def template(kind: Kind) -> dict[str, Any]:
+    """The base job template of a kind of pool."""
+    text = resources.files("deployments").joinpath("templates", f"{kind}.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def apply_pool(client: SyncPrefectClient, name: str, kind: Kind = "process", *, renew: bool = False) -> str:
+    """Make the work pool where there is none; "made", "changed" or "unchanged".
+
+    Args:
+        client: of the server.
+        name: of the pool.
+        kind: its type.
+        renew: give an existing pool our template again; otherwise it keeps what its administrator made of it.
+
+    Raises:
+        UserError: the pool exists and is of another type.
+    """
+    try:
+        pool = client.read_work_pool(name)
+    except ObjectNotFound:
+        try:
+            client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template(kind)))
+        except ObjectAlreadyExists:
+            return apply_pool(client, name, kind, renew=renew)
+        return "made"
+    if pool.type != kind:
+        raise UserError(f"the work pool {name!r} is of type {pool.type}; name one of type {kind}, or a new one")
+    if not renew or pool.base_job_template == template(kind):
+        return "unchanged"
+    client.update_work_pool(name, WorkPoolUpdate(base_job_template=template(kind)))
+    return "changed"

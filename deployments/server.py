@@ -1,0 +1,108 @@
+"""One deployment on a Prefect server: read, compared with what was planned, written where it differs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.exceptions import ObjectNotFound
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+
+from deployments.plan import Planned
+
+__all__ = ["apply_deployment", "apply_limit"]
+
+_STRATEGIES = {"cancel": "CANCEL_NEW", "wait": "ENQUEUE"}
+_COMPARED: tuple[str, ...] = ("description", "entrypoint", "parameters", "tags", "work_pool_name", "job_variables")
+_COMPARED += ("parameter_openapi_schema", "enforce_parameter_schema", "pull_steps")
+
+
+def apply_limit(client: SyncPrefectClient, name: str) -> UUID:
+    """The server's concurrency limit of that name, made where there is none. One whose number somebody changed stays
+    as it is.
+
+    A run holds its slot by a lease that it renews: one that is killed gives the slot back after minutes.
+    """
+    try:
+        return client.read_global_concurrency_limit_by_name(name).id
+    except ObjectNotFound:
+        return client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+
+
+def apply_deployment(client: SyncPrefectClient, planned: Planned) -> tuple[UUID, str]:
+    """Make the deployment or bring it up to date: its id, and "made", "changed" or "unchanged".
+
+    One that is as planned is not touched, so the runs that its schedule foresees stay. A schedule that somebody paused
+    stays paused as long as it is the same.
+    """
+    wanted = _wanted(client, planned)
+    found = _found(client, planned)
+    if found is not None and _differences(found, wanted) == []:
+        return UUID(found["id"]), "unchanged"
+    if found is not None:
+        paused = [_when(s) for s in found["schedules"] if not s["active"]]
+        for schedule in wanted["schedules"]:
+            schedule["active"] = _when(schedule) not in paused
+    answer = client.request("POST", "/deployments/", json=wanted).json()
+    return UUID(answer["id"]), "made" if found is None else "changed"
+
+
+def _wanted(client: SyncPrefectClient, planned: Planned) -> dict[str, Any]:
+    flow: Any = load_flow_from_entrypoint(planned.entrypoint)
+    schedules = [] if planned.cron is None else [_schedule(planned.cron, planned.timezone)]
+    limit = None if planned.limit is None else apply_limit(client, planned.limit)
+    wanted = {
+        "name": planned.name,
+        "flow_id": str(client.create_flow_from_name(planned.flow)),
+        "description": planned.description,
+        "entrypoint": planned.entrypoint,
+        "parameters": dict(planned.parameters),
+        "parameter_openapi_schema": parameter_schema(flow).model_dump_for_openapi(),
+        "enforce_parameter_schema": True,
+        "tags": list(planned.tags),
+        "work_pool_name": planned.pool,
+        "job_variables": dict(planned.job_variables),
+        "pull_steps": [],
+        "schedules": schedules,
+        "global_concurrency_limit_id": None if limit is None else str(limit),
+        "concurrency_options": None if limit is None else {"collision_strategy": _STRATEGIES[planned.busy]},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(wanted))
+    return plain
+
+
+def _found(client: SyncPrefectClient, planned: Planned) -> dict[str, Any] | None:
+    path = {"flow_name": planned.flow, "deployment_name": planned.name}
+    try:
+        answer = client.request("GET", "/deployments/name/{flow_name}/{deployment_name}", path_params=path)
+    except ObjectNotFound:
+        return None
+    except Exception as error:
+        if getattr(getattr(error, "response", None), "status_code", None) == 404:
+            return None
+        raise
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """The names of what is not as wanted."""
+    different = [key for key in _COMPARED if found.get(key) != wanted[key]]
+    if [_when(s) for s in found["schedules"]] != [_when(s) for s in wanted["schedules"]]:
+        different.append("schedules")
+    if (found.get("global_concurrency_limit") or {}).get("id") != wanted["global_concurrency_limit_id"]:
+        different.append("limit")
+    strategies = [(side.get("concurrency_options") or {}).get("collision_strategy") for side in (found, wanted)]
+    return different if strategies[0] == strategies[1] else [*different, "collision strategy"]
+
+
+def _schedule(cron: str, timezone: str) -> dict[str, Any]:
+    return {"schedule": {"cron": cron, "timezone": timezone, "day_or": True}, "active": True}
+
+
+def _when(schedule: dict[str, Any]) -> tuple[str, str]:
+    return schedule["schedule"].get("cron", ""), schedule["schedule"].get("timezone", "")

@@ -1,0 +1,76 @@
+"""Retrain when the images change: a cheap look, on a schedule, whether they have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.events import emit_event
+from prefect.states import Completed
+
+from synaug_core.config import DataConfig
+from tasks.data_check import what_changed
+
+__all__ = ["DATA_CHANGED", "check_data", "dataset_resource"]
+
+DATA_CHANGED = "synaug.data.changed"
+"""The event that the automation of a data set waits for; whoever uploads images may send it as well."""
+
+_UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+
+
+def dataset_resource(name: str) -> str:
+    """What the event is about."""
+    return f"synaug.dataset.{name}"
+
+
+@flow(name="check-data", persist_result=False)
+def check_data(name: str, data: DataConfig = DataConfig()) -> State[Any]:  # noqa: B008 - frozen
+    """Compare the images with those of the last retraining that ended well; the event `synaug.data.changed` tells the
+    server when they differ, and its automation starts the deployment `retrain/<name>`.
+
+    Only file names and bytes are read, no image is decoded.
+
+    Args:
+        name: of the data set, as in its configuration.
+        data: where the images are.
+
+    Returns:
+        A state that says what came of it: NothingNew, Changed, or UnderWay where a retraining is waiting or running.
+
+    Raises:
+        DataError: the images cannot be read.
+    """
+    fingerprint, news = what_changed(name, data)
+    if news is None:
+        return Completed(name="NothingNew", message=f"nothing new: {name} was trained with these images")
+    if _is_under_way(name):
+        return Completed(name="UnderWay", message=f"{news}; a retraining of {name} is waiting or running already")
+    emit_event(
+        DATA_CHANGED,
+        resource={"prefect.resource.id": dataset_resource(name), "prefect.resource.name": name},
+        payload={"fingerprint": fingerprint, "news": news},
+    )
+    return Completed(name="Changed", message=f"{news}; retraining {name}")
+
+
+def _is_under_way(name: str) -> bool:
+    """Whether a retraining has been started and not ended; runs that only the schedule foresees do not count."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=["retrain"])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[name])),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))),
+        )
+    return any(not (run.auto_scheduled and run.state_type == StateType.SCHEDULED) for run in runs)

@@ -1,0 +1,29 @@
+"""Promotion by hand, as a flow."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.champion import make_champion
+
+__all__ = ["promote"]
+
+
+@flow(name="promote", persist_result=False)
+def promote(name: str, version: str, why: str = "", expected: str = "*") -> str:
+    """Make a version the champion; the one before it becomes `previous`.
+
+    Args:
+        name: registered model, such as synaug-digits.
+        version: its number, such as 3.
+        why: reason for the history.
+        expected: the version that has to be champion now; *: whichever is.
+
+    Returns:
+        One line that says what is champion.
+
+    Raises:
+        UserError: there is no such model or version.
+        ChampionChangedError: another version became champion meanwhile.
+    """
+    return f"{name}: version {make_champion(name, version, why, expected)} is champion"

@@ -1,0 +1,80 @@
+"""Say that a run failed, where people look."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+
+from synaug_core.errors import ConfigError
+from synaug_core.services.secrets import redacted
+
+__all__ = ["report_failure"]
+
+_LONGEST = 1000
+
+
+@flow(name="report-failure", persist_result=False)
+def report_failure(flow_run_id: UUID, notify: str = "") -> str:
+    """Keep one line about a failed run as the artifact `failed-run` and in the log, and send it to a notification
+    block where one is named.
+
+    Args:
+        flow_run_id: the run that failed.
+        notify: a block on the Prefect server, such as slack-webhook/ops; empty: nothing is sent. The block keeps
+            the address and its secrets.
+
+    Returns:
+        The line.
+
+    Raises:
+        ConfigError: there is no such block, or it sends nothing.
+    """
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(flow_run_id)
+        name = client.read_flow(run.flow_id).name
+    state = (run.state.name if run.state else None) or "unknown state"
+    reason = redacted((run.state.message if run.state else "") or "no reason given")
+    reason = " ".join(reason.split())[:_LONGEST]
+    line = f"{name} {run.name!r}: {state}: {reason}"
+    get_run_logger().error(line)
+    create_markdown_artifact(_markdown(name, run.name, state, reason, _address(flow_run_id)), key="failed-run")
+    if notify:
+        _send(_block(notify), line, f"synaug: {name} {state.lower()}")
+    return line
+
+
+def _send(block: NotificationBlock, text: str, subject: str) -> None:
+    sent: Any = block.notify(text, subject=subject)
+    if inspect.iscoroutine(sent):  # Prefect's own blocks answer at once here; others may be asynchronous only
+        asyncio.run(sent)
+
+
+def _address(flow_run_id: UUID) -> str:
+    ui = get_current_settings().ui_url
+    return f"{ui.rstrip('/')}/runs/flow-run/{flow_run_id}" if ui else ""
+
+
+def _markdown(flow_name: str, run_name: str, state: str, reason: str, address: str) -> str:
+    shown = f"[{run_name}]({address})" if address else run_name
+    quoted = reason.replace("`", "'")
+    return f"**{flow_name}** {shown} ended as **{state}**\n\n`{quoted}`\n"
+
+
+def _block(slug: str) -> NotificationBlock:
+    try:
+        found = Block.load(slug)
+    except (ValueError, ObjectNotFound) as error:
+        raise ConfigError(f"notify: the Prefect server has no block {slug!r}; expected TYPE/NAME") from error
+    if not isinstance(found, NotificationBlock):
+        raise ConfigError(f"notify: {slug!r} is no notification block")
+    return found

@@ -1,0 +1,28 @@
+"""Back to the champion before, as a flow."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.champion import go_back
+
+__all__ = ["rollback"]
+
+
+@flow(name="rollback", persist_result=False)
+def rollback(name: str, why: str = "", expected: str = "*") -> str:
+    """Make the previous champion the champion again.
+
+    Args:
+        name: registered model, such as synaug-digits.
+        why: reason for the history.
+        expected: the version that has to be champion now; *: whichever is.
+
+    Returns:
+        One line that says what is champion.
+
+    Raises:
+        UserError: there is no such model, or no previous champion.
+        ChampionChangedError: another version became champion meanwhile.
+    """
+    return f"{name}: version {go_back(name, why, expected)} is champion again"

@@ -1,0 +1,59 @@
+"""The watch over a served model: do the images of today still look like those it was judged on?"""
+
+from __future__ import annotations
+
+from prefect import flow, tags
+from pydantic import BaseModel, ConfigDict
+
+from flows.dead_runs import close_dead_runs, process_tag, untagged_steps
+from flows.signals import sigterm_as_ctrl_c
+from synaug_core.config import Config
+from synaug_core.drift.finding import Finding
+from tasks.watch import look_at_inputs, start_retraining
+
+__all__ = ["WatchOutcome", "run_watch", "watch"]
+
+
+class WatchOutcome(BaseModel):
+    """What a look came to; its JSON is what `synaug watch --json` writes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    experiment: str
+    model: str
+    version: str
+    verdict: str
+    sentence: str
+    finding: Finding
+    retraining: str | None
+    """What was started because of it, in one line."""
+
+
+@flow(name="watch", persist_result=False)
+def watch(config: Config = Config()) -> WatchOutcome:  # noqa: B008 - frozen; Prefect shows its fields as a form
+    """Compare the champion's recent inputs with the images it was judged on; where there is drift and
+    `watch.deployment` names one, start that deployment."""
+    with untagged_steps(), sigterm_as_ctrl_c():
+        looked = look_at_inputs(config)
+        started = None
+        if looked.finding.verdict == "drift" and config.watch.deployment:
+            run_id, new = start_retraining(looked, config.watch.deployment)
+            started = f"{config.watch.deployment} {'started' if new else 'was started before'} (flow run {run_id})"
+    return WatchOutcome(
+        run_id=looked.run.run_id,
+        experiment=looked.run.experiment,
+        model=looked.model,
+        version=looked.version,
+        verdict=looked.finding.verdict,
+        sentence=looked.finding.sentence,
+        finding=looked.finding,
+        retraining=started,
+    )
+
+
+def run_watch(config: Config) -> WatchOutcome:
+    """`watch` in this process."""
+    close_dead_runs(watch.name)
+    with tags(process_tag()):
+        return watch(config)

@@ -1,0 +1,48 @@
+"""When the images that a served model is given count as different from those it was judged on."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from synaug_core.config.base import Section
+
+__all__ = ["WatchConfig"]
+
+Count = Annotated[int, Field(ge=1)]
+_TESTS = 2
+
+
+class WatchConfig(Section):
+    """The watch over a served model's inputs. It changes nothing that a retraining makes."""
+
+    level: Annotated[float, Field(gt=0, le=0.2)] = 0.01
+    """Chance that one look calls drift where there is none; the two tests share it (Holm)."""
+    window: Annotated[int, Field(ge=20, le=5000)] = 500
+    """Most recent images that are looked at; equal ones count once."""
+    minimum: Annotated[int, Field(ge=10)] = 50
+    """With fewer recent images nothing is said."""
+    days: Annotated[float, Field(gt=0)] | None = None
+    """Only images of the last so many days; default: however old."""
+    reference: Literal["held_out", "train"] = "held_out"
+    """What they are compared with: the validation and test images, or the training images. A classifier's features of
+    images it was trained on differ from those of new ones, so `train` finds drift where there is none; it serves with
+    `features: thumbnails`."""
+    features: Literal["classifier", "thumbnails"] = "classifier"
+    """The classifier's own features before its head, or thumbnails of 8 x 8 pixels, which need logged images."""
+    permutations: Annotated[int, Field(ge=99, le=100_000)] = 999
+    """Random relabellings behind each p-value."""
+    unusual: Annotated[int, Field(ge=0, le=200)] = 40
+    """Most unusual recent images on the sheet; they can be shown where images were logged."""
+    deployment: Annotated[str, Field(pattern=r"^[^/\s]+/[^/]+$")] | None = None
+    """A Prefect deployment, FLOW/NAME, that is started once for a model version when there is drift."""
+
+    @model_validator(mode="after")
+    def _drift_can_be_found(self) -> "WatchConfig":
+        if self.minimum > self.window:
+            raise ValueError("minimum: larger than the window, so nothing would ever be said")
+        if self.level * (self.permutations + 1) < _TESTS:
+            raise ValueError(
+                f"permutations: {self.permutations} give no p-value small enough for the level {self.level:g}; "
+                f"at least {round(_TESTS / self.level)} are needed"
+            )
+        return self

@@ -1,0 +1,75 @@
+"""Image sets in our own Parquet layout: one file, or a folder of nothing but such files, one for each split."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synaug_core.data import parquet
+from synaug_core.data.decode import Limits
+from synaug_core.data.imageset import ImageSet
+from synaug_core.data.report import Split
+from synaug_core.data.sources.base import ArrayImage, Item, Listing
+from synaug_core.data.sources.folder import SPLIT_NAMES
+from synaug_core.errors import ArtifactError, DataError
+
+__all__ = ["list_parquet"]
+
+_SUFFIX = ".parquet"
+_MOST_BYTES = 64e9
+"""Pixels that one file may claim: more than any machine holds is a lie or a mistake."""
+
+
+def list_parquet(path: Path, limits: Limits) -> Listing:
+    """List the images of `path`. Splits and groups are the files' own; a split counts where there are several.
+
+    Classes keep the files' order where all have the same, and are sorted by name otherwise.
+
+    Raises:
+        DataError: a file is not one of ours, is damaged, claims too much, or has an image that another has too.
+    """
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() == _SUFFIX)
+    read = [(file, *_read(file, limits)) for file in files if not file.name.startswith(".")]
+    several = len({split for _, _, splits in read for split in splits}) > 1
+    items: list[Item] = []
+    seen: set[str] = set()
+    for file, images, splits in read:
+        for n, name in enumerate(images.ids):
+            if name in seen:
+                raise DataError(f"{file.name}: the image {name!r} stands in {path.name} twice")
+            seen.add(name)
+            pixels = images.images[n].numpy()
+            plain = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+            label = images.classes[int(images.labels[n])]
+            items.append(Item(name, label, ArrayImage(plain), splits[n] if several else None, images.groups[n]))
+    orders = {images.classes for _, images, _ in read}
+    classes = orders.pop() if len(orders) == 1 else tuple(sorted({c for order in orders for c in order}))
+    return Listing(path.name, tuple(items), classes)
+
+
+def _read(file: Path, limits: Limits) -> tuple[ImageSet, list[Split | None]]:
+    """A file's images, and each one's split where it is one of ours."""
+    try:
+        _check_claims(file, limits)
+        images = parquet.read(file)
+        texts = pq.read_table(file, columns=["split"], memory_map=False).column("split").to_pylist()
+    except (ArtifactError, OSError, pa.ArrowException, KeyError, TypeError, ValueError, MemoryError) as error:
+        words = " ".join(str(error).split()).removeprefix(f"{file} ")[:200]
+        raise DataError(f"{file}: cannot be read as a Parquet file of images ({words})") from error
+    return images, [SPLIT_NAMES.get(str(text).casefold()) for text in texts]
+
+
+def _check_claims(file: Path, limits: Limits) -> None:
+    """Refuse sizes that would fill the memory before a pixel is read."""
+    found = pq.read_metadata(file)
+    facts = json.loads((found.metadata or {})[b"synaug"])
+    shape = [int(facts[key]) for key in ("channels", "height", "width")]
+    if shape[0] not in (1, 3) or min(shape) < 1:
+        raise ValueError(f"images of {shape[0]} channels, {shape[1]} x {shape[2]} pixels")
+    if shape[1] * shape[2] > limits.megapixels * 1e6 or math.prod(shape) * found.num_rows > _MOST_BYTES:
+        raise ValueError(f"{found.num_rows} images of {shape[1]} x {shape[2]} pixels are too large")

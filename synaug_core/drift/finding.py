@@ -1,0 +1,146 @@
+"""What a look at recent images came to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from synaug_core.config.watch import WatchConfig
+from synaug_core.drift.frequencies import frequency_test
+from synaug_core.drift.mmd import mmd_test
+from synaug_core.evaluate.sentence import p_text
+from synaug_core.seeds import derive
+
+__all__ = ["Finding", "look"]
+
+Verdict = Literal["drift", "no drift shown", "too few images"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+_MOST_REFERENCE = 2000
+"""Images of the reference in the kernel: with more, its square no longer fits."""
+_LEAST_REFERENCE = 10
+
+
+class Finding(BaseModel):
+    """Recent images beside the reference; the figures are None where there were too few."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: Verdict
+    level: float
+    recent: int
+    """Different recent images that were compared."""
+    minimum: int
+    reference: int
+    """Images of the reference in the kernel."""
+    mmd: Finite | None = None
+    mmd_p: Finite | None = None
+    null: tuple[Finite, ...] = ()
+    """Distances of random relabellings."""
+    chi_square: Finite | None = None
+    classes_p: Finite | None = None
+    shares: dict[str, tuple[float, float]] = {}
+    """Class -> share predicted in the reference, and in the recent images."""
+
+    @property
+    def adjusted(self) -> dict[str, float]:
+        """The p-values of both tests after Holm; empty with too few images."""
+        if self.mmd_p is None or self.classes_p is None:
+            return {}
+        found = {"images": self.mmd_p, "classes": self.classes_p}
+        low, high = sorted(found, key=found.__getitem__)
+        first = min(1.0, 2 * found[low])
+        return {low: first, high: min(1.0, max(first, found[high]))}
+
+    @property
+    def sentence(self) -> str:
+        """The finding in one line."""
+        n = f"{self.recent} recent image{'s' * (self.recent != 1)}"
+        if self.verdict == "too few images":
+            if self.recent >= self.minimum:
+                return (
+                    f"Too few known images to say anything: {self.reference}, at least {_LEAST_REFERENCE} are needed."
+                )
+            return f"Too few images to say anything: {n}, at least {self.minimum} are needed."
+        images, classes = self.adjusted["images"], self.adjusted["classes"]
+        what = []
+        if images <= self.level:
+            what.append("look different")
+        if classes <= self.level:
+            what.append("are classed in another mix")
+        against = f"{n} against {self.reference} known ones; images {p_text(images)}, classes {p_text(classes)}, "
+        against += f"declared level {self.level:g}"
+        if what:
+            return f"Drift: recent images {' and '.join(what)} ({against})."
+        return f"No drift shown ({against})."
+
+    def metrics(self) -> dict[str, float | None]:
+        """Figures by their names in MLflow."""
+        found: dict[str, float | None] = {
+            "watch/images": float(self.recent),
+            "watch/reference": float(self.reference),
+            "watch/mmd": self.mmd,
+            "watch/mmd_p": self.mmd_p,
+            "watch/chi_square": self.chi_square,
+            "watch/classes_p": self.classes_p,
+        }
+        if self.verdict != "too few images":
+            found["watch/drift"] = float(self.verdict == "drift")
+        return found | {f"watch/{name}_p_adjusted": p for name, p in self.adjusted.items()}
+
+
+def look(
+    reference: Tensor,
+    recent: Tensor,
+    reference_classes: NDArray[np.int64],
+    recent_classes: NDArray[np.int64],
+    classes: tuple[str, ...],
+    *,
+    config: WatchConfig,
+    seed: int,
+) -> Finding:
+    """Compare recent images with the reference: their features, and the mix of classes predicted for them.
+
+    There is drift where either test is significant at the declared level after Holm's correction for the two of
+    them, so one look errs with at most that probability.
+
+    Args:
+        reference: features (n, d) of images that the model was not trained on.
+        recent: features (m, d), the same kind.
+        reference_classes: predicted classes, indices into `classes`, (n,).
+        recent_classes: the same of the recent images, (m,).
+        classes: names.
+        config: level, minimum and permutations.
+        seed: of all that is drawn.
+    """
+    n, m = len(reference), len(recent)
+    if m < config.minimum or n < _LEAST_REFERENCE:
+        return Finding(verdict="too few images", level=config.level, recent=m, minimum=config.minimum, reference=n)
+    known = reference
+    if n > _MOST_REFERENCE:
+        rows = np.random.default_rng(derive(seed, "reference")).permutation(n)[:_MOST_REFERENCE]
+        known = reference[rows.tolist()]
+    tested = mmd_test(known, recent, permutations=config.permutations, seed=derive(seed, "mmd"))
+    counts = [np.bincount(found, minlength=len(classes)) for found in (reference_classes, recent_classes)]
+    mixed = frequency_test(
+        counts[0].tolist(), counts[1].tolist(), draws=config.permutations, seed=derive(seed, "classes")
+    )
+    shares = [c / c.sum() for c in counts]
+    finding = Finding(
+        verdict="no drift shown",
+        level=config.level,
+        recent=m,
+        minimum=config.minimum,
+        reference=len(known),
+        mmd=tested.value,
+        mmd_p=tested.p_value,
+        null=tested.null,
+        chi_square=mixed.statistic,
+        classes_p=mixed.p_value,
+        shares={name: (float(shares[0][i]), float(shares[1][i])) for i, name in enumerate(classes)},
+    )
+    found = min(finding.adjusted.values()) <= config.level
+    return finding.model_copy(update={"verdict": "drift"}) if found else finding

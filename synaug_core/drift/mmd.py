@@ -1,0 +1,126 @@
+"""Two sets of features: are they from one distribution?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["MmdTest", "mmd_test", "unusual"]
+
+_AT_ONCE = 256
+"""Relabellings in one product: their memory is this times the images."""
+
+
+@dataclass(frozen=True)
+class MmdTest:
+    """A permutation test of the kernel distance.
+
+    Attributes:
+        value: unbiased squared distance of the two sets; around 0, also below it, for one distribution.
+        null: the same of random relabellings.
+        p_value: share of relabellings that are as far apart, the observed one among them.
+        n, m: images of the reference, recent images.
+    """
+
+    value: float
+    null: tuple[float, ...]
+    p_value: float
+    n: int
+    m: int
+
+    def threshold(self, level: float) -> float:
+        """The value that a share of `level` of the null exceeds."""
+        return float(np.quantile(np.asarray(self.null), 1 - level))
+
+
+def mmd_test(reference: Tensor, recent: Tensor, *, permutations: int, seed: int) -> MmdTest:
+    """Unbiased squared maximum mean discrepancy (Gretton et al., JMLR 13, 2012, lemma 6) with a Gaussian kernel whose
+    width is the median distance of the pooled images, and its permutation test.
+
+    The width does not depend on who belongs to which set, so that the test is exact: under one distribution the
+    p-value is at most a with probability a, whatever the features and the numbers of images. Features are divided by
+    their pooled standard deviation first, or a few large ones would decide alone.
+
+    Args:
+        reference: features (n, d).
+        recent: features (m, d).
+        permutations: random relabellings.
+        seed: of the relabellings.
+
+    Raises:
+        ValueError: fewer than two images on a side, or features of different length or that are no numbers.
+    """
+    n, m = len(reference), len(recent)
+    if min(n, m) < 2 or reference.shape[1:] != recent.shape[1:]:
+        raise ValueError("two images on each side are needed, with features of one length")
+    pooled = torch.cat([reference, recent]).double().cpu()
+    if not bool(torch.isfinite(pooled).all()):
+        raise ValueError("a feature is no number")
+    kernel = _gaussian(pooled)
+    rng = np.random.default_rng(seed)
+    observed = np.zeros(n + m, dtype=bool)
+    observed[n:] = True
+    value = float(_values(kernel, observed[None], m)[0])
+    null: list[float] = []
+    while len(null) < permutations:
+        count = min(_AT_ONCE, permutations - len(null))
+        null += _values(kernel, rng.permuted(np.tile(observed, (count, 1)), axis=1), m).tolist()
+    as_far = sum(v >= value for v in null)
+    return MmdTest(value, tuple(null), (1 + as_far) / (1 + permutations), n, m)
+
+
+def unusual(reference: Tensor, recent: Tensor, *, k: int = 5) -> tuple[Tensor, Tensor]:
+    """Recent images by how far they are from what is known: the distance to the k-th nearest image of the reference
+    (all of them clamped), features divided by the reference's standard deviation.
+
+    Returns:
+        Distances float64 (m,), largest first, as multiples of the median distance of the reference's own images to
+        their k-th nearest, and positions in `recent` int64 (m,).
+    """
+    from synaug_core.quality.distances import nearest
+
+    scale = _scale(reference.double())
+    known, new = reference.double() / scale, recent.double() / scale
+    distance = nearest(new, known, k=k)[0][:, -1]
+    usual = nearest(known, known, k=k, same=True)[0][:, -1].median() if len(known) > 1 else torch.tensor(0.0)
+    ordered = (distance / usual if usual > 0 else distance).sort(descending=True, stable=True)
+    return ordered.values, ordered.indices
+
+
+def _gaussian(pooled: Tensor) -> Tensor:
+    """exp(-d^2 / (2 w^2)), w the median distance of different images; float64 (n, n)."""
+    x = pooled / _scale(pooled)
+    squares = (x * x).sum(1)
+    distance = (squares[:, None] + squares[None, :] - 2 * (x @ x.T)).clamp_min(0)
+    upper = distance[tuple(torch.triu_indices(len(x), len(x), 1))]
+    width = float(upper.median()) if len(upper) else 0.0
+    if width == 0:  # more than half of the pairs are equal
+        some = upper[upper > 0]
+        width = float(some.median()) if len(some) else 1.0
+    return torch.exp(-distance / (2 * width))
+
+
+def _scale(features: Tensor) -> Tensor:
+    spread = features.std(dim=0, correction=0)
+    return torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+def _values(kernel: Tensor, recent: NDArray[np.bool_], m: int) -> NDArray[np.float64]:
+    """The unbiased squared distance of each of B labellings (B, n + m) with m recent images each."""
+    n = len(kernel) - m
+    z = torch.from_numpy(recent.T.astype(np.float64))
+    sums = kernel @ z
+    diagonal = kernel.diagonal()
+    of_recent = (z * sums).sum(0)
+    across = ((1 - z) * sums).sum(0)
+    of_reference = kernel.sum() - of_recent - 2 * across
+    own_recent = diagonal @ z
+    own_reference = diagonal.sum() - own_recent
+    found: NDArray[np.float64] = (
+        (of_recent - own_recent) / (m * (m - 1)) + (of_reference - own_reference) / (n * (n - 1)) - 2 * across / (n * m)
+    ).numpy()
+    return found

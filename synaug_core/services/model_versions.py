@@ -1,0 +1,138 @@
+"""Versions of registered models as MLflow has them: read, tagged, given names."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from synaug_core.errors import UserError
+from synaug_core.services import flat
+from synaug_core.services.clients import patiently
+
+__all__ = [
+    "Alias",
+    "ModelVersion",
+    "aliases_of",
+    "numbered",
+    "point",
+    "read_version",
+    "read_versions",
+    "require",
+    "tag_version",
+]
+
+_TRIES = 3
+_TAKEN = ("UNIQUE constraint failed", "duplicate key", "Duplicate entry")
+
+Alias = Literal["challenger", "champion", "previous"]
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a registered model.
+
+    Attributes:
+        version: "1", "2", ...
+        aliases: those that point at it now.
+        created: in UTC.
+        source: where the model's files lie.
+    """
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    run_id: str
+    source: str
+    created: dt.datetime
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """`models:/<name>/<version>`, which `mlflow models serve -m` takes."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def numbered(version: ModelVersion) -> int:
+    """The version's number, for sorting."""
+    return int(version.version)
+
+
+def read_versions(mlflow: Any, name: str) -> list[ModelVersion]:
+    """Every version, in no particular order; none where there is no such model."""
+    aliases = aliases_of(mlflow, name)
+    found = patiently(mlflow.search_model_versions, f"name = '{name}'", max_results=1000)
+    return [_of(version, aliases) for version in found]
+
+
+def read_version(mlflow: Any, name: str, version: str) -> ModelVersion:
+    """One version that exists."""
+    return _of(patiently(mlflow.get_model_version, name, version), aliases_of(mlflow, name))
+
+
+def aliases_of(mlflow: Any, name: str) -> dict[str, str]:
+    """Alias -> version; none where there is no such model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = patiently(mlflow.get_registered_model, name).aliases
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}
+    return {alias: str(version) for alias, version in found.items()}
+
+
+def point(mlflow: Any, name: str, alias: Alias, version: str | None) -> None:
+    """Let an alias point at a version, or at nothing."""
+    there = aliases_of(mlflow, name).get(alias)
+    if version is None and there is not None:
+        patiently(mlflow.delete_registered_model_alias, name, alias)
+    elif version is not None and there != version:
+        _write(mlflow.set_registered_model_alias, name, alias, version)
+
+
+def require(mlflow: Any, name: str, version: str | None = None) -> None:
+    """Raises:
+    UserError: there is no such model or version.
+    """
+    there = [v.version for v in read_versions(mlflow, name)]
+    if not there:
+        raise UserError(f"there is no registered model {name!r}")
+    if version is not None and version not in there:
+        raise UserError(f"{name} has no version {version}; it has {', '.join(sorted(there, key=int))}")
+
+
+def tag_version(mlflow: Any, name: str, version: str, tags: Mapping[str, Any]) -> None:
+    """Set tags, without secrets."""
+    for key, value in flat.tags(tags).items():
+        _write(mlflow.set_model_version_tag, name, version, key, value)
+
+
+def _write(function: Callable[..., Any], *args: str) -> None:
+    """Set a tag or an alias. MLflow looks first and then inserts: of two that do it at once, the database refuses one,
+    which finds the other's when it tries again."""
+    from mlflow.exceptions import MlflowException
+
+    for _ in range(_TRIES):
+        try:
+            patiently(function, *args)
+            return
+        except MlflowException as error:
+            if not any(sign in str(error) for sign in _TAKEN):
+                raise
+    patiently(function, *args)
+
+
+def _of(found: Any, aliases: Mapping[str, str]) -> ModelVersion:
+    number = str(found.version)
+    return ModelVersion(
+        name=found.name,
+        version=number,
+        aliases=tuple(sorted(a for a, v in aliases.items() if v == number)),
+        run_id=found.run_id or "",
+        source=found.source,
+        created=dt.datetime.fromtimestamp(found.creation_timestamp / 1000, dt.UTC),
+        tags=dict(found.tags),
+    )

@@ -1,0 +1,181 @@
+"""Objects of an S3-compatible server: a client with timeouts and retries, listings, and errors in one line.
+
+Credentials come from boto3's own chain only: the environment, a profile, the machine's role.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from synaug_core.errors import DataError, SynaugError, UserError
+from synaug_core.s3_address import S3Address
+from synaug_core.services.secrets import first_line, redacted
+from synaug_core.services.settings import Settings
+
+__all__ = ["THREADS", "StoredObject", "explaining", "listed", "s3_client"]
+
+THREADS = 16
+"""Requests at once."""
+
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 60.0
+_ATTEMPTS = 6
+_NO_CREDENTIALS = (
+    "there are no credentials for {place}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+)
+_NO_ENTRY = {
+    "401", "403", "AccessDenied", "AccountProblem", "AllAccessDisabled", "AuthorizationHeaderMalformed", "ExpiredToken",
+    "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
+}  # fmt: skip
+_GONE = {"404", "NoSuchKey", "412", "PreconditionFailed"}
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it.
+
+    Attributes:
+        name: its key without the address's own, `/` between its parts; for an address of one object its last part.
+        key: all of its key.
+        size: bytes.
+        etag: what the server calls this version, with its quotation marks; "" where it says nothing.
+        modified: when it was written, as ISO 8601.
+    """
+
+    name: str
+    key: str
+    size: int
+    etag: str
+    modified: str
+
+
+def s3_client(current: Settings) -> Any:
+    """A boto3 client for the settings' S3 server; threads may share it. Give it to `explaining` where it is used."""
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
+    core = botocore.session.get_session()
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        max_pool_connections=2 * THREADS,
+        retries={
+            "mode": "adaptive" if core.get_config_variable("retry_mode") == "adaptive" else "standard",
+            "total_max_attempts": core.get_config_variable("max_attempts") or _ATTEMPTS,
+        },
+        user_agent_appid="synaug",
+    )
+    return boto3.session.Session(botocore_session=core).client("s3", endpoint_url=current.s3_endpoint, config=config)
+
+
+def listed(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
+    """Every object at the address, by key; those of no bytes that only stand for folders are left out.
+
+    Raises:
+        DataError: there is none.
+        Exception: botocore's errors, for `explaining`.
+    """
+    if address.is_file and (found := _exactly(client, address)):
+        return (found,)
+    prefix = f"{address.key}/" if address.key else ""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=address.bucket, Prefix=prefix)
+    raw = (entry for page in pages for entry in page.get("Contents", ()))
+    objects = tuple(_object(e, e["Key"][len(prefix) :]) for e in raw if e["Size"] or not e["Key"].endswith("/"))
+    if objects:
+        return tuple(sorted(objects, key=lambda o: o.key))
+    if address.key and _exactly(client, address):
+        raise DataError(f"{address} is one object; give a prefix above the images, or an .npz or .parquet object")
+    raise DataError(f"{address} has no objects")
+
+
+def _exactly(client: Any, address: S3Address) -> StoredObject | None:
+    """The object with this very key: it comes first among those that begin with it."""
+    found = client.list_objects_v2(Bucket=address.bucket, Prefix=address.key, MaxKeys=1).get("Contents", ())
+    return next((_object(e, address.name) for e in found if e["Key"] == address.key), None)
+
+
+def _object(entry: dict[str, Any], name: str) -> StoredObject:
+    modified = entry["LastModified"].isoformat() if "LastModified" in entry else ""
+    return StoredObject(name, entry["Key"], int(entry["Size"]), entry.get("ETag", ""), modified)
+
+
+@contextlib.contextmanager
+def explaining(address: S3Address, current: Settings) -> Iterator[None]:
+    """Turn what boto3 raised within the block into one line about the address.
+
+    Raises:
+        UserError: no credentials, no access, or nobody answers.
+        DataError: there is no such bucket, or an object went away while it was read.
+        SynaugError: the server failed, as often as it was asked.
+    """
+    try:
+        yield
+    except SynaugError:
+        raise
+    except Exception as error:
+        if (origin := _origin(error)) is None:
+            raise
+        raise _explained(origin, address, current) from error
+
+
+def _origin(error: BaseException) -> Exception | None:
+    """The error of botocore's that this one is, or came of: transfer managers and MLflow wrap them."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    seen: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in seen:
+        if isinstance(at, (BotoCoreError, ClientError)):
+            origin: Exception = at
+            return origin
+        seen.append(at)
+        at = at.__cause__ or getattr(at, "last_exception", None) or at.__context__
+    return None
+
+
+def _explained(error: Exception, address: S3Address, current: Settings) -> SynaugError:
+    from botocore import exceptions as e
+
+    place = _place(error, address, current)
+    if isinstance(error, e.ClientError):
+        return _answered(error, address, place)
+    if isinstance(error, (e.NoCredentialsError, e.PartialCredentialsError, e.NoAuthTokenError)):
+        return UserError(_NO_CREDENTIALS.format(place=place))
+    if isinstance(error, (e.ProfileNotFound, e.CredentialRetrievalError, e.TokenRetrievalError, e.SSOError)):
+        return UserError(f"the credentials for {place} cannot be read: {first_line(error, 200)}")
+    if isinstance(error, e.SSLError):
+        return UserError(f"{place}: no secure connection to the server ({first_line(error, 200)})")
+    if isinstance(error, (e.ConnectionError, e.HTTPClientError)):
+        return UserError(
+            f"{place}: the server does not answer; check AWS_ENDPOINT_URL_S3 or MLFLOW_S3_ENDPOINT_URL and the network "
+            f"({type(error).__name__})"
+        )
+    return SynaugError(f"{place}: {first_line(error, 200)}")
+
+
+def _answered(error: Any, address: S3Address, place: str) -> SynaugError:
+    """What the server's refusal means."""
+    told = error.response.get("Error", {})
+    code = str(told.get("Code", "")) or "no code"
+    if code == "NoSuchBucket":
+        return DataError(f"there is no bucket {address.bucket!r} for {place}")
+    if code in _NO_ENTRY:
+        return UserError(f"no access to {place} with these credentials ({code})")
+    if code in _GONE:
+        return DataError(f"{place} changed while it was read; start the run again")
+    words = redacted(" ".join(f"{code} {told.get('Message', '')}".split()))[:200]
+    return SynaugError(f"{place}: the server says {words}")
+
+
+def _place(error: Exception, address: S3Address, current: Settings) -> str:
+    """The address and the server, as far as they are known; a user's name and password in the server's are cut out."""
+    server = getattr(error, "kwargs", {}).get("endpoint_url") or current.s3_endpoint
+    if not server:
+        return str(address)
+    scheme, found, rest = str(server).partition("://")
+    host = rest.partition("/")[0].rpartition("@")[2]
+    return f"{address} at {scheme}{found}{host}"

@@ -1,0 +1,204 @@
+"""The small flows, on a real Prefect server and a real MLflow store."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow, task
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.states import Completed, Pending, Scheduled
+
+from deployments.apply import apply
+from deployments.plan import Options
+from flows import check_data as module
+from flows.check_data import check_data
+from flows.promote import promote
+from flows.report_failure import report_failure
+from flows.rollback import rollback
+from flows.workers import default_runner
+from synaug_core.config import ComputeConfig, Config, DataConfig
+from synaug_core.errors import ConfigError, DataError, UserError
+from synaug_core.services import registry
+from synaug_core.services.clients import client
+from synaug_core.services.settings import settings
+from synaug_core.services.tracking import open_run, recording
+
+pytestmark = pytest.mark.usefixtures("server", "home")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> DataConfig:
+    (tmp_path / "cells" / "a").mkdir(parents=True)
+    (tmp_path / "cells" / "a" / "1.png").write_bytes(b"one")
+    return DataConfig(source=str(tmp_path / "cells"))
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The events that a flow sends."""
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(module, "emit_event", lambda event, **rest: found.append({"event": event, **rest}))
+    return found
+
+
+def retrained(name: str, data: DataConfig, *, status: str = "FINISHED") -> None:
+    """What a retraining leaves of its data."""
+    from synaug_core.data.fingerprint import fingerprint
+
+    print_ = fingerprint(data)
+    top = open_run(settings(), experiment=f"synaug/{name}", key=print_, stage="retrain", name="retrain")
+    with recording(
+        settings(), experiment=f"synaug/{name}", key="d", stage="dataset", name="dataset", parent=top
+    ) as recorder:
+        recorder.params({"fingerprint": print_[:16]})
+    client(settings()).set_terminated(top.run_id, status)
+
+
+def test_unchanged_images_end_as_nothing_new(images: DataConfig, sent: list[Any]) -> None:
+    first = check_data("quiet", images, return_state=True)
+    assert (first.name, first.message) == ("Changed", "no retraining has ended well yet; retraining quiet")
+    retrained("quiet", images, status="FAILED")
+    assert check_data("quiet", images, return_state=True).name == "Changed"
+    retrained("quiet", images)
+    del sent[:]
+    state = check_data("quiet", images, return_state=True)
+    assert (state.name, state.is_completed()) == ("NothingNew", True)
+    assert state.message == "nothing new: quiet was trained with these images"
+    assert sent == []
+
+
+def test_changed_images_are_told_to_the_server(images: DataConfig, sent: list[Any]) -> None:
+    retrained("loud", images)
+    (Path(images.source) / "a" / "2.png").write_bytes(b"two")
+    assert check_data("loud", images, return_state=True).name == "Changed"
+    [event] = sent
+    assert event["event"] == "synaug.data.changed"
+    assert event["resource"]["prefect.resource.id"] == "synaug.dataset.loud"
+    assert len(event["payload"]["fingerprint"]) == 64
+    retrained("loud", images)
+    assert check_data("loud", images, return_state=True).name == "NothingNew"
+
+
+def test_a_retraining_under_way_is_not_started_again(images: DataConfig, sent: list[Any]) -> None:
+    apply([(Config(name="busy"), None)], Options(cron="0 3 * * *"))
+    with get_client(sync_client=True) as server:
+        number = server.read_deployment_by_name("retrain/busy").id
+        assert check_data("busy", images, return_state=True).name == "Changed"  # those of the schedule do not count
+        run = server.create_flow_run_from_deployment(number, state=Scheduled())
+        assert check_data("busy", images, return_state=True).name == "UnderWay"
+        server.set_flow_run_state(run.id, Pending(), force=True)
+        assert check_data("busy", images, return_state=True).name == "UnderWay"
+        server.set_flow_run_state(run.id, Completed(), force=True)
+    assert check_data("busy", images, return_state=True).name == "Changed"
+    assert len(sent) == 2
+
+
+def test_images_that_are_gone_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.source"):
+        check_data("gone", DataConfig(source=str(tmp_path / "gone")))
+
+
+def test_promotion_and_rollback_as_flows() -> None:
+    name, mlflow = "synaug-flows", client(settings())
+    for key in ("one", "two"):
+        run = open_run(settings(), experiment="synaug/flows", key=key, stage="s", name=key)
+        number = mlflow.get_run(run.run_id).info.experiment_id
+        model = mlflow.create_logged_model(number, name="classifier", source_run_id=run.run_id)
+        mlflow.finalize_logged_model(model.model_id, "READY")
+        registry.register(settings(), name, model_uri=f"models:/{model.model_id}", run=run, key=key)
+    assert promote(name, "1") == "synaug-flows: version 1 is champion"
+    assert promote(name, "2", why="seen on the ward", expected="1") == "synaug-flows: version 2 is champion"
+    with pytest.raises(registry.ChampionChangedError, match="version 2 is champion, not version 1 as expected"):
+        promote(name, "1", expected="1")
+    assert rollback(name, why="worse on the ward") == "synaug-flows: version 1 is champion again"
+    assert [(r.version, r.by, r.why) for r in registry.reigns(settings(), name)] == [
+        ("1", "a person", "worse on the ward"),
+        ("2", "a person", "seen on the ward"),
+        ("1", "a person", ""),
+    ]
+    with pytest.raises(UserError, match="no registered model 'synaug-none'"):
+        rollback("synaug-none")
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[Any]]]:
+    """An address that takes messages, and what it took."""
+    taken: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Stay quiet."""
+
+    web = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{web.server_port}/", taken
+    web.shutdown()
+    web.server_close()
+
+
+@flow(name="fails")
+def fails() -> None:
+    raise ValueError("no good: postgresql://me:hunter2@host/db")
+
+
+def test_a_failed_run_is_reported(receiver: tuple[str, list[Any]]) -> None:
+    address, taken = receiver
+    block = CustomWebhookNotificationBlock(
+        name="ops", url=address, method="POST", json_data={"text": "{{body}}", "subject": "{{subject}}"}
+    )
+    block.save("ops", overwrite=True)
+    state = fails(return_state=True)
+    line = report_failure(state.state_details.flow_run_id, notify="custom-webhook/ops")
+    assert line.startswith("fails '")
+    assert "Failed: " in line
+    assert "no good: postgresql://***@host/db" in line
+    assert taken == [{"text": line, "subject": "synaug: fails failed"}]
+    with get_client(sync_client=True) as server:
+        found = server.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["failed-run"])))
+    assert "**fails**" in str(found[0].data)
+    assert "hunter2" not in str(found) + line + str(taken)
+
+
+def test_a_block_that_is_none_is_named() -> None:
+    state = fails(return_state=True)
+    with pytest.raises(ConfigError, match="has no block 'slack-webhook/none'; expected TYPE/NAME"):
+        report_failure(state.state_details.flow_run_id, notify="slack-webhook/none")
+    with pytest.raises(ConfigError, match="has no block 'none'"):
+        report_failure(state.state_details.flow_run_id, notify="none")
+
+
+@task
+def beside() -> float:
+    time.sleep(0.3)
+    return time.monotonic()
+
+
+def sized(config: Any = None) -> int:
+    """How many steps were at work at once."""
+    ends = sorted(future.result() for future in [beside.submit() for _ in range(4)])
+    return sum(end - ends[0] < 0.25 for end in ends)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("form", [lambda c: c, lambda c: c.model_dump(mode="json")], ids=["section", "json"])
+def test_a_run_has_as_many_workers_as_its_configuration_says(workers: int, form: Callable[[Config], Any]) -> None:
+    config = Config(compute=ComputeConfig(workers=workers))
+    assert flow(name="sized", task_runner=default_runner())(sized)(form(config)) == workers
+
+
+def test_a_run_without_a_configuration_has_workers_too() -> None:
+    assert flow(name="sized", task_runner=default_runner())(sized)() >= 1

@@ -1,0 +1,195 @@
+"""The whole circle on a real server with a real worker: scheduled, checked, retrained, and failures reported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowFilter,
+    FlowFilterName,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from deployments.apply import apply
+from deployments.plan import Options
+from synaug_core.config import Config
+from synaug_core.config.sweep import SweepConfig
+from synaug_core.services.settings import child_environment, embedded_environment, settings
+
+pytestmark = pytest.mark.slow
+
+NAME = "circle"
+SMALL: dict[str, Any] = {
+    "name": NAME,
+    "data": {"source": "digits", "classes": ["0", "1", "2"], "long_tail": 8, "image_size": 16},
+    "arms": ["original", "control", "combined"],
+    "repetitions": 2,
+    "generator": {"steps": 20, "evaluate_every": 10, "width": 8},
+    "synthesis": {"filters": {"near_duplicates": None}},
+    "classifier": {"steps": 20, "evaluate_every": 10, "width": 8},
+    "tuning": {"trials": 0},
+    "evaluation": {"resamples": 200},
+    "robustness": {"enabled": False},
+    "explanation": {"enabled": False},
+    "compute": {"workers": 1},
+}
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=environment,
+            cwd=log.parent,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("circle") / "home"
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
+    quick = {
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(p for p in (str(root), os.environ.get("PYTHONPATH")) if p),
+    }
+    current = settings({"SYNAUG_HOME": str(home)})
+    home.mkdir()
+    return kept | quick | {k: v for k, v in child_environment(current).items() if k not in os.environ}
+
+
+@pytest.fixture(scope="module")
+def address(environment: dict[str, str], unused_port: int) -> Iterator[str]:
+    """A whole Prefect server: with its scheduler and its automations, without its pages."""
+    home = Path(environment["SYNAUG_HOME"])
+    address = f"http://127.0.0.1:{unused_port}/api"
+    command = ["prefect", "server", "start", "--no-ui", "--host", "127.0.0.1", "--port", str(unused_port)]
+    with running(command, environment, home / "server.log") as process:
+        until(lambda: answers(address) or process.poll() is not None, 150)
+        assert process.poll() is None, (home / "server.log").read_text()[-3000:]
+        with temporary_settings({PREFECT_API_URL: address, PREFECT_HOME: home / "prefect"}):
+            yield address
+
+
+@pytest.fixture(scope="module")
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def answers(address: str) -> bool:
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], Any], seconds: float) -> Any:
+    """Wait for something and give it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(1)
+    raise AssertionError(f"not within {seconds:.0f} s: {condition.__name__}")
+
+
+def runs(flow: str, name: str = NAME, state: str | None = None) -> list[FlowRun]:
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[name])),
+        )
+    return [run for run in found if state is None or (run.state and run.state.name == state)]
+
+
+def start(deployment: str, **parameters: Any) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        number = client.read_deployment_by_name(deployment).id
+        return client.create_flow_run_from_deployment(number, parameters=parameters)
+
+
+def ended(run: FlowRun) -> Callable[[], Any]:
+    def read() -> Any:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(run.id).state
+        return state if state and state.is_final() else None
+
+    return read
+
+
+@pytest.mark.timeout(1200)
+def test_the_circle(address: str, environment: dict[str, str]) -> None:
+    home = Path(environment["SYNAUG_HOME"])
+    config = Config.model_validate(SMALL)
+    sweep = SweepConfig(base=SMALL, grid={"seed": {"0": 0, "1": 1}})
+    told = embedded_environment(settings({"SYNAUG_HOME": str(home)}), {})
+    variables = {"env": {**told, "PYTHONPATH": environment["PYTHONPATH"]}, "working_dir": str(home)}
+    options = Options(check_cron="* * * * *", job_variables=variables)
+    apply([(config, sweep)], options)
+    worker = ["prefect", "worker", "start", "--pool", "synaug", "--type", "process"]
+    with running(worker, {**environment, "PREFECT_API_URL": address}, home / "worker.log"):
+        # The schedule starts the check, the check tells the server, the server starts the retraining.
+        [check, *_] = until(lambda: runs("check-data", state="Changed"), 240)
+        assert check.auto_scheduled
+        [retraining] = until(lambda: runs("retrain", state="Running"), 120)
+        assert retraining.created_by is not None
+
+        # Meanwhile nothing else may train on these data: one clear state says why.
+        for deployment in (f"retrain/{NAME}", f"sweep/{NAME}"):
+            refused = until(ended(start(deployment)), 60)
+            assert refused.is_cancelled()
+            assert "concurrency limit" in refused.message
+
+        state = until(ended(retraining), 400)
+        assert state.is_completed(), (state, (home / "worker.log").read_text()[-3000:])
+        [quiet, *_] = until(lambda: runs("check-data", state="NothingNew"), 150)
+        assert quiet.state is not None
+        assert quiet.state.message == f"nothing new: {NAME} was trained with these images"
+        assert len(runs("retrain", state="Completed")) == 1
+
+        # What fails is reported.
+        broken = {**config.model_dump(mode="json"), "data": {"source": str(home / "nowhere")}}
+        failed = start(f"retrain/{NAME}", config=broken)
+        assert until(ended(failed), 200).is_failed()
+        until(lambda: runs("report-failure", "synaug", "Completed"), 120)
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["failed-run"])))
+        assert "data.source" in str(found[0].data)

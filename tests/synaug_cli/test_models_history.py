@@ -1,0 +1,70 @@
+"""Which version was champion when, and why, as the command shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synaug_core.services import registry
+from synaug_core.services.clients import client
+from synaug_core.services.settings import settings
+from synaug_core.services.tracking import open_run
+
+NAME = "synaug-cells"
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def command(synaug: Command, home: Path) -> Command:
+    """With three versions registered."""
+    mlflow = client(settings())
+    for key in ("one", "two", "three"):
+        run = open_run(settings(), experiment="synaug/cells", key=key, stage="s", name=key)
+        number = mlflow.get_run(run.run_id).info.experiment_id
+        model = mlflow.create_logged_model(number, name="classifier", source_run_id=run.run_id)
+        mlflow.finalize_logged_model(model.model_id, "READY")
+        registry.register(settings(), NAME, model_uri=f"models:/{model.model_id}", run=run, key=key)
+    return synaug
+
+
+def test_a_history(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    said = command("models", "history", NAME)
+    assert said.out == f"{NAME} has had no champion yet; `synaug models promote {NAME} VERSION` makes one\n"
+    assert json.loads(command("models", "history", NAME, "--json").out) == []
+    registry.promote(settings(), NAME, "1", why="balanced accuracy 0.80, no champion before")
+    assert command("models", "promote", NAME, "2", "--why", "seen on the ward", "--expect", "1").code == 0
+    assert command("models", "rollback", NAME, "--why", "worse at night").code == 0
+    found = json.loads(command("models", "history", NAME, "--json").out)
+    assert [(row["champion"], row["how"], row["by"], row["why"]) for row in found] == [
+        ("1", "rollback", "a person", "worse at night"),
+        ("2", "promote", "a person", "seen on the ward"),
+        ("1", "promote", "the gate", "balanced accuracy 0.80, no champion before"),
+    ]
+    assert found[0]["until"] is None
+    assert found[1]["until"] == found[0]["since"]
+    lines = command("models", "history", NAME).out.splitlines()
+    assert "rolled back" in lines[3]
+    assert "now" in lines[3]
+    assert "worse at night" in lines[3]
+    assert "balanced accuracy 0.80, no champion before" in lines[5]
+
+
+def test_who_comes_second_is_told_in_one_line(command: Command) -> None:
+    assert command("models", "promote", NAME, "1").code == 0
+    assert command("models", "promote", NAME, "2", "--expect", "1").code == 0
+    for arguments, outcome in [
+        (("promote", NAME, "3", "--expect", "1"), "version 3 was not promoted"),
+        (("rollback", NAME, "--expect", "1"), "nothing was rolled back"),
+    ]:
+        said = command("models", *arguments)
+        assert said.code == 1
+        assert said.err.startswith(f"synaug: {NAME}: version 2 is champion, not version 1 as expected; {outcome}")
+        assert len(said.err.splitlines()) == 1
+    again = command("models", "promote", NAME, "2", "--expect", "1")  # done twice is done once
+    assert (again.code, again.out) == (0, f"{NAME}: version 2 is champion\n")
+    assert command("models", "history", "nothing").err == "synaug: there is no registered model 'nothing'\n"

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from synaug_core.config import DataConfig
+from synaug_core.data import parquet
+from synaug_core.data.fingerprint import fingerprint
+from synaug_core.data.imageset import ImageSet
+from synaug_core.data.prepare import prepare
+from synaug_core.data.sources import kind_of, open_source
+from synaug_core.errors import DataError
+
+
+def some(split: str, n: int = 12, channels: int = 3, classes: tuple[str, ...] = ("cat", "dog")) -> ImageSet:
+    rng = np.random.default_rng(len(split))
+    ids = tuple(f"{split}/{i}" for i in range(n))
+    return ImageSet(
+        images=torch.from_numpy(rng.integers(0, 256, (n, channels, 16, 16), dtype=np.uint8)),
+        labels=torch.arange(n) % len(classes),
+        classes=classes,
+        ids=ids,
+        groups=tuple(f"{split}-patient-{i // 2}" for i in range(n)),
+        provenance=("{}",) * n,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "sets"
+    for split in ("train", "val", "test"):
+        parquet.write(some(split), root / f"{split}.parquet", split=split)
+    return root
+
+
+def listed(path: Path, **changes: float) -> list[tuple[str, str, str | None, str | None]]:
+    found = open_source(DataConfig(source=str(path)).model_copy(update=changes))
+    return [(i.id, i.label, i.split, i.group) for i in found.items]
+
+
+def test_a_folder_of_splits(folder: Path) -> None:
+    assert kind_of(str(folder)) == "parquet"
+    found = open_source(DataConfig(source=str(folder)))
+    assert (found.name, found.classes, len(found.items)) == ("sets", ("cat", "dog"), 36)
+    rows = listed(folder)
+    assert rows[0] == ("test/0", "cat", "test", "test-patient-0")
+    assert {split for _, _, split, _ in rows} == {"train", "val", "test"}
+    by_id = {i.id: i for i in found.items}
+    np.testing.assert_array_equal(by_id["val/3"].image.read().pixels, some("val").images[3].permute(1, 2, 0).numpy())
+
+
+def test_it_is_prepared_as_it_was_divided(folder: Path) -> None:
+    prepared = prepare(DataConfig(source=str(folder)), seed=0)
+    assert torch.equal(prepared.val.images, some("val").images)
+    assert set(prepared.test.ids) == set(some("test").ids)
+
+
+def test_one_file_has_no_split_of_its_own(folder: Path) -> None:
+    assert kind_of(str(folder / "train.parquet")) == "parquet"
+    assert {split for _, _, split, _ in listed(folder / "train.parquet")} == {None}
+
+
+def test_grey_images_stay_grey(tmp_path: Path) -> None:
+    parquet.write(some("train", channels=1), tmp_path / "x.parquet", split="train")
+    [first, *_] = open_source(DataConfig(source=str(tmp_path / "x.parquet"))).items
+    np.testing.assert_array_equal(first.image.read().pixels, some("train", channels=1).images[0, 0].numpy())
+
+
+def test_the_fingerprint_follows_the_bytes(folder: Path) -> None:
+    whole, one = DataConfig(source=str(folder)), DataConfig(source=str(folder / "val.parquet"))
+    before = fingerprint(whole), fingerprint(one)
+    parquet.write(some("val", n=10), folder / "val.parquet", split="val")
+    assert fingerprint(whole) != before[0]
+    assert fingerprint(one) != before[1]
+
+
+def test_a_folder_with_folders_is_one_of_class_folders(folder: Path) -> None:
+    (folder / "cat").mkdir()
+    assert kind_of(str(folder)) == "folder"
+
+
+def test_the_same_image_twice(folder: Path) -> None:
+    parquet.write(some("train"), folder / "again.parquet", split="test")
+    with pytest.raises(DataError, match=r"train.parquet: the image 'train/0' stands in sets twice"):
+        listed(folder)
+
+
+def test_other_classes_in_another_file(folder: Path) -> None:
+    parquet.write(some("extra", classes=("zebra", "cat")), folder / "extra.parquet", split="train")
+    assert open_source(DataConfig(source=str(folder))).classes == ("cat", "dog", "zebra")
+
+
+@pytest.mark.parametrize("damage", ["noise", "cut", "foreign", "claims", "tall", "channels", "empty"])
+def test_what_is_not_ours(folder: Path, damage: str) -> None:
+    path = folder / "train.parquet"
+    table = pq.read_table(path)
+    metadata = dict(table.schema.metadata)
+    if damage == "noise":
+        path.write_bytes(b"PAR1" + bytes(500) + b"PAR1")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "foreign":
+        pq.write_table(pa.table({"x": [1, 2]}), path)
+    else:
+        change = {"claims": ('"height": 16', '"height": 60000'), "tall": ('"height": 16', '"height": 17'),
+                  "channels": ('"channels": 3', '"channels": 300000')}[damage]  # fmt: skip
+        changed = metadata[b"synaug"].decode().replace(*change)
+        assert changed != metadata[b"synaug"].decode()
+        pq.write_table(table.replace_schema_metadata(metadata | {b"synaug": changed.encode()}), path)
+    with pytest.raises(DataError, match=r"train\.parquet: cannot be read as a Parquet file of images \(") as caught:
+        listed(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_image_sets_are_read_as_they_were_written(folder: Path) -> None:
+    read = parquet.read(folder / "val.parquet")
+    assert dataclasses.asdict(read).keys() == dataclasses.asdict(some("val")).keys()
+    assert torch.equal(read.images, some("val").images)
