@@ -14,7 +14,7 @@ from synaug_core.services.settings import Settings, child_environment
 __all__ = ["LogMode", "ServiceOptions", "is_loopback", "read_token"]
 
 LogMode = Literal["images", "features", "none"]
-_TOKEN = "SYNAUG_SERVE_TOKEN"  # noqa: S105 - a variable's name
+_VARIABLE = "SYNAUG_SERVE_TOKEN"
 _SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 4096
 
@@ -57,7 +57,7 @@ class ServiceOptions:
         if self.token is None and not is_loopback(self.host):
             raise UserError(
                 f"--host {self.host}: whoever reaches this address could use the service; give --token-file, "
-                f"or set {_TOKEN}"
+                f"or set {_VARIABLE}"
             )
 
 
@@ -78,8 +78,8 @@ def read_token(current: Settings, file: Path | None) -> str | None:
         UserError: the file cannot be read, or what is there is no token.
     """
     if file is None:
-        found = child_environment(current).get(_TOKEN, "").strip()
-        return _checked(found, _TOKEN) if found else None
+        found = child_environment(current).get(_VARIABLE, "").strip()
+        return _checked(found, _VARIABLE) if found else None
     try:
         with file.open("rb") as opened:
             data = opened.read(_LONGEST_TOKEN + 1)
