@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from prefect import flow, tags
-from prefect.futures import PrefectFuture
 
 from flows.dead_runs import close_dead_runs, process_tag, untagged_steps
 from flows.divisions import divide
-from flows.images import Images, Judged, judge_images, make_images, of_arms
+from flows.learning import learn
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
 from flows.probes import disturb, explain
-from flows.search import tune
 from flows.signals import sigterm_as_ctrl_c
-from flows.training import train_arms
 from flows.workers import default_runner, task_runner
 from synaug_core.config import Config
-from synaug_core.refs import RepetitionRef, RunRef
+from synaug_core.refs import RunRef
 from tasks.choices import check_choices
 from tasks.comparison import compare_arms, open_arms, record_arms
 from tasks.dataset import read_fingerprint
 from tasks.outcome import read_comparison, show_in_prefect
 from tasks.registry import register_best
 from tasks.report import write_report
-from tasks.retraining import adopt_runs, close_folds, close_retraining, fail_retraining, open_retraining
+from tasks.retraining import close_folds, close_retraining, fail_retraining, open_retraining
 
 __all__ = ["retrain", "run_retrain"]
 
@@ -62,40 +57,19 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
     dataset = divisions[0].dataset
     check_choices(dataset, config)
     parents = open_arms(config.arms, run)
-    images: list[Images] = []
-    judged: list[Judged] = []
-    trained: list[tuple[str, PrefectFuture[RepetitionRef]]] = []
-    for division in divisions:
-        made = make_images(config, division.dataset, division.run, ledger)
-        images.append(made)
-        judged.append(judge_images(config, division.dataset, made, division.run))
-        tuned = tune(config, division.dataset, made, division.run, ledger)
-        trained += train_arms(config, division, made, tuned, parents)
-    with ledger.stage("training"):
-        repetitions = ledger.gather("training", trained)
-    with ledger.stage("quality"):
-        found = [ledger.gather("quality", list(parts.values())) for parts in judged]
-        for division, parts in zip(divisions, found, strict=True):
-            adopt_runs(division.run, tuple(quality.run_id for quality in parts))
+    learnt = learn(config, divisions, parents, ledger)
+    repetitions = learnt.repetitions
     disturbed = disturb(config, divisions[0], repetitions, parents, ledger)
     with ledger.stage("comparison"):
-        submitted = compare_arms.submit(dataset, config, tuple(repetitions), run)
+        submitted = compare_arms.submit(dataset, config, repetitions, run)
         [comparison] = ledger.gather("comparison", [("arms", submitted)])
-        record_arms(config.arms, comparison, tuple(repetitions), disturbed, run)
+        record_arms(config.arms, comparison, repetitions, disturbed, run)
     compared = read_comparison(comparison)
     explained = explain(config, divisions[0], repetitions, compared, run, ledger)
-    notes = _notes(config, images)
+    notes = (*learnt.notes(), *_about_registering(config))
     with ledger.stage("report"):
-        written = write_report.submit(
-            dataset,
-            config,
-            comparison,
-            images[0].synthetic,
-            {name: quality for (name, _), quality in zip(judged[0].values(), found[0], strict=True)},
-            disturbed,
-            explained,
-            notes,
-        )
+        synthetic, quality = learnt.images[0].synthetic, learnt.reports()
+        written = write_report.submit(dataset, config, comparison, synthetic, quality, disturbed, explained, notes)
         [page] = ledger.gather("report", [("page", written)])
     registered = None
     if config.promotion.enabled and len(divisions) == 1:
@@ -109,7 +83,7 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
         compared,
         page.uri.removeprefix("file://"),
         registered,
-        [of_arms(config, *parts) for parts in zip(images, judged, found, strict=True)],
+        learnt.by_arm(config),
         notes,
         run,
         ledger.account(),
@@ -120,9 +94,7 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
     return outcome
 
 
-def _notes(config: Config, images: Sequence[Images]) -> tuple[str, ...]:
-    """What the user should know, each line once."""
-    said = [note for made in images for note in made.notes()]
+def _about_registering(config: Config) -> tuple[str, ...]:
     if config.promotion.enabled and config.data.split.folds is not None:
-        said.append("a cross-validation registers no model: between them its trainings have seen every image")
-    return tuple(dict.fromkeys(said))
+        return ("a cross-validation registers no model: between them its trainings have seen every image",)
+    return ()
