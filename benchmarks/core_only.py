@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.core_images import make_images
 from benchmarks.core_job import Job, call
+from benchmarks.core_probes import disturbed, explained
 from benchmarks.core_training import Repetition, repeat, tune
 from synaug_core.config import Config
 from synaug_core.data import parquet
@@ -17,14 +18,20 @@ from synaug_core.data.fingerprint import fingerprint
 from synaug_core.data.prepare import Prepared, prepare
 from synaug_core.evaluate.comparison import Comparison, compare
 from synaug_core.evaluate.promotion import gate
+from synaug_core.evaluate.reliability import reliability
+from synaug_core.explanation.report import Explanation
 from synaug_core.report import sheets
+from synaug_core.report.course import course
 from synaug_core.report.figures.calibration import reliability_figure
 from synaug_core.report.figures.confusion import arm_confusion
 from synaug_core.report.figures.counts import counts_figure
 from synaug_core.report.figures.forest import forest_figure
+from synaug_core.report.figures.operating import operating_figure
 from synaug_core.report.figures.recall import recall_figure
 from synaug_core.report.page import comparison_page
 from synaug_core.report.promotion import promotion_page
+from synaug_core.report.text import comparison_text
+from synaug_core.robustness.report import ArmRobustness
 from synaug_core.seeds import derive
 
 __all__ = ["core_only"]
@@ -47,7 +54,10 @@ def core_only(config: Config, folder: Path, workers: int) -> Comparison:
         for future in quality:
             future.result()
         of_arm = {arm.name: done[i :: len(config.arms)] for i, arm in enumerate(config.arms)}
+        robustness = disturbed(job, of_arm)
         [comparison] = job.side_by_side([lambda: _compare(job, of_arm)])
+        explanation = explained(job, comparison, of_arm)
+        _report(job, comparison, robustness, explanation)
         for arm in config.arms:
             job.keep(arm_confusion(comparison, arm.name), f"arms/{arm.name}/confusion.png")
         if config.promotion.enabled:
@@ -76,11 +86,43 @@ def _compare(job: Job, of_arm: dict[str, list[Repetition]]) -> Comparison:
         config=job.config.evaluation,
         seed=derive(job.config.seed, "comparison"),
     )
+    evaluation = job.config.evaluation
+    trusted = {
+        name: reliability(
+            [r.predictions for r in done],
+            [r.validated for r in done],
+            rarest=comparison.rarest_class,
+            precision=evaluation.precision,
+            confidence=evaluation.confidence,
+            resamples=evaluation.resamples,
+            seed=derive(job.config.seed, "reliability"),
+        )
+        for name, done in of_arm.items()
+    }
+    comparison = comparison.model_copy(update={"reliability": trusted})
     job.keep(forest_figure(comparison), "figures/forest.png")
     job.keep(recall_figure(comparison), "figures/recall_by_class.png")
-    job.keep(reliability_figure(comparison), "figures/reliability.png")
-    job.place("comparison.html").write_text(comparison_page(comparison), encoding="utf-8")
+    job.keep(reliability_figure(comparison, trusted), "figures/reliability.png")
+    job.keep(operating_figure(comparison, trusted), "figures/operating.png")
     return comparison
+
+
+def _report(
+    job: Job, comparison: Comparison, robustness: dict[str, ArmRobustness], explanation: Explanation | None
+) -> None:
+    report = job.data.report.model_dump(mode="json")
+    page = comparison_page(
+        comparison,
+        dataset=report,
+        sheets={"Training images": sheets.preview(job.data.train)},
+        config=job.config.model_dump(mode="json"),
+        robustness=robustness,
+        explanation=explanation,
+        course=course(job.config, comparison, report),
+    )
+    text = comparison_text(comparison, robustness=robustness, explanation=explanation)
+    job.place("comparison.html").write_text(page, encoding="utf-8")
+    job.place("comparison.txt").write_text(text, encoding="utf-8")
 
 
 def _decide(job: Job, comparison: Comparison, of_arm: dict[str, list[Repetition]]) -> None:

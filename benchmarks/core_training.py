@@ -23,10 +23,12 @@ __all__ = ["Repetition", "repeat", "tune"]
 
 
 class Repetition(NamedTuple):
-    """What is left of a trained classifier: its balanced accuracy on validation images, and its test predictions."""
+    """A trained classifier, its balanced accuracy on validation images, and its predictions."""
 
     validation: float
     predictions: Predictions
+    validated: Predictions | None
+    classifier: TrainedClassifier
 
 
 def _training_images(job: Job, synthetic: ImageSet | None, share: float | None) -> ImageSet:
@@ -101,12 +103,13 @@ def repeat(job: Job, arm: ArmConfig, repetition: int, synthetic: ImageSet | None
         device=job.device,
         checkpoint=job.checkpoint(name),
     )
-    on_val = scores(_predict(job, classifier, job.data.val)) if len(job.data.val) else {}
+    validated = _predict(job, classifier, job.data.val) if len(job.data.val) else None
+    on_val = scores(validated) if validated is not None else {}
     on_test = _predict(job, classifier, job.data.test)
     scores(on_test)
     classifier.save(job.place(f"classifiers/{name}"))
     on_test.write(job.place(f"predictions/{name}.parquet"))
-    return Repetition(on_val.get("balanced_accuracy", 0.0), on_test)
+    return Repetition(on_val.get("balanced_accuracy", 0.0), on_test, validated, classifier)
 
 
 def _predict(job: Job, classifier: TrainedClassifier, images: ImageSet) -> Predictions:
