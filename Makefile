@@ -24,7 +24,7 @@ ifneq ($(shell cat $(ENV)/.place 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 endif
 
-.PHONY: help setup demo test test-slow test-gpu lint format types bench results lock clean
+.PHONY: help setup demo test test-slow test-gpu security lint lint-docker format types stack stack-down bench results lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,17 @@ test-slow: $(READY) $(SWIFT) ## run the tests that take minutes
 test-gpu: $(READY) ## run the tests that need a GPU
 	$(PYTEST) -m gpu --timeout 1800
 
+security: $(READY) ## feed all hostile inputs, look for secrets, ask for known vulnerabilities of the locked packages
+	$(PYTEST) tests/security --timeout 3600
+	$(PY) tests/security/audit.py requirements.lock
+
 lint: $(READY) ## check style and unsafe calls
 	$(PY) -m ruff check $(CHECKED)
 	$(PY) -m ruff format --check $(CHECKED)
 	$(BANDIT) -r $(PRODUCT)
+
+lint-docker: $(READY) ## check the container files and their scripts
+	$(PYTEST) tests/docker/test_rules.py
 
 format: $(READY) ## put the code into the agreed style
 	$(PY) -m ruff check --fix $(CHECKED)
@@ -54,6 +61,12 @@ format: $(READY) ## put the code into the agreed style
 
 types: $(READY) ## check types
 	$(PY) -m mypy
+
+stack: $(READY) $(SWIFT) ## run PostgreSQL, S3, MLflow, Prefect and a worker on this machine until Ctrl-C
+	@exec $(PY) -m scripts.stack up
+
+stack-down: $(READY) ## end what a killed `make stack` left behind
+	@$(PY) -m scripts.stack down
 
 bench: $(READY) $(PYTHAE) ## compare speed with peers, and the flow with its bare computation
 	$(PY) -m benchmarks.vae_vs_pythae
@@ -71,6 +84,7 @@ COMPILE := VIRTUAL_ENV=$(CURDIR)/$(ENV) $(ENV)/bin/uv pip compile --quiet --gene
 lock: $(ENV)/bin/uv ## lock pyproject.toml's packages again (UPGRADE=--upgrade takes the newest versions)
 	echo uv | $(COMPILE) --no-annotate -o requirements-uv.lock -
 	$(COMPILE) --group dev -o requirements.lock pyproject.toml
+	$(COMPILE) --constraints requirements.lock -o requirements-runtime.lock pyproject.toml
 	$(COMPILE) --constraints requirements.lock -o benchmarks/pythae.lock benchmarks/pythae.in
 	$(COMPILE) -o tests/s3/swift.lock tests/s3/swift.in
 

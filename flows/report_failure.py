@@ -15,6 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
+import tasks.result_storage  # noqa: F401 - Prefect finds a block by its class, so the class has to be loaded
 from synaug_core.errors import ConfigError
 from synaug_core.services.secrets import redacted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -9,15 +10,23 @@ from collections.abc import Iterator
 from synaug_cli.session import Session
 from synaug_core.errors import SynaugError, UserError
 
-__all__ = ["FAILED", "USER_ERROR", "find_user_error", "report", "say"]
+__all__ = ["FAILED", "USER_ERROR", "find_user_error", "printable", "report", "say"]
 
 FAILED = 1
 USER_ERROR = 2
+# Control characters, line breaks of every kind, and what turns the direction of writing.
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """One line with nothing in it that steers a terminal or cannot be written: such characters become escapes."""
+    shown = _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def say(line: str) -> None:
     """One line on stderr."""
-    print(f"synaug: {line}", file=sys.stderr, flush=True)  # noqa: T201 - a command line's output
+    print(f"synaug: {printable(line)}", file=sys.stderr, flush=True)  # noqa: T201 - a command line's output
 
 
 def find_user_error(error: BaseException) -> UserError | None:

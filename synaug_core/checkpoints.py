@@ -31,9 +31,9 @@ class Checkpoint:
             return None
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError):
+        except Exception:  # of damaged bytes torch raises nearly anything
             return None
-        return state
+        return state if isinstance(state, dict) else None
 
     def offer(self, state: Callable[[], dict[str, Any]]) -> None:
         """Save if it is time; `state` is called only then."""

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("synaug_core", "tasks", "flows", "deployments", "synaug_cli")
 SCIENCE = ("data", "nets", "generators", "synthesis", "quality", "classify", "evaluate")
 SCIENCE += ("robustness", "explanation", "turing", "drift", "report")
+LOCKS = ("requirements.lock", "requirements-uv.lock", "requirements-runtime.lock")
+LOCKS += ("benchmarks/pythae.lock", "tests/s3/swift.lock")
 SETTINGS = Path("synaug_core/services/settings.py")
 TYPICAL, LONG, LONGEST = 150, 350, 500
 
@@ -179,7 +181,7 @@ def test_files_stay_short() -> None:
     assert sum(n <= LONG for n in full) >= 0.9 * len(full), [str(f) for f, n in lengths.items() if n > LONG]
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-uv.lock", "benchmarks/pythae.lock"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_locks_pin_everything_and_name_no_index(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert "://" not in text

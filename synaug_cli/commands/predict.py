@@ -39,6 +39,7 @@ def predict(
 ) -> None:
     """Print the class and the probabilities of each image."""
     from synaug_cli import environment
+    from synaug_cli.failures import printable
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.devices import resolve
     from synaug_core.errors import ArtifactError, UserError
@@ -57,7 +58,7 @@ def predict(
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for answer in found:
-        typer.echo(_line(answer))
+        typer.echo(printable(_line(answer)))
 
 
 def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:

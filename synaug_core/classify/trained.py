@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from synaug_core import digests
@@ -23,6 +24,8 @@ from synaug_core.errors import ArtifactError, UserError
 __all__ = ["TrainedClassifier"]
 
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
+_LARGEST = 4096
+_SHOWN = 500
 
 
 class _Spec(BaseModel):
@@ -33,8 +36,8 @@ class _Spec(BaseModel):
     kind: str = "synaug classifier 1"
     config: ClassifierConfig
     classes: tuple[str, ...]
-    channels: int
-    size: int
+    channels: Annotated[int, Field(ge=1, le=3)]
+    size: Annotated[int, Field(ge=1, le=_LARGEST)]
     history: History
     weights: str
     """SHA-256 of the weights file."""
@@ -145,8 +148,9 @@ class TrainedClassifier:
                 fetch=False,
             )
             model.load_state_dict(load(data))
-        except (UserError, SafetensorError, RuntimeError) as error:
-            raise ArtifactError(f"{folder}: the weights do not fit their description ({error})") from error
+        except (UserError, SafetensorError, RuntimeError, MemoryError) as error:
+            words = " ".join(str(error).split())[:_SHOWN]
+            raise ArtifactError(f"{folder}: the weights do not fit their description ({words})") from error
         model.to(device).eval()
         return cls(model, spec.config, spec.classes, spec.channels, spec.size, spec.history)
 

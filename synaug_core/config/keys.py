@@ -21,6 +21,7 @@ from synaug_core.config.root import Config
 __all__ = ["expectation", "is_open_mapping", "known_keys", "misfits", "nearest", "problems"]
 
 _PATTERNS = "letters, digits, - and _, at most 63, beginning with a letter or digit"
+_LONGEST = 100
 _NUMBERS = {int: "a whole number", float: "a number"}
 _LIMITS: tuple[tuple[type[Any], str, str], ...] = (
     (annotated_types.Ge, "ge", "of at least"),
@@ -65,6 +66,7 @@ def is_open_mapping(annotation: Any) -> bool:
 
 def nearest(key: str) -> str:
     """`the nearest known key is ...`: the dotted key most like `key`, or the first 3 that end alike."""
+    key = key[:_LONGEST]  # the search for what is alike takes long where a text is long
     last = key.rpartition(".")[2]
     alike = [k for k in known_keys() if not {"[", "*"} & set(k) and k.rpartition(".")[2] == last]
     if "[" not in key and len(alike) > 1:
@@ -140,7 +142,7 @@ def _misfits(values: Mapping[str, Any], section: type[BaseModel], prefix: str) -
         key = f"{prefix}{name}"
         info = section.model_fields.get(name)
         if info is None:
-            yield f"unknown key {key}; {nearest(key)}"
+            yield f"unknown key {key[:_LONGEST]}; {nearest(key)}"
             continue
         annotation = _annotation(info)
         if (isinstance(value, bool) and "true or false" not in expectation(annotation)) or (

@@ -20,6 +20,7 @@ from synaug_core.s3_address import S3Address, s3_address
 __all__ = ["checked", "load", "override", "set_key", "starting_values"]
 
 _MAX_BYTES = 256 * 1024
+_SHOWN = 200
 _DEFAULTS = Config()
 _FILES = (("data", "metadata"), ("classifier", "weights_file"))
 _DIGITS = {
@@ -58,6 +59,7 @@ def starting_values(source: str) -> dict[str, Any]:
         address = _s3(source, "SOURCE")
         name = Path(address.name).stem if address.is_file else address.name
         return {"name": _name(name), "data": {"source": str(address)}}
+    _path(Path.cwd(), source, "SOURCE")
     path = Path(source).expanduser()
     if path.suffix.lower() in {".yaml", ".yml"} and not path.is_dir():
         values = _read(path)
@@ -97,7 +99,7 @@ def _data_source(source: str, start: Path, key: str) -> str:
         return source
     if "://" in source:
         return str(_s3(source, key))
-    path = (start / Path(source).expanduser()).resolve()
+    path = _path(start, source, key)
     if path.is_dir() or (path.is_file() and path.suffix.lower() in {".npz", ".parquet"}):
         return str(path)
     if not path.exists():
@@ -115,6 +117,16 @@ def _s3(source: str, key: str) -> S3Address:
         raise ConfigError(f"{key}: {error}") from None  # the text may hold credentials
 
 
+def _path(start: Path, text: str, key: str) -> Path:
+    """The absolute path that `text` means below `start`, or one line on why it cannot be a path."""
+    try:
+        path = (start / Path(text).expanduser()).resolve()
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, a name too long, the home of nobody
+        raise ConfigError(f"{key}: {text[:60]!r} cannot be a path") from error
+    return path
+
+
 def _absolute(values: Mapping[str, Any], start: Path) -> None:
     """Resolve every relative path in `values` against `start`, in place."""
     data = values.get("data")
@@ -123,11 +135,11 @@ def _absolute(values: Mapping[str, Any], start: Path) -> None:
         with contextlib.suppress(ConfigError):
             data["source"] = _data_source(data["source"], start, "data.source")
         if "://" not in data["source"] and data["source"] != "digits":
-            data["source"] = str((start / Path(data["source"]).expanduser()).resolve())
+            data["source"] = str(_path(start, data["source"], "data.source"))
     for section, key in _FILES:
         inner = values.get(section)
         if isinstance(inner, dict) and isinstance(inner.get(key), str):
-            inner[key] = str((start / Path(inner[key]).expanduser()).resolve())
+            inner[key] = str(_path(start, inner[key], f"{section}.{key}"))
 
 
 def override(values: dict[str, Any], text: str) -> None:
@@ -137,16 +149,17 @@ def override(values: dict[str, Any], text: str) -> None:
         ConfigError: an unknown key, or not of this form.
     """
     key, found, value = text.partition("=")
+    shown = f"--set {text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'}"
     if not found or not key.strip():
-        raise ConfigError(f"--set {text}: expected key=value, such as --set repetitions=6")
-    set_key(values, key.strip(), yaml_text.parse(value, f"--set {text}"), f"--set {text}")
+        raise ConfigError(f"{shown}: expected key=value, such as --set repetitions=6")
+    set_key(values, key.strip(), yaml_text.parse(value, shown), shown)
 
 
 def set_key(values: dict[str, Any], key: str, value: Any, shown: str) -> None:
     """Put a value under a dotted key, in place; `shown` names the culprit in an error. Raises as `override`."""
     path = key.split(".")
     if not _is_known(path):
-        raise ConfigError(f"{shown}: unknown key {key}; {keys.nearest(key)}")
+        raise ConfigError(f"{shown}: unknown key {key[:_SHOWN]}; {keys.nearest(key)}")
     leaf = branch = {path[-1]: value}
     for part in reversed(path[:-1]):
         branch = {part: branch}

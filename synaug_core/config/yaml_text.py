@@ -74,5 +74,7 @@ def parse(text: str, where: str) -> Any:
         raise ConfigError(f"{where}{place}: cannot be read as YAML: {problem}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not a YAML text ({' '.join(str(error).split())})") from error
-    except (RecursionError, ValueError) as error:
-        raise ConfigError(f"{where}: nested too deeply or with a number that cannot be read") from error
+    except RecursionError as error:
+        raise ConfigError(f"{where}: nested too deeply") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # `!!bool maybe`, `!!int ''`, `!!map [a]`
+        raise ConfigError(f"{where}: holds a value that cannot be read as what it says it is") from error

@@ -32,10 +32,13 @@ def metadata_path(config: DataConfig) -> Path | None:
     """
     if config.metadata is None:
         return None
-    given = Path(config.metadata).expanduser()
-    for candidate in (given, Path(config.source).expanduser() / given):
-        if candidate.is_file():
-            return candidate.resolve()
+    try:
+        given = Path(config.metadata).expanduser()
+        for candidate in (given, Path(config.source).expanduser() / given):
+            if candidate.is_file():
+                return candidate.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, a name too long, the home of nobody
+        raise DataError(f"data.metadata: {config.metadata[:60]!r} cannot be a path") from error
     raise DataError(f"data.metadata: there is no file {config.metadata}")
 
 
@@ -96,7 +99,8 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     unknown = [c for c in columns if c not in _COLUMNS]
     if "id" not in columns or unknown or len(set(columns)) < len(columns):
         raise DataError(
-            f"{path.name}: the columns must be id and, if wanted, group and split; found {', '.join(columns) or 'none'}"
+            f"{path.name}: the columns must be id and, if wanted, group and split; "
+            f"found {', '.join(columns)[:200] or 'none'}"
         )
 
 

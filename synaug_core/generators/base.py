@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ConfigError, DataError
+from synaug_core.errors import ArtifactError, ConfigError, DataError
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.progress import Progress, silent
 
@@ -22,7 +23,21 @@ __all__ = ["SMALLEST", "Generator", "LatentGenerator"]
 SMALLEST = 8
 """Side in pixels below which the networks' halvings leave nothing to learn from."""
 
+_SHOWN = 60
+
 _Model = TypeVar("_Model")
+
+
+class _StoredSpec(BaseModel):
+    """What a stored generator says of itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: GeneratorConfig
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    channels: Annotated[int, Field(ge=1, le=3)]
+    size: Annotated[int, Field(ge=1, le=4096)]
+    reports: dict[str, FitReport]
 
 
 class Generator(ABC):
@@ -159,11 +174,20 @@ class Generator(ABC):
 
     @classmethod
     def _of_spec(cls, spec: Mapping[str, Any], device: torch.device | str) -> Self:
-        """The generator that `_spec` tells of, without its models, for `device`."""
-        config = GeneratorConfig.model_validate(spec["config"])
-        made = cls(config, tuple(spec["classes"]), spec["channels"], spec["size"])
+        """The generator that `_spec` tells of, without its models, for `device`.
+
+        Raises:
+            ArtifactError: something in the spec is missing or wrong.
+        """
+        try:
+            stored = _StoredSpec.model_validate({key: spec.get(key) for key in _StoredSpec.model_fields})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))[:_SHOWN]
+            raise ArtifactError(f"the stored generator's spec cannot be read ({where}: {first['msg']})") from error
+        made = cls(stored.config, stored.classes, stored.channels, stored.size)
         made._device = torch.device(device)
-        made.reports = {name: FitReport.model_validate(report) for name, report in spec["reports"].items()}
+        made.reports = dict(stored.reports)
         return made
 
 

@@ -54,7 +54,7 @@ def read_kind(folder: Path) -> str:
 def _read_spec(folder: Path) -> dict[str, Any]:
     try:
         spec = json.loads((folder / _SPEC).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder}: holds no generator ({_SPEC} cannot be read)") from error
     if not isinstance(spec, dict) or spec.get("format") != _FORMAT or not isinstance(spec.get("kind"), str):
         raise ArtifactError(f"{folder / _SPEC}: not a generator's spec of format {_FORMAT}")

@@ -41,12 +41,12 @@ def with_weights(make: Callable[[], _Module], weights: Weights, device: torch.de
     """The module that `make` makes, with these weights, on `device`, for use and not for training.
 
     Raises:
-        ArtifactError: names or shapes are not the module's.
+        ArtifactError: names or shapes are not the module's, or there can be no such module.
     """
-    with torch.device("meta"):  # nothing to initialise: the weights are at hand
-        module = make()
     try:
+        with torch.device("meta"):  # nothing to initialise: the weights are at hand
+            module = make()
         module.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # sizes that no module can have
         raise ArtifactError(MISFIT) from error
     return module.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)

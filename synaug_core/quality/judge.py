@@ -29,6 +29,7 @@ __all__ = ["Judges", "Member"]
 
 _ARM = ArmConfig(name="judge", sampling="balanced", augmentation="traditional")
 _SPEC, _KIND = "judges.json", "synaug judges 1"
+_MOST = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +204,12 @@ class Judges:
         except (OSError, ValidationError) as error:
             raise ArtifactError(f"{folder} holds no readable judges ({type(error).__name__})") from error
         if spec.kind != _KIND:
-            raise ArtifactError(f"{folder} holds {spec.kind!r}, which this version cannot read")
+            raise ArtifactError(f"{folder} holds {spec.kind[:60]!r}, which this version cannot read")
+        if any(
+            len(m.left_out) > spec.folds or not all(0 <= f < spec.folds <= _MOST for f in m.left_out)
+            for m in spec.members
+        ):
+            raise ArtifactError(f"{folder} holds judges of folds that there are not")
         members = tuple(
             Member(m.left_out, m.unseen, TrainedClassifier.load(folder / _name(m.left_out), device))
             for m in spec.members

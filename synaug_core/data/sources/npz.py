@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from synaug_core.data.decode import Limits
@@ -19,6 +18,8 @@ __all__ = ["list_npz"]
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _NAMES = ("class_names", "label_names")
+_MOST_BYTES = 64e9
+"""What the arrays of one file may unpack to: more than any machine holds is a lie or a mistake."""
 
 
 def list_npz(path: Path, limits: Limits) -> Listing:
@@ -50,11 +51,24 @@ def list_npz(path: Path, limits: Limits) -> Listing:
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     wanted = {f"{s}_{what}" for s in _SPLITS for what in ("images", "labels")} | set(_NAMES)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] if key in wanted else np.empty(0) for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
-        words = " ".join(str(e).split())[:120]
-        raise DataError(f"{path}: cannot be read as an .npz file ({words or type(e).__name__})") from e
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, NpzFile):
+            raise ValueError("it holds one array, not an archive of several")
+        with found as archive:
+            entries = archive.zip.infolist() if archive.zip else []
+            if sum(entry.file_size for entry in entries) > _MOST_BYTES:
+                raise ValueError("it unpacks to more than 64 GB")
+            return {str(key): _array(archive, key) if key in wanted else np.empty(0) for key in archive.files}
+    except Exception as error:  # parsers of hostile bytes raise nearly anything
+        words = " ".join(str(error).split())[:120]
+        raise DataError(f"{path}: cannot be read as an .npz file ({words or type(error).__name__})") from error
+
+
+def _array(archive: NpzFile, key: str) -> NDArray[Any]:
+    array = archive[key]
+    if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
+        raise ValueError(f"{key} is no array")
+    return array
 
 
 def _images(path: Path, split: str, array: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
