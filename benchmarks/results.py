@@ -39,6 +39,8 @@ _SOURCES = {
     "push-wbc": "wbc",
     "null-check": "wbc",
 }
+_NOTES = 3
+"""Most notes shown of a run."""
 _SWEEPS = ("null-check",)
 _DEFAULT = ("wbc3", "breastmnist", "medmnist-breast", "medmnist-retina", "methods-wbc", "methods-breastmnist")
 _QUALITY = {"kid": "KID", "coverage": "coverage", "agreement": "label consistency"}
@@ -179,10 +181,12 @@ def _table(outcome: dict[str, Any]) -> str:
 def _closing(outcome: dict[str, Any]) -> list[str]:
     """What it means, and from how many images."""
     train, test = outcome["dataset"]["train"], outcome["dataset"]["test"]
+    notes = outcome.get("notes", ())
     return [
         outcome["sentence"],
         *([outcome["promotion"]] if outcome["promotion"] else []),
-        *[f"Note: {note}." for note in outcome.get("notes", ())],
+        *[f"Note: {note}." for note in notes[:_NOTES]],
+        *([f"And {len(notes) - _NOTES} more notes of this kind."] if len(notes) > _NOTES else []),
         "",
         f"Training images: {_counts(train)}; test images: {_counts(test)}." + _time(outcome),
     ]
