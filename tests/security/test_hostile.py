@@ -91,6 +91,17 @@ def test_no_hostile_input_does_harm(
     _check(answers)
 
 
+def test_the_corpus_is_large_and_repeats() -> None:
+    script = (
+        "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import corpus; cases = corpus.corpus()\n"
+        "print(len(cases), hashlib.sha256(repr(cases).encode()).hexdigest())"
+    )
+    command = [sys.executable, "-c", script, str(FEED.parent)]
+    said = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert int(said[0].split()[0]) > 2500
+    assert said[0] == said[1]
+
+
 def test_the_watch_sees_what_it_is_for(tmp_path: Path) -> None:
     """A file outside, a process, a connection and an unpickled object would be noticed."""
     script = (
