@@ -257,11 +257,14 @@ def test_prefect_shows_the_answer_the_arms_the_images_and_the_way_to_mlflow(
 ) -> None:
     address = f"file:{surroundings['SYNAUG_HOME']}/prefect/prefect.db?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as database:
-        states = [state for (state,) in database.execute("select state_type from flow_run order by created limit 1")]
+        one = (first.run.tags["prefect.flow_run_id"].replace("-", ""),)
+        asked = "select name, state_type from flow_run where replace(id, '-', '') = ?"
+        states = list(database.execute(asked, one))
         shown = "select key, data from artifact where key is not null and type != 'progress'"
         found = {key: json.loads(data) for key, data in database.execute(shown)}
-    assert states == ["COMPLETED"]
+    assert states == [("tiny", "COMPLETED")]
     assert first.outcome["sentence"] in found["tiny-verdict"]
+    assert "comparison.html" in found["tiny-report"]
     assert [row["arm"] for row in json.loads(found["tiny-arms"])] == ARMS
     assert {row["class"]: row["train"] for row in json.loads(found["tiny-images"])} == first.outcome["dataset"]["train"]
     assert first.outcome["run_id"] in found["tiny-mlflow"]
