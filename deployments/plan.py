@@ -52,14 +52,12 @@ class Planned:
     """One deployment.
 
     Attributes:
-        flow: name of the flow; `module` and `function` say where it is.
+        flow: name of the flow; with underscores for hyphens, also of its module in `flows` and of its function there.
         limit: name of the server's concurrency limit of 1 that its runs take; None: no limit.
         busy: what becomes of a run that the limit does not let through.
     """
 
     flow: str
-    module: str
-    function: str
     name: str
     description: str
     parameters: Mapping[str, Any]
@@ -79,7 +77,8 @@ class Planned:
     @property
     def entrypoint(self) -> str:
         """The flow as an import path: the workers have synaug installed."""
-        return f"{self.module}.{self.function}"
+        name = self.flow.replace("-", "_")
+        return f"flows.{name}.{name}"
 
 
 def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> list[Planned]:
@@ -91,71 +90,49 @@ def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> 
     Raises:
         ConfigError: a schedule is none.
     """
-    for option, cron in (("--cron", options.cron), ("--check-cron", options.check_cron)):
+    crons = {"--cron": options.cron, "--check-cron": options.check_cron, "--sweep-cron": options.sweep_cron}
+    for option, cron in crons.items():
         _check_schedule(option, cron, options.timezone)
-    _check_schedule("--sweep-cron", options.sweep_cron, options.timezone)
     if options.sweep_cron is not None and sweep is None:
         raise ConfigError(f"--sweep-cron: the configuration of {config.name} has no section `sweep`")
     name, model = options.name or config.name, f"synaug-{config.name}"
     training, registry = f"synaug-dataset-{config.name}", f"synaug-registry-{config.name}"
     variables = {**options.job_variables, "env": _environment(options.job_variables.get("env", {}))}
-    common: dict[str, Any] = {"name": name, "pool": options.pool, "job_variables": variables}
+    common: dict[str, Any] = {
+        "name": name,
+        "pool": options.pool,
+        "job_variables": variables,
+        "timezone": options.timezone,
+    }
+    trains = {**common, "limit": training, "busy": options.busy}
+    decides = {**common, "parameters": {"name": model}, "limit": registry}
     found = [
         Planned(
             flow="retrain",
-            module="flows.retrain",
-            function="retrain",
             description="Retrain on the current images, compare, register, perhaps promote.",
             parameters={"config": config.model_dump(mode="json")},
             cron=options.cron,
-            timezone=options.timezone,
-            limit=training,
-            busy=options.busy,
-            **common,
+            **trains,
         ),
         Planned(
             flow="check-data",
-            module="flows.check_data",
-            function="check_data",
             description="Look whether the images changed; if so, an automation starts the retraining.",
             parameters={"name": config.name, "data": config.data.model_dump(mode="json")},
             cron=options.check_cron,
-            timezone=options.timezone,
             limit=f"synaug-check-{config.name}",
             **common,
         ),
-        Planned(
-            flow="promote",
-            module="flows.promote",
-            function="promote",
-            description=f"Make a version of {model} the champion.",
-            parameters={"name": model},
-            limit=registry,
-            **common,
-        ),
-        Planned(
-            flow="rollback",
-            module="flows.rollback",
-            function="rollback",
-            description=f"Make the previous champion of {model} the champion again.",
-            parameters={"name": model},
-            limit=registry,
-            **common,
-        ),
+        Planned(flow="promote", description=f"Make a version of {model} the champion.", **decides),
+        Planned(flow="rollback", description=f"Make the previous champion of {model} the champion again.", **decides),
     ]
     if sweep is not None:
         found.append(
             Planned(
                 flow="sweep",
-                module="flows.sweep",
-                function="sweep",
                 description="One retraining for each combination of some keys, and one page for all.",
                 parameters={"config": sweep.model_dump(mode="json")},
                 cron=options.sweep_cron,
-                timezone=options.timezone,
-                limit=training,
-                busy=options.busy,
-                **common,
+                **trains,
             )
         )
     return found
@@ -172,8 +149,6 @@ def plan_report(pool: str, notify: str = "", job_variables: Mapping[str, Any] | 
     variables = job_variables or {}
     return Planned(
         flow="report-failure",
-        module="flows.report_failure",
-        function="report_failure",
         name=FAILURES,
         description="Say that a run failed: an artifact, a line in the log, and a message where a block is named.",
         parameters={"notify": notify},

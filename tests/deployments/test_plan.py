@@ -44,7 +44,7 @@ def frozen() -> dict[str, Any]:
 
 
 def _shown(one: Planned) -> dict[str, Any]:
-    values = asdict(one)
+    values = asdict(one) | {"entrypoint": one.entrypoint}
     if "config" in values["parameters"] and one.flow == "retrain":
         values["parameters"]["config"] = sorted(values["parameters"]["config"])
     if "data" in values["parameters"]:
