@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synaug_cli import failures
 from synaug_cli.outcomes import check_place, write_json
+from synaug_cli.resumable import resumable
 from synaug_cli.session import Session
 
 if TYPE_CHECKING:
@@ -51,25 +51,11 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
         UserError: the configuration's data or the place of the JSON file cannot be used.
         typer.Exit: the user stopped it.
     """
-    from rich.console import Console
-
-    from synaug_cli import environment, live
-    from synaug_cli.interrupts import stop_on_ctrl_c
-
     check_place(json_file)
-    settings = environment.prepare(session)
-    console = Console(stderr=True)
-    try:
-        with (
-            stop_on_ctrl_c("stopping; run the same command again and it continues where it was", console),
-            live.watch(config.name, console, quiet),
-            environment.orchestrator(settings),
-        ):
-            from flows.retrain import run_retrain
+    with resumable(session, config.name, quiet):
+        from flows.retrain import run_retrain
 
-            outcome = run_retrain(config)
-    except KeyboardInterrupt:
-        raise typer.Exit(failures.FAILED) from None
+        outcome = run_retrain(config)
     write_json(outcome, json_file)
     _show(outcome, quiet)
 

@@ -9,6 +9,7 @@ import typer
 from synaug_cli import failures
 from synaug_cli.commands.run import JsonOption, QuietOption, SetOption
 from synaug_cli.outcomes import check_place, write_json
+from synaug_cli.resumable import resumable
 
 __all__ = ["sweep"]
 
@@ -30,25 +31,14 @@ def sweep(
     from rich.console import Console
     from rich.markup import escape
 
-    from synaug_cli import environment, live
-    from synaug_cli.interrupts import stop_on_ctrl_c
     from synaug_core.config.sweep import cells, load_sweep
 
     config = load_sweep(source, set_ or ())
     check_place(json_file)
-    settings = environment.prepare(ctx.obj)
-    console = Console(stderr=True)
-    try:
-        with (
-            stop_on_ctrl_c("stopping; run the same command again and it continues where it was", console),
-            live.watch(cells(config)[0].config.name, console, quiet),
-            environment.orchestrator(settings),
-        ):
-            from flows.sweep import run_sweep
+    with resumable(ctx.obj, cells(config)[0].config.name, quiet):
+        from flows.sweep import run_sweep
 
-            outcome = run_sweep(config)
-    except KeyboardInterrupt:
-        raise typer.Exit(failures.FAILED) from None
+        outcome = run_sweep(config)
     write_json(outcome, json_file)
     out = Console(highlight=False)
     if not quiet:
