@@ -48,6 +48,7 @@ def backbone(
     channels: int,
     size: int,
     stem: Literal["auto", "standard", "small"],
+    initialisation: Literal["timm", "torch"] = "timm",
     pretrained: bool,
     weights_file: Path | None = None,
     fetch: bool = True,
@@ -63,6 +64,7 @@ def backbone(
         channels: of the images.
         size: of the images, pixels a side.
         stem: as in the configuration.
+        initialisation: likewise; pretrained weights replace either.
         pretrained: the network is the one that takes pretrained weights: three channels, their normalisation.
         weights_file: where they are; None asks timm's hub.
         fetch: False builds the network and leaves the weights to the caller.
@@ -83,6 +85,8 @@ def backbone(
     if stem == "small" or (stem == "auto" and size <= SMALL_STEM_UP_TO):
         path = facts.first_conv if facts is not None and not rigid else None
         _fit_stem(module, name, path if isinstance(path, str) else None, forced=stem == "small", keep_kernel=pretrained)
+    if initialisation == "torch" and not pretrained:
+        _as_torch_does(module)
     width = _probe(module, name, inputs, size, stem)
     if not pretrained:
         return Backbone(module, width, inputs)
@@ -131,6 +135,14 @@ def _fit_stem(module: nn.Module, name: str, path: str | None, *, forced: bool, k
     for pool in _POOLS:
         if pool in dict(module.named_modules()) and not list(module.get_submodule(pool).parameters()):
             module.set_submodule(pool, nn.Identity())
+
+
+def _as_torch_does(module: nn.Module) -> None:
+    """The defaults of PyTorch's layers; timm draws convolutions wider and starts each residual branch at zero."""
+    for part in module.modules():
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()
 
 
 def _probe(module: nn.Module, name: str, channels: int, size: int, stem: str) -> int:

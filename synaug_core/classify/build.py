@@ -56,6 +56,7 @@ def build(
                 channels=channels,
                 size=size,
                 stem=config.stem,
+                initialisation=config.initialisation,
                 pretrained=config.pretrained,
                 weights_file=Path(config.weights_file) if config.weights_file else None,
                 fetch=fetch,

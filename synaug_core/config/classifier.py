@@ -39,6 +39,9 @@ class ClassifierConfig(Section):
     """A local .safetensors file of the backbone's pretrained weights."""
     stem: Literal["auto", "standard", "small"] = "auto"
     """`small` keeps the resolution in the first layers, as networks for 28 or 32 px do; auto: small up to 48 px."""
+    initialisation: Literal["timm", "torch"] = "timm"
+    """Of a timm network that starts from scratch: timm's own scheme for it, or PyTorch's defaults for every layer (as
+    in the usual ResNets for CIFAR)."""
     width: Count = 24
     """Channels of small_cnn's first convolution."""
     steps: Count = 600

@@ -49,6 +49,16 @@ def test_stems():
     assert _build("tf_efficientnetv2_b0", size=64, stem="small").backbone.conv_stem.stride == (1, 1)
 
 
+def test_initialisation_as_torch_does():
+    found = _build("resnet18", initialisation="torch").backbone
+    again = _build("resnet18", initialisation="torch").backbone
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), again.parameters(), strict=True))
+    plain = torch.nn.Conv2d(256, 512, 3)
+    assert found.layer4[0].conv1.weight.std().item() == pytest.approx(plain.weight.std().item(), rel=0.02)
+    assert torch.equal(found.layer4[1].bn2.weight, torch.ones(512))
+    assert not _build("resnet18").backbone.layer4[1].bn2.weight.any()
+
+
 def test_transformers_are_built_for_the_size():
     model = _build("vit_tiny_patch16_224", size=32, channels=3).eval()
     assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
