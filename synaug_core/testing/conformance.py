@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,6 +46,9 @@ class GeneratorSubject:
             for one that computes classes together and may differ in rounding.
         channels: 1 or 3.
         size: side length in pixels.
+        poison: puts NaN into what the state of a fit under way (`Run.state`) holds of a class, given by name and
+            number, in place, as a numerical accident would; for a model without a part for each class, anywhere.
+            None: not checked.
     """
 
     create: Callable[[GeneratorConfig, tuple[str, ...], int, int], Generator]
@@ -54,6 +58,7 @@ class GeneratorSubject:
     isolated: bool = True
     channels: int = 1
     size: int = 16
+    poison: Callable[[dict[str, Any], str, int], None] | None = None
 
     def fit(self, images: ImageSet, *classes: str, seed: int = _SEED) -> Generator:
         """A generator fitted on these classes, all that have a name where none is given."""
@@ -217,6 +222,33 @@ def _fit_with(
     return generator.fit(images, seed=_SEED, device=subject.device, progress=progress, checkpoint=checkpoint)
 
 
+def check_nan_in_one_class_leaves_the_others_equal(subject: GeneratorSubject) -> None:
+    """A class that breaks down half-way says so; the others are as without the accident, or, where one model holds all
+    classes, as they were before it."""
+    if subject.poison is None:
+        return
+    images = subject.images({"a": 14, "bad": 12, "c": 12})
+    kept = Checkpoint(subject.folder / "poisoned", every=0)
+    with contextlib.suppress(_Interruption.Happened):
+        _fit_with(subject, images, _Interruption(after=1), kept)
+    state = kept.load()
+    if state is None:
+        raise AssertionError("expected: a fit offers its state to the checkpoint after each evaluation")
+    subject.poison(state["run"], "bad", images.classes.index("bad"))
+    kept.offer(lambda: state)
+    broken = _fit_with(subject, images, _Interruption(after=None), kept)
+    _expect(broken.reports["bad"].status == "diverged", "the class that broke down is reported")
+    for name in ("a", "c"):
+        report = broken.reports[name]
+        steps = report.best_step if report.status == "diverged" else subject.config.steps
+        before = replace(subject, config=subject.config.model_copy(update={"steps": steps})).fit(images)
+        made, wanted = broken.sample(6, name, seed=1), before.sample(6, name, seed=1)
+        if report.status == "diverged" or subject.isolated:
+            _expect_equal(made, wanted, f"images of {name}")
+        else:  # rounding
+            _expect(int((made.int() - wanted.int()).abs().max()) <= 2, f"images of {name} to 2 of 255 grey levels")
+
+
 def check_latent_space(subject: GeneratorSubject) -> None:
     """For a generator with one: shapes, ranges, and an image that depends on its own row alone."""
     images = subject.images({"a": 12})
@@ -243,6 +275,7 @@ GENERATOR_CHECKS: tuple[GeneratorCheck, ...] = (
     check_tiny_classes_work,
     check_missing_images_are_refused,
     check_an_interrupted_fit_goes_on,
+    check_nan_in_one_class_leaves_the_others_equal,
     check_latent_space,
 )
 

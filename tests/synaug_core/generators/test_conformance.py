@@ -1,5 +1,8 @@
 """The VAE passes the checks that every generator has to pass, trained class by class and stacked."""
 
+import math
+from typing import Any
+
 import pytest
 
 from synaug_core.config import GeneratorConfig
@@ -9,11 +12,21 @@ from synaug_core.testing.conformance import GENERATOR_CHECKS, GeneratorSubject
 SMALL = GeneratorConfig(steps=12, evaluate_every=4, width=4, latent_dim=4, batch_size=8)
 
 
+def poison_its_own(state: dict[str, Any], name: str, label: int) -> None:
+    state["executor"][name]["model"]["encoder.head.weight"].fill_(math.nan)
+
+
+def poison_its_row(state: dict[str, Any], name: str, label: int) -> None:
+    executor = state["executor"]
+    executor["parameters"]["encoder.head.weight"][executor["names"].index(name)] = math.nan
+
+
 @pytest.mark.parametrize("execution", ["loop", "stack"])
 @pytest.mark.parametrize("check", GENERATOR_CHECKS, ids=lambda check: check.__name__)
 def test_vae(check, execution, tmp_path):
     config = SMALL.model_copy(update={"execution": execution})
-    check(GeneratorSubject(ClassVAE, config, folder=tmp_path, isolated=execution == "loop"))
+    poison = {"loop": poison_its_own, "stack": poison_its_row}[execution]
+    check(GeneratorSubject(ClassVAE, config, folder=tmp_path, isolated=execution == "loop", poison=poison))
 
 
 def test_vae_in_colour_mirrored_and_of_an_odd_size(tmp_path):

@@ -1,5 +1,8 @@
 """The diffusion model passes the checks that every generator has to pass."""
 
+import math
+from typing import Any
+
 import pytest
 
 from synaug_core.config import DiffusionConfig, GeneratorConfig
@@ -16,9 +19,13 @@ SMALL = GeneratorConfig(
 )
 
 
+def poison(state: dict[str, Any], name: str, label: int) -> None:
+    state["network"]["condition.weight"][:, label] = math.nan
+
+
 @pytest.mark.parametrize("check", GENERATOR_CHECKS, ids=lambda check: check.__name__)
 def test_diffusion(check, tmp_path):
-    check(GeneratorSubject(ConditionalDiffusion, SMALL, folder=tmp_path, isolated=False))
+    check(GeneratorSubject(ConditionalDiffusion, SMALL, folder=tmp_path, isolated=False, poison=poison))
 
 
 def test_diffusion_in_colour_of_an_odd_size_by_the_other_solver(tmp_path):
