@@ -15,6 +15,7 @@ from synaug_core.evaluate.predictions import Predictions
 from synaug_core.generators import registry
 from synaug_core.generators.base import Generator
 from synaug_core.quality.judge import Judges
+from synaug_core.quality.report import QualityReport
 from synaug_core.refs import (
     ClassifierRef,
     ComparisonRef,
@@ -23,7 +24,10 @@ from synaug_core.refs import (
     ImageSetRef,
     JudgesRef,
     PredictionsRef,
+    QualityRef,
+    RobustnessRef,
 )
+from synaug_core.robustness.curves import Robustness
 from synaug_core.services.artifacts import fetch
 
 __all__ = [
@@ -34,7 +38,9 @@ __all__ = [
     "load_joined",
     "load_judges",
     "load_predictions",
+    "load_quality",
     "load_report",
+    "load_robustness",
 ]
 
 _KEPT = 12
@@ -78,6 +84,16 @@ def load_predictions(reference: PredictionsRef) -> Predictions:
 def load_comparison(reference: ComparisonRef) -> Comparison:
     """The arms side by side."""
     return Comparison.model_validate_json(fetch(reference).read_bytes())
+
+
+def load_quality(reference: QualityRef) -> QualityReport:
+    """What the judge found of synthetic images."""
+    return QualityReport.model_validate_json(fetch(reference).read_bytes())
+
+
+def load_robustness(reference: RobustnessRef) -> Robustness:
+    """What was measured of one trained classifier on disturbed and attacked images."""
+    return Robustness.model_validate_json(fetch(reference).read_bytes())
 
 
 def load_report(dataset: DatasetRef) -> dict[str, Any]:

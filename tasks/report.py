@@ -18,7 +18,6 @@ from synaug_core.services.settings import settings
 from tasks.step import step
 
 if TYPE_CHECKING:
-    from synaug_core.quality.report import QualityReport
     from synaug_core.robustness.report import ArmRobustness
 
 __all__ = ["arm_robustness", "write_report"]
@@ -42,7 +41,7 @@ def write_report(
     from synaug_core.services.tracking import recording_in, run_ref
     from synaug_core.services.versions import environment
     from tasks.explanation import load_cam_sheet, load_explanation
-    from tasks.loading import load_comparison, load_report
+    from tasks.loading import load_comparison, load_quality, load_report
     from tasks.sheets import sheets_of
     from tasks.storing import store_text
 
@@ -59,7 +58,7 @@ def write_report(
         robustness=disturbed,
         explanation=seen,
         cams=load_cam_sheet(explanation) if explanation is not None else None,
-        quality={arms: _load_quality(reference) for arms, reference in quality.items()},
+        quality={arms: load_quality(reference) for arms, reference in quality.items()},
         notes=notes,
         course=course(config, found, report),
     )
@@ -72,16 +71,9 @@ def write_report(
 def arm_robustness(references: tuple[RobustnessRef, ...]) -> dict[str, ArmRobustness]:
     """Each arm's mean curves over the trainings that were asked."""
     from synaug_core.robustness.report import mean_curves
-    from tasks.robustness import load_robustness
+    from tasks.loading import load_robustness
 
     return {
         arm: mean_curves([load_robustness(r) for r in references if r.arm == arm])
         for arm in dict.fromkeys(r.arm for r in references)
     }
-
-
-def _load_quality(reference: QualityRef) -> QualityReport:
-    from synaug_core.quality.report import QualityReport
-    from synaug_core.services.artifacts import fetch
-
-    return QualityReport.model_validate_json(fetch(reference).read_bytes())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from synaug_core.config import ComputeConfig, RobustnessConfig
 from synaug_core.refs import DatasetRef, RepetitionRef, RobustnessRef, RunRef
 from tasks.recording import recorded
@@ -11,10 +9,7 @@ from tasks.reporting import progress
 from tasks.slots import device_slot
 from tasks.step import step
 
-if TYPE_CHECKING:
-    from synaug_core.robustness.curves import Robustness
-
-__all__ = ["asked_of_one", "load_robustness", "probe_robustness"]
+__all__ = ["asked_of_one", "probe_robustness"]
 
 
 @step("data", "nets", "classify", "robustness")
@@ -58,11 +53,3 @@ def asked_of_one(config: RobustnessConfig) -> RobustnessConfig:
     ask the earlier ones again."""
     kept = config.model_dump(exclude={"enabled", "repetitions"})
     return RobustnessConfig.model_validate(kept)
-
-
-def load_robustness(reference: RobustnessRef) -> Robustness:
-    """What was measured of one trained classifier."""
-    from synaug_core.robustness.curves import Robustness
-    from synaug_core.services.artifacts import fetch
-
-    return Robustness.model_validate_json(fetch(reference).read_bytes())
