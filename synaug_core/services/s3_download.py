@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import random
 import re
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from synaug_core.errors import ArtifactError, DataError
 from synaug_core.s3_address import S3Address
 from synaug_core.services.s3 import StoredObject
+from synaug_core.services.s3_checksums import CHECKSUMS, is_of_parts, likely_parts, md5
 
 __all__ = ["LARGE", "download"]
 
@@ -23,11 +20,8 @@ LARGE = 16 * 2**20
 
 _TRIES = 4
 _BLOCK = 2**20
-_MIB = 2**20
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MD5_OF_PARTS = re.compile(r"([0-9a-f]{32})-([0-9]{1,5})")
-_PART_SIZES = tuple(n * _MIB for n in (8, 5, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512, 1024))
-"""What clients usually cut objects into (boto3, MLflow: 8 and 10 MiB)."""
 
 
 class _DamagedError(Exception):
@@ -95,9 +89,9 @@ def _verify(client: Any, address: S3Address, stored: StoredObject, target: Path)
         raise _DamagedError(f"{size} bytes instead of {stored.size}")
     etag = stored.etag.strip('"').lower()
     if _MD5.fullmatch(etag):
-        if _digest(target, hashlib.md5(usedforsecurity=False)) == etag:
+        if md5(target) == etag:
             return
-    elif (parts := _MD5_OF_PARTS.fullmatch(etag)) and _is_of_parts(target, parts[1], _likely(size, int(parts[2]))):
+    elif (parts := _MD5_OF_PARTS.fullmatch(etag)) and is_of_parts(target, parts[1], likely_parts(size, int(parts[2]))):
         return
     _verify_by_what_the_server_says(client, address, stored, target)
 
@@ -105,7 +99,7 @@ def _verify(client: Any, address: S3Address, stored: StoredObject, target: Path)
 def _verify_by_what_the_server_says(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
     """The ETag did not settle it: it is no MD5 (encryption by a key of the user), or its parts' sizes are unusual."""
     head = _check_unchanged(client, address, stored)
-    for name, of_file in _CHECKSUMS.items():
+    for name, of_file in CHECKSUMS.items():
         if (told := head.get(name)) and head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in told:
             if of_file(target) != told:
                 raise _DamagedError(f"the server's {name.removeprefix('Checksum')} is another")
@@ -117,7 +111,7 @@ def _verify_by_what_the_server_says(client: Any, address: S3Address, stored: Sto
         raise _DamagedError("the MD5 in its ETag is another")
     if parts := _MD5_OF_PARTS.fullmatch(etag):
         sizes = _part_sizes(client, address, stored, int(parts[2]))
-        if sizes and not _is_of_parts(target, parts[1], [sizes]):
+        if sizes and not is_of_parts(target, parts[1], [sizes]):
             raise _DamagedError("the MD5 of its parts' MD5s in its ETag is another")
 
 
@@ -137,58 +131,3 @@ def _part_sizes(client: Any, address: S3Address, stored: StoredObject, parts: in
             return []
         sizes.append(head["ContentLength"])
     return sizes if sum(sizes) == stored.size else []
-
-
-def _likely(size: int, parts: int) -> Iterator[list[int]]:
-    """Ways to cut `size` bytes into `parts` parts of a usual size, the last one being what is left."""
-    if parts == 1:
-        yield [size]
-    for each in _PART_SIZES:
-        if parts > 1 and each * (parts - 1) < size <= each * parts:
-            yield [each] * (parts - 1) + [size - each * (parts - 1)]
-
-
-def _is_of_parts(path: Path, expected: str, cuts: Iterable[list[int]]) -> bool:
-    """Whether the MD5 of the MD5s of the file's parts, cut one of these ways, is `expected`."""
-    return any(_md5_of_parts(path, sizes) == expected for sizes in cuts)
-
-
-def _md5_of_parts(path: Path, sizes: list[int]) -> str:
-    total = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        for size in sizes:
-            part = hashlib.md5(usedforsecurity=False)
-            left = size
-            while left and (block := file.read(min(left, _BLOCK))):
-                part.update(block)
-                left -= len(block)
-            total.update(part.digest())
-    return total.hexdigest()
-
-
-def _digest(path: Path, total: Any) -> str:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            total.update(block)
-    return str(total.hexdigest())
-
-
-def _crc32(path: Path) -> str:
-    total = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            total = zlib.crc32(block, total)
-    return base64.b64encode(total.to_bytes(4, "big")).decode()
-
-
-def _encoded(name: str) -> Callable[[Path], str]:
-    return lambda path: base64.b64encode(
-        bytes.fromhex(_digest(path, hashlib.new(name, usedforsecurity=False)))
-    ).decode()
-
-
-_CHECKSUMS: dict[str, Callable[[Path], str]] = {
-    "ChecksumSHA256": _encoded("sha256"),
-    "ChecksumSHA1": _encoded("sha1"),
-    "ChecksumCRC32": _crc32,
-}
