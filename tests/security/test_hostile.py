@@ -93,7 +93,7 @@ def test_no_hostile_input_does_harm(
 
 def test_the_corpus_is_large_and_repeats() -> None:
     script = (
-        "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import corpus; cases = corpus.corpus()\n"
+        "import sys, hashlib; sys.path.insert(0, sys.argv[1]); from corpus.whole import corpus; cases = corpus()\n"
         "print(len(cases), hashlib.sha256(repr(cases).encode()).hexdigest())"
     )
     command = [sys.executable, "-c", script, str(FEED.parent)]
@@ -106,7 +106,7 @@ def test_the_watch_sees_what_it_is_for(tmp_path: Path) -> None:
     """A file outside, a process, a connection and an unpickled object would be noticed."""
     script = (
         "import sys, os, pickle, socket, subprocess; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from feed import Watch; from corpus import Trap\n"
+        "from watch import Watch; from corpus.cases import Trap\n"
         "inner = Path(sys.argv[2]); watch = Watch(inner); sys.addaudithook(watch); watch.on = True\n"
         "(inner / 'mine').write_text('x'); seen = len(watch.seen)\n"
         "(inner.parent / 'evil').write_text('x'); (inner.parent / 'folder').mkdir(); os.system('true')\n"
