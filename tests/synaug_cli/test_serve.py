@@ -17,18 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-from PIL import Image
 
-from synaug_core.classify.build import build
-from synaug_core.classify.history import History
-from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.config import ClassifierConfig
 from synaug_core.services import registry
 from synaug_core.services.serving import log_model
 from synaug_core.services.settings import Settings, settings
 from synaug_core.services.tracking import recording
+from tests.classifiers import picture_files, saved_classifier
 
 CLASSES = ("a", "Ä b", "EOSINOPHIL")
 NAME = "synaug-cells"
@@ -45,20 +40,14 @@ class Store:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Two versions that say different things, none of them champion."""
     folder = tmp_path_factory.mktemp("serve")
-    draw = np.random.default_rng(0)
-    pictures = [folder / f"picture {i}.png" for i in range(3)]
-    for picture in pictures:
-        Image.fromarray(draw.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(picture)
+    pictures = picture_files(folder, 3)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "SYNAUG_SERVE_TOKEN"):
             patch.delenv(name, raising=False)
         patch.setenv("SYNAUG_HOME", str(folder / "home"))
         current = settings()
         for seed in (1, 2):
-            config = ClassifierConfig(width=4)
-            model = build(config, channels=3, size=16, classes=CLASSES, seed=seed, mean=(0.5,) * 3, std=(0.2,) * 3)
-            history = History(evaluations=(), best_step=0, stopped_at=0, ended="all steps")
-            TrainedClassifier(model, config, CLASSES, 3, 16, history).save(folder / str(seed))
+            saved_classifier(folder / str(seed), CLASSES, seed)
             with recording(current, experiment="synaug/cells", key=str(seed), stage="retrain", name="r") as run:
                 uri = log_model(run.run, folder / str(seed), pictures[0].read_bytes(), CLASSES, fit="pad")
             registry.register(current, NAME, model_uri=uri, run=run.run, key=str(seed))

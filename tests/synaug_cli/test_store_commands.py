@@ -14,10 +14,6 @@ import pytest
 import torch
 from PIL import Image
 
-from synaug_core.classify.build import build
-from synaug_core.classify.history import History
-from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.config import ClassifierConfig
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet
 from synaug_core.evaluate.predictions import Predictions
@@ -25,6 +21,7 @@ from synaug_core.services import registry
 from synaug_core.services.serving import log_model
 from synaug_core.services.settings import Settings, settings
 from synaug_core.services.tracking import adopt, recording
+from tests.classifiers import expected, picture_files, saved_classifier
 
 CLASSES = ("../../etc", "Ä b", "EOSINOPHIL")
 EXPERIMENT = "synaug/cells"
@@ -57,16 +54,8 @@ def image_set() -> ImageSet:
     )
 
 
-def saved_classifier(folder: Path) -> Path:
-    config = ClassifierConfig(width=4)
-    model = build(config, channels=3, size=16, classes=CLASSES, seed=1, mean=(0.5,) * 3, std=(0.2,) * 3)
-    history = History(evaluations=(), best_step=0, stopped_at=0, ended="all steps")
-    TrainedClassifier(model, config, CLASSES, 3, 16, history).save(folder)
-    return folder
-
-
 def write_store(current: Settings, folder: Path, pictures: list[Path]) -> Store:
-    images, classifier = image_set(), saved_classifier(folder / "classifier")
+    images, classifier = image_set(), saved_classifier(folder / "classifier", CLASSES)
     parquet.write(images, folder / "train.parquet", split="train")
     probabilities = np.full((6, 3), 1 / 3)
     Predictions(images.ids, images.labels.numpy(), probabilities, CLASSES).write(folder / "test.parquet")
@@ -103,10 +92,7 @@ def write_store(current: Settings, folder: Path, pictures: list[Path]) -> Store:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("store")
-    draw = np.random.default_rng(0)
-    pictures = [folder / f"picture {i}.png" for i in range(2)]
-    for picture in pictures:
-        Image.fromarray(draw.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(picture)
+    pictures = picture_files(folder, 2)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
             patch.delenv(name, raising=False)
@@ -180,11 +166,10 @@ def test_what_cannot_be_exported(command: Command, store: Store, tmp_path: Path)
     assert not list(tmp_path.glob(".*"))
 
 
-def expected(store: Store, fit: str) -> list[list[float]]:
-    from synaug_core.data.decode import load_square
-
-    pixels = np.stack([load_square(p.read_bytes(), 16, 3, fit=fit) for p in store.pictures])  # type: ignore[arg-type]
-    return TrainedClassifier.load(store.classifier).predict(torch.from_numpy(pixels)).tolist()  # type: ignore[no-any-return]
+def wanted(store: Store, fit: str) -> list[list[float]]:
+    pictures = [p.read_bytes() for p in store.pictures]
+    found: list[list[float]] = expected(store.classifier, *pictures, fit=fit).tolist()
+    return found
 
 
 def test_a_registered_model_predicts(command: Command, store: Store) -> None:
@@ -192,14 +177,14 @@ def test_a_registered_model_predicts(command: Command, store: Store) -> None:
     assert (said.code, said.err) == (0, "")
     found = json.loads(said.out)
     assert [answer["file"] for answer in found] == [str(p) for p in store.pictures]
-    for answer, row in zip(found, expected(store, "pad"), strict=True):  # as the model was trained
+    for answer, row in zip(found, wanted(store, "pad"), strict=True):  # as the model was trained
         assert answer["probabilities"] == pytest.approx(dict(zip(CLASSES, row, strict=True)))
         assert answer["class"] == CLASSES[int(np.argmax(row))]
         assert answer["probability"] == pytest.approx(max(row))
 
 
 def test_a_saved_folder_predicts(command: Command, store: Store) -> None:
-    [first, _] = expected(store, "stretch")
+    [first, _] = wanted(store, "stretch")
     said = command("predict", store.classifier, store.pictures[0], "--fit", "stretch")
     best = CLASSES[int(np.argmax(first))]
     assert said.out.startswith(f"{store.pictures[0]}: {best} ({best} {max(first):.3f}, ")
@@ -209,7 +194,7 @@ def test_an_exported_model_predicts(command: Command, store: Store, tmp_path: Pa
     command("export", store.repetition, tmp_path / "out")
     said = command("predict", tmp_path / "out" / "model", *store.pictures, "--json")
     assert [list(a["probabilities"].values()) for a in json.loads(said.out)] == [
-        pytest.approx(row) for row in expected(store, "pad")
+        pytest.approx(row) for row in wanted(store, "pad")
     ]
 
 

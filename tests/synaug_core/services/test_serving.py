@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import json
 import os
 import signal
@@ -19,14 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from PIL import Image
 
-from synaug_core.classify.build import build
-from synaug_core.classify.history import History
-from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.config import ClassifierConfig
-from synaug_core.data.decode import load_square
 from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services import registry
@@ -34,26 +26,14 @@ from synaug_core.services.artifacts import digest
 from synaug_core.services.clients import client
 from synaug_core.services.serving import classifier_folder, log_model
 from synaug_core.services.settings import Settings, child_environment
+from tests.classifiers import expected, picture, saved_classifier
 
 CLASSES = ("class", "Ä b", "EOSINOPHIL")
 
 
-def picture(seed: int, size: tuple[int, int] = (40, 30)) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = ClassifierConfig(width=4)
-    model = build(config, channels=3, size=16, classes=CLASSES, seed=1, mean=(0.5,) * 3, std=(0.2,) * 3)
-    path = tmp_path_factory.mktemp("trained") / "classifier"
-    TrainedClassifier(
-        model, config, CLASSES, 3, 16, History(evaluations=(), best_step=0, stopped_at=0, ended="all steps")
-    ).save(path)
-    return path
+    return saved_classifier(tmp_path_factory.mktemp("trained") / "classifier", CLASSES)
 
 
 @pytest.fixture
@@ -68,11 +48,6 @@ def model_files(current: Settings, logged: tuple[RunRef, str]) -> Path:
     return Path(location.removeprefix("file://").replace("%20", " "))
 
 
-def expected(folder: Path, *images: bytes) -> np.ndarray[Any, Any]:
-    pixels = np.stack([load_square(data, 16, 3) for data in images])
-    return TrainedClassifier.load(folder).predict(torch.from_numpy(pixels))
-
-
 def test_the_model_predicts_from_bytes(model_files: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
@@ -81,7 +56,7 @@ def test_the_model_predicts_from_bytes(model_files: Path, folder: Path, monkeypa
     monkeypatch.setattr(sys, "path", list(sys.path))
     model = mlflow.pyfunc.load_model(str(model_files))
     images = [picture(1), picture(2, (16, 16))]
-    wanted = expected(folder, *images)
+    wanted = expected(folder, *images, fit="crop")
     bare = model.unwrap_python_model().predict(None, images)
     answers = [model.predict(pd.DataFrame({"image": images})), model.predict({"image": images}), bare]
     for answer in answers:
@@ -199,7 +174,7 @@ def ask(address: str, body: Any) -> Any:
 def test_mlflow_serves_the_champion(address: str, folder: Path):
     images = [picture(1), picture(2)]
     text = [base64.b64encode(data).decode() for data in images]
-    wanted = expected(folder, *images)
+    wanted = expected(folder, *images, fit="crop")
     bodies: list[Any] = [
         {"dataframe_records": [{"image": t} for t in text]},
         {"dataframe_split": {"columns": ["image"], "data": [[t] for t in text]}},

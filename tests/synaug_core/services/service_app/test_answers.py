@@ -1,0 +1,65 @@
+"""What the service answers to images."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import numpy as np
+
+from synaug_core.services import registry
+from synaug_core.services.settings import Settings
+from tests.classifiers import expected, picture
+from tests.synaug_core.services.service_app.running import CLASSES, NAME, Champion, Start, add, files, values
+
+
+def test_before_there_is_a_model(start: Start, current: Settings, saved: dict[int, Path]) -> None:
+    client, running = start()
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    assert "there is no registered model 'synaug-test'; none is registered yet" in answer.json()["notes"][0]
+    answer = client.post("/predict", files=files(picture(1)))
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json()["error"].startswith("no model is loaded yet")
+    assert client.get("/version").json()["model"] is None
+    assert "synaug_model_ready 0" in client.get("/metrics").text
+    add(current, saved, 1)
+    running.holder.look()
+    assert running.said[-1] == "synaug-test has no champion; waiting for it"
+    registry.promote(current, NAME, "1")
+    running.holder.look()
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"status": "ready", "model": NAME, "version": "1", "alias": "champion"},
+    )
+    assert running.said[-1] == "synaug-test version 1 (champion) is served"
+
+
+def test_every_form_gets_the_classifiers_answer(start: Start, champion: Champion, saved: dict[int, Path]) -> None:
+    champion("1")
+    client, _ = start()
+    images = [picture(1), picture(2, (16, 16)), picture(3, (9, 70), "TIFF")]
+    wanted = expected(saved[1], *images)
+    assert not np.allclose(wanted, expected(saved[1], *images, fit="crop"), atol=1e-3)
+    encoded = [base64.b64encode(data).decode() for data in images]
+    many = [
+        client.post("/predict", files=files(*images)),
+        client.post("/predict", json={"images": encoded}),
+        client.post("/predict", json={"images": [{"name": "x", "data": text} for text in encoded]}),
+    ]
+    for answer in many:
+        assert answer.status_code == 200, answer.text
+        np.testing.assert_allclose(values(answer), wanted, atol=1e-6)
+        assert answer.json()["model"] == {"name": NAME, "version": "1", "alias": "champion"}
+        for row, probabilities in zip(answer.json()["images"], wanted, strict=True):
+            assert list(row["probabilities"]) == list(CLASSES)
+            assert row["class"] == CLASSES[int(probabilities.argmax())]
+            assert row["probability"] == max(row["probabilities"].values())
+    assert [row["file"] for row in many[0].json()["images"]] == ["0.png", "1.png", "2.png"]
+    single = client.post("/predict", content=images[0], headers={"content-type": "image/png"})
+    np.testing.assert_allclose(values(single), wanted[:1], atol=1e-6)
+    np.testing.assert_allclose(
+        values(client.post("/predict", files=files(*images * 40))), np.tile(wanted, (40, 1)), atol=1e-6
+    )
