@@ -15,11 +15,8 @@ MakeSet = Callable[..., ImageSet]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread: None) -> None:
+    """Each test here computes in one thread."""
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import train as train_classifier
@@ -10,11 +9,8 @@ from synaug_core.data.prepare import Prepared, prepare
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread: None) -> None:
+    """Each test here computes in one thread."""
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -21,11 +21,8 @@ CLASSES = ("a", "b", "c")
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread: None) -> None:
+    """Each test here computes in one thread."""
 
 
 def wrapped(model: Classifier, config: ClassifierConfig, channels: int, size: int) -> TrainedClassifier:

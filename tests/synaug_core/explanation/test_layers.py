@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from synaug_core.classify.model import evaluating
 from synaug_core.errors import UserError
-from synaug_core.explanation.layers import NoMapsError, as_still, find_layer, hooked
+from synaug_core.explanation.layers import NoMapsError, find_layer, hooked
 
 
 @pytest.mark.parametrize(("size", "side"), [(16, 8), (28, 7), (48, 6), (64, 8)])
@@ -94,7 +95,7 @@ def test_hooks_and_modes_are_put_back_after_an_error() -> None:
     part = nn.Linear(2, 2).train()
 
     def broken() -> None:
-        with as_still(part), hooked(part.register_forward_hook(lambda *_: None)):
+        with evaluating(part), hooked(part.register_forward_hook(lambda *_: None)):
             assert not part.training
             part(torch.zeros(1, 3))
 

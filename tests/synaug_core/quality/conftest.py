@@ -14,11 +14,8 @@ from synaug_core.seeds import stream
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread: None) -> None:
+    """Each test here computes in one thread."""
 
 
 def _striped(counts: tuple[int, ...], seed: int = 0, name: str = "real") -> ImageSet:

@@ -5,7 +5,6 @@ import io
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 import torch
@@ -16,36 +15,15 @@ from synaug_core.report.figures.alpha import alpha_figure
 from synaug_core.report.figures.funnel import funnel_figure
 from synaug_core.report.style import png
 from synaug_core.synthesis.alpha_sweep import AlphaSweep, Look
+from tests.synaug_core.report.reading import Page
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 
 
-class Page(HTMLParser):
-    VOID = frozenset({"meta", "img"})
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.images, self.words, self.open = [], [], [], []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        assert not [k for k, _ in attrs if k.startswith("on")]
-        if tag == "img":
-            self.images.append(dict(attrs))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
+def read(html):
+    page = Page(html)
+    assert page.events == []
+    return page
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +52,7 @@ def test_each_synthetic_image_stands_above_its_nearest(pair):
     train, made = pair(4)
     near = torch.tensor([5, 4, 3, 2, 1, 0])
     scores = {"label_probability": [0.5, None, float("nan"), 0.125, 1.0, 0.0]}
-    page = Page(contact_page(train, made, near, scores, heading="cells", note="by <a model>"))
+    page = read(contact_page(train, made, near, scores, heading="cells", note="by <a model>"))
     shown = [i for i in page.images if i["alt"].startswith(("synthetic", "its"))]
     assert len(shown) == 12
     for k in range(6):
@@ -97,20 +75,20 @@ def test_nearest_by_id_and_by_position_are_the_same_page(pair):
     by_id = {made.ids[0]: train.ids[2], made.ids[2]: train.ids[0]}
     assert contact_page(train, made, near) == contact_page(train, made, by_id)
     assert contact_sheet(train, made, near).tobytes() == contact_sheet(train, made, by_id).tobytes()
-    page = Page(contact_page(train, made))
+    page = read(contact_page(train, made))
     assert "most like it" not in page.text
     assert len(page.images) == 6
 
 
 def test_a_parent_is_called_one(pair):
     train, made = pair(2)
-    assert "Nearest: 0, a parent" in Page(contact_page(train, made, torch.tensor([0]))).text
+    assert "Nearest: 0, a parent" in read(contact_page(train, made, torch.tensor([0]))).text
 
 
 def test_the_lowest_come_first(pair):
     train, made = pair(5)
     scores = {"quality": [float(v) for v in (0, 3, 1, 9, 8, 7, 4, 5, 2, 6)]}
-    page = Page(contact_page(train, made, None, scores, per_class=2, lowest="quality"))
+    page = read(contact_page(train, made, None, scores, per_class=2, lowest="quality"))
     shown = [i["alt"] for i in page.images if i["alt"].startswith("synthetic")]
     assert shown == [f"synthetic synthetic/{i}" for i in (0, 2, 1, 5, 4, 8, 6)]
     assert "4 synthetic, 2 shown" in page.text
@@ -120,7 +98,7 @@ def test_the_lowest_come_first(pair):
 def test_pages_of_any_size_hold_together(pair, hostile, classes):
     train, made = pair(classes, size=28, channels=1)
     html = contact_page(train, made, torch.zeros(len(made), dtype=torch.int64), heading=hostile[0])
-    page = Page(html)
+    page = read(html)
     assert not re.search(r"(?:src|href)=\"(?!data:image/png;base64,)", html)
     assert len([t for t in page.tags if t == "h2"]) == classes - 1
     assert page.text.count(", 24 shown") == 2 * max(0, classes - 1 - 24)
@@ -131,10 +109,10 @@ def test_pages_of_any_size_hold_together(pair, hostile, classes):
 
 def test_large_images_are_reduced_and_none_is_said(pair):
     train, made = pair(2, size=200)
-    page = Page(contact_page(train, made))
+    page = read(contact_page(train, made))
     assert len(pixels(page.images[0]["src"])) == 128 * 128 * 3
     nothing = made.take([])
-    assert "There are no synthetic images" in Page(contact_page(train, nothing)).text
+    assert "There are no synthetic images" in read(contact_page(train, nothing)).text
     contact_sheet(train, nothing)
 
 

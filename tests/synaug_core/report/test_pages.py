@@ -1,5 +1,3 @@
-from html.parser import HTMLParser
-
 import pytest
 from PIL import Image
 
@@ -9,6 +7,7 @@ from synaug_core.evaluate.promotion import gate
 from synaug_core.report.dataset import dataset_page
 from synaug_core.report.page import comparison_page
 from synaug_core.report.promotion import promotion_page
+from tests.synaug_core.report.reading import Page
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 
@@ -28,39 +27,9 @@ REPORT = {
 }
 
 
-class _Page(HTMLParser):
-    """Collects tags, addresses and text, and checks that tags close."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.addresses, self.words, self.open, self.events, self.anchors = [], [], [], [], [], []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.addresses += [v for k, v in attrs if k in ("src", "href")]
-        self.anchors += [v for k, v in attrs if k == "id"]
-        self.events += [k for k, _ in attrs if k.startswith("on")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-
 def _safe(html):
     """A page that runs nothing and fetches nothing."""
-    page = _Page(html)
+    page = Page(html)
     assert not {"script", "link", "iframe", "i", "b", "br"} & set(page.tags)
     assert page.events == []
     assert all(a.startswith("data:image/png;base64,") or a.removeprefix("#") in page.anchors for a in page.addresses)

@@ -47,6 +47,12 @@ def current(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
+def embedded(current: Settings) -> Settings:
+    """`current`, for tests of the registry: there a function has that name."""
+    return current
+
+
+@pytest.fixture
 def new_run(current: Settings) -> Callable[..., RunRef]:
     """Opens runs with little to say."""
 
@@ -54,6 +60,24 @@ def new_run(current: Settings) -> Callable[..., RunRef]:
         return open_run(current, experiment="synaug/test", key=key, stage=stage, name=key, parent=parent, tags=tags)
 
     return make
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file to be stored."""
+    path = tmp_path / "local.bin"
+    path.write_bytes(os.urandom(100_000))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder to be stored."""
+    path = tmp_path / "made"
+    (path / "deep").mkdir(parents=True)
+    (path / "spec.json").write_text("{}")
+    (path / "deep" / "weights.bin").write_bytes(b"w" * 10)
+    return path
 
 
 @pytest.fixture(scope="session")

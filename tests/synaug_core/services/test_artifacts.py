@@ -16,22 +16,6 @@ from synaug_core.services.settings import Settings
 Make = Callable[..., RunRef]
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "local.bin"
-    path.write_bytes(b"bytes" * 1000)
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "made"
-    (path / "deep").mkdir(parents=True)
-    (path / "spec.json").write_text("{}")
-    (path / "deep" / "weights.bin").write_bytes(b"w" * 10)
-    return path
-
-
 def test_a_file_comes_back_under_the_name_it_was_given(new_run: Make, file: Path):
     run = new_run("p")
     uri, sha256 = put_file(run, file, "images/train.parquet")

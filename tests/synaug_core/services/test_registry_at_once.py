@@ -18,35 +18,19 @@ from synaug_core.errors import SynaugError, UserError
 from synaug_core.refs import RunRef
 from synaug_core.services import champions, promotion_log, registry
 from synaug_core.services.clients import client
-from synaug_core.services.registry import ChampionChangedError, current, promote, register, reigns, rollback
+from synaug_core.services.registry import ChampionChangedError, current, promote, reigns, rollback
 from synaug_core.services.settings import Settings
 from synaug_core.services.tracking import open_run
-
-NAME = "synaug-test"
-
-
-@pytest.fixture
-def home(request: pytest.FixtureRequest) -> Settings:
-    """The embedded default; `current` names a function here."""
-    found: Settings = request.getfixturevalue("current")
-    return found
+from tests.synaug_core.services.versions import NAME, add_version
 
 
 @pytest.fixture
-def four(home: Settings, new_run: Callable[..., RunRef]) -> Settings:
+def four(embedded: Settings, new_run: Callable[..., RunRef]) -> Settings:
     """Four versions, and the first is champion."""
     for key in ("one", "two", "three", "four"):
-        add(home, NAME, new_run(key), key)
-    promote(home, NAME, "1")
-    return home
-
-
-def add(settings: Settings, name: str, run: RunRef, key: str) -> registry.ModelVersion:
-    mlflow = client(settings)
-    number = mlflow.get_run(run.run_id).info.experiment_id
-    model = mlflow.create_logged_model(number, name="classifier", source_run_id=run.run_id)
-    mlflow.finalize_logged_model(model.model_id, "READY")
-    return register(settings, name, model_uri=f"models:/{model.model_id}", run=run, key=key)
+        add_version(embedded, NAME, new_run(key), key)
+    promote(embedded, NAME, "1")
+    return embedded
 
 
 def aliases(settings: Settings) -> dict[str, str]:
@@ -164,7 +148,7 @@ def test_machines_with_nothing_in_common_but_a_server(server: Settings, machines
     name = "synaug-machines"
     for key in ("one", "two", "three"):
         run = open_run(server, experiment="synaug/machines", key=key, stage="s", name=key)
-        add(server, name, run, key)
+        add_version(server, name, run, key)
     promote(server, name, "1")
     said = machines(name, ("2", "3", "2", "3"), "1")
     champion = current(server, name)
@@ -259,15 +243,15 @@ def test_the_history_says_when_and_why(four: Settings) -> None:
     assert middle.until == last.since
 
 
-def test_a_model_from_elsewhere_gets_its_history(home: Settings, new_run: Callable[..., RunRef]) -> None:
-    mlflow, run = client(home), new_run("x")
+def test_a_model_from_elsewhere_gets_its_history(embedded: Settings, new_run: Callable[..., RunRef]) -> None:
+    mlflow, run = client(embedded), new_run("x")
     mlflow.create_registered_model(NAME)
     for _ in range(2):
         mlflow.create_model_version(NAME, source="file:///nowhere", run_id=run.run_id)
     mlflow.set_registered_model_alias(NAME, "champion", "1")
-    promote(home, NAME, "2", expected="1")
-    assert rows(home) == [("2", "promote", "the gate"), ("1", "found", "somebody")]
-    assert reigns(home, NAME)[1].why == "it was champion before this list began"
+    promote(embedded, NAME, "2", expected="1")
+    assert rows(embedded) == [("2", "promote", "the gate"), ("1", "found", "somebody")]
+    assert reigns(embedded, NAME)[1].why == "it was champion before this list began"
 
 
 def test_a_deleted_history_comes_back_and_a_lost_one_is_said(four: Settings) -> None:
@@ -288,13 +272,13 @@ def test_two_machines_that_register_one_key_agree(
 
     answers = [None]  # the other machine's version is not there yet when this one looks
     kept = module._with_key
-    first = add(four, NAME, new_run("five"), "five")
+    first = add_version(four, NAME, new_run("five"), "five")
 
     def blind(*arguments: Any) -> Any:
         return answers.pop() if answers else kept(*arguments)
 
     monkeypatch.setattr(module, "_with_key", blind)
-    second = add(four, NAME, new_run("five again"), "five")
+    second = add_version(four, NAME, new_run("five again"), "five")
     assert second.version == first.version
     assert len(registry.history(four, NAME)) == 5
     assert json.dumps(aliases(four)) == json.dumps({"challenger": "5", "champion": "1"})

@@ -31,22 +31,6 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts.time, "sleep", lambda seconds: None)
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "local.bin"
-    path.write_bytes(os.urandom(100_000))
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "made"
-    (path / "deep").mkdir(parents=True)
-    (path / "spec.json").write_text("{}")
-    (path / "deep" / "weights.safetensors").write_bytes(b"w" * 10)
-    return path
-
-
 def stored(run: RunRef, local: Path, path: str) -> Reference:
     put = put_folder if local.is_dir() else put_file
     uri, sha256 = put(run, local, path)
