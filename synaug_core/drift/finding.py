@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from synaug_core.config.watch import WatchConfig
 from synaug_core.drift.frequencies import frequency_test
 from synaug_core.drift.mmd import mmd_test
+from synaug_core.evaluate.contrast import holm
+from synaug_core.evaluate.intervals import Finite
 from synaug_core.evaluate.sentence import p_text
 from synaug_core.seeds import derive
 
 __all__ = ["Finding", "look"]
 
 Verdict = Literal["drift", "no drift shown", "too few images"]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 _MOST_REFERENCE = 2000
 """Images of the reference in the kernel: with more, its square no longer fits."""
 _LEAST_REFERENCE = 10
@@ -50,10 +51,7 @@ class Finding(BaseModel):
         """The p-values of both tests after Holm; empty with too few images."""
         if self.mmd_p is None or self.classes_p is None:
             return {}
-        found = {"images": self.mmd_p, "classes": self.classes_p}
-        low, high = sorted(found, key=found.__getitem__)
-        first = min(1.0, 2 * found[low])
-        return {low: first, high: min(1.0, max(first, found[high]))}
+        return holm({"images": self.mmd_p, "classes": self.classes_p})
 
     @property
     def sentence(self) -> str:

@@ -15,7 +15,7 @@ from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import Array, Counts, Scorer, ratio
 from synaug_core.names import slugs
 
-__all__ = ["Interval", "bounds", "check_same_images", "intervals"]
+__all__ = ["Finite", "Interval", "bounds", "check_same_images", "intervals"]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
