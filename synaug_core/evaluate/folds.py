@@ -12,6 +12,7 @@ from synaug_core.evaluate.contrast import Pairs
 from synaug_core.evaluate.intervals import Interval, check_same_images
 from synaug_core.evaluate.metrics import confusion, scores
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.proportions import wilson
 from synaug_core.names import slugs
 
 __all__ = ["check_folds", "corrected_t", "fold_contrast", "fold_intervals", "overlap"]
@@ -96,8 +97,8 @@ def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float
     """Mean over all trainings of every metric of `scores`, with its interval by the corrected resampled t.
 
     A metric that only some folds define is the mean over those. Bounds end at 0 and 1. The figures of one class are
-    never surer than so many different images allow: the interval covers Wilson's score interval too (Journal of the
-    American Statistical Association 22, 1927), or a class of two images, found in both folds, would be certain.
+    never surer than so many different images allow: the interval covers Wilson's score interval too, or a class of two
+    images, found in both folds, would be certain.
     `support` counts each image once.
 
     Args:
@@ -167,9 +168,5 @@ def _within(interval: Interval, least: float, most: float) -> Interval:
 
 
 def _at_least_wilson(interval: Interval, images: float, confidence: float) -> Interval:
-    from scipy.special import ndtri
-
-    z2, p = float(ndtri((1 + confidence) / 2)) ** 2, interval.mean
-    centre, half = p + z2 / (2 * images), sqrt(z2 * (p * (1 - p) + z2 / (4 * images)) / images)
-    low, high = ((centre + side * half) / (1 + z2 / images) for side in (-1, 1))
-    return Interval(mean=p, low=max(0.0, min(interval.low, low)), high=min(1.0, max(interval.high, high)))
+    low, high = wilson(interval.mean, images, confidence)
+    return Interval(mean=interval.mean, low=min(interval.low, low), high=max(interval.high, high))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from synaug_core.evaluate.intervals import check_same_images
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.proportions import binomial_p
 
 __all__ = ["Discordance", "discordances", "mcnemar"]
 
@@ -30,10 +30,7 @@ class Discordance(BaseModel):
 
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact McNemar p-value from the numbers of images that only one side got right."""
-    n = only_first + only_second
-    tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
-    p: float = 2 * tail / 2**n
-    return min(1.0, p)
+    return binomial_p(only_first, only_first + only_second)
 
 
 def discordances(ours: Sequence[Predictions], theirs: Sequence[Predictions]) -> tuple[Discordance, ...]:

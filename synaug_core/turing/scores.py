@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from synaug_core.evaluate.proportions import binomial_p, wilson
 from synaug_core.seeds import derive
 
 __all__ = [
     "Score",
-    "binomial_p",
     "cohen_kappa",
     "effective_answers",
     "fleiss_kappa",
     "relabelling_p",
     "score",
     "sensitivity",
-    "wilson",
 ]
 
 _DRAWS, _AT_ONCE = 10_000, 500
@@ -110,23 +108,6 @@ def score(
         criterion=criterion,
         seconds=float(np.median(seconds)),
     )
-
-
-def binomial_p(right: int, n: int) -> float:
-    """Two-sided p of the exact binomial test against one half, of n >= 1 answers."""
-    tail, ways = 0, 1
-    for i in range(min(right, n - right) + 1):
-        tail += ways
-        ways = ways * (n - i) // (i + 1)
-    return min(1.0, 2 * tail / (1 << n))
-
-
-def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share of n > 0 trials (Wilson 1927)."""
-    z = _NORMAL.inv_cdf(0.5 + confidence / 2)
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def sensitivity(hits: int, synthetic: int, false_alarms: int, real: int) -> tuple[float, float]:

@@ -16,7 +16,6 @@ from synaug_core.turing.scores import (
     relabelling_p,
     score,
     sensitivity,
-    wilson,
 )
 
 
@@ -121,7 +120,6 @@ def test_answers_are_worth_what_they_add() -> None:
     # those who answer independently are worth nearly all their answers
     assert effective_answers(rng.random(240) < 0.7, images) > 180
     assert effective_answers(np.ones(240, bool), images) == 60
-    assert wilson(0.5, 60) == pytest.approx(wilson(0.5, 60.0))
 
 
 def test_people_who_agree_by_prejudice_are_not_taken_for_people_who_see() -> None:

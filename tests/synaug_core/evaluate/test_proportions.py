@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from math import sqrt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import ndtri
+from scipy.stats import binomtest
+
+from synaug_core.evaluate.proportions import binomial_p, wilson
+
+
+@given(st.integers(1, 300), st.data(), st.floats(0.51, 0.999))
+def test_they_are_scipys(n: int, data: st.DataObject, confidence: float) -> None:
+    right = data.draw(st.integers(0, n))
+    oracle = binomtest(right, n)
+    interval = oracle.proportion_ci(confidence, method="wilson")
+    assert binomial_p(right, n) == pytest.approx(oracle.pvalue)
+    assert wilson(right / n, n, confidence) == pytest.approx((interval.low, interval.high), abs=1e-12)
+
+
+def test_numbers_beyond_a_float_are_exact() -> None:
+    assert binomial_p(2000, 4000) == 1
+    assert binomial_p(0, 1000) == 2.0**-999
+    assert binomial_p(0, 0) == 1
+
+
+@given(st.floats(0, 1), st.floats(0.5, 500), st.floats(0.51, 0.999))
+def test_the_interval_of_any_share_and_any_number(share: float, n: float, confidence: float) -> None:
+    """A mean over folds is no whole number of images: the bounds solve (p - share)^2 = z^2 p (1 - p) / n."""
+    z2 = float(ndtri((1 + confidence) / 2)) ** 2
+    centre, half = share + z2 / (2 * n), sqrt(z2 * (share * (1 - share) + z2 / (4 * n)) / n)
+    expected = ((centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n))
+    assert wilson(share, n, confidence) == pytest.approx(expected, abs=1e-12)
