@@ -27,8 +27,10 @@ class SweepCell(_Frozen):
     controls: tuple[str, ...]
     best_control: str | None
     contrast: Contrast | None
-    """The primary contrast; its `p_adjusted` is Holm's over the sweep."""
+    """The primary contrast; its `p_adjusted` is Holm's over the sweep, after that for the choice of the arm, if any."""
     verdict: Verdict | None
+    level: float = 0.05
+    """Of its tests: 1 - `evaluation.confidence`, which a sweep may vary too."""
     sentence: str
     """What was found, or why it failed."""
     classes: int
@@ -51,7 +53,7 @@ class SweepResult(_Frozen):
         failed = len(self.cells) - len(done)
         said = f"{len(gains)} of {len(done)} combinations show a gain over their best control"
         if gains:
-            left = [c for c in gains if c.contrast is not None and c.contrast.p_adjusted < 0.05]
+            left = [c for c in gains if c.contrast is not None and c.contrast.p_adjusted < c.level]
             said += f", {len(left)} of them also after Holm's correction over the sweep"
         return said + (f"; {failed} failed." if failed else ".")
 
@@ -72,8 +74,9 @@ def sweep_result(
         runs: of each, its MLflow run ("" where it has none).
         pages: of each, where its own report lies.
     """
-    tests = {str(n): c.contrasts[0].p_value for n, c in enumerate(found) if isinstance(c, Comparison) and c.contrasts}
-    adjusted = holm(tests)
+    adjusted = holm(
+        {str(n): c.contrasts[0].p_adjusted for n, c in enumerate(found) if isinstance(c, Comparison) and c.contrasts}
+    )
     made = []
     for n, (where, one, run, page) in enumerate(zip(labels, found, runs, pages, strict=True)):
         if isinstance(one, str):
@@ -93,6 +96,7 @@ def sweep_result(
                 best_control=one.best_control,
                 contrast=first,
                 verdict=one.verdict,
+                level=1 - one.confidence,
                 sentence=one.sentence,
                 classes=len(one.classes),
                 rarest_class=one.rarest_class,

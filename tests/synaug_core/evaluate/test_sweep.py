@@ -11,13 +11,13 @@ CONFIG = EvaluationConfig(resamples=200)
 COUNTS = {"class a": 50, "class b": 30, "class c": 6}
 
 
-def comparison(made, gain: float) -> Comparison:
+def comparison(made, gain: float, config: EvaluationConfig = CONFIG) -> Comparison:
     test = {
         "control": [made((40, 30, 20), 1.0, seed) for seed in range(6)],
         "combined": [made((40, 30, 20), 1.0 + gain, 100 + seed) for seed in range(6)],
     }
     validation = {"control": [0.5] * 6, "combined": [0.6] * 6}
-    return compare(test, validation, controls=["control"], train_counts=COUNTS, config=CONFIG, seed=0)
+    return compare(test, validation, controls=["control"], train_counts=COUNTS, config=config, seed=0)
 
 
 @pytest.fixture
@@ -49,6 +49,25 @@ def test_arms_carry_averages_and_the_rarest_class(swept):
     assert cell.controls == ("control",)
     assert cell.arms["combined"]["rarest_recall"].mean > cell.arms["control"]["rarest_recall"].mean
     assert {"balanced_accuracy", "macro_auc"} <= cell.arms["control"].keys()
+
+
+def test_each_combination_is_held_to_its_own_level(made):
+    """0.125 after Holm is no gain at 95 % and one at 85 %."""
+    for confidence, kept in ((0.95, 0), (0.85, 4)):
+        config = EvaluationConfig(resamples=200, confidence=confidence)
+        found = [comparison(made, 3.0, config)] * 4
+        swept = sweep_result(["seed"], [{"seed": str(n)} for n in range(4)], found, [""] * 4, [None] * 4)
+        assert [cell.contrast.p_adjusted for cell in swept.cells if cell.contrast] == [0.125] * 4
+        assert f", {kept} of them also after Holm" in swept.sentence
+
+
+def test_the_choice_of_an_arm_in_sight_stays_allowed_for(made):
+    """In cross-validation the p-value of the best arm is adjusted for its choice before the sweep adjusts it."""
+    one = comparison(made, 3.0)
+    chosen = one.contrasts[0].model_copy(update={"p_value": 0.01, "p_adjusted": 0.04})
+    found = [one.model_copy(update={"contrasts": (chosen,)})] * 2
+    swept = sweep_result(["seed"], [{"seed": str(n)} for n in range(2)], found, [""] * 2, [None] * 2)
+    assert [cell.contrast.p_adjusted for cell in swept.cells if cell.contrast] == [0.08] * 2
 
 
 def test_round_trip(swept):
