@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from synaug_core.evaluate.contrast import LEAST, Contrast, contrast, holm, neede
 from synaug_core.evaluate.folds import check_folds, fold_contrast, fold_intervals
 from synaug_core.evaluate.intervals import check_same_images, intervals
 from synaug_core.evaluate.mcnemar import Discordance, discordances
-from synaug_core.evaluate.metrics import calibration, confusion
+from synaug_core.evaluate.metrics import confusion
 from synaug_core.evaluate.planning import Power, power_report
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.reliability import ConfidenceBins
@@ -75,29 +76,15 @@ def compare(
     best_synthetic = _best({a: r for a, r in arms.items() if not r.is_control})
     primary = config.primary
     rival = best_synthetic if primary.arm == BEST else primary.arm
-    level = 1 - config.confidence
-    found: _Found = ((), ())
-    mcnemar: tuple[Discordance, ...] = ()
-    power: Power | None = None
+    evidence = _Evidence()
     if best_control and rival and primary.metric in arms[best_control].metrics:
-        found = _contrasts(test, arms, rival, best_control, config, derive(seed, "contrasts"), folds)
-        ours, theirs = test[rival], test[best_control]
-        mcnemar = discordances(ours, theirs) if folds is None else ()
-        power = power_report(
-            ours,
-            theirs,
-            primary.metric,
-            level=level / len(found[1]) if _is_chosen_in_sight(config, folds) else level,
-            resamples=config.resamples,
-            seed=derive(seed, "power"),
-            folds=folds,
-        )
-    contrasts, others = found
+        evidence = _evidence(test, arms, rival, best_control, config, seed, folds)
+    deciding = next(iter(evidence.contrasts), None)
+    gain = deciding is not None and _is_gain(deciding, 1 - config.confidence)
     labels = np.concatenate([p.labels for p in first[: folds or 1]])
     support = np.bincount(labels, minlength=len(first[0].classes)).tolist()
     test_counts = dict(zip(first[0].classes, support, strict=True))
     tested = [c for c in first[0].classes if test_counts[c]]
-    gain = bool(contrasts) and _is_gain(contrasts[0], level)
     return Comparison(
         classes=first[0].classes,
         arms=arms,
@@ -108,12 +95,12 @@ def compare(
         best_arm=_best(arms) or next(iter(arms)),
         best_control=best_control,
         best_synthetic=best_synthetic,
-        contrasts=contrasts,
-        others=others,
+        contrasts=evidence.contrasts,
+        others=evidence.others,
         verdict="gain" if gain else "no gain shown",
         sentence=sentence(
             gain,
-            contrasts[0] if contrasts else None,
+            deciding,
             best_control,
             rival,
             config.confidence,
@@ -122,12 +109,41 @@ def compare(
         ),
         folds=folds,
         primary=primary,
-        mcnemar=mcnemar,
-        power=power,
+        mcnemar=evidence.mcnemar,
+        power=evidence.power,
     )
 
 
-_Found = tuple[tuple[Contrast, ...], tuple[Contrast, ...]]
+class _Evidence(NamedTuple):
+    """What speaks for or against the arm to be judged; as in `Comparison`."""
+
+    contrasts: tuple[Contrast, ...] = ()
+    others: tuple[Contrast, ...] = ()
+    mcnemar: tuple[Discordance, ...] = ()
+    power: Power | None = None
+
+
+def _evidence(
+    test: Mapping[str, Sequence[Predictions]],
+    arms: Mapping[str, ArmResult],
+    rival: str,
+    against: str,
+    config: EvaluationConfig,
+    seed: int,
+    folds: int | None,
+) -> _Evidence:
+    contrasts, others = _contrasts(test, arms, rival, against, config, derive(seed, "contrasts"), folds)
+    ours, theirs, level = test[rival], test[against], 1 - config.confidence
+    power = power_report(
+        ours,
+        theirs,
+        config.primary.metric,
+        level=level / len(others) if _is_chosen_in_sight(config, folds) else level,
+        resamples=config.resamples,
+        seed=derive(seed, "power"),
+        folds=folds,
+    )
+    return _Evidence(contrasts, others, discordances(ours, theirs) if folds is None else (), power)
 
 
 def _check(
@@ -159,17 +175,12 @@ def _result(
     seed: int,
     folds: int | None,
 ) -> ArmResult:
-    images, confidence, correct = np.sum([calibration(p) for p in reps], axis=0)
     return ArmResult(
         metrics=intervals(reps, confidence=config.confidence, resamples=config.resamples, seed=seed)
         if folds is None
         else fold_intervals(reps, folds=folds, confidence=config.confidence),
         confusion=tuple(tuple(row) for row in np.sum([confusion(p) for p in reps], axis=0).tolist()),
-        calibration=ConfidenceBins(
-            images=tuple(int(v) for v in images),
-            confidence=tuple(float(v) for v in confidence),
-            correct=tuple(int(v) for v in correct),
-        ),
+        calibration=ConfidenceBins.of(reps),
         validation=float(np.mean(validation)),
         is_control=is_control,
         repetitions=len(reps),
@@ -189,7 +200,7 @@ def _contrasts(
     config: EvaluationConfig,
     seed: int,
     folds: int | None,
-) -> _Found:
+) -> tuple[tuple[Contrast, ...], tuple[Contrast, ...]]:
     """The arm to be judged on both endpoints, the declared one first, and all synthetic arms on that, as one family."""
     synthetic = [arm for arm, result in arms.items() if not result.is_control]
     endpoints = [metric for metric in ENDPOINTS if metric in arms[against].metrics]

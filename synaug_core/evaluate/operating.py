@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from synaug_core.evaluate import resample
 from synaug_core.evaluate.intervals import Finite, Interval, bounds
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Counts, ratio
+from synaug_core.evaluate.scorer import Array, Counts, ratio
 
 __all__ = ["FEW", "OperatingPoint", "Threshold", "mean_curve", "operating_points", "precision_recall", "threshold_for"]
 
-Array = NDArray[Any]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 FEW = 10

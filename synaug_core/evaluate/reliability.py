@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from synaug_core.evaluate.intervals import Finite
-from synaug_core.evaluate.metrics import calibration, scores
+from synaug_core.evaluate.metrics import calibration
 from synaug_core.evaluate.operating import OperatingPoint, mean_curve, operating_points
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.scorer import Scorer
 from synaug_core.evaluate.temperature import apply, fit_temperature, negative_log_likelihood
 
 __all__ = ["ConfidenceBins", "ProbabilityScores", "Reliability", "brier", "reliability"]
@@ -28,6 +29,16 @@ class ConfidenceBins(_Frozen):
     confidence: tuple[Finite, ...]
     """Sum of confidences."""
     correct: tuple[int, ...]
+
+    @classmethod
+    def of(cls, repetitions: Sequence[Predictions]) -> ConfidenceBins:
+        """Of one repetition at least."""
+        images, confidence, correct = np.sum([calibration(p) for p in repetitions], axis=0).tolist()
+        return cls(
+            images=tuple(int(n) for n in images),
+            confidence=tuple(confidence),
+            correct=tuple(int(n) for n in correct),
+        )
 
 
 class ProbabilityScores(_Frozen):
@@ -127,14 +138,9 @@ def reliability(
 
 
 def _scored(repetitions: Sequence[Predictions]) -> ProbabilityScores:
-    images, confidence, correct = np.sum([calibration(p) for p in repetitions], axis=0)
     return ProbabilityScores(
-        ece=float(np.mean([scores(p)["ece"] for p in repetitions])),
+        ece=float(np.mean([Scorer(p).ece(np.ones((len(p), 1)))[0] for p in repetitions])),
         nll=float(np.mean([negative_log_likelihood(p) for p in repetitions])),
         brier=float(np.mean([brier(p) for p in repetitions])),
-        bins=ConfidenceBins(
-            images=tuple(int(v) for v in images),
-            confidence=tuple(float(v) for v in confidence),
-            correct=tuple(int(v) for v in correct),
-        ),
+        bins=ConfidenceBins.of(repetitions),
     )
