@@ -65,6 +65,13 @@ def test_validation_and_folds_must_leave_training_images():
     assert SplitConfig(folds=2, validation=0.4, test=0.7).folds == 2
 
 
+def test_the_share_of_a_test_part_has_no_say_in_folds(make_folder):
+    """0.8 + 0.25 would leave nothing to train with; the tenth that a fold tests leaves a tenth."""
+    split = SplitConfig(folds=10, validation=0.8, test=0.25)
+    config = DataConfig(source=str(make_folder({"cat": 20, "dog": 20})), split=split, small_classes="keep")
+    assert [len(f.test) for f in prepare_folds(config, repetitions=1, seed=0)] == [4] * 10
+
+
 def test_data_sets_of_a_cross_validation(make_folder):
     config = DataConfig(source=str(make_folder({"cat": 20, "dog": 12})), split=SplitConfig(folds=4, validation=0.2))
     config = config.model_copy(update={"min_per_class": 3})
