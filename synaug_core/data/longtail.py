@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from synaug_core.data.low_data import drawn_of_each
 from synaug_core.errors import DataError
-from synaug_core.seeds import derive
 
 __all__ = ["long_tail", "profile"]
 
@@ -30,18 +31,11 @@ def profile(counts: Mapping[str, int], ratio: float) -> dict[str, int]:
 
 
 def long_tail(labels: Sequence[str], ids: Sequence[str], classes: Sequence[str], ratio: float, seed: int) -> list[bool]:
-    """Which training images to keep. The choice in a class depends on the seed and its own images alone, and a
-    larger ratio keeps a part of what a smaller one keeps.
+    """Which training images to keep: those of `drawn_of_each`, so that a larger ratio keeps a part of what a smaller
+    one keeps.
 
     Raises:
         DataError: as `profile`.
     """
-    of_class: dict[str, list[str]] = {name: [] for name in classes}
-    for label, name in zip(labels, ids, strict=True):
-        of_class[label].append(name)
-    kept = profile({name: len(own) for name, own in of_class.items()}, ratio)
-    chosen: set[str] = set()
-    for label, own in of_class.items():
-        own.sort(key=lambda name: (derive(seed, "long_tail", label, name), name))
-        chosen.update(own[: kept[label]])
-    return [name in chosen for name in ids]
+    counts = Counter(labels)
+    return drawn_of_each(labels, ids, profile({name: counts[name] for name in classes}, ratio), seed, "long_tail")
