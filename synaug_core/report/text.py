@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from synaug_core.evaluate.sentence import p_text, percent_text, points
-from synaug_core.report.figures.recall import judged_arm, recall_changes
+from synaug_core.evaluate.recall import judged_arm, recall_changes
+from synaug_core.evaluate.sentence import percent_text, points
 from synaug_core.report.sections import basis
-from synaug_core.report.words import metric_name, percent, plain
+from synaug_core.report.words import metric_name, p_short, percent, plain
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.comparison import Comparison
@@ -101,11 +101,7 @@ def _contrasts(c: Comparison) -> list[str]:
 def _contrast_row(d: Contrast) -> list[str]:
     interval = f"{points(d.difference.low)} to {points(d.difference.high)}"
     compared = f"{_cut(d.arm, 20)} - {_cut(d.against, 20)}"
-    return [compared, metric_name(d.metric), points(d.difference.mean), interval, _p(d.p_adjusted)]
-
-
-def _p(value: float) -> str:
-    return p_text(value).removeprefix("p ").removeprefix("= ")
+    return [compared, metric_name(d.metric), points(d.difference.mean), interval, p_short(d.p_adjusted)]
 
 
 def _classes(c: Comparison) -> list[str]:

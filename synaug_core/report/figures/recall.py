@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import hypot
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synaug_core.evaluate.intervals import Interval
+from synaug_core.evaluate.recall import judged_arm, recall_changes
 from synaug_core.report import style
 from synaug_core.report.words import in_figure
 
@@ -16,36 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.intervals import Interval
 
-__all__ = ["judged_arm", "recall_changes", "recall_figure"]
+__all__ = ["recall_figure"]
 
 _FEW = 8
 _MOST_DOTS = 48
 _CROWD = 9
-
-
-def recall_changes(comparison: Comparison, arm: str) -> dict[str, Interval]:
-    """Recall of each class in an arm minus that in the best control, with an interval, the rarest class first.
-
-    The interval is put together from the two arms' own ones as if the arms were independent (Zou and Donner,
-    Statistics in Medicine 27, 2008). They share their test images, which usually makes it too wide.
-    Classes without test images are left out; empty without a best control.
-    """
-    found: dict[str, Interval] = {}
-    control = comparison.best_control
-    for name in comparison.by_rarity if control else ():
-        key = f"class/{comparison.slug(name)}/recall"
-        a, b = (comparison.arms[of].metrics.get(key) for of in (arm, control or ""))
-        if a is not None and b is not None:
-            mean = a.mean - b.mean
-            low, high = hypot(a.mean - a.low, b.high - b.mean), hypot(a.high - a.mean, b.mean - b.low)
-            found[name] = Interval(mean=mean, low=mean - low, high=mean + high)
-    return found
-
-
-def judged_arm(comparison: Comparison) -> str | None:
-    """The synthetic arm that the verdict is about; None where there is none or no control to hold it against."""
-    return comparison.contrasts[0].arm if comparison.contrasts else None
 
 
 def recall_figure(comparison: Comparison) -> Figure:
