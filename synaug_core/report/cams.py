@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from synaug_core.report.style import GREY, INK, LIGHT
 from synaug_core.report.tiles import font
 from synaug_core.report.words import plain
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cam_sheet", "overlay"]
 
-_INK, _GREY, _LINE_COLOUR, _WRONG = "#1f2328", "#6b7280", "#e5e7eb", "#D55E00"
+_WRONG = "#D55E00"
 _COLOURS = "viridis"  # one hue after the other in brightness, told apart by colour-blind readers and in grey print
 _PAD, _GAP, _TEXT = 16, 10, 15
 _NAMES = 190
@@ -53,17 +54,17 @@ def cam_sheet(
     canvas = Image.new("RGB", (width, top + step * len(shown) + foot), "white")
     draw = ImageDraw.Draw(canvas)
     if heading:
-        draw.text((_PAD, _PAD - 2), heading, _INK, font(15, True))
+        draw.text((_PAD, _PAD - 2), heading, INK, font(15, True))
     columns = [_PAD + _NAMES + cell * i for i in range(1 + len(arms))]
-    draw.text((columns[0], top - 6 - _TEXT), "image", _GREY, font(11))
+    draw.text((columns[0], top - 6 - _TEXT), "image", GREY, font(11))
     for x, arm in zip(columns[1:], arms, strict=True):
         above = [*titles[arm], "reference"] if arm == explanation.reference else titles[arm]
         for i, line in enumerate(above):
-            ink, face = (_GREY, font(11)) if i == len(titles[arm]) else (_INK, font(12, True))
+            ink, face = (GREY, font(11)) if i == len(titles[arm]) else (INK, font(12, True))
             draw.text((x, top - 6 - _TEXT * (len(above) - i)), line, ink, face)
     for row, (image, pixels) in enumerate(zip(explanation.images, shown.images.cpu().numpy(), strict=True)):
         y = top + row * step
-        draw.line((_PAD, y - 4, width - _PAD, y - 4), _LINE_COLOUR)
+        draw.line((_PAD, y - 4, width - _PAD, y - 4), LIGHT)
         _name(draw, image, _PAD, y)
         canvas.paste(_resized(_rgb(pixels), side), (columns[0], y))
         for x, arm in zip(columns[1:], arms, strict=True):
@@ -107,10 +108,10 @@ def _resized(image: Image.Image, side: int) -> Image.Image:
 def _name(draw: ImageDraw.ImageDraw, image: ExplainedImage, x: int, y: int) -> None:
     y += 4
     for line in _wrapped(image.label, _NAMES - 14, 2, bold=13):
-        draw.text((x, y), line, _INK, font(13, True))
+        draw.text((x, y), line, INK, font(13, True))
         y += _TEXT + 2
     for line in _wrapped(image.why, _NAMES - 14, 3, size=11):
-        draw.text((x, y), line, _GREY, font(11))
+        draw.text((x, y), line, GREY, font(11))
         y += _TEXT - 1
 
 
@@ -119,8 +120,8 @@ def _caption(draw: ImageDraw.ImageDraw, view: ArmView, label: str, x: int, y: in
     if wrong:
         draw.rectangle((x - 2, y - 2, x + side + 1, y + side + 1), outline=_WRONG, width=3)
     text = f"{_CROSS} {view.predicted}" if wrong else view.predicted
-    draw.text((x, y + side + 3), _fitted(text, room, 11), _WRONG if wrong else _INK, font(11))
-    draw.text((x, y + side + 3 + _TEXT - 1), f"p(true) {view.probability:.2f}", _GREY, font(11))
+    draw.text((x, y + side + 3), _fitted(text, room, 11), _WRONG if wrong else INK, font(11))
+    draw.text((x, y + side + 3 + _TEXT - 1), f"p(true) {view.probability:.2f}", GREY, font(11))
 
 
 def _foot(
@@ -131,16 +132,16 @@ def _foot(
     columns: Sequence[int],
     y: int,
 ) -> None:
-    draw.line((_PAD, y - 4, canvas.width - _PAD, y - 4), _LINE_COLOUR)
-    draw.text((_PAD, y + 2), "change of the map", _INK, font(12, True))
-    draw.text((_PAD, y + 2 + _TEXT), "1 - correlation", _GREY, font(11))
+    draw.line((_PAD, y - 4, canvas.width - _PAD, y - 4), LIGHT)
+    draw.text((_PAD, y + 2), "change of the map", INK, font(12, True))
+    draw.text((_PAD, y + 2 + _TEXT), "1 - correlation", GREY, font(11))
     for x, arm in zip(columns[1:], arms, strict=True):
         found = explanation.noise if arm == explanation.reference else explanation.change.get(arm)
         value = "–" if found is None else f"{found.correlation:.2f}"
-        draw.text((x, y + 2), value, _INK, font(12, True))
+        draw.text((x, y + 2), value, INK, font(12, True))
         if found is not None:
             below = "by chance" if arm == explanation.reference else f"{found.n} images"
-            draw.text((x, y + 2 + _TEXT), below, _GREY, font(11))
+            draw.text((x, y + 2 + _TEXT), below, GREY, font(11))
     _legend(draw, canvas, _PAD, y + 2 * _TEXT + 16, explanation)
 
 
@@ -156,7 +157,7 @@ def _legend(draw: ImageDraw.ImageDraw, canvas: Image.Image, x: int, y: int, expl
     if explanation.noise is not None:
         told.append(f"change by chance: between two trainings of {plain(explanation.reference)}")
     for line, text in zip((0, 2), told, strict=False):
-        draw.text((x + 68 * (line == 0), y + line * (_TEXT + 4)), text, _GREY, font(11))
+        draw.text((x + 68 * (line == 0), y + line * (_TEXT + 4)), text, GREY, font(11))
     y += _TEXT + 4
     draw.rectangle((x, y + 1, x + 12, y + 13), outline=_WRONG, width=3)
     draw.text((x + 20, y), f"{_CROSS} wrong prediction", _WRONG, font(11))

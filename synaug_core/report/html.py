@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug_core.evaluate.sentence import p_text, percent_text, points
 from synaug_core.report.style import png
-from synaug_core.report.words import metric_name, number, percent, plain, span
+from synaug_core.report.words import metric_name, number, p_short, percent, plain, span
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -71,7 +71,7 @@ def _environment() -> Environment:
         "metric_name": metric_name,
         "number": number,
         "p_text": p_text,
-        "p_short": lambda p: p_text(p).removeprefix("p ").removeprefix("= "),
+        "p_short": p_short,
         "percent": percent,
         "percent_text": percent_text,
         "plain": plain,

@@ -29,12 +29,8 @@ def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any]
         "sweep.html",
         sweep=result,
         name=name,
-        figures=pictures({_heading(metric): sweep_figure(result, metric) for metric in shown}),
-        columns={metric: _heading(metric) for metric in shown},
+        figures=pictures({metric_name(metric): sweep_figure(result, metric) for metric in shown}),
+        columns={metric: metric_name(metric) for metric in shown},
         failed=[cell for cell in result.cells if cell.verdict is None],
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
     )
-
-
-def _heading(metric: str) -> str:
-    return "recall of the rarest class" if metric == "rarest_recall" else metric_name(metric)

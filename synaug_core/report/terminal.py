@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synaug_core.evaluate.sentence import p_text, points
-from synaug_core.report.words import METRIC_NAMES, percent, plain, span
+from synaug_core.evaluate.sentence import percent_text, points
+from synaug_core.report.sections.basis import trainings_name
+from synaug_core.report.sections.tables import best
+from synaug_core.report.words import METRIC_NAMES, p_short, percent, plain, span
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -29,7 +31,7 @@ def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
 
 
 def sweep_table(sweep: SweepResult) -> Table:
-    """A line for each combination: its best synthetic arm against its best control."""
+    """A line for each combination: its declared synthetic arm, or else its best one, against its best control."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -46,7 +48,7 @@ def sweep_table(sweep: SweepResult) -> Table:
             grid.add_row(*labels, Text(said), "", "", "", "")
             continue
         compared = Text(f"{plain(c.arm)} − {plain(c.against)}")
-        p, adjusted = (p_text(v).removeprefix("p ").removeprefix("= ") for v in (c.p_value, c.p_adjusted))
+        p, adjusted = p_short(c.p_value), p_short(c.p_adjusted)
         grid.add_row(*labels, compared, points(c.difference.mean), p, adjusted, Text(cell.verdict or ""))
     return grid
 
@@ -83,7 +85,7 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
     grid.add_column("arm", no_wrap=True)
     for heading in names.values():
         grid.add_column(Text(heading), justify="right", no_wrap=True)
-    best = _highest(comparison, names)
+    highest = best(comparison)
     for arm, result in comparison.arms.items():
         chosen = arm == comparison.best_arm
         cells = [Text(f"{'▸' if chosen else ' '} {plain(arm)}", style="bold" if chosen else "")]
@@ -92,7 +94,7 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
             if value is None:
                 cells.append(Text("–", style="dim"))
                 continue
-            top = arm in best[metric]
+            top = arm in highest[metric]
             cell = Text(percent(value.mean) + ("*" if top else " "), style="bold" if top else "")
             cells.append(cell.append(f"\n{span(value).replace(' ', '')} ", style="not bold dim"))
         grid.add_row(*cells)
@@ -105,23 +107,14 @@ def _columns(comparison: Comparison) -> dict[str, str]:
     return first | {metric: METRIC_NAMES[metric].replace(" ", "\n", 1) for metric in _SHOWN}
 
 
-def _highest(comparison: Comparison, names: dict[str, str]) -> dict[str, set[str]]:
-    """The arms whose mean is the highest, by metric; all of them where they are level."""
-    found = {}
-    for metric in names:
-        values = {a: round(r.metrics[metric].mean, 9) for a, r in comparison.arms.items() if metric in r.metrics}
-        found[metric] = {a for a, v in values.items() if len(values) > 1 and v == max(values.values())}
-    return found
-
-
 def _legend(comparison: Comparison) -> str:
     rare = comparison.rarest_class
     counts = {r.repetitions for r in comparison.arms.values()}
     over = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
     n = sum(comparison.test_counts.values())
     return (
-        f"In percent: mean over {over} repetition{'s' * (max(counts) != 1)}, "
-        f"and the {100 * comparison.confidence:.10g} % interval; "
+        f"In percent: mean over {over} {trainings_name(comparison) if max(counts) != 1 else 'repetition'}, "
+        f"and the {percent_text(comparison.confidence)} interval; "
         f"{n} test images, {comparison.test_counts[rare]} of them {plain(rare)} "
         f"({comparison.train_counts.get(rare, 0)} in training).\n"
         "▸ best arm on the validation images   * highest mean of its column"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import unicodedata
 
 from synaug_core.evaluate.intervals import Interval
+from synaug_core.evaluate.sentence import p_text
 
-__all__ = ["METRIC_NAMES", "in_figure", "metric_name", "number", "percent", "plain", "span"]
+__all__ = ["METRIC_NAMES", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
 
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
@@ -19,6 +20,7 @@ METRIC_NAMES = {
     "weighted_recall": "weighted recall",
     "accuracy": "accuracy",
     "ece": "calibration error",
+    "rarest_recall": "recall of the rarest class",
 }
 
 
@@ -42,6 +44,11 @@ def in_figure(text: str, limit: int = 24) -> str:
 def percent(share: float) -> str:
     """A share in percent with one decimal and no sign: `71.2`."""
     return f"{100 * share:.1f}"
+
+
+def p_short(p: float) -> str:
+    """A p-value below a heading that says p: `.62`, `< .001`, `1`."""
+    return p_text(p).removeprefix("p ").removeprefix("= ")
 
 
 def span(interval: Interval) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from synaug_core.robustness.curves import Kind, Robustness
 
-__all__ = ["ArmRobustness", "Band", "MeanCurve", "MeanPoint", "mean_curves", "sentences", "summary_name"]
+__all__ = ["ArmRobustness", "Band", "MeanCurve", "MeanPoint", "attack_name", "mean_curves", "sentences", "summary_name"]
 
 
 class _Frozen(BaseModel):
@@ -87,10 +87,15 @@ def mean_curves(trainings: Sequence[Robustness]) -> ArmRobustness:
     )
 
 
+def attack_name(name: str) -> str:
+    """What an attack is called in print."""
+    return {"fgsm": "FGSM", "pgd": "PGD", "lowering": "lowering p(y|x)"}.get(name, name)
+
+
 def summary_name(name: str) -> str:
     """What a figure of the summary is called in print."""
     known = {"clean": "balanced accuracy, undisturbed", "perturbed": "mean balanced accuracy on disturbed images"}
-    return known.get(name, f"mean balanced accuracy under attack ({_attack_name(name)})")
+    return known.get(name, f"mean balanced accuracy under attack ({attack_name(name)})")
 
 
 def sentences(arms: Mapping[str, ArmRobustness], control: str | None = None) -> list[str]:
@@ -138,10 +143,6 @@ def _strengths(arm: ArmRobustness, name: str) -> str:
         return ""
     span = f"{eps[0]:g}" if len(eps) == 1 else f"{eps[0]:g} to {eps[-1]:g}"
     return f", pixels changed by at most {span} of 255 grey levels,"
-
-
-def _attack_name(name: str) -> str:
-    return {"fgsm": "FGSM", "pgd": "PGD", "lowering": "lowering p(y|x)"}.get(name, name)
 
 
 def _percent(share: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synaug_core.report import style
+from synaug_core.report.sections.basis import trainings_name
 from synaug_core.report.words import in_figure
 
 if TYPE_CHECKING:
@@ -71,6 +72,5 @@ def arm_confusion(comparison: Comparison, arm: str) -> Figure:
     order = [comparison.classes.index(c) for c in comparison.by_rarity]
     matrix = np.asarray(comparison.arms[arm].confusion)[np.ix_(order, order)]
     n = comparison.arms[arm].repetitions
-    trainings = "folds" if comparison.folds else "repetitions"
-    heading = f"{arm}: {n} {trainings} summed" if n > 1 else arm
+    heading = f"{arm}: {n} {trainings_name(comparison)} summed" if n > 1 else arm
     return confusion_figure(matrix.tolist(), comparison.by_rarity, heading)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from synaug_core.report import style
 from synaug_core.report.words import in_figure
+from synaug_core.robustness.report import attack_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +25,6 @@ _NAMES = {
     "flip": "mirrored at the diagonal",
     "brightness": "light",
     "crop": "cropped",
-    "fgsm": "attack: FGSM",
-    "pgd": "attack: PGD",
-    "lowering": "attack: lowering p(y|x)",
 }
 
 
@@ -90,7 +88,8 @@ def _line(axes: Axes, curve: MeanCurve, colour: str, mark: str, *, label: str, c
 
 
 def _say(axes: Axes, curve: MeanCurve) -> None:
-    style.title(axes, _NAMES.get(curve.name, curve.name))
+    is_attack = curve.kind == "attack"
+    style.title(axes, f"attack: {attack_name(curve.name)}" if is_attack else _NAMES.get(curve.name, curve.name))
     axes.set_xticks(range(len(curve.points)), [f"{p.strength:g}" for p in curve.points])
-    unit = "severity" if curve.kind == "perturbation" else "largest change of a pixel, 255ths"
+    unit = "largest change of a pixel, 255ths" if is_attack else "severity"
     axes.set_xlabel(unit, fontsize=style.SMALL)

@@ -57,7 +57,7 @@ def sweep_figure(result: SweepResult, metric: str) -> Figure:
             style.title(axes, in_figure(", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in others), 40))
         axes.set_xlabel(in_figure(key, 40))
     for row in grid:
-        row[0].set_ylabel(f"{'recall of the rarest class' if metric == 'rarest_recall' else metric_name(metric)}, %")
+        row[0].set_ylabel(f"{metric_name(metric)}, %")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(arms)), frameon=False, fontsize=9)
     return figure

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.report.words import metric_name, plain
+from synaug_core.robustness.report import attack_name
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.comparison import Comparison
@@ -49,18 +51,14 @@ def counts(comparison: Comparison, dataset: Mapping[str, Any] | None) -> list[tu
 
 def removals(dataset: Mapping[str, Any] | None) -> dict[str, int]:
     """Reason -> number of images left out for it."""
-    reasons: dict[str, int] = {}
-    for removed in (dataset or {}).get("removed", ()):
-        reasons[removed["reason"]] = reasons.get(removed["reason"], 0) + 1
-    return dict(sorted(reasons.items(), key=lambda item: -item[1]))
+    return dict(Counter(removed["reason"] for removed in (dataset or {}).get("removed", ())).most_common())
 
 
 def robustness_table(robustness: Mapping[str, ArmRobustness]) -> tuple[dict[str, str], dict[str, dict[str, Band]]]:
     """Heading of each figure of the summary, and by arm their mean, lowest and highest training."""
     named = {"clean": "undisturbed", "perturbed": "disturbed"}
     first = next(iter(robustness.values()))
-    headings = {name: named.get(name, f"attack {'FGSM' if name == 'fgsm' else name.upper()}") for name in first.summary}
-    headings |= {name: "attack lowering p(y|x)" for name in first.summary if name == "lowering"}
+    headings = {name: named.get(name, f"attack {attack_name(name)}") for name in first.summary}
     return headings, {arm: result.summary for arm, result in robustness.items()}
 
 
