@@ -23,18 +23,11 @@ class MmdTest:
         value: unbiased squared distance of the two sets; around 0, also below it, for one distribution.
         null: the same of random relabellings.
         p_value: share of relabellings that are as far apart, the observed one among them.
-        n, m: images of the reference, recent images.
     """
 
     value: float
     null: tuple[float, ...]
     p_value: float
-    n: int
-    m: int
-
-    def threshold(self, level: float) -> float:
-        """The value that a share of `level` of the null exceeds."""
-        return float(np.quantile(np.asarray(self.null), 1 - level))
 
 
 def mmd_test(reference: Tensor, recent: Tensor, *, permutations: int, seed: int) -> MmdTest:
@@ -70,7 +63,7 @@ def mmd_test(reference: Tensor, recent: Tensor, *, permutations: int, seed: int)
         count = min(_AT_ONCE, permutations - len(null))
         null += _values(kernel, rng.permuted(np.tile(observed, (count, 1)), axis=1), m).tolist()
     as_far = sum(v >= value for v in null)
-    return MmdTest(value, tuple(null), (1 + as_far) / (1 + permutations), n, m)
+    return MmdTest(value, tuple(null), (1 + as_far) / (1 + permutations))
 
 
 def unusual(reference: Tensor, recent: Tensor, *, k: int = 5) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from synaug_core.report.figures.forest import forest_figure
 from synaug_core.report.figures.operating import operating_figure
 from synaug_core.report.figures.recall import recall_figure
 from synaug_core.report.figures.robustness import robustness_figure
-from synaug_core.report.html import Picture, pictures, render
+from synaug_core.report.html import Picture, render
 from synaug_core.report.sections import basis, tables
 from synaug_core.report.sections.images import quality_tables
 from synaug_core.report.sections.pictures import drawn, sheets_shown
@@ -38,7 +38,6 @@ def comparison_page(
     name: str = "",
     dataset: Mapping[str, Any] | None = None,
     sheets: Mapping[str, Picture] | None = None,
-    figures: Mapping[str, Picture] | None = None,
     config: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
     robustness: Mapping[str, ArmRobustness] | None = None,
@@ -56,7 +55,6 @@ def comparison_page(
         name: the data set's name.
         dataset: a DatasetReport as JSON: counts, rejected and removed images.
         sheets: caption -> sheet of images; large ones are shown in fewer colours.
-        figures: caption -> further figure.
         config: the configuration as JSON.
         versions: what produced it: code and libraries.
         robustness: by arm, what disturbed images and attacks did.
@@ -95,7 +93,6 @@ def comparison_page(
         "sheets": sheets_shown(sheets or {}),
         "quality_columns": columns,
         "quality": tabled,
-        "figures": pictures(figures or {}),
         "notes": list(notes[:_MOST_NOTES]),
         "more_notes": max(0, len(notes) - _MOST_NOTES),
         "dataset": dataset,
@@ -142,7 +139,6 @@ def _contents(values: Mapping[str, Any]) -> dict[str, str]:
         ("robustness", "Disturbed and attacked images", values["robustness"]),
         ("maps", "Where the classifiers look", values["explanation"]),
         ("images", "Images", values["sheets"] or values["quality"]),
-        ("figures", "Further figures", values["figures"]),
         ("notes", "What happened on the way", values["notes"]),
         ("data", "Data", True),
         ("course", "What was done, in order", values["course"]),

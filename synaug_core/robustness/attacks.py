@@ -152,9 +152,7 @@ def fgsm(model: Classifier, clean: Seen, labels: Tensor, *, eps: float) -> Attac
     return found
 
 
-def pgd(
-    model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: int, start: Tensor, step: float | None = None
-) -> Attacked:
+def pgd(model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: int, start: Tensor) -> Attacked:
     """Projected gradient ascent in the L-infinity ball (Madry et al., arXiv 1706.06083), one start.
 
     Args:
@@ -162,25 +160,22 @@ def pgd(
         clean: the images as they are, with their gradient, from `look`.
         labels: int64 (n,).
         eps: largest change of a value, of a range of 1.
-        steps: number of steps.
+        steps: number of steps, of a quarter of `eps` each.
         start: where it begins, in the ball, shape of the images; see `random_start`.
-        step: length of a step; default: a quarter of `eps`.
 
     Returns:
         The strongest among all images on the way, the image as it is and FGSM's: the latter is the end of a walk of
         one step without random start, and with it this attack is nowhere weaker than FGSM.
     """
     found = fgsm(model, clean, labels, eps=eps)
-    first, size = look(model, start, labels), eps / 4 if step is None else step
+    first = look(model, start, labels)
     found.consider(first)
-    for seen in ascent(model, first, clean.images, labels, eps=eps, step=size, steps=steps):
+    for seen in ascent(model, first, clean.images, labels, eps=eps, step=eps / 4, steps=steps):
         found.consider(seen)
     return found
 
 
-def lowering(
-    model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: int, step: float | None = None
-) -> Attacked:
+def lowering(model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: int) -> Attacked:
     """Lower p(y|x) step after step along its gradient (Niemeijer et al., arXiv 2406.17473), from the image itself.
 
     The gradient of -p(y|x) is that of the log-odds times p(y) (1 - p(y)), so both point the same way. The length of a
@@ -189,8 +184,7 @@ def lowering(
     Args and returns as in `pgd`, without FGSM's image.
     """
     found = Attacked(clean)
-    size = eps / 4 if step is None else step
-    for seen in ascent(model, clean, clean.images, labels, eps=eps, step=size, steps=steps, direction=along):
+    for seen in ascent(model, clean, clean.images, labels, eps=eps, step=eps / 4, steps=steps, direction=along):
         found.consider(seen)
     return found
 
