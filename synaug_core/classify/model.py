@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Classifier", "Dropout", "as_float"]
+__all__ = ["Classifier", "Dropout", "as_float", "evaluating"]
 
 
 def as_float(images: Tensor) -> Tensor:
     """uint8 images in 0 to 255 to float32 in [0, 1]; float images unchanged."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode; afterwards every part is in the mode it was in."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 class Dropout(nn.Module):

@@ -55,9 +55,8 @@ def sampler_of(
     config: ClassifierConfig, arm: ArmConfig, train: ImageSet, seed: int, device: torch.device
 ) -> IndexSampler | PhasedSampler:
     """What draws an arm's batches; without pretraining, or without synthetic images, from all images all the time."""
-    labels, made = train.labels, train.is_synthetic()
-    steps = pretraining_steps(arm, config)
-    if not steps or not bool(made.any()):
+    labels, steps = train.labels, pretraining_steps(arm, config)
+    if not steps or not bool((made := train.is_synthetic()).any()):
         return IndexSampler(labels, config.batch_size, arm.sampling, seeds.stream(seed), device)
     lacking = [c for c in torch.unique(labels).tolist() if not bool((made & (labels == c)).any())]
     early = (made | torch.isin(labels, torch.tensor(lacking, dtype=labels.dtype))).nonzero().flatten()

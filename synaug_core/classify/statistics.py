@@ -15,14 +15,14 @@ _CHUNK = 1024
 def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over the real training images, for pixels in [0, 1].
 
-    Synthetic images (a `generator` in their provenance) are left out, so that all arms normalise alike; a set
+    Synthetic images are left out, so that all arms normalise alike; a set
     without real images uses all. The counts of the 256 values are exact, so the order of the images is no matter.
 
     Returns:
         Two tuples of `channels` floats; the standard deviation is at least 0.01.
     """
-    real = [i for i, p in enumerate(images.provenance) if '"generator"' not in p]
-    pixels = images.images[real] if real else images.images
+    real = ~images.is_synthetic()
+    pixels = images.images[real] if bool(real.any()) else images.images
     values = torch.arange(256, dtype=torch.float64) / 255
     means, spreads = [], []
     for channel in range(images.channels):

@@ -76,10 +76,7 @@ class TrainedClassifier:
             ValueError: images of another dtype or shape.
         """
         pixels = images.images if isinstance(images, ImageSet) else images
-        expected = (self.channels, self.size, self.size)
-        if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != expected:
-            shape = tuple(pixels.shape)
-            raise ValueError(f"images: uint8 {('n', *expected)} expected, got {pixels.dtype} {shape}")
+        self.check(pixels)
         model = self.model if device is None else self.model.to(device)
         model.eval()
         rows = np.empty((len(pixels), len(self.classes)), dtype=np.float32)
@@ -88,6 +85,17 @@ class TrainedClassifier:
                 logits = model(pixels[start : start + batch].to(model.mean.device))
                 rows[start : start + batch] = logits.softmax(dim=1).cpu().numpy()
         return rows
+
+    def check(self, images: Tensor) -> None:
+        """Nothing where these are images that the classifier takes.
+
+        Raises:
+            ValueError: images of another dtype or shape.
+        """
+        expected = (self.channels, self.size, self.size)
+        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != expected:
+            shape = tuple(images.shape)
+            raise ValueError(f"images: uint8 {('n', *expected)} expected, got {images.dtype} {shape}")
 
     def save(self, folder: Path) -> None:
         """Write `weights.safetensors` and `spec.json`; equal classifiers give equal bytes."""

@@ -85,14 +85,18 @@ class ImageSet:
             provenance=tuple(self.provenance[i] for i in rows),
         )
 
+    def rows_of(self, name: str) -> Tensor:
+        """Positions of the images of one class, int64, ascending; none where the class is not in `classes`."""
+        label = self.classes.index(name) if name in self.classes else -1
+        return (self.labels == label).nonzero().flatten()
+
     def of_class(self, name: str) -> ImageSet:
         """The images of one class; `classes` stays as it is."""
         return self.take(self.labels == self.classes.index(name))
 
     def head_of_each_class(self, counts: Mapping[str, int]) -> ImageSet:
         """The first `counts[class]` images of each class (0 where a class is not named), in order of classes."""
-        parts = [(self.labels == i).nonzero().flatten()[: counts.get(name, 0)] for i, name in enumerate(self.classes)]
-        return self.take(torch.cat(parts))
+        return self.take(torch.cat([self.rows_of(name)[: counts.get(name, 0)] for name in self.classes]))
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:

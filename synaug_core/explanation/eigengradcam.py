@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from synaug_core.classify.model import as_float
+from synaug_core.classify.model import as_float, evaluating
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.explanation.layers import MapLayer, as_still, find_layer, hooked
+from synaug_core.explanation.layers import MapLayer, find_layer, hooked
 
 __all__ = ["eigen_grad_cam", "first_component", "oriented", "scaled"]
 
@@ -56,7 +56,7 @@ def eigen_grad_cam(
     if layer is None:
         layer = find_layer(model, channels=classifier.channels, size=classifier.size)
     maps = np.zeros((len(images), *images.shape[2:]), dtype=np.float32)
-    with as_still(model):
+    with evaluating(model):
         for start in range(0, len(images), batch):
             part = slice(start, start + batch)
             weighted = _gradient_x_activation(model, layer, images[part], targets[part])
@@ -136,10 +136,7 @@ def _gradient_x_activation(model: nn.Module, layer: MapLayer, images: Tensor, ta
 
 
 def _check(classifier: TrainedClassifier, images: Tensor, targets: Tensor) -> None:
-    expected = (classifier.channels, classifier.size, classifier.size)
-    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != expected:
-        shape = tuple(images.shape)
-        raise ValueError(f"images: uint8 {('n', *expected)} expected, got {images.dtype} {shape}")
+    classifier.check(images)
     if targets.dtype != torch.int64 or targets.shape != (len(images),):
         raise ValueError(f"targets: int64 ({len(images)},) expected, got {targets.dtype} {tuple(targets.shape)}")
     if len(targets) and not (int(targets.min()) >= 0 and int(targets.max()) < len(classifier.classes)):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from synaug_core.classify.model import evaluating
 from synaug_core.errors import ConfigError
 
-__all__ = ["LEAST_SIDE", "MapLayer", "NoMapsError", "as_still", "find_layer", "hooked"]
+__all__ = ["LEAST_SIDE", "MapLayer", "NoMapsError", "find_layer", "hooked"]
 
 LEAST_SIDE = 6
 """Least side of a map: a 28 px image at 7 x 7 shows a place, at 4 x 4 it does not."""
@@ -61,7 +62,7 @@ def find_layer(model: nn.Module, *, channels: int, size: int) -> MapLayer:
         NoMapsError: a network that turns the image into a sequence (a plain vision transformer), or keeps no map.
     """
     modules = dict(model.named_modules())
-    with as_still(model), torch.enable_grad():
+    with evaluating(model), torch.enable_grad():
         image = torch.zeros(1, channels, size, size, device=_device(model)).requires_grad_()
         shapes = _shapes(model, modules, image.detach())
         cuts: dict[str, bool] = {}
@@ -81,18 +82,6 @@ def find_layer(model: nn.Module, *, channels: int, size: int) -> MapLayer:
                     )
                 return layer
     raise NoMapsError(f"the network keeps no map of a {size} px image: its layers shrink it to a point at once")
-
-
-@contextlib.contextmanager
-def as_still(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; afterwards every part is in the mode it was in."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 @contextlib.contextmanager

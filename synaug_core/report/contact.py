@@ -3,7 +3,6 @@ that is most like it."""
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -74,7 +73,7 @@ def contact_page(
     for name in names:
         shown = _chosen(made, name, each, scores, lowest)
         cells = [_cell(train, made, i, index[i] if index else None, scores) for i in shown]
-        own = _rows(train, name)[:each]
+        own = train.rows_of(name)[:each].tolist()
         reals = [{"image": _address(train.images[i]), "id": plain(train.ids[i], 60)} for i in own]
         blocks.append({"name": name, "real": there.get(name, 0), "made": counts[name], "reals": reals, "cells": cells})
     side = _side(made.size)
@@ -119,7 +118,7 @@ def contact_sheet(
     rows = []
     for name in names:
         shown = _chosen(made, name, each, scores or {}, lowest)
-        reals = train.images[_rows(train, name)[: 2 * left]].cpu()
+        reals = train.images[train.rows_of(name)[: 2 * left]].cpu()
         upper = torch.cat([reals[:left], blank.expand(max(0, left - len(reals)), -1, -1, -1)])
         note = f"{number(there.get(name, 0))} real, {number(counts[name])} synthetic"
         rows.append(Row(name, note, torch.cat([upper, made.images[shown].cpu()]), space=8))
@@ -153,17 +152,10 @@ def _check(made: ImageSet, scores: Mapping[str, Sequence[float | None]], lowest:
         raise ValueError(f"lowest: there is no score {lowest!r}")
 
 
-def _rows(images: ImageSet, name: str) -> list[int]:
-    if name not in images.classes:
-        return []
-    found: list[int] = (images.labels == images.classes.index(name)).nonzero().flatten().tolist()
-    return found
-
-
 def _chosen(
     made: ImageSet, name: str, each: int, scores: Mapping[str, Sequence[float | None]], lowest: str | None
 ) -> list[int]:
-    rows = _rows(made, name)
+    rows: list[int] = made.rows_of(name).tolist()
     if lowest is not None:
         values = [_known(v) for v in scores[lowest]]
         rows.sort(key=lambda i: math.inf if (v := values[i]) is None else v)
@@ -215,6 +207,4 @@ def _address(image: Tensor) -> str:
     picture = Image.fromarray(pixels)
     if picture.width > _LARGEST:
         picture = picture.resize((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return data_uri(buffer.getvalue())
+    return data_uri(picture)

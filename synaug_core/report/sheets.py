@@ -42,7 +42,7 @@ def reconstruction_sheet(original: ImageSet, decoded: Tensor, *, per_class: int 
     blocks = 1 if len(counts) <= 6 else 2 if len(counts) <= 16 else 3
     rows = []
     for name in counts:
-        index = (original.labels == original.classes.index(name)).nonzero().flatten()[: per_class // blocks or 1]
+        index = original.rows_of(name)[: per_class // blocks or 1]
         rows.append(Row(name, "original", original.images[index], space=8))
         rows.append(Row("", "reconstruction", decoded[index]))
     if blocks > 1 and len(counts) % blocks:  # pairs must not be torn apart between blocks
@@ -57,6 +57,7 @@ def reconstruction(generator: Generator, images: ImageSet, *, per_class: int = 1
     import torch
 
     from synaug_core.generators.base import LatentGenerator
+    from synaug_core.generators.pixels import to_uint8
 
     if not isinstance(generator, LatentGenerator):
         return None
@@ -67,8 +68,7 @@ def reconstruction(generator: Generator, images: ImageSet, *, per_class: int = 1
             mine = wanted.labels == wanted.classes.index(name)
             if mine.any():
                 mean, _ = generator.encode(wanted.images[mine], name)
-                pixels = generator.decode(mean, name).clamp(0, 1).mul(255).round()
-                decoded[mine] = pixels.to(torch.uint8).cpu()
+                decoded[mine] = to_uint8(generator.decode(mean, name))
     return reconstruction_sheet(wanted, decoded, per_class=per_class)
 
 
@@ -103,9 +103,7 @@ def interpolation(rows: Sequence[tuple[str, Tensor]], alphas: Sequence[float], *
 
 
 def _first(images: ImageSet, name: str, n: int) -> Tensor:
-    if name not in images.classes:
-        return images.images[:0]
-    return images.images[(images.labels == images.classes.index(name)).nonzero().flatten()[:n]]
+    return images.images[images.rows_of(name)[:n]]
 
 
 def _images(n: int) -> str:

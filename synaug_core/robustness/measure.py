@@ -38,7 +38,7 @@ def chosen(images: ImageSet, most: int, seed: int) -> ImageSet:
     for rank, name in enumerate(sorted(counts, key=lambda c: (counts[c], c))):
         n = min(counts[name], left // (len(counts) - rank))
         left -= n
-        mine = (images.labels == images.classes.index(name)).nonzero().flatten()
+        mine = images.rows_of(name)
         kept.append(mine[torch.randperm(len(mine), generator=seeds.stream(seeds.derive(seed, name)))[:n]])
     return images.take(torch.cat(kept).sort().values) if kept else images
 
@@ -74,9 +74,7 @@ def measure(
     used = chosen(images, config.images, seeds.derive(seed, "images"))
     if not len(used):
         raise ValueError("images: none to disturb")
-    expected = (classifier.channels, classifier.size, classifier.size)
-    if tuple(used.images.shape[1:]) != expected:
-        raise ValueError(f"images: uint8 {('n', *expected)} expected, got {tuple(used.images.shape)}")
+    classifier.check(used.images)
     tried = _tried(config)
     clean = np.zeros(len(used), dtype=bool)
     wrong = {(name, s): np.zeros(len(used), dtype=bool) for name, (_, found) in tried.items() for s in found}

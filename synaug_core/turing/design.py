@@ -82,9 +82,9 @@ def choose(train: ImageSet, made: ImageSet, *, images: int, seed: int) -> Design
         if not count:
             continue
         draw = np.random.default_rng(derive(seed, "turing", "images", name))
-        fakes = draw.permutation(_rows(made, name))[:count]
+        fakes = draw.permutation(made.rows_of(name).tolist())[:count]
         used = {str(p) for i in fakes for p in json.loads(made.provenance[i]).get("parents") or ()}
-        mixed = draw.permutation(_rows(train, name))
+        mixed = draw.permutation(train.rows_of(name).tolist())
         reals = sorted(mixed, key=lambda i: train.ids[i] in used)[:count]
         parents += sum(train.ids[i] in used for i in reals)
         items += [Item(made.ids[i], name, True, int(i)) for i in sorted(fakes)]
@@ -109,8 +109,3 @@ def _shares(capacity: Mapping[str, int], total: int, seed: int) -> dict[str, int
                 shares[name] += 1
                 left -= 1
     return shares
-
-
-def _rows(images: ImageSet, name: str) -> list[int]:
-    found: list[int] = (images.labels == images.classes.index(name)).nonzero().flatten().tolist()
-    return found

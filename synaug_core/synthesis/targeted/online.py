@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from synaug_core import digests
-from synaug_core.classify.model import Classifier
+from synaug_core.classify.model import Classifier, evaluating
 from synaug_core.config import OnlineConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ConfigError
@@ -101,7 +100,7 @@ class OnlineSynthesis:
         z, labels = self._latents[rows], self._labels[rows]
         decode = self._decoder(labels)
         if self._config.strategy != "reconstruct":
-            with _evaluating(model):
+            with evaluating(model):  # normalisation uses its stored statistics and leaves them as they are
                 z = self._moved(model, z, self._unit[rows], decode, stream)
         with torch.no_grad():
             return decode(z), labels
@@ -152,14 +151,3 @@ def _by_class(generators: Sequence[Generator], train: ImageSet) -> dict[str, Lat
     if missing := [name for name in present if name not in found]:
         raise ConfigError(f"online.generator: no generator was fitted for class {missing[0]!r}")
     return {name: found[name] for name in present}
-
-
-@contextlib.contextmanager
-def _evaluating(model: Classifier) -> Iterator[None]:
-    """In evaluation mode inside: normalisation uses its stored statistics and leaves them as they are."""
-    before = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(before)
