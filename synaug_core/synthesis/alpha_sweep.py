@@ -16,10 +16,10 @@ from synaug_core.quality.distances import pairwise, spacing
 from synaug_core.seeds import derive
 from synaug_core.synthesis.interpolate import interpolate
 from synaug_core.synthesis.made import Source
+from synaug_core.synthesis.walks import ALPHAS
 
-__all__ = ["ALPHAS", "GRIDS", "MEASURES", "AlphaSweep", "Look", "alpha_sweep", "look"]
+__all__ = ["GRIDS", "MEASURES", "AlphaSweep", "Look", "alpha_sweep", "look"]
 
-ALPHAS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 GRIDS = (2, 3, 5, 9, 17)
 MEASURES = ("sharpness", "variety", "novelty", "distinct")
 _MOST_CLASSES = 12

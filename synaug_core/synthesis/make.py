@@ -31,8 +31,6 @@ __all__ = ["Funnel", "Synthesised", "synthesise"]
 
 _REAL = "duplicate"
 """Its images are real ones, which need no gate."""
-_REPEATING = "reconstruct"
-"""Repeats training images on purpose, so that it is not checked for copies and near-duplicates."""
 
 
 class Funnel(BaseModel):
@@ -189,10 +187,10 @@ class _Maker:
         return own
 
     def _gate(self) -> FilterConfig | None:
-        gate, strategy = self.config.filters, self.config.strategy
-        if strategy == _REAL:
+        gate = self.config.filters
+        if self.config.strategy == _REAL:
             return None
-        if gate is not None and strategy == _REPEATING:
+        if gate is not None and self.entry.repeats:
             return gate.model_copy(update={"memorisation": None, "near_duplicates": None})
         return gate
 
