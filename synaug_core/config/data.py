@@ -48,7 +48,8 @@ class DataConfig(Section):
     """Images, classes and splits."""
 
     source: str = "digits"
-    """A folder of class folders, a MedMNIST .npz file, or `digits` (scikit-learn's, built in)."""
+    """A folder of class folders, a MedMNIST .npz file, .parquet files of a run or a folder of them, any of these as
+    s3://bucket/prefix, or `digits` (scikit-learn's, built in)."""
     metadata: str | None = None
     """A CSV file with the columns id (the path below the folder) and, optionally, group and split."""
     classes: tuple[str, ...] | None = None

@@ -104,7 +104,9 @@ def _data_source(source: str, start: Path, key: str) -> str:
         return str(path)
     if not path.exists():
         raise ConfigError(f"{key}: {source!r} does not exist{f' (looked for {path})' if str(path) != source else ''}")
-    raise ConfigError(f"{key}: {source!r} is not usable; give a folder of class folders, an .npz file or `digits`")
+    raise ConfigError(
+        f"{key}: {source!r} is not usable; give a folder of class folders, an .npz or .parquet file, or `digits`"
+    )
 
 
 def _s3(source: str, key: str) -> S3Address:

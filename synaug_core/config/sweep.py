@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,9 +67,7 @@ def cells(sweep: SweepConfig) -> tuple[Cell, ...]:
     Raises:
         ConfigError: an unknown key, a combination that does not fit, or more than 500 of them.
     """
-    size = 1
-    for values in sweep.grid.values():
-        size *= len(values)
+    size = math.prod(map(len, sweep.grid.values()))
     if size > _MOST:
         raise ConfigError(f"sweep: {size} combinations; at most {_MOST} are made in one sweep")
     found = []

@@ -117,7 +117,7 @@ def test_what_is_no_source(data: Path, refusal: Refusal) -> None:
     (data / "gone.yaml").write_text("data: {source: gone}\n")
     assert refusal("nowhere") == [f"SOURCE: 'nowhere' does not exist (looked for {data / 'nowhere'})"]
     assert refusal("images.zip") == [
-        "SOURCE: 'images.zip' is not usable; give a folder of class folders, an .npz file or `digits`"
+        "SOURCE: 'images.zip' is not usable; give a folder of class folders, an .npz or .parquet file, or `digits`"
     ]
     other = "http:// is not read; give s3://bucket/prefix, or copy the images into a folder"
     assert refusal("http://host/prefix") == [f"SOURCE: {other}"]
