@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.core_job import Job
+from benchmarks.core_job import Job, call
 from benchmarks.core_training import Repetition
+from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.evaluate.comparison import Comparison
 from synaug_core.explanation.explain import explain
 from synaug_core.explanation.report import Explanation
@@ -24,7 +25,7 @@ def disturbed(job: Job, of_arm: dict[str, list[Repetition]]) -> dict[str, ArmRob
         return {}
     asked = [(arm, one) for arm, done in of_arm.items() for one in done[: config.repetitions]]
     seed = derive(job.config.seed, "robustness")
-    found = job.side_by_side([lambda one=one: measure(one.classifier, job.data.test, config, seed) for _, one in asked])
+    found = job.side_by_side([call(measure, one.classifier, job.data.test, config, seed) for _, one in asked])
     for number, one in enumerate(found):
         job.place(f"robustness/{number}.json").write_text(one.model_dump_json(indent=1), encoding="utf-8")
     return {arm: mean_curves([f for f, (name, _) in zip(found, asked, strict=True) if name == arm]) for arm in of_arm}
@@ -37,15 +38,19 @@ def explained(job: Job, comparison: Comparison, of_arm: dict[str, list[Repetitio
     reference = comparison.best_control or comparison.best_arm
     again = of_arm[reference][1] if len(of_arm[reference]) > 1 else None
     found = explain(
-        {arm: (lambda one=done[0]: one.classifier) for arm, done in of_arm.items()},
+        {arm: call(_classifier, done[0]) for arm, done in of_arm.items()},
         {arm: [one.predictions for one in done[:2]] for arm, done in of_arm.items()},
         job.data.test,
         reference=reference,
         best=comparison.best_synthetic,
-        again=None if again is None else (lambda: again.classifier),
+        again=None if again is None else call(_classifier, again),
         images=job.config.explanation.images,
         seed=derive(job.config.seed, "explanation"),
     )
     job.keep(cam_sheet(found.explanation, found.shown, found.maps, heading="maps"), "figures/cams.png")
     job.place("explanation.json").write_text(json.dumps(found.explanation.model_dump(mode="json")), encoding="utf-8")
     return found.explanation
+
+
+def _classifier(repetition: Repetition) -> TrainedClassifier:
+    return repetition.classifier

@@ -123,8 +123,7 @@ def _sweep(result: dict[str, Any]) -> str:
         "|---|---|---|---|",
     ]
     for c in cells:
-        d = c["contrast"]["difference"]
-        amount = f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
+        amount = _amount(c["contrast"]["difference"])
         lines.append(
             f"| {', '.join(c['labels'].values())} | {amount} | {_p(c['contrast']['p_value'])} | {c['verdict']} |"
         )
