@@ -153,9 +153,11 @@ def _describe(
         {f"{split}/images": len(images) for split, images in splits.items()}
         | {"rejected": len(prepared.report.rejected), "removed": len(prepared.report.removed)}
     )
+    previews = {split: sheets.preview(images) for split, images in splits.items() if len(images)}
     for split, images in splits.items():
         recorder.dataset_input(images, name=f"{dataset.name}-{split}", digest=stored[split].sha256[:36], context=split)
-        if len(images):
-            recorder.figure(sheets.preview(images), f"figures/{split}.png")
+    for split, preview in previews.items():
+        recorder.figure(preview, f"figures/{split}.png")
     recorder.figure(counts_figure({s: i.counts() for s, i in splits.items()}), "figures/counts.png")
-    recorder.text(dataset_page(prepared.report.model_dump(mode="json"), name=dataset.name), "dataset.html")
+    page = dataset_page(prepared.report.model_dump(mode="json"), name=dataset.name, sheets=previews)
+    recorder.text(page, "dataset.html")

@@ -38,13 +38,14 @@ def write_report(
     from synaug_core.report.course import course
     from synaug_core.report.page import comparison_page
     from synaug_core.report.text import comparison_text
-    from synaug_core.services.tracking import recording_in, run_ref
+    from synaug_core.services.tracking import link_to, recording_in, run_ref
     from synaug_core.services.versions import environment
     from tasks.explanation import load_cam_sheet, load_explanation
     from tasks.loading import load_comparison, load_quality, load_report
     from tasks.sheets import sheets_of
     from tasks.storing import store_text
 
+    run = run_ref(settings(), comparison.run_id)
     found, report = load_comparison(comparison), load_report(dataset)
     disturbed = arm_robustness(robustness)
     seen = load_explanation(explanation) if explanation is not None else None
@@ -61,9 +62,10 @@ def write_report(
         quality={arms: load_quality(reference) for arms, reference in quality.items()},
         notes=notes,
         course=course(config, found, report),
+        links={"Every figure and file in MLflow": address} if (address := link_to(run)).startswith("http") else {},
     )
     text = comparison_text(found, name=dataset.name, robustness=disturbed, explanation=seen, notes=notes)
-    with recording_in(run_ref(settings(), comparison.run_id)) as recorder:
+    with recording_in(run) as recorder:
         recorder.text(text, "comparison.txt")
         return store_text(recorder, page, "comparison.html")
 

@@ -165,8 +165,11 @@ def _draw(
         told = [json.loads(text) for text in images.provenance]
         scores = {"nearest_distance": [round(d, 4) for d in distance.tolist()]}
         scores |= {s: [one.get(s) for one in told] for s in _SCORES if any(s in one for one in told)}
-        recorder.text(contact_page(train, images, nearest, scores), "contact_sheet.html")
-        recorder.figure(contact_sheet(train, images, nearest, scores), "figures/contact_sheet.png")
+        heading = f"{dataset.name}: real and synthetic images"
+        note = f"Strategy: {config.strategy}{f'; generator: {generator.kind}' if generator else ''}."
+        page = contact_page(train, images, nearest, scores, heading=heading, note=note)
+        recorder.text(page, "contact_sheet.html")
+        recorder.figure(contact_sheet(train, images, nearest, scores, heading=heading), "figures/contact_sheet.png")
     if generator is None:
         return
     if len(images) and config.strategy in ("targeted", "random"):
