@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from synaug_core.report.words import number, plain
 from synaug_core.seeds import derive
+from synaug_core.synthesis.registry import find
 
 if TYPE_CHECKING:
     from synaug_core.config import ArmConfig, Config, FilterConfig, GeneratorConfig, SynthesisConfig
 
 __all__ = ["made_images"]
 
-_NO_GENERATOR = {"duplicate", "mixup"}
-_AIMED = {"targeted", "random"}
 _STRATEGIES = {
     "interpolate": "decoded from between two training images of a class in latent space",
     "prior": "sampled from the generator",
@@ -40,13 +39,13 @@ def made_images(config: Config) -> Iterator[tuple[str, str]]:
         if arm.synthesis is not None:
             syntheses.setdefault(arm.synthesis.model_dump_json(), (arm.synthesis, []))[1].append(arm.name)
     online = [arm for arm in config.arms if arm.online is not None]
-    used = [s.generator for s, _ in syntheses.values() if s.strategy not in _NO_GENERATOR]
+    used = [s.generator for s, _ in syntheses.values() if find(s.strategy).generator]
     used += [arm.online.generator for arm in online if arm.online is not None]
     if used:
         yield "Generators", _generators(config, used)
     found = [s for s, _ in syntheses.values()]
     if found and (
-        config.quality.enabled or any((s.filters and s.filters.needs_judge) or s.strategy in _AIMED for s in found)
+        config.quality.enabled or any((s.filters and s.filters.needs_judge) or find(s.strategy).target for s in found)
     ):
         yield "Judges", _judges(config)
     for synthesis, arms in syntheses.values():
@@ -89,13 +88,13 @@ def _synthesis(config: Config, synthesis: SynthesisConfig) -> str:
     said = f"Strategy {plain(s.strategy)}"
     if meaning := _STRATEGIES.get(s.strategy):
         said += f" ({meaning})"
-    if s.strategy not in _NO_GENERATOR:
+    if find(s.strategy).generator:
         said += f", generator {plain(config.generator_named(s.generator).kind)}"
     if s.strategy == "interpolate":
         ends = " to ".join(f"{a:g}" for a in s.alpha) if s.alpha_mode == "uniform" else ", ".join(map(str, s.alpha))
         said += f", a = {ends}, {s.path}, pairs {'at random' if s.pairing == 'random' else 'of neighbours'}"
         said += f", detail: {s.detail}" if s.detail != "none" else ""
-    if s.strategy in _AIMED:
+    if find(s.strategy).target:
         t = s.targeted
         said += f", {t.uncertainty.upper() if t.uncertainty == 'mi' else t.uncertainty} over {t.samples} samples"
         said += f", {t.steps} steps of {t.step_size:g} within {t.radius:g}"
