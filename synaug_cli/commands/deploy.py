@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["deploy"]
 
+_FOLDERS = ("SYNAUG_HOME", "PREFECT_HOME", "PREFECT_LOCAL_STORAGE_PATH")
+
 
 class Pool(StrEnum):
     """What a work pool starts for each run."""
@@ -128,7 +130,10 @@ def _job_variables(settings: Settings, pool: Pool, image: str | None) -> dict[st
     if pool is Pool.process:
         if image is not None:
             raise UserError("--image: runs of a process pool have none; give --pool-type docker or kubernetes")
-        return {"env": environment.without_secrets(settings), "working_dir": str(Path.cwd())}
+        told = environment.without_secrets(settings)
+        if not settings.has_local_tracking:  # the servers are shared; folders are each worker's own
+            told = {name: value for name, value in told.items() if name not in _FOLDERS}
+        return {"env": told, "working_dir": str(Path.cwd())}
     if not settings.tracking_uri.startswith(("http://", "https://")):
         raise UserError(
             f"--pool-type {pool.value}: its runs cannot reach {redacted(settings.tracking_uri)}; "

@@ -61,3 +61,15 @@ def test_containers_need_servers(synaug: Command, configs: tuple[Path, Path], mo
     assert found == {"env": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}, "image": "synaug:cuda"}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@mlflow:5000")
     assert deploy._job_variables(settings(), deploy.Pool.docker, None) == {"env": {}}
+
+
+@pytest.mark.usefixtures("home")
+def test_folders_are_each_workers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where MLflow is a server, workers may be elsewhere; without one, they have to share this machine's database."""
+    here = deploy._job_variables(settings(), deploy.Pool.process, None)["env"]
+    assert here["SYNAUG_HOME"] == str(settings().home)
+    assert here["MLFLOW_TRACKING_URI"].startswith("sqlite:///")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    there = deploy._job_variables(settings(), deploy.Pool.process, None)["env"]
+    assert there["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
+    assert not [value for value in there.values() if str(settings().home) in value]
