@@ -11,13 +11,16 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
+from prefect.states import Crashed
 
 import tasks.result_storage  # noqa: F401 - Prefect finds a block by its class, so the class has to be loaded
 from synaug_core.errors import ConfigError
 from synaug_core.services.secrets import redacted
+from tasks.retraining import close_left
 
 __all__ = ["report_failure"]
 
@@ -27,7 +30,8 @@ _LONGEST = 1000
 @flow(name="report-failure", persist_result=False)
 def report_failure(flow_run_id: UUID, notify: str = "") -> str:
     """Keep one line about a failed run as the artifact `failed-run` and in the log, and send it to a notification
-    block where one is named.
+    block where one is named. Then close what the run left open: its retrainings in Prefect, its runs in MLflow. A
+    process that was killed could not.
 
     Args:
         flow_run_id: the run that failed.
@@ -43,6 +47,7 @@ def report_failure(flow_run_id: UUID, notify: str = "") -> str:
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(flow_run_id)
         name = client.read_flow(run.flow_id).name
+        below = _close_below(client, run.id)
     state = (run.state.name if run.state else None) or "unknown state"
     reason = redacted((run.state.message if run.state else "") or "no reason given")
     reason = " ".join(reason.split())[:_LONGEST]
@@ -51,7 +56,19 @@ def report_failure(flow_run_id: UUID, notify: str = "") -> str:
     create_markdown_artifact(_markdown(name, run.name, state, reason, _address(flow_run_id)), key="failed-run")
     if notify:
         _send(_block(notify), line, f"synaug: {name} {state.lower()}")
+    if closed := close_left((str(run.id), *below), f"{state}: {reason}"):
+        get_run_logger().warning(f"{closed} runs that it left open in MLflow are closed")
     return line
+
+
+def _close_below(client: SyncPrefectClient, flow_run_id: UUID) -> list[str]:
+    """The flow runs that the run called, in the same process: those that still count as running died with it."""
+    called = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
+    runs = client.read_flow_runs(flow_run_filter=called)
+    for run in runs:
+        if run.state is None or not run.state.is_final():
+            client.set_flow_run_state(run.id, Crashed(message="the run that called it ended"), force=True)
+    return [str(run.id) for run in runs]
 
 
 def _send(block: NotificationBlock, text: str, subject: str) -> None:

@@ -12,7 +12,15 @@ from synaug_core.refs import RunRef, identity
 from synaug_core.services.settings import settings
 from tasks.step import action
 
-__all__ = ["adopt_runs", "close_folds", "close_retraining", "fail_retraining", "open_folds", "open_retraining"]
+__all__ = [
+    "adopt_runs",
+    "close_folds",
+    "close_left",
+    "close_retraining",
+    "fail_retraining",
+    "open_folds",
+    "open_retraining",
+]
 
 
 @action
@@ -104,3 +112,11 @@ def fail_retraining(run: RunRef, reason: str, status: Literal["FAILED", "KILLED"
 
     finish(run, status, reason)
     reap(settings(), run.experiment, below=run)
+
+
+@action
+def close_left(flow_runs: tuple[str, ...], reason: str) -> int:
+    """End what flow runs that have died left open in MLflow, and say how many runs that were."""
+    from synaug_core.services.left_runs import close_runs_of
+
+    return len(close_runs_of(settings(), flow_runs, reason))

@@ -14,8 +14,13 @@ import pytest
 from prefect import flow, task
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.states import Completed, Pending, Scheduled
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.states import Completed, Pending, Running, Scheduled
 
 from deployments.apply import apply
 from deployments.plan import Options
@@ -171,6 +176,36 @@ def test_a_failed_run_is_reported(receiver: tuple[str, list[Any]]) -> None:
         found = server.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["failed-run"])))
     assert "**fails**" in str(found[0].data)
     assert "hunter2" not in str(found) + line + str(taken)
+
+
+@flow(name="calls")
+def calls() -> None:
+    fails(return_state=True)
+    raise ValueError("it fails as well")
+
+
+def test_what_a_dead_run_left_open_is_closed() -> None:
+    """A sweep that was killed: the retraining it called is neither ended in Prefect nor in MLflow."""
+    above = calls(return_state=True).state_details.flow_run_id
+    with get_client(sync_client=True) as server:
+        below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[above]))
+        [called] = server.read_flow_runs(flow_run_filter=below)
+        server.set_flow_run_state(called.id, Running(), force=True)
+        run = open_run(
+            settings(),
+            experiment="synaug/dead",
+            key="k",
+            stage="retrain",
+            name="retrain",
+            tags={"prefect.flow_run_id": str(called.id)},
+        )
+        report_failure(above)
+        state = server.read_flow_run(called.id).state
+    assert state is not None
+    assert (state.name, state.message) == ("Crashed", "the run that called it ended")
+    found = client(settings()).get_run(run.run_id)
+    assert found.info.status == "KILLED"
+    assert found.data.tags["synaug.error"].startswith("Failed: ")
 
 
 def test_a_block_that_is_none_is_named() -> None:
