@@ -24,7 +24,7 @@ ifneq ($(shell cat $(ENV)/.place 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 endif
 
-.PHONY: help setup demo test test-slow test-gpu security lint lint-docker format types stack stack-down bench results lock clean
+.PHONY: help setup demo test test-stack test-slow test-gpu faults security lint lint-docker format types stack stack-down bench results lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,13 +35,19 @@ demo: $(READY) ## run the whole job on a small real data set, then say where to 
 	$(ENV)/bin/synaug demo
 
 test: $(READY) $(SWIFT) ## run the fast tests
-	$(PYTEST) -m "not slow and not gpu" -n $(WORKERS) --dist loadfile
+	$(PYTEST) -m "not slow and not gpu and not faults" -n $(WORKERS) --dist loadfile
+
+test-stack: $(READY) $(SWIFT) ## start every server, run a scheduled retraining, look at what it left (needs PostgreSQL)
+	$(PYTEST) -m stack -x tests/docker
 
 test-slow: $(READY) $(SWIFT) ## run the tests that take minutes
-	$(PYTEST) -m "slow and not gpu" --timeout 3600
+	$(PYTEST) -m "slow and not gpu and not faults" --timeout 3600
 
 test-gpu: $(READY) ## run the tests that need a GPU
 	$(PYTEST) -m gpu --timeout 1800
+
+faults: $(READY) $(SWIFT) ## kill, cut, fill and spoil what a retraining stands on; writes the table of docs/reliability.md
+	$(PYTEST) tests/faults -m faults --faults-table docs/reliability.md
 
 security: $(READY) ## feed all hostile inputs, look for secrets, ask for known vulnerabilities of the locked packages
 	$(PYTEST) tests/security --timeout 3600
