@@ -1,8 +1,9 @@
-"""How many steps run side by side."""
+"""Where steps run, and how many side by side."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, cast
@@ -12,6 +13,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from synaug_core.config import ComputeConfig
+from synaug_core.errors import ConfigError
 from tasks.machine import worker_count
 
 __all__ = ["ConfiguredRunner", "default_runner", "task_runner"]
@@ -59,8 +61,29 @@ def default_runner() -> Runner:
 
 
 def task_runner(compute: ComputeConfig) -> Runner:
-    """Threads of this process: torch computes outside Python's lock, and images stay in shared memory."""
+    """As `compute.runner` says. Threads of this process: torch computes outside Python's lock, and images stay in
+    shared memory. Dask: processes, here or elsewhere.
+
+    Raises:
+        ConfigError: Dask is asked for and not installed.
+    """
+    if compute.runner == "dask":
+        return _dask_runner(compute)
     return cast(Runner, ThreadPoolTaskRunner[Any](max_workers=worker_count(compute)))
+
+
+def _dask_runner(compute: ComputeConfig) -> Runner:
+    try:
+        from flows.dask_runner import DaskRunner
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"compute.runner: Dask is not installed (no {error.name}); pip install 'synaug[dask]'"
+        ) from error
+    logger = logging.getLogger("distributed")
+    logger.handlers.clear()  # its own go to the terminal, which belongs to the command
+    logger.propagate = True
+    logger.setLevel(logging.WARNING)
+    return cast(Runner, DaskRunner(compute))
 
 
 def _compute() -> ComputeConfig:

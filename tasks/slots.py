@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from synaug_core import devices
 from synaug_core.config import ComputeConfig
@@ -18,27 +24,84 @@ from synaug_core.services.settings import settings
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["device_slot", "gpu_limit_name"]
+__all__ = ["device_slot", "gpu_limit_name", "server_slot"]
 
-
-def gpu_limit_name(host: str | None = None) -> str:
-    """Name of the Prefect concurrency limit that guards one machine's GPU."""
-    return f"gpu:{slug(host or socket.gethostname()).lower()}"
+_LEASE = 60.0
+"""Seconds until the server gives a killed process's slot to another."""
+_LOOK_AGAIN = 0.2
 
 
 @contextlib.contextmanager
 def device_slot(compute: ComputeConfig) -> Iterator[torch.device]:
-    """The device, with this step's share of CPU threads; on a GPU, after waiting for its slot.
+    """The device, with this step's share of CPU threads; on a GPU, after waiting for one that is free.
 
-    A lock file keeps the processes of one machine apart, with or without a server; the server's limit, where one
-    was created, is what its UI shows and an administrator changes.
+    Two things keep steps apart. A lock file in `SYNAUG_HOME` lets one step at a time on each GPU, with or without a
+    server, and is let go when its process dies. The server's limit does so for processes that share no home, such as
+    containers; it is made on first use with one slot, and an administrator may give it more.
     """
     device = devices.resolve(compute.device)
     with contextlib.ExitStack() as held:
         held.enter_context(devices.cpu_threads(compute.threads))
         if device.type == "cuda":
-            locks = settings().home / "locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(locks / f"{slug(str(device))}.lock"))
-            held.enter_context(concurrency(gpu_limit_name(), strict=False, lease_duration=60))
+            device = held.enter_context(_free_gpu(device))
         yield device
+
+
+def gpu_limit_name(gpu: str) -> str:
+    """Name of the Prefect concurrency limit that guards one GPU, by the name that its driver gives it."""
+    return f"gpu:{slug(gpu).lower()}"
+
+
+@contextlib.contextmanager
+def server_slot(name: str) -> Iterator[None]:
+    """The one slot of a limit of the server, which is made where there is none."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            with contextlib.suppress(ObjectAlreadyExists):  # another process was faster
+                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+    # A step that trains for hours goes on when the server is away for a minute: the lock file still holds.
+    with concurrency(name, strict=True, lease_duration=_LEASE, raise_on_lease_renewal_failure=False):
+        yield
+
+
+@contextlib.contextmanager
+def _free_gpu(device: torch.device) -> Iterator[torch.device]:
+    import torch
+
+    gpus = [device] if device.index is not None else [torch.device("cuda", n) for n in range(torch.cuda.device_count())]
+    names = [_identity(gpu) for gpu in gpus]
+    locks = settings().home / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (
+        _first_free([locks / f"{slug(f'gpu-{name}').lower()}.lock" for name in names]) as number,
+        server_slot(gpu_limit_name(names[number])),
+        torch.cuda.device(gpus[number]),
+    ):
+        yield gpus[number]
+
+
+def _identity(gpu: torch.device) -> str:
+    """What names the GPU itself, wherever it is seen from: in another container, or by another number."""
+    import torch
+
+    found = getattr(torch.cuda.get_device_properties(gpu), "uuid", None)
+    return str(found) if found else f"{socket.gethostname()} {gpu.index}"
+
+
+@contextlib.contextmanager
+def _first_free(locks: Sequence[Path]) -> Iterator[int]:
+    """Hold the first lock that nobody holds, waiting where all are held; gives its position."""
+    for number in itertools.cycle(range(len(locks))):
+        lock = FileLock(locks[number])
+        with contextlib.suppress(Timeout):
+            lock.acquire(blocking=False)
+        if lock.is_locked:
+            try:
+                yield number
+            finally:
+                lock.release()
+            return
+        if number == len(locks) - 1:
+            time.sleep(_LOOK_AGAIN)

@@ -83,9 +83,9 @@ def test_a_slot_on_a_device_that_is_not_there_is_refused() -> None:
         pass
 
 
-def test_the_gpu_limit_is_named_after_the_machine() -> None:
-    assert gpu_limit_name("Box 7.example.org") == "gpu:box-7-example-org"
-    assert gpu_limit_name().startswith("gpu:")
+def test_the_gpu_limit_is_named_after_the_gpu() -> None:
+    assert gpu_limit_name("Box 7.example.org 1") == "gpu:box-7-example-org-1"
+    assert gpu_limit_name("0f2D-77") == "gpu:0f2d-77"
 
 
 def test_workers_are_as_configured_or_as_the_cores_allow() -> None:

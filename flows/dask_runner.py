@@ -1,0 +1,151 @@
+"""Steps in processes of this machine, or of a Dask cluster. The one file that knows Prefect's Dask runner."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, cast
+
+import dask.config
+from distributed import Client, LocalCluster, Security
+from distributed.scheduler import KilledWorker
+from prefect.context import FlowRunContext
+from prefect_dask.client import PrefectDaskClient
+from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
+
+from flows.dask_worker import StepsHere, facts, topic
+from synaug_core.config import ComputeConfig
+from synaug_core.errors import ConfigError, SynaugError
+from synaug_core.services.settings import settings
+from tasks.machine import worker_count
+from tasks.progress_bus import Event, publish
+
+__all__ = ["DaskRunner", "StepFuture"]
+
+_PATIENCE = 10
+"""Seconds until a scheduler is taken to be absent."""
+
+
+class StepFuture(PrefectDaskFuture[Any]):
+    """A step on a worker; that all its workers died is said in one line."""
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
+        """The step's result.
+
+        Raises:
+            SynaugError: several workers ended while they ran it.
+        """
+        try:
+            return super().result(timeout, raise_on_failure)
+        except KilledWorker as error:
+            raise SynaugError(
+                "several Dask workers ended while they ran the same step, most likely for want of memory; "
+                "give them more, or lower data.image_size, generator.group_size or the workers' number"
+            ) from error
+
+
+class DaskRunner(DaskTaskRunner):
+    """Prefect's runner, with our steps' progress, and a cluster that ends with the run.
+
+    Without a scheduler's address: one process for each step side by side, on this machine, reached through loopback
+    with keys that only they have.
+    """
+
+    def __init__(self, compute: ComputeConfig) -> None:
+        self.compute = compute
+        if compute.scheduler is not None:
+            super().__init__(address=compute.scheduler, client_kwargs={"timeout": _PATIENCE})
+        else:
+            super().__init__(cluster_class=lambda: _processes(worker_count(compute)))
+        self._ready: PrefectDaskClient | None = None
+
+    def duplicate(self) -> DaskRunner:
+        """A fresh one, for one run."""
+        return DaskRunner(self.compute)
+
+    @property
+    def client(self) -> PrefectDaskClient:
+        """Connected at first use.
+
+        Raises:
+            ConfigError: nobody answers at the scheduler's address, or its workers are not as this process is.
+        """
+        if self._ready is None:
+            with _plainly(self.compute.scheduler):
+                client = super().client
+            if self.compute.scheduler is not None:
+                _compare(client)
+            local = self.compute.scheduler is None
+            client.register_plugin(StepsHere(settings().home / "logs" / "dask-workers.log" if local else None))
+            context = FlowRunContext.get()
+            if context is not None and context.flow_run is not None:
+                cast(Any, client).subscribe_topic(topic(context.flow_run.id), _tell)
+            self._ready = client
+        return self._ready
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a step, as any Prefect runner does; gives a `StepFuture`."""
+        future = super().submit(*args, **kwargs)
+        return StepFuture(task_run_id=future.task_run_id, wrapped_future=future.wrapped_future)
+
+    def __exit__(self, *args: Any) -> None:
+        if args[0] is not None and isinstance(self._cluster, LocalCluster):
+            _end_now(self._cluster)
+        super().__exit__(*args)
+        self._ready = None
+
+
+def _processes(count: int) -> LocalCluster:
+    # Dask would set the number of threads of numeric libraries by variables of its own; steps set it themselves, and
+    # what a process computes must not depend on the runner. Nor does a thread have a limit of memory.
+    kept = {"distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536}}
+    with dask.config.set(kept):
+        started: LocalCluster = cast(Any, LocalCluster)(  # Dask gives it no types
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            memory_limit=None,
+            dashboard_address=None,
+            # its pages would otherwise be shown to the whole network
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            worker_dashboard_address="127.0.0.1:0",
+            security=cast(Any, Security).temporary(),
+            silence_logs=logging.ERROR,
+        )
+    return started
+
+
+def _end_now(cluster: LocalCluster) -> None:
+    """After a Ctrl-C: a process that trains would otherwise be asked and waited for."""
+    for nanny in cluster.workers.values():
+        process = getattr(getattr(nanny, "process", None), "process", None)
+        if process is not None:
+            process._process.kill()
+
+
+def _compare(client: Client) -> None:
+    mine = facts()
+    for worker, theirs in client.run(facts).items():
+        for what, value in mine.items():
+            if theirs.get(what) != value:
+                raise ConfigError(
+                    f"compute.scheduler: the worker {worker} differs in {what}: {theirs.get(what)} there, {value} "
+                    "here; start all processes of a run with the same code and the same variables"
+                )
+
+
+def _tell(event: tuple[float, dict[str, Any]]) -> None:
+    publish(Event(**{field.name: event[1][field.name] for field in fields(Event)}))  # Dask adds the worker
+
+
+@contextlib.contextmanager
+def _plainly(address: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError) as error:
+        if address is None:
+            raise
+        raise ConfigError(f"compute.scheduler: no Dask scheduler answers at {address}") from error
