@@ -17,7 +17,7 @@ from synaug_core.refs import RunRef
 from tasks.choices import check_choices
 from tasks.comparison import compare_arms, open_arms, record_arms
 from tasks.dataset import read_fingerprint
-from tasks.outcome import read_comparison, show_in_prefect
+from tasks.outcome import place_of, read_comparison, show_in_prefect
 from tasks.registry import register_best
 from tasks.report import write_report
 from tasks.retraining import close_folds, close_retraining, fail_retraining, open_retraining
@@ -81,7 +81,7 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
     outcome = outcome_of(
         dataset,
         compared,
-        page.uri.removeprefix("file://"),
+        place_of(page),
         registered,
         learnt.by_arm(config),
         notes,

@@ -10,13 +10,13 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from synaug_core.evaluate.comparison import Comparison
 from synaug_core.names import slug
-from synaug_core.refs import ComparisonRef, DatasetRef, RunRef
+from synaug_core.refs import ComparisonRef, DatasetRef, Reference, RunRef
 from tasks.step import action
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["read_comparison", "show_in_prefect"]
+__all__ = ["place_of", "read_comparison", "show_in_prefect"]
 
 _LOCAL_UI = "http://127.0.0.1:5000"
 """Where `synaug ui` shows a local store."""
@@ -30,6 +30,13 @@ def read_comparison(reference: ComparisonRef) -> Comparison:
     from tasks.loading import load_comparison
 
     return load_comparison(reference)
+
+
+def place_of(stored: Reference) -> str:
+    """Where people find what was stored: a path where the store is local, else its address."""
+    from synaug_core.services.artifacts import local_path
+
+    return str(local_path(stored.uri) or stored.uri)
 
 
 @action

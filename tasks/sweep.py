@@ -18,6 +18,7 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
     from synaug_core.report.figures.sweep import METRICS, sweep_figure
     from synaug_core.report.sweep import sweep_page
     from synaug_core.services.tracking import open_run, recording_in
+    from tasks.outcome import place_of
     from tasks.storing import store_text
 
     asked = digests.of_value(config.model_dump(mode="json"))
@@ -39,4 +40,4 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
         page = store_text(
             recorder, sweep_page(result, name=experiment.removeprefix("synaug/"), config=config.base), "sweep.html"
         )
-    return run, page.uri.removeprefix("file://")
+    return run, place_of(page)

@@ -28,13 +28,14 @@ from synaug_core.services.s3 import explaining
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings, settings
 
-__all__ = ["digest", "exists", "fetch", "fetch_uri", "put_file", "put_folder", "storing"]
+__all__ = ["digest", "exists", "fetch", "fetch_uri", "local_path", "put_file", "put_folder", "storing"]
 
 Signature = tuple[tuple[str, int, int], ...]
 
 _verified: dict[tuple[str, str], Signature] = {}
 _fetching: dict[str, threading.Lock] = {}
 _TRIES = 3
+_SPARE = 64 * 2**20  # bytes below which a disk is likely to be the reason
 
 
 def put_file(run: RunRef, local: Path, path: str) -> tuple[str, str]:
@@ -82,7 +83,7 @@ def digest(path: Path) -> str:
 
 def exists(reference: Reference) -> bool:
     """Whether the artifact is there; its bytes are not read. A server that cannot be asked raises its own error."""
-    local = _local_path(reference.uri)
+    local = local_path(reference.uri)
     if local is not None:
         return local.is_dir() or local.is_file()
     current = settings()
@@ -101,7 +102,7 @@ def fetch(reference: Reference) -> Path:
     Raises:
         ArtifactError: the artifact is missing, cannot be read, or has other bytes than were written.
     """
-    local = _local_path(reference.uri)
+    local = local_path(reference.uri)
     if local is not None:
         if not local.exists():
             raise ArtifactError(f"missing artifact: {redacted(reference.uri)}")
@@ -136,7 +137,7 @@ def fetch_uri(current: Settings, uri: str, folder: Path) -> Path:
         ArtifactError: it is missing or cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    local = _local_path(uri)
+    local = local_path(uri)
     if local is None:
         _check_listed(uri, current)
         return _download(uri, folder, current)
@@ -184,7 +185,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(f for f in folder.rglob("*") if f.is_file())
 
 
-def _local_path(uri: str) -> Path | None:
+def local_path(uri: str) -> Path | None:
     """The path behind a local URI, or None."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
@@ -233,8 +234,14 @@ def _check_listed(uri: str, current: Settings) -> None:
 
 def _download(uri: str, folder: Path, current: Settings) -> Path:
     parent, name = posixpath.split(uri.rstrip("/"))
-    with _fetching_from(uri):
-        return Path(patiently(_repository(parent, current).download_artifacts, name, str(folder)))
+    try:
+        with _fetching_from(uri):
+            return Path(patiently(_repository(parent, current).download_artifacts, name, str(folder)))
+    except ArtifactError as error:
+        # MLflow fetches in parts and keeps to itself why one of them failed.
+        if (free := shutil.disk_usage(folder).free) < _SPARE:
+            raise ArtifactError(f"{error}; only {free / 1e6:.1f} MB are free on the disk of {current.home}") from error
+        raise
 
 
 @contextmanager
