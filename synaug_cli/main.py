@@ -15,6 +15,7 @@ from synaug_cli.commands import (
     deploy,
     doctor,
     export,
+    gc,
     models,
     predict,
     report,
@@ -71,6 +72,7 @@ app.command("watch")(watch.watch)
 app.command("turing")(turing.turing)
 app.add_typer(models.app, name="models")
 app.command("deploy")(deploy.deploy)
+app.command("gc")(gc.gc)
 app.command("doctor")(doctor.doctor)
 
 

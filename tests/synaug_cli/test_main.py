@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,13 +9,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from synaug_cli import failures
 from synaug_cli.session import Session
 from synaug_core.errors import ArtifactError, ConfigError, DataError
 
-COMMANDS = ("run", "sweep", "demo", "ui", "report", "turing", "export", "predict", "models", "deploy", "doctor")
+COMMANDS = (
+    *("run", "sweep", "demo", "ui", "report", "turing", "export", "predict", "models", "deploy", "gc", "doctor"),
+)
 Command = Callable[..., Any]
 
 
@@ -115,6 +120,12 @@ def test_no_users_error_where_there_is_none() -> None:
     assert failures.find_user_error(error) is None
 
 
+FULL = (
+    "synaug: no space left on the disk; make room, then run the same command again: it continues "
+    "(more with synaug --debug)"
+)
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
@@ -124,6 +135,15 @@ def test_no_users_error_where_there_is_none() -> None:
             ZeroDivisionError("division\nby zero"),
             1,
             "synaug: ZeroDivisionError: division by zero (more with synaug --debug)",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, FULL),
+        (ArtifactError("x cannot be stored: [Errno 28] No space left on device"), 1, FULL),
+        (sqlite3.OperationalError("database or disk is full"), 1, FULL),
+        (
+            httpx.ConnectError("[Errno 111] Connection refused"),
+            1,
+            "synaug: the Prefect server does not answer any more; run the same command again: it continues "
+            "(more with synaug --debug)",
         ),
     ],
 )

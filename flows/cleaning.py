@@ -1,0 +1,157 @@
+"""Deletes old retrainings, their images, what is cached of them and old files of this machine.
+
+First the results of steps go, so that no retraining finds them any more. Then it is asked whether one has begun
+meanwhile; only where none has are artifacts deleted. Killed at any moment, the next call ends what was begun.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from synaug_core.errors import UserError
+from synaug_core.progress import Progress, silent
+from synaug_core.services.leftovers import Leftover, find_leftovers, remove_leftover
+from synaug_core.services.locks import exclusive
+from synaug_core.services.retention import Plan, Policy, decide
+from synaug_core.services.settings import settings
+from tasks.kept_results import KeptResult, delete_results, mentions, read_results, speaking_of
+
+__all__ = ["Cleaned", "Cleaning", "clean", "plan_cleaning"]
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What a clean-up would delete.
+
+    Attributes:
+        experiments: name -> id of those that were looked at.
+        plan: runs that go and stay.
+        sizes: run -> bytes of its files and its models' files.
+        models: run -> its logged models and their addresses.
+        results: stored results of steps that go.
+        leftovers: old files of this machine.
+        freed: hidden runs of earlier clean-ups, without files.
+    """
+
+    experiments: dict[str, str]
+    plan: Plan
+    sizes: dict[str, int]
+    models: dict[str, dict[str, str]]
+    results: tuple[KeptResult, ...]
+    leftovers: tuple[Leftover, ...]
+    freed: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        parts = (self.sizes.values(), (r.size for r in self.results), (left.size for left in self.leftovers))
+        return sum(sum(part) for part in parts)
+
+    @property
+    def is_empty(self) -> bool:
+        """True where nothing would be deleted."""
+        return not (self.plan.gone or self.results or self.leftovers)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was deleted.
+
+    Attributes:
+        runs: number of runs.
+        busy: experiments that were left alone because something began there -> its run.
+        rows_stay: a server keeps the hidden runs' rows until its administrator runs `mlflow gc`.
+        held: old files that a process uses.
+    """
+
+    runs: int
+    busy: dict[str, str]
+    rows_stay: bool
+    held: int
+
+
+def plan_cleaning(policy: Policy, only: Collection[str] = (), now: Callable[[], float] = time.time) -> Cleaning:
+    """Look at everything and delete nothing.
+
+    Args:
+        policy: what stays.
+        only: experiments (`synaug/NAME` or NAME); none: all.
+        now: the clock, in seconds since 1970.
+
+    Raises:
+        UserError: there is no such experiment.
+    """
+    from synaug_core.services import freeing, run_facts
+
+    current = settings()
+    known = run_facts.experiments(current)
+    chosen = _chosen(known, only)
+    results = read_results()
+    # All experiments are read: a run of one may use what another made.
+    runs = run_facts.read_runs(current, known)
+    whole = decide(runs, run_facts.read_versions(current), mentions(results), policy, now())
+    old = [] if whole.busy else find_leftovers(current, policy.days, now())
+    plan = _within(whole, chosen)
+    gone = {run.id: run for run in plan.gone}
+    models = freeing.models_of(current, list(chosen.values()), gone) if gone else {}
+    places = [(run.id, place) for run in plan.gone for place in (run.artifacts, *models[run.id].values())]
+    counted = freeing.sizes(current, [place for _, place in places])
+    sizes = dict.fromkeys(gone, 0)
+    for (run_id, _), size in zip(places, counted, strict=True):
+        sizes[run_id] += size
+    freed = tuple(run.id for run in runs if run.freed)
+    return Cleaning(chosen, plan, sizes, models, tuple(speaking_of(results, {*gone, *freed})), tuple(old), freed)
+
+
+def clean(cleaning: Cleaning, progress: Progress = silent) -> Cleaned:
+    """Delete what was planned.
+
+    Raises:
+        SynaugError: another clean-up runs on this machine.
+        ArtifactError: a store refuses to delete; what is left is done by the next call.
+    """
+    current = settings()
+    with exclusive(current.home / "locks" / "gc.lock", timeout=1.0):
+        return _clean(cleaning, progress)
+
+
+def _clean(cleaning: Cleaning, progress: Progress) -> Cleaned:
+    from synaug_core.services import freeing, run_facts
+
+    current, plan = settings(), cleaning.plan
+    delete_results(cleaning.results)
+    touched = {run.experiment for run in plan.gone}
+    found = {name: run_facts.running_in(current, cleaning.experiments[name]) for name in touched}
+    busy = {name: run for name, run in found.items() if run is not None}
+    gone = [run for run in plan.gone if run.experiment not in busy]
+    for run in plan.thinned:
+        if run.experiment not in busy:
+            freeing.note_thinned(current, run.id)
+    for done, run in enumerate(gone):
+        progress(done, len(gone))
+        freeing.free(current, run.id, cleaning.models[run.id])
+    models = [model for run in gone for model in cleaning.models[run.id]]
+    forgotten = freeing.forget(current, [*(run.id for run in gone), *cleaning.freed], models)
+    progress(len(gone), len(gone))
+    held = 0 if busy else sum(not remove_leftover(left) for left in cleaning.leftovers)
+    return Cleaned(runs=len(gone), busy=busy, rows_stay=bool(gone) and not forgotten, held=held)
+
+
+def _chosen(known: dict[str, str], only: Collection[str]) -> dict[str, str]:
+    if not only:
+        return known
+    wanted = [name if name in known else f"synaug/{name}" for name in only]
+    if missing := [name for name in wanted if name not in known]:
+        raise UserError(f"there is no experiment {missing[0]!r}; there are {', '.join(sorted(known)) or 'none'}")
+    return {name: known[name] for name in wanted}
+
+
+def _within(plan: Plan, chosen: Collection[str]) -> Plan:
+    return Plan(
+        gone=tuple(run for run in plan.gone if run.experiment in chosen),
+        kept=plan.kept,
+        busy={name: run for name, run in plan.busy.items() if name in chosen},
+        thinned=tuple(run for run in plan.thinned if run.experiment in chosen),
+    )

@@ -1,0 +1,147 @@
+"""Prefect's stored results of steps, seen as files: which runs each one speaks of, and their deletion."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.result_storage import S3Results
+
+__all__ = ["KeptResult", "delete_results", "mentions", "read_results", "speaking_of"]
+
+_NAME = re.compile(r"([0-9a-f]{64})(?:-(\d+))?")
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class KeptResult:
+    """A stored result of a step.
+
+    Attributes:
+        name: of its file or object.
+        key: of the step; a result that was made again has the same key and a number behind it.
+        number: 1 for the first.
+        owner: the run that the result is about; "" where it is about none.
+        runs: every run that it speaks of.
+        size: bytes.
+    """
+
+    name: str
+    key: str
+    number: int
+    owner: str
+    runs: frozenset[str]
+    size: int
+
+
+def read_results() -> list[KeptResult]:
+    """Every result of a step in the storage that this process uses; none where that is neither a folder nor ours."""
+    place = _storage()
+    names = [name for name in _names(place) if _NAME.fullmatch(name)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = pool.map(lambda name: _read(place, name), names)
+        return [result for result in found if result is not None]
+
+
+def mentions(results: Iterable[KeptResult]) -> dict[str, frozenset[str]]:
+    """Run -> the other runs in which the results about it lie."""
+    found: dict[str, frozenset[str]] = {}
+    for result in results:
+        if result.owner:
+            found[result.owner] = found.get(result.owner, frozenset()) | (result.runs - {result.owner})
+    return found
+
+
+def speaking_of(results: Iterable[KeptResult], runs: Collection[str]) -> list[KeptResult]:
+    """The results that speak of one of the runs.
+
+    A step looks for its result by counting up until none is there. So one with a lower number stays where a later one
+    is kept: it counts as nothing, because its artifacts are gone.
+    """
+    every = list(results)
+    of_gone = [result for result in every if result.runs & set(runs)]
+    names = {result.name for result in of_gone}
+    highest: dict[str, int] = {}
+    for result in every:
+        if result.name not in names:
+            highest[result.key] = max(highest.get(result.key, 0), result.number)
+    return [result for result in of_gone if result.number > highest.get(result.key, 0)]
+
+
+def delete_results(results: Iterable[KeptResult]) -> None:
+    """Delete them, the highest numbers of a step first; one that is gone already is no error."""
+    place, ordered = _storage(), sorted(results, key=lambda result: -result.number)
+    if isinstance(place, Path):
+        for result in ordered:
+            (place / result.name).unlink(missing_ok=True)
+    elif isinstance(place, S3Results):
+        from synaug_core.services.s3_cleaning import delete_objects
+        from synaug_core.services.settings import settings
+
+        delete_objects(place.address, [result.name for result in ordered], settings())
+
+
+def _storage() -> Path | S3Results | None:
+    from prefect.filesystems import LocalFileSystem
+    from prefect.results import get_default_result_storage
+    from prefect.settings import get_current_settings
+
+    from synaug_core.services.settings import settings
+
+    configured = get_current_settings().results
+    if configured.default_storage_block is None and settings().prefect_api_url is None:
+        return configured.local_storage_path  # a server started for the question would answer the same
+    found: Any = get_default_result_storage()
+    if isinstance(found, LocalFileSystem) and found.basepath:
+        return Path(found.basepath).expanduser()
+    return found if isinstance(found, S3Results) else None
+
+
+def _names(place: Path | S3Results | None) -> list[str]:
+    if isinstance(place, Path):
+        return sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    if isinstance(place, S3Results):
+        from synaug_core.services.s3_cleaning import object_names
+        from synaug_core.services.settings import settings
+
+        return object_names(place.address, settings())
+    return []
+
+
+def _read(place: Path | S3Results | None, name: str) -> KeptResult | None:
+    """The result, or None: deleted meanwhile, or written by somebody else's rules."""
+    found = _NAME.fullmatch(name)
+    try:
+        if isinstance(place, Path):
+            content = (place / name).read_bytes()
+        elif isinstance(place, S3Results):
+            content = place.read_path(name)
+        else:
+            return None
+        value = json.loads(json.loads(content)["result"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    if found is None:
+        return None
+    runs = frozenset(_run_ids(value))
+    data = value.get("data") if isinstance(value, dict) else None
+    owner = data.get("run_id") if isinstance(data, dict) else None
+    number = int(found.group(2) or 1)
+    return KeptResult(name, found.group(1), number, owner if isinstance(owner, str) else "", runs, len(content))
+
+
+def _run_ids(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "run_id" and isinstance(inner, str):
+                yield inner
+            else:
+                yield from _run_ids(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _run_ids(inner)
