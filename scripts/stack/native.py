@@ -17,7 +17,7 @@ from scripts.stack import postgres
 from synaug_cli.servers import Server, free_port, start, wait_until_ready
 from synaug_core.errors import SynaugError, UserError
 
-__all__ = ["ROOT", "Stack", "running"]
+__all__ = ["ROOT", "Stack", "alone", "running", "s3_server", "set_up"]
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRYPOINTS = ROOT / "docker" / "entrypoints"
@@ -76,7 +76,7 @@ def running(
     home = home.resolve()
     for name in ("logs", "pids", "worker"):
         (home / name).mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as running, _alone(home):
+    with contextlib.ExitStack() as running, alone(home):
         stack = _start(home, mlflow_port, prefect_port, running, say)
         if worker:
             say("worker")
@@ -94,7 +94,7 @@ def _start(
     say("PostgreSQL")
     database = running.enter_context(postgres.running(home / "postgres", free_port(15432), kept / "postgres"))
     say("S3")
-    store = running.enter_context(_s3(home))
+    store = running.enter_context(s3_server(home))
     mlflow_port, prefect_port = free_port(mlflow_port), free_port(prefect_port)
     stack = Stack(
         home,
@@ -115,7 +115,7 @@ def _start(
         },
     )
     say("databases and bucket")
-    _setup(stack, "stores", PGPASSWORD_FILE="postgres")
+    set_up(stack, "stores", PGPASSWORD_FILE="postgres")
     say("MLflow and Prefect")
     common = {"SYNAUG_PG": database, "SYNAUG_BUCKET": BUCKET}
     mlflow = {
@@ -140,11 +140,12 @@ def _start(
         environment = _environment(home, {**common, **own})
         stack.servers.append(running.enter_context(_entrypoint(home, name, environment, health)))
     wait_until_ready(stack.servers, 300)
-    _setup(stack, "services", MLFLOW_AUTH_ADMIN_PASSWORD_FILE="mlflow_admin")
+    set_up(stack, "services", MLFLOW_AUTH_ADMIN_PASSWORD_FILE="mlflow_admin")
     return stack
 
 
-def _s3(home: Path) -> contextlib.AbstractContextManager[Any]:
+def s3_server(home: Path) -> contextlib.AbstractContextManager[Any]:
+    """Swift with its objects below `home`, while the context lasts."""
     environment = ROOT / ".venv-swift"
     if not (environment / "bin" / "swift-proxy-server").exists():
         raise UserError(f"no S3 server in {environment}: `make .venv-swift/.ready` installs it")
@@ -159,7 +160,7 @@ def _s3(home: Path) -> contextlib.AbstractContextManager[Any]:
     return serving
 
 
-def _setup(stack: Stack, what: str, **files: str) -> None:
+def set_up(stack: Stack, what: str, **files: str) -> None:
     """Run setup.sh; `files` names secrets by variable."""
     given = {name: str(stack.home / "secrets" / file) for name, file in files.items()}
     roles = {f"{role}_DB_PASSWORD_FILE": str(stack.home / "secrets" / f"{role.lower()}_db") for role in ROLES}
@@ -215,7 +216,7 @@ def _environment(home: Path, own: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> Iterator[None]:
     """One stack in a folder at a time."""
     from filelock import FileLock, Timeout
 
