@@ -1,43 +1,36 @@
-"""What a run needs of its machine, one check each. A check never raises: a problem is its result."""
+"""What a run needs, one check each. A check never raises: a problem is its result."""
 
 from __future__ import annotations
 
-import importlib
 import platform
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
+from synaug_cli import server_checks
+from synaug_cli.check import Check
 from synaug_core.services.settings import Settings
 
 __all__ = ["Check", "checks"]
 
 _GIGABYTES_NEEDED = 2.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """What was found; `mend` says what to do where it is a problem."""
-
-    name: str
-    found: str
-    mend: str = ""
-
-    @property
-    def is_well(self) -> bool:
-        """True where nothing is to be mended."""
-        return not self.mend
+_PASSING_NEEDED = 1.0
+_SHOWN = 3
 
 
 def checks(settings: Settings) -> Iterator[Check]:
     """Every check, each made as it is asked for."""
-    every: tuple[Callable[[Settings], Check], ...] = (_python, _libraries, _home, _disk, _torch, _tracking, _prefect)
+    servers = (server_checks.mlflow, server_checks.store, server_checks.prefect, server_checks.tuning)
+    every: tuple[Callable[[Settings], Check | None], ...] = (_python, _libraries, _home, _disk, _torch, *servers)
     for check in every:
         try:
-            yield check(settings)
+            found = check(settings)
+            if found is not None:
+                yield found
         except Exception as error:
             from synaug_core.services.secrets import first_line
 
@@ -66,7 +59,26 @@ def _libraries(_: Settings) -> Check:
             wrong.append(f"{needed.name} {version} is not {needed.specifier}")
     if wrong:
         return Check("libraries", "; ".join(wrong), "install synaug again into a fresh environment (make setup)")
-    return Check("libraries", f"synaug {metadata.version('synaug')} and all it needs")
+    return Check("libraries", f"synaug {metadata.version('synaug')} and all it needs{_besides_lock()}")
+
+
+def _besides_lock() -> str:
+    """How many packages are of other versions than the checkout's lock says; nothing where there is no checkout."""
+    lock = Path(__file__).resolve().parents[1] / "requirements-runtime.lock"
+    if not lock.is_file():
+        return ""
+    pinned = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
+    other = []
+    for name, version in pinned.items():
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:  # for another platform
+            continue
+        if found.partition("+")[0] != version.partition("+")[0]:
+            other.append(f"{name} {found}")
+    if not other:
+        return ", as locked"
+    return f"; not as locked: {', '.join(other[:_SHOWN])}{' ...' if len(other) > _SHOWN else ''}"
 
 
 def _home(settings: Settings) -> Check:
@@ -81,9 +93,15 @@ def _home(settings: Settings) -> Check:
 
 def _disk(settings: Settings) -> Check:
     folder = next(f for f in (settings.home, *settings.home.parents) if f.exists())
-    free = shutil.disk_usage(folder).free / 1e9
-    mend = f"free at least {_GIGABYTES_NEEDED:.0f} GB, or set SYNAUG_HOME to another disk"
-    return Check("disk", f"{free:.1f} GB free", "" if free >= _GIGABYTES_NEEDED else mend)
+    passing = Path(tempfile.gettempdir())
+    free, passing_free = (shutil.disk_usage(f).free / 1e9 for f in (folder, passing))
+    found = f"{free:.1f} GB free, {passing_free:.1f} GB in {passing}"
+    if free < _GIGABYTES_NEEDED:
+        needed = f"free at least {_GIGABYTES_NEEDED:.0f} GB (`synaug gc` shows what may go)"
+        return Check("disk", found, f"{needed}, or set SYNAUG_HOME to another disk")
+    if passing_free < _PASSING_NEEDED:
+        return Check("disk", found, f"free at least {_PASSING_NEEDED:.0f} GB there, or set TMPDIR to another disk")
+    return Check("disk", found)
 
 
 def _torch(_: Settings) -> Check:
@@ -94,41 +112,31 @@ def _torch(_: Settings) -> Check:
     except (ImportError, RuntimeError, OSError) as error:
         return Check("torch", str(error).strip().splitlines()[0], mend)
     versions = f"{torch.__version__}, torchvision {torchvision.__version__}"
+    driver = _driver()
     if torch.cuda.is_available():
-        return Check("torch", f"{versions}, GPU {torch.cuda.get_device_name(0)}")
-    return Check("torch", f"{versions}, no usable GPU: runs use the CPU")
+        name = f"{versions}, GPU {torch.cuda.get_device_name(0)}, driver {driver or 'unknown'}"
+        try:
+            torch.ones(1, device="cuda").add_(1).item()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            return Check("torch", f"{name}: {reason}", "install a build of torch for this GPU, or end what fills it")
+        return Check("torch", name)
+    if driver is None:
+        return Check("torch", f"{versions}, no usable GPU: runs use the CPU")
+    if torch.version.cuda is None:
+        return Check("torch", f"{versions} has no CUDA, and there is a GPU", "install torch and torchvision for CUDA")
+    return Check(
+        "torch",
+        f"{versions} is built for CUDA {torch.version.cuda} and cannot use the GPU with driver {driver}",
+        "update the NVIDIA driver, or install torch for an older CUDA; CUDA_VISIBLE_DEVICES must not hide the GPU",
+    )
 
 
-def _tracking(settings: Settings) -> Check:
-    from synaug_core.errors import SynaugError
-    from synaug_core.services.clients import client
-    from synaug_core.services.secrets import first_line, redacted
-
-    address = redacted(settings.tracking_uri)
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, or None where there is none."""
     try:
-        client(settings).search_experiments(max_results=1)
-    except SynaugError as error:
-        return Check("mlflow", str(error), "start the server, or correct or unset MLFLOW_TRACKING_URI")
-    except Exception as error:
-        return Check("mlflow", f"{address}: {first_line(error)}", "check MLFLOW_TRACKING_URI and its credentials")
-    return Check("mlflow", f"{metadata.version('mlflow')}, {address}")
-
-
-def _prefect(settings: Settings) -> Check:
-    from synaug_cli import environment
-    from synaug_core.errors import UserError
-    from synaug_core.services.secrets import redacted
-
-    try:
-        # The embedded server's module: it fails beside a FastAPI that is too new.
-        importlib.import_module("prefect.server.api.server")
-    except Exception as error:
-        return Check("prefect", f"{type(error).__name__}: {error}", "install synaug again (make setup)")
-    version = metadata.version("prefect")
-    if settings.prefect_api_url is None:
-        return Check("prefect", f"{version}, with a server of its own in each run")
-    try:
-        environment.require_answer(settings.prefect_api_url)
-    except UserError as error:
-        return Check("prefect", str(error), "start the server, or correct or unset PREFECT_API_URL")
-    return Check("prefect", f"{version}, {redacted(settings.prefect_api_url)}")
+        line = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+    except (OSError, IndexError):
+        return None
+    found = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", line)
+    return found.group(1) if found else "unknown"

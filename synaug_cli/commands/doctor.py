@@ -10,7 +10,7 @@ __all__ = ["doctor"]
 
 
 def doctor(ctx: typer.Context) -> None:
-    """Check this machine: libraries, folders, disk, GPU, MLflow, Prefect. Ends with 1 where there is a problem."""
+    """Check this machine and its servers, and say how to mend each. Ends with 1 where there is a problem."""
     from rich.console import Console
     from rich.text import Text
 

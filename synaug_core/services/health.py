@@ -1,0 +1,153 @@
+"""Whether the servers behind the settings do their work, asked in the way that a run uses them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from synaug_core.errors import SynaugError, UserError
+from synaug_core.s3_address import S3Address, s3_address
+from synaug_core.services.clients import client, patiently
+from synaug_core.services.s3 import explaining, s3_client
+from synaug_core.services.secrets import first_line, redacted
+from synaug_core.services.settings import Settings
+
+__all__ = ["artifact_place", "ask_database", "clock_difference", "mlflow_server_version", "try_store"]
+
+_PATIENCE = 10.0
+_OK = 200
+_WORDS = "synaug doctor wrote this and may delete it\n"
+
+
+def mlflow_server_version(current: Settings) -> str | None:
+    """The tracking server's version; None without a server, and where it does not say.
+
+    Raises:
+        SynaugError: nobody answers, or the server refuses these credentials.
+    """
+    _check_entry(current)
+    if current.has_local_tracking:
+        return None
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    try:
+        creds = get_default_host_creds(current.tracking_uri)
+        answer = http_request(creds, "/version", "GET", timeout=_PATIENCE, max_retries=0)
+    except MlflowException:
+        return None
+    return str(answer.text[:40]).strip() if answer.status_code == _OK else None
+
+
+def _check_entry(current: Settings) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        patiently(client(current).search_experiments, max_results=1)
+    except MlflowException as error:
+        words = first_line(error)
+        if any(sign in str(error) for sign in ("401", "not authenticated", "403", "Permission denied")):
+            raise UserError(f"{redacted(current.tracking_uri)} refuses these credentials") from error
+        raise SynaugError(f"{redacted(current.tracking_uri)}: {words}") from error
+
+
+def artifact_place(current: Settings) -> str | None:
+    """Where a new experiment's artifacts go, as an address; None where that is a folder of this machine."""
+    place = current.artifact_root
+    if place is None:
+        place = str(patiently(client(current).get_experiment, "0").artifact_location)
+    return (
+        place if ("://" in place and not place.startswith("file:")) or place.startswith("mlflow-artifacts:") else None
+    )
+
+
+def try_store(current: Settings, place: str) -> None:
+    """Write a small artifact below `place`, read it and delete it.
+
+    A tracking server lets only an experiment's owner delete; there the one small file stays for the next time.
+
+    Raises:
+        UserError, SynaugError: what was refused, in one line.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with _explaining(place, current), tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+        local = Path(folder, "check.txt")
+        local.write_text(_WORDS)
+        store: Any = get_artifact_repository(f"{place.rstrip('/')}/synaug-doctor", tracking_uri=current.tracking_uri)
+        store.log_artifact(str(local))
+        local.unlink()
+        if Path(store.download_artifacts(local.name, folder)).read_text() != _WORDS:
+            raise SynaugError(f"{redacted(place)} gives back other bytes than were written")
+        try:
+            store.delete_artifacts()
+        except Exception as error:
+            if _in_s3(place) or "403" not in str(error):
+                raise
+
+
+@contextmanager
+def _explaining(place: str, current: Settings) -> Iterator[None]:
+    address = _in_s3(place)
+    try:
+        with explaining(address, current) if address else nullcontext():
+            yield
+    except SynaugError:
+        raise
+    except Exception as error:  # each kind of store has errors of its own
+        raise SynaugError(f"{redacted(place)}: {first_line(error)}") from error
+
+
+def clock_difference(current: Settings, place: str) -> float | None:
+    """Seconds that this machine's clock is ahead of the S3 server's; None where `place` is not in S3 or it does not
+    say. An S3 server refuses who is 15 minutes off."""
+    if _in_s3(place) is None:
+        return None
+    request = urllib.request.Request(s3_client(current).meta.endpoint_url, method="HEAD")  # noqa: S310 - boto3's own address
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 - as above
+            told = answer.headers.get("Date")
+    except urllib.error.HTTPError as error:
+        told = error.headers.get("Date")
+    except OSError:
+        return None
+    there = email.utils.parsedate_to_datetime(told) if told else None
+    return None if there is None else (dt.datetime.now(dt.UTC) - there).total_seconds()
+
+
+def ask_database(url: str) -> str:
+    """The kind and version of the database at an SQLAlchemy address.
+
+    Raises:
+        UserError: it cannot be reached or refuses; one line says which.
+    """
+    import sqlalchemy as sa
+
+    try:
+        address = sa.make_url(url)
+        timeout = {"connect_timeout": int(_PATIENCE)} if address.get_backend_name() == "postgresql" else {}
+        engine = sa.create_engine(address, connect_args=timeout)
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+            version = ".".join(str(part) for part in engine.dialect.server_version_info or ())
+        engine.dispose()
+    except ModuleNotFoundError as error:
+        raise UserError(f"{redacted(url)}: the driver {error.name} is not installed") from error
+    except sa.exc.SQLAlchemyError as error:
+        raise UserError(f"{redacted(url)}: {first_line(getattr(error, 'orig', None) or error)}") from error
+    return f"{address.get_backend_name()} {version}".strip()
+
+
+def _in_s3(place: str) -> S3Address | None:
+    try:
+        return s3_address(place)
+    except ValueError:
+        return None
