@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synaug_core.report import style
 from synaug_core.report.sections.basis import trainings_name
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["arm_confusion", "confusion_figure"]
 
 _ROOMY = 12
+_MOST = 40
+"""Classes in a figure; of more, the others are one row and one column."""
 
 
 def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], heading: str = "") -> Figure:
@@ -26,10 +29,10 @@ def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], he
 
     Args:
         matrix: (C, C) counts, rows are true classes.
-        classes: C names.
+        classes: C names; of more than 40, those that are confused most often are shown, the others together.
         heading: above the figure.
     """
-    counts = np.asarray(matrix)
+    counts, classes = _most_confused(np.asarray(matrix), classes)
     total = counts.sum(1, keepdims=True)
     shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     n = len(classes)
@@ -65,6 +68,19 @@ def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], he
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7.5, length=0, colors=style.GREY)
     return figure
+
+
+def _most_confused(counts: NDArray[np.int64], classes: Sequence[str]) -> tuple[NDArray[np.int64], Sequence[str]]:
+    """At most 40 classes in their order, and all others as the last one."""
+    if len(classes) <= _MOST:
+        return counts, classes
+    wrong = counts - np.diag(np.diag(counts))
+    shown = np.sort(np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind="stable")[: _MOST - 1])
+    place = np.full(len(classes), len(shown))
+    place[shown] = np.arange(len(shown))
+    gathered = np.zeros((len(shown) + 1,) * 2, dtype=counts.dtype)
+    np.add.at(gathered, (place[:, None], place[None, :]), counts)
+    return gathered, [*(classes[i] for i in shown), f"{len(classes) - len(shown)} others"]
 
 
 def arm_confusion(comparison: Comparison, arm: str) -> Figure:

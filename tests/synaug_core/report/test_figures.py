@@ -59,6 +59,16 @@ def test_confusion_shows_shares_of_the_row_and_counts():
     assert {"a (4)", "b (0)"} <= set(texts)
 
 
+def test_confusion_of_many_classes_shows_the_confused_ones_and_keeps_every_count():
+    matrix = np.diag(np.full(300, 5))
+    matrix[7, 250], matrix[123, 7] = 3, 2
+    figure = confusion_figure(matrix.tolist(), [f"class {i}" for i in range(300)])
+    texts = _texts(figure)
+    assert {"class 7 (8)", "class 123 (7)", "class 250 (5)", "261 others (1305)"} <= set(texts)
+    shown = figure.axes[0].texts
+    assert sum(int(t.get_text()) for t in shown) == matrix.sum()
+
+
 def test_forest_shows_what_it_is_asked_for(comparison_of):
     c = comparison_of(5)
     texts = _texts(forest_figure(c, ["macro_f1"]))
