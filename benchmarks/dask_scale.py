@@ -54,9 +54,9 @@ TINY: dict[str, Any] = {
 class Side:
     """The flow on a cluster of so many workers."""
 
-    def __init__(self, process: Worker, scheduler: str) -> None:
+    def __init__(self, process: Worker) -> None:
         self._process = process
-        self._compute = {"device": "cpu", "threads": 1, "workers": 2, "runner": "dask", "scheduler": scheduler}
+        self._compute = {"device": "cpu", "threads": 1, "workers": 2, "runner": "dask"}
         self.walls: list[float] = []
         self.found: list[Any] = []
 
@@ -92,8 +92,8 @@ def side(workers: int) -> Iterator[Side]:
                 env=told,
             )
         )
-        process = running.enter_context(worker(Path(sys.executable), "benchmarks.side_flow", 1, **own))
-        made = Side(process, cluster.scheduler_address)
+        own["SYNAUG_DASK_SCHEDULER"] = cluster.scheduler_address
+        made = Side(running.enter_context(worker(Path(sys.executable), "benchmarks.side_flow", 1, **own)))
         made.run(TINY, 0)  # more steps than workers: each loads its libraries
         yield made
 

@@ -49,21 +49,28 @@ class StepFuture(PrefectDaskFuture[Any]):
 class DaskRunner(DaskTaskRunner):
     """Prefect's runner, with our steps' progress, and a cluster that ends with the run.
 
-    Without a scheduler's address: one process for each step side by side, on this machine, reached through loopback
-    with keys that only they have.
+    Args:
+        compute: what the steps run on.
+        scheduler: address of a cluster's scheduler. None: one process for each step side by side, on this machine,
+            reached through loopback with keys that only they have.
+
+    Raises:
+        ConfigError: a cluster, and no number of its steps side by side.
     """
 
-    def __init__(self, compute: ComputeConfig) -> None:
-        self.compute = compute
-        if compute.scheduler is not None:
-            super().__init__(address=compute.scheduler, client_kwargs={"timeout": _PATIENCE})
+    def __init__(self, compute: ComputeConfig, scheduler: str | None) -> None:
+        self.compute, self.scheduler = compute, scheduler
+        if scheduler is not None:
+            if compute.workers is None:
+                raise ConfigError("compute.workers: say how many steps the Dask cluster makes side by side")
+            super().__init__(address=scheduler, client_kwargs={"timeout": _PATIENCE})
         else:
             super().__init__(cluster_class=lambda: _processes(worker_count(compute)))
         self._ready: PrefectDaskClient | None = None
 
     def duplicate(self) -> DaskRunner:
         """A fresh one, for one run."""
-        return DaskRunner(self.compute)
+        return DaskRunner(self.compute, self.scheduler)
 
     @property
     def client(self) -> PrefectDaskClient:
@@ -73,11 +80,11 @@ class DaskRunner(DaskTaskRunner):
             ConfigError: nobody answers at the scheduler's address, or its workers are not as this process is.
         """
         if self._ready is None:
-            with _plainly(self.compute.scheduler):
+            with _plainly(self.scheduler):
                 client = super().client
-            if self.compute.scheduler is not None:
+            if self.scheduler is not None:
                 _compare(client)
-            local = self.compute.scheduler is None
+            local = self.scheduler is None
             client.register_plugin(StepsHere(settings().home / "logs" / "dask-workers.log" if local else None))
             context = FlowRunContext.get()
             if context is not None and context.flow_run is not None:
@@ -132,7 +139,7 @@ def _compare(client: Client) -> None:
         for what, value in mine.items():
             if theirs.get(what) != value:
                 raise ConfigError(
-                    f"compute.scheduler: the worker {worker} differs in {what}: {theirs.get(what)} there, {value} "
+                    f"SYNAUG_DASK_SCHEDULER: the worker {worker} differs in {what}: {theirs.get(what)} there, {value} "
                     "here; start all processes of a run with the same code and the same variables"
                 )
 
@@ -148,4 +155,4 @@ def _plainly(address: str | None) -> Iterator[None]:
     except (OSError, TimeoutError) as error:
         if address is None:
             raise
-        raise ConfigError(f"compute.scheduler: no Dask scheduler answers at {address}") from error
+        raise ConfigError(f"SYNAUG_DASK_SCHEDULER: no Dask scheduler answers at {address}") from error

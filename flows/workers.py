@@ -14,6 +14,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from synaug_core.config import ComputeConfig
 from synaug_core.errors import ConfigError
+from synaug_core.services.settings import settings
 from tasks.machine import worker_count
 
 __all__ = ["ConfiguredRunner", "default_runner", "task_runner"]
@@ -65,7 +66,7 @@ def task_runner(compute: ComputeConfig) -> Runner:
     shared memory. Dask: processes, here or elsewhere.
 
     Raises:
-        ConfigError: Dask is asked for and not installed.
+        ConfigError: Dask is asked for and not installed, or nobody said how many steps its cluster makes at once.
     """
     if compute.runner == "dask":
         return _dask_runner(compute)
@@ -83,7 +84,7 @@ def _dask_runner(compute: ComputeConfig) -> Runner:
     logger.handlers.clear()  # its own go to the terminal, which belongs to the command
     logger.propagate = True
     logger.setLevel(logging.WARNING)
-    return cast(Runner, DaskRunner(compute))
+    return cast(Runner, DaskRunner(compute, settings().dask_scheduler))
 
 
 def _compute() -> ComputeConfig:

@@ -175,7 +175,7 @@ class RegisteredRef(_Frozen):
     reason: str
 
 
-_NOT_WHAT_IT_IS = {"uri", "run_id", "workers", "runner", "scheduler", "deadline", "seconds"}
+_NOT_WHAT_IT_IS = {"uri", "run_id", "workers", "runner", "deadline", "seconds"}
 
 
 def identity(value: Any) -> Any:

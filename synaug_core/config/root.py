@@ -28,24 +28,13 @@ class ComputeConfig(Section):
     threads: Count = 1
     """CPU threads of one step."""
     workers: Count | None = None
-    """Steps side by side; default: one per CPU core, or one for each GPU. With a scheduler's address it has to be said:
-    groups of classes follow it, and the cluster may grow and shrink."""
+    """Steps side by side; default: one per CPU core, or one for each GPU. On a cluster it has to be said: groups of
+    classes follow it, and the cluster may grow and shrink."""
     runner: Literal["threads", "dask"] = "threads"
-    """threads: all steps in this process; dask: in processes of this machine, or of a cluster."""
-    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ws|wss)://[^\s/@]+$")] | None = None
-    """Address of a Dask cluster's scheduler (tcp://HOST:8786); default: processes of this machine."""
+    """threads: all steps in this process; dask: in processes of this machine, or of the cluster that the variable
+    SYNAUG_DASK_SCHEDULER names."""
     deadline: Annotated[float, Field(gt=0)] | None = None
     """Seconds after which a single training gives up."""
-
-    @model_validator(mode="after")
-    def _a_cluster_is_told_whole(self) -> "ComputeConfig":
-        if self.scheduler is None:
-            return self
-        if self.runner != "dask":
-            raise ValueError("scheduler: needs compute.runner: dask")
-        if self.workers is None:
-            raise ValueError("scheduler: say in compute.workers how many steps the cluster makes side by side")
-        return self
 
 
 class Config(Section):

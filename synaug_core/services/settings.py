@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from synaug_core.services.secrets import redacted
 
 __all__ = ["Settings", "apply_environment", "child_environment", "embedded_environment", "settings"]
 
+_SCHEDULER = re.compile(r"(tcp|tls|ws|wss)://[^\s/@]+")
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -32,6 +34,9 @@ class Settings:
         data: folder with the real data sets that tests and benchmarks use (`SYNAUG_DATA`); None: not said.
         s3_endpoint: address of an S3 server (`MLFLOW_S3_ENDPOINT_URL`, as MLflow has it); None leaves it to boto3
             (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, a profile, or else AWS). Credentials are boto3's own matter.
+        dask_scheduler: address of a Dask cluster's scheduler (`SYNAUG_DASK_SCHEDULER`, such as tcp://HOST:8786) for
+            configurations that ask for Dask; None: processes of this machine. No configuration can name it: whoever
+            answers there may run code here.
     """
 
     home: Path
@@ -42,6 +47,7 @@ class Settings:
     prefect_api_url: str | None
     data: Path | None
     s3_endpoint: str | None = None
+    dask_scheduler: str | None = None
 
     @property
     def has_local_tracking(self) -> bool:
@@ -62,7 +68,8 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process, read anew each time; an empty variable counts as unset.
 
     Raises:
-        ConfigError: `MLFLOW_TRACKING_URI` is neither a server's nor a database's address.
+        ConfigError: `MLFLOW_TRACKING_URI` is neither a server's nor a database's address, or `SYNAUG_DASK_SCHEDULER`
+            is none of a scheduler.
     """
     found = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
     home = _absolute(found.get("SYNAUG_HOME", ".synaug"))
@@ -73,6 +80,9 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
             f"MLFLOW_TRACKING_URI: {redacted(tracking_uri)!r} cannot be used; give a server (http://...) or a database "
             "(sqlite:///FILE, postgresql://...)"
         )
+    scheduler = found.get("SYNAUG_DASK_SCHEDULER")
+    if scheduler is not None and not _SCHEDULER.fullmatch(scheduler):
+        raise ConfigError(f"SYNAUG_DASK_SCHEDULER: {redacted(scheduler)!r} cannot be used; give tcp://HOST:PORT")
     root = found.get("SYNAUG_ARTIFACT_ROOT", str(home / "artifacts"))
     return Settings(
         home=home,
@@ -83,6 +93,7 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
         prefect_api_url=found.get("PREFECT_API_URL"),
         data=_absolute(found["SYNAUG_DATA"]) if "SYNAUG_DATA" in found else None,
         s3_endpoint=found.get("MLFLOW_S3_ENDPOINT_URL"),
+        dask_scheduler=scheduler,
     )
 
 

@@ -95,8 +95,15 @@ def cluster(workers: int = 1, **environment: str) -> Iterator[Any]:
         yield running
 
 
-def at(running: Any, workers: int = 1) -> ComputeConfig:
-    return ComputeConfig(runner="dask", workers=workers, scheduler=running.scheduler_address)
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], ComputeConfig]:
+    """`at(running)`: one step at a time on that cluster."""
+
+    def make(running: Any) -> ComputeConfig:
+        monkeypatch.setenv("SYNAUG_DASK_SCHEDULER", running.scheduler_address)
+        return ComputeConfig(runner="dask", workers=1)
+
+    return make
 
 
 def test_steps_run_in_processes_and_are_found_again_by_threads(server: str, home: Path) -> None:
@@ -128,7 +135,9 @@ def test_steps_run_in_processes_and_are_found_again_by_threads(server: str, home
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_lost_is_replaced_and_many_are_an_error(server: str, home: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_lost_is_replaced_and_many_are_an_error(
+    server: str, home: Path, tmp_path: Path, at: Callable[[Any], ComputeConfig]
+) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
 
@@ -143,7 +152,10 @@ def test_a_worker_that_is_lost_is_replaced_and_many_are_an_error(server: str, ho
 
 
 def test_on_a_cluster_errors_are_their_own_and_an_interrupted_flow_ends_its_steps(
-    server: str, home: Path, tmp_path: Path
+    server: str,
+    home: Path,
+    tmp_path: Path,
+    at: Callable[[Any], ComputeConfig],
 ) -> None:
     @flow
     def spoil() -> None:
@@ -175,13 +187,20 @@ def test_nobody_at_the_address(server: str, home: Path, monkeypatch: pytest.Monk
     import flows.dask_runner
 
     monkeypatch.setattr(flows.dask_runner, "_PATIENCE", 1)
-    nowhere = ComputeConfig(runner="dask", workers=1, scheduler="tcp://127.0.0.1:9")
-    with pytest.raises(ConfigError, match=r"compute\.scheduler: no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+    monkeypatch.setenv("SYNAUG_DASK_SCHEDULER", "tcp://127.0.0.1:9")
+    nowhere = ComputeConfig(runner="dask", workers=1)
+    with pytest.raises(ConfigError, match=r"SYNAUG_DASK_SCHEDULER: no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         count.with_options(task_runner=task_runner(nowhere))(("a",), {})
 
 
+def test_a_cluster_wants_the_number_of_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNAUG_DASK_SCHEDULER", "tcp://127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"compute\.workers: say how many"):
+        task_runner(ComputeConfig(runner="dask"))
+
+
 @pytest.mark.slow
-def test_a_worker_with_other_places_is_refused(server: str, home: Path) -> None:
+def test_a_worker_with_other_places_is_refused(server: str, home: Path, at: Callable[[Any], ComputeConfig]) -> None:
     with (
         cluster(SYNAUG_TUNING_STORAGE="postgresql://someone:secret@elsewhere/x") as running,
         pytest.raises(ConfigError, match=r"the worker tcp://\S+ differs in SYNAUG_TUNING_STORAGE: ") as refused,

@@ -67,6 +67,20 @@ def test_a_tracking_address_that_cannot_be_used_is_named(uri: str):
     assert "\n" not in str(caught.value)
 
 
+def test_only_the_environment_names_a_scheduler():
+    assert settings({}).dask_scheduler is None
+    assert (
+        settings({"SYNAUG_DASK_SCHEDULER": "tls://scheduler.dask:8786"}).dask_scheduler == "tls://scheduler.dask:8786"
+    )
+
+
+@pytest.mark.parametrize("address", ["scheduler:8786", "http://x:1", "tcp://", "tcp://someone:secret@x:1", "tcp://a b"])
+def test_an_address_of_a_scheduler_is_one_of_dask_and_holds_no_password(address: str):
+    with pytest.raises(ConfigError, match="SYNAUG_DASK_SCHEDULER") as refused:
+        settings({"SYNAUG_DASK_SCHEDULER": address})
+    assert "secret" not in str(refused.value)
+
+
 def test_the_embedded_default_never_overrides_the_user(tmp_path: Path):
     current = settings({"SYNAUG_HOME": str(tmp_path)})
     wanted = embedded_environment(current, {})
