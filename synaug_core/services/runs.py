@@ -59,6 +59,8 @@ def open_run(
         if found is None:
             every = inherited | _own_tags(key, stage, parent)
             found = patiently(mlflow.create_run, number, tags=every, run_name=name)
+            if not current.has_local_tracking:
+                found = _only_one(mlflow, number, key, parent) or found
         elif found.info.status != "FINISHED":
             _take_up(mlflow, found.info.run_id, inherited)
     return RunRef(
@@ -145,11 +147,27 @@ def ancestors(mlflow: Any, run: Any) -> list[Any]:
 
 
 def _search(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
+    return next(iter(_with_key(mlflow, number, key, parent)), None)
+
+
+def _with_key(mlflow: Any, number: str, key: str, parent: RunRef | None) -> list[Any]:
     if "'" in key or '"' in key:
         raise ValueError(f"a run's key must not hold quotation marks: {key}")
     condition = f"tags.`{KEY}` = '{key}'" + (f" and tags.`{PARENT}` = '{parent.run_id}'" if parent else "")
     found = patiently(mlflow.search_runs, [number], filter_string=condition, order_by=["attributes.start_time ASC"])
-    return next((r for r in found if parent is not None or PARENT not in r.data.tags), None)
+    return [r for r in found if parent is not None or PARENT not in r.data.tags]
+
+
+def _only_one(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
+    """The first of the runs with this key, after those that this process made besides are deleted: another machine
+    was quicker, or an answer was lost on the way and MLflow's client had the run made twice."""
+    first, *others = sorted(
+        _with_key(mlflow, number, key, parent), key=lambda r: (r.info.start_time, r.info.run_id)
+    ) or [None]
+    for run in others:
+        if run.data.tags.get(PROCESS) == me():
+            patiently(mlflow.delete_run, run.info.run_id)
+    return first
 
 
 def _all_runs(mlflow: Any, number: str, condition: str) -> list[Any]:
