@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from synaug_core.errors import UserError
+from synaug_core.errors import SynaugError, UserError
 from synaug_core.refs import RunRef
 from synaug_core.services.locks import exclusive
 from synaug_core.services.secrets import redacted
@@ -26,7 +26,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PATIENCE = 15.0  # seconds until a server is taken to be absent
-_BUSY = ("database is locked", "database is busy", "deadlock", "Connection reset", "Connection aborted")
+_OUTAGE = 30.0  # seconds that a database may take to come back
+_PAUSE = 5.0
+# Of databases, of connections, and of S3 where what arrived was not what was sent.
+_PASSING = (
+    "database is locked", "database is busy", "deadlock", "Connection reset", "Connection aborted", "Connection broken",
+    "IncompleteRead", "server closed the connection", "connection is lost", "consuming input failed",
+    "terminating connection", "the database system is", "failed: Connection refused", "BadDigest", "IncompleteBody",
+    "XAmzContentSHA256Mismatch",
+)  # fmt: skip
+_EXHAUSTED = "Max retries exceeded"  # MLflow's client has been patient already
 
 
 def client(current: Settings) -> Any:
@@ -51,15 +60,30 @@ def secret_free_uri(current: Settings) -> str:
 
 
 def patiently(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call again, up to six times, where a database was busy or a connection broke."""
-    for attempt in range(5):
+    """Call again, for half a minute, where a database was busy or away, a connection broke, or bytes arrived damaged.
+
+    Raises:
+        SynaugError: MLflow's server did not answer, or failed, as often as its client asked. Others as the function.
+    """
+    end, pause = time.monotonic() + _OUTAGE, 0.2
+    while True:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if not any(sign in str(error) for sign in _BUSY):
+            text = str(error)
+            if _EXHAUSTED in text and "/mlflow" in text:
+                raise SynaugError(_about_server(text)) from error
+            if time.monotonic() >= end or not any(sign in text for sign in _PASSING):
                 raise
-            time.sleep(random.uniform(0.5, 1.0) * 0.2 * 2**attempt)  # noqa: S311 - only spreads the retries
-    return function(*args, **kwargs)
+            time.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - only spreads the retries
+            pause = min(_PAUSE, 2 * pause)
+
+
+def _about_server(text: str) -> str:
+    server = f"MLflow's server at {redacted(settings().tracking_uri)}"
+    if "error responses" in text:
+        return f"{server} fails: its log says why, and often it is its database or its store; then run this again"
+    return f"{server} does not answer any more; start it or check MLFLOW_TRACKING_URI, then run this again"
 
 
 @functools.cache

@@ -29,5 +29,8 @@ def test_the_rest_stays(text: str):
 
 def test_an_error_is_one_line():
     assert first_line(ValueError("bad\nworse")) == "ValueError: bad"
+    assert (
+        first_line(ValueError("these went wrong:\n##### File x #####\none\ntwo")) == "ValueError: these went wrong: one"
+    )
     assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
     assert "hunter2" not in first_line(OSError("postgresql://me:hunter2@host refused"))
