@@ -13,7 +13,7 @@ from synaug_core.s3_address import S3Address
 from synaug_core.services.s3 import StoredObject
 from synaug_core.services.s3_checksums import CHECKSUMS, is_of_parts, likely_parts, md5
 
-__all__ = ["LARGE", "download"]
+__all__ = ["LARGE", "broken", "download"]
 
 LARGE = 16 * 2**20
 """Bytes from which an object is fetched in parts, several at once."""
@@ -44,7 +44,7 @@ def download(client: Any, address: S3Address, stored: StoredObject, target: Path
             fetch(client, address, stored, target)
             _verify(client, address, stored, target)
             return
-        except _broken() as error:
+        except broken() as error:
             target.unlink(missing_ok=True)
             if attempt + 1 == _TRIES:
                 if isinstance(error, _DamagedError):
@@ -55,7 +55,7 @@ def download(client: Any, address: S3Address, stored: StoredObject, target: Path
         time.sleep(random.uniform(0.5, 1.0) * 0.3 * 3**attempt)  # noqa: S311 - only spreads the retries
 
 
-def _broken() -> tuple[type[Exception], ...]:
+def broken() -> tuple[type[Exception], ...]:
     """Errors after which the same request may well succeed: those in the midst of a body, which botocore does not
     repeat."""
     from boto3.exceptions import RetriesExceededError

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import functools
+import time
 from typing import Any
 
+from synaug_core.digests import of_bytes
+from synaug_core.errors import ArtifactError
 from synaug_core.s3_address import S3Address, s3_address
+from synaug_core.services.clients import patiently
 from synaug_core.services.s3 import explaining, s3_client
+from synaug_core.services.s3_download import broken
 from synaug_core.services.s3_names import why_not_a_path
 from synaug_core.services.settings import Settings
 
 __all__ = ["object_uri", "read_object", "write_object"]
+
+_DIGEST = "sha256"
+_TRIES = 4
 
 _client = functools.lru_cache(maxsize=4)(s3_client)
 
@@ -28,26 +36,53 @@ def object_uri(place: str, name: str) -> str:
 
 
 def read_object(place: str, name: str, current: Settings) -> bytes:
-    """The object's bytes; boto3 compares them with the checksum that they were written with.
+    """The object's bytes, compared with the digest that they were written with; asked for again where a connection
+    broke or other bytes came.
 
     Raises:
-        FileNotFoundError: there is no such object. Others as `explaining`.
+        FileNotFoundError: there is no such object.
+        ArtifactError: other bytes came each time. Others as `explaining`.
     """
     uri, address = object_uri(place, name), s3_address(place)
     with explaining(address, current):
-        client: Any = _client(current)
-        try:
-            return bytes(client.get_object(Bucket=address.bucket, Key=_key(address, name))["Body"].read())
-        except client.exceptions.NoSuchKey:
-            pass
+        for attempt in range(_TRIES):
+            time.sleep(0.3 * attempt)
+            try:
+                content, expected = _read(_client(current), address, name)
+            except broken():
+                if attempt + 1 == _TRIES:
+                    raise
+                continue
+            if expected is None:
+                break
+            if of_bytes(content) == expected:
+                return content
+        else:
+            raise ArtifactError(f"{uri} has other bytes than were written")
     raise FileNotFoundError(f"there is no object {uri}")
+
+
+def _read(client: Any, address: S3Address, name: str) -> tuple[bytes, str | None]:
+    """The bytes that came and the digest of those that were written; no digest: there is no such object."""
+    try:
+        answer = patiently(client.get_object, Bucket=address.bucket, Key=_key(address, name))
+    except client.exceptions.NoSuchKey:
+        return b"", None
+    content = bytes(answer["Body"].read())
+    return content, answer.get("Metadata", {}).get(_DIGEST, of_bytes(content))
 
 
 def write_object(place: str, name: str, content: bytes, current: Settings) -> str:
     """Write the object, and give its address. Raises as `explaining`."""
     uri, address = object_uri(place, name), s3_address(place)
     with explaining(address, current):
-        _client(current).put_object(Bucket=address.bucket, Key=_key(address, name), Body=content)
+        patiently(
+            _client(current).put_object,
+            Bucket=address.bucket,
+            Key=_key(address, name),
+            Body=content,
+            Metadata={_DIGEST: of_bytes(content)},  # checksums of their own are not given by every server
+        )
     return uri
 
 

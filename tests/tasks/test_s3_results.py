@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from synaug_core.errors import UserError
+from synaug_core.errors import ArtifactError, UserError
 from tasks.result_storage import S3Results, save_result_storage
 
 
@@ -22,6 +22,20 @@ def test_written_and_read(results: S3Results, bucket: Any, home: Path) -> None:
     assert bucket.keys() == ["results/abc-1"]
     assert results.read_path("abc-1") == results.read_path(address) == b"{}"
     assert S3Results(address=bucket.at()).read_path("results/abc-1") == b"{}"
+
+
+@pytest.mark.parametrize("kind", ["cut", "short", "corrupt", "503"])
+def test_what_comes_damaged_is_asked_for_again(
+    results: S3Results, bucket: Any, home: Path, faults: Any, kind: str
+) -> None:
+    content = b'{"result": 1}' * 50
+    results.write_path("abc-1", content)
+    faults.add(kind, 2, "abc-1")
+    assert results.read_path("abc-1") == content
+    assert not faults.plan[-1].times
+    faults.add("corrupt", 100, "abc-1")
+    with pytest.raises(ArtifactError, match="other bytes than were written"):
+        results.read_path("abc-1")
 
 
 def test_what_is_not_there(results: S3Results, home: Path, bucket: Any) -> None:
