@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["import_quietly", "orchestrator", "prepare", "require_answer", "without_secrets"]
 
+_NOISY = ("prefect._internal", "prefect._internal.concurrency")  # they write to the terminal by themselves
+
 
 def prepare(session: Session) -> Settings:
     """Set what the embedded default needs and the user has not set, open this call's log, and give the settings.
@@ -46,6 +48,7 @@ def prepare(session: Session) -> Settings:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log line that finds the disk full is not shown as a traceback
     return found
 
 
@@ -53,6 +56,7 @@ def import_quietly(modules: Sequence[str]) -> None:
     """Import libraries that bring their own console handlers, and send their log lines to the file instead."""
     for name in modules:
         importlib.import_module(name)
+    for name in (*modules, *_NOISY):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True

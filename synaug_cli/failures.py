@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 import traceback
@@ -14,6 +15,7 @@ __all__ = ["FAILED", "USER_ERROR", "find_user_error", "printable", "report", "sa
 
 FAILED = 1
 USER_ERROR = 2
+_FULL = ("No space left on device", "database or disk is full")
 # Control characters, line breaks of every kind, and what turns the direction of writing.
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -32,6 +34,24 @@ def say(line: str) -> None:
 def find_user_error(error: BaseException) -> UserError | None:
     """The user's error behind an error: itself, one of its causes, or one of a group."""
     return next((e for e in _causes(error, set()) if isinstance(e, UserError)), None)
+
+
+def _fills_disk(error: BaseException) -> bool:
+    """Whether a full disk is behind an error; databases say it in words of their own."""
+    return any(
+        getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(e) for words in _FULL)
+        for e in _causes(error, set())
+    )
+
+
+def _lost_prefect(error: BaseException) -> bool:
+    """Whether a connection of Prefect's client is behind an error; nothing else here uses httpx."""
+    kinds = {
+        f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        for e in _causes(error, set())
+        for kind in type(e).__mro__
+    }
+    return "httpx.TransportError" in kinds
 
 
 def _causes(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
@@ -55,6 +75,12 @@ def report(error: Exception, session: Session) -> int:
             say(line)
         return USER_ERROR
     where = _keep(error, session)
+    if _fills_disk(error):
+        say(f"no space left on the disk; make room, then run the same command again: it continues ({where})")
+        return FAILED
+    if _lost_prefect(error):
+        say(f"the Prefect server does not answer any more; run the same command again: it continues ({where})")
+        return FAILED
     text = " ".join(str(error).split())
     # Our own errors are written to be read; of others the kind matters as well.
     say(f"{text if isinstance(error, SynaugError) and text else f'{type(error).__name__}: {text}'[:500]} ({where})")

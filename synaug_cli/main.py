@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Annotated
@@ -31,6 +33,7 @@ from synaug_cli.session import Session
 __all__ = ["app", "execute", "run_app"]
 
 _INTERRUPTED = 130
+_PATIENCE = 10.0  # seconds
 
 app = typer.Typer(
     name="synaug",
@@ -93,4 +96,10 @@ def execute(arguments: Sequence[str]) -> int:
 
 def run_app() -> None:
     """Entry point of the command `synaug`."""
-    sys.exit(execute(sys.argv[1:]))
+    code = execute(sys.argv[1:])
+    if code:
+        # What failed was said. Prefect's client may still try for minutes to deliver its events to nobody.
+        ending = threading.Timer(_PATIENCE, os._exit, (code,))
+        ending.daemon = True
+        ending.start()
+    sys.exit(code)
