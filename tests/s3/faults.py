@@ -12,7 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-Kind = Literal["cut", "corrupt", "503", "slow", "drop"]
+Kind = Literal["cut", "corrupt", "503", "slow", "drop", "lost", "short", "spoilt", "expired", "pass"]
+"""What happens: half a body and the end; another bit in it; "busy"; 1.5 s late; the end before the request is passed
+on, and after that; half a body that says it is whole; another bit in what is sent; "your token has
+expired"; nothing."""
 LISTING = "list-type"
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
@@ -24,6 +27,8 @@ class Fault:
     kind: Kind
     times: int
     to: Callable[[str, str], bool]
+    then: Callable[[], None] | None = None
+    """Called as it happens, before the request is passed on."""
 
 
 @dataclass
@@ -54,8 +59,12 @@ class Faults:
             for fault in self.plan:
                 if fault.times > 0 and fault.to(method, path):
                     fault.times -= 1
-                    return fault.kind
-        return None
+                    break
+            else:
+                return None
+        if fault.then is not None:
+            fault.then()
+        return fault.kind
 
 
 def _key(path: str) -> str:
@@ -82,6 +91,12 @@ def between(endpoint: str) -> Iterator[Faults]:
             if kind == "503":
                 self._answer(503, [("Content-Type", "application/xml")], b"<Error><Code>SlowDown</Code></Error>")
                 return
+            if kind == "expired":
+                refusal = b"<Error><Code>ExpiredToken</Code><Message>it has expired</Message></Error>"
+                self._answer(403, [("Content-Type", "application/xml")], refusal)
+                return
+            if kind == "spoilt" and body:
+                body = body[:-1] + bytes([body[-1] ^ 1])
             if kind == "slow":
                 time.sleep(1.5)
             upstream = http.client.HTTPConnection(target, timeout=60)
@@ -95,6 +110,9 @@ def between(endpoint: str) -> Iterator[Faults]:
                 data, headers = answer.read(), [(n, v) for n, v in answer.getheaders() if n.lower() not in _HOP]
             finally:
                 upstream.close()
+            if kind == "lost":
+                self.close_connection = True
+                return
             if self.command == "HEAD":
                 headers.append(("Content-Length", answer.getheader("Content-Length", "0")))
                 self._answer(answer.status, headers, b"", length=False)
@@ -103,6 +121,8 @@ def between(endpoint: str) -> Iterator[Faults]:
             elif kind == "corrupt":
                 middle = len(data) // 2
                 self._answer(answer.status, headers, data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+            elif kind == "short":
+                self._answer(answer.status, headers, data[: len(data) // 2])
             else:
                 self._answer(answer.status, headers, data)
 
@@ -119,7 +139,7 @@ def between(endpoint: str) -> Iterator[Faults]:
             self.wfile.flush()
             self.close_connection = self.close_connection or cut
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815 - http.server's names
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = _pass_on  # noqa: N815 - http.server's names
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
