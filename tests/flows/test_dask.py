@@ -95,6 +95,16 @@ def cluster(workers: int = 1, **environment: str) -> Iterator[Any]:
         yield running
 
 
+@contextmanager
+def heeds_ctrl_c() -> Iterator[None]:
+    """As a program does; a shell that starts the tests in the background lets them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], ComputeConfig]:
     """`at(running)`: one step at a time on that cluster."""
@@ -175,7 +185,7 @@ def test_on_a_cluster_errors_are_their_own_and_an_interrupted_flow_ends_its_step
     with cluster() as running:
         with pytest.raises(DataError, match="the image is square"):
             spoil.with_options(task_runner=task_runner(at(running)))()
-        with pytest.raises(KeyboardInterrupt):
+        with heeds_ctrl_c(), pytest.raises(KeyboardInterrupt):
             wait.with_options(task_runner=task_runner(at(running)))()
         end = time.monotonic() + 5
         while not (tmp_path / "ended").exists() and time.monotonic() < end:

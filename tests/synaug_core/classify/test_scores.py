@@ -98,5 +98,7 @@ def test_statistics_of_real_images_only():
 
 
 def test_constant_images_keep_a_spread():
-    dark = ImageSet(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(2).long(), ("a",), *[("x", "y")] * 3)
+    told = ('{"source": "x"}', '{"source": "y"}')
+    pixels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    dark = ImageSet(pixels, torch.zeros(2).long(), ("a",), ("x", "y"), ("x", "y"), told)
     assert channel_statistics(dark) == ((0.0,), (0.01,))
