@@ -27,7 +27,7 @@ class Repetition(NamedTuple):
 
     validation: float
     predictions: Predictions
-    validated: Predictions | None
+    validated: Predictions
     classifier: TrainedClassifier
 
 
@@ -103,13 +103,13 @@ def repeat(job: Job, arm: ArmConfig, repetition: int, synthetic: ImageSet | None
         device=job.device,
         checkpoint=job.checkpoint(name),
     )
-    validated = _predict(job, classifier, job.data.val) if len(job.data.val) else None
-    on_val = scores(validated) if validated is not None else {}
+    validated = _predict(job, classifier, job.data.val)
+    on_val = scores(validated)
     on_test = _predict(job, classifier, job.data.test)
     scores(on_test)
     classifier.save(job.place(f"classifiers/{name}"))
     on_test.write(job.place(f"predictions/{name}.parquet"))
-    return Repetition(on_val.get("balanced_accuracy", 0.0), on_test, validated, classifier)
+    return Repetition(on_val["balanced_accuracy"], on_test, validated, classifier)
 
 
 def _predict(job: Job, classifier: TrainedClassifier, images: ImageSet) -> Predictions:

@@ -155,8 +155,8 @@ class RepetitionRef(_Frozen):
     """Balanced accuracy on the validation images."""
     classifier: ClassifierRef
     predictions: PredictionsRef
-    validated: PredictionsRef | None
-    """On the validation images; None where there are none."""
+    validated: PredictionsRef
+    """On the validation images."""
     run_id: str
 
 

@@ -86,7 +86,7 @@ def _reliability(trainings: Sequence[RepetitionRef], comparison: Comparison, con
 
     return reliability(
         [load_predictions(r.predictions) for r in trainings],
-        [load_predictions(r.validated) if r.validated is not None else None for r in trainings],
+        [load_predictions(r.validated) for r in trainings],
         rarest=comparison.rarest_class,
         precision=config.evaluation.precision,
         confidence=config.evaluation.confidence,

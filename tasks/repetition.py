@@ -27,7 +27,7 @@ def train_repetition(
     compute: ComputeConfig,
     parent: RunRef,
 ) -> RepetitionRef:
-    """Train, keep the classifier of lowest validation loss, predict the test images once.
+    """Train, keep the classifier that `config.keep` calls best on the validation images, predict the test images once.
 
     The initial weights depend on the repetition alone, so that the arms of one repetition are a pair.
     """
@@ -58,8 +58,8 @@ def train_repetition(
             deadline=compute.deadline,
             online=online_synthesis(dataset, arm, online, fitted, device),
         )
-        seen_val = predictions(classifier, val, device) if len(val) else None
-        on_val = scores(seen_val) if seen_val is not None else {}
+        seen_val = predictions(classifier, val, device)
+        on_val = scores(seen_val)
         on_test = predictions(classifier, test, device)
         recorder.params(fitted.model_dump() | arm.model_dump() | {"training_images": len(images)})
         for seen in classifier.history.evaluations:
@@ -70,12 +70,10 @@ def train_repetition(
         reference = RepetitionRef(
             arm=arm.name,
             repetition=repetition,
-            validation=on_val.get("balanced_accuracy", 0.0),
+            validation=on_val["balanced_accuracy"],
             classifier=store_classifier(recorder, classifier),
             predictions=store_predictions(recorder, on_test, "predictions/test.parquet"),
-            validated=store_predictions(recorder, seen_val, "predictions/val.parquet")
-            if seen_val is not None
-            else None,
+            validated=store_predictions(recorder, seen_val, "predictions/val.parquet"),
             run_id=recorder.run.run_id,
         )
     saved.clear()

@@ -80,9 +80,7 @@ def test_the_schedule_started_it(servers: Any, flow_run: dict[str, Any]) -> None
     assert flow_run["auto_scheduled"] is True
     assert flow_run["created_by"]["type"] == "SCHEDULE"
     wanted = dt.datetime.fromisoformat(flow_run["expected_start_time"])
-    started = dt.datetime.fromisoformat(flow_run["start_time"])
     assert (wanted.second, wanted.microsecond) == (0, 0)
-    assert dt.timedelta(0) <= started - wanted < dt.timedelta(minutes=2)
     assert flow_run["work_pool_name"] == "synaug"
     assert flow_run["id"] in (servers.home / "logs" / "worker.log").read_text()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
 import os
 import signal
@@ -153,11 +153,14 @@ def raw(service: Process, data: bytes, wait: float = 10.0) -> bytes:
     host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
     with socket.create_connection((host, int(port)), timeout=wait) as connection:
         found = b""
-        with contextlib.suppress(ConnectionError):  # it may hang up before all is sent
+        try:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65536):
                 found += part
+        except OSError as error:  # it may hang up before all is sent
+            if not isinstance(error, ConnectionError) and error.errno != errno.ENOTCONN:
+                raise
     return found
 
 

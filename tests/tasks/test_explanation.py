@@ -52,14 +52,15 @@ def trained(dataset: DatasetRef, home: Path) -> Callable[[str], tuple[DatasetRef
             classifier = TrainedClassifier(model.eval(), config, ("a", "b"), 1, 32, history)
             recorder = Recorder(open_run(settings(), experiment="synaug/x", key=f"{seed}", stage="x", name="x"))
             said = predictions(classifier, fold, torch.device("cpu"))
+            stored = store_predictions(recorder, said, "predictions/test.parquet")
             found.append(
                 RepetitionRef(
                     arm=arm,
                     repetition=repetition,
                     validation=0.5,
                     classifier=store_classifier(recorder, classifier),
-                    predictions=store_predictions(recorder, said, "predictions/test.parquet"),
-                    validated=None,
+                    predictions=stored,
+                    validated=stored,
                     run_id=recorder.run.run_id,
                 )
             )

@@ -57,7 +57,7 @@ def case(dataset: DatasetRef, home: Path) -> tuple[DatasetRef, tuple[RepetitionR
                 validation=0.5,
                 classifier=store_classifier(mine, classifier),
                 predictions=said,
-                validated=None,
+                validated=said,
                 run_id=mine.run.run_id,
             )
         )
