@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import TuningConfig
+from synaug_core.frozen import Frozen
 
 __all__ = [
     "ClassifierRef",
@@ -26,20 +27,16 @@ __all__ = [
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RunRef(_Frozen):
+class RunRef(Frozen):
     """An MLflow run and the tags its children inherit. Where things are recorded, never part of what they are."""
 
     run_id: str
     experiment: str
     tracking_uri: str
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
 
 
-class Reference(_Frozen):
+class Reference(Frozen):
     """A stored artifact: where it lies and the digest of its bytes.
 
     A folder's digest is the digest of its files' names and digests.
@@ -73,7 +70,7 @@ class SyntheticRef(ImageSetRef):
     """Classes whose plan was not filled."""
 
 
-class DatasetRef(_Frozen):
+class DatasetRef(Frozen):
     """A data set, read, checked and split."""
 
     name: str
@@ -137,7 +134,7 @@ class ExplanationRef(Reference):
     """A folder: where the arms look, as JSON, and the sheet beside it."""
 
 
-class TrialResult(_Frozen):
+class TrialResult(Frozen):
     """How one trial of a search ended."""
 
     number: int
@@ -146,7 +143,7 @@ class TrialResult(_Frozen):
     run_id: str
 
 
-class RepetitionRef(_Frozen):
+class RepetitionRef(Frozen):
     """One training of one arm: its classifier, its figures on the validation images, its predictions on the test."""
 
     arm: str
@@ -166,7 +163,7 @@ class ComparisonRef(Reference):
     best: RepetitionRef
 
 
-class RegisteredRef(_Frozen):
+class RegisteredRef(Frozen):
     """A version of a registered model, and what the promotion gate said of it."""
 
     name: str
@@ -192,7 +189,7 @@ def identity(value: Any) -> Any:
     return value
 
 
-class SearchRef(_Frozen):
+class SearchRef(Frozen):
     """A search for hyper-parameters: its study in the storage that the settings name, and the MLflow run that holds
     its trials."""
 

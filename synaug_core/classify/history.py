@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from synaug_core.frozen import Frozen
 
 __all__ = ["Ending", "Evaluation", "History"]
 
@@ -12,10 +12,8 @@ Ending = Literal["all steps", "early stop", "no validation images"]
 """Why a training was over. `no validation images`: all steps were made and the last weights were kept."""
 
 
-class Evaluation(BaseModel):
+class Evaluation(Frozen):
     """One look at a classifier in training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: int
     train_loss: float
@@ -27,10 +25,8 @@ class Evaluation(BaseModel):
     """None also where no class has images inside and outside."""
 
 
-class History(BaseModel):
+class History(Frozen):
     """The course of a training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     evaluations: tuple[Evaluation, ...]
     best_step: int

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from synaug_core.config import ClassifierConfig, Range, TuningConfig
 from synaug_core.errors import ConfigError
+from synaug_core.frozen import Frozen
 
 __all__ = ["BestTrial", "TrialRow", "TrialSpec", "Tuned", "as_configured", "checked_ranges"]
 
 _PARAMETERS = ("learning_rate", "weight_decay", "dropout", "augmentation_strength", "synthetic_share")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Tuned(_Frozen):
+class Tuned(Frozen):
     """Values found by a search; None leaves a value as configured."""
 
     learning_rate: float | None = None
@@ -35,7 +32,7 @@ class Tuned(_Frozen):
         return ClassifierConfig.model_validate({**config.model_dump(), **update})
 
 
-class TrialSpec(_Frozen):
+class TrialSpec(Frozen):
     """One trial to make."""
 
     number: int
@@ -47,7 +44,7 @@ class TrialSpec(_Frozen):
     """The same values as the storage has them."""
 
 
-class BestTrial(_Frozen):
+class BestTrial(Frozen):
     """The completed trial with the highest value, the first of equals."""
 
     number: int
@@ -55,7 +52,7 @@ class BestTrial(_Frozen):
     parameters: Tuned
 
 
-class TrialRow(_Frozen):
+class TrialRow(Frozen):
     """A trial as it stands."""
 
     number: int

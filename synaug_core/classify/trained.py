@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from synaug_core import digests
@@ -20,6 +20,7 @@ from synaug_core.classify.model import Classifier
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError, UserError
+from synaug_core.frozen import Frozen
 
 __all__ = ["TrainedClassifier"]
 
@@ -28,10 +29,8 @@ _LARGEST = 4096
 _SHOWN = 500
 
 
-class _Spec(BaseModel):
+class _Spec(Frozen):
     """The JSON beside the weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str = "synaug classifier 1"
     config: ClassifierConfig

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from synaug_core.frozen import Frozen
 
 __all__ = [
     "Conflict",
@@ -18,18 +18,14 @@ __all__ = [
 Split = Literal["train", "val", "test"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Rejected(_Part):
+class Rejected(Frozen):
     """A file that was not used. `path` is relative to the source."""
 
     path: str
     reason: str
 
 
-class ImageFacts(_Part):
+class ImageFacts(Frozen):
     """What the accepted images are like, before resizing."""
 
     images: int
@@ -47,7 +43,7 @@ class ImageFacts(_Part):
     """Images whose shorter side is smaller than the size they were given."""
 
 
-class Duplicates(_Part):
+class Duplicates(Frozen):
     """Images that are equal pixel by pixel, or nearly equal. `classes` and `splits` are in the order of `ids`."""
 
     kind: Literal["exact", "near"]
@@ -57,21 +53,21 @@ class Duplicates(_Part):
     """None: removed before the images were split."""
 
 
-class Conflict(_Part):
+class Conflict(Frozen):
     """Equal images with different labels."""
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
 
 
-class Removed(_Part):
+class Removed(Frozen):
     """An image that was read and then left out."""
 
     id: str
     reason: str
 
 
-class Dropped(_Part):
+class Dropped(Frozen):
     """A class that was left out for having too few training images."""
 
     name: str
@@ -79,7 +75,7 @@ class Dropped(_Part):
     """Its training images."""
 
 
-class DatasetReport(_Part):
+class DatasetReport(Frozen):
     """Everything `prepare` has to say. Serialises to JSON."""
 
     source: str

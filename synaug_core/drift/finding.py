@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from torch import Tensor
 
 from synaug_core.config.watch import WatchConfig
@@ -15,6 +15,7 @@ from synaug_core.drift.mmd import mmd_test
 from synaug_core.evaluate.contrast import holm
 from synaug_core.evaluate.intervals import Finite
 from synaug_core.evaluate.sentence import p_text
+from synaug_core.frozen import Frozen
 from synaug_core.seeds import derive
 
 __all__ = ["Finding", "look"]
@@ -25,10 +26,8 @@ _MOST_REFERENCE = 2000
 _LEAST_REFERENCE = 10
 
 
-class Finding(BaseModel):
+class Finding(Frozen):
     """Recent images beside the reference; the figures are None where there were too few."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Verdict
     level: float
@@ -43,7 +42,7 @@ class Finding(BaseModel):
     """Distances of random relabellings."""
     chi_square: Finite | None = None
     classes_p: Finite | None = None
-    shares: dict[str, tuple[float, float]] = {}
+    shares: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Class -> share predicted in the reference, and in the recent images."""
 
     @property

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synaug_core.evaluate.intervals import Interval, bounds, check_same_images
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.resample import batches, repetitions, stratified
 from synaug_core.evaluate.scorer import ENDPOINTS, Array, Scorer
+from synaug_core.frozen import Frozen
 
 __all__ = [
     "LEAST",
@@ -33,10 +34,8 @@ _EXACT_UP_TO = 16
 _MONTE_CARLO = 65_536
 
 
-class Contrast(BaseModel):
+class Contrast(Frozen):
     """One method against another on one metric: the mean difference over paired repetitions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     arm: str
     against: str

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synaug_core.evaluate import resample
 from synaug_core.evaluate.metrics import scores
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import Array, Counts, Scorer, ratio
+from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
 
 __all__ = ["Finite", "Interval", "bounds", "check_same_images", "intervals"]
@@ -20,10 +21,8 @@ __all__ = ["Finite", "Interval", "bounds", "check_same_images", "intervals"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Interval(BaseModel):
+class Interval(Frozen):
     """A mean and the bounds around it; low <= mean <= high."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mean: Finite
     low: Finite

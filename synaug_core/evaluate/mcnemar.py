@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synaug_core.evaluate.intervals import check_same_images
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.proportions import binomial_p
+from synaug_core.frozen import Frozen
 
 __all__ = ["Discordance", "discordances", "mcnemar"]
 
 
-class Discordance(BaseModel):
+class Discordance(Frozen):
     """One pair of trained models on the test images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     repetition: int
     only_arm_right: int

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synaug_core.evaluate import resample
 from synaug_core.evaluate.intervals import Finite, Interval, bounds
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import Array, Counts, ratio
+from synaug_core.frozen import Frozen
 
 __all__ = ["FEW", "OperatingPoint", "Threshold", "mean_curve", "operating_points", "precision_recall", "threshold_for"]
 
@@ -24,10 +25,8 @@ _STEPS = 50
 """Points of a mean curve."""
 
 
-class Threshold(BaseModel):
+class Threshold(Frozen):
     """An image is taken for the class if its probability is at least `value`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: Finite
     precision: Share
@@ -35,10 +34,8 @@ class Threshold(BaseModel):
     recall: Share
 
 
-class OperatingPoint(BaseModel):
+class OperatingPoint(Frozen):
     """What a class's thresholds, one for each repetition, do on the test images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     wanted: Share
     """Precision that the thresholds were set for."""

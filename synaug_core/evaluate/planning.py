@@ -7,7 +7,6 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from synaug_core.evaluate.contrast import Pairs
 from synaug_core.evaluate.folds import overlap
@@ -24,17 +23,14 @@ from synaug_core.evaluate.power import (
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.resample import batches, stratified
 from synaug_core.evaluate.scorer import Array
+from synaug_core.frozen import Frozen
 
 __all__ = ["Needed", "Power", "power_report"]
 
 WISHED = (0.02, 0.05)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Needed(_Frozen):
+class Needed(Frozen):
     """What it would take to show one gain."""
 
     gain: Finite
@@ -45,7 +41,7 @@ class Needed(_Frozen):
     """Test images of the same mix of classes, with as many repetitions as now; None: no number would do."""
 
 
-class Power(_Frozen):
+class Power(Frozen):
     """Planning figures for the contrast that the verdict rests on; no part of the verdict. Differences are shares."""
 
     metric: str

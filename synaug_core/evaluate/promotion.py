@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synaug_core.config import PromotionConfig
 from synaug_core.evaluate.intervals import Interval, bounds
@@ -17,17 +17,14 @@ from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.resample import batches, stratified
 from synaug_core.evaluate.scorer import Array, Scorer
 from synaug_core.evaluate.sentence import percent_text, points
+from synaug_core.frozen import Frozen
 
 __all__ = ["Decision", "Figures", "gate"]
 
 _ROUNDING = 1e-9
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Figures(_Frozen):
+class Figures(Frozen):
     """Both models on the same test images. Shares in [0, 1]; differences are challenger minus champion."""
 
     images: int
@@ -48,7 +45,7 @@ class Figures(_Frozen):
     """Exact McNemar test over all images; a figure to read, no part of the rule."""
 
 
-class Decision(_Frozen):
+class Decision(Frozen):
     """Whether the challenger becomes champion, and why."""
 
     promoted: bool

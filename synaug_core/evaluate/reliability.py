@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from synaug_core.evaluate.intervals import Finite
 from synaug_core.evaluate.metrics import calibration
@@ -14,15 +13,12 @@ from synaug_core.evaluate.operating import OperatingPoint, mean_curve, operating
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import Scorer
 from synaug_core.evaluate.temperature import apply, fit_temperature, negative_log_likelihood
+from synaug_core.frozen import Frozen
 
 __all__ = ["ConfidenceBins", "ProbabilityScores", "Reliability", "brier", "reliability"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ConfidenceBins(_Frozen):
+class ConfidenceBins(Frozen):
     """15 equal-width bins of the top label's confidence, summed over repetitions."""
 
     images: tuple[int, ...]
@@ -41,7 +37,7 @@ class ConfidenceBins(_Frozen):
         )
 
 
-class ProbabilityScores(_Frozen):
+class ProbabilityScores(Frozen):
     """How far probabilities are from what happened, on the test images: means over repetitions."""
 
     ece: Finite
@@ -53,7 +49,7 @@ class ProbabilityScores(_Frozen):
     bins: ConfidenceBins
 
 
-class Reliability(_Frozen):
+class Reliability(Frozen):
     """One arm's probabilities on the test images."""
 
     repetitions: int

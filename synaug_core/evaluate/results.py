@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from synaug_core.config import PrimaryConfig
 from synaug_core.evaluate.contrast import Contrast
@@ -13,6 +13,7 @@ from synaug_core.evaluate.mcnemar import Discordance
 from synaug_core.evaluate.planning import Power
 from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
 from synaug_core.evaluate.sentence import design_text
+from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
 
 __all__ = ["ArmResult", "Comparison", "Verdict"]
@@ -20,11 +21,7 @@ __all__ = ["ArmResult", "Comparison", "Verdict"]
 Verdict = Literal["gain", "no gain shown"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ArmResult(_Frozen):
+class ArmResult(Frozen):
     """One arm on the test images."""
 
     metrics: dict[str, Interval]
@@ -40,7 +37,7 @@ class ArmResult(_Frozen):
     """Trainings; in cross-validation folds times repetitions."""
 
 
-class Comparison(_Frozen):
+class Comparison(Frozen):
     """All arms on the same test images. Everything is computed from predictions."""
 
     classes: tuple[str, ...]
@@ -73,7 +70,7 @@ class Comparison(_Frozen):
     """The models of the first contrast pair by pair, where they share their test images: for information."""
     power: Power | None = None
     """What the design of the first contrast can show: for information."""
-    reliability: dict[str, Reliability] = {}
+    reliability: dict[str, Reliability] = Field(default_factory=dict)
     """Arm -> how far its probabilities can be trusted, and what a threshold chosen on validation images gives."""
 
     @property

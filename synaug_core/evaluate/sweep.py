@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict
-
 from synaug_core.evaluate.comparison import Comparison, Verdict
 from synaug_core.evaluate.contrast import Contrast, holm
 from synaug_core.evaluate.intervals import Interval
+from synaug_core.frozen import Frozen
 
 __all__ = ["SweepCell", "SweepResult", "sweep_result"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SweepCell(_Frozen):
+class SweepCell(Frozen):
     """One combination and what came of it."""
 
     labels: dict[str, str]
@@ -39,7 +34,7 @@ class SweepCell(_Frozen):
     page: str | None
 
 
-class SweepResult(_Frozen):
+class SweepResult(Frozen):
     """All combinations."""
 
     varied: tuple[str, ...]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
 
 __all__ = ["ArmView", "ExplainedImage", "Explanation", "MapChange"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class MapChange(_Frozen):
+class MapChange(Frozen):
     """How far two classifiers' maps of the same images are apart: means over the images."""
 
     correlation: float
@@ -24,7 +21,7 @@ class MapChange(_Frozen):
     """Images counted; those where a map is flat are left out."""
 
 
-class ArmView(_Frozen):
+class ArmView(Frozen):
     """What one arm's classifier says of an image."""
 
     predicted: str
@@ -35,7 +32,7 @@ class ArmView(_Frozen):
     """Of its map against the reference's; None for the reference itself, and where a map is flat."""
 
 
-class ExplainedImage(_Frozen):
+class ExplainedImage(Frozen):
     """A test image that is shown."""
 
     id: str
@@ -46,7 +43,7 @@ class ExplainedImage(_Frozen):
     arms: dict[str, ArmView]
 
 
-class Explanation(_Frozen):
+class Explanation(Frozen):
     """Where the arms look for the true class, beside the reference."""
 
     layer: str = ""
@@ -57,7 +54,7 @@ class Explanation(_Frozen):
     """The synthetic arm that the images were chosen by; None where there is none."""
     images: tuple[ExplainedImage, ...] = ()
     """Those that are shown, the most changed first."""
-    change: dict[str, MapChange] = {}
+    change: dict[str, MapChange] = Field(default_factory=dict)
     """By arm, over a sample of the test images that was drawn class by class, not chosen by what the arms say."""
     noise: MapChange | None = None
     """The same between two trainings of the reference, on the same images: what chance alone changes."""

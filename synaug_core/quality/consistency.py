@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from synaug_core.data.imageset import ImageSet
+from synaug_core.frozen import Frozen
 from synaug_core.quality.judge import Judges
 
 __all__ = ["Consistency", "consistency", "real_consistency", "unlikely_reals"]
 
 
-class Consistency(BaseModel):
+class Consistency(Frozen):
     """Of some images of one class; None where nobody could judge any."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     n: int
     judged: int

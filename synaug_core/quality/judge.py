@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify.trained import TrainedClassifier
@@ -21,6 +21,7 @@ from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError, DataError
+from synaug_core.frozen import Frozen
 from synaug_core.progress import Progress, silent
 from synaug_core.quality.folds import assign_folds
 from synaug_core.seeds import derive
@@ -52,17 +53,13 @@ class Member:
         return _name(self.left_out)
 
 
-class _MemberSpec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _MemberSpec(Frozen):
     left_out: tuple[int, ...]
     unseen: tuple[str, ...]
 
 
-class _Spec(BaseModel):
+class _Spec(Frozen):
     """The JSON beside the classifiers' folders."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     classes: tuple[str, ...]

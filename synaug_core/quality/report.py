@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
 from synaug_core.quality.usefulness import Usefulness
 
@@ -16,11 +17,7 @@ COUNTS = ("n", "matched", "kid_null_n", "k", "training", "judged")
 """Fields of `Figures` that say from how many images the others come."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Figures(_Frozen):
+class Figures(Frozen):
     """Of some images of one class. None: undefined, with too few images or without the means."""
 
     n: int
@@ -70,7 +67,7 @@ class Figures(_Frozen):
                 yield name, float(value)
 
 
-class ClassQuality(_Frozen):
+class ClassQuality(Frozen):
     """Synthetic images of a class, beside what other images get in their place."""
 
     train: int
@@ -85,20 +82,20 @@ class ClassQuality(_Frozen):
     """The control: training images through the generator and back."""
 
 
-class Overall(_Frozen):
+class Overall(Frozen):
     """Mean over the classes in which a figure is defined, each counted alike."""
 
     value: float
     classes: int
 
 
-class QualityReport(_Frozen):
+class QualityReport(Frozen):
     """Of all classes that have synthetic images."""
 
     classes: dict[str, ClassQuality]
     all_classes: tuple[str, ...]
     """Of the data set, in its order."""
-    judges_without_class: dict[str, tuple[str, ...]] = {}
+    judges_without_class: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """By class, the judges that have seen none of its images."""
     usefulness: Usefulness | None = None
 

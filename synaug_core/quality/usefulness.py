@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet, concatenate
+from synaug_core.frozen import Frozen
 from synaug_core.progress import Progress, silent
 from synaug_core.quality.features import subset
 from synaug_core.seeds import derive, stream
@@ -39,13 +39,11 @@ class Replaced:
     counts: dict[str, int]
 
 
-class Usefulness(BaseModel):
+class Usefulness(Frozen):
     """Scores on held-out real images of a classifier that learnt from real, and one that learnt from synthetic images.
 
     Recalls are by class, of classes with held-out images. Everything in [0, 1]; None without held-out images.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     replaced: dict[str, int]
     """Images of each class that synthetic ones took the place of."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from synaug_core.frozen import Frozen
 
 __all__ = ["Curve", "Kind", "Point", "Robustness", "strength_name"]
 
@@ -13,11 +15,7 @@ Kind = Literal["perturbation", "attack"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Point(_Frozen):
+class Point(Frozen):
     """At one strength."""
 
     strength: Annotated[float, Field(ge=0)]
@@ -27,7 +25,7 @@ class Point(_Frozen):
     """Mean over the classes that have images of the share found."""
 
 
-class Curve(_Frozen):
+class Curve(Frozen):
     """Of one perturbation or attack."""
 
     name: str
@@ -41,7 +39,7 @@ class Curve(_Frozen):
         return sum(p.balanced_accuracy for p in self.points[1:]) / (len(self.points) - 1)
 
 
-class Robustness(_Frozen):
+class Robustness(Frozen):
     """Of one trained classifier."""
 
     clean: Point

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict
-
+from synaug_core.frozen import Frozen
 from synaug_core.robustness.curves import Kind, Robustness
 
 __all__ = ["ArmRobustness", "Band", "MeanCurve", "MeanPoint", "attack_name", "mean_curves", "sentences", "summary_name"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Band(_Frozen):
+class Band(Frozen):
     """Mean, lowest and highest value over an arm's trainings; not a confidence interval."""
 
     mean: float
@@ -23,7 +18,7 @@ class Band(_Frozen):
     high: float
 
 
-class MeanPoint(_Frozen):
+class MeanPoint(Frozen):
     """At one strength."""
 
     strength: float
@@ -31,7 +26,7 @@ class MeanPoint(_Frozen):
     balanced_accuracy: Band
 
 
-class MeanCurve(_Frozen):
+class MeanCurve(Frozen):
     """Of one perturbation or attack; the first point is strength 0, undisturbed."""
 
     name: str
@@ -39,7 +34,7 @@ class MeanCurve(_Frozen):
     points: tuple[MeanPoint, ...]
 
 
-class ArmRobustness(_Frozen):
+class ArmRobustness(Frozen):
     """Of one arm."""
 
     curves: tuple[MeanCurve, ...]

@@ -10,20 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from synaug_core.errors import ArtifactError
+from synaug_core.frozen import Frozen
 
 __all__ = ["Answer", "AnswerLog", "Header", "Stored", "newest", "read"]
 
 _LONGEST = 24 * 3600.0
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Header(_Line):
+class Header(Frozen):
     """The first line of a file: which test it is."""
 
     images: int
@@ -32,7 +29,7 @@ class Header(_Line):
     """Of the design."""
 
 
-class Answer(_Line):
+class Answer(Frozen):
     """What one rater said of one image. It holds the truth too, so that results need nothing else."""
 
     rater: str
@@ -54,7 +51,7 @@ class Answer(_Line):
         return self.synthetic == self.said_synthetic
 
 
-class _Undo(_Line):
+class _Undo(Frozen):
     undo: str
     """The rater whose last answer does not count."""
     at: float
