@@ -8,7 +8,7 @@ from typing import Any
 
 from synaug_core.report.figures.counts import counts_figure
 from synaug_core.report.html import Picture, pictures, render
-from synaug_core.report.words import plain
+from synaug_core.report.words import SPLIT_NAMES, plain
 
 __all__ = ["counts_figure", "dataset_page"]
 
@@ -21,7 +21,7 @@ def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[s
     Args:
         report: a DatasetReport as JSON; parts that are missing are left out.
         name: the data set's name.
-        sheets: caption -> sheet of images.
+        sheets: split or other caption -> sheet of images.
     """
     counts: Mapping[str, Mapping[str, int]] = report.get("counts", {})
     rejected, removed = list(report.get("rejected", ())), list(report.get("removed", ()))
@@ -38,5 +38,5 @@ def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[s
         duplicates=Counter(d["kind"] for d in report.get("duplicates", ())),
         dropped=list(report.get("dropped", ())),
         notes=list(report.get("notes", ())),
-        sheets=pictures(sheets or {}),
+        sheets=pictures({SPLIT_NAMES.get(caption, caption): sheet for caption, sheet in (sheets or {}).items()}),
     )

@@ -7,7 +7,9 @@ import unicodedata
 from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.sentence import p_text
 
-__all__ = ["METRIC_NAMES", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
+__all__ = ["METRIC_NAMES", "SPLIT_NAMES", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
+
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from synaug_core.report import style
-from synaug_core.report.words import in_figure, number
+from synaug_core.report.words import SPLIT_NAMES, in_figure, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["counts_figure"]
-
-_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def counts_figure(splits: Mapping[str, Mapping[str, int]]) -> Figure:
@@ -39,7 +37,7 @@ def counts_figure(splits: Mapping[str, Mapping[str, int]]) -> Figure:
         axes.spines[["bottom"]].set_visible(False)
         axes.set_xticks([])
         axes.set_xlim(0, max([*values, 1]) * 1.18)
-        style.title(axes, f"{_NAMES.get(split, split)}: {number(sum(values))}")
+        style.title(axes, f"{SPLIT_NAMES.get(split, split)}: {number(sum(values))}")
         axes.tick_params(axis="y", length=0)
     grid[0].set_yticks(range(len(classes)), [in_figure(c) for c in classes])
     grid[0].set_ylim(len(classes) - 0.5, -0.5)
