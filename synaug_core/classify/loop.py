@@ -125,7 +125,7 @@ class Loop:
                 logits = self.model(images, self.noise)
             loss = self._cross_entropy(logits, self.labels[index], index)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self.step += 1
         value = loss.detach()

@@ -106,7 +106,7 @@ class _Run(OneCourse[Course]):
             images = self.task.pool.batch(block.rows[step], mirrored)
             squared, absolute, kl = parts = terms(images, *self.model(images, block.noise[step])).mean(1)
             self.optimizer.zero_grad(set_to_none=True)
-            (squared + absolute + self.config.autoencoder.kl * kl).backward()
+            torch.autograd.backward(squared + absolute + self.config.autoencoder.kl * kl)
             nn.utils.clip_grad_norm_(parameters, self.config.clip, foreach=True)
             self.optimizer.step()
             sums += parts.detach()

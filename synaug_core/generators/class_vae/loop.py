@@ -54,7 +54,7 @@ class LoopExecutor(Executor):
             divergence = kl.sum(1).mean()
             loss = reconstruction + beta * divergence
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(parameters, self.clip, foreach=True)
             optimizer.step()
             sums += torch.stack((loss, reconstruction, divergence)).detach()

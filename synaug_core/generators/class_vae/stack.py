@@ -46,7 +46,7 @@ class StackExecutor(Executor):
             divergence = (kl.sum(2) * weights).sum(1)
             loss = reconstruction + beta * divergence
             self._optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            torch.autograd.backward(loss.sum())
             self._clip()
             self._optimizer.step()
             sums += torch.stack((loss, reconstruction, divergence), dim=1).detach()

@@ -146,7 +146,7 @@ class _Run(OneCourse[Course]):
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(step, self.config.steps, self.config.learning_rate)
         self.optimizer.zero_grad(set_to_none=True)
-        losses.mean().backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        torch.autograd.backward(losses.mean())
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
         self.optimizer.step()
         follow(self.averaged, self.parameters, decay_at(step + 1, self.config.diffusion.ema, delay=AVERAGING_DELAY))

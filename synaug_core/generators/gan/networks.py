@@ -107,7 +107,7 @@ class Networks:
 
     def _descend(self, loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not say
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), self.config.clip, foreach=True)
         optimizer.step()
 
