@@ -36,7 +36,7 @@ def dataset_resource(name: str) -> str:
 
 
 @flow(name="check-data", persist_result=False)
-def check_data(name: str, data: DataConfig = DataConfig()) -> State[Any]:  # noqa: B008 - frozen
+def check_data(name: str, data: DataConfig = DataConfig()) -> State[Any]:
     """Compare the images with those of the last retraining that ended well; the event `synaug.data.changed` tells the
     server when they differ, and its automation starts the deployment `retrain/<name>`.
 

@@ -26,7 +26,7 @@ __all__ = ["retrain", "run_retrain"]
 
 
 @flow(name="retrain", flow_run_name="{config.name}", persist_result=False, task_runner=default_runner())
-def retrain(config: Config = Config()) -> Outcome:  # noqa: B008 - frozen; Prefect shows its fields as a form
+def retrain(config: Config = Config()) -> Outcome:
     """Learn each class, make the missing images, train with and without them, compare, register, perhaps promote.
 
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.

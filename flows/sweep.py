@@ -32,7 +32,7 @@ class SweepOutcome(BaseModel):
 
 
 @flow(name="sweep", persist_result=False, task_runner=default_runner())
-def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:  # noqa: B008 - frozen; Prefect shows its fields as a form
+def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
     """One retraining for each combination, each with the budget of its own configuration, and one page for all.
 
     Combinations share what they have in common; run again, a sweep finds what is done. One that fails does not stop

@@ -31,7 +31,7 @@ class WatchOutcome(BaseModel):
 
 
 @flow(name="watch", persist_result=False)
-def watch(config: Config = Config()) -> WatchOutcome:  # noqa: B008 - frozen; Prefect shows its fields as a form
+def watch(config: Config = Config()) -> WatchOutcome:
     """Compare the champion's recent inputs with the images it was judged on; where there is drift and
     `watch.deployment` names one, start that deployment."""
     with untagged_steps(), sigterm_as_ctrl_c():

@@ -65,8 +65,7 @@ def parse(text: str, where: str) -> Any:
         ConfigError: not YAML, a key given twice, an alias, a tag that asks for an object.
     """
     try:
-        # _Loader is a SafeLoader: it builds plain values only.
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 see above
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader: it builds plain values only
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark and "\n" in text.strip() else ""
