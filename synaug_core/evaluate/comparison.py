@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from synaug_core.config import EvaluationConfig
-from synaug_core.evaluate.contrast import LEAST, Contrast, contrast, holm, needed_repetitions
-from synaug_core.evaluate.folds import check_folds, fold_contrast, fold_intervals
+from synaug_core.evaluate.contrast import LEAST, Contrast, needed_repetitions
+from synaug_core.evaluate.evidence import BEST, Duel, Evidence, weigh
+from synaug_core.evaluate.folds import check_folds, fold_intervals
 from synaug_core.evaluate.intervals import check_same_images, intervals
-from synaug_core.evaluate.mcnemar import Discordance, discordances
 from synaug_core.evaluate.metrics import confusion
-from synaug_core.evaluate.planning import Power, power_report
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.reliability import ConfidenceBins
 from synaug_core.evaluate.results import ArmResult, Comparison, Verdict
@@ -22,8 +20,6 @@ from synaug_core.evaluate.sentence import sentence
 from synaug_core.seeds import derive
 
 __all__ = ["ArmResult", "Comparison", "Verdict", "compare"]
-
-BEST = "best"
 
 
 def compare(
@@ -76,9 +72,12 @@ def compare(
     best_synthetic = _best({a: r for a, r in arms.items() if not r.is_control})
     primary = config.primary
     rival = best_synthetic if primary.arm == BEST else primary.arm
-    evidence = _Evidence()
+    evidence = Evidence()
     if best_control and rival and primary.metric in arms[best_control].metrics:
-        evidence = _evidence(test, arms, rival, best_control, config, seed, folds)
+        synthetic = [arm for arm, result in arms.items() if not result.is_control]
+        endpoints = [metric for metric in ENDPOINTS if metric in arms[best_control].metrics]
+        endpoints.sort(key=lambda metric: metric != primary.metric)
+        evidence = weigh(Duel(test, rival, best_control, synthetic, endpoints, config, seed, folds))
     deciding = next(iter(evidence.contrasts), None)
     gain = deciding is not None and _is_gain(deciding, 1 - config.confidence)
     labels = np.concatenate([p.labels for p in first[: folds or 1]])
@@ -112,38 +111,6 @@ def compare(
         mcnemar=evidence.mcnemar,
         power=evidence.power,
     )
-
-
-class _Evidence(NamedTuple):
-    """What speaks for or against the arm to be judged; as in `Comparison`."""
-
-    contrasts: tuple[Contrast, ...] = ()
-    others: tuple[Contrast, ...] = ()
-    mcnemar: tuple[Discordance, ...] = ()
-    power: Power | None = None
-
-
-def _evidence(
-    test: Mapping[str, Sequence[Predictions]],
-    arms: Mapping[str, ArmResult],
-    rival: str,
-    against: str,
-    config: EvaluationConfig,
-    seed: int,
-    folds: int | None,
-) -> _Evidence:
-    contrasts, others = _contrasts(test, arms, rival, against, config, derive(seed, "contrasts"), folds)
-    ours, theirs, level = test[rival], test[against], 1 - config.confidence
-    power = power_report(
-        ours,
-        theirs,
-        config.primary.metric,
-        level=level / len(others) if _is_chosen_in_sight(config, folds) else level,
-        resamples=config.resamples,
-        seed=derive(seed, "power"),
-        folds=folds,
-    )
-    return _Evidence(contrasts, others, discordances(ours, theirs) if folds is None else (), power)
 
 
 def _check(
@@ -190,53 +157,6 @@ def _result(
 def _best(arms: Mapping[str, ArmResult]) -> str | None:
     """Highest validation score; among equals a control, then the first."""
     return max(arms, key=lambda a: (arms[a].validation, arms[a].is_control), default=None)
-
-
-def _contrasts(
-    test: Mapping[str, Sequence[Predictions]],
-    arms: Mapping[str, ArmResult],
-    rival: str,
-    against: str,
-    config: EvaluationConfig,
-    seed: int,
-    folds: int | None,
-) -> tuple[tuple[Contrast, ...], tuple[Contrast, ...]]:
-    """The arm to be judged on both endpoints, the declared one first, and all synthetic arms on that, as one family."""
-    synthetic = [arm for arm, result in arms.items() if not result.is_control]
-    endpoints = [metric for metric in ENDPOINTS if metric in arms[against].metrics]
-    endpoints.sort(key=lambda metric: metric != config.primary.metric)
-
-    def judge(arm: str, metric: str) -> Contrast:
-        ours, theirs = test[arm], test[against]
-        if folds is None:
-            difference, p, pairs = contrast(
-                ours, theirs, metric, confidence=config.confidence, resamples=config.resamples, seed=seed
-            )
-        else:
-            difference, p, pairs = fold_contrast(ours, theirs, metric, folds=folds, confidence=config.confidence)
-        return Contrast(
-            arm=arm,
-            against=against,
-            metric=metric,
-            difference=difference,
-            p_value=p,
-            p_adjusted=p,
-            repetitions=pairs,
-            test="sign_flip" if folds is None else "corrected_t",
-        )
-
-    contrasts = tuple(judge(rival, metric) for metric in endpoints)
-    family = {arm: contrasts[0] if arm == rival else judge(arm, endpoints[0]) for arm in synthetic}
-    adjusted = holm({arm: c.p_value for arm, c in family.items()})
-    others = {arm: c.model_copy(update={"p_adjusted": adjusted[arm]}) for arm, c in family.items()}
-    if _is_chosen_in_sight(config, folds):
-        contrasts = (others[rival], *contrasts[1:])
-    return contrasts, tuple(others.values())
-
-
-def _is_chosen_in_sight(config: EvaluationConfig, folds: int | None) -> bool:
-    """Whether test images had a part in the choice of the synthetic arm."""
-    return folds is not None and config.primary.arm == BEST
 
 
 def _is_gain(c: Contrast, level: float) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import processes_of
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,10 +83,9 @@ def worker(servers: Any) -> Worker:
 
 def end_all(home: str) -> None:
     """End the runs that a worker left: they lead groups of their own."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # another user's, or it has ended
-            if f"SYNAUG_HOME={home}" in (entry / "environ").read_bytes().decode(errors="replace").split("\0"):
-                os.kill(int(entry.name), signal.SIGKILL)
+    for process in processes_of(home):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def free_port() -> int:

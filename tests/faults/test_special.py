@@ -23,6 +23,7 @@ from synaug_core.services.settings import Settings, settings
 from tests.faults.scene import Fresh, Scene, Whole
 from tests.faults.servers import BUCKET, Servers, client
 from tests.faults.test_runs import fill, small_disk
+from tests.processes import processes_of
 from tests.s3.faults import Fault
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
@@ -140,16 +141,6 @@ def test_a_worker_is_killed(
         "worker", "kill -9 of a worker and of the run that it has started",
         "killed; the next run ended well", time.monotonic() - begun,
     )  # fmt: skip
-
-
-def processes_of(home: Path) -> set[int]:
-    """Living processes that were started with this SYNAUG_HOME."""
-    mark, found = f"SYNAUG_HOME={home}".encode(), set()
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (place / "environ").read_bytes().split(b"\0"):
-                found.add(int(place.name))
-    return found
 
 
 def test_killed_while_images_are_fetched(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,16 +13,14 @@ from typing import Any
 
 import pytest
 from prefect import flow, task
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.embedded import api_server, wait_until_ready
 from flows.ledger import Ledger
 from flows.workers import ConfiguredRunner, task_runner
 from synaug_core.config import ComputeConfig
 from synaug_core.errors import ConfigError, DataError, SynaugError
-from synaug_core.services.settings import child_environment, settings
 from tasks.progress_bus import Event, publish, subscribe
 from tasks.step import step
+from tests.prefect_server import prefect_server
 
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("prefect_dask")
@@ -35,15 +31,8 @@ HERE = ComputeConfig(runner="dask", workers=2)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server that the flows of these tests run on."""
-    home = tmp_path_factory.mktemp("prefect")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
-    current = settings({"SYNAUG_HOME": str(home), "PREFECT_HOME": str(home)})
-    started = {**child_environment(current), **kept, "PREFECT_HOME": str(home)}
-    with api_server(home / "server.log", started) as running:
-        wait_until_ready(running)
-        changed = {PREFECT_API_URL: running.url, PREFECT_HOME: home, PREFECT_LOCAL_STORAGE_PATH: home / "storage"}
-        with temporary_settings(changed):
-            yield running.url
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as address:
+        yield address
 
 
 @step()
@@ -217,112 +206,3 @@ def test_a_worker_with_other_places_is_refused(server: str, home: Path, at: Call
     ):
         count.with_options(task_runner=task_runner(at(running)))(("a",), {})
     assert "secret" not in str(refused.value)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_retraining_on_two_processes_has_the_same_numbers_as_on_threads(
-    first: Any,
-    tiny: Callable[..., dict[str, Any]],
-    write: Callable[..., Path],
-    command: Callable[..., list[str]],
-    surroundings: dict[str, str],
-    client_of: Callable[[Path], Any],
-    tree_of: Callable[[Any, str], list[Any]],
-    tmp_path: Path,
-) -> None:
-    environment = surroundings | {"SYNAUG_HOME": str(tmp_path / "home")}
-
-    def run(runner: str) -> Any:
-        out = tmp_path / f"{runner}.json"
-        options = ("--set", f"compute.runner={runner}", "--set", "compute.workers=2", "--json", out)
-        line = command("run", write(tiny()), *options)
-        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        assert not done.stdout.count("distributed")
-        return json.loads(out.read_text())
-
-    dask, [recorded] = run("dask"), tree_of(client_of(tmp_path / "home"), "tiny")
-    for key in ("arms", "dataset", "best_arm", "verdict", "sentence", "contrasts", "promotion", "steps"):
-        assert dask[key] == first.outcome[key], key
-    assert dask["cached_steps"] == 0
-    assert {r.info.status for r in recorded.all()} == {"FINISHED"}
-
-    def bytes_of(run: Any) -> dict[tuple[str, str, str], bytes]:
-        return {
-            (r.stage, r.info.run_name, str(path.relative_to(r.place))): path.read_bytes()
-            for r in run.all()
-            for path in r.place.rglob("*")
-            if path.suffix in (".parquet", ".safetensors")
-        }
-
-    mine, theirs = bytes_of(recorded), bytes_of(first.run)
-    assert sum(path == "predictions/test.parquet" for _, _, path in mine) == 6
-    assert mine == theirs
-
-    threads = run("threads")
-    assert threads["run_id"] == dask["run_id"]
-    assert threads["cached_steps"] == threads["steps"] == dask["steps"]
-    assert threads["arms"] == dask["arms"]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_stopped_in_a_training_it_leaves_no_process_and_goes_on_later(
-    number: signal.Signals,
-    tiny: Callable[..., dict[str, Any]],
-    write: Callable[..., Path],
-    command: Callable[..., list[str]],
-    surroundings: dict[str, str],
-    client_of: Callable[[Path], Any],
-    tree_of: Callable[[Any, str], list[Any]],
-    tmp_path: Path,
-) -> None:
-    home = tmp_path / "home"
-    environment = surroundings | {"SYNAUG_HOME": str(home)}
-    long = {"steps": 200_000, "evaluate_every": 100, "patience": 200_000}
-    compute = {"runner": "dask", "workers": 2}
-    config = tiny("stopped", arms=["control", "combined"], classifier=long, tuning={"trials": 0}, compute=compute)
-    line = command("run", write(config))
-    log = tmp_path / "err"
-    with log.open("w") as errors:
-        running = subprocess.Popen(
-            line, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
-        )
-        try:
-            end = time.monotonic() + 300
-            while not list((home / "checkpoints").glob("*.pt")) and time.monotonic() < end:
-                assert running.poll() is None, log.read_text()
-                time.sleep(0.1)
-            begun = time.monotonic()
-            if number == signal.SIGINT:  # Ctrl-C reaches every process of the terminal
-                os.killpg(running.pid, number)
-            else:
-                os.kill(running.pid, number)
-            assert running.wait(20) == (1 if number == signal.SIGINT else -number if number == signal.SIGKILL else 1)
-            assert time.monotonic() - begun < 8, "five seconds, and what the interpreter needs to end"
-        finally:
-            if running.poll() is None:
-                os.killpg(running.pid, signal.SIGKILL)
-    end = time.monotonic() + 20
-    while left(home) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not left(home)
-    if number != signal.SIGKILL:
-        assert "run the same command again" in log.read_text()
-        assert "Traceback" not in log.read_text()
-        statuses = {r.info.status for r in tree_of(client_of(home), "stopped")[0].all()}
-        assert "RUNNING" not in statuses
-
-
-def left(home: Path) -> set[int]:
-    mark, found = f"SYNAUG_HOME={home}".encode(), set()
-    for place in Path("/proc").iterdir():
-        try:
-            if place.name.isdecimal() and mark in (place / "environ").read_bytes().split(b"\0"):
-                found.add(int(place.name))
-        except OSError:
-            continue
-    return found

@@ -17,20 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.processes import processes_of
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-
-
-def processes_of(home: Path) -> set[int]:
-    """Living processes that were started with this SYNAUG_HOME."""
-    mark = f"SYNAUG_HOME={home}".encode()
-    found = set()
-    for place in Path("/proc").iterdir():
-        try:
-            if place.name.isdecimal() and mark in (place / "environ").read_bytes().split(b"\0"):
-                found.add(int(place.name))
-        except OSError:
-            continue
-    return found
 
 
 class Running:

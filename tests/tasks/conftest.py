@@ -1,35 +1,23 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from flows.embedded import api_server, wait_until_ready
 from synaug_core import digests
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet
 from synaug_core.refs import DatasetRef, ImageSetRef, Reference, RunRef
-from synaug_core.services.settings import child_environment, settings
+from tests.prefect_server import prefect_server
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server, as the command starts it; flows of these tests run on it."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-
-    home = tmp_path_factory.mktemp("prefect")
-    log = home / "server.log"
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
-    current = settings({"SYNAUG_HOME": str(home), "PREFECT_HOME": str(home)})
-    started = {**child_environment(current), **kept, "PREFECT_HOME": str(home)}
-    with api_server(log, started) as running:
-        wait_until_ready(running)
-        changed = {PREFECT_API_URL: running.url, PREFECT_HOME: home, PREFECT_LOCAL_STORAGE_PATH: home / "storage"}
-        with temporary_settings(changed):
-            yield running.url
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as address:
+        yield address
 
 
 @pytest.fixture
