@@ -1,8 +1,12 @@
-"""The base of every configuration section."""
+"""What every configuration section stands on."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
 
-__all__ = ["Section"]
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Count", "Section"]
+
+Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):

@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from synaug_core.config.base import Section
+from synaug_core.config.base import Count, Section
 
 __all__ = ["AugmentationConfig", "ClassifierConfig", "Range", "TuningConfig"]
 
-Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -65,6 +64,10 @@ class ClassifierConfig(Section):
     patience: Count = 8
     """Evaluations without a better one that end a training."""
     augmentation: AugmentationConfig = AugmentationConfig()
+
+    def steps_or_half(self, steps: int | None) -> int:
+        """Optimiser steps of a training beside the arms' own: those given, by default half of theirs."""
+        return steps or max(1, self.steps // 2)
 
 
 class Range(Section):

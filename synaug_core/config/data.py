@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from synaug_core.config.base import Section
+from synaug_core.config.base import Count, Section
 
 __all__ = ["DataConfig", "DuplicateConfig", "SplitConfig"]
 
@@ -64,11 +64,11 @@ class DataConfig(Section):
     duplicates: DuplicateConfig = DuplicateConfig()
     small_classes: Literal["refuse", "drop", "keep"] = "refuse"
     """What happens to a class with fewer than `min_per_class` training images."""
-    min_per_class: Annotated[int, Field(ge=1)] = 5
+    min_per_class: Count = 5
     """Fewest training images a class may have."""
     max_classes: Annotated[int, Field(ge=2)] | None = None
     """At most this many classes, the first ones in their order."""
-    per_class: Annotated[int, Field(ge=1)] | None = None
+    per_class: Count | None = None
     """Low-data mode: at most this many training images of each class; a smaller number takes a part of a larger's."""
     long_tail: Annotated[float, Field(ge=1)] | None = None
     """Thin the training images out so that the largest class has this many times the smallest's images

@@ -4,11 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from synaug_core.config.base import Section
+from synaug_core.config.base import Count, Section
 
 __all__ = ["EvaluationConfig", "PrimaryConfig", "PromotionConfig"]
-
-Count = Annotated[int, Field(ge=1)]
 
 
 class PrimaryConfig(Section):

@@ -4,11 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from synaug_core.config.base import Section
+from synaug_core.config.base import Count, Section
 
 __all__ = ["AutoencoderConfig", "DiffusionConfig", "GANConfig", "GeneratorConfig"]
 
-Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from synaug_core.config.base import Section
+from synaug_core.config.base import Count, Section
 
 __all__ = ["ExplanationConfig", "RobustnessConfig"]
 
-Count = Annotated[int, Field(ge=1)]
 Attack = Literal["fgsm", "pgd", "lowering"]
 Perturbation = Literal["flip", "rotation", "brightness", "contrast", "noise", "blur", "crop"]
 

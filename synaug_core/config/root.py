@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
-from synaug_core.config.base import Section
+from synaug_core.config.base import Count, Section
 from synaug_core.config.classifier import ClassifierConfig, TuningConfig
 from synaug_core.config.data import DataConfig
 from synaug_core.config.evaluation import EvaluationConfig, PromotionConfig
@@ -16,8 +16,6 @@ from synaug_core.config.synthesis import SynthesisConfig
 from synaug_core.config.watch import WatchConfig
 
 __all__ = ["ComputeConfig", "Config"]
-
-Count = Annotated[int, Field(ge=1)]
 
 
 class ComputeConfig(Section):

@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from synaug_core.config.base import Section
+from synaug_core.config.base import Count, Section
 
 __all__ = ["FilterConfig", "OnlineConfig", "SynthesisConfig", "TargetedConfig"]
 
-Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 

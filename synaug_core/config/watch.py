@@ -8,7 +8,6 @@ from synaug_core.config.base import Section
 
 __all__ = ["WatchConfig"]
 
-Count = Annotated[int, Field(ge=1)]
 _TESTS = 2
 
 

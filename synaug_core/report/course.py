@@ -130,7 +130,7 @@ def _search(config: Config) -> str:
         names = ", ".join(searched)
         who = f"{tuning.trials} trials for all arms together, by the mean score of {names}"
         seeds = _seed(config, "tuning", names)
-    steps = tuning.steps or max(1, config.classifier.steps // 2)
+    steps = config.classifier.steps_or_half(tuning.steps)
     varied = [
         name.replace("_", " ")
         for name in ("learning_rate", "weight_decay", "dropout", "augmentation_strength", "synthetic_share")
