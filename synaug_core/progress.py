@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-__all__ = ["Progress", "silent"]
+__all__ = ["Progress", "part_of", "silent"]
 
 
 class Progress(Protocol):
@@ -14,3 +14,12 @@ class Progress(Protocol):
 
 def silent(done: int, total: int, **values: float) -> None:
     """Tell nobody."""
+
+
+def part_of(whole: Progress, *, before: int, of: int) -> Progress:
+    """Progress of one part of a step, told as progress of the whole."""
+
+    def tell(done: int, total: int, **values: float) -> None:
+        whole(before + done, of, **values)
+
+    return tell

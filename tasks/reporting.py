@@ -12,7 +12,7 @@ from synaug_core.names import slug
 from synaug_core.progress import Progress
 from tasks.progress_bus import Event, publish
 
-__all__ = ["part_of", "progress"]
+__all__ = ["progress"]
 
 _BUS_SECONDS = 0.2
 _UI_SECONDS = 10.0
@@ -33,15 +33,6 @@ def progress(stage: str, name: str) -> Progress:
         if now - shown >= _UI_SECONDS:
             shown = now
             artifact = _show(artifact, f"{stage}: {name}", 100.0 * done / max(total, 1))
-
-    return tell
-
-
-def part_of(whole: Progress, *, before: int, of: int) -> Progress:
-    """Progress of one part of a step, told as progress of the whole."""
-
-    def tell(done: int, total: int, **values: float) -> None:
-        whole(before + done, of, **values)
 
     return tell
 

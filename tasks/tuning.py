@@ -8,11 +8,12 @@ from synaug_core import digests
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, TuningConfig
 from synaug_core.errors import DataError
+from synaug_core.progress import part_of
 from synaug_core.refs import DatasetRef, GeneratorRef, RunRef, SearchRef, SyntheticRef, TrialResult, identity
 from synaug_core.services.settings import settings
 from tasks.naming import trial_name
 from tasks.recording import checkpoint, recorded
-from tasks.reporting import part_of, progress
+from tasks.reporting import progress
 from tasks.slots import device_slot
 from tasks.step import action, step
 
@@ -93,7 +94,7 @@ def run_trial(
     from tasks.training_data import training_images
 
     opened = _open(search)
-    steps = search.config.steps or max(1, config.steps // 2)
+    steps = config.steps_or_half(search.config.steps)
     fitted = trial.parameters.apply(config).model_copy(update={"steps": steps})
     show = progress("tuning", trial_name(trial.number, arms, search.config))
     saved = [checkpoint(f"-{arm.name}") for arm in arms]

@@ -22,7 +22,7 @@ from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError, DataError
 from synaug_core.frozen import Frozen
-from synaug_core.progress import Progress, silent
+from synaug_core.progress import Progress, part_of, silent
 from synaug_core.quality.folds import assign_folds
 from synaug_core.seeds import derive
 
@@ -118,7 +118,7 @@ class Judges:
             ConfigError, WeightsError, DivergenceError, DeadlineError: as `classify.training.train`.
         """
         started = time.monotonic()
-        steps = judge_config.steps or max(1, classifier_config.steps // 2)
+        steps = classifier_config.steps_or_half(judge_config.steps)
         config = classifier_config.model_copy(update={"steps": steps, "class_weights": "none"})
         fold_of = assign_folds(train, judge_config.folds, derive(seed, "folds"))
         fold = torch.tensor([fold_of[i] for i in train.ids], dtype=torch.int64)
@@ -138,7 +138,7 @@ class Judges:
                 init_seed=derive(seed, name, "weights"),
                 batch_seed=derive(seed, name, "batches"),
                 device=device,
-                progress=_part(progress, len(members) * steps, len(rest) * steps),
+                progress=part_of(progress, before=len(members) * steps, of=len(rest) * steps),
                 checkpoint=checkpoint_for(name) if checkpoint_for else None,
                 deadline=None if deadline is None else deadline - (time.monotonic() - started),
             )
@@ -242,15 +242,6 @@ class Judges:
             return frozenset(self.fold_of[i] for i in ids)
         except KeyError as error:
             raise DataError(f"image {error.args[0]!r} is not among the judges' training images") from error
-
-
-def _part(progress: Progress, before: int, all_steps: int) -> Progress:
-    """The progress of one judge as a part of that of all."""
-
-    def tell(done: int, total: int, **values: float) -> None:
-        progress(before + done, all_steps, **values)
-
-    return tell
 
 
 def _parents(provenance: str) -> list[str]:

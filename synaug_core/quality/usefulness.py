@@ -15,7 +15,7 @@ from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.frozen import Frozen
-from synaug_core.progress import Progress, silent
+from synaug_core.progress import Progress, part_of, silent
 from synaug_core.quality.features import subset
 from synaug_core.seeds import derive, stream
 
@@ -129,7 +129,7 @@ def usefulness(
             init_seed=derive(seed, "weights"),
             batch_seed=derive(seed, "batches"),
             device=device,
-            progress=_half(progress, number * config.steps, 2 * config.steps),
+            progress=part_of(progress, before=number * config.steps, of=2 * config.steps),
             checkpoint=checkpoint_for(name) if checkpoint_for else None,
             deadline=None if deadline is None else deadline - (time.monotonic() - started),
         )
@@ -153,10 +153,3 @@ def _recalls(probabilities: NDArray[np.float32], images: ImageSet) -> dict[str, 
 
 def _mean(recalls: dict[str, float]) -> float | None:
     return sum(recalls.values()) / len(recalls) if recalls else None
-
-
-def _half(progress: Progress, before: int, steps: int) -> Progress:
-    def tell(done: int, total: int, **values: float) -> None:
-        progress(before + done, steps, **values)
-
-    return tell

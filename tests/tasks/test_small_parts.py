@@ -57,14 +57,6 @@ def test_progress_is_told_a_few_times_a_second_and_at_the_end(monkeypatch: pytes
     assert seen[-1] == Event("training", "original 0", 6, 6, {"val_loss": 0.6})
 
 
-def test_parts_of_a_step_are_told_as_the_whole() -> None:
-    told: list[tuple[int, int]] = []
-    whole = lambda done, total, **values: told.append((done, total))  # noqa: E731 - as short as it is
-    reporting.part_of(whole, before=0, of=40)(20, 20)
-    reporting.part_of(whole, before=20, of=40)(5, 20)
-    assert told == [(20, 40), (25, 40)]
-
-
 def test_a_slot_on_the_cpu_gives_its_threads_back_and_blocks_nobody() -> None:
     before = torch.get_num_threads()
     with device_slot(ComputeConfig(device="cpu", threads=2)) as device:
