@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synaug_core.errors import UserError
+from synaug_core.whole_files import whole_file
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -31,6 +32,5 @@ def write_json(outcome: BaseModel, path: Path | None) -> None:
 
 def write_whole(text: str, path: Path) -> None:
     """The file has the whole text, or is as it was before."""
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from synaug_core.whole_files import whole_file
 
 __all__ = ["Checkpoint"]
 
@@ -42,9 +43,8 @@ class Checkpoint:
         import torch
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        torch.save(state(), partial)
-        partial.replace(self.path)
+        with whole_file(self.path) as partial:
+            torch.save(state(), partial)
         self._last = time.monotonic()
 
     def clear(self) -> None:

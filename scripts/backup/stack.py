@@ -9,7 +9,7 @@ import contextlib
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from scripts.stack import postgres
 from scripts.stack.native import BUCKET
 from synaug_cli.folders import filled_at_once
 from synaug_core.errors import SynaugError, UserError
+from synaug_core.whole_files import whole_file
 
 __all__ = ["DATABASES", "back_up_stack", "restore_stack"]
 
@@ -120,7 +121,7 @@ def _download(client: Any, folder: Path) -> None:
         place = folder / _file(key)
         place.parent.mkdir(parents=True, exist_ok=True)
         # deleted since it was listed: nothing names it any more
-        with contextlib.suppress(client.exceptions.NoSuchKey), _whole(place) as part:
+        with contextlib.suppress(client.exceptions.NoSuchKey), whole_file(place) as part:
             client.download_file(BUCKET, key, str(part))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -144,13 +145,3 @@ def _file(key: str) -> str:
 
 def _key(file: str) -> str:
     return "/".join(_AS_FILES[part] if part in _AS_FILES else unquote(part) for part in file.split("/"))
-
-
-@contextlib.contextmanager
-def _whole(place: Path) -> Iterator[Path]:
-    part = place.with_name(f"{place.name}.part")
-    try:
-        yield part
-        part.replace(place)
-    finally:
-        part.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from PIL import Image
 
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError
+from synaug_core.whole_files import whole_file
 
 __all__ = ["read", "write"]
 
@@ -34,17 +34,13 @@ def write(images: ImageSet, path: Path, *, split: str) -> None:
     """
     schema = _schema(images)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with (
-            pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=["split", "group"]) as writer,
-            _pool() as pool,
-        ):
-            for start in range(0, len(images), _ROWS):
-                writer.write_table(_table(images, start, min(start + _ROWS, len(images)), split, schema, pool))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        whole_file(path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=["split", "group"]) as writer,
+        _pool() as pool,
+    ):
+        for start in range(0, len(images), _ROWS):
+            writer.write_table(_table(images, start, min(start + _ROWS, len(images)), split, schema, pool))
 
 
 def read(path: Path) -> ImageSet:

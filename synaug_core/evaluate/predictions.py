@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synaug_core.errors import ArtifactError
+from synaug_core.whole_files import whole_file
 
 __all__ = ["Predictions"]
 
@@ -88,9 +88,8 @@ class Predictions:
             }
         ).replace_schema_metadata({_KEY: json.dumps({"classes": self.classes}).encode()})
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        pq.write_table(table, partial, compression="zstd")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            pq.write_table(table, partial, compression="zstd")
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
