@@ -90,7 +90,7 @@ COMPILE := VIRTUAL_ENV=$(CURDIR)/$(ENV) $(ENV)/bin/uv pip compile --quiet --gene
 lock: $(ENV)/bin/uv ## lock pyproject.toml's packages again (UPGRADE=--upgrade takes the newest versions)
 	echo uv | $(COMPILE) --no-annotate -o requirements-uv.lock -
 	$(COMPILE) --group dev -o requirements.lock pyproject.toml
-	$(COMPILE) --constraints requirements.lock -o requirements-runtime.lock pyproject.toml
+	$(COMPILE) --constraints requirements.lock --extra dask -o requirements-runtime.lock pyproject.toml
 	$(COMPILE) --constraints requirements.lock -o benchmarks/pythae.lock benchmarks/pythae.in
 	$(COMPILE) -o tests/s3/swift.lock tests/s3/swift.in
 

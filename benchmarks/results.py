@@ -1,5 +1,7 @@
 """The tables of docs/results.md, measured anew: `make results`, or `python -m benchmarks.results wbc3` for one of them.
 
+All of them together take most of a day on two cores.
+
 Each is `synaug run examples/<name>.yaml`; what an earlier call finished is found again. The data are looked for where
 SYNAUG_DATA says, else in shared/data beside the repository.
 """
@@ -38,11 +40,11 @@ _SOURCES = {
     "push-breast": "breastmnist.npz",
     "push-wbc": "wbc",
     "null-check": "wbc",
+    "ablation-caltech37": "caltech37",
 }
 _NOTES = 3
 """Most notes shown of a run."""
-_SWEEPS = ("null-check",)
-_DEFAULT = ("wbc3", "breastmnist", "medmnist-breast", "medmnist-retina", "methods-wbc", "methods-breastmnist")
+_SWEEPS = ("null-check", "ablation-caltech37")
 _QUALITY = {"kid": "KID", "coverage": "coverage", "agreement": "label consistency"}
 _METRICS = {
     "balanced_accuracy": "balanced accuracy",
@@ -56,12 +58,12 @@ _METRICS = {
 def main() -> None:
     """Run what is named, and put the tables between their marks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=_DEFAULT, choices=[*_SOURCES, []])
+    parser.add_argument("names", nargs="*", default=list(_SOURCES), choices=[*_SOURCES, list(_SOURCES)])
     parser.add_argument("--outcomes", type=Path, default=_ROOT / ".synaug" / "results", help="where the JSON files go")
     parser.add_argument("--tables-only", action="store_true", help="run nothing: use the JSON files that are there")
     options = parser.parse_args()
     options.outcomes.mkdir(parents=True, exist_ok=True)
-    for name in options.names or _DEFAULT:
+    for name in options.names:
         target = options.outcomes / f"{name}.json"
         if not options.tables_only:
             _measure(name, target)
@@ -113,21 +115,31 @@ def _p(value: float) -> str:
 
 
 def _sweep(result: dict[str, Any]) -> str:
-    """How many combinations show a gain, and each one's contrast."""
+    """How many combinations show a gain, and what each came to."""
     cells = [c for c in result["cells"] if c["verdict"] is not None]
     gains = sum(c["verdict"] == "gain" for c in cells)
+    arms = list(dict.fromkeys(arm for c in cells for arm in c["arms"]))
+    heads = [", ".join(result["varied"]), *(f"`{arm}`" for arm in arms), "difference, points", "p", "verdict"]
     lines = [
-        f"{gains} of {len(cells)} retrainings claim a gain.",
+        f"{gains} of {len(cells)} retrainings claim a gain. Balanced accuracy of each arm, and the contrast that decides:",
         "",
-        f"| {', '.join(result['varied'])} | difference, points | p | verdict |",
-        "|---|---|---|---|",
+        _row(heads),
+        "|---" * len(heads) + "|",
     ]
     for c in cells:
-        amount = _amount(c["contrast"]["difference"])
-        lines.append(
-            f"| {', '.join(c['labels'].values())} | {amount} | {_p(c['contrast']['p_value'])} | {c['verdict']} |"
-        )
+        scores = [_cell(c["arms"].get(arm, {}).get("balanced_accuracy")) for arm in arms]
+        contrast = c["contrast"]
+        told = ["", ""] if contrast is None else [_contrast(contrast), _p(contrast["p_value"])]
+        lines.append(_row([", ".join(c["labels"].values()), *scores, *told, c["verdict"]]))
     return "\n".join(lines)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _contrast(contrast: dict[str, Any]) -> str:
+    return f"{contrast['arm']} − {contrast['against']} {_amount(contrast['difference'])}"
 
 
 def _rarest(outcome: dict[str, Any]) -> tuple[str, str]:
@@ -195,7 +207,7 @@ def _time(outcome: dict[str, Any]) -> str:
     """How long it took, where nothing of it was found from before."""
     if outcome["cached_steps"]:
         return ""
-    return f" {outcome['seconds']['total'] / 60:.0f} minutes on a machine that did other things beside."
+    return f" {outcome['seconds']['total'] / 60:.0f} minutes, with other work on the machine."
 
 
 def _cell(value: dict[str, float] | None) -> str:
