@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
-from pydantic import BaseModel, ConfigDict
 
 from synaug_core import digests
 from synaug_core.config import Config
 from synaug_core.drift.finding import Finding
+from synaug_core.frozen import Frozen
 from synaug_core.refs import RunRef, identity
 from synaug_core.services.settings import settings
 from tasks.slots import device_slot
@@ -24,7 +25,6 @@ from tasks.step import action
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor
 
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.services.registry import ModelVersion
@@ -32,13 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Looked", "look_at_inputs", "start_retraining"]
 
-_PER_ROW = 10
+_CUT_SHORT = (StateType.CANCELLED, StateType.CRASHED)
 
 
-class Looked(BaseModel):
+class Looked(Frozen):
     """What one look came to, and the run that has it."""
-
-    model_config = ConfigDict(frozen=True)
 
     run: RunRef
     model: str
@@ -106,7 +104,8 @@ def look_at_inputs(config: Config) -> Looked:
 @action
 def start_retraining(looked: Looked, deployment: str) -> tuple[str, bool]:
     """Start a deployment because of drift, once for a model version: while the same version is served, drift is found
-    at every look, and a retraining that did not help the first time would not help the next.
+    at every look, and a retraining that did not help the first time would not help the next. One that never came to an
+    end, because the deployment's limit cancelled it or its process died, does not count.
 
     Returns:
         The flow run's id, and whether it was started now.
@@ -116,11 +115,16 @@ def start_retraining(looked: Looked, deployment: str) -> tuple[str, bool]:
     """
     from synaug_core.errors import UserError
 
-    key = f"synaug-drift/{deployment}/{looked.model}/{looked.version}"
-    same = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+    first = key = f"synaug-drift/{deployment}/{looked.model}/{looked.version}"
     with get_client(sync_client=True) as client:
-        if earlier := client.read_flow_runs(flow_run_filter=same, limit=1):
-            return str(earlier[0].id), False
+        for number in itertools.count(1):  # a key stands for one run for ever, also for one that was cancelled
+            same = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+            earlier = client.read_flow_runs(flow_run_filter=same, limit=1)
+            if not earlier:
+                break
+            if earlier[0].state_type not in _CUT_SHORT:
+                return str(earlier[0].id), False
+            key = f"{first}/{number}"
     try:
         run = cast(
             FlowRun,  # a coroutine only where a loop is running
@@ -141,57 +145,30 @@ def _compared(
     config: Config, version: ModelVersion, recent: list[Kept], classifier: TrainedClassifier
 ) -> tuple[Finding, Image | None]:
     """The finding, and a sheet of the most unusual recent images where they were kept."""
-    import torch
-
-    from synaug_core.drift.finding import look
-    from synaug_core.drift.inputs import described
+    from synaug_core.drift.finding import look, reference_rows
+    from synaug_core.drift.inputs import described, gathered
     from synaug_core.drift.mmd import unusual
+    from synaug_core.report.unusual import unusual_sheet
     from synaug_core.seeds import derive
     from synaug_core.services.service_reference import images_behind
 
-    asked, index = config.watch, {name: i for i, name in enumerate(classifier.classes)}
-    shape = (classifier.channels, classifier.size, classifier.size)
-    width = classifier.model.linear.in_features
-    pixels, predicted, features = [], [], []
-    for kept in recent:
-        if kept.pixels is not None and kept.pixels.shape == shape:
-            pixels.append(torch.from_numpy(kept.pixels))
-        elif kept.features is not None and len(kept.features) == width and kept.predicted in index:
-            features.append(torch.from_numpy(kept.features))
-            predicted.append(index[kept.predicted])
-    shown = torch.stack(pixels) if pixels else torch.empty(0, *shape, dtype=torch.uint8)
-    found, classes = described(shown, classifier, asked.features)
-    if features:
-        found = torch.cat([found, torch.stack(features)])
-        classes = torch.cat([classes, torch.tensor(predicted)])
+    asked, seed = config.watch, derive(config.seed, "watch")
+    found = gathered(recent, classifier, asked.features)
     splits = ("val", "test") if asked.reference == "held_out" else ("train",)
-    known, known_classes = described(images_behind(settings(), version, splits).images, classifier, asked.features)
+    images = images_behind(settings(), version, splits).images
+    known, known_classes = described(images[reference_rows(len(images), seed)], classifier, asked.features)
     finding = look(
         known,
-        found,
+        found.features,
         known_classes.numpy(),
-        classes.numpy(),
+        found.classes.numpy(),
         classifier.classes,
         config=asked,
-        seed=derive(config.seed, "watch"),
+        seed=seed,
     )
-    if not len(shown) or not asked.unusual or not len(known):
+    if not len(found.shown) or not asked.unusual or not len(known):
         return finding, None
-    far, order = unusual(known, found[: len(shown)])
-    most = min(asked.unusual, len(order))
-    return finding, _sheet(
-        shown[order[:most]], far[:most].tolist(), [classifier.classes[classes[i]] for i in order[:most]]
-    )
-
-
-def _sheet(images: Tensor, far: list[float], predicted: list[str]) -> Image:
-    from synaug_core.report.tiles import Row, sheet
-
-    rows = []
-    for start in range(0, len(images), _PER_ROW):
-        part = slice(start, start + _PER_ROW)
-        names = list(dict.fromkeys(predicted[part]))
-        note = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        rows.append(Row(f"{far[part][0]:.1f} to {far[part][-1]:.1f} times", f"classed {note}"[:48], images[part]))
-    heading = "Most unusual recent images: distance to known ones, against what is usual between known ones"
-    return sheet(rows, heading=heading)
+    far, order, relative = unusual(known, found.features[: len(found.shown)])
+    first = order[: asked.unusual]
+    predicted = [classifier.classes[i] for i in found.classes[first].tolist()]
+    return finding, unusual_sheet(found.shown[first], far[: asked.unusual].tolist(), predicted, relative=relative)

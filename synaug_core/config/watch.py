@@ -1,5 +1,6 @@
 """When the images that a served model is given count as different from those it was judged on."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -42,6 +43,6 @@ class WatchConfig(Section):
         if self.level * (self.permutations + 1) < _TESTS:
             raise ValueError(
                 f"permutations: {self.permutations} give no p-value small enough for the level {self.level:g}; "
-                f"at least {round(_TESTS / self.level)} are needed"
+                f"at least {math.ceil(_TESTS / self.level) - 1} are needed"
             )
         return self

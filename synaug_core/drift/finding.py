@@ -18,11 +18,11 @@ from synaug_core.evaluate.sentence import p_text
 from synaug_core.frozen import Frozen
 from synaug_core.seeds import derive
 
-__all__ = ["Finding", "look"]
+__all__ = ["Finding", "look", "reference_rows"]
 
 Verdict = Literal["drift", "no drift shown", "too few images"]
 _MOST_REFERENCE = 2000
-"""Images of the reference in the kernel: with more, its square no longer fits."""
+"""Images of the reference: the kernel holds the square of these and the recent ones together."""
 _LEAST_REFERENCE = 10
 
 
@@ -35,7 +35,7 @@ class Finding(Frozen):
     """Different recent images that were compared."""
     minimum: int
     reference: int
-    """Images of the reference in the kernel."""
+    """Known images that they were compared with, by both tests."""
     mmd: Finite | None = None
     mmd_p: Finite | None = None
     null: tuple[Finite, ...] = ()
@@ -89,6 +89,14 @@ class Finding(Frozen):
         return found | {f"watch/{name}_p_adjusted": p for name, p in self.adjusted.items()}
 
 
+def reference_rows(images: int, seed: int) -> list[int]:
+    """Which of so many known images stand for all of them: all in their order, or 2000 of more, drawn from `seed`."""
+    if images <= _MOST_REFERENCE:
+        return list(range(images))
+    drawn: list[int] = np.random.default_rng(derive(seed, "reference")).permutation(images)[:_MOST_REFERENCE].tolist()
+    return drawn
+
+
 def look(
     reference: Tensor,
     recent: Tensor,
@@ -105,22 +113,23 @@ def look(
     them, so one look errs with at most that probability.
 
     Args:
-        reference: features (n, d) of images that the model was not trained on.
+        reference: features (n, d) of images that the model was not trained on, at most 2000 (`reference_rows`).
         recent: features (m, d), the same kind.
         reference_classes: predicted classes, indices into `classes`, (n,).
         recent_classes: the same of the recent images, (m,).
         classes: names.
         config: level, minimum and permutations.
         seed: of all that is drawn.
+
+    Raises:
+        ValueError: a larger reference.
     """
     n, m = len(reference), len(recent)
+    if n > _MOST_REFERENCE:
+        raise ValueError(f"reference: {n} images, at most {_MOST_REFERENCE} fit; draw them with reference_rows")
     if m < config.minimum or n < _LEAST_REFERENCE:
         return Finding(verdict="too few images", level=config.level, recent=m, minimum=config.minimum, reference=n)
-    known = reference
-    if n > _MOST_REFERENCE:
-        rows = np.random.default_rng(derive(seed, "reference")).permutation(n)[:_MOST_REFERENCE]
-        known = reference[rows.tolist()]
-    tested = mmd_test(known, recent, permutations=config.permutations, seed=derive(seed, "mmd"))
+    tested = mmd_test(reference, recent, permutations=config.permutations, seed=derive(seed, "mmd"))
     counts = [np.bincount(found, minlength=len(classes)) for found in (reference_classes, recent_classes)]
     mixed = frequency_test(
         counts[0].tolist(), counts[1].tolist(), draws=config.permutations, seed=derive(seed, "classes")
@@ -131,7 +140,7 @@ def look(
         level=config.level,
         recent=m,
         minimum=config.minimum,
-        reference=len(known),
+        reference=n,
         mmd=tested.value,
         mmd_p=tested.p_value,
         null=tested.null,

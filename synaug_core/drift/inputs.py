@@ -2,22 +2,85 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.quality.features import features
 
-__all__ = ["described"]
+__all__ = ["Recent", "Served", "described", "gathered"]
 
 _SIDE = 8
+_Kind = Literal["classifier", "thumbnails"]
 
 
-def described(
-    images: Tensor, classifier: TrainedClassifier, kind: Literal["classifier", "thumbnails"]
-) -> tuple[Tensor, Tensor]:
+class Served(Protocol):
+    """What was kept of one image that a model answered for."""
+
+    @property
+    def predicted(self) -> str:
+        """Class name."""
+
+    @property
+    def pixels(self) -> NDArray[np.uint8] | None:
+        """uint8 (channels, size, size), where they were kept."""
+
+    @property
+    def features(self) -> NDArray[np.float32] | None:
+        """float32 (d,): the classifier's before its head, where they were kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recent:
+    """Recent images as rows of numbers; those whose pixels were kept come first.
+
+    Attributes:
+        features: float32 (n, d), on the CPU.
+        classes: int64 (n,): predicted.
+        shown: uint8 (k, channels, size, size): the pixels of the first k.
+    """
+
+    features: Tensor
+    classes: Tensor
+    shown: Tensor
+
+
+def gathered(kept: Iterable[Served], classifier: TrainedClassifier, kind: _Kind) -> Recent:
+    """Recent images as `described` has them, and after these the kept features of images without pixels.
+
+    An image of another shape than the classifier takes is left out, and so are features of another length or of a
+    class that it does not know; for thumbnails kept features are of no use.
+
+    Args:
+        kept: in any order, which stays.
+        classifier: of the same version as the kept features.
+        kind: as in `described`.
+    """
+    index = {name: i for i, name in enumerate(classifier.classes)}
+    shape = (classifier.channels, classifier.size, classifier.size)
+    width = classifier.model.linear.in_features if kind == "classifier" else None
+    pixels, predicted, own = [], [], []
+    for one in kept:
+        if one.pixels is not None and one.pixels.shape == shape:
+            pixels.append(torch.from_numpy(one.pixels))
+        elif one.features is not None and len(one.features) == width and one.predicted in index:
+            own.append(torch.from_numpy(one.features))
+            predicted.append(index[one.predicted])
+    shown = torch.stack(pixels) if pixels else torch.empty(0, *shape, dtype=torch.uint8)
+    found, classes = described(shown, classifier, kind)
+    if own:
+        found = torch.cat([found, torch.stack(own)])
+        classes = torch.cat([classes, torch.tensor(predicted)])
+    return Recent(found, classes, shown)
+
+
+def described(images: Tensor, classifier: TrainedClassifier, kind: _Kind) -> tuple[Tensor, Tensor]:
     """Each image's features and its predicted class.
 
     Args:

@@ -13,6 +13,11 @@ __all__ = ["MmdTest", "mmd_test", "unusual"]
 
 _AT_ONCE = 256
 """Relabellings in one product: their memory is this times the images."""
+_NEIGHBOURS = 5
+_TOLERANCE = 1e-9
+"""Values closer than this are equal: sums in another order differ by rounding."""
+_ROUNDING = 1e-13
+"""The same of a squared distance, as a share of the squares that it is the difference of."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class MmdTest:
     Attributes:
         value: unbiased squared distance of the two sets; around 0, also below it, for one distribution.
         null: the same of random relabellings.
-        p_value: share of relabellings that are as far apart, the observed one among them.
+        p_value: share of relabellings that are as far apart (up to rounding) or further, the observed one among them.
     """
 
     value: float
@@ -62,33 +67,41 @@ def mmd_test(reference: Tensor, recent: Tensor, *, permutations: int, seed: int)
     while len(null) < permutations:
         count = min(_AT_ONCE, permutations - len(null))
         null += _values(kernel, rng.permuted(np.tile(observed, (count, 1)), axis=1), m).tolist()
-    as_far = sum(v >= value for v in null)
+    as_far = sum(v >= value - _TOLERANCE for v in null)
     return MmdTest(value, tuple(null), (1 + as_far) / (1 + permutations))
 
 
-def unusual(reference: Tensor, recent: Tensor, *, k: int = 5) -> tuple[Tensor, Tensor]:
-    """Recent images by how far they are from what is known: the distance to the k-th nearest image of the reference
-    (all of them clamped), features divided by the reference's standard deviation.
+def unusual(reference: Tensor, recent: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """Recent images by how far they are from what is known: the distance to the fifth nearest image of the reference
+    (to the last where there are fewer), features divided by the reference's standard deviation.
+
+    Args:
+        reference: features (n, d), n > 0. Time grows with n squared.
+        recent: features (m, d), m > 0.
 
     Returns:
-        Distances float64 (m,), largest first, as multiples of the median distance of the reference's own images to
-        their k-th nearest, and positions in `recent` int64 (m,).
+        Distances float64 (m,), largest first, positions in `recent` int64 (m,), and whether the distances are
+        multiples of what is usual: the median distance of the reference's own images to their fifth nearest. They are
+        not where that is 0, as it is where most images of the reference are equal.
     """
     from synaug_core.quality.distances import nearest
 
     scale = _scale(reference.double())
     known, new = reference.double() / scale, recent.double() / scale
-    distance = nearest(new, known, k=k)[0][:, -1]
-    usual = nearest(known, known, k=k, same=True)[0][:, -1].median() if len(known) > 1 else torch.tensor(0.0)
-    ordered = (distance / usual if usual > 0 else distance).sort(descending=True, stable=True)
-    return ordered.values, ordered.indices
+    distance = nearest(new, known, k=_NEIGHBOURS)[0][:, -1]
+    usual = nearest(known, known, k=_NEIGHBOURS, same=True)[0][:, -1].median() if len(known) > 1 else torch.tensor(0.0)
+    relative = bool(usual > 0)
+    ordered = (distance / usual if relative else distance).sort(descending=True, stable=True)
+    return ordered.values, ordered.indices, relative
 
 
 def _gaussian(pooled: Tensor) -> Tensor:
     """exp(-d^2 / (2 w^2)), w the median distance of different images; float64 (n, n)."""
     x = pooled / _scale(pooled)
     squares = (x * x).sum(1)
-    distance = (squares[:, None] + squares[None, :] - 2 * (x @ x.T)).clamp_min(0)
+    both = squares[:, None] + squares[None, :]
+    distance = both - 2 * (x @ x.T)
+    distance[distance <= _ROUNDING * both] = 0  # or the width for mostly equal images would be made of rounding
     upper = distance[tuple(torch.triu_indices(len(x), len(x), 1))]
     width = float(upper.median()) if len(upper) else 0.0
     if width == 0:  # more than half of the pairs are equal

@@ -27,6 +27,7 @@ from synaug_core.services.serving import log_model
 from synaug_core.services.settings import Settings, settings
 from synaug_core.services.tracking import recording
 from tasks.promotion import example_image
+from tasks.watch import Looked, start_retraining
 
 NAME = "synaug-digits"
 pytestmark = pytest.mark.usefixtures("server")
@@ -192,6 +193,22 @@ def test_features_alone_are_enough(store: Settings, serve: Callable[..., None]) 
     assert run_watch(config(features="thumbnails")).verdict == "too few images"
 
 
+def test_all_that_is_computed_stands_on_one_drawn_reference(
+    store: Settings, serve: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synaug_core.drift import finding, mmd
+
+    sizes = []
+    real = mmd.unusual
+    monkeypatch.setattr(finding, "_MOST_REFERENCE", 90)
+    monkeypatch.setattr(mmd, "unusual", lambda known, new: (sizes.append(len(known)), real(known, new))[1])
+    serve(60)
+    found = run_watch(config(permutations=399)).finding
+    assert found.reference == 90
+    assert sizes == [90]
+    assert all(abs(90 * known - round(90 * known)) < 1e-9 for known, _ in found.shares.values())
+
+
 def test_thumbnails_and_training_images_can_be_compared(store: Settings, serve: Callable[..., None]) -> None:
     serve(120)
     assert run_watch(config(features="thumbnails", reference="train")).verdict == "no drift shown"
@@ -215,3 +232,27 @@ def test_what_cannot_be_watched(store: Settings) -> None:
     registry.promote(store, "synaug-foreign", "1")
     with pytest.raises(UserError, match="images that synaug-foreign version 1 was made from are not in this store"):
         run_watch(Config(name="foreign"))
+
+
+def test_a_retraining_that_was_cut_short_is_started_again(store: Settings) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.states import Cancelled, Completed, Crashed
+    from prefect.types.entrypoint import EntrypointType
+
+    RunnerDeployment.from_flow(watch, name="limited", entrypoint_type=EntrypointType.MODULE_PATH).apply()
+    drifted = Looked.model_construct(model=NAME, version="7")
+
+    def start() -> tuple[str, bool]:
+        return start_retraining.fn(drifted, "watch/limited")
+
+    started = []
+    with get_client(sync_client=True) as prefect:
+        for end in (Cancelled(), Crashed(), Completed()):
+            run_id, new = start()
+            assert new
+            assert start() == (run_id, False)
+            started.append(run_id)
+            prefect.set_flow_run_state(run_id, end, force=True)
+    assert len(set(started)) == 3
+    assert start() == (started[-1], False)  # it ended, and there is drift still

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from synaug_core.config import WatchConfig
-from synaug_core.drift.finding import Finding, look
+from synaug_core.drift.finding import Finding, look, reference_rows
 from synaug_core.report.figures.drift import classes_figure, distance_figure
 from synaug_core.report.style import png
 from synaug_core.seeds import stream
@@ -80,19 +80,27 @@ def test_few_images_say_nothing():
     assert few.sentence == "Too few known images to say anything: 5, at least 10 are needed."
 
 
-def test_a_large_reference_is_thinned():
+def test_a_large_reference_is_thinned_for_both_tests_alike():
     known = torch.randn(2600, 3, generator=stream(1))
-    classes = np.zeros(2600, dtype=np.int64)
+    classes = np.arange(2600) % 3
     config = WatchConfig(minimum=20, permutations=199)
-    one = look(known, known[:30] + 5, classes, classes[:30], CLASSES, config=config, seed=0)
+    rows = reference_rows(2600, seed=0)
+    assert len(set(rows)) == 2000
+    assert max(rows) >= 2000
+    assert rows == reference_rows(2600, seed=0) != reference_rows(2600, seed=1)
+    assert reference_rows(2000, seed=0) == list(range(2000))
+    one = look(known[rows], known[:30] + 5, classes[rows], classes[:30], CLASSES, config=config, seed=0)
     assert (one.reference, one.recent, one.verdict) == (2000, 30, "drift")
+    assert [one.shares[name][0] * 2000 for name in CLASSES] == pytest.approx(np.bincount(classes[rows]))
+    with pytest.raises(ValueError, match="2600 images, at most 2000"):
+        look(known, known[:30], classes, classes[:30], CLASSES, config=config, seed=0)
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"minimum": 60, "window": 50}, "larger than the window"),
-        ({"level": 0.001, "permutations": 999}, "at least 2000 are needed"),
+        ({"level": 0.001, "permutations": 999}, "at least 1999 are needed"),
         ({"level": 0}, "greater than 0"),
         ({"deployment": "retrain"}, "pattern"),
         ({"features": "none"}, "classifier"),
@@ -101,6 +109,16 @@ def test_a_large_reference_is_thinned():
 def test_configurations_that_cannot_be(values: dict[str, object], words: str):
     with pytest.raises(ValidationError, match=words):
         WatchConfig.model_validate(values)
+
+
+@pytest.mark.parametrize("level", [0.0005, 0.001, 0.007, 0.01, 0.015])
+def test_the_permutations_that_are_named_are_enough(level: float):
+    with pytest.raises(ValidationError, match="at least ") as caught:
+        WatchConfig(level=level, permutations=99)
+    needed = int(str(caught.value).partition("at least ")[2].partition(" ")[0])
+    assert WatchConfig(level=level, permutations=needed).permutations == needed
+    with pytest.raises(ValidationError, match=f"at least {needed} are needed"):
+        WatchConfig(level=level, permutations=needed - 1)
 
 
 def test_the_figures_are_drawn():

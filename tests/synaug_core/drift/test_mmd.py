@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from synaug_core.drift.inputs import described
+from synaug_core.drift.inputs import described, gathered
 from synaug_core.drift.mmd import mmd_test, unusual
 from synaug_core.seeds import stream
 
@@ -111,7 +112,8 @@ def test_the_unusual_come_first():
     known, new = normal(50, 4, 1), normal(20, 4, 2)
     new[7] += 30
     new[3] += 10
-    far, order = unusual(known, new)
+    far, order, relative = unusual(known, new)
+    assert relative
     assert order[:2].tolist() == [7, 3]
     assert far[0] > far[1] > 3
     assert sorted(order.tolist()) == list(range(20))
@@ -146,3 +148,53 @@ def test_features_and_classes_are_the_classifiers(digits, classifier):
     expected = images.float().unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(-1, -2)).flatten(1) / 255
     assert torch.allclose(small, expected, atol=1e-6)
     assert described(images[:0], classifier, "thumbnails")[0].shape == (0, 64)
+
+
+def test_ties_are_ties_whatever_the_features():
+    """Of one odd image the unbiased distance is 0 whichever side it is on, so that every relabelling is as far."""
+    for seed in range(12):
+        plain, odd = normal(1, 7, seed), normal(1, 7, 100 + seed)
+        recent = torch.cat([plain.repeat(49, 1), odd])
+        assert mmd_test(plain.repeat(60, 1), recent, permutations=199, seed=0).p_value == 1.0, seed
+
+
+def test_without_a_usual_distance_there_are_no_multiples():
+    known = torch.cat([torch.zeros(20, 3), torch.ones(4, 3)])
+    new = torch.tensor([[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]])
+    far, order, relative = unusual(known, new)
+    assert not relative
+    assert order.tolist() == [1, 0]
+    spread = float(known.std(dim=0, correction=0)[0])
+    # four images lie at 1, so that the fifth nearest of 2 lies at 0
+    assert far.tolist() == pytest.approx([2 * math.sqrt(3) / spread, 0.0])
+
+
+@dataclass
+class Kept:
+    predicted: str
+    pixels: np.ndarray | None = None
+    features: np.ndarray | None = None
+
+
+def test_what_was_kept_becomes_rows_with_those_that_can_be_shown_first(digits, classifier):
+    images = digits.val.images[:4]
+    own, said = described(images, classifier, "classifier")
+    names = [classifier.classes[i] for i in said]
+    kept = [
+        Kept(names[0], features=own[0].numpy()),
+        Kept(names[1], pixels=images[1].numpy()),
+        Kept(names[2], pixels=images[2, :, :8].numpy()),  # another shape
+        Kept("of another model", features=own[2].numpy()),
+        Kept(names[2], features=own[2, :-1].numpy()),
+        Kept(names[3], pixels=images[3].numpy()),
+    ]
+    found = gathered(kept, classifier, "classifier")
+    assert torch.equal(found.shown, images[[1, 3]])
+    assert found.classes.tolist() == said[[1, 3, 0]].tolist()
+    assert torch.allclose(found.features, own[[1, 3, 0]], atol=1e-5)
+    small = gathered(kept, classifier, "thumbnails")
+    assert torch.equal(small.features, described(images[[1, 3]], classifier, "thumbnails")[0])
+    assert len(small.classes) == 2
+    none = gathered([], classifier, "classifier")
+    assert none.features.shape == (0, own.shape[1])
+    assert none.shown.shape == (0, *images.shape[1:])
