@@ -19,7 +19,7 @@ _COLUMNS = ("id", "group", "split")
 
 
 @dataclass(frozen=True)
-class Row:
+class _Row:
     group: str | None
     split: Split | None
 
@@ -62,7 +62,7 @@ def apply_metadata(listing: Listing, config: DataConfig) -> Listing:
         )
     items = []
     for item in listing.items:
-        row = rows.get(item.id, Row(None, None))
+        row = rows.get(item.id, _Row(None, None))
         items.append(replace(item, group=row.group or item.group, split=row.split or item.split))
     without = [i.id for i in items if i.split is None]
     if without and len(without) < len(items):
@@ -72,7 +72,7 @@ def apply_metadata(listing: Listing, config: DataConfig) -> Listing:
     return replace(listing, items=tuple(items))
 
 
-def _read(path: Path) -> dict[str, Row]:
+def _read(path: Path) -> dict[str, _Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -84,14 +84,14 @@ def _read(path: Path) -> dict[str, Row]:
         raise DataError(f"{path.name}: cannot be read as a CSV file ({error})") from error
     except OSError as error:
         raise DataError(f"{path.name}: cannot be opened ({error.strerror})") from error
-    rows: dict[str, Row] = {}
+    rows: dict[str, _Row] = {}
     for number, line in enumerate(lines, start=2):
         if None in line or None in line.values():
             raise DataError(f"{path.name}: row {number} has not {len(columns)} values as the heading has")
         name = unicodedata.normalize("NFC", line["id"].strip().replace("\\", "/").removeprefix("./"))
         if name in rows:
             raise DataError(f"{path.name}: {name!r} stands in it twice")
-        rows[name] = Row(line.get("group", "").strip() or None, _split(path, number, line.get("split", "")))
+        rows[name] = _Row(line.get("group", "").strip() or None, _split(path, number, line.get("split", "")))
     return rows
 
 

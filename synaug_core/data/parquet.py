@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from synaug_core.data import png
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError
 from synaug_core.whole_files import whole_file
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_with_splits", "write"]
 
 _ROWS = 512
 """Images in a row group: what a reader has to hold at least."""
@@ -49,6 +50,11 @@ def read(path: Path) -> ImageSet:
     Raises:
         ArtifactError: no such file, not one of ours, or damaged.
     """
+    return read_with_splits(path)[0]
+
+
+def read_with_splits(path: Path) -> tuple[ImageSet, tuple[str, ...]]:
+    """The set as `read` gives it, and each image's split as it stands in the file. Raises as `read`."""
     try:
         table = pq.read_table(path, memory_map=False)
         facts = json.loads(table.schema.metadata[b"synaug"])
@@ -61,7 +67,7 @@ def read(path: Path) -> ImageSet:
         texts = {name: tuple(table.column(name).to_pylist()) for name in _TEXTS}
         if any(not isinstance(text, str) for column in texts.values() for text in column):
             raise ValueError("a text is missing")
-        return ImageSet(
+        images = ImageSet(
             images=torch.from_numpy(pixels),
             labels=torch.from_numpy(table.column("label").to_numpy().astype(np.int64)),
             classes=tuple(str(c) for c in facts["classes"]),
@@ -69,6 +75,7 @@ def read(path: Path) -> ImageSet:
             groups=texts["group"],
             provenance=texts["provenance"],
         )
+        return images, texts["split"]
     except Exception as error:  # parsers of hostile bytes raise nearly anything
         words = " ".join(str(error).split())[:200]
         raise ArtifactError(f"{path} is not an image set of synaug, or is damaged ({words})") from error
@@ -102,7 +109,7 @@ def _table(
     images: ImageSet, start: int, stop: int, split: str, schema: pa.Schema, pool: ThreadPoolExecutor
 ) -> pa.Table:
     block = images.images[start:stop].cpu().numpy()
-    encoded = list(pool.map(_encoded, block))
+    encoded = list(pool.map(png.of_pixels, block))
     pictures = [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(encoded, start=start)]
     columns = [
         pictures,
@@ -114,13 +121,6 @@ def _table(
     ]
     arrays = [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _encoded(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    plain = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-    Image.fromarray(plain).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _decoded(data: Any, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -30,7 +30,8 @@ def list_parquet(path: Path, limits: Limits) -> Listing:
     Classes keep the files' order where all have the same, and are sorted by name otherwise.
 
     Raises:
-        DataError: a file is not one of ours, is damaged, claims too much, or has an image that another has too.
+        DataError: a file is not one of ours, is damaged, claims too much, holds synthetic images, or has an image that
+            another has too.
     """
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() == _SUFFIX)
     read = [(file, *_read(file, limits)) for file in files if not file.name.startswith(".")]
@@ -55,12 +56,14 @@ def _read(file: Path, limits: Limits) -> tuple[ImageSet, list[Split | None]]:
     """A file's images, and each one's split where it is one of ours."""
     try:
         _check_claims(file, limits)
-        images = parquet.read(file)
-        texts = pq.read_table(file, columns=["split"], memory_map=False).column("split").to_pylist()
+        images, texts = parquet.read_with_splits(file)
+        made = bool(images.is_synthetic().any())
     except Exception as error:  # parsers of hostile bytes raise nearly anything
         words = " ".join(str(error).split()).removeprefix(f"{file} ")[:200]
         raise DataError(f"{file}: cannot be read as a Parquet file of images ({words})") from error
-    return images, [SPLIT_NAMES.get(str(text).casefold()) for text in texts]
+    if made:
+        raise DataError(f"{file}: holds synthetic images, which cannot stand for real ones")
+    return images, [SPLIT_NAMES.get(text.casefold()) for text in texts]
 
 
 def _check_claims(file: Path, limits: Limits) -> None:

@@ -58,7 +58,7 @@ def parquet(rng: random.Random) -> Iterator[Case]:
         own = {
             "image": [{"bytes": image, "path": "../../evil.png"}] * n, "label": [i % 2 for i in range(n)],
             "id": [f"i{i}" for i in range(n)], "split": ["train"] * n, "group": ["" for _ in range(n)],
-            "provenance": ["{}"] * n, **columns,
+            "provenance": ['{"source": "x"}'] * n, **columns,
         }  # fmt: skip
         table = pa.table({k: v for k, v in own.items() if v is not None})
         meta = {b"synaug": raw if raw is not None else json.dumps(facts).encode()} if facts is not None else None
@@ -97,7 +97,7 @@ def parquet(rng: random.Random) -> Iterator[Case]:
         (b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff\xfe", b'{"classes": ' + b"9" * 5000 + b"}", b"1e999")
     ):
         made[f"facts-{n}"] = file(raw=raw)
-    for name, data in list(made_images())[:30:2]:
+    for name, data in made_images()[:30:2]:
         made[f"image-{name}"] = file(image=data)
     made["image-null"] = file(image=None)
     for n, values in enumerate(([9] * 24, [-1] * 24, [2**62] * 24, ["a"] * 24, [None] * 24, [0.5] * 24, [[1]] * 24)):

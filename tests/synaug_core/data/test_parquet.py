@@ -122,3 +122,11 @@ def test_missing_truncated_and_foreign_files(images, tmp_path):
     path.write_text("hello")
     with pytest.raises(ArtifactError):
         parquet.read(path)
+
+
+def test_splits_are_read_with_the_images(images, tmp_path):
+    before = images(5)
+    parquet.write(before, tmp_path / "a.parquet", split="val")
+    read, splits = parquet.read_with_splits(tmp_path / "a.parquet")
+    assert same(before, read)
+    assert splits == ("val",) * 5

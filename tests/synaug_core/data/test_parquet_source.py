@@ -27,7 +27,7 @@ def some(split: str, n: int = 12, channels: int = 3, classes: tuple[str, ...] = 
         classes=classes,
         ids=ids,
         groups=tuple(f"{split}-patient-{i // 2}" for i in range(n)),
-        provenance=("{}",) * n,
+        provenance=('{"source": "somewhere"}',) * n,
     )
 
 
@@ -124,3 +124,19 @@ def test_image_sets_are_read_as_they_were_written(folder: Path) -> None:
     read = parquet.read(folder / "val.parquet")
     assert dataclasses.asdict(read).keys() == dataclasses.asdict(some("val")).keys()
     assert torch.equal(read.images, some("val").images)
+
+
+def test_synthetic_images_cannot_stand_for_real_ones(folder: Path) -> None:
+    real = some("more")
+    mixed = dataclasses.replace(real, provenance=(*real.provenance[:-1], '{"generator": "autoencoder", "parents": []}'))
+    parquet.write(mixed, folder / "more.parquet", split="train")
+    with pytest.raises(DataError, match=r"more\.parquet: holds synthetic images, which cannot stand for real ones$"):
+        listed(folder)
+
+
+def test_a_file_is_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    real = pq.read_table
+    monkeypatch.setattr(pq, "read_table", lambda path, **more: (opened.append(Path(path).name), real(path, **more))[1])
+    assert {split for _, _, split, _ in listed(folder)} == {"train", "val", "test"}
+    assert sorted(opened) == ["test.parquet", "train.parquet", "val.parquet"]
