@@ -33,10 +33,11 @@ def of_value(value: Any) -> str:
 
 @functools.cache
 def code_version(*packages: str) -> str:
-    """Digest of the source of the named `synaug_core` packages (all where none is named) and of the
-    numeric libraries' versions: what a cached result depends on besides its inputs."""
+    """Digest of the source of the named `synaug_core` packages (all where none is named), of the modules beside them,
+    which every package may use, and of the numeric libraries' versions: what a cached result depends on besides its
+    inputs."""
     folders = [_ROOT / p for p in packages] or [_ROOT]
-    files = sorted(f for folder in folders for f in folder.rglob("*.py"))
+    files = sorted({*_ROOT.glob("*.py"), *(f for folder in folders for f in folder.rglob("*.py"))})
     sources = {str(f.relative_to(_ROOT)): of_file(f) for f in files}
     return of_value({"sources": sources, "libraries": {n: _version(n) for n in _NUMERIC}})
 

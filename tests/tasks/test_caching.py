@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 from prefect.serializers import JSONSerializer
 
+from synaug_core import digests
 from synaug_core.config import ComputeConfig, Config
 from synaug_core.refs import ComparisonRef, DatasetRef, ImageSetRef, RunRef
 from tasks.caching import StepKey, this_key
@@ -84,8 +86,10 @@ def test_the_key_changes_with_the_code() -> None:
 
 
 def test_every_step_knows_the_code_it_calls(root: Path) -> None:
-    """What a step imports from the core is among the packages of its key, beside what only draws or records."""
-    free = {"report", "services", "names", "seeds", "errors", "digests", "devices", "refs", "config"}
+    """What a step imports from the core is among the packages of its key, beside what only draws or records, and what
+    every key counts: the configuration and the modules beside the packages."""
+    beside = {path.stem for path in (root / "synaug_core").glob("*.py")}
+    free = {"report", "services", "config"} | beside
     for task in (prepare_dataset, train_repetition, compare_arms):
         key = task.cache_key_fn
         assert isinstance(key, StepKey)
@@ -95,6 +99,23 @@ def test_every_step_knows_the_code_it_calls(root: Path) -> None:
             if line.strip().startswith("from synaug_core.")
         }
         assert imported - free <= set(key._packages), task.name
+
+
+@pytest.mark.parametrize("changed", ["seeds.py", "frozen.py", "data/split.py"])
+def test_the_code_of_a_package_counts_and_so_does_what_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path, changed: str
+) -> None:
+    monkeypatch.setattr(digests, "_ROOT", tmp_path)
+    for name in ("seeds.py", "frozen.py", "data/split.py", "nets/vae.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / "synaug_core" / name, tmp_path / name)
+    code = digests.code_version.__wrapped__  # what it remembers is of the real folder
+    before = code("data"), code()
+    (tmp_path / "nets" / "vae.py").write_text("a package that is not named")
+    assert code("data") == before[0]
+    assert code() != before[1]
+    (tmp_path / changed).write_text("something else")
+    assert code("data") != before[0]
 
 
 def context_of(store: ResultStore) -> Any:
