@@ -130,12 +130,12 @@ def _synthesise(job: Job, config: SynthesisConfig, generator: Generator, judges:
         nearest, distance = nearest_training_image(made.images, images)
         scores = {"nearest_distance": distance.tolist()}
         job.keep(sheets.real_beside_synthetic(images, made.images), f"synthetic/{number}.png")
-        job.keep(contact_sheet(images, made.images, nearest, scores), f"synthetic/{number}-contact.png")
+        job.keep(contact_sheet(images, made.images, nearest), f"synthetic/{number}-contact.png")
         page = contact_page(images, made.images, nearest, scores)
         job.place(f"synthetic/{number}.html").write_text(page, encoding="utf-8")
     if rows := walks(generator, images, config):
         job.keep(sheets.interpolation(rows, ALPHAS), f"synthetic/{number}-walks.png")
-    if sweeps := alpha_sweep(generator, images, config):
+    if sweeps := alpha_sweep(generator, images, config, seed=seed):
         job.keep(alpha_figure(sweeps), f"synthetic/{number}-alpha.png")
     return made.images
 

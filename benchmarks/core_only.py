@@ -16,9 +16,10 @@ from synaug_core.config import Config
 from synaug_core.data import parquet
 from synaug_core.data.fingerprint import fingerprint
 from synaug_core.data.prepare import Prepared, prepare
-from synaug_core.evaluate.comparison import Comparison, compare
+from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.promotion import gate
 from synaug_core.evaluate.reliability import reliability
+from synaug_core.evaluate.results import Comparison
 from synaug_core.explanation.report import Explanation
 from synaug_core.report import sheets
 from synaug_core.report.course import course

@@ -7,7 +7,7 @@ import json
 from benchmarks.core_job import Job, call
 from benchmarks.core_training import Repetition
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.evaluate.comparison import Comparison
+from synaug_core.evaluate.results import Comparison
 from synaug_core.explanation.explain import explain
 from synaug_core.explanation.report import Explanation
 from synaug_core.report.cams import cam_sheet

@@ -6,21 +6,18 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flows.ledger import Account
-from synaug_core.evaluate.comparison import Comparison
 from synaug_core.evaluate.contrast import Contrast
+from synaug_core.evaluate.results import Comparison
+from synaug_core.frozen import Frozen
 from synaug_core.refs import DatasetRef, QualityRef, RegisteredRef, RunRef, SyntheticRef
 
 __all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "outcome_of"]
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class DatasetFacts(_Facts):
+class DatasetFacts(Frozen):
     """The images that went in."""
 
     name: str
@@ -31,7 +28,7 @@ class DatasetFacts(_Facts):
     rejected: int
 
 
-class ModelFacts(_Facts):
+class ModelFacts(Frozen):
     """The registered model."""
 
     name: str
@@ -39,7 +36,7 @@ class ModelFacts(_Facts):
     alias: Literal["champion", "challenger"]
 
 
-class ImagesFacts(_Facts):
+class ImagesFacts(Frozen):
     """The synthetic images of an arm."""
 
     wanted: int
@@ -49,7 +46,7 @@ class ImagesFacts(_Facts):
     """Means over the classes of the figures that are defined: kid, coverage, agreement, ...; empty: not judged."""
 
 
-class Outcome(_Facts):
+class Outcome(Frozen):
     """The result of one retraining; its JSON is what `synaug run --json` writes."""
 
     run_id: str

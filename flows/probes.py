@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from flows.divisions import Division
 from flows.ledger import Ledger
 from synaug_core.config import Config
-from synaug_core.evaluate.comparison import Comparison
+from synaug_core.evaluate.results import Comparison
 from synaug_core.refs import ExplanationRef, RepetitionRef, RobustnessRef, RunRef
 from tasks.explanation import explain_arms
 from tasks.retraining import adopt_runs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from prefect import flow, tags
-from pydantic import BaseModel, ConfigDict
 
 from flows.dead_runs import close_dead_runs, process_tag
 from flows.retrain import retrain
@@ -11,18 +10,17 @@ from flows.signals import sigterm_as_ctrl_c
 from flows.workers import default_runner, task_runner
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import SynaugError
-from synaug_core.evaluate.comparison import Comparison
+from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sweep import SweepResult, sweep_result
+from synaug_core.frozen import Frozen
 from tasks.progress_bus import Event, publish
 from tasks.sweep import record_sweep
 
 __all__ = ["SweepOutcome", "run_sweep", "sweep"]
 
 
-class SweepOutcome(BaseModel):
+class SweepOutcome(Frozen):
     """What a sweep came to; its JSON is what `synaug sweep --json` writes."""
-
-    model_config = ConfigDict(frozen=True)
 
     run_id: str
     experiment: str

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from prefect import flow, tags
-from pydantic import BaseModel, ConfigDict
 
 from flows.dead_runs import close_dead_runs, process_tag, untagged_steps
 from flows.signals import sigterm_as_ctrl_c
 from synaug_core.config import Config
 from synaug_core.drift.finding import Finding
+from synaug_core.frozen import Frozen
 from tasks.watch import look_at_inputs, start_retraining
 
 __all__ = ["WatchOutcome", "run_watch", "watch"]
 
 
-class WatchOutcome(BaseModel):
+class WatchOutcome(Frozen):
     """What a look came to; its JSON is what `synaug watch --json` writes."""
-
-    model_config = ConfigDict(frozen=True)
 
     run_id: str
     experiment: str

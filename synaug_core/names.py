@@ -15,11 +15,13 @@ def slug(text: str) -> str:
 
 def slugs(names: Iterable[str]) -> dict[str, str]:
     """A slug for each name, in order; names whose slugs collide get a number behind."""
-    taken: dict[str, str] = {}
+    found: dict[str, str] = {}
+    taken: set[str] = set()
     for name in names:
         base = candidate = slug(name)
         number = 2
-        while candidate in taken.values():
+        while candidate in taken:
             candidate, number = f"{base}-{number}", number + 1
-        taken[name] = candidate
-    return taken
+        found[name] = candidate
+        taken.add(candidate)
+    return found

@@ -10,6 +10,7 @@ from synaug_core.frozen import Frozen
 
 __all__ = [
     "ClassifierRef",
+    "ComparisonRef",
     "DatasetRef",
     "ExplanationRef",
     "GeneratorRef",
@@ -18,9 +19,13 @@ __all__ = [
     "PredictionsRef",
     "QualityRef",
     "Reference",
+    "RegisteredRef",
+    "RepetitionRef",
     "RobustnessRef",
     "RunRef",
+    "SearchRef",
     "SyntheticRef",
+    "TrialResult",
     "identity",
 ]
 
@@ -172,6 +177,18 @@ class RegisteredRef(Frozen):
     reason: str
 
 
+class SearchRef(Frozen):
+    """A search for hyper-parameters: its study in the storage that the settings name, and the MLflow run that holds
+    its trials."""
+
+    study: str
+    seed: int
+    config: TuningConfig
+    initial: Tuned
+    """What the first trial tries."""
+    run: RunRef
+
+
 _NOT_WHAT_IT_IS = {"uri", "run_id", "workers", "runner", "deadline", "seconds"}
 
 
@@ -187,15 +204,3 @@ def identity(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [identity(v) for v in value]
     return value
-
-
-class SearchRef(Frozen):
-    """A search for hyper-parameters: its study in the storage that the settings name, and the MLflow run that holds
-    its trials."""
-
-    study: str
-    seed: int
-    config: TuningConfig
-    initial: Tuned
-    """What the first trial tries."""
-    run: RunRef

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-__all__ = ["S3Address", "s3_address"]
+__all__ = ["SINGLE_FILES", "S3Address", "s3_address"]
+
+SINGLE_FILES = (".npz", ".parquet")
+"""Endings, in small letters, of a file that holds all images, here or in a bucket."""
 
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_KEY = 1024  # bytes; the S3 API takes no more
-_FILES = (".npz", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class S3Address:
     @property
     def is_file(self) -> bool:
         """Whether it names one object that holds all images, by its ending."""
-        return bool(self.key) and PurePosixPath(self.key).suffix.lower() in _FILES
+        return bool(self.key) and PurePosixPath(self.key).suffix.lower() in SINGLE_FILES
 
 
 def s3_address(text: str) -> S3Address:

@@ -13,9 +13,9 @@ from tasks.report import arm_robustness
 from tasks.step import action, step
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.comparison import Comparison
     from synaug_core.evaluate.intervals import Interval
     from synaug_core.evaluate.reliability import Reliability
+    from synaug_core.evaluate.results import Comparison
 
 __all__ = ["compare_arms", "open_arms", "record_arms"]
 

@@ -10,8 +10,8 @@ from typing import Any
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet, concatenate
-from synaug_core.evaluate.comparison import Comparison
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.results import Comparison
 from synaug_core.generators import registry
 from synaug_core.generators.base import Generator
 from synaug_core.quality.judge import Judges

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
 from synaug_core.config import SynthesisConfig
+from synaug_core.frozen import Frozen
 from synaug_core.refs import DatasetRef
 from tasks.step import action
 
 __all__ = ["Need", "needs_of"]
 
 
-class Need(BaseModel):
+class Need(Frozen):
     """What one synthesis needs."""
-
-    model_config = ConfigDict(frozen=True)
 
     synthesis: SynthesisConfig
     classes: tuple[str, ...]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from synaug_core.evaluate.comparison import Comparison
+from synaug_core.evaluate.results import Comparison
 from synaug_core.names import slug
 from synaug_core.refs import ComparisonRef, DatasetRef, Reference, RunRef
 from tasks.step import action

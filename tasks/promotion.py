@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,11 +46,9 @@ def _shape(size: int, channels: int) -> str:
 
 def example_image(images: ImageSet) -> bytes:
     """The first image as PNG bytes: the model's input example."""
-    from torchvision.transforms.functional import to_pil_image
+    from synaug_core.data.png import of_pixels
 
-    buffer = io.BytesIO()
-    to_pil_image(images.images[0]).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return of_pixels(images.images[0].cpu().numpy())
 
 
 def figures(decision: Decision) -> dict[str, float]:

@@ -22,8 +22,8 @@ from synaug_core.services.artifacts import put_file, put_folder
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.data.imageset import ImageSet
-    from synaug_core.evaluate.comparison import Comparison
     from synaug_core.evaluate.predictions import Predictions
+    from synaug_core.evaluate.results import Comparison
     from synaug_core.generators.base import Generator
     from synaug_core.quality.judge import Judges
     from synaug_core.quality.report import QualityReport

@@ -93,7 +93,7 @@ def synthesise_group(
         )
         if notes:
             recorder.tags({"synaug.notes": "; ".join(notes)})
-        _draw(recorder, dataset, fitted, train, made, config, reference.sha256, unlikely)
+        _draw(recorder, dataset, fitted, train, made, config, derive(seed, "synthesis"), reference.sha256, unlikely)
     return SyntheticRef(**reference.model_dump(), wanted=sum(wanted.values()), seconds=seconds, notes=notes)
 
 
@@ -140,6 +140,7 @@ def _draw(
     train: ImageSet,
     made: Synthesised,
     config: SynthesisConfig,
+    seed: int,
     digest: str,
     unlikely: Mapping[str, float],
 ) -> None:
@@ -169,7 +170,7 @@ def _draw(
         note = f"Strategy: {config.strategy}{f'; generator: {generator.kind}' if generator else ''}."
         page = contact_page(train, images, nearest, scores, heading=heading, note=note)
         recorder.text(page, "contact_sheet.html")
-        recorder.figure(contact_sheet(train, images, nearest, scores, heading=heading), "figures/contact_sheet.png")
+        recorder.figure(contact_sheet(train, images, nearest, heading=heading), "figures/contact_sheet.png")
     if generator is None:
         return
     if len(images) and config.strategy in ("targeted", "random"):
@@ -179,7 +180,7 @@ def _draw(
     if config.strategy == "interpolate":
         if rows := walks(generator, train, config):
             recorder.figure(interpolation(rows, ALPHAS), "figures/interpolation.png")
-        if sweeps := alpha_sweep(generator, train, config):
+        if sweeps := alpha_sweep(generator, train, config, seed=seed):
             recorder.figure(alpha_figure(sweeps), "figures/alpha.png")
             short = slugs(dataset.classes)
             recorder.json({s.class_name: s.metrics(short[s.class_name]) for s in sweeps}, "alpha.json")

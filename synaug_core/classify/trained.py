@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ __all__ = ["TrainedClassifier"]
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _LARGEST = 4096
 _SHOWN = 500
+_BATCH = 256
 
 
 class _Spec(Frozen):
@@ -35,7 +36,7 @@ class _Spec(Frozen):
     kind: str = "synaug classifier 1"
     config: ClassifierConfig
     classes: tuple[str, ...]
-    channels: Annotated[int, Field(ge=1, le=3)]
+    channels: Literal[1, 3]
     size: Annotated[int, Field(ge=1, le=_LARGEST)]
     history: History
     weights: str
@@ -61,14 +62,11 @@ class TrainedClassifier:
     size: int
     history: History = field(repr=False)
 
-    def predict(
-        self, images: Tensor | ImageSet, *, batch: int = 256, device: torch.device | str | None = None
-    ) -> NDArray[np.float32]:
+    def predict(self, images: Tensor | ImageSet, *, device: torch.device | str | None = None) -> NDArray[np.float32]:
         """Class probabilities, float32 (n, classes), rows summing to 1. Dropout is off.
 
         Args:
             images: an image set, or uint8 (n, channels, size, size).
-            batch: images in one pass.
             device: moves the model there first; None computes where it is.
 
         Raises:
@@ -80,9 +78,9 @@ class TrainedClassifier:
         model.eval()
         rows = np.empty((len(pixels), len(self.classes)), dtype=np.float32)
         with torch.inference_mode():
-            for start in range(0, len(pixels), batch):
-                logits = model(pixels[start : start + batch].to(model.mean.device))
-                rows[start : start + batch] = logits.softmax(dim=1).cpu().numpy()
+            for start in range(0, len(pixels), _BATCH):
+                logits = model(pixels[start : start + _BATCH].to(model.mean.device))
+                rows[start : start + _BATCH] = logits.softmax(dim=1).cpu().numpy()
         return rows
 
     def check(self, images: Tensor) -> None:

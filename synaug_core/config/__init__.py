@@ -3,7 +3,7 @@
 from synaug_core.config.arms import CONTROL_STRATEGIES, STANDARD_ARMS, ArmConfig
 from synaug_core.config.classifier import AugmentationConfig, ClassifierConfig, Range, TuningConfig
 from synaug_core.config.data import DataConfig, DuplicateConfig, SplitConfig
-from synaug_core.config.evaluation import EvaluationConfig, PrimaryConfig, PromotionConfig
+from synaug_core.config.evaluation import BEST, EvaluationConfig, PrimaryConfig, PromotionConfig
 from synaug_core.config.generator import AutoencoderConfig, DiffusionConfig, GANConfig, GeneratorConfig
 from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
@@ -12,6 +12,7 @@ from synaug_core.config.synthesis import FilterConfig, OnlineConfig, SynthesisCo
 from synaug_core.config.watch import WatchConfig
 
 __all__ = [
+    "BEST",
     "CONTROL_STRATEGIES",
     "STANDARD_ARMS",
     "ArmConfig",

@@ -6,14 +6,17 @@ from pydantic import Field
 
 from synaug_core.config.base import Count, Section
 
-__all__ = ["EvaluationConfig", "PrimaryConfig", "PromotionConfig"]
+__all__ = ["BEST", "EvaluationConfig", "PrimaryConfig", "PromotionConfig"]
+
+BEST = "best"
+"""As an arm's name: the one that does best on the validation images."""
 
 
 class PrimaryConfig(Section):
     """The one test that decides, declared before anything is trained. It is always against the best control."""
 
-    arm: str = "best"
-    """An arm with synthetic images, or `best`: the one that does best on the validation images."""
+    arm: str = BEST
+    """An arm that is no control, or `best`: the one of these that does best on the validation images."""
     metric: Literal["balanced_accuracy", "macro_auc"] = "balanced_accuracy"
 
 

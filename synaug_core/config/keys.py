@@ -20,7 +20,11 @@ from synaug_core.config.root import Config
 
 __all__ = ["expectation", "is_open_mapping", "known_keys", "misfits", "nearest", "problems"]
 
-_PATTERNS = "letters, digits, - and _, at most 63, beginning with a letter or digit"
+_PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "letters, digits, - and _, at most 63, beginning with a letter or digit",
+    r"^[a-z0-9][a-z0-9_-]{0,62}$": "small letters, digits, - and _, at most 63, beginning with a letter or digit",
+    r"^[^/\s]+/[^/]+$": "FLOW/NAME",
+}
 _LONGEST = 100
 _NUMBERS = {int: "a whole number", float: "a number"}
 _LIMITS: tuple[tuple[type[Any], str, str], ...] = (
@@ -105,7 +109,8 @@ def expectation(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     if annotation is bool:
         return "true or false"
     if annotation is str:
-        return _PATTERNS if any(getattr(m, "pattern", None) for m in _flat(metadata)) else "a word"
+        patterns = (getattr(m, "pattern", None) for m in _flat(metadata))
+        return next((_PATTERNS[p] for p in patterns if p in _PATTERNS), "a word")
     if annotation is ArmConfig:
         return f"a standard arm ({', '.join(STANDARD_ARMS)}) or a mapping of {', '.join(ArmConfig.model_fields)}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -15,7 +15,7 @@ from synaug_core import names
 from synaug_core.config import keys, yaml_text
 from synaug_core.config.root import Config
 from synaug_core.errors import ConfigError
-from synaug_core.s3_address import S3Address, s3_address
+from synaug_core.s3_address import SINGLE_FILES, S3Address, s3_address
 
 __all__ = ["checked", "load", "override", "set_key", "starting_values"]
 
@@ -100,7 +100,7 @@ def _data_source(source: str, start: Path, key: str) -> str:
     if "://" in source:
         return str(_s3(source, key))
     path = _path(start, source, key)
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in {".npz", ".parquet"}):
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in SINGLE_FILES):
         return str(path)
     if not path.exists():
         raise ConfigError(f"{key}: {source!r} does not exist{f' (looked for {path})' if str(path) != source else ''}")

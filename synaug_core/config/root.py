@@ -8,7 +8,7 @@ from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
 from synaug_core.config.base import Count, Section
 from synaug_core.config.classifier import ClassifierConfig, TuningConfig
 from synaug_core.config.data import DataConfig
-from synaug_core.config.evaluation import EvaluationConfig, PromotionConfig
+from synaug_core.config.evaluation import BEST, EvaluationConfig, PromotionConfig
 from synaug_core.config.generator import GeneratorConfig
 from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
@@ -85,10 +85,10 @@ class Config(Section):
     def _primary_arm_can_be_judged(self) -> "Config":
         name = self.evaluation.primary.arm
         able = [arm.name for arm in self.arms if not arm.is_control]
-        if name != "best" and name not in able:
+        if name != BEST and name not in able:
+            what = "is a control" if any(arm.name == name for arm in self.arms) else "is none of the arms"
             raise ValueError(
-                f"evaluation.primary.arm: {name!r} is no arm with synthetic images; "
-                f"these are {', '.join(able) or 'none'}"
+                f"evaluation.primary.arm: {name!r} {what}; arms that are no controls: {', '.join(able) or 'none'}"
             )
         return self
 
@@ -104,8 +104,8 @@ class Config(Section):
         names = [arm.name for arm in arms]
         if not names:
             raise ValueError("at least one arm is needed")
-        if "best" in names:
-            raise ValueError("an arm cannot be named best: evaluation.primary.arm gives that word a meaning")
+        if BEST in names:
+            raise ValueError(f"an arm cannot be named {BEST}: evaluation.primary.arm gives that word a meaning")
         if doubled := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"named twice: {', '.join(doubled)}")
         return arms

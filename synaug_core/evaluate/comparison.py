@@ -6,20 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from synaug_core.config import EvaluationConfig
+from synaug_core.config import BEST, EvaluationConfig
 from synaug_core.evaluate.contrast import LEAST, Contrast, needed_repetitions
-from synaug_core.evaluate.evidence import BEST, Duel, Evidence, weigh
+from synaug_core.evaluate.evidence import Duel, Evidence, weigh
 from synaug_core.evaluate.folds import check_folds, fold_intervals
 from synaug_core.evaluate.intervals import check_same_images, intervals
 from synaug_core.evaluate.metrics import confusion
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.reliability import ConfidenceBins
-from synaug_core.evaluate.results import ArmResult, Comparison, Verdict
+from synaug_core.evaluate.results import ArmResult, Comparison
 from synaug_core.evaluate.scorer import ENDPOINTS
 from synaug_core.evaluate.sentence import sentence
 from synaug_core.seeds import derive
 
-__all__ = ["ArmResult", "Comparison", "Verdict", "compare"]
+__all__ = ["compare"]
 
 
 def compare(
@@ -52,7 +52,7 @@ def compare(
         test: arm -> predictions of its repetitions, all for the same images in the same order; with `folds`, of every
             fold of every repetition, at index repetition * folds + fold, each image once in every repetition.
         validation: arm -> balanced accuracy of its trainings on their validation images.
-        controls: arms without synthetic images.
+        controls: arms that a gain has to beat; the others are the synthetic arms.
         train_counts: class -> real training images.
         config: level, number of resamples, the declared contrast.
         seed: of every draw.
@@ -60,7 +60,7 @@ def compare(
 
     Raises:
         ValueError: no arm, an arm without predictions or validation score, different test images, folds that are
-            none, or a declared arm that is not there or has no synthetic images.
+            none, or a declared arm that is not there or is a control.
     """
     _check(test, validation, controls, config, folds)
     first = next(iter(test.values()))
@@ -126,8 +126,8 @@ def _check(
         if not reps or not len(validation.get(arm, ())):
             raise ValueError(f"arm {arm}: predictions and validation scores are needed")
     if (arm := config.primary.arm) != BEST and (arm not in test or arm in controls):
-        what = "has no synthetic images" if arm in test else "is not compared"
-        raise ValueError(f"evaluation.primary.arm: {arm} {what}; name an arm with synthetic images, or best")
+        what = "is a control" if arm in test else "is not compared"
+        raise ValueError(f"evaluation.primary.arm: {arm} {what}; name an arm that is no control, or {BEST}")
     if folds is None:
         check_same_images([p for reps in test.values() for p in reps])
     else:

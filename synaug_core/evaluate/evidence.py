@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from synaug_core.config import EvaluationConfig
+from synaug_core.config import BEST, EvaluationConfig
 from synaug_core.evaluate.contrast import Contrast, contrast, holm
 from synaug_core.evaluate.folds import fold_contrast
 from synaug_core.evaluate.mcnemar import Discordance, discordances
@@ -13,7 +13,7 @@ from synaug_core.evaluate.planning import Power, power_report
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.seeds import derive
 
-BEST = "best"
+__all__ = ["Duel", "Evidence", "weigh"]
 
 
 class Evidence(NamedTuple):
@@ -30,9 +30,9 @@ class Duel(NamedTuple):
 
     Attributes:
         test: arm -> predictions, as in `compare`.
-        rival: the synthetic arm to be judged.
+        rival: the arm to be judged, no control.
         against: the control it has to beat.
-        synthetic: all synthetic arms, in order; they make the family.
+        synthetic: all arms that are no controls, in order; they make the family.
         endpoints: metrics; the declared one first.
         config: level, number of resamples, the declared contrast.
         seed: of every draw.

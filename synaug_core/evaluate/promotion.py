@@ -12,7 +12,7 @@ from pydantic import Field
 
 from synaug_core.config import PromotionConfig
 from synaug_core.evaluate.intervals import Interval, bounds
-from synaug_core.evaluate.mcnemar import mcnemar
+from synaug_core.evaluate.mcnemar import discordances
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.resample import batches, stratified
 from synaug_core.evaluate.scorer import Array, Scorer
@@ -115,6 +115,8 @@ def gate(
     if difference := _obstacle(challenger, champion):
         return decide(False, f"Not promoted: {difference}.")
     champion = champion.in_order(challenger.ids)
+    if not np.array_equal(challenger.labels, champion.labels):
+        return decide(False, "Not promoted: the test images' labels have changed since the champion was measured.")
     tested = [i for i in range(len(challenger.classes)) if (challenger.labels == i).any()]
     rarest = sorted(tested, key=lambda i: train_counts.get(challenger.classes[i], 0))[: config.rarest]
     figures = _figures(challenger, champion, rarest, confidence, resamples, np.random.default_rng(seed))
@@ -143,7 +145,7 @@ def gate(
 
 
 def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:
-    """Why the two cannot be compared, if so."""
+    """Why the two cannot be compared, if so; the labels are not looked at."""
     if not len(challenger):
         return "there are no test images to compare on"
     if challenger.classes != champion.classes:
@@ -154,8 +156,6 @@ def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:
             f"the two were not measured on the same test images ({len(ours & theirs)} in common, "
             f"{len(ours - theirs)} only the challenger's, {len(theirs - ours)} only the champion's)"
         )
-    if not np.array_equal(challenger.labels, champion.in_order(challenger.ids).labels):
-        return "the test images' labels have changed since the champion was measured"
     return None
 
 
@@ -177,10 +177,10 @@ def _figures(
             for w in (stratified(labels, size, rng) for size in batches(len(labels), resamples))
         ]
     )
-    right_ours, right_theirs = challenger.predicted == labels, champion.predicted == labels
-    recall_ours, recall_theirs = (_mean_recall(right, labels, rarest) for right in (right_ours, right_theirs))
-    gained, lost = int((right_ours & ~right_theirs).sum()), int((right_theirs & ~right_ours).sum())
-    wins = right_ours.astype(np.float32) - right_theirs.astype(np.float32)
+    recall_ours, recall_theirs = (float(s.counts(ones).recall[rarest, 0].mean()) for s in (ours, theirs))
+    (pair,) = discordances([challenger], [champion])
+    right, other_right = ((p.predicted == labels).astype(np.float32) for p in (challenger, champion))
+    wins = right - other_right
     rare = np.mean([_padded(wins[labels == c], resamples, rng) for c in rarest], axis=0)
     return Figures(
         images=len(labels),
@@ -193,14 +193,10 @@ def _figures(
         champion_rarest_recall=recall_theirs,
         challenger_rarest_recall=recall_ours,
         rarest_recall=bounds(recall_ours - recall_theirs, rare, confidence),
-        only_challenger_right=gained,
-        only_champion_right=lost,
-        mcnemar_p=mcnemar(gained, lost),
+        only_challenger_right=pair.only_arm_right,
+        only_champion_right=pair.only_against_right,
+        mcnemar_p=pair.p_value,
     )
-
-
-def _mean_recall(right: NDArray[np.bool_], labels: NDArray[np.int64], classes: Sequence[int]) -> float:
-    return float(np.mean([np.mean(right[labels == c]) for c in classes]))
 
 
 def _padded(wins: NDArray[np.float32], resamples: int, rng: np.random.Generator) -> Array:

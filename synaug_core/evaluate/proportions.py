@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import comb, sqrt
+from math import sqrt
 from statistics import NormalDist
 
 __all__ = ["binomial_p", "wilson"]
@@ -10,7 +10,10 @@ __all__ = ["binomial_p", "wilson"]
 
 def binomial_p(right: int, n: int) -> float:
     """Two-sided p of the exact binomial test against one half; 1 for n = 0."""
-    tail = sum(comb(n, k) for k in range(min(right, n - right) + 1))
+    ways = tail = 1
+    for k in range(min(right, n - right)):
+        ways = ways * (n - k) // (k + 1)  # of choosing k + 1 among n, from those of choosing k
+        tail += ways
     p: float = 2 * tail / 2**n
     return min(1.0, p)
 

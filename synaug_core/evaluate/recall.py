@@ -7,7 +7,7 @@ from math import hypot
 from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.results import Comparison
 
-__all__ = ["judged_arm", "recall_changes"]
+__all__ = ["judged_arm", "recall_changes", "shown_arms"]
 
 
 def recall_changes(comparison: Comparison, arm: str) -> dict[str, Interval]:
@@ -32,3 +32,10 @@ def recall_changes(comparison: Comparison, arm: str) -> dict[str, Interval]:
 def judged_arm(comparison: Comparison) -> str | None:
     """The synthetic arm that the verdict is about; None where there is none or no control to hold it against."""
     return comparison.contrasts[0].arm if comparison.contrasts else None
+
+
+def shown_arms(comparison: Comparison) -> list[str]:
+    """Where not all arms have room: the best control and the synthetic arm that the verdict is about, or the best
+    synthetic arm where there is no verdict; the best arm where there is neither."""
+    judged = judged_arm(comparison) or comparison.best_synthetic
+    return [arm for arm in (comparison.best_control, judged) if arm] or [comparison.best_arm]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
@@ -32,7 +33,7 @@ class ArmResult(Frozen):
     validation: Finite
     """Mean balanced accuracy on the validation images: what arms are chosen by."""
     is_control: bool
-    """True without synthetic images."""
+    """True for an arm that a gain has to beat."""
     repetitions: int
     """Trainings; in cross-validation folds times repetitions."""
 
@@ -80,7 +81,11 @@ class Comparison(Frozen):
 
     def slug(self, class_name: str) -> str:
         """The class's name inside metric names."""
-        return slugs(self.classes)[class_name]
+        return self._slugs[class_name]
+
+    @cached_property
+    def _slugs(self) -> dict[str, str]:
+        return slugs(self.classes)
 
     @property
     def by_rarity(self) -> tuple[str, ...]:

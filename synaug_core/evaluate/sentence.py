@@ -24,13 +24,13 @@ def sentence(
 ) -> str:
     """What was found, against what, how sure, and whether there were too few repetitions to know.
 
-    `rival` is the synthetic arm that was to be judged and `metric` what it was to be judged by, where there is no
+    `rival` is the arm that was to be judged and `metric` what it was to be judged by, where there is no
     contrast to name them.
     """
     if rival is None:
-        return "No gain shown: no arm with synthetic images was compared."
+        return "No gain shown: every arm that was compared is a control."
     if best_control is None:
-        return f"No gain shown: there is no control (an arm without synthetic images) to compare {rival} with."
+        return f"No gain shown: there is no control (an arm that a gain has to beat) to compare {rival} with."
     if contrast is None:
         return f"No gain shown: the test images are of one class, so that {_METRICS[metric]} has no meaning."
     d = contrast.difference

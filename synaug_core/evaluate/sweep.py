@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from synaug_core.evaluate.comparison import Comparison, Verdict
 from synaug_core.evaluate.contrast import Contrast, holm
 from synaug_core.evaluate.intervals import Interval
+from synaug_core.evaluate.results import Comparison, Verdict
 from synaug_core.frozen import Frozen
 
 __all__ = ["SweepCell", "SweepResult", "sweep_result"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from synaug_core.data.shares import equal_shares
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.seeds import derive
 
@@ -82,11 +83,10 @@ def sample(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
     A class that is used up leaves its turn to the others.
     """
     rng = np.random.default_rng(derive(seed, "sample"))
-    turns: list[tuple[int, int, int]] = []
-    for c in np.unique(labels).tolist():
-        mine = rng.permutation(np.flatnonzero(labels == c))
-        turns += [(turn, c, int(i)) for turn, i in enumerate(mine)]
-    return np.array(sorted(i for _, _, i in sorted(turns)[:n]), dtype=np.int64)
+    counts: dict[int, int] = dict(enumerate(np.bincount(labels).tolist()))
+    shares = equal_shares(counts, n, sorted(counts))
+    taken = [rng.permutation(np.flatnonzero(labels == c))[: shares[c]] for c in counts if counts[c]]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *taken]))
 
 
 def _of_truth(arm: str, repetitions: Sequence[Predictions], first: Predictions) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ __all__ = ["eigen_grad_cam", "first_component", "oriented", "scaled"]
 
 _FLAT = 1e-6
 """Below this share of the largest value the map is rounding error."""
+_BATCH = 64
 
 
 def eigen_grad_cam(
@@ -24,7 +25,6 @@ def eigen_grad_cam(
     targets: Tensor,
     *,
     layer: MapLayer | None = None,
-    batch: int = 64,
     device: torch.device | str | None = None,
 ) -> NDArray[np.float32]:
     """Where in an image a classifier finds evidence for a class.
@@ -41,7 +41,6 @@ def eigen_grad_cam(
         images: uint8 (n, channels, size, size).
         targets: int64 (n,), the class that is explained in each image.
         layer: where to look; None finds it (see `layers.find_layer`).
-        batch: images in one pass; the maps do not depend on it.
         device: None computes where the classifier is.
 
     Returns:
@@ -57,8 +56,8 @@ def eigen_grad_cam(
         layer = find_layer(model, channels=classifier.channels, size=classifier.size)
     maps = np.zeros((len(images), *images.shape[2:]), dtype=np.float32)
     with evaluating(model):
-        for start in range(0, len(images), batch):
-            part = slice(start, start + batch)
+        for start in range(0, len(images), _BATCH):
+            part = slice(start, start + _BATCH)
             weighted = _gradient_x_activation(model, layer, images[part], targets[part])
             component = oriented(first_component(weighted), weighted)
             maps[part] = scaled(component, classifier.size).numpy()

@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError, ConfigError, DataError
+from synaug_core.frozen import Frozen
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.progress import Progress, silent
 
@@ -28,14 +29,12 @@ _SHOWN = 60
 _Model = TypeVar("_Model")
 
 
-class _StoredSpec(BaseModel):
+class _StoredSpec(Frozen):
     """What a stored generator says of itself."""
-
-    model_config = ConfigDict(frozen=True)
 
     config: GeneratorConfig
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
-    channels: Annotated[int, Field(ge=1, le=3)]
+    channels: Literal[1, 3]
     size: Annotated[int, Field(ge=1, le=4096)]
     reports: dict[str, FitReport]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import Field, computed_field
+
+from synaug_core.frozen import Frozen
 
 __all__ = ["ACTIVE_VARIANCE", "CurvePoint", "FitReport", "Status"]
 
@@ -14,11 +16,7 @@ ACTIVE_VARIANCE = 0.01
 """A latent unit is active when its posterior mean varies more than this over the images (Burda et al., 2016)."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class CurvePoint(_Frozen):
+class CurvePoint(Frozen):
     """Losses in nats per image: sums over pixels and latent units, means over images."""
 
     step: int
@@ -39,7 +37,7 @@ class CurvePoint(_Frozen):
     """Variance of the likelihood after this point."""
 
 
-class FitReport(_Frozen):
+class FitReport(Frozen, extra="ignore"):  # its JSON holds `collapsed`, which is no field
     """What a class was learnt from, how far it came, and whether its latent space is used."""
 
     class_name: str
@@ -62,9 +60,9 @@ class FitReport(_Frozen):
     """Mean KL of each latent unit over the class's images, in nats."""
     variance: float = 0.0
     """Variance of the likelihood that goes with the kept weights."""
-    losses: dict[str, tuple[tuple[int, float], ...]] = {}
+    losses: dict[str, tuple[tuple[int, float], ...]] = Field(default_factory=dict)
     """Curves of kinds whose losses are not a VAE's: by name, (optimiser steps done, value), values finite."""
-    measures: dict[str, float] = {}
+    measures: dict[str, float] = Field(default_factory=dict)
     """Figures of the fitted model that its kind names; finite."""
     notes: tuple[str, ...] = ()
     """What the user should know of this fit: plain sentences, such as a suspected mode collapse."""

@@ -44,8 +44,8 @@ def real_consistency(judges: Judges, train: ImageSet) -> dict[str, Consistency]:
     """The yardstick, by class: training images judged by those that left out their fold."""
     told = judges.of_reals(train)
     found = {}
-    for i, name in enumerate(train.classes):
-        own = (train.labels == i).nonzero().flatten().cpu()
+    for name in train.classes:
+        own = train.rows_of(name).cpu()
         if len(own):
             found[name] = consistency(told[own.numpy()], train.labels[own])
     return found

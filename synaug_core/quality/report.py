@@ -108,18 +108,18 @@ class QualityReport(Frozen):
                 found.setdefault(name, []).append(value)
         return {name: Overall(value=sum(v) / len(v), classes=len(v)) for name, v in found.items()}
 
-    def metrics(self, prefix: str = "quality") -> dict[str, float]:
-        """Finite values by name: `<prefix>/<figure>/<class slug>` and, over the classes, `<prefix>/<figure>`.
+    def metrics(self) -> dict[str, float]:
+        """Finite values by name: `quality/<figure>/<class slug>` and, over the classes, `quality/<figure>`.
 
-        Those of real images in the same place are `<prefix>/reals/...`, of reconstructions
-        `<prefix>/reconstruction/...`; counts are `<prefix>/images/<class slug>` and `.../matched/<class slug>`.
+        Those of real images in the same place are `quality/reals/...`, of reconstructions
+        `quality/reconstruction/...`; counts are `quality/images/<class slug>` and `.../matched/<class slug>`.
         """
         short = slugs(self.all_classes)
         found: dict[str, float] = {}
         for kind, where in (
-            ("synthetic", prefix),
-            ("reals", f"{prefix}/reals"),
-            ("reconstruction", f"{prefix}/reconstruction"),
+            ("synthetic", "quality"),
+            ("reals", "quality/reals"),
+            ("reconstruction", "quality/reconstruction"),
         ):
             found |= {f"{where}/{name}": o.value for name, o in self.overall(kind).items()}
             for name, quality in self.classes.items():
@@ -128,7 +128,7 @@ class QualityReport(Frozen):
                     found |= {f"{where}/{figure}/{short[name]}": value for figure, value in figures.values()}
                     found[f"{where}/images/{short[name]}"] = float(figures.n)
                     found[f"{where}/matched/{short[name]}"] = float(figures.matched)
-        return found | self._of_usefulness(f"{prefix}/usefulness", short)
+        return found | self._of_usefulness(short)
 
     def table(self) -> list[dict[str, str | int | float | None]]:
         """Rows for people: for each class its synthetic images, the reconstructions and the real ones."""
@@ -141,13 +141,14 @@ class QualityReport(Frozen):
                 rows.append({"class": name, "images": kind, **figures.model_dump()})
         return rows
 
-    def _of_usefulness(self, prefix: str, short: dict[str, str]) -> dict[str, float]:
+    def _of_usefulness(self, short: dict[str, str]) -> dict[str, float]:
         tested = self.usefulness
         if tested is None:
             return {}
+        where = "quality/usefulness"
         named = {"real": tested.real, "synthetic": tested.synthetic, "difference": tested.difference}
-        found = {f"{prefix}/{name}": value for name, value in named.items() if value is not None}
+        found = {f"{where}/{name}": value for name, value in named.items() if value is not None}
         for name in tested.real_recall:
-            found[f"{prefix}/real_recall/{short[name]}"] = tested.real_recall[name]
-            found[f"{prefix}/synthetic_recall/{short[name]}"] = tested.synthetic_recall[name]
+            found[f"{where}/real_recall/{short[name]}"] = tested.real_recall[name]
+            found[f"{where}/synthetic_recall/{short[name]}"] = tested.synthetic_recall[name]
         return found

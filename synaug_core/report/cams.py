@@ -45,7 +45,7 @@ def cam_sheet(
     arms = list(maps)
     side = _side(shown.size, len(arms))
     cell = side + _GAP
-    titles = {arm: _wrapped(arm, cell - 4, 3) for arm in arms}
+    titles = {arm: _wrapped(arm, cell - 4, 3, 12, bold=True) for arm in arms}
     lines = max(len(t) for t in titles.values()) + 1
     top = _PAD + (28 if heading else 0) + lines * _TEXT + 6
     step = side + 2 * _TEXT + 14
@@ -107,10 +107,10 @@ def _resized(image: Image.Image, side: int) -> Image.Image:
 
 def _name(draw: ImageDraw.ImageDraw, image: ExplainedImage, x: int, y: int) -> None:
     y += 4
-    for line in _wrapped(image.label, _NAMES - 14, 2, bold=13):
+    for line in _wrapped(image.label, _NAMES - 14, 2, 13, bold=True):
         draw.text((x, y), line, INK, font(13, True))
         y += _TEXT + 2
-    for line in _wrapped(image.why, _NAMES - 14, 3, size=11):
+    for line in _wrapped(image.why, _NAMES - 14, 3, 11):
         draw.text((x, y), line, GREY, font(11))
         y += _TEXT - 1
 
@@ -173,9 +173,9 @@ def _fitted(text: str, room: int, size: int, bold: bool = False) -> str:
     return line.rstrip() + "…"
 
 
-def _wrapped(text: str, room: int, lines: int, *, size: int = 12, bold: int = 0) -> list[str]:
+def _wrapped(text: str, room: int, lines: int, size: int, bold: bool = False) -> list[str]:
     """At most `lines` lines, broken at spaces, hyphens and underscores where there are any."""
-    face = font(bold or size, bool(bold) or size == 12)
+    face = font(size, bold)
     parts, found = _parts(plain(text, 200)), [""]
     for i, part in enumerate(parts):
         if found[-1] and face.getlength((found[-1] + part).rstrip()) > room:
@@ -184,7 +184,7 @@ def _wrapped(text: str, room: int, lines: int, *, size: int = 12, bold: int = 0)
                 break
             found.append("")
         found[-1] += part
-    return [_fitted(line, room, bold or size, bool(bold) or size == 12) for line in found]
+    return [_fitted(line, room, size, bold) for line in found]
 
 
 def _parts(text: str) -> list[str]:

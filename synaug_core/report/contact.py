@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from synaug_core.data import png
 from synaug_core.report.html import data_uri, render
 from synaug_core.report.tiles import Row, sheet
 from synaug_core.report.words import number, plain
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
 
 __all__ = ["SCORE_NAMES", "contact_page", "contact_sheet"]
+
+Scores = Mapping[str, Sequence[float | None]]
+"""Name -> a value for each image; None or NaN where undefined."""
 
 SCORE_NAMES = {
     "alpha": "a",
@@ -32,6 +36,8 @@ SCORE_NAMES = {
 
 _SMALLEST, _LARGEST = 64, 128
 _REAL_WIDTH, _MADE_WIDTH, _GAP = 310, 700, 6
+_ON_PAGE, _IN_ROW = 24, 12
+"""Most images of each kind and class; fewer where there are many classes."""
 _MOST_TILES = 1200
 """Synthetic images on one page, all classes together: the page stays some megabytes."""
 
@@ -39,11 +45,9 @@ _MOST_TILES = 1200
 def contact_page(
     train: ImageSet,
     made: ImageSet,
-    nearest: Tensor | Mapping[str, str] | None = None,
-    scores: Mapping[str, Sequence[float | None]] | None = None,
+    nearest: Tensor | None = None,
+    scores: Scores | None = None,
     *,
-    per_class: int = 24,
-    lowest: str | None = None,
     heading: str = "",
     note: str = "",
 ) -> str:
@@ -52,26 +56,24 @@ def contact_page(
     Args:
         train: real images.
         made: synthetic images of the same classes; classes without any are left out.
-        nearest: for each of `made` the most alike image of `train`: int64 (n,) positions (-1: none), or id -> id.
+        nearest: int64 (n,), for each of `made` the position in `train` of the image most like it; -1: none.
         scores: name -> a value for each of `made`; None or NaN where undefined. Numbers in the images' provenance,
             such as `label_probability` or `alpha`, are shown without being named here.
-        per_class: most images of each kind and class; fewer where there are many classes.
-        lowest: a score's name: those with the lowest values are shown, lowest first; default: the first ones made.
         heading: the page's title.
         note: a line below it, such as what made the images.
 
     Raises:
-        ValueError: `nearest` or a score does not have one value for each image, or `lowest` names no score.
+        ValueError: `nearest` or a score does not have one value for each image.
     """
     scores = scores or {}
-    index = _nearest(train, made, nearest)
-    _check(made, scores, lowest)
+    index = _positions(made, nearest)
+    _check(made, scores)
     counts, there = made.counts(), train.counts()
     names = [name for name in made.classes if counts[name]]
-    each = max(1, min(per_class, _MOST_TILES // max(len(names), 1)))
+    each = max(1, min(_ON_PAGE, _MOST_TILES // max(len(names), 1)))
     blocks = []
     for name in names:
-        shown = _chosen(made, name, each, scores, lowest)
+        shown = made.rows_of(name)[:each].tolist()
         cells = [_cell(train, made, i, index[i] if index else None, scores) for i in shown]
         own = train.rows_of(name)[:each].tolist()
         reals = [{"image": _address(train.images[i]), "id": plain(train.ids[i], 60)} for i in own]
@@ -87,37 +89,32 @@ def contact_page(
         made_columns=max(3, _MADE_WIDTH // (side + _GAP)),
         pixelated=made.size <= side,
         nearest=index is not None,
-        lowest=_score_name(lowest) if lowest else "",
     )
 
 
 def contact_sheet(
     train: ImageSet,
     made: ImageSet,
-    nearest: Tensor | Mapping[str, str] | None = None,
-    scores: Mapping[str, Sequence[float | None]] | None = None,
+    nearest: Tensor | None = None,
     *,
-    per_class: int = 12,
-    lowest: str | None = None,
     heading: str = "",
 ) -> Image.Image:
     """The same as one picture: for each class real images, synthetic ones, and below each its nearest real one.
 
     Raises:
-        ValueError: as for the page.
+        ValueError: `nearest` does not have one value for each image.
     """
     import torch
 
-    index = _nearest(train, made, nearest)
-    _check(made, scores or {}, lowest)
+    index = _positions(made, nearest)
     counts, there = made.counts(), train.counts()
     names = [name for name in made.classes if counts[name]]
-    each = per_class if len(names) <= 12 else max(4, per_class // 2)
+    each = _IN_ROW if len(names) <= 12 else _IN_ROW // 2
     left = max(2, each // 2)
     blank = torch.full((1, *made.images.shape[1:]), 255, dtype=torch.uint8)
     rows = []
     for name in names:
-        shown = _chosen(made, name, each, scores or {}, lowest)
+        shown = made.rows_of(name)[:each].tolist()
         reals = train.images[train.rows_of(name)[: 2 * left]].cpu()
         upper = torch.cat([reals[:left], blank.expand(max(0, left - len(reals)), -1, -1, -1)])
         note = f"{number(there.get(name, 0))} real, {number(counts[name])} synthetic"
@@ -132,39 +129,21 @@ def contact_sheet(
     return sheet(rows, heading=heading, columns=columns, breaks=(left,), tile=tile)
 
 
-def _nearest(train: ImageSet, made: ImageSet, nearest: Tensor | Mapping[str, str] | None) -> list[int] | None:
-    """Position in `train` for each image of `made`, -1 for none; None where nothing was given."""
+def _positions(made: ImageSet, nearest: Tensor | None) -> list[int] | None:
     if nearest is None:
         return None
-    if isinstance(nearest, Mapping):
-        where = {name: i for i, name in enumerate(train.ids)}
-        return [where.get(nearest.get(name, ""), -1) for name in made.ids]
     if nearest.shape != (len(made),):
         raise ValueError(f"nearest: one position for each of {len(made)} images expected, got {tuple(nearest.shape)}")
     return [int(i) for i in nearest.tolist()]
 
 
-def _check(made: ImageSet, scores: Mapping[str, Sequence[float | None]], lowest: str | None) -> None:
+def _check(made: ImageSet, scores: Scores) -> None:
     for name, values in scores.items():
         if len(values) != len(made):
             raise ValueError(f"scores: {len(made)} values of {name} expected, got {len(values)}")
-    if lowest is not None and lowest not in scores:
-        raise ValueError(f"lowest: there is no score {lowest!r}")
 
 
-def _chosen(
-    made: ImageSet, name: str, each: int, scores: Mapping[str, Sequence[float | None]], lowest: str | None
-) -> list[int]:
-    rows: list[int] = made.rows_of(name).tolist()
-    if lowest is not None:
-        values = [_known(v) for v in scores[lowest]]
-        rows.sort(key=lambda i: math.inf if (v := values[i]) is None else v)
-    return rows[:each]
-
-
-def _cell(
-    train: ImageSet, made: ImageSet, i: int, near: int | None, scores: Mapping[str, Sequence[float | None]]
-) -> dict[str, Any]:
+def _cell(train: ImageSet, made: ImageSet, i: int, near: int | None, scores: Scores) -> dict[str, Any]:
     """What the template shows of one synthetic image."""
     facts = [(_score_name(name), f"{v:.3g}") for name, values in scores.items() if (v := _known(values[i])) is not None]
     origin = json.loads(made.provenance[i])
@@ -203,8 +182,7 @@ def _address(image: Tensor) -> str:
     """One uint8 image (c, h, w) as an address; larger ones than a tile are reduced to one."""
     from PIL import Image
 
-    pixels = image.cpu().permute(1, 2, 0).squeeze(2).numpy()
-    picture = Image.fromarray(pixels)
+    picture = Image.fromarray(png.plain(image.cpu().numpy()))
     if picture.width > _LARGEST:
         picture = picture.resize((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     return data_uri(picture)

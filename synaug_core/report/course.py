@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from synaug_core.config.evaluation import BEST
 from synaug_core.evaluate.sentence import percent_text
 from synaug_core.report.course_images import made_images
 from synaug_core.report.words import metric_name, number, plain
@@ -12,7 +13,7 @@ from synaug_core.seeds import derive
 
 if TYPE_CHECKING:
     from synaug_core.config import Config
-    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.results import Comparison
 
 __all__ = ["course"]
 
@@ -107,10 +108,12 @@ def _division(config: Config, report: Mapping[str, Any]) -> str:
             f"{_share(split.validation)} validation and {_share(split.test)} test images were drawn class by class "
             f"where the source has none; groups stay together. Paths of the draws: {config.seed}/split/…"
         )
-    if most := config.data.per_class:
-        said += f" Low-data mode: at most {most} training images of each class, the same for generators and arms."
     if ratio := config.data.long_tail:
         said += f" The training images were thinned out to a long tail of {ratio:g} to 1."
+        said += f" Paths of the draws: {config.seed}/long_tail/…"
+    if most := config.data.per_class:
+        said += f" Low-data mode: at most {most} training images of each class, the same for generators and arms."
+        said += f" Paths of the draws: {config.seed}/low_data/…"
     return said
 
 
@@ -171,7 +174,7 @@ def _arms(config: Config) -> Iterator[str]:
 
 def _test(config: Config, comparison: Comparison) -> str:
     said = "Each finished training predicted its test images once. No choice rests on them"
-    if comparison.folds and config.evaluation.primary.arm == "best" and comparison.best_synthetic:
+    if comparison.folds and config.evaluation.primary.arm == BEST and comparison.best_synthetic:
         return (
             f"{said} inside a fold; but what validates in one fold is a test image of another, so the choice of the "
             "arm is allowed for by Holm's correction."
@@ -181,7 +184,7 @@ def _test(config: Config, comparison: Comparison) -> str:
 
 def _comparison(config: Config, comparison: Comparison) -> str:
     asked = config.evaluation
-    arm = "the best synthetic arm on the validation images" if asked.primary.arm == "best" else asked.primary.arm
+    arm = "the best synthetic arm on the validation images" if asked.primary.arm == BEST else asked.primary.arm
     seed = derive(config.seed, "comparison")
     said = (
         f"Declared beforehand: {plain(arm, 80)} against the best control, by {metric_name(asked.primary.metric)}. "
@@ -190,7 +193,10 @@ def _comparison(config: Config, comparison: Comparison) -> str:
     if comparison.folds is None:
         said += f" from {number(asked.resamples)} bootstrap resamples"
     paths = "intervals, contrasts and power"
-    return f"{said}. {_seed(config, 'comparison').capitalize()}; {paths} derive theirs from {seed}/…"
+    return (
+        f"{said}. {_seed(config, 'comparison').capitalize()}; {paths} derive theirs from {seed}/… "
+        f"Calibration and thresholds: {_seed(config, 'reliability')}."
+    )
 
 
 def _afterwards(config: Config) -> Iterator[tuple[str, str]]:

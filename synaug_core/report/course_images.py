@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from synaug_core.generators import registry as generators
 from synaug_core.report.words import number, plain
 from synaug_core.seeds import derive
 from synaug_core.synthesis.registry import find
@@ -67,9 +68,7 @@ def _generators(config: Config, names: list[str]) -> str:
         each.setdefault(generator.model_dump_json(), (generator, []))[1].append(name)
     told = []
     for generator, _ in each.values():
-        models = "one model for each class" if generator.kind == "vae" else "one model for all classes"
-        if generator.kind not in ("vae", "gan", "diffusion", "autoencoder"):
-            models = "from a plugin"
+        models = "one model for all classes" if generators.find(generator.kind).joint else "one model for each class"
         told.append(f"{plain(generator.kind)} ({models}, at most {number(generator.steps)} steps)")
     seed = derive(config.seed, "generator")
     return f"Fitted to the training images alone: {'; '.join(told)}. Seed {seed} ({config.seed}/generator)."

@@ -10,7 +10,7 @@ from synaug_core.report.figures.counts import counts_figure
 from synaug_core.report.html import Picture, pictures, render
 from synaug_core.report.words import SPLIT_NAMES, plain
 
-__all__ = ["counts_figure", "dataset_page"]
+__all__ = ["dataset_page"]
 
 _LISTED = 200
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from synaug_core.data.png import encoded
 from synaug_core.evaluate.sentence import p_text, percent_text, points
 from synaug_core.report.style import png
 from synaug_core.report.words import metric_name, number, p_short, percent, plain, span
@@ -51,9 +51,7 @@ def _png(picture: Picture) -> bytes:
         return picture
     if hasattr(picture, "savefig"):
         return png(picture, _DPI)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return encoded(picture)
 
 
 @functools.cache

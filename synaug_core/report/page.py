@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from synaug_core.evaluate.recall import shown_arms
 from synaug_core.report.figures.calibration import reliability_figure
 from synaug_core.report.figures.confusion import arm_confusion
 from synaug_core.report.figures.forest import forest_figure
@@ -20,7 +21,7 @@ from synaug_core.report.words import plain
 from synaug_core.robustness.report import sentences
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.results import Comparison
     from synaug_core.explanation.report import Explanation
     from synaug_core.quality.report import QualityReport
     from synaug_core.robustness.report import ArmRobustness
@@ -66,7 +67,7 @@ def comparison_page(
         links: text -> address on the web, for what lies elsewhere.
     """
     others = _other_matrices(comparison)
-    shown = _matrices(comparison)
+    shown = shown_arms(comparison)
     columns, tabled = quality_tables(quality or {})
     values: dict[str, Any] = {
         "c": comparison,
@@ -111,17 +112,11 @@ def comparison_page(
     return render("comparison.html", toc=_contents(values), **values)
 
 
-def _matrices(comparison: Comparison) -> list[str]:
-    """Arms whose confusion is shown at once: the best control, and the synthetic arm that the verdict is about."""
-    judged = comparison.contrasts[0].arm if comparison.contrasts else comparison.best_synthetic
-    return [a for a in (comparison.best_control, judged) if a] or [comparison.best_arm]
-
-
 def _other_matrices(comparison: Comparison) -> list[str]:
     """Those that are folded away; with many classes matrices are large and slow to draw, so none."""
     if len(comparison.classes) > _ROOMY:
         return []
-    shown = _matrices(comparison)
+    shown = shown_arms(comparison)
     return [a for a in comparison.arms if a not in shown][:_MOST_MATRICES]
 
 

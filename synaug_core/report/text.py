@@ -6,15 +6,15 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from synaug_core.evaluate.recall import judged_arm, recall_changes
+from synaug_core.evaluate.recall import judged_arm, recall_changes, shown_arms
 from synaug_core.evaluate.sentence import percent_text, points
 from synaug_core.report.sections import basis
 from synaug_core.report.words import metric_name, p_short, percent, plain
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.comparison import Comparison
     from synaug_core.evaluate.contrast import Contrast
     from synaug_core.evaluate.intervals import Interval
+    from synaug_core.evaluate.results import Comparison
     from synaug_core.explanation.report import Explanation
     from synaug_core.robustness.report import ArmRobustness
 
@@ -78,10 +78,10 @@ def _arms(c: Comparison) -> list[str]:
     head = ["arm, in %", *columns.values()]
     while max(map(_wide, table := _table(head, rows))) > WIDTH:
         head, rows = head[:-1], [row[:-1] for row in rows]
-    synthetic = ", ".join(plain(a) for a, r in c.arms.items() if not r.is_control) or "none"
+    controls = ", ".join(plain(a) for a, r in c.arms.items() if r.is_control) or "none"
     legend = (
         f"Means over {basis.trainings_name(c)} with their {percent_text(c.confidence)} intervals; "
-        f"* best on the validation images. With synthetic images: {synthetic}."
+        f"* best on the validation images. Controls, which a gain has to beat: {controls}."
     )
     return ["ARMS", *table, *_wrapped(legend)]
 
@@ -105,8 +105,7 @@ def _contrast_row(d: Contrast) -> list[str]:
 
 
 def _classes(c: Comparison) -> list[str]:
-    judged, control = judged_arm(c), c.best_control
-    shown = [a for a in (control, judged) if a] or [c.best_arm]
+    judged, shown = judged_arm(c), shown_arms(c)
     changes = recall_changes(c, judged) if judged else {}
     rows = []
     for name in c.by_rarity:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from synaug_core.data import png
 from synaug_core.report.html import data_uri, render
 
 if TYPE_CHECKING:
@@ -67,9 +67,4 @@ def result_page(result: TuringResult, image_of: Callable[[Fooled], Tensor], *, n
 
 def as_png(image: Tensor) -> bytes:
     """A uint8 image (1 or 3, h, w) as PNG: the same encoder for all, no names, no times."""
-    from PIL import Image
-
-    pixels = image.cpu().permute(1, 2, 0).squeeze(2).contiguous().numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png.of_pixels(image.cpu().numpy())

@@ -152,7 +152,16 @@ def fgsm(model: Classifier, clean: Seen, labels: Tensor, *, eps: float) -> Attac
     return found
 
 
-def pgd(model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: int, start: Tensor) -> Attacked:
+def pgd(
+    model: Classifier,
+    clean: Seen,
+    labels: Tensor,
+    *,
+    eps: float,
+    steps: int,
+    start: Tensor,
+    after_fgsm: bool = False,
+) -> Attacked:
     """Projected gradient ascent in the L-infinity ball (Madry et al., arXiv 1706.06083), one start.
 
     Args:
@@ -162,12 +171,13 @@ def pgd(model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: in
         eps: largest change of a value, of a range of 1.
         steps: number of steps, of a quarter of `eps` each.
         start: where it begins, in the ball, shape of the images; see `random_start`.
+        after_fgsm: FGSM has been tried with this `eps` and fooled with none of these images: it is not tried again.
 
     Returns:
         The strongest among all images on the way, the image as it is and FGSM's: the latter is the end of a walk of
         one step without random start, and with it this attack is nowhere weaker than FGSM.
     """
-    found = fgsm(model, clean, labels, eps=eps)
+    found = Attacked(clean) if after_fgsm else fgsm(model, clean, labels, eps=eps)
     first = look(model, start, labels)
     found.consider(first)
     for seen in ascent(model, first, clean.images, labels, eps=eps, step=eps / 4, steps=steps):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -55,15 +54,19 @@ class Robustness(Frozen):
         `perturbed` is the mean over all perturbations and their five severities, that of an attack the mean over
         all eps: the height of the curves, undisturbed images left out.
         """
-        return summarise(self.clean.balanced_accuracy, {c.name: (c.kind, c.mean) for c in self.curves})
+        found = {"clean": self.clean.balanced_accuracy}
+        disturbed = [curve.mean for curve in self.curves if curve.kind == "perturbation"]
+        if disturbed:
+            found["perturbed"] = sum(disturbed) / len(disturbed)
+        return found | {curve.name: curve.mean for curve in self.curves if curve.kind == "attack"}
 
-    def metrics(self, prefix: str = "robust") -> dict[str, float]:
-        """Every point by name, `<prefix>/noise/severity_3/balanced_accuracy` or `<prefix>/pgd/eps_2/accuracy`,
-        and the summary, `<prefix>/perturbed`, `<prefix>/pgd`."""
-        found = {f"{prefix}/{name}": value for name, value in self.summary().items()}
+    def metrics(self) -> dict[str, float]:
+        """Every point by name, `robust/noise/severity_3/balanced_accuracy` or `robust/pgd/eps_2/accuracy`, and the
+        summary, `robust/perturbed`, `robust/pgd`."""
+        found = {f"robust/{name}": value for name, value in self.summary().items()}
         for curve in self.curves:
             for point in curve.points[1:]:
-                where = f"{prefix}/{curve.name}/{strength_name(curve.kind, point.strength)}"
+                where = f"robust/{curve.name}/{strength_name(curve.kind, point.strength)}"
                 found[f"{where}/accuracy"] = point.accuracy
                 found[f"{where}/balanced_accuracy"] = point.balanced_accuracy
         return found
@@ -72,12 +75,3 @@ class Robustness(Frozen):
 def strength_name(kind: Kind, strength: float) -> str:
     """`severity_3` or `eps_0.5`."""
     return f"{'severity' if kind == 'perturbation' else 'eps'}_{strength:g}"
-
-
-def summarise(clean: float, means: Mapping[str, tuple[Kind, float]]) -> dict[str, float]:
-    """`clean`, `perturbed` (mean over the perturbations) and each attack's own mean."""
-    disturbed = [value for kind, value in means.values() if kind == "perturbation"]
-    found = {"clean": clean}
-    if disturbed:
-        found["perturbed"] = sum(disturbed) / len(disturbed)
-    return found | {name: value for name, (kind, value) in means.items() if kind == "attack"}

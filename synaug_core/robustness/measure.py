@@ -14,6 +14,7 @@ from synaug_core.classify.model import Classifier, as_float
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import RobustnessConfig
 from synaug_core.data.imageset import ImageSet
+from synaug_core.data.shares import equal_shares
 from synaug_core.progress import Progress, silent
 from synaug_core.robustness import attacks
 from synaug_core.robustness.curves import Curve, Kind, Point, Robustness
@@ -34,10 +35,9 @@ def chosen(images: ImageSet, most: int, seed: int) -> ImageSet:
     Within a class they are drawn at random, by a stream of the class's name; they stay in their order.
     """
     counts = {name: n for name, n in images.counts().items() if n}
-    left, kept = most, []
-    for rank, name in enumerate(sorted(counts, key=lambda c: (counts[c], c))):
-        n = min(counts[name], left // (len(counts) - rank))
-        left -= n
+    shares = equal_shares(counts, most, sorted(counts, key=lambda c: (counts[c], c), reverse=True))
+    kept = []
+    for name, n in shares.items():
         mine = images.rows_of(name)
         kept.append(mine[torch.randperm(len(mine), generator=seeds.stream(seeds.derive(seed, name)))[:n]])
     return images.take(torch.cat(kept).sort().values) if kept else images
@@ -135,7 +135,9 @@ def _attacked(
                 fooled = fooled | by_fgsm[eps]
             left = (~fooled).nonzero().flatten()
             if len(left):
-                found = _attack(name, model, clean.take(left), labels[left], eps / 255, steps, noise[left])
+                found = _attack(
+                    name, model, clean.take(left), labels[left], eps / 255, steps, noise[left], bool(by_fgsm)
+                )
                 fooled = fooled.index_put((left,), found.fooled)
             if name == "fgsm":
                 by_fgsm[eps] = fooled
@@ -143,14 +145,21 @@ def _attacked(
 
 
 def _attack(
-    name: str, model: Classifier, clean: attacks.Seen, labels: Tensor, eps: float, steps: int, noise: Tensor
+    name: str,
+    model: Classifier,
+    clean: attacks.Seen,
+    labels: Tensor,
+    eps: float,
+    steps: int,
+    noise: Tensor,
+    after_fgsm: bool,
 ) -> attacks.Attacked:
     if name == "fgsm":
         return attacks.fgsm(model, clean, labels, eps=eps)
     if name == "lowering":
         return attacks.lowering(model, clean, labels, eps=eps, steps=steps)
     start = attacks.random_start(clean.images, noise, eps)
-    return attacks.pgd(model, clean, labels, eps=eps, steps=steps, start=start)
+    return attacks.pgd(model, clean, labels, eps=eps, steps=steps, start=start, after_fgsm=after_fgsm)
 
 
 def _point(strength: float, wrong: Wrong, true: NDArray[np.int64]) -> Point:

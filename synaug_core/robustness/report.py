@@ -45,9 +45,9 @@ class ArmRobustness(Frozen):
     classes: dict[str, int]
     """Images of each class."""
 
-    def metrics(self, prefix: str = "robust") -> dict[str, float]:
-        """The summary's means: `<prefix>/clean`, `<prefix>/perturbed`, `<prefix>/pgd`."""
-        return {f"{prefix}/{name}": band.mean for name, band in self.summary.items()}
+    def metrics(self) -> dict[str, float]:
+        """The summary's means: `robust/clean`, `robust/perturbed`, `robust/pgd`."""
+        return {f"robust/{name}": band.mean for name, band in self.summary.items()}
 
 
 def mean_curves(trainings: Sequence[Robustness]) -> ArmRobustness:

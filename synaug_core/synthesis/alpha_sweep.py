@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,8 +20,13 @@ from synaug_core.synthesis.walks import ALPHAS
 __all__ = ["GRIDS", "MEASURES", "AlphaSweep", "Look", "alpha_sweep", "look"]
 
 GRIDS = (2, 3, 5, 9, 17)
+"""Numbers of values of a, evenly from 0 to 1."""
 MEASURES = ("sharpness", "variety", "novelty", "distinct")
 _MOST_CLASSES = 12
+_MOST_REALS = 200
+"""Training images of a class that are used."""
+_MADE = 64
+"""Images made for each figure."""
 _SAME = 0.05
 """Images nearer to each other than this share of the reals' typical distance count as one."""
 
@@ -78,64 +82,45 @@ class AlphaSweep:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def alpha_sweep(
-    generator: Generator,
-    train: ImageSet,
-    config: SynthesisConfig,
-    *,
-    classes: Sequence[str] | None = None,
-    alphas: Sequence[float] = ALPHAS,
-    grids: Sequence[int] = GRIDS,
-    n: int = 64,
-    most: int = 200,
-    seed: int = 0,
-) -> list[AlphaSweep]:
-    """Interpolate at single values of a and on grids of them, and look at what comes out.
+def alpha_sweep(generator: Generator, train: ImageSet, config: SynthesisConfig, *, seed: int) -> list[AlphaSweep]:
+    """Interpolate at each of `ALPHAS` and on each of `GRIDS`, and look at what comes out.
 
     All images of a class come from the same pairs; only a differs. Pairing, ends, path and detail are the
-    configuration's.
+    configuration's. For the generator's first twelve classes; those with fewer than two images are left out.
 
     Args:
         generator: fitted. Without a latent space nothing is swept.
         train: the training images.
         config: how to interpolate; its own `alpha` is not used.
-        classes: of the generator's; default: its first twelve. Those with fewer than two images are left out.
-        alphas: values of a, in [0, 1].
-        grids: numbers of values of a, 2 or more each.
-        n: images made for each figure.
-        most: most training images of a class that are used.
         seed: what is drawn depends on this and the class's name.
     """
     if not isinstance(generator, LatentGenerator):
         return []
     found = []
-    for name in classes if classes is not None else generator.classes[:_MOST_CLASSES]:
+    for name in generator.classes[:_MOST_CLASSES]:
         own = train.of_class(name)
-        own = own.take(range(min(len(own), most)))
+        own = own.take(range(min(len(own), _MOST_REALS)))
         if len(own) >= 2:
-            source = Source(name, own, generator)
-            found.append(_sweep(source, config, tuple(alphas), tuple(grids), n, derive(seed, "alpha sweep", name)))
+            found.append(_sweep(Source(name, own, generator), config, derive(seed, "alpha sweep", name)))
     return found
 
 
-def _sweep(
-    source: Source, config: SynthesisConfig, alphas: tuple[float, ...], grids: tuple[int, ...], n: int, seed: int
-) -> AlphaSweep:
+def _sweep(source: Source, config: SynthesisConfig, seed: int) -> AlphaSweep:
     reals = _Reals(source.images.images)
 
-    def made(values: tuple[float, ...], mode: str = "grid", count: int = n) -> Tensor:
+    def made(values: tuple[float, ...], mode: str = "grid") -> Tensor:
         chosen = config.model_copy(update={"alpha": values, "alpha_mode": mode})
-        return interpolate(source, count, chosen, seed=seed).images
+        return interpolate(source, _MADE, chosen, seed=seed).images
 
-    at = {a: made((a,)) for a in alphas}
+    at = {a: made((a,)) for a in ALPHAS}
     first = interpolate(source, 1, config, seed=seed).provenance[0]["parents"]
     rows = [source.images.ids.index(parent) for parent in first]
     return AlphaSweep(
         class_name=source.class_name,
         images=len(source.images),
-        made=n,
+        made=_MADE,
         by_alpha={a: reals.look(images) for a, images in at.items()},
-        by_grid={k: reals.look(made(tuple(i / (k - 1) for i in range(k)))) for k in grids},
+        by_grid={k: reals.look(made(tuple(i / (k - 1) for i in range(k)))) for k in GRIDS},
         uniform=reals.look(made((0.0, 1.0), "uniform")),
         ends=source.images.images[rows].cpu(),
         walk=torch.cat([images[:1] for images in at.values()]),

@@ -11,12 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import Field, computed_field
 from torch import Tensor
 
 from synaug_core.config import FilterConfig, SynthesisConfig
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.errors import ConfigError, DataError
+from synaug_core.frozen import Frozen
 from synaug_core.generators.base import Generator
 from synaug_core.names import slugs
 from synaug_core.progress import Progress, silent
@@ -33,15 +34,13 @@ _REAL = "duplicate"
 """Its images are real ones, which need no gate."""
 
 
-class Funnel(BaseModel):
+class Funnel(Frozen, extra="ignore"):  # its JSON holds `filled`, which is no field
     """What became of the images made of one class: made = kept + all dropped + surplus."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     wanted: int
     made: int
     kept: int
-    dropped: dict[str, int] = {}
+    dropped: dict[str, int] = Field(default_factory=dict)
     """Images by the reason for which they were dropped; see `filters.REASONS`."""
     surplus: int = 0
     """Images that passed in the last round when the plan was filled already."""

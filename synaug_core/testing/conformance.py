@@ -176,7 +176,8 @@ def check_tiny_classes_work(subject: GeneratorSubject) -> None:
 def check_missing_images_are_refused(subject: GeneratorSubject) -> None:
     """A class without images, an unknown class, and images of another size are the user's fault."""
     images = subject.images({"a": 3, "b": 0})
-    for wrong, classes in ((images, ("a", "b")), (images, ("a", "z")), (make_images({"a": 3}, 1, 20), ("a",))):
+    other = make_images({"a": 3}, subject.channels, subject.size + 4)
+    for wrong, classes in ((images, ("a", "b")), (images, ("a", "z")), (other, ("a",))):
         try:
             subject.fit(wrong, *classes)
         except DataError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synaug_core.data.shares import equal_shares
 from synaug_core.digests import of_value
 from synaug_core.errors import DataError
 from synaug_core.seeds import derive
@@ -60,8 +60,8 @@ class Design:
 def choose(train: ImageSet, made: ImageSet, *, images: int, seed: int) -> Design:
     """Draw half real, half synthetic images: as many of both in each class, so that the class tells nothing.
 
-    Classes get equal shares as far as they have images. Real images that a drawn synthetic one was made from come
-    last: two images that look alike would give each other away.
+    Classes get equal shares as far as they have images; who gets the last ones is drawn. Real images that a drawn
+    synthetic one was made from come last: two images that look alike would give each other away.
 
     Args:
         train: real images the generator was fitted on.
@@ -78,7 +78,8 @@ def choose(train: ImageSet, made: ImageSet, *, images: int, seed: int) -> Design
         raise DataError("there is no class with both real and synthetic images to show")
     items: list[Item] = []
     parents = 0
-    for name, count in _shares(capacity, max(1, images // 2), seed).items():
+    turn = [list(capacity)[i] for i in np.random.default_rng(derive(seed, "turing")).permutation(len(capacity))]
+    for name, count in equal_shares(capacity, max(1, images // 2), turn).items():
         if not count:
             continue
         draw = np.random.default_rng(derive(seed, "turing", "images", name))
@@ -96,16 +97,3 @@ def order(design: Design, rater: str) -> tuple[int, ...]:
     """Positions in `design.items` in the order in which a rater sees them: the same each time, another for each."""
     draw = np.random.default_rng(derive(design.seed, "turing", "order", rater))
     return tuple(int(i) for i in draw.permutation(len(design.items)))
-
-
-def _shares(capacity: Mapping[str, int], total: int, seed: int) -> dict[str, int]:
-    """Deal `total` out one by one to the classes that have more; who gets the last ones is drawn."""
-    shares = dict.fromkeys(capacity, 0)
-    turn = [list(capacity)[i] for i in np.random.default_rng(derive(seed, "turing")).permutation(len(capacity))]
-    left = min(total, sum(capacity.values()))
-    while left:
-        for name in turn:
-            if left and shares[name] < capacity[name]:
-                shares[name] += 1
-                left -= 1
-    return shares

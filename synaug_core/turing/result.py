@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from synaug_core.frozen import Frozen
 from synaug_core.turing.answers import Answer
 from synaug_core.turing.scores import Score, cohen_kappa, fleiss_kappa, score
 
@@ -19,11 +19,7 @@ _CONFIDENCE = 0.95
 _NUMBERS = {1: "One person", 2: "Two people", 3: "Three people", 4: "Four people", 5: "Five people"}
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Agreement(_Frozen):
+class Agreement(Frozen):
     """How far raters said the same, beyond chance: 0 is chance, 1 is always.
 
     Attributes:
@@ -39,7 +35,7 @@ class Agreement(_Frozen):
     images: int
 
 
-class Fooled(_Frozen):
+class Fooled(Frozen):
     """An image that most of those who answered took for what it is not."""
 
     item: int
@@ -50,7 +46,7 @@ class Fooled(_Frozen):
     answers: int
 
 
-class TuringResult(_Frozen):
+class TuringResult(Frozen):
     """The figures of one test.
 
     Attributes:

@@ -6,9 +6,9 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from synaug_core.evaluate.proportions import binomial_p, wilson
+from synaug_core.frozen import Frozen
 from synaug_core.seeds import derive
 
 __all__ = [
@@ -28,7 +28,7 @@ Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 
-class Score(BaseModel):
+class Score(Frozen):
     """How well some answers tell synthetic from real. Shares lie in [0, 1]; None where undefined.
 
     Attributes:
@@ -42,8 +42,6 @@ class Score(BaseModel):
         criterion: bias; above 0 people tended to say "real".
         seconds: median time of an answer.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     answers: int
     right: int

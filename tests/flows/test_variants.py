@@ -66,7 +66,7 @@ def test_controls_alone_without_search_and_registry(done: Callable[..., tuple[An
     )
     assert {r.stage for r in run.all()} == {"retrain", "dataset", "arm", "repetition", "comparison"}
     assert (said.outcome["model"], said.outcome["promotion"]) == (None, None)
-    assert said.outcome["sentence"] == "No gain shown: no arm with synthetic images was compared."
+    assert said.outcome["sentence"] == "No gain shown: every arm that was compared is a control."
     assert said.outcome["steps"] == 5
     assert not [m for m in mlflow.search_registered_models() if m.name == "synaug-plain"]
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from synaug_core.evaluate.comparison import Comparison
     from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
+    from synaug_core.evaluate.results import Comparison
 
 __all__ = ["reliability_figure"]
 

@@ -15,7 +15,7 @@ from synaug_core.report.words import in_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.results import Comparison
 
 __all__ = ["arm_confusion", "confusion_figure"]
 

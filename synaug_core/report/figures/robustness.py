@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.results import Comparison
     from synaug_core.robustness.report import ArmRobustness, MeanCurve
 
 __all__ = ["robustness_figure"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from synaug_core.config.evaluation import BEST
 from synaug_core.evaluate.sentence import power_text
 from synaug_core.report.words import metric_name, number, plain
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.results import Comparison
 
 __all__ = ["answer", "basis", "glued", "is_worse", "limits", "tests_text", "trainings_name"]
 
@@ -63,9 +64,9 @@ def _design(c: Comparison, images: int) -> str:
 
 
 def _declared(c: Comparison) -> str:
-    asked = "the synthetic arm" if c.primary.arm == "best" else plain(c.primary.arm)
-    chosen = "the control that does best" + (" there" if c.primary.arm == "best" else " on the validation images")
-    if c.primary.arm == "best":
+    asked = "the synthetic arm" if c.primary.arm == BEST else plain(c.primary.arm)
+    chosen = "the control that does best" + (" there" if c.primary.arm == BEST else " on the validation images")
+    if c.primary.arm == BEST:
         asked += " that does best on the validation images"
     found = f" It came to {plain(c.contrasts[0].arm)} against {plain(c.contrasts[0].against)}." if c.contrasts else ""
     return f"Declared before the run: {asked} against {chosen}, by {metric_name(c.primary.metric)}.{found}"

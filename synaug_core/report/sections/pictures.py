@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from synaug_core.data.png import encoded
 from synaug_core.report.html import Picture, pictures
 from synaug_core.report.style import png
 from synaug_core.report.words import plain
@@ -47,9 +48,7 @@ def _bytes(sheet: Picture) -> bytes:
         return sheet
     if hasattr(sheet, "savefig"):
         return png(sheet, _CSS)
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", compress_level=3)
-    return buffer.getvalue()
+    return encoded(sheet, compress_level=3)
 
 
 def _fewer(picture: bytes, colours: int) -> bytes:
@@ -57,6 +56,4 @@ def _fewer(picture: bytes, colours: int) -> bytes:
 
     with Image.open(io.BytesIO(picture)) as opened:
         flat = opened.convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    flat.save(buffer, format="PNG")
-    return min(picture, buffer.getvalue(), key=len)
+    return min(picture, encoded(flat), key=len)

@@ -10,7 +10,7 @@ from synaug_core.report.words import metric_name, plain
 from synaug_core.robustness.report import attack_name
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.comparison import Comparison
+    from synaug_core.evaluate.results import Comparison
     from synaug_core.explanation.report import Explanation, MapChange
     from synaug_core.robustness.report import ArmRobustness, Band
 

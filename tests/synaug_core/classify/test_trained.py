@@ -18,7 +18,7 @@ def trained(make_set, quick):
     return train(config, STANDARD_ARMS["control"], make_set(), make_set(seed=1), init_seed=1, batch_seed=2)
 
 
-def test_predictions_are_probabilities(trained, make_set):
+def test_predictions_are_probabilities(trained, make_set, monkeypatch):
     test = make_set(seed=2)
     rows = trained.predict(test)
     assert rows.dtype == np.float32
@@ -26,8 +26,9 @@ def test_predictions_are_probabilities(trained, make_set):
     assert np.allclose(rows.sum(1), 1, atol=1e-6)
     assert (rows == trained.predict(test)).all()
     assert (rows == trained.predict(test.images)).all()
-    assert np.allclose(rows, trained.predict(test, batch=7), atol=1e-6)
     assert trained.predict(test.take([])).shape == (0, 2)
+    monkeypatch.setattr("synaug_core.classify.trained._BATCH", 7)
+    assert np.allclose(rows, trained.predict(test), atol=1e-6)
 
 
 def test_images_of_another_shape_are_refused(trained, make_set):
@@ -104,6 +105,14 @@ def test_damaged_folders_are_refused(trained, tmp_path, damage):
     trained.save(tmp_path)
     damage(tmp_path)
     with pytest.raises(ArtifactError):
+        TrainedClassifier.load(tmp_path)
+
+
+def test_images_are_grey_or_in_colour(trained, tmp_path):
+    trained.save(tmp_path)
+    spec = json.loads((tmp_path / "spec.json").read_text())
+    (tmp_path / "spec.json").write_text(json.dumps(spec | {"channels": 2}))
+    with pytest.raises(ArtifactError, match=r"no readable classifier \(ValidationError\)"):
         TrainedClassifier.load(tmp_path)
 
 

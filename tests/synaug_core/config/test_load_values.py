@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from synaug_core.config.load import load
 
@@ -96,6 +98,20 @@ def test_later_overrides_win_and_beat_the_file(data: Path) -> None:
             "name=a b",
             'name: got "a b", expected letters, digits, - and _, at most 63, beginning with a letter or digit',
         ),
+        (
+            "arms=[{name: Mix}]",
+            'arms[0].name: got "Mix", expected small letters, digits, - and _, at most 63, beginning with a letter or '
+            "digit",
+        ),
+        ("watch.deployment=retrain", 'watch.deployment: got "retrain", expected FLOW/NAME, or nothing (null)'),
+        (
+            "evaluation.primary.arm=control",
+            "evaluation.primary.arm: 'control' is a control; arms that are no controls: synthetic, combined",
+        ),
+        (
+            "evaluation.primary.arm=mix",
+            "evaluation.primary.arm: 'mix' is none of the arms; arms that are no controls: synthetic, combined",
+        ),
         ("arms=[]", "arms: at least one arm is needed"),
         ("arms=[control, control]", "arms: named twice: control"),
         (
@@ -135,3 +151,29 @@ def test_unknown_keys_of_a_file_are_all_named(data: Path, refusal: Refusal) -> N
     assert lines[0] == "unknown key data.imagesize; the nearest known key is data.image_size"
     assert lines[1] == "unknown key repetitons; the nearest known key is repetitions"
     assert lines[2].startswith("unknown key foo; the nearest known key")
+
+
+def test_an_arm_whose_images_are_mixtures_is_a_control(data: Path, refusal: Refusal) -> None:
+    mixing = "arms=[control, {name: mix, synthesis: {strategy: mixup}}, synthetic]"
+    assert refusal("images", mixing, "evaluation.primary.arm=mix") == [
+        "evaluation.primary.arm: 'mix' is a control; arms that are no controls: synthetic"
+    ]
+
+
+def test_every_pattern_has_its_words() -> None:
+    from synaug_core.config import keys
+
+    patterned = {
+        found.pattern
+        for annotation in keys.known_keys().values()
+        for found in metadata_of(annotation)
+        if getattr(found, "pattern", None)
+    }
+    assert patterned == set(keys._PATTERNS)
+
+
+def metadata_of(annotation: Any) -> Iterator[Any]:
+    for entry in getattr(annotation, "__metadata__", ()):
+        yield from entry.metadata if isinstance(entry, FieldInfo) else [entry]
+    for inner in typing.get_args(annotation):
+        yield from metadata_of(inner)

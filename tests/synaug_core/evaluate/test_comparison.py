@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from synaug_core.config import EvaluationConfig
-from synaug_core.evaluate.comparison import Comparison, compare
+from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sentence import p_text, percent_text, points
 
 QUICK = EvaluationConfig(resamples=200)
@@ -68,10 +69,10 @@ def test_a_stricter_level_needs_more_repetitions(made):
 def test_without_synthetic_arms_or_controls_there_is_no_gain(made):
     only = _compare(made, {"original": 1.0, "control": 1.2})
     assert (only.verdict, only.best_synthetic, only.contrasts, only.best_arm) == ("no gain shown", None, (), "control")
-    assert only.sentence == "No gain shown: no arm with synthetic images was compared."
+    assert only.sentence == "No gain shown: every arm that was compared is a control."
     none = _compare(made, {"synthetic": 1.0}, controls=())
     assert (none.verdict, none.best_control, none.best_arm) == ("no gain shown", None, "synthetic")
-    assert "no control" in none.sentence
+    assert "there is no control (an arm that a gain has to beat) to compare synthetic with" in none.sentence
 
 
 def test_what_a_comparison_holds(made):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from synaug_core.config import EvaluationConfig, PrimaryConfig
-from synaug_core.evaluate.comparison import Comparison, compare
+from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.contrast import holm
 from synaug_core.evaluate.folds import corrected_t, overlap
 from synaug_core.evaluate.metrics import scores
+from synaug_core.evaluate.results import Comparison
 
 ARMS = ("combined", "synthetic", "control")
 COUNTS = {"a": 5, "b": 30}
@@ -122,7 +123,7 @@ def test_a_declared_metric_that_the_test_images_do_not_define(exact):
     assert c.sentence == "No gain shown: the test images are of one class, so that macro-AUC has no meaning."
 
 
-@pytest.mark.parametrize(("arm", "said"), [("gan", "gan is not compared"), ("control", "control has no synthetic")])
+@pytest.mark.parametrize(("arm", "said"), [("gan", "gan is not compared"), ("control", "control is a control; name")])
 def test_a_declared_arm_that_cannot_be_judged_is_refused(crossed, arm, said):
     with pytest.raises(ValueError, match=f"evaluation.primary.arm: {said}"):
         _split(crossed, _config(arm=arm))

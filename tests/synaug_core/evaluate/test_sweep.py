@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from synaug_core.config import EvaluationConfig
-from synaug_core.evaluate.comparison import Comparison, compare
+from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.contrast import holm
+from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sweep import SweepResult, sweep_result
 
 CONFIG = EvaluationConfig(resamples=200)

@@ -7,7 +7,7 @@ import pytest
 
 from synaug_core.config import GeneratorConfig
 from synaug_core.generators.class_vae import ClassVAE
-from synaug_core.testing.conformance import GENERATOR_CHECKS, GeneratorSubject
+from synaug_core.testing.conformance import GENERATOR_CHECKS, GeneratorSubject, check_missing_images_are_refused
 
 SMALL = GeneratorConfig(steps=12, evaluate_every=4, width=4, latent_dim=4, batch_size=8)
 
@@ -33,3 +33,7 @@ def test_vae_in_colour_mirrored_and_of_an_odd_size(tmp_path):
     config = SMALL.model_copy(update={"augment": "mirror", "variance": 0.01})
     for check in GENERATOR_CHECKS[:2]:
         check(GeneratorSubject(ClassVAE, config, folder=tmp_path, channels=3, size=19))
+
+
+def test_another_size_is_another_size_for_a_subject_of_any_size(tmp_path):
+    check_missing_images_are_refused(GeneratorSubject(ClassVAE, SMALL, folder=tmp_path, size=20))

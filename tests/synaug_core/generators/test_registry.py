@@ -72,6 +72,13 @@ def test_a_spec_of_another_format_is_refused(saved, change):
         registry.load(saved[1])
 
 
+def test_images_are_grey_or_in_colour(saved):
+    path = saved[1] / "spec.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"channels": 2}))
+    with pytest.raises(ArtifactError, match="spec cannot be read"):
+        registry.load(saved[1])
+
+
 def test_a_generator_of_another_kind_is_refused(saved):
     path = saved[1] / "spec.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": "flow"}))

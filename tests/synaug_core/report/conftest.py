@@ -12,9 +12,10 @@ from PIL import Image
 
 from synaug_core.config import Config, EvaluationConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.evaluate.comparison import Comparison, compare
+from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.reliability import reliability
+from synaug_core.evaluate.results import Comparison
 from synaug_core.explanation.report import Explanation, MapChange
 from synaug_core.quality.report import ClassQuality, Figures, QualityReport
 from synaug_core.report.course import course

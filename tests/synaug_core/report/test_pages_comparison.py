@@ -235,6 +235,8 @@ def test_the_course_names_every_stage_and_the_seeds_that_were_used(none_shown):
     for stage, parts in told.items():
         assert str(derive(5, *parts)) in stages[stage]
         assert "/".join(("5", *parts)) in stages[stage]
+    assert str(derive(5, "reliability")) in stages["Comparison"]
+    assert "5/reliability" in stages["Comparison"]
     assert str(derive(5, "init", 0)) in stages["Training"]
     assert str(derive(5, "batches", "original", 0)) in stages["Training"]
 
@@ -267,6 +269,15 @@ def test_the_course_follows_the_configuration(none_shown, judged):
     assert "Holm's correction" in told["Test images"]
 
 
+def test_the_course_thins_in_the_order_in_which_it_was_done_and_names_the_draws(none_shown):
+    said = dict(course(Config(seed=5, data={"per_class": 9, "long_tail": 20}), none_shown))["Division"]
+    told = ["long tail of 20 to 1", "5/long_tail/…", "at most 9 training images", "5/low_data/…"]
+    places = [said.index(words) for words in told]
+    assert places == sorted(places)
+    said = dict(course(Config(seed=5), none_shown))["Division"]
+    assert not [words for words in told if words in said]
+
+
 @pytest.fixture(scope="module")
 def text(none_shown, everything):
     given = everything(none_shown)
@@ -289,6 +300,12 @@ def test_the_text_says_what_the_page_says(text, full, none_shown):
     for d in (*none_shown.contrasts, *none_shown.others):
         assert f"{points(d.difference.low)} to {points(d.difference.high)}" in text
         assert f"{points(d.difference.low)} to {points(d.difference.high)}".replace("-", "−") in full.text
+
+
+def test_the_text_names_the_controls(text, none_shown, judged):
+    assert "Controls, which a gain has to beat: original, control." in " ".join(text.split())
+    none = judged({"a": 1.0, "b": 2.0}, (), reps=1)
+    assert "Controls, which a gain has to beat: none." in " ".join(comparison_text(none).split())
 
 
 @pytest.mark.parametrize("classes", [2, 5, 37])

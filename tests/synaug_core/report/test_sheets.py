@@ -4,13 +4,7 @@ import torch
 
 from synaug_core.config import GeneratorConfig
 from synaug_core.generators.base import Generator
-from synaug_core.report.sheets import (
-    interpolation,
-    preview,
-    real_beside_synthetic,
-    reconstruction,
-    reconstruction_sheet,
-)
+from synaug_core.report.sheets import interpolation, preview, real_beside_synthetic, reconstruction
 from synaug_core.report.tiles import Row, sheet
 
 
@@ -24,13 +18,28 @@ def _contains(image, tile, factor):
     return any(np.array_equal(picture[y : y + h, x : x + w], wanted) for y, x in starts)
 
 
+@pytest.fixture(scope="session")
+def exact(latent_double):
+    """`exact(images)`: a generator that decodes every image to itself."""
+
+    def make(images):
+        shape = tuple(images.images.shape[1:])
+
+        def encode(pixels):
+            return pixels.flatten(1).float() / 255, pixels.flatten(1).float()
+
+        return latent_double(encode, lambda z: z.view(-1, *shape), images.classes, shape[0], shape[1])
+
+    return make
+
+
 @pytest.mark.parametrize("classes", [2, 5, 20, 37])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_sheets_are_drawn_for_any_number_of_classes(images_of, classes, channels):
+def test_sheets_are_drawn_for_any_number_of_classes(images_of, exact, classes, channels):
     images = images_of(classes, channels)
     for drawn in (
         preview(images),
-        reconstruction_sheet(images, images.images),
+        reconstruction(exact(images), images),
         real_beside_synthetic(images, images),
     ):
         assert drawn.mode == "RGB"
@@ -56,14 +65,22 @@ def test_real_stands_beside_synthetic_and_classes_without_any_are_left_out(image
 
 def test_interpolation_has_a_column_for_each_a(images_of):
     walk = images_of(5).images[:4]
-    drawn = interpolation([("a", walk), ("b", walk)], [0, 0.33, 0.67, 1], heading="a very long heading " * 5)
+    drawn = interpolation([("a", walk), ("b", walk)], [0, 0.33, 0.67, 1])
     for image in walk:
         assert _contains(drawn, image, 4)
 
 
-def test_nothing_to_show_is_a_sheet_too(images_of):
+def test_a_long_heading_widens_the_sheet(images_of):
+    images = images_of(5).images[:4]
+    plain, headed = (sheet([Row("a", "", images)], heading=h) for h in ("", "a very long heading " * 5))
+    assert headed.width > plain.width
+    for image in images:
+        assert _contains(headed, image, 4)
+
+
+def test_nothing_to_show_is_a_sheet_too(images_of, exact):
     empty = images_of(3).take([])
-    for drawn in (preview(empty), real_beside_synthetic(empty, empty), reconstruction_sheet(empty, empty.images)):
+    for drawn in (preview(empty), real_beside_synthetic(empty, empty), reconstruction(exact(empty), empty)):
         assert drawn.width > 10
     assert sheet([Row("", "", empty.images)]).height > 10
 

@@ -91,6 +91,21 @@ def test_pgd_is_nowhere_weaker_than_fgsm(case, eps):
     assert strong.fooled.sum() >= simple.fooled.sum()
 
 
+def test_pgd_after_fgsm_fools_the_images_that_it_fools_by_itself(case):
+    model, clean, labels = case
+    simple = _run(case, "fgsm", 0.03)
+    left = (~simple.fooled).nonzero().flatten()
+    some, own = clean.take(left), labels[left]
+    noise = torch.rand(some.images.shape, generator=stream(0)) * 2 - 1
+    start = attacks.random_start(some.images, noise, 0.03)
+    alone, after = (
+        attacks.pgd(model, some, own, eps=0.03, steps=10, start=start, after_fgsm=known) for known in (False, True)
+    )
+    assert torch.equal(alone.fooled, after.fooled)
+    assert after.fooled.any()
+    assert not after.fooled.all()
+
+
 def test_pgd_is_stronger_than_fgsm_on_the_whole(case):
     assert _run(case, "pgd").fooled.sum() > _run(case, "fgsm").fooled.sum()
 

@@ -3,23 +3,22 @@ import torch
 
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators.base import Generator
-from synaug_core.synthesis.alpha_sweep import alpha_sweep, look
-
-SMALL = {"alphas": (0.0, 0.25, 0.5, 1.0), "grids": (2, 5), "n": 24}
+from synaug_core.synthesis.alpha_sweep import GRIDS, alpha_sweep, look
+from synaug_core.synthesis.walks import ALPHAS
 
 
 @pytest.fixture(scope="module")
 def sweeps(generator, train):
-    return alpha_sweep(generator, train, SynthesisConfig(detail="residual"), **SMALL)
+    return alpha_sweep(generator, train, SynthesisConfig(detail="residual"), seed=0)
 
 
 def test_classes_with_two_images_or_more(sweeps, train):
     assert [s.class_name for s in sweeps] == ["large", "small"]
     assert [s.images for s in sweeps] == [20, 7]
     for sweep in sweeps:
-        assert list(sweep.by_alpha) == [0.0, 0.25, 0.5, 1.0]
-        assert list(sweep.by_grid) == [2, 5]
-        assert sweep.walk.shape == (4, 1, 16, 16)
+        assert tuple(sweep.by_alpha) == ALPHAS
+        assert tuple(sweep.by_grid) == GRIDS
+        assert sweep.walk.shape == (len(ALPHAS), 1, 16, 16)
         assert torch.equal(sweep.walk[0], sweep.ends[0])
         assert torch.equal(sweep.walk[-1], sweep.ends[1])
         assert not torch.equal(sweep.ends[0], sweep.ends[1])
@@ -32,22 +31,25 @@ def test_what_the_place_and_the_grid_change(sweeps):
         assert sweep.by_alpha[0.5].novelty > sweep.by_alpha[0.25].novelty > 0
         assert sweep.by_grid[2].novelty == 0
         assert sweep.by_grid[5].novelty > 0
-        assert sweep.by_grid[2].distinct <= sweep.images / 24
+        assert sweep.by_grid[2].distinct <= sweep.images / sweep.made
         assert sweep.by_grid[5].distinct > sweep.by_grid[2].distinct
         assert sweep.uniform.distinct >= sweep.by_grid[5].distinct
 
 
 def test_a_decoder_alone_is_blurred(generator, train):
-    (sweep,) = alpha_sweep(generator, train, SynthesisConfig(), classes=["large"], **SMALL)
+    sweep, _ = alpha_sweep(generator, train, SynthesisConfig(), seed=0)
+    assert sweep.class_name == "large"
     assert all(one.sharpness < 0.7 for one in sweep.by_alpha.values())
     assert sweep.by_alpha[0.0].novelty > 0
 
 
 def test_it_repeats_and_is_told_under_names(sweeps, generator, train):
-    again = alpha_sweep(generator, train, SynthesisConfig(detail="residual"), **SMALL)
+    config = SynthesisConfig(detail="residual")
+    again, other = (alpha_sweep(generator, train, config, seed=seed) for seed in (0, 1))
     assert [s.metrics("x") for s in again] == [s.metrics("x") for s in sweeps]
+    assert [s.metrics("x") for s in other] != [s.metrics("x") for s in sweeps]
     told = sweeps[0].metrics("large")
-    assert len(told) == 4 * (4 + 2 + 1)
+    assert len(told) == 4 * (len(ALPHAS) + len(GRIDS) + 1)
     assert {"alpha/at-0.25/sharpness/large", "alpha/grid-5/distinct/large", "alpha/uniform/variety/large"} <= set(told)
 
 
@@ -81,4 +83,4 @@ class Blank(Generator):
 
 def test_nothing_without_a_latent_space(generator, train):
     Blank.__abstractmethods__ = frozenset()
-    assert alpha_sweep(Blank(generator.config, ("large",), 1, 16), train, SynthesisConfig()) == []
+    assert alpha_sweep(Blank(generator.config, ("large",), 1, 16), train, SynthesisConfig(), seed=0) == []
