@@ -121,7 +121,7 @@ def _sweep(result: dict[str, Any]) -> str:
     arms = list(dict.fromkeys(arm for c in cells for arm in c["arms"]))
     heads = [", ".join(result["varied"]), *(f"`{arm}`" for arm in arms), "difference, points", "p", "verdict"]
     lines = [
-        f"{gains} of {len(cells)} retrainings claim a gain. Balanced accuracy of each arm, and the contrast that decides:",
+        f"{gains} of {len(cells)} retrainings claim a gain. Balanced accuracy of each arm, and the deciding contrast:",
         "",
         _row(heads),
         "|---" * len(heads) + "|",
