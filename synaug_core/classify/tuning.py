@@ -2,7 +2,8 @@
 
 What a search suggests depends on its seed, its configuration and the values of earlier rounds, and on nothing else:
 not on which worker was faster, nor on where a run was killed. One process asks; any number of processes on the same
-storage report and tell. Asking twice at once is safe where the storage is a local file, and gives both the same trials.
+storage report and tell. Asking twice at once is safe where the storage is a local file or a PostgreSQL database, and
+gives both the same trials.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from synaug_core import digests, seeds
+from synaug_core.classify.database_lock import DatabaseLock
 from synaug_core.classify.file_lock import FileLock, mend_lines
 from synaug_core.classify.pruning import Pruned, below_median, value_at
 from synaug_core.classify.search_space import BestTrial, TrialRow, TrialSpec, Tuned, checked_ranges
@@ -60,7 +62,7 @@ class Search:
     seed: int
     config: TuningConfig
     initial: Tuned | None
-    lock: FileLock
+    lock: FileLock | DatabaseLock
 
     def trials(self) -> list[FrozenTrial]:
         """The trials so far, by number, never more than the configuration has."""
@@ -94,8 +96,8 @@ def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, init
     ranges = {k: r.model_dump() for k, r in checked_ranges(config).items()}
     first = initial.model_dump() if initial else None
     made_with = digests.of_value([seed, ranges, config.parallel, config.pruner, first])
-    lock = FileLock(_lock_file(storage))
-    with _plainly(storage), lock:
+    # the first to open a database makes its tables, whatever study it asks for
+    with _plainly(storage), _lock(storage, "synaug: open"):
         study = optuna.create_study(
             storage=_storage(storage),
             study_name=name,
@@ -107,7 +109,7 @@ def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, init
         if study.user_attrs.get("made_with", made_with) != made_with:
             raise ConfigError(f"tuning: the study {name!r} was made with other settings; give this one another name")
         study.set_user_attr("made_with", made_with)
-    return Search(study, seed, config, initial, lock)
+    return Search(study, seed, config, initial, _lock(storage, f"synaug: ask {name}"))
 
 
 def ask(search: Search) -> tuple[TrialSpec, ...]:
@@ -280,11 +282,14 @@ def _spec(trial: FrozenTrial) -> TrialSpec:
     )
 
 
-def _lock_file(storage: str) -> Path | None:
-    """Where askers wait for each other: beside a local file; a database server has no such place."""
+def _lock(storage: str, name: str) -> FileLock | DatabaseLock:
+    """What processes wait for: a file beside a local one, whatever the name; in PostgreSQL a lock of this name. Other
+    database servers have none."""
+    if storage.startswith(("postgresql:", "postgresql+")):
+        return DatabaseLock(storage, name)
     if "://" in storage and not storage.startswith("sqlite:///"):
-        return None
-    return Path(storage.removeprefix("sqlite:///") + ".ask")
+        return FileLock(None)
+    return FileLock(Path(storage.removeprefix("sqlite:///") + ".ask"))
 
 
 class _JournalLock(JournalFileOpenLock):

@@ -3,7 +3,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,8 @@ from synaug_core.classify import tuning
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.config import ClassifierConfig, Range, TuningConfig
 from synaug_core.errors import ConfigError
+from tests.s3.swift import free_ports
+from tests.stack_programs import require_stack_programs
 
 CONFIG = TuningConfig(trials=11, parallel=2, pruner="none")
 
@@ -40,8 +46,37 @@ def whole(tmp_path_factory) -> list[tuple[int, dict[str, float]]]:
     return _finish(tuning.open_study(str(place), "s", seed=5, config=CONFIG))
 
 
-@pytest.fixture(params=["journal", "sqlite"])
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of these tests, without a database's name."""
+    require_stack_programs()
+    from scripts.stack.postgres import running
+
+    # Not pytest's folder, which is root's alone where root runs this: PostgreSQL then runs as another user.
+    with tempfile.TemporaryDirectory(prefix="synaug-postgres-") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        (place / "pids").mkdir()
+        (place / "password").write_text("of-these-tests")
+        with running(place / "postgres", free_ports(1)[0], place / "password") as address:
+            yield f"postgres:of-these-tests@{address}"
+
+
+@pytest.fixture
+def empty_database(postgres) -> str:
+    """The URL of a database of one test."""
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(f"postgresql://{postgres}/postgres", autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+    return f"postgresql+psycopg://{postgres}/{name}"
+
+
+@pytest.fixture(params=["journal", "sqlite", "postgresql"])
 def storage(request, tmp_path) -> str:
+    if request.param == "postgresql":
+        return request.getfixturevalue("empty_database")
     return f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else str(tmp_path / "study.log")
 
 
@@ -197,6 +232,40 @@ def test_two_processes_may_ask_at_once(storage, whole):
         worker.join(100)
         assert worker.exitcode == 0
     assert _finish(tuning.open_study(storage, "s", seed=5, config=CONFIG)) == whole
+
+
+def _open_together(storage: str, start: Any) -> None:
+    start.wait(60)
+    tuning.open_study(storage, "s", seed=5, config=CONFIG)
+
+
+def test_several_processes_may_open_an_empty_database_at_once(empty_database):
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(4)
+    workers = [context.Process(target=_open_together, args=(empty_database, start)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(100)
+    assert [worker.exitcode for worker in workers] == [0] * 4
+
+
+def _ask_together(storage: str, start: Any, asked: Any) -> None:
+    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
+    start.wait(60)
+    asked.put([spec.number for spec in tuning.ask(search)])
+
+
+def test_processes_that_ask_at_once_get_the_same_trials(storage):
+    context = multiprocessing.get_context("fork")
+    start, asked = context.Barrier(4), context.Queue()
+    workers = [context.Process(target=_ask_together, args=(storage, start, asked)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    assert [asked.get(timeout=100) for _ in workers] == [[0, 1]] * 4
+    for worker in workers:
+        worker.join(100)
+    assert len(tuning.history(tuning.open_study(storage, "s", seed=5, config=CONFIG))) == 2
 
 
 def test_saying_it_twice_counts_once(storage):
