@@ -22,7 +22,7 @@ from synaug_core.services.settings import settings
 from tasks.machine import worker_count
 from tasks.progress_bus import Event, publish
 
-__all__ = ["DaskRunner", "StepFuture"]
+__all__ = ["DaskRunner", "StepFuture", "shared_processes"]
 
 _PATIENCE = 10
 """Seconds until a scheduler is taken to be absent."""
@@ -53,24 +53,31 @@ class DaskRunner(DaskTaskRunner):
         compute: what the steps run on.
         scheduler: address of a cluster's scheduler. None: one process for each step side by side, on this machine,
             reached through loopback with keys that only they have.
+        cluster: processes of this machine that are there already, and stay when the run ends.
 
     Raises:
         ConfigError: a cluster, and no number of its steps side by side.
     """
 
-    def __init__(self, compute: ComputeConfig, scheduler: str | None) -> None:
-        self.compute, self.scheduler = compute, scheduler
+    def __init__(self, compute: ComputeConfig, scheduler: str | None, cluster: LocalCluster | None = None) -> None:
+        self.compute, self.scheduler, self._given = compute, scheduler, cluster
         if scheduler is not None:
             if compute.workers is None:
                 raise ConfigError("compute.workers: say how many steps the Dask cluster makes side by side")
             super().__init__(address=scheduler, client_kwargs={"timeout": _PATIENCE})
+        elif cluster is not None:
+            super().__init__(cluster=cluster)
         else:
             super().__init__(cluster_class=lambda: _processes(worker_count(compute)))
         self._ready: PrefectDaskClient | None = None
 
     def duplicate(self) -> DaskRunner:
         """A fresh one, for one run."""
-        return DaskRunner(self.compute, self.scheduler)
+        return DaskRunner(self.compute, self.scheduler, self._given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It travels to the workers with its flow, which no cluster can."""
+        return DaskRunner, (self.compute, self.scheduler)
 
     @property
     def client(self) -> PrefectDaskClient:
@@ -98,10 +105,21 @@ class DaskRunner(DaskTaskRunner):
         return StepFuture(task_run_id=future.task_run_id, wrapped_future=future.wrapped_future)
 
     def __exit__(self, *args: Any) -> None:
-        if args[0] is not None and isinstance(self._cluster, LocalCluster):
+        if args[0] is not None and self._given is None and isinstance(self._cluster, LocalCluster):
             _end_now(self._cluster)
         super().__exit__(*args)
         self._ready = None
+
+
+@contextlib.contextmanager
+def shared_processes(count: int) -> Iterator[LocalCluster]:
+    """So many processes of this machine, for several runs one after the other: each loads its libraries once."""
+    with _processes(count) as cluster:
+        try:
+            yield cluster
+        except BaseException:
+            _end_now(cluster)
+            raise
 
 
 def _processes(count: int) -> LocalCluster:

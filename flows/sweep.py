@@ -7,7 +7,7 @@ from prefect import flow, tags
 from flows.dead_runs import close_dead_runs, process_tag
 from flows.retrain import retrain
 from flows.signals import sigterm_as_ctrl_c
-from flows.workers import default_runner, task_runner
+from flows.workers import default_runner, shared_runners
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import SynaugError
 from synaug_core.evaluate.results import Comparison
@@ -40,12 +40,12 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
     runs: list[str] = []
     pages: list[str | None] = []
     every = cells(config)
-    with sigterm_as_ctrl_c():
+    with sigterm_as_ctrl_c(), shared_runners() as runner_of:
         for number, cell in enumerate(every):
             publish(Event("sweep", "", number, len(every)))
             name = ", ".join(cell.labels.values())
             try:
-                runner = task_runner(cell.config.compute)
+                runner = runner_of(cell.config.compute)
                 outcome = retrain.with_options(task_runner=runner, flow_run_name=f"{cell.config.name}: {name}")(
                     cell.config
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from synaug_core.errors import ConfigError
 from synaug_core.services.settings import settings
 from tasks.machine import worker_count
 
-__all__ = ["ConfiguredRunner", "default_runner", "task_runner"]
+__all__ = ["ConfiguredRunner", "default_runner", "shared_runners", "task_runner"]
 
 Runner = TaskRunner[PrefectFuture[Any]]
 
@@ -71,6 +71,27 @@ def task_runner(compute: ComputeConfig) -> Runner:
     if compute.runner == "dask":
         return _dask_runner(compute)
     return cast(Runner, ThreadPoolTaskRunner[Any](max_workers=worker_count(compute)))
+
+
+@contextlib.contextmanager
+def shared_runners() -> Iterator[Callable[[ComputeConfig], Runner]]:
+    """Gives `task_runner` for runs that follow one another: those that ask for as many Dask processes of this machine
+    share them, until the block ends."""
+    clusters: dict[int, Any] = {}
+    with contextlib.ExitStack() as running:
+
+        def runner(compute: ComputeConfig) -> Runner:
+            own = task_runner(compute)  # starts nothing yet, and says what is missing
+            if compute.runner != "dask" or settings().dask_scheduler is not None:
+                return own
+            from flows.dask_runner import DaskRunner, shared_processes
+
+            count = worker_count(compute)
+            if count not in clusters:
+                clusters[count] = running.enter_context(shared_processes(count))
+            return cast(Runner, DaskRunner(compute, None, clusters[count]))
+
+        yield runner
 
 
 def _dask_runner(compute: ComputeConfig) -> Runner:

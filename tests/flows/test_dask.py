@@ -15,24 +15,18 @@ import pytest
 from prefect import flow, task
 
 from flows.ledger import Ledger
-from flows.workers import ConfiguredRunner, task_runner
-from synaug_core.config import ComputeConfig
+from flows.sweep import sweep
+from flows.workers import ConfiguredRunner, shared_runners, task_runner
+from synaug_core.config import ComputeConfig, Config
+from synaug_core.config.sweep import SweepConfig
 from synaug_core.errors import ConfigError, DataError, SynaugError
 from tasks.progress_bus import Event, publish, subscribe
 from tasks.step import step
-from tests.prefect_server import prefect_server
 
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("prefect_dask")
 
 HERE = ComputeConfig(runner="dask", workers=2)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prefect server that the flows of these tests run on."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as address:
-        yield address
 
 
 @step()
@@ -57,6 +51,13 @@ def endless(marks: Path) -> None:
             publish(Event("waiting", "step", n, 1200))
     finally:
         (marks / "ended").touch()
+
+
+@task
+def silent(marks: Path) -> None:
+    (marks / str(os.getpid())).touch()
+    time.sleep(600)
+    (marks / "ended").touch()
 
 
 @task
@@ -131,6 +132,68 @@ def test_steps_run_in_processes_and_are_found_again_by_threads(server: str, home
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_runs_that_follow_one_another_share_their_processes(server: str, home: Path) -> None:
+    @flow
+    def spoil() -> None:
+        spoilt.submit().result()
+
+    def pids_of(runner: Any, name: str) -> set[int]:
+        found, _ = count.with_options(task_runner=runner)((f"{name} 1", f"{name} 2"), {})
+        return {pid for _, pid in found}
+
+    one = ComputeConfig(runner="dask", workers=1)
+    with shared_runners() as runner_of:
+        [pid] = pids_of(runner_of(one), "first")
+        with pytest.raises(DataError, match="the image is square"):
+            spoil.with_options(task_runner=runner_of(one))()
+        assert pids_of(runner_of(one), "second") == {pid} != {os.getpid()}
+        assert pids_of(runner_of(ComputeConfig(workers=1)), "third") == {os.getpid()}
+    end = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_the_retrainings_of_a_sweep_share_their_processes(
+    server: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = []
+
+    @flow
+    def retrain(config: Config) -> None:
+        pids.append(counted.submit(f"seed {config.seed}").result()[1])
+        raise DataError("no images")
+
+    monkeypatch.setattr("flows.sweep.retrain", retrain)
+    base = {"name": "shared", "compute": {"runner": "dask", "workers": 1}}
+    outcome = sweep(SweepConfig(base=base, grid={"seed": {"1": 1, "2": 2}}))
+    assert [cell.sentence for cell in outcome.result.cells] == ["no images"] * 2
+    assert len(pids) == 2
+    assert len(set(pids)) == 1
+    assert pids[0] != os.getpid()
+
+
+def test_shared_processes_that_train_end_with_a_ctrl_c(server: str, home: Path, tmp_path: Path) -> None:
+    @flow
+    def wait() -> None:
+        future = silent.submit(tmp_path)
+        threading.Thread(target=interrupt, daemon=True).start()
+        future.wait()
+
+    def interrupt() -> None:
+        while not list(tmp_path.glob("[0-9]*")):
+            time.sleep(0.05)
+        stopped.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopped: list[float] = []
+    with heeds_ctrl_c(), pytest.raises(KeyboardInterrupt), shared_runners() as runner_of:
+        wait.with_options(task_runner=runner_of(ComputeConfig(runner="dask", workers=1)))()
+    [pid] = [path.name for path in tmp_path.glob("[0-9]*")]
+    assert not Path(f"/proc/{pid}").exists()
+    assert time.monotonic() - stopped[0] < 20
 
 
 @pytest.mark.slow

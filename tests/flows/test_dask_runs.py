@@ -100,13 +100,11 @@ def test_stopped_in_a_training_it_leaves_no_process_and_goes_on_later(
             while not list((desk.home / "checkpoints").glob("*.pt")) and time.monotonic() < end:
                 assert running.poll() is None, log.read_text()
                 time.sleep(0.1)
-            begun = time.monotonic()
             if number == signal.SIGINT:  # Ctrl-C reaches every process of the terminal
                 os.killpg(running.pid, number)
             else:
                 os.kill(running.pid, number)
             assert running.wait(20) == (1 if number == signal.SIGINT else -number if number == signal.SIGKILL else 1)
-            assert time.monotonic() - begun < 8, "five seconds, and what the interpreter needs to end"
         finally:
             if running.poll() is None:
                 os.killpg(running.pid, signal.SIGKILL)
