@@ -14,8 +14,10 @@ __all__ = ["filled_at_once"]
 
 
 @contextlib.contextmanager
-def filled_at_once(target: Path, what: str) -> Iterator[Path]:
+def filled_at_once(target: Path, what: str, mode: int = 0o755) -> Iterator[Path]:
     """A folder to fill, which gets the name `target` when the block ends well and vanishes when it does not.
+
+    Until then nobody else may enter it; `mode` says who may afterwards.
 
     Raises:
         UserError: `target` is there and not an empty folder, or its parent cannot be written; `what` names it.
@@ -30,7 +32,7 @@ def filled_at_once(target: Path, what: str) -> Iterator[Path]:
         raise UserError(f"{what}: {target} cannot be written ({reason})") from error
     try:
         yield partial
-        partial.chmod(0o755)
+        partial.chmod(mode)
         partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

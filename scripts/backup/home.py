@@ -23,31 +23,38 @@ __all__ = ["back_up_home", "restore_home"]
 _KIND = "home"
 _LEFT_OUT = {"cache", "mirrors", "locks", "logs", "stack"}
 _DATABASES = ("mlflow.db", "prefect/prefect.db")
+_BESIDE = ("", "-wal", "-shm", "-journal")
+"""What SQLite's files end with."""
 
 
 def back_up_home(current: Settings, target: Path) -> int:
     """Copy everything that cannot be made again; runs may go on meanwhile.
 
     The databases come first, each at one moment (SQLite's backup call); whatever they name is in the later copy of
-    the files. A run in progress is in the copy as one that was killed: run again, it continues.
+    the files. A run in progress is in the copy as one that was killed: run again, it continues. Only the owner may
+    enter the copy.
 
     Returns:
         The number of files.
 
     Raises:
-        UserError: the runs or the artifacts are not in this folder, there is nothing, or `target` is not empty.
+        UserError: runs, artifacts, searches or results are not in this folder, there is nothing, or `target` is not
+            empty.
+        SynaugError: a database is damaged.
     """
     home = current.home
     _check_all_is_here(current)
+    search = _search(current)
+    databases = [*_DATABASES, *([search] if _is_database(current.tuning_storage) else [])]
     if target.resolve().is_relative_to(home):
         raise UserError(f"{target} lies in the folder that is to be backed up; give another place")
-    with filled_at_once(target.absolute(), "backup") as partial:
-        for name in _DATABASES:
+    with filled_at_once(target.absolute(), "backup", mode=0o700) as partial:
+        for name in databases:
             if (home / name).exists():
                 _copy_database(home / name, partial / name)
-        for name in _names(home):
+        for name in _names(home, {f"{database}{end}" for database in databases for end in _BESIDE}):
             _copy(home / name, partial / name)
-        _drop_half_written(partial)
+        _drop_half_written(partial, None if search in databases else partial / search)
         facts = {"home": str(home), "synaug": metadata.version("synaug"), "mlflow": metadata.version("mlflow")}
         return write_manifest(partial, _KIND, facts)
 
@@ -89,8 +96,39 @@ def _check_all_is_here(current: Settings) -> None:
     root = current.artifact_root or ""
     if "://" in root or not Path(root).is_relative_to(home):
         raise UserError(f"SYNAUG_ARTIFACT_ROOT: the artifacts are in {root}, not in SYNAUG_HOME; back up both places")
+    if current.prefect_home != home / "prefect":
+        raise UserError(
+            f"PREFECT_HOME: results of steps are in {current.prefect_home}, not in {home / 'prefect'}; "
+            "back that up by itself, and unset it for this command"
+        )
     if not (home / "mlflow.db").exists():
         raise UserError(f"SYNAUG_HOME: {home} holds no runs")
+
+
+def _is_database(storage: str) -> bool:
+    return "://" in storage
+
+
+def _search(current: Settings) -> str:
+    """The file that keeps the search for hyper-parameters, relative to the home.
+
+    Raises:
+        UserError: it is not in the home, or where nothing is copied from.
+    """
+    import sqlalchemy as sa
+
+    file = current.tuning_storage
+    if _is_database(file):
+        url = sa.make_url(file)
+        file = (url.database or "") if url.get_backend_name() == "sqlite" else ""
+    place = Path(file).resolve()
+    inner = place.relative_to(current.home).parts if place.is_relative_to(current.home) else ()
+    if not file or not inner or inner[0] in _LEFT_OUT:
+        raise UserError(
+            "SYNAUG_TUNING_STORAGE: the search is not in SYNAUG_HOME, or in a folder of it that is left out; "
+            "back that up by itself, and unset it for this command"
+        )
+    return "/".join(inner)
 
 
 def _copy_database(source: Path, target: Path) -> None:
@@ -106,15 +144,16 @@ def _copy_database(source: Path, target: Path) -> None:
         raise SynaugError(f"{source} is damaged: {answer}")
 
 
-def _names(home: Path) -> Iterator[str]:
-    """Files to copy, relative to the folder; databases are not among them."""
+def _names(home: Path, without: set[str]) -> Iterator[str]:
+    """Files to copy, relative to the folder."""
     for folder, folders, files in os.walk(home):
         here = Path(folder)
         if here == home:
             folders[:] = sorted(set(folders) - _LEFT_OUT)
         for name in sorted(files):
             relative = (here / name).relative_to(home).as_posix()
-            if ".db" not in name and not (here / name).is_symlink() and not name.endswith((".lock", ".part")):
+            passing = (here / name).is_symlink() or name.endswith((".lock", ".part"))
+            if relative not in without and not passing:
                 yield relative
 
 
@@ -124,15 +163,14 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _drop_half_written(copy: Path) -> None:
+def _drop_half_written(copy: Path, journal: Path | None) -> None:
     """What was being written while it was copied: a result counts as none, a journal ends with its last whole line."""
     for file in _results(copy):
         try:
             json.loads(json.loads(file.read_bytes())["result"])
         except (ValueError, KeyError, TypeError):
             file.unlink()
-    journal = copy / "tuning.journal"
-    if journal.exists():
+    if journal is not None and journal.exists():
         content = journal.read_bytes()
         journal.write_bytes(content[: content.rfind(b"\n") + 1])
 

@@ -5,12 +5,12 @@ The databases come first, each by `pg_dump`, then the bucket: every artifact the
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -21,6 +21,9 @@ from scripts.stack import postgres
 from scripts.stack.native import BUCKET
 from synaug_cli.folders import filled_at_once
 from synaug_core.errors import SynaugError, UserError
+from synaug_core.s3_address import S3Address
+from synaug_core.services.s3 import explaining
+from synaug_core.services.settings import settings
 from synaug_core.whole_files import whole_file
 
 __all__ = ["DATABASES", "back_up_stack", "restore_stack"]
@@ -29,10 +32,12 @@ _KIND = "stack"
 DATABASES = {"mlflow": "mlflow", "mlflow_auth": "mlflow", "prefect": "prefect", "tuning": "tuning"}
 """Database -> the role that owns what is in it."""
 _AT_ONCE = 8
+_GONE = {"404", "NoSuchKey"}
 
 
 def back_up_stack(home: Path, target: Path) -> int:
-    """Copy the databases and the bucket of the stack that runs in `home`, and give the number of files.
+    """Copy the databases and the bucket of the stack that runs in `home`, and give the number of files. Only the owner
+    may enter the copy.
 
     Raises:
         UserError: no stack runs there, or `target` is not empty.
@@ -40,7 +45,7 @@ def back_up_stack(home: Path, target: Path) -> int:
     """
     told = _told(home)
     address = urlsplit(told["SYNAUG_TUNING_STORAGE"]).netloc.rpartition("@")[2]
-    with filled_at_once(target.absolute(), "backup") as partial:
+    with filled_at_once(target.absolute(), "backup", mode=0o700) as partial:
         (partial / "databases").mkdir()
         for name in DATABASES:
             _postgres(home, address, "pg_dump", "-Fc", "-d", name, "-f", str(partial / "databases" / f"{name}.dump"))
@@ -66,8 +71,9 @@ def restore_stack(backup: Path, home: Path, *, overwrite: bool = False) -> None:
             _postgres(home, address, "createdb", "-O", role, name)
             dump = str(backup / "databases" / f"{name}.dump")
             _postgres(home, address, "pg_restore", "--no-owner", "--no-acl", f"--role={role}", "-d", name, dump)
-        for key in _keys(client):
-            client.delete_object(Bucket=BUCKET, Key=key)
+        with _explaining(client):
+            for key in _keys(client):
+                client.delete_object(Bucket=BUCKET, Key=key)
         _upload(client, backup / "bucket")
 
 
@@ -108,29 +114,41 @@ def _client(environment: Mapping[str, str]) -> Any:
     )
 
 
+def _explaining(client: Any) -> AbstractContextManager[None]:
+    """What boto3 raises within the block becomes one line."""
+    return explaining(S3Address(BUCKET, ""), settings({"MLFLOW_S3_ENDPOINT_URL": client.meta.endpoint_url}))
+
+
 def _keys(client: Any) -> list[str]:
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-    return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+    with _explaining(client):
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
 
 def _download(client: Any, folder: Path) -> None:
     """Each object as a file; a name that no file can have is written with escapes."""
+    from botocore.exceptions import ClientError
+
     folder.mkdir()
 
     def fetch(key: str) -> None:
         place = folder / _file(key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        # deleted since it was listed: nothing names it any more
-        with contextlib.suppress(client.exceptions.NoSuchKey), whole_file(place) as part:
-            client.download_file(BUCKET, key, str(part))
+        try:
+            with whole_file(place) as part:
+                client.download_file(BUCKET, key, str(part))
+        except ClientError as error:
+            # deleted since it was listed: nothing names it any more
+            if error.response["Error"]["Code"] not in _GONE:
+                raise
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with _explaining(client), ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(fetch, _keys(client)))
 
 
 def _upload(client: Any, folder: Path) -> None:
     files = [p for p in folder.rglob("*") if p.is_file()]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with _explaining(client), ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda p: client.upload_file(str(p), BUCKET, _key(p.relative_to(folder).as_posix())), files))
 
 

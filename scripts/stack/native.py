@@ -46,10 +46,6 @@ class Stack:
     environment: Mapping[str, str]
     servers: list[Server] = field(default_factory=list)
 
-    def secret(self, name: str) -> str:
-        """What the file of this name holds, such as mlflow_admin."""
-        return (self.home / "secrets" / name).read_text()
-
 
 @contextlib.contextmanager
 def running(

@@ -99,8 +99,9 @@ def _user(home: Path) -> dict[str, Any]:
 
 def _make(programs: Path, home: Path, password_file: Path, who: dict[str, Any]) -> None:
     own = home / "password"
+    own.unlink(missing_ok=True)
+    own.touch(mode=0o600)  # before the password is in it
     own.write_text(password_file.read_text())
-    own.chmod(0o600)
     if who:
         os.chown(own, who["user"], who["group"])
     command = [str(programs / "initdb"), "-D", str(home / "data"), "-U", "postgres", "--auth=scram-sha-256"]
