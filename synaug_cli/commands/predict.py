@@ -64,6 +64,7 @@ def predict(
 def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
     """The folder of a saved classifier (given, inside a given MLflow model, or a registered version's), and how its
     training images were made square."""
+    from synaug_cli.registered import name_and_alias
     from synaug_core.errors import UserError
     from synaug_core.services import registry
     from synaug_core.services.serving import classifier_folder, described_fit, trained_fit
@@ -72,13 +73,10 @@ def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
     if given.is_dir():
         inner = given / "artifacts" / "classifier"
         return (inner, described_fit(given / "MLmodel")) if inner.is_dir() else (given, "crop")
-    name, _, alias = model.partition("@")
-    aliases: dict[str, registry.Alias] = {a: a for a in ("champion", "challenger", "previous")}
-    if (alias or "champion") not in aliases:
-        raise UserError(f"MODEL: there is no alias {alias!r}; known are {', '.join(aliases)}")
-    version = registry.current(settings, name, aliases[alias or "champion"])
+    name, alias = name_and_alias(model)
+    version = registry.current(settings, name, alias)
     if version is None:
-        raise UserError(f"MODEL: {_why_not(settings, name, alias or 'champion')}")
+        raise UserError(f"MODEL: {_why_not(settings, name, alias)}")
     return classifier_folder(settings, version.source, staging), trained_fit(settings, version.source, staging)
 
 
@@ -87,22 +85,19 @@ def _why_not(settings: Settings, name: str, alias: str) -> str:
 
     known = registry.names(settings)
     if name not in known:
-        there = f"registered are {', '.join(known)}" if known else "none is registered yet"
-        return f"{name!r} is neither a folder nor a registered model; {there}"
+        return f"{name!r} is neither a folder nor a registered model; {registry.in_words(known)}"
     aliases = sorted({f"{name}@{a}" for version in registry.history(settings, name) for a in version.aliases})
     return f"{name} has no {alias}" + (f"; try {' or '.join(aliases)}" if aliases else "")
 
 
 def _classify(classifier: TrainedClassifier, images: Sequence[Path], fit: Fit) -> list[dict[str, Any]]:
+    from synaug_core.services.service_answer import one_image
+
     found: list[dict[str, Any]] = []
     for start in range(0, len(images), _AT_ONCE):
         chunk = images[start : start + _AT_ONCE]
         for path, row in zip(chunk, classifier.predict(_pixels(classifier, chunk, fit)).tolist(), strict=True):
-            probabilities = dict(zip(classifier.classes, row, strict=True))
-            best = max(probabilities, key=probabilities.__getitem__)
-            found.append(
-                {"file": str(path), "class": best, "probability": probabilities[best], "probabilities": probabilities}
-            )
+            found.append(one_image(str(path), classifier.classes, row))
     return found
 
 

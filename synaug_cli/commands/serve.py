@@ -44,14 +44,11 @@ def serve(
     A version that is promoted is taken up within seconds, without a failed request. Ctrl-C ends it.
     """
     from synaug_cli import environment
+    from synaug_cli.registered import name_and_alias
     from synaug_core.errors import UserError
-    from synaug_core.services.registry import Alias
     from synaug_core.services.service_options import ServiceOptions, read_token
 
-    name, _, alias = model.partition("@")
-    aliases: dict[str, Alias] = {a: a for a in ("champion", "challenger", "previous")}
-    if (alias or "champion") not in aliases:
-        raise UserError(f"MODEL: there is no alias {alias!r}; known are {', '.join(aliases)}")
+    name, alias = name_and_alias(model)
     if not name or "/" in name:
         raise UserError(f"MODEL: {model!r} is no registered model's name; `synaug models list` shows them")
     settings = environment.prepare(ctx.obj)
@@ -60,10 +57,10 @@ def serve(
 
     options = ServiceOptions(
         model=name,
-        alias=aliases[alias or "champion"],
+        alias=alias,
         host=host,
         port=port,
-        token=read_token(settings, token_file),
+        token=read_token(token_file),
         poll=poll,
         device=device,
         log=log,

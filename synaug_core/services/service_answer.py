@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synaug_core.data.decode import Limits
     from synaug_core.services.service_model import Served
 
-__all__ = ["Answer", "answer"]
+__all__ = ["Answer", "answer", "one_image"]
 
 _AT_ONCE = 64
 
@@ -48,15 +48,18 @@ class Answer:
 
     def as_json(self) -> dict[str, Any]:
         """The response."""
-        rows = []
-        for name, row in zip(self.names, self.probabilities.tolist(), strict=True):
-            probabilities = dict(zip(self.served.classifier.classes, row, strict=True))
-            best = max(probabilities, key=probabilities.__getitem__)
-            rows.append(
-                {"file": name, "class": best, "probability": probabilities[best], "probabilities": probabilities}
-            )
+        classes = self.served.classifier.classes
+        found = zip(self.names, self.probabilities.tolist(), strict=True)
+        rows = [one_image(name, classes, row) for name, row in found]
         model = {"name": self.served.name, "version": self.served.version, "alias": self.served.alias}
         return {"model": model, "images": rows}
+
+
+def one_image(name: str, classes: Sequence[str], row: Sequence[float]) -> dict[str, Any]:
+    """What is said of one image: its name, the most probable class, and each class's probability, as in `row`."""
+    probabilities = dict(zip(classes, row, strict=True))
+    best = max(probabilities, key=probabilities.__getitem__)
+    return {"file": name, "class": best, "probability": probabilities[best], "probabilities": probabilities}
 
 
 def answer(served: Served, images: Sequence[Upload], limits: Limits, end: float) -> Answer:

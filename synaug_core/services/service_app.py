@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import time
@@ -14,6 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -23,7 +23,7 @@ from synaug_core.services.service_answer import Answer, answer
 from synaug_core.services.service_guard import FAILED, Guard, may_ask, refusal
 from synaug_core.services.service_input import Refused, read_body, uploads
 from synaug_core.services.service_log import PredictionLog
-from synaug_core.services.service_metrics import Metrics
+from synaug_core.services.service_metrics import CONTENT_TYPE, Metrics, Value
 from synaug_core.services.service_model import Holder
 from synaug_core.services.service_options import ServiceOptions
 
@@ -44,7 +44,7 @@ class Service:
 
     def __init__(self, options: ServiceOptions, holder: Holder, log: PredictionLog) -> None:
         self._options, self._holder, self._log = options, holder, log
-        self._metrics = Metrics()
+        self._metrics = Metrics(self._state)
         self._limits = Limits(megapixels=options.max_megapixels, megabytes=options.max_megabytes)
         self._room = asyncio.Semaphore(_BODIES)
         self._workers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="synaug-predict")
@@ -59,7 +59,7 @@ class Service:
             methods=["POST"],
             summary="Classify images",
             openapi_extra=_BODY,
-            responses={400: _ERROR, 401: _ERROR, 413: _ERROR, 415: _ERROR, 422: _ERROR, 503: _ERROR},
+            responses=dict.fromkeys(_REFUSALS, _ERROR),
         )
         for kind in (Refused, HTTPException, Exception):
             app.add_exception_handler(kind, _plainly)
@@ -92,9 +92,10 @@ class Service:
             given = await asyncio.get_running_loop().run_in_executor(self._workers, work)
         finally:
             self._room.release()
+        said = JSONResponse(given.as_json())  # first: numbers that JSON has no word for are no answer
         self._metrics.images(given.classes())
         self._log.put(given)
-        return _json(given.as_json())
+        return said
 
     async def _body(self, request: Request, end: float) -> bytes:
         try:
@@ -109,11 +110,11 @@ class Service:
     async def _health(self, request: Request) -> Response:
         served, problem = self._holder.served, self._holder.problem
         found: dict[str, Any] = {"status": "ready" if served else "not ready"}
-        if may_ask(dict(request.headers), self._options.token):
+        if may_ask(request.headers, self._options.token):
             found |= {"model": served.name, "version": served.version, "alias": served.alias} if served else {}
             notes = [note for note in (problem, self._log.problem) if note]
             found |= {"notes": notes} if notes else {}
-        return _json(found, 200 if served else 503)
+        return JSONResponse(found, 200 if served else 503)
 
     async def _version(self) -> Response:
         served = self._holder.served
@@ -135,27 +136,24 @@ class Service:
             "megapixels": self._options.max_megapixels,
             "seconds": self._options.seconds,
         }
-        return _json({"synaug": metadata.version("synaug"), "model": model, "limits": limits})
+        return JSONResponse({"synaug": metadata.version("synaug"), "model": model, "limits": limits})
 
     async def _numbers(self) -> Response:
+        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    def _state(self) -> dict[str, Value]:
         served, holder, log = self._holder.served, self._holder, self._log
-        version = (("name", served.name), ("version", served.version), ("alias", served.alias)) if served else ()
-        text = self._metrics.text(
-            {
-                "synaug_model_info": ("gauge", "The version that answers.", {version: 1.0} if served else {}),
-                "synaug_model_ready": ("gauge", "1 once a model is loaded.", {(): float(served is not None)}),
-                "synaug_model_since_seconds": (
-                    "gauge",
-                    "Unix time since which this version answers.",
-                    {(): served.since.timestamp()} if served else {},
-                ),
-                "synaug_reloads_total": ("counter", "Versions put in another's place.", {(): holder.reloads}),
-                "synaug_reload_failures_total": ("counter", "Loads that failed.", {(): holder.failures}),
-                "synaug_kept_total": ("counter", "Predictions kept.", {(): log.written}),
-                "synaug_dropped_total": ("counter", "Predictions that could not be kept.", {(): log.dropped}),
-            }
-        )
-        return Response(text, media_type="text/plain; version=0.0.4")
+        version = {"name": served.name, "version": served.version, "alias": served.alias} if served else {}
+        since = served.since.timestamp() if served else None
+        return {
+            "synaug_model_info": ("gauge", "The version that answers.", version, 1.0 if served else None),
+            "synaug_model_ready": ("gauge", "1 once a model is loaded.", {}, float(served is not None)),
+            "synaug_model_since_seconds": ("gauge", "Unix time since which this version answers.", {}, since),
+            "synaug_reloads_total": ("counter", "Versions put in another's place.", {}, holder.reloads),
+            "synaug_reload_failures_total": ("counter", "Loads that failed.", {}, holder.failures),
+            "synaug_kept_total": ("counter", "Predictions kept.", {}, log.written),
+            "synaug_dropped_total": ("counter", "Predictions that could not be kept.", {}, log.dropped),
+        }
 
     async def _page(self) -> Response:
         nonce = secrets.token_urlsafe(16)
@@ -165,10 +163,6 @@ class Service:
         )
         text = render("serve.html", nonce=nonce, token=self._options.token is not None)
         return Response(text, media_type="text/html", headers={"content-security-policy": policy})
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(json.dumps(value, ensure_ascii=False), status, media_type="application/json")
 
 
 async def _plainly(_request: Request, error: Exception) -> Response:
@@ -181,6 +175,7 @@ async def _plainly(_request: Request, error: Exception) -> Response:
     return refusal(Refused(error.status_code, lines.get(error.status_code, "refused")))
 
 
+_REFUSALS = (400, 401, 403, 408, 413, 415, 421, 422, 503)
 _ERROR: dict[str, Any] = {
     "description": "Refused; one line says why",
     "content": {"application/json": {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}}},

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.responses import Response
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
 
 from synaug_core.services.secrets import first_line
 from synaug_core.services.service_input import Refused
@@ -34,7 +35,7 @@ _HEADERS = {
 _log = logging.getLogger(__name__)
 
 
-def may_ask(headers: dict[str, str], token: str | None) -> bool:
+def may_ask(headers: Mapping[str, str], token: str | None) -> bool:
     """Whether a request carries the token; compared in constant time, whatever its length."""
     if token is None:
         return True
@@ -72,9 +73,9 @@ class Guard:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                there = {name for name, _ in message["headers"]}
-                own = [(k.encode(), v.encode()) for k, v in _HEADERS.items() if k.encode() not in there]
-                message = {**message, "headers": [*message["headers"], *own]}
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
@@ -90,7 +91,7 @@ class Guard:
             self._metrics.request(path if path in _PATHS else "other", status, time.monotonic() - begun)
 
     def _check(self, scope: Any) -> None:
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        headers = Headers(scope=scope)
         if self._token is None:
             if not _names_loopback(headers.get("host", "")):
                 raise Refused(421, "this service answers on this machine only")
@@ -111,5 +112,4 @@ def _names_loopback(host: str) -> bool:
 def refusal(refused: Refused) -> Response:
     """A refusal as an answer: JSON with one line."""
     headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "5"}}.get(refused.status)
-    body = json.dumps({"error": str(refused)}, ensure_ascii=False)
-    return Response(body, refused.status, headers, media_type="application/json")
+    return JSONResponse({"error": str(refused)}, refused.status, headers)

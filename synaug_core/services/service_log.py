@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import io
 import json
 import logging
 import os
@@ -22,13 +21,11 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from synaug_core.data import png
 from synaug_core.names import slug
 from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from synaug_core.services.service_answer import Answer
     from synaug_core.services.service_options import LogMode
 
@@ -65,7 +62,6 @@ class PredictionLog:
         self._file_most = int(min(_LARGEST_FILE, megabytes / _FILES) * 1e6)
         self._queue: queue.Queue[Answer | None] = queue.Queue(_WAITING)
         self._file: IO[bytes] | None = None
-        self._path: Path | None = None
         self._version: str | None = None
         self._number = 0
         self._thread: threading.Thread | None = None
@@ -115,9 +111,7 @@ class PredictionLog:
                 lines = self._lines(answer)
                 file.write(b"".join(lines))
                 done += len(lines)
-            if self._file is not None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
+            self._sync()
             self.written += done
             self.problem = None
         except OSError as error:
@@ -129,14 +123,14 @@ class PredictionLog:
     def _opened(self, answer: Answer) -> IO[bytes]:
         """The file for this answer: a new one for another version, and where the last one is full."""
         if self._file is not None and (self._version != answer.served.version or self._file.tell() >= self._file_most):
+            self._sync()  # what it could not take is not counted as written
             self._close()
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._make_room()
             self._number += 1
             stamp = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{self._number:06}-{secrets.token_hex(4)}"
-            self._path = self._folder / f"{stamp}.jsonl"
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(self._folder / f"{stamp}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(descriptor, "wb")
             self._version = answer.served.version
             self._file.write(_line(_head(answer)))
@@ -153,7 +147,7 @@ class PredictionLog:
                 "digest": hashlib.sha256(answer.pixels[i].tobytes()).hexdigest()[:32],
             }
             if self._mode == "images":
-                row["image"] = base64.b64encode(_png(answer.pixels[i])).decode()
+                row["image"] = base64.b64encode(png.of_pixels(answer.pixels[i])).decode()
             else:
                 row["features"] = base64.b64encode(answer.features[i].astype("<f4").tobytes()).decode()
             found.append(_line(row))
@@ -167,6 +161,11 @@ class PredictionLog:
                 return
             path.unlink(missing_ok=True)
             sizes[path] -= size
+
+    def _sync(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def _close(self) -> None:
         if self._file is not None:
@@ -190,11 +189,3 @@ def _head(answer: Answer) -> dict[str, Any]:
 
 def _line(value: dict[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0).copy()).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -150,8 +150,7 @@ class Holder:
         known = registry.names(self._settings)
         if self._name in known:
             return f"{self._name} has no {self._alias}"
-        there = f"registered are {', '.join(known)}" if known else "none is registered yet"
-        return f"there is no registered model {self._name!r}; {there}"
+        return f"there is no registered model {self._name!r}; {registry.in_words(known)}"
 
     def _trouble(self, reason: str) -> None:
         kept = f"; version {self.served.version} goes on" if self.served else "; waiting for it"

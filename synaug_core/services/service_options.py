@@ -9,7 +9,7 @@ from typing import Literal
 
 from synaug_core.errors import UserError
 from synaug_core.services.registry import Alias
-from synaug_core.services.settings import Settings, child_environment
+from synaug_core.services.settings import serve_token
 
 __all__ = ["LogMode", "ServiceOptions", "is_loopback", "read_token"]
 
@@ -71,14 +71,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def read_token(current: Settings, file: Path | None) -> str | None:
+def read_token(file: Path | None) -> str | None:
     """The token in a file, else in the variable SYNAUG_SERVE_TOKEN; None where neither is given.
 
     Raises:
         UserError: the file cannot be read, or what is there is no token.
     """
     if file is None:
-        found = child_environment(current).get(_VARIABLE, "").strip()
+        found = serve_token()
         return _checked(found, _VARIABLE) if found else None
     try:
         with file.open("rb") as opened:

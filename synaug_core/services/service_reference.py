@@ -12,6 +12,7 @@ from synaug_core.services.adoption import REUSED
 from synaug_core.services.artifacts import fetch_uri
 from synaug_core.services.clients import client, patiently
 from synaug_core.services.registry import ModelVersion
+from synaug_core.services.runs import PARENT, STAGE
 from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def images_behind(current: Settings, version: ModelVersion, splits: Sequence[str
     Raises:
         UserError: the version does not say which retraining made it, or that has no data set.
         ArtifactError: images are missing or damaged.
+        MlflowException: MLflow cannot say.
     """
     from synaug_core.data import parquet
     from synaug_core.data.imageset import concatenate
@@ -51,7 +53,7 @@ def _place(mlflow: Any, version: ModelVersion) -> str:
         raise unknown
     try:
         parent = patiently(mlflow.get_run, retraining)
-        condition = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and tags.`synaug.stage` = 'dataset'"
+        condition = f"tags.`{PARENT}` = '{parent.info.run_id}' and tags.`{STAGE}` = 'dataset'"
         found = patiently(mlflow.search_runs, [parent.info.experiment_id], filter_string=condition)
         if not found:
             raise unknown
@@ -59,5 +61,7 @@ def _place(mlflow: Any, version: ModelVersion) -> str:
         earlier = found[0].data.tags.get(REUSED)
         holder = patiently(mlflow.get_run, earlier) if earlier else found[0]
     except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # the tag names no run
+            raise
         raise unknown from error
     return str(holder.info.artifact_uri).rstrip("/")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from synaug_core.services.serving import log_model
 from synaug_core.services.settings import Settings, settings
 from synaug_core.services.tracking import recording
 from tests.classifiers import picture_files, saved_classifier
+from tests.environments import without_services
 
 CLASSES = ("a", "Ä b", "EOSINOPHIL")
 NAME = "synaug-cells"
@@ -60,11 +61,10 @@ class Process:
         self.out = self.folder / f"out-{time.monotonic_ns()}"
         code = "from synaug_cli.main import run_app; run_app()"
         command = [sys.executable, "-c", code, "serve", NAME, "--port", "0", "--poll", "0.2", *options]
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
         own = {"SYNAUG_HOME": str(store.settings.home), "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"}
         with self.out.open("wb") as output:
             self.process = subprocess.Popen(
-                command, env={**kept, **own, **variables}, stdout=output, stderr=output, cwd=self.folder
+                command, env={**without_services(), **own, **variables}, stdout=output, stderr=output, cwd=self.folder
             )
         self.wait_for(lambda: "Ctrl-C ends it." in self.said)
         self.url = self.said[self.said.index("http://") :].split()[0]
@@ -131,16 +131,17 @@ def test_promotion_under_load_fails_no_request(service: Process, store: Store) -
                 assert len(set(first)) <= 1  # one version answers a whole request
                 seen.append((answer.status_code, version, first[0] if first else 0.0))
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for version in ("2", "1", "2"):
-        before = len(seen)
-        registry.promote(store.settings, NAME, version)
-        service.wait_for(lambda v=version, b=before: any(s[1] == v for s in seen[b:]))
-    ended.set()
-    for thread in threads:
-        thread.join(30)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask) for _ in range(4)]
+        try:
+            for version in ("2", "1", "2"):
+                before = len(seen)
+                registry.promote(store.settings, NAME, version)
+                service.wait_for(lambda v=version, b=before: any(s[1] == v for s in seen[b:]))
+        finally:
+            ended.set()
+    for one in asked:
+        one.result()
     assert {status for status, _, _ in seen} == {200}
     assert len(seen) > 20
     said = {version: {round(p, 6) for _, v, p in seen if v == version} for version in ("1", "2")}
@@ -222,6 +223,10 @@ def test_the_page_shows_what_the_service_says(service: Process, store: Store, ch
 
 
 def test_it_ends_in_order_and_has_kept_what_it_saw(service: Process, store: Store) -> None:
+    registry.promote(store.settings, NAME, "1")
+    service.wait_for(lambda: httpx.get(f"{service.url}health").status_code == 200)
+    answer = httpx.post(f"{service.url}predict", files=files(*[p.read_bytes() for p in store.pictures]))
+    assert answer.status_code == 200, answer.text
     assert service.stop(signal.SIGINT) == 0
     assert service.said.endswith("stopped\n")
     assert "Traceback" not in service.said

@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,12 +135,12 @@ def test_torn_and_foreign_files_do_no_harm(written):
 
 def test_a_full_queue_drops_and_never_waits(tmp_path, monkeypatch):
     log = PredictionLog(tmp_path / "x", "images", 1.0)
-    monkeypatch.setattr(log, "_run", lambda: time.sleep(0.5))
+    release = threading.Event()
+    monkeypatch.setattr(log, "_run", release.wait)  # nobody takes what waits: a put that waited would never end
     log.start()
-    begun = time.monotonic()
     for _ in range(100):
         log.put(answer(0, 1))
-    assert time.monotonic() - begun < 0.4
+    release.set()
     assert log.dropped == 100 - service_log._WAITING
 
 
@@ -167,6 +167,21 @@ def test_a_disk_that_fails_is_said_and_survived(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     blocked._write([answer(1)])
     assert blocked.problem == "predictions cannot be kept (not a directory)"
+
+
+def test_a_file_is_on_the_disk_before_the_next_one_begins(tmp_path, monkeypatch):
+    log = PredictionLog(tmp_path / "x", "images", 1.0)
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if "-000001-" in Path(f"/proc/self/fd/{descriptor}").readlink().name:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    log._write([answer(1), answer(2, version="2")])
+    assert (log.written, log.dropped) == (0, 4)
+    assert log.problem == "predictions cannot be kept (no space left on device)"
 
 
 def test_old_files_are_not_read(written, monkeypatch):

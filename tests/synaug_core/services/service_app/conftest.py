@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from synaug_core.services import registry
-from synaug_core.services.settings import Settings, settings
+from synaug_core.services.settings import Settings
 from tests.classifiers import saved_classifier
+from tests.mlflow_server import copy_database, embedded_home
 from tests.synaug_core.services.service_app.running import CLASSES, NAME, Champion, Running, Start, add
 
 
@@ -27,23 +26,16 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 def template(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, saved: dict[int, Path]) -> Path:
     """A database with both classifiers as versions 1 and 2, none of them champion."""
     home = tmp_path_factory.mktemp("registry")
-    copy(empty_database, home / "mlflow.db")
-    made = settings({"SYNAUG_HOME": str(home)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYNAUG_HOME", str(home))
+        made = embedded_home(home, empty_database, patch)
         assert [add(made, saved, seed) for seed in (1, 2)] == ["1", "2"]
     return home / "mlflow.db"
-
-
-def copy(source: Path, target: Path) -> None:
-    with contextlib.closing(sqlite3.connect(source)) as one, contextlib.closing(sqlite3.connect(target)) as other:
-        one.backup(other)
 
 
 @pytest.fixture
 def champion(current: Settings, template: Path) -> Champion:
     """Makes a version champion."""
-    copy(template, current.home / "mlflow.db")
+    copy_database(template, current.home / "mlflow.db")
     return lambda version: registry.promote(current, NAME, version)
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
+from starlette.testclient import TestClient
 
-from synaug_core.services import registry
+from synaug_core.services import registry, service_app
+from synaug_core.services.service_answer import Answer
 from synaug_core.services.settings import Settings
 from tests.classifiers import expected, picture
 from tests.synaug_core.services.service_app.running import CLASSES, NAME, Champion, Start, add, files, values
@@ -35,6 +40,27 @@ def test_before_there_is_a_model(start: Start, current: Settings, saved: dict[in
         {"status": "ready", "model": NAME, "version": "1", "alias": "champion"},
     )
     assert running.said[-1] == "synaug-test version 1 (champion) is served"
+
+
+def test_what_is_no_number_is_no_answer(
+    start: Start, champion: Champion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    champion("1")
+    _, running = start(log="features")
+    client = TestClient(running.service.app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    kept: list[Answer] = []
+    monkeypatch.setattr(running.log, "put", kept.append)
+    real = service_app.answer
+
+    def without_numbers(*given: Any) -> Answer:
+        found = real(*given)
+        return replace(found, probabilities=np.full_like(found.probabilities, np.nan))
+
+    monkeypatch.setattr(service_app, "answer", without_numbers)
+    answer = client.post("/predict", files=files(picture(1)))
+    assert (answer.status_code, list(answer.json())) == (500, ["error"])
+    assert "NaN" not in answer.text
+    assert kept == []
 
 
 def test_every_form_gets_the_classifiers_answer(start: Start, champion: Champion, saved: dict[int, Path]) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from synaug_core.errors import UserError
 from synaug_core.services.service_options import ServiceOptions, read_token
-from synaug_core.services.settings import Settings
 from tests.classifiers import picture
 from tests.synaug_core.services.service_app.running import NAME, Champion, Start, files
 
@@ -66,15 +65,14 @@ def test_without_a_token_other_sites_stay_out(start: Start, champion: Champion) 
         assert answer.status_code == status, (headers, answer.text)
 
 
-def test_tokens_come_from_a_file_or_the_environment(
-    current: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert read_token(current, None) is None
+def test_tokens_come_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SYNAUG_SERVE_TOKEN", raising=False)
+    assert read_token(None) is None
     monkeypatch.setenv("SYNAUG_SERVE_TOKEN", f" {TOKEN}\n")
-    assert read_token(current, None) == TOKEN
+    assert read_token(None) == TOKEN
     file = tmp_path / "token"
     file.write_text("another-token-in-a-file\n")
-    assert read_token(current, file) == "another-token-in-a-file"
+    assert read_token(file) == "another-token-in-a-file"
     for data, words in [
         (b"short", "16 to 4096 characters"),
         (b"", "16 to"),
@@ -84,13 +82,13 @@ def test_tokens_come_from_a_file_or_the_environment(
     ]:
         file.write_bytes(data)
         with pytest.raises(UserError, match=words) as caught:
-            read_token(current, file)
+            read_token(file)
         assert not data or data.decode() not in str(caught.value)
     with pytest.raises(UserError, match="cannot be read"):
-        read_token(current, tmp_path)
+        read_token(tmp_path)
     monkeypatch.setenv("SYNAUG_SERVE_TOKEN", "short")
     with pytest.raises(UserError, match="SYNAUG_SERVE_TOKEN: a token has"):
-        read_token(current, None)
+        read_token(None)
     for host in ("0.0.0.0", "::", "example.org", "192.168.1.1", ""):
         with pytest.raises(UserError, match="give --token-file"):
             ServiceOptions(model=NAME, host=host)

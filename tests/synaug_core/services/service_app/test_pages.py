@@ -24,7 +24,9 @@ def test_pages_that_are_not_there(start: Start, champion: Champion) -> None:
         answer = client.request(method, path)
         assert answer.status_code == status
         assert list(answer.json()) == ["error"]
-    assert client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
+    told = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+    assert told["requestBody"]
+    assert {"400", "401", "403", "408", "413", "415", "421", "422", "503"} <= set(told["responses"])
 
 
 def test_a_failure_of_ours_is_one_line_too(
