@@ -81,7 +81,7 @@ def orchestrator(settings: Settings) -> Iterator[None]:
             require_answer(settings.prefect_api_url)
         else:
             server = running.enter_context(api_server(log, child_environment(settings)))
-            os.environ["PREFECT_API_URL"] = server.url
+            os.environ.update(PREFECT_API_URL=server.url, SYNAUG_OWN_PREFECT="1")
             running.callback(_leave_server)
         import_quietly(["mlflow", "flows.retrain"])
         if settings.prefect_api_url is None:
@@ -94,7 +94,8 @@ def _leave_server() -> None:
     """Prefect sends its log lines in batches; the last ones go before the server does."""
     for handler in logging.getLogger("prefect.flow_runs").handlers:
         handler.flush()
-    os.environ.pop("PREFECT_API_URL", None)
+    for name in ("PREFECT_API_URL", "SYNAUG_OWN_PREFECT"):
+        os.environ.pop(name, None)
 
 
 def require_answer(api_url: str) -> None:

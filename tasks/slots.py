@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from filelock import FileLock, Timeout
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -24,7 +25,7 @@ from synaug_core.services.settings import settings
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["device_slot", "gpu_limit_name", "server_slot"]
+__all__ = ["device_slot", "gpu_limit_name", "make_limit", "server_slot"]
 
 _LEASE = 60.0
 """Seconds until the server gives a killed process's slot to another."""
@@ -37,7 +38,8 @@ def device_slot(compute: ComputeConfig) -> Iterator[torch.device]:
 
     Two things keep steps apart. A lock file in `SYNAUG_HOME` lets one step at a time on each GPU, with or without a
     server, and is let go when its process dies. The server's limit does so for processes that share no home, such as
-    containers; it is made on first use with one slot, and an administrator may give it more.
+    containers; it is made on first use with one slot, and an administrator may give it more. A server that a run has
+    started for itself is asked for nothing.
     """
     device = devices.resolve(compute.device)
     with contextlib.ExitStack() as held:
@@ -52,15 +54,29 @@ def gpu_limit_name(gpu: str) -> str:
     return f"gpu:{slug(gpu).lower()}"
 
 
+def make_limit(client: SyncPrefectClient, name: str) -> UUID:
+    """The server's concurrency limit of that name, made with one slot where there is none. One whose number somebody
+    changed stays as it is."""
+    try:
+        return client.read_global_concurrency_limit_by_name(name).id
+    except ObjectNotFound:
+        try:
+            return client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        except ObjectAlreadyExists:  # another process was faster
+            return client.read_global_concurrency_limit_by_name(name).id
+
+
 @contextlib.contextmanager
 def server_slot(name: str) -> Iterator[None]:
-    """The one slot of a limit of the server, which is made where there is none."""
+    """The one slot of a limit of the server, which is made where there is none; nothing on a run's own server.
+
+    Such a server takes no slot back from a run that was killed: leases are a long-lived server's work.
+    """
+    if settings().own_prefect:
+        yield
+        return
     with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(name)
-        except ObjectNotFound:
-            with contextlib.suppress(ObjectAlreadyExists):  # another process was faster
-                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        make_limit(client, name)
     # A step that trains for hours goes on when the server is away for a minute: the lock file still holds.
     with concurrency(name, strict=True, lease_duration=_LEASE, raise_on_lease_renewal_failure=False):
         yield

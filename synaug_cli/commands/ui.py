@@ -85,7 +85,10 @@ def _prefect(settings: Settings, wanted: int) -> contextlib.AbstractContextManag
     port = servers.free_port(wanted)
     url = f"http://{servers.HOST}:{port}"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", servers.HOST, "--port", str(port)]
-    environment = child_environment(settings, PREFECT_UI_API_URL=f"{url}/api")
+    places = {"PREFECT_UI_API_URL": f"{url}/api"}
+    # leases in memory would be lost with this server, and the slots they stand for taken for ever
+    places["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] = "prefect.server.concurrency.lease_storage.filesystem"
+    environment = child_environment(settings, **places)
     log = settings.home / "logs" / "prefect-ui-server.log"
     return servers.start("Prefect", command, environment, url=url, health=f"{url}/api/health", log=log)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from synaug_core.errors import ConfigError
 from synaug_core.services.secrets import redacted
 
-__all__ = ["Settings", "apply_environment", "child_environment", "embedded_environment", "settings"]
+__all__ = ["Settings", "apply_environment", "child_environment", "embedded_environment", "serve_token", "settings"]
 
 _SCHEDULER = re.compile(r"(tcp|tls|ws|wss)://[^\s/@]+")
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
@@ -37,6 +37,8 @@ class Settings:
         dask_scheduler: address of a Dask cluster's scheduler (`SYNAUG_DASK_SCHEDULER`, such as tcp://HOST:8786) for
             configurations that ask for Dask; None: processes of this machine. No configuration can name it: whoever
             answers there may run code here.
+        own_prefect: the server at `prefect_api_url` was started by this run for itself alone
+            (`SYNAUG_OWN_PREFECT=1`, which the command sets).
     """
 
     home: Path
@@ -48,6 +50,7 @@ class Settings:
     data: Path | None
     s3_endpoint: str | None = None
     dask_scheduler: str | None = None
+    own_prefect: bool = False
 
     @property
     def has_local_tracking(self) -> bool:
@@ -94,6 +97,7 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
         data=_absolute(found["SYNAUG_DATA"]) if "SYNAUG_DATA" in found else None,
         s3_endpoint=found.get("MLFLOW_S3_ENDPOINT_URL"),
         dask_scheduler=scheduler,
+        own_prefect=found.get("SYNAUG_OWN_PREFECT") == "1",
     )
 
 
@@ -141,6 +145,11 @@ def child_environment(current: Settings, **variables: str) -> dict[str, str]:
     """
     path = os.pathsep.join(p for p in (str(Path(sys.executable).parent), os.environ.get("PATH")) if p)
     return {**os.environ, **embedded_environment(current), "PATH": path, **variables}
+
+
+def serve_token() -> str:
+    """The token that requests to `synaug serve` must carry (`SYNAUG_SERVE_TOKEN`); "" where there is none."""
+    return os.environ.get("SYNAUG_SERVE_TOKEN", "").strip()
 
 
 def _absolute(path: str) -> Path:

@@ -6,8 +6,8 @@ import contextvars
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,7 @@ from prefect.client.orchestration import get_client
 import tasks.slots as slots
 from synaug_core.config import ComputeConfig
 from tasks.slots import device_slot, server_slot
-
-
-class Seen:
-    """How many were inside at once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.now = self.most = self.times = 0
-
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        with self._lock:
-            self.now, self.times = self.now + 1, self.times + 1
-            self.most = max(self.most, self.now)
-        yield
-        with self._lock:
-            self.now -= 1
+from tests.gauge import Seen
 
 
 def side_by_side(number: int, slot: Callable[[], AbstractContextManager[Any]]) -> Seen:
