@@ -13,6 +13,7 @@ from tasks.step import action
 __all__ = ["register_best"]
 
 _DECIDED = "synaug.decision"
+_TRIES = 3
 
 
 @action
@@ -27,7 +28,11 @@ def register_best(
 ) -> RegisteredRef:
     """Register the best arm's model as challenger, measure it against the champion, and let the gate decide.
 
-    A model that was decided on before stays as the gate, or a person since, left it.
+    A model that was decided on before stays as the gate, or a person since, left it. Where another version becomes
+    champion meanwhile, the model is measured against that one.
+
+    Raises:
+        ChampionChangedError: the champion changed each time that this was done.
     """
     from synaug_core.evaluate.promotion import gate
     from synaug_core.report.promotion import promotion_page
@@ -49,33 +54,35 @@ def register_best(
         ) as recorder,
         device_slot(compute) as device,
     ):
-        champion = registry.current(settings(), name, "champion")
-        if champion is not None and champion.tags.get("synaug.key") == key:
-            champion = registry.current(settings(), name, "previous")  # a kill came between promotion and its tags
-        measured, obstacle = measure(champion, test, device)
-        decision = gate(
-            load_predictions(best.predictions),
-            measured,
-            train_counts=dataset.train.counts,
-            config=promotion,
-            confidence=evaluation.confidence,
-            resamples=evaluation.resamples,
-            seed=derive(seed, "promotion"),
-            obstacle=obstacle,
-        )
         owner = run_ref(settings(), best.run_id)
         model = log_model(owner, fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit)
-        version = registry.register(
-            settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, parent)
-        )
-        if decision.promoted:
-            registry.promote(
-                settings(),
-                name,
-                version.version,
-                why=decision.reason,
-                expected=None if champion is None else champion.version,
+        for attempt in range(_TRIES):
+            champion = registry.current(settings(), name, "champion")
+            if champion is not None and champion.tags.get("synaug.key") == key:
+                champion = registry.current(settings(), name, "previous")  # a kill came between promotion and its tags
+            measured, obstacle = measure(champion, test, device)
+            decision = gate(
+                load_predictions(best.predictions),
+                measured,
+                train_counts=dataset.train.counts,
+                config=promotion,
+                confidence=evaluation.confidence,
+                resamples=evaluation.resamples,
+                seed=derive(seed, "promotion"),
+                obstacle=obstacle,
             )
+            version = registry.register(
+                settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, parent)
+            )
+            if not decision.promoted:
+                break
+            expected = None if champion is None else champion.version
+            try:
+                registry.promote(settings(), name, version.version, why=decision.reason, expected=expected)
+                break
+            except registry.ChampionChangedError:  # the decision was about another
+                if attempt + 1 == _TRIES:
+                    raise
         recorder.metrics(figures(decision))
         recorder.tags({"synaug.model": name, "synaug.version": version.version, _DECIDED: decision.reason})
         recorder.json(decision.model_dump(mode="json"), "decision.json")
@@ -96,11 +103,10 @@ def _decided(name: str, key: str) -> RegisteredRef | None:
 
     for version in registry.versions(settings(), name):
         if version.tags.get("synaug.key") == key and _DECIDED in version.tags:
-            promoted = "synaug.promoted_at" in version.tags
             return RegisteredRef(
                 name=name,
                 version=version.version,
-                alias="champion" if promoted else "challenger",
+                alias="champion" if "champion" in version.aliases else "challenger",
                 reason=version.tags[_DECIDED],
             )
     return None

@@ -111,11 +111,9 @@ def promote(
     return read_version(mlflow, name, version)
 
 
-def rollback(
-    settings: Settings, name: str, *, by: str = "a person", why: str = "", expected: str | None = ANYONE
-) -> ModelVersion:
+def rollback(settings: Settings, name: str, *, why: str = "", expected: str | None = ANYONE) -> ModelVersion:
     """Make the previous champion champion again; the one it replaces becomes `previous`, so that a second rollback
-    undoes the first. The arguments are those of `promote`.
+    undoes the first. The arguments are those of `promote`; a person decides.
 
     Raises:
         UserError: there is no such model, or no previous champion.
@@ -133,7 +131,7 @@ def rollback(
         action="rollback",
         champion=before.previous,
         previous=before.champion if before.champion != before.previous else None,
-        by=by,
+        by="a person",
         why=why,
     )
     _settled(mlflow, name, log)

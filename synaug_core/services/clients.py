@@ -9,7 +9,7 @@ import sqlite3
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -20,7 +20,7 @@ from synaug_core.services.locks import exclusive
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings, settings
 
-__all__ = ["client", "client_of", "patiently", "secret_free_uri"]
+__all__ = ["client", "client_of", "every", "patiently", "secret_free_uri"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +28,7 @@ R = TypeVar("R")
 _PATIENCE = 15.0  # seconds until a server is taken to be absent
 _OUTAGE = 30.0  # seconds that a database may take to come back
 _PAUSE = 5.0
+_A_PAGE = 1000
 # Of databases, of connections, and of S3 where what arrived was not what was sent.
 _PASSING = (
     "database is locked", "database is busy", "deadlock", "Connection reset", "Connection aborted", "Connection broken",
@@ -77,6 +78,17 @@ def patiently(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
                 raise
             time.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - only spreads the retries
             pause = min(_PAUSE, 2 * pause)
+
+
+def every(search: Callable[..., Any], *args: Any, **conditions: Any) -> Iterator[Any]:
+    """What one of MLflow's searches finds, page after page, each asked for `patiently`. Raises as that."""
+    token = None
+    while True:
+        page = patiently(search, *args, **conditions, max_results=_A_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _about_server(text: str) -> str:

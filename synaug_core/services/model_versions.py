@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from synaug_core.errors import UserError
 from synaug_core.services import flat
-from synaug_core.services.clients import patiently
+from synaug_core.services.clients import every, patiently
 
 __all__ = [
     "Alias",
@@ -17,6 +17,7 @@ __all__ = [
     "aliases_of",
     "numbered",
     "point",
+    "read_every_version",
     "read_version",
     "read_versions",
     "require",
@@ -62,13 +63,22 @@ def numbered(version: ModelVersion) -> int:
 def read_versions(mlflow: Any, name: str) -> list[ModelVersion]:
     """Every version, in no particular order; none where there is no such model."""
     aliases = aliases_of(mlflow, name)
-    found = patiently(mlflow.search_model_versions, f"name = '{name}'", max_results=1000)
+    # by default those changed last come first, and one that is changed meanwhile would be on no page
+    found = every(mlflow.search_model_versions, f"name = '{name}'", order_by=["version_number ASC"])
     return [_of(version, aliases) for version in found]
 
 
-def read_version(mlflow: Any, name: str, version: str) -> ModelVersion:
-    """One version that exists."""
-    return _of(patiently(mlflow.get_model_version, name, version), aliases_of(mlflow, name))
+def read_every_version(mlflow: Any) -> list[ModelVersion]:
+    """Every version of every registered model, by model and number."""
+    aliases = {model.name: _texts(model.aliases) for model in every(mlflow.search_registered_models)}
+    found = every(mlflow.search_model_versions, order_by=["name ASC", "version_number ASC"])
+    return [_of(version, aliases.get(version.name, {})) for version in found]
+
+
+def read_version(mlflow: Any, name: str, version: str, aliases: Mapping[str, str] | None = None) -> ModelVersion:
+    """One version that exists; `aliases`: what `aliases_of` has just said, where that is known."""
+    found = patiently(mlflow.get_model_version, name, version)
+    return _of(found, aliases_of(mlflow, name) if aliases is None else aliases)
 
 
 def aliases_of(mlflow: Any, name: str) -> dict[str, str]:
@@ -81,7 +91,7 @@ def aliases_of(mlflow: Any, name: str) -> dict[str, str]:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return {}
-    return {alias: str(version) for alias, version in found.items()}
+    return _texts(found)
 
 
 def point(mlflow: Any, name: str, alias: Alias, version: str | None) -> None:
@@ -123,6 +133,10 @@ def _write(function: Callable[..., Any], *args: str) -> None:
             if not any(sign in str(error) for sign in _TAKEN):
                 raise
     patiently(function, *args)
+
+
+def _texts(aliases: Mapping[str, Any]) -> dict[str, str]:
+    return {alias: str(version) for alias, version in aliases.items()}
 
 
 def _of(found: Any, aliases: Mapping[str, str]) -> ModelVersion:

@@ -83,12 +83,15 @@ class PromotionLog:
 
         Raises:
             SynaugError: the run that holds the list was deleted for good.
+            MlflowException: MLflow cannot say.
         """
         from mlflow.exceptions import MlflowException
 
         try:
             run = patiently(self.mlflow.get_run, self.run_id)
         except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # the advice below would cost the history
+                raise
             raise SynaugError(
                 f"the MLflow run {self.run_id} with the history of promotions is gone; delete the tag {TAG} of the "
                 "registered model to begin a new one"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synaug_core.refs import RunRef
 from synaug_core.services import flat
 from synaug_core.services.champions import ANYONE, ChampionChangedError, Reign, promote, reigns, rollback
-from synaug_core.services.clients import client, patiently
+from synaug_core.services.clients import client, every, patiently
 from synaug_core.services.locks import exclusive
 from synaug_core.services.model_versions import (
     Alias,
@@ -33,6 +33,7 @@ __all__ = [
     "annotate",
     "current",
     "history",
+    "in_words",
     "names",
     "promote",
     "register",
@@ -57,6 +58,8 @@ def register(
         _make_model(settings, mlflow, name)
         if (there := _with_key(mlflow, name, key)) is not None:
             tag_version(mlflow, name, there.version, tags or {})
+            if not there.aliases and all(reign.version != there.version for reign in reigns(settings, name)):
+                _challenge(mlflow, name, there.version)
             return read_version(mlflow, name, there.version)
         model = patiently(mlflow.get_logged_model, model_uri.removeprefix("models:/"))
         made = patiently(
@@ -73,17 +76,15 @@ def register(
         if first is not None and first.version != number:  # another machine was quicker
             patiently(mlflow.delete_model_version, name, number)
             return first
-        challenger = aliases_of(mlflow, name).get("challenger")
-        if challenger is None or int(challenger) < int(number):
-            point(mlflow, name, "challenger", number)
+        _challenge(mlflow, name, number)
         return read_version(mlflow, name, number)
 
 
 def current(settings: Settings, name: str, alias: Alias = "champion") -> ModelVersion | None:
     """The version behind an alias, or None."""
     mlflow = client(settings)
-    number = aliases_of(mlflow, name).get(alias)
-    return None if number is None else read_version(mlflow, name, number)
+    aliases = aliases_of(mlflow, name)
+    return read_version(mlflow, name, aliases[alias], aliases) if alias in aliases else None
 
 
 def history(settings: Settings, name: str) -> list[ModelVersion]:
@@ -109,8 +110,12 @@ def annotate(settings: Settings, name: str, version: str, tags: Mapping[str, Any
 
 def names(settings: Settings) -> list[str]:
     """The registered models that synaug made."""
-    found = patiently(client(settings).search_registered_models, max_results=1000)
-    return sorted(m.name for m in found if m.tags.get("synaug") == "true")
+    return sorted(m.name for m in every(client(settings).search_registered_models) if m.tags.get("synaug") == "true")
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Which models are registered, for a message about one that is not."""
+    return f"registered are {', '.join(names)}" if names else "none is registered yet"
 
 
 def _make_model(settings: Settings, mlflow: Any, name: str) -> None:
@@ -130,6 +135,13 @@ def _make_model(settings: Settings, mlflow: Any, name: str) -> None:
         drop_log(settings, log)
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _challenge(mlflow: Any, name: str, number: str) -> None:
+    """Make a version the challenger, unless a later one is."""
+    challenger = aliases_of(mlflow, name).get("challenger")
+    if challenger is None or int(challenger) < int(number):
+        point(mlflow, name, "challenger", number)
 
 
 def _with_key(mlflow: Any, name: str, key: str) -> ModelVersion | None:

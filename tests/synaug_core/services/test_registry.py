@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
-from synaug_core.errors import UserError
+from synaug_core.errors import SynaugError, UserError
 from synaug_core.refs import RunRef
-from synaug_core.services import registry
+from synaug_core.services import registry, service_reference
 from synaug_core.services.clients import client
-from synaug_core.services.registry import ModelVersion, current, history, promote, register, rollback
+from synaug_core.services.promotion_log import PromotionLog, open_log
+from synaug_core.services.registry import ModelVersion, current, history, promote, rollback
+from synaug_core.services.service_reference import images_behind
 from synaug_core.services.settings import Settings
-from tests.synaug_core.services.versions import NAME, add_version
+from tests.versions import NAME, add_version
 
 
 @pytest.fixture
@@ -36,6 +40,19 @@ def test_a_version_begins_as_challenger(embedded: Settings, registered: Callable
     assert registry.names(embedded) == [NAME]
 
 
+def test_looking_at_an_alias_asks_for_the_aliases_once(
+    embedded: Settings, registered: Callable[..., ModelVersion], monkeypatch: pytest.MonkeyPatch
+):
+    registered("one")
+    mlflow, asked = client(embedded), []
+    real = mlflow.get_registered_model
+    monkeypatch.setattr(mlflow, "get_registered_model", lambda name: asked.append(name) or real(name))
+    found = current(embedded, NAME, "challenger")
+    assert found is not None
+    assert (found.version, found.aliases, asked) == ("1", ("challenger",), [NAME])
+    assert current(embedded, NAME, "champion") is None
+
+
 def test_registering_again_gives_the_same_version(embedded: Settings, registered: Callable[..., ModelVersion]):
     registered("one")
     promote(embedded, NAME, "1")
@@ -44,6 +61,41 @@ def test_registering_again_gives_the_same_version(embedded: Settings, registered
     assert again.tags["gain"] == "0.5"
     assert again.aliases == ("champion",)
     assert len(history(embedded, NAME)) == 1
+
+
+def test_a_version_that_a_kill_left_without_a_role_becomes_challenger(
+    embedded: Settings, registered: Callable[..., ModelVersion]
+):
+    registered("one")
+    client(embedded).delete_registered_model_alias(NAME, "challenger")  # as if the kill had come before it
+    assert registered("one").aliases == ("challenger",)
+    for number, key in enumerate(("one", "two", "three"), 1):
+        registered(key)
+        promote(embedded, NAME, str(number))
+    assert registered("one").aliases == ()  # it was champion once
+
+
+def test_only_a_history_that_is_gone_is_called_gone(embedded: Settings, registered: Callable[..., ModelVersion]):
+    from mlflow.exceptions import MlflowException
+
+    registered("one")
+    log = open_log(embedded, NAME)
+    away = Mock(get_run=Mock(side_effect=MlflowException("no permission", PERMISSION_DENIED)))
+    with pytest.raises(MlflowException, match="no permission"):
+        PromotionLog(away, log.run_id).read()
+    with pytest.raises(SynaugError, match="with the history of promotions is gone"):
+        PromotionLog(client(embedded), "0" * 32).read()
+
+
+def test_only_images_that_are_gone_are_called_gone(embedded: Settings, registered: Callable[..., ModelVersion]):
+    from mlflow.exceptions import MlflowException
+
+    version = registered("one", **{"synaug.retraining": "0" * 32})
+    with pytest.raises(UserError, match="are not in this store"):
+        images_behind(embedded, version, ["test"])
+    away = Mock(get_run=Mock(side_effect=MlflowException("no permission", PERMISSION_DENIED)))
+    with pytest.raises(MlflowException, match="no permission"):
+        service_reference._place(away, version)
 
 
 def test_promotion_keeps_the_champion_before(embedded: Settings, registered: Callable[..., ModelVersion]):
@@ -102,10 +154,7 @@ def test_no_secret_becomes_a_tag(registered: Callable[..., ModelVersion]):
 def test_the_same_behind_a_server(server: Settings):
     from synaug_core.services.tracking import open_run
 
-    run, mlflow = open_run(server, experiment="synaug/remote", key="r", stage="s", name="n"), client(server)
-    number = mlflow.get_run(run.run_id).info.experiment_id
-    model = mlflow.create_logged_model(number, name="classifier", source_run_id=run.run_id)
-    mlflow.finalize_logged_model(model.model_id, "READY")
-    made = register(server, "synaug-remote", model_uri=f"models:/{model.model_id}", run=run, key="r")
+    run = open_run(server, experiment="synaug/remote", key="r", stage="s", name="n")
+    made = add_version(server, "synaug-remote", run, "r")
     assert made.aliases == ("challenger",)
     assert promote(server, "synaug-remote", made.version).aliases == ("champion",)

@@ -21,15 +21,26 @@ from synaug_core.services.clients import client
 from synaug_core.services.registry import ChampionChangedError, current, promote, reigns, rollback
 from synaug_core.services.settings import Settings
 from synaug_core.services.tracking import open_run
-from tests.synaug_core.services.versions import NAME, add_version
+from tests.mlflow_server import copy_database, embedded_home
+from tests.versions import NAME, add_version
+
+
+@pytest.fixture(scope="module")
+def database_of_four(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    home = tmp_path_factory.mktemp("four")
+    with pytest.MonkeyPatch.context() as patch:
+        made = embedded_home(home, empty_database, patch)
+        for key in ("one", "two", "three", "four"):
+            run = open_run(made, experiment="synaug/test", key=key, stage="retrain", name=key)
+            add_version(made, NAME, run, key)
+        promote(made, NAME, "1")
+    return home / "mlflow.db"
 
 
 @pytest.fixture
-def four(embedded: Settings, new_run: Callable[..., RunRef]) -> Settings:
+def four(embedded: Settings, database_of_four: Path) -> Settings:
     """Four versions, and the first is champion."""
-    for key in ("one", "two", "three", "four"):
-        add_version(embedded, NAME, new_run(key), key)
-    promote(embedded, NAME, "1")
+    copy_database(database_of_four, embedded.home / "mlflow.db")
     return embedded
 
 
