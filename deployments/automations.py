@@ -78,7 +78,7 @@ def close_dead_runs() -> AutomationCore:
 def apply_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
     """Make the automation or bring it up to date; "made", "changed" or "unchanged". One that somebody switched off
     stays off."""
-    found = next((a for a in client.read_automations() if a.name == wanted.name), None)
+    found = next(iter(client.read_automations_by_name(wanted.name)), None)
     if found is None:
         client.create_automation(wanted)
         return "made"

@@ -6,31 +6,19 @@ import json
 from typing import Any
 from uuid import UUID
 
+from httpx import HTTPStatusError
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from deployments.plan import Planned
+from tasks.slots import make_limit
 
-__all__ = ["apply_deployment", "apply_limit"]
+__all__ = ["apply_deployment"]
 
 _STRATEGIES = {"cancel": "CANCEL_NEW", "wait": "ENQUEUE"}
 _COMPARED: tuple[str, ...] = ("description", "entrypoint", "parameters", "tags", "work_pool_name", "job_variables")
 _COMPARED += ("parameter_openapi_schema", "enforce_parameter_schema", "pull_steps")
-
-
-def apply_limit(client: SyncPrefectClient, name: str) -> UUID:
-    """The server's concurrency limit of that name, made where there is none. One whose number somebody changed stays
-    as it is.
-
-    A run holds its slot by a lease that it renews: one that is killed gives the slot back after minutes.
-    """
-    try:
-        return client.read_global_concurrency_limit_by_name(name).id
-    except ObjectNotFound:
-        return client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
 
 
 def apply_deployment(client: SyncPrefectClient, planned: Planned) -> tuple[UUID, str]:
@@ -54,7 +42,8 @@ def apply_deployment(client: SyncPrefectClient, planned: Planned) -> tuple[UUID,
 def _wanted(client: SyncPrefectClient, planned: Planned) -> dict[str, Any]:
     flow: Any = load_flow_from_entrypoint(planned.entrypoint)
     schedules = [] if planned.cron is None else [_schedule(planned.cron, planned.timezone)]
-    limit = None if planned.limit is None else apply_limit(client, planned.limit)
+    # A run holds its slot by a lease that it renews: one that is killed gives the slot back after minutes.
+    limit = None if planned.limit is None else make_limit(client, planned.limit)
     wanted = {
         "name": planned.name,
         "flow_id": str(client.create_flow_from_name(planned.flow)),
@@ -79,10 +68,8 @@ def _found(client: SyncPrefectClient, planned: Planned) -> dict[str, Any] | None
     path = {"flow_name": planned.flow, "deployment_name": planned.name}
     try:
         answer = client.request("GET", "/deployments/name/{flow_name}/{deployment_name}", path_params=path)
-    except ObjectNotFound:
-        return None
-    except Exception as error:
-        if getattr(getattr(error, "response", None), "status_code", None) == 404:
+    except HTTPStatusError as error:
+        if error.response.status_code == 404:
             return None
         raise
     found: dict[str, Any] = answer.json()

@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import State, StateType
 from prefect.events import emit_event
+from prefect.runtime import deployment
 from prefect.states import Completed
 
 from synaug_core.config import DataConfig
@@ -38,9 +39,10 @@ def dataset_resource(name: str) -> str:
 @flow(name="check-data", persist_result=False)
 def check_data(name: str, data: DataConfig = DataConfig()) -> State[Any]:
     """Compare the images with those of the last retraining that ended well; the event `synaug.data.changed` tells the
-    server when they differ, and its automation starts the deployment `retrain/<name>`.
+    server when they differ, and its automation starts the deployment `retrain/<name>`, or that of the name that this
+    one was deployed under.
 
-    Only file names and bytes are read, no image is decoded.
+    Only file names and bytes are read, in S3 the listing alone; no image is decoded.
 
     Args:
         name: of the data set, as in its configuration.
@@ -51,6 +53,7 @@ def check_data(name: str, data: DataConfig = DataConfig()) -> State[Any]:
 
     Raises:
         DataError: the images cannot be read.
+        UserError: they are in S3, and the way to them is not as it should be.
     """
     fingerprint, news = what_changed(name, data)
     if news is None:
@@ -66,11 +69,15 @@ def check_data(name: str, data: DataConfig = DataConfig()) -> State[Any]:
 
 
 def _is_under_way(name: str) -> bool:
-    """Whether a retraining has been started and not ended; runs that only the schedule foresees do not count."""
+    """Whether a retraining has been started and not ended; runs that only the schedule foresees do not count.
+
+    Its deployment has the data set's name, or the one that `synaug deploy --name` gave to both.
+    """
+    deployed = {name, deployment.name or name}
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=["retrain"])),
-            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[name])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=sorted(deployed))),
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))),
         )
     return any(not (run.auto_scheduled and run.state_type == StateType.SCHEDULED) for run in runs)

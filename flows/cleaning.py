@@ -7,11 +7,10 @@ meanwhile; only where none has are artifacts deleted. Killed at any moment, the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from synaug_core.errors import UserError
-from synaug_core.progress import Progress, silent
 from synaug_core.services.leftovers import Leftover, find_leftovers, remove_leftover
 from synaug_core.services.locks import exclusive
 from synaug_core.services.retention import Plan, Policy, decide
@@ -61,7 +60,7 @@ class Cleaned:
 
     Attributes:
         runs: number of runs.
-        busy: experiments that were left alone because something began there -> its run.
+        busy: experiments that were left alone because something began there -> its run; old files stay then too.
         rows_stay: a server keeps the hidden runs' rows until its administrator runs `mlflow gc`.
         held: old files that a process uses.
     """
@@ -72,27 +71,26 @@ class Cleaned:
     held: int
 
 
-def plan_cleaning(policy: Policy, only: Collection[str] = (), now: Callable[[], float] = time.time) -> Cleaning:
+def plan_cleaning(policy: Policy, only: Collection[str] = ()) -> Cleaning:
     """Look at everything and delete nothing.
 
     Args:
         policy: what stays.
         only: experiments (`synaug/NAME` or NAME); none: all.
-        now: the clock, in seconds since 1970.
 
     Raises:
         UserError: there is no such experiment.
     """
     from synaug_core.services import freeing, run_facts
 
-    current = settings()
+    current, now = settings(), time.time()
     known = run_facts.experiments(current)
     chosen = _chosen(known, only)
     results = read_results()
     # All experiments are read: a run of one may use what another made.
     runs = run_facts.read_runs(current, known)
-    whole = decide(runs, run_facts.read_versions(current), mentions(results), policy, now())
-    old = [] if whole.busy else find_leftovers(current, policy.days, now())
+    whole = decide(runs, run_facts.read_versions(current), mentions(results), policy, now)
+    old = [] if whole.busy else find_leftovers(current, policy.days, now)
     plan = _within(whole, chosen)
     gone = {run.id: run for run in plan.gone}
     models = freeing.models_of(current, list(chosen.values()), gone) if gone else {}
@@ -105,7 +103,7 @@ def plan_cleaning(policy: Policy, only: Collection[str] = (), now: Callable[[], 
     return Cleaning(chosen, plan, sizes, models, tuple(speaking_of(results, {*gone, *freed})), tuple(old), freed)
 
 
-def clean(cleaning: Cleaning, progress: Progress = silent) -> Cleaned:
+def clean(cleaning: Cleaning) -> Cleaned:
     """Delete what was planned.
 
     Raises:
@@ -114,29 +112,35 @@ def clean(cleaning: Cleaning, progress: Progress = silent) -> Cleaned:
     """
     current = settings()
     with exclusive(current.home / "locks" / "gc.lock", timeout=1.0):
-        return _clean(cleaning, progress)
+        return _clean(cleaning)
 
 
-def _clean(cleaning: Cleaning, progress: Progress) -> Cleaned:
+def _clean(cleaning: Cleaning) -> Cleaned:
     from synaug_core.services import freeing, run_facts
 
     current, plan = settings(), cleaning.plan
     delete_results(cleaning.results)
-    touched = {run.experiment for run in plan.gone}
-    found = {name: run_facts.running_in(current, cleaning.experiments[name]) for name in touched}
-    busy = {name: run for name, run in found.items() if run is not None}
+    busy = _under_way({run.experiment: cleaning.experiments[run.experiment] for run in plan.gone})
     gone = [run for run in plan.gone if run.experiment not in busy]
     for run in plan.thinned:
         if run.experiment not in busy:
             freeing.note_thinned(current, run.id)
-    for done, run in enumerate(gone):
-        progress(done, len(gone))
+    for run in gone:
         freeing.free(current, run.id, cleaning.models[run.id])
     models = [model for run in gone for model in cleaning.models[run.id]]
     forgotten = freeing.forget(current, [*(run.id for run in gone), *cleaning.freed], models)
-    progress(len(gone), len(gone))
+    if cleaning.leftovers and not busy:  # any retraining of this machine may use them, also one of a new data set
+        busy = _under_way(run_facts.experiments(current))
     held = 0 if busy else sum(not remove_leftover(left) for left in cleaning.leftovers)
     return Cleaned(runs=len(gone), busy=busy, rows_stay=bool(gone) and not forgotten, held=held)
+
+
+def _under_way(experiments: Mapping[str, str]) -> dict[str, str]:
+    """Those in which something runs -> its run."""
+    from synaug_core.services import run_facts
+
+    found = {name: run_facts.running_in(settings(), number) for name, number in experiments.items()}
+    return {name: run for name, run in found.items() if run is not None}
 
 
 def _chosen(known: dict[str, str], only: Collection[str]) -> dict[str, str]:

@@ -29,9 +29,9 @@ _LONGEST = 1000
 
 @flow(name="report-failure", persist_result=False)
 def report_failure(flow_run_id: UUID, notify: str = "") -> str:
-    """Keep one line about a failed run as the artifact `failed-run` and in the log, and send it to a notification
-    block where one is named. Then close what the run left open: its retrainings in Prefect, its runs in MLflow. A
-    process that was killed could not.
+    """Keep one line about a failed run as the artifact `failed-run` and in the log. Close what the run left open: its
+    retrainings in Prefect, its runs in MLflow; a process that was killed could not. Send the line to a notification
+    block where one is named, also where MLflow could not be reached.
 
     Args:
         flow_run_id: the run that failed.
@@ -42,7 +42,8 @@ def report_failure(flow_run_id: UUID, notify: str = "") -> str:
         The line.
 
     Raises:
-        ConfigError: there is no such block, or it sends nothing.
+        ConfigError: there is no such block, or it sends nothing; what the run left open is closed all the same.
+        Exception: the block's own, where nobody takes the message; of this too the rest is done before.
     """
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(flow_run_id)
@@ -54,10 +55,12 @@ def report_failure(flow_run_id: UUID, notify: str = "") -> str:
     line = f"{name} {run.name!r}: {state}: {reason}"
     get_run_logger().error(line)
     create_markdown_artifact(_markdown(name, run.name, state, reason, _address(flow_run_id)), key="failed-run")
-    if notify:
-        _send(_block(notify), line, f"synaug: {name} {state.lower()}")
-    if closed := close_left((str(run.id), *below), f"{state}: {reason}"):
-        get_run_logger().warning(f"{closed} runs that it left open in MLflow are closed")
+    try:
+        if closed := close_left((str(run.id), *below), f"{state}: {reason}"):
+            get_run_logger().warning(f"{closed} runs that it left open in MLflow are closed")
+    finally:
+        if notify:
+            _send(_block(notify), line, f"synaug: {name} {state.lower()}")
     return line
 
 

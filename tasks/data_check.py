@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from synaug_core.config import DataConfig
+from tasks.dataset import read_fingerprint
 from tasks.step import action
 
 __all__ = ["what_changed"]
@@ -10,12 +11,16 @@ __all__ = ["what_changed"]
 
 @action
 def what_changed(name: str, data: DataConfig) -> tuple[str, str | None]:
-    """The fingerprint of the images, and what is new about them in words; None: nothing is."""
-    from synaug_core.data.fingerprint import fingerprint
+    """The fingerprint of the images, wherever they are, and what is new about them in words; None: nothing is.
+
+    Raises:
+        DataError: the images cannot be read.
+        UserError: they are in S3, and the way to them is not as it should be.
+    """
     from synaug_core.services.finished import FINGERPRINT_LENGTH, last_finished
     from synaug_core.services.settings import settings
 
-    now = fingerprint(data)
+    now = read_fingerprint.fn(data)
     before = last_finished(settings(), f"synaug/{name}")
     if before is None:
         return now, "no retraining has ended well yet"

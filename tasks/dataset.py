@@ -140,6 +140,7 @@ def _describe(
     from synaug_core.report import sheets
     from synaug_core.report.dataset import dataset_page
     from synaug_core.report.figures.counts import counts_figure
+    from synaug_core.services.finished import FINGERPRINT_LENGTH
 
     train = prepared.train
     splits = {"train": train, "val": prepared.val, "test": prepared.test}
@@ -147,7 +148,7 @@ def _describe(
     recorder.tags({"synaug.dataset_digest": prepared.digest})
     recorder.params(
         {"source": config.source, "image_size": train.size, "channels": train.channels, "seed": seed}
-        | {"classes": len(train.classes), "fingerprint": fingerprint[:16]}
+        | {"classes": len(train.classes), "fingerprint": fingerprint[:FINGERPRINT_LENGTH]}
     )
     recorder.metrics(
         {f"{split}/images": len(images) for split, images in splits.items()}

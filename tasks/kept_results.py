@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -63,8 +64,8 @@ def speaking_of(results: Iterable[KeptResult], runs: Collection[str]) -> list[Ke
     A step looks for its result by counting up until none is there. So one with a lower number stays where a later one
     is kept: it counts as nothing, because its artifacts are gone.
     """
-    every = list(results)
-    of_gone = [result for result in every if result.runs & set(runs)]
+    every, wanted = list(results), set(runs)
+    of_gone = [result for result in every if result.runs & wanted]
     names = {result.name for result in of_gone}
     highest: dict[str, int] = {}
     for result in every:
@@ -83,7 +84,9 @@ def delete_results(results: Iterable[KeptResult]) -> None:
         from synaug_core.services.s3_cleaning import delete_objects
         from synaug_core.services.settings import settings
 
-        delete_objects(place.address, [result.name for result in ordered], settings())
+        # one call for each number: within a call objects go in any order
+        for _, equal in itertools.groupby(ordered, key=lambda result: result.number):
+            delete_objects(place.address, [result.name for result in equal], settings())
 
 
 def _storage() -> Path | S3Results | None:

@@ -20,7 +20,7 @@ def server_version() -> str:
 
     with get_client(sync_client=True) as client:
         try:
-            answer = client._client.get("/admin/version")  # what api_version asks, which would hide the status
+            answer = client.request("GET", "/admin/version")  # what api_version asks, which would hide the status
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
             if error.response.status_code in _REFUSED:

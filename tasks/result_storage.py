@@ -11,6 +11,8 @@ from pydantic import Field
 
 __all__ = ["S3Results", "save_result_storage"]
 
+_NAME = "results"
+
 
 class S3Results(WritableFileSystem):
     """JSON results as objects below an S3 address. The endpoint and the credentials are each machine's own: neither
@@ -61,7 +63,7 @@ class S3Results(WritableFileSystem):
         return await run_sync_in_worker_thread(self.write_path, path, content)
 
 
-def save_result_storage(address: str, name: str = "results") -> str:
+def save_result_storage(address: str) -> str:
     """Tell the Prefect server of the storage, again where the address is another.
 
     Returns:
@@ -73,5 +75,5 @@ def save_result_storage(address: str, name: str = "results") -> str:
     from synaug_core.s3_address import s3_address
 
     block = S3Results(address=str(s3_address(address)))
-    cast(Any, block).save(name, overwrite=True, _sync=True)
-    return f"{S3Results._block_type_slug}/{name}"
+    cast(Any, block).save(_NAME, overwrite=True, _sync=True)
+    return f"{S3Results._block_type_slug}/{_NAME}"

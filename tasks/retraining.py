@@ -29,6 +29,7 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
 
     Runs of this experiment that died without saying so are closed first.
     """
+    from synaug_core.services.left_runs import FLOW_RUN
     from synaug_core.services.tracking import open_run, reap
 
     code = digests.code_version()
@@ -46,7 +47,7 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
             "synaug.dataset": config.name,
             "synaug.config_digest": asked,
             "synaug.code_version": code,
-            "prefect.flow_run_id": str(flow_run.id),
+            FLOW_RUN: str(flow_run.id),
         },
     )
 
@@ -91,11 +92,13 @@ def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
 
 @action
 def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
-    """End the parent run well, with what came of it in its tags."""
+    """End the parent run well, with what came of it in its tags; of one that is found done, note when."""
+    from synaug_core.services.finished import note_asked
     from synaug_core.services.tracking import is_finished, recording_in
     from synaug_core.services.versions import environment
 
     if is_finished(run):
+        note_asked(run)
         return
     with recording_in(run) as recorder:
         recorder.tags(run.tags | {"synaug.verdict": verdict, "synaug.best_arm": best_arm})

@@ -13,24 +13,38 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import url2pathname
 
 from synaug_core.digests import of_file, of_value
 from synaug_core.errors import ArtifactError, UserError
 from synaug_core.refs import Reference, RunRef
-from synaug_core.s3_address import s3_address
 from synaug_core.services.clients import client_of, patiently
-from synaug_core.services.s3 import explaining
+from synaug_core.services.places import explaining_place, repository
+from synaug_core.services.processes import is_dead, me
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings, settings
 
-__all__ = ["digest", "exists", "fetch", "fetch_uri", "local_path", "put_file", "put_folder", "storing"]
+__all__ = [
+    "PART",
+    "digest",
+    "exists",
+    "fetch",
+    "fetch_uri",
+    "is_there",
+    "local_path",
+    "part_owner",
+    "put_file",
+    "put_folder",
+    "storing",
+]
 
 Signature = tuple[tuple[str, int, int], ...]
+
+PART = ".part-"
+"""Begins the names of the cache's folders that are not whole yet."""
 
 _verified: dict[tuple[str, str], Signature] = {}
 _fetching: dict[str, threading.Lock] = {}
@@ -48,9 +62,9 @@ def put_file(run: RunRef, local: Path, path: str) -> tuple[str, str]:
         UserError: the store is in S3, and its bucket or the way to it is not as it should be; one line says how.
     """
     inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
-    with _named(local, inner.name) as upload, storing(run):
+    with _named(local, inner.name) as upload, storing(run) as root:
         patiently(mlflow.log_artifact, run.run_id, str(upload), _folder(inner))
-    return _uri_in(mlflow, run, inner), sha256
+    return f"{root}/{inner}", sha256
 
 
 def put_folder(run: RunRef, local: Path, path: str) -> tuple[str, str]:
@@ -61,17 +75,18 @@ def put_folder(run: RunRef, local: Path, path: str) -> tuple[str, str]:
         names, or the folder will not verify. Raises as `put_file`.
     """
     inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
-    with storing(run):
+    with storing(run) as root:
         patiently(mlflow.log_artifacts, run.run_id, str(local), str(inner))
-    return _uri_in(mlflow, run, inner), sha256
+    return f"{root}/{inner}", sha256
 
 
 @contextmanager
-def storing(run: RunRef) -> Iterator[None]:
-    """Around anything that writes artifacts of the run: where they lie in S3, what fails is said in one line."""
-    root = patiently(client_of(run).get_run, run.run_id).info.artifact_uri
-    with _explaining(root):
-        yield
+def storing(run: RunRef) -> Iterator[str]:
+    """Around anything that writes artifacts of the run: where they lie in S3, what fails is said in one line. Gives
+    the address that they lie below."""
+    root = str(patiently(client_of(run).get_run, run.run_id).info.artifact_uri)
+    with explaining_place(root, settings()):
+        yield root.rstrip("/")
 
 
 def digest(path: Path) -> str:
@@ -89,7 +104,7 @@ def exists(reference: Reference) -> bool:
     current = settings()
     if _cached(current, reference).exists():
         return True
-    with _explaining(reference.uri):
+    with explaining_place(reference.uri, settings()):
         return _listed(reference.uri, current)
 
 
@@ -121,13 +136,26 @@ def fetch(reference: Reference) -> Path:
                 with _part(current) as part:
                     fetched = _verify(_download(reference.uri, part, current), reference)
                     _publish(part, cached.parent)
-                    _verified.pop((str(fetched), reference.sha256), None)
+                    # where another process was quicker, its files have times of their own, and are read once more
+                    _verified[str(cached), reference.sha256] = _verified.pop((str(fetched), reference.sha256))
                 break
             except ArtifactError:
                 if attempt + 1 == _TRIES:
                     raise
                 time.sleep(0.3 * 3**attempt)
         return _verify(cached, reference)
+
+
+def is_there(current: Settings, uri: str) -> bool:
+    """Whether there is an artifact at `uri`.
+
+    Raises:
+        ArtifactError: its store cannot be asked.
+        UserError: it is in S3, and the way to it is not as it should be.
+    """
+    local = local_path(uri)
+    with _fetching_from(uri):
+        return local.exists() if local is not None else _listed(uri, current)
 
 
 def fetch_uri(current: Settings, uri: str, folder: Path) -> Path:
@@ -162,10 +190,6 @@ def _folder(inner: PurePosixPath) -> str | None:
     return None if str(inner.parent) == "." else str(inner.parent)
 
 
-def _uri_in(mlflow: Any, run: RunRef, inner: PurePosixPath) -> str:
-    return f"{patiently(mlflow.get_run, run.run_id).info.artifact_uri.rstrip('/')}/{inner}"
-
-
 @contextmanager
 def _named(local: Path, name: str) -> Iterator[Path]:
     """The file under another name, without copying it where the file system has links."""
@@ -197,9 +221,18 @@ def _cached(current: Settings, reference: Reference) -> Path:
     return current.cache / reference.sha256 / PurePosixPath(urlsplit(reference.uri).path).name
 
 
+def part_owner(part: Path) -> str:
+    """Who fetches into a folder of the cache whose name begins with `PART`, as `me` has it."""
+    return unquote(part.name.removeprefix(PART).rpartition(".")[0])
+
+
 @contextmanager
 def _part(current: Settings) -> Iterator[Path]:
-    part = current.cache / f".part-{uuid.uuid4().hex}"
+    """A folder to fetch into, named by this process; what killed ones left half fetched goes."""
+    for left in current.cache.glob(f"{PART}*"):
+        if is_dead(part_owner(left)):
+            shutil.rmtree(left, ignore_errors=True)
+    part = current.cache / f"{PART}{quote(me(), safe='')}.{uuid.uuid4().hex}"
     part.mkdir(parents=True)
     try:
         yield part
@@ -221,14 +254,12 @@ def _publish(part: Path, target: Path) -> None:
 
 def _listed(uri: str, current: Settings) -> bool:
     parent, name = posixpath.split(uri.rstrip("/"))
-    found = patiently(_repository(parent, current).list_artifacts, "")
+    found = patiently(repository(parent, current).list_artifacts, "")
     return any(posixpath.basename(item.path.rstrip("/")) == name for item in found)
 
 
 def _check_listed(uri: str, current: Settings) -> None:
-    with _fetching_from(uri):
-        listed = _listed(uri, current)
-    if not listed:
+    if not is_there(current, uri):
         raise ArtifactError(f"missing artifact: {redacted(uri)}")
 
 
@@ -236,7 +267,7 @@ def _download(uri: str, folder: Path, current: Settings) -> Path:
     parent, name = posixpath.split(uri.rstrip("/"))
     try:
         with _fetching_from(uri):
-            return Path(patiently(_repository(parent, current).download_artifacts, name, str(folder)))
+            return Path(patiently(repository(parent, current).download_artifacts, name, str(folder)))
     except ArtifactError as error:
         # MLflow fetches in parts and keeps to itself why one of them failed.
         if (free := shutil.disk_usage(folder).free) < _SPARE:
@@ -247,29 +278,12 @@ def _download(uri: str, folder: Path, current: Settings) -> Path:
 @contextmanager
 def _fetching_from(uri: str) -> Iterator[None]:
     try:
-        with _explaining(uri):
+        with explaining_place(uri, settings()):
             yield
     except UserError:
         raise
     except Exception as error:  # each kind of store has errors of its own
         raise ArtifactError(f"artifact {redacted(uri)} cannot be fetched: {first_line(error)}") from error
-
-
-@contextmanager
-def _explaining(uri: str) -> Iterator[None]:
-    """Say what boto3 means, where the URI is in S3."""
-    try:
-        address = s3_address(uri)
-    except ValueError:
-        address = None
-    with explaining(address, settings()) if address else nullcontext():
-        yield
-
-
-def _repository(uri: str, current: Settings) -> Any:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    return get_artifact_repository(uri, tracking_uri=current.tracking_uri, registry_uri=current.tracking_uri)
 
 
 def _signature(path: Path) -> Signature:

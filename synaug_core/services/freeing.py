@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from synaug_core.errors import ArtifactError
 from synaug_core.services.artifacts import local_path
-from synaug_core.services.clients import client, patiently
+from synaug_core.services.clients import client, every, patiently
+from synaug_core.services.places import repository
 from synaug_core.services.run_facts import CLEANED
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings
@@ -24,7 +25,8 @@ from synaug_core.services.settings import Settings
 __all__ = ["forget", "free", "models_of", "note_thinned", "sizes"]
 
 _AT_ONCE = 8
-_GONE = ("404", "NoSuchKey", "No such file")
+_GONE = ("404", "NoSuchKey")
+_PAUSES = (0.5, 2.0)  # seconds; some stores list for a moment what they have deleted
 
 
 def sizes(current: Settings, places: list[str]) -> list[int]:
@@ -37,15 +39,9 @@ def models_of(current: Settings, numbers: list[str], runs: Collection[str]) -> d
     """Run -> the logged models that it made (id -> address), of the experiments with these numbers."""
     mlflow, found = client(current), {run: dict[str, str]() for run in runs}
     for number in numbers:
-        token = None
-        while True:
-            page = patiently(mlflow.search_logged_models, [number], page_token=token)
-            for model in page:
-                if model.source_run_id in found:
-                    found[model.source_run_id][model.model_id] = model.artifact_location
-            token = page.token
-            if not token:
-                break
+        for model in every(mlflow.search_logged_models, [number]):
+            if model.source_run_id in found:
+                found[model.source_run_id][model.model_id] = model.artifact_location
     return found
 
 
@@ -102,38 +98,52 @@ def _unless_gone() -> Iterator[None]:
 
 
 def _delete_files(current: Settings, place: str) -> None:
-    try:
-        patiently(_repository(place, current).delete_artifacts)
-    except Exception as error:  # each kind of store has errors of its own
-        if not any(sign in str(error) for sign in _GONE):
+    store = repository(place, current)
+    for pause in (*_PAUSES, None):
+        try:
+            patiently(store.delete_artifacts)
+            # S3 refuses single files in an answer that MLflow takes for a good one
+            left = patiently(store.list_artifacts, "")
+        except Exception as error:  # each kind of store has errors of its own
+            if _is_gone(error):
+                break
             raise ArtifactError(f"{redacted(place)} cannot be deleted: {first_line(error)}") from error
+        if not left:
+            break
+        if pause is None:
+            raise ArtifactError(f"{redacted(place)} cannot be deleted: its files are still there")
+        time.sleep(pause)
     local = local_path(place)
     if local is not None:  # <experiment>/<run>/artifacts: the run's empty folder goes too
         with contextlib.suppress(OSError):
             local.parent.rmdir()
 
 
+def _is_gone(error: Exception) -> bool:
+    """Whether a store means that there is nothing: its words alone may hold any number, such as a port's."""
+    from botocore.exceptions import ClientError
+
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code")) in _GONE
+    answer = getattr(error, "response", None)  # of requests, where a server stands between
+    return isinstance(error, FileNotFoundError) or getattr(answer, "status_code", None) == 404
+
+
 def _size(current: Settings, place: str) -> int:
     local = local_path(place)
     if local is not None:
         return sum(f.stat().st_size for f in local.rglob("*") if f.is_file()) if local.is_dir() else 0
-    repository, total, left = _repository(place, current), 0, [""]
+    store, total, left = repository(place, current), 0, [""]
     while left:
         try:
-            found = patiently(repository.list_artifacts, left.pop())
+            found = patiently(store.list_artifacts, left.pop())
         except Exception as error:
-            if any(sign in str(error) for sign in _GONE):
+            if _is_gone(error):
                 continue
             raise ArtifactError(f"{redacted(place)} cannot be listed: {first_line(error)}") from error
         left += [item.path for item in found if item.is_dir]
         total += sum(item.file_size or 0 for item in found if not item.is_dir)
     return total
-
-
-def _repository(place: str, current: Settings) -> Any:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    return get_artifact_repository(place, tracking_uri=current.tracking_uri, registry_uri=current.tracking_uri)
 
 
 def _now() -> str:

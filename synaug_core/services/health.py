@@ -5,17 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from synaug_core.errors import SynaugError, UserError
-from synaug_core.s3_address import S3Address, s3_address
 from synaug_core.services.clients import client, patiently
-from synaug_core.services.s3 import explaining, s3_client
+from synaug_core.services.places import explaining_place, in_s3, repository
+from synaug_core.services.s3 import s3_client
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings
 
@@ -23,6 +20,8 @@ __all__ = ["artifact_place", "ask_database", "clock_difference", "mlflow_server_
 
 _PATIENCE = 10.0
 _OK = 200
+_FORBIDDEN = 403
+_REFUSED = (401, _FORBIDDEN)
 _WORDS = "synaug doctor wrote this and may delete it\n"
 
 
@@ -54,7 +53,7 @@ def _check_entry(current: Settings) -> None:
         patiently(client(current).search_experiments, max_results=1)
     except MlflowException as error:
         words = first_line(error)
-        if any(sign in str(error) for sign in ("401", "not authenticated", "403", "Permission denied")):
+        if error.get_http_status_code() in _REFUSED:
             raise UserError(f"{redacted(current.tracking_uri)} refuses these credentials") from error
         raise SynaugError(f"{redacted(current.tracking_uri)}: {words}") from error
 
@@ -77,12 +76,10 @@ def try_store(current: Settings, place: str) -> None:
     Raises:
         UserError, SynaugError: what was refused, in one line.
     """
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
     with _explaining(place, current), tempfile.TemporaryDirectory(prefix="synaug-") as folder:
         local = Path(folder, "check.txt")
         local.write_text(_WORDS)
-        store: Any = get_artifact_repository(f"{place.rstrip('/')}/synaug-doctor", tracking_uri=current.tracking_uri)
+        store = repository(f"{place.rstrip('/')}/synaug-doctor", current)
         store.log_artifact(str(local))
         local.unlink()
         if Path(store.download_artifacts(local.name, folder)).read_text() != _WORDS:
@@ -90,15 +87,14 @@ def try_store(current: Settings, place: str) -> None:
         try:
             store.delete_artifacts()
         except Exception as error:
-            if _in_s3(place) or "403" not in str(error):
+            if getattr(getattr(error, "response", None), "status_code", None) != _FORBIDDEN:
                 raise
 
 
 @contextmanager
 def _explaining(place: str, current: Settings) -> Iterator[None]:
-    address = _in_s3(place)
     try:
-        with explaining(address, current) if address else nullcontext():
+        with explaining_place(place, current):
             yield
     except SynaugError:
         raise
@@ -109,16 +105,17 @@ def _explaining(place: str, current: Settings) -> Iterator[None]:
 def clock_difference(current: Settings, place: str) -> float | None:
     """Seconds that this machine's clock is ahead of the S3 server's; None where `place` is not in S3 or it does not
     say. An S3 server refuses who is 15 minutes off."""
-    if _in_s3(place) is None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if (address := in_s3(place)) is None:
         return None
-    request = urllib.request.Request(s3_client(current).meta.endpoint_url, method="HEAD")  # noqa: S310 - boto3's own address
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 - as above
-            told = answer.headers.get("Date")
-    except urllib.error.HTTPError as error:
-        told = error.headers.get("Date")
-    except OSError:
+        answer = s3_client(current).head_bucket(Bucket=address.bucket)
+    except ClientError as error:  # a refusal is dated as well
+        answer = error.response
+    except BotoCoreError:
         return None
+    told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     there = email.utils.parsedate_to_datetime(told) if told else None
     return None if there is None else (dt.datetime.now(dt.UTC) - there).total_seconds()
 
@@ -135,19 +132,14 @@ def ask_database(url: str) -> str:
         address = sa.make_url(url)
         timeout = {"connect_timeout": int(_PATIENCE)} if address.get_backend_name() == "postgresql" else {}
         engine = sa.create_engine(address, connect_args=timeout)
-        with engine.connect() as connection:
-            connection.execute(sa.text("SELECT 1"))
-            version = ".".join(str(part) for part in engine.dialect.server_version_info or ())
-        engine.dispose()
+        try:
+            with engine.connect() as connection:
+                connection.execute(sa.text("SELECT 1"))
+                version = ".".join(str(part) for part in engine.dialect.server_version_info or ())
+        finally:
+            engine.dispose()
     except ModuleNotFoundError as error:
         raise UserError(f"{redacted(url)}: the driver {error.name} is not installed") from error
     except sa.exc.SQLAlchemyError as error:
         raise UserError(f"{redacted(url)}: {first_line(getattr(error, 'orig', None) or error)}") from error
     return f"{address.get_backend_name()} {version}".strip()
-
-
-def _in_s3(place: str) -> S3Address | None:
-    try:
-        return s3_address(place)
-    except ValueError:
-        return None

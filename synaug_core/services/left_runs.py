@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from synaug_core.services.clients import client, patiently
-from synaug_core.services.runs import ERROR
-from synaug_core.services.secrets import redacted
+from synaug_core.services.clients import client, every
+from synaug_core.services.runs import end
 from synaug_core.services.settings import Settings
 
 __all__ = ["FLOW_RUN", "close_runs_of"]
@@ -16,7 +14,6 @@ FLOW_RUN = "prefect.flow_run_id"
 """Tag of every run of a retraining: the flow run that writes it, or did last."""
 
 _OURS = "name LIKE 'synaug/%'"
-_A_PAGE = 1000
 
 
 def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> list[str]:
@@ -28,24 +25,11 @@ def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> l
         The ids of the closed runs.
     """
     mlflow = client(current)
-    known = [found.experiment_id for found in _every(mlflow.search_experiments, filter_string=_OURS)]
+    known = [found.experiment_id for found in every(mlflow.search_experiments, filter_string=_OURS)]
     closed: list[str] = []
     for flow_run in flow_runs if known else ():
         condition = f"attributes.status = 'RUNNING' and tags.`{FLOW_RUN}` = '{flow_run}'"
-        for run in list(_every(mlflow.search_runs, experiment_ids=known, filter_string=condition)):
-            if lines := reason.strip().splitlines():
-                patiently(mlflow.set_tag, run.info.run_id, ERROR, redacted(lines[0])[:500])
-            patiently(mlflow.set_terminated, run.info.run_id, "KILLED")
+        for run in list(every(mlflow.search_runs, experiment_ids=known, filter_string=condition)):
+            end(mlflow, run.info.run_id, "KILLED", reason)
             closed.append(run.info.run_id)
     return closed
-
-
-def _every(search: Callable[..., Any], **conditions: Any) -> Iterator[Any]:
-    """What a search of MLflow finds, page after page."""
-    token = None
-    while True:
-        page = patiently(search, **conditions, max_results=_A_PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return

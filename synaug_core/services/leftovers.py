@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from synaug_core.errors import SynaugError
+from synaug_core.services.artifacts import PART, part_owner
 from synaug_core.services.locks import exclusive
+from synaug_core.services.processes import is_alive, is_dead
 from synaug_core.services.settings import Settings
 
 __all__ = ["Leftover", "find_leftovers", "remove_leftover"]
@@ -35,8 +38,9 @@ class Leftover:
 
 
 def find_leftovers(current: Settings, days: float, now: float) -> list[Leftover]:
-    """Those that were last written before `now` (seconds since 1970) minus `days`."""
-    return [left for left in _all(current) if now - _last_written(left.path) >= days * _DAY]
+    """Those that were last written before `now` (seconds since 1970) minus `days`. A copy that is being fetched never
+    is one; one that a process was fetching when it died is one at once."""
+    return [left for left in _all(current) if _is_left(left.path, days, now)]
 
 
 def remove_leftover(left: Leftover) -> bool:
@@ -66,6 +70,16 @@ def _all(current: Settings) -> Iterator[Leftover]:
         yield Leftover("copies of artifacts", path, _size(path))
 
 
+def _is_left(path: Path, days: float, now: float) -> bool:
+    if path.name.startswith(PART):
+        owner = part_owner(path)
+        if is_dead(owner):
+            return True
+        if is_alive(owner):
+            return False
+    return now - _last_written(path) >= days * _DAY
+
+
 def _inside(folder: Path) -> list[Path]:
     with contextlib.suppress(FileNotFoundError):
         return sorted(p for p in folder.iterdir() if not p.is_symlink())
@@ -73,14 +87,23 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _files(path: Path) -> list[Path]:
-    return [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
+    with contextlib.suppress(FileNotFoundError):  # a folder that somebody tidies up meanwhile
+        return [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
+    return []
 
 
 def _size(path: Path) -> int:
-    return sum(f.stat(follow_symlinks=False).st_size for f in _files(path))
+    size = 0
+    for file in _files(path):
+        with contextlib.suppress(FileNotFoundError):  # somebody tidies up meanwhile
+            size += file.stat(follow_symlinks=False).st_size
+    return size
 
 
 def _last_written(path: Path) -> float:
-    """A mirror's journal is written anew each time it is used."""
+    """A mirror's journal is written anew each time it is used. What vanished meanwhile counts as written in future."""
     journal = path / "objects.jsonl"
-    return (journal if journal.is_file() else path).stat().st_mtime
+    for file in (journal, path):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return file.stat().st_mtime
+    return math.inf

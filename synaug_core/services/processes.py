@@ -7,7 +7,7 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["is_dead", "me"]
+__all__ = ["is_alive", "is_dead", "me"]
 
 
 def me() -> str:
@@ -17,19 +17,29 @@ def me() -> str:
 
 def is_dead(identity: str) -> bool:
     """True only where it is certain: the process was on this host, and is no more."""
+    return _runs(identity) is False
+
+
+def is_alive(identity: str) -> bool:
+    """True only where it is certain: the process is on this host, and runs."""
+    return _runs(identity) is True
+
+
+def _runs(identity: str) -> bool | None:
+    """None: it cannot be seen from here."""
     space, _, rest = identity.rpartition("/")
     space, _, pid = space.rpartition("/")
     if space != _space() or not pid.isdecimal():
-        return False
+        return None
     if Path("/proc/self/stat").exists():
-        return _start(int(pid)) != rest
+        return _start(int(pid)) == rest
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
-    return False
+    except OSError:  # it is there, and somebody else's
+        return True
+    return True
 
 
 def _space() -> str:

@@ -76,7 +76,6 @@ class RunFacts:
     thinned: float | None = None
     names: tuple[str, ...] = ()
     images: int = 0
-    key: str = ""
     artifacts: str = ""
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from synaug_core.digests import code_version
 from synaug_core.refs import RunRef
-from synaug_core.services.clients import client, client_of, patiently, secret_free_uri
+from synaug_core.services.clients import client, client_of, every, patiently, secret_free_uri
 from synaug_core.services.experiments import experiment_id
 from synaug_core.services.locks import exclusive
 from synaug_core.services.processes import is_dead, me
@@ -17,12 +17,11 @@ from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 from synaug_core.services.versions import git_commit
 
-__all__ = ["ancestors", "find_run", "finish", "is_finished", "open_run", "reap", "run_ref"]
+__all__ = ["ancestors", "end", "find_run", "finish", "is_finished", "open_run", "reap", "run_ref"]
 
 KEY, STAGE, PROCESS, ERROR = "synaug.key", "synaug.stage", "synaug.process", "synaug.error"
 PARENT = "mlflow.parentRunId"
 _ENDED = ("FINISHED", "FAILED", "KILLED")
-_MOST_RUNS = 1000
 
 
 def open_run(
@@ -89,10 +88,14 @@ def is_finished(run: RunRef) -> bool:
 
 def finish(run: RunRef, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED", reason: str = "") -> None:
     """End a run; `reason` becomes the tag `synaug.error`, its first line without secrets."""
-    mlflow = client_of(run)
+    end(client_of(run), run.run_id, status, reason)
+
+
+def end(mlflow: Any, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"], reason: str = "") -> None:
+    """`finish` for a run that is known by its id alone."""
     if lines := reason.strip().splitlines():
-        patiently(mlflow.set_tag, run.run_id, ERROR, redacted(lines[0])[:500])
-    patiently(mlflow.set_terminated, run.run_id, status)
+        patiently(mlflow.set_tag, run_id, ERROR, redacted(lines[0])[:500])
+    patiently(mlflow.set_terminated, run_id, status)
 
 
 def reap(
@@ -113,9 +116,10 @@ def reap(
         The ids of the closed runs.
     """
     mlflow = client(current)
-    found = _all_runs(mlflow, experiment_id(current, experiment), "attributes.status = 'RUNNING'")
+    number = experiment_id(current, experiment)
     closed = []
-    for run in found:
+    # all are read before one is changed: pages go by the order of what is found
+    for run in list(every(mlflow.search_runs, [number], filter_string="attributes.status = 'RUNNING'")):
         above = ancestors(mlflow, run)
         if below is not None:
             left = any(a.info.run_id == below.run_id for a in above)
@@ -127,7 +131,7 @@ def reap(
                 or (stale_after is not None and age > stale_after)
             )
         if left:
-            patiently(mlflow.set_terminated, run.info.run_id, "KILLED")
+            end(mlflow, run.info.run_id, "KILLED")
             closed.append(run.info.run_id)
     return closed
 
@@ -168,19 +172,6 @@ def _only_one(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
         if run.data.tags.get(PROCESS) == me():
             patiently(mlflow.delete_run, run.info.run_id)
     return first
-
-
-def _all_runs(mlflow: Any, number: str, condition: str) -> list[Any]:
-    found: list[Any] = []
-    token = None
-    while True:
-        page = patiently(
-            mlflow.search_runs, [number], filter_string=condition, max_results=_MOST_RUNS, page_token=token
-        )
-        found += page
-        token = page.token
-        if not token:
-            return found
 
 
 def _take_up(mlflow: Any, run_id: str, tags: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from synaug_core.s3_address import S3Address
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings
 
-__all__ = ["THREADS", "StoredObject", "explaining", "listed", "s3_client"]
+__all__ = ["THREADS", "StoredObject", "explaining", "listed", "objects_at", "s3_client"]
 
 THREADS = 16
 """Requests at once."""
@@ -79,17 +79,22 @@ def listed(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
         DataError: there is none.
         Exception: botocore's errors, for `explaining`.
     """
+    if objects := objects_at(client, address):
+        return objects
+    if address.key and _exactly(client, address):
+        raise DataError(f"{address} is one object; give a prefix above the images, or an .npz or .parquet object")
+    raise DataError(f"{address} has no objects")
+
+
+def objects_at(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
+    """What `listed` gives, or nothing where there is nothing. Raises botocore's errors, for `explaining`."""
     if address.is_file and (found := _exactly(client, address)):
         return (found,)
     prefix = f"{address.key}/" if address.key else ""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=address.bucket, Prefix=prefix)
     raw = (entry for page in pages for entry in page.get("Contents", ()))
-    objects = tuple(_object(e, e["Key"][len(prefix) :]) for e in raw if e["Size"] or not e["Key"].endswith("/"))
-    if objects:
-        return tuple(sorted(objects, key=lambda o: o.key))
-    if address.key and _exactly(client, address):
-        raise DataError(f"{address} is one object; give a prefix above the images, or an .npz or .parquet object")
-    raise DataError(f"{address} has no objects")
+    objects = (_object(e, e["Key"][len(prefix) :]) for e in raw if e["Size"] or not e["Key"].endswith("/"))
+    return tuple(sorted(objects, key=lambda o: o.key))
 
 
 def _exactly(client: Any, address: S3Address) -> StoredObject | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from synaug_core.errors import DataError
 from synaug_core.s3_address import s3_address
-from synaug_core.services.s3 import THREADS, explaining, listed, s3_client
+from synaug_core.services.s3 import THREADS, explaining, objects_at, s3_client
 from synaug_core.services.s3_objects import object_uri
 from synaug_core.services.settings import Settings
 
@@ -18,13 +17,8 @@ def object_names(place: str, current: Settings) -> list[str]:
     """The objects below `place` (`s3://...`), without its own key; none where there is no object. Raises as
     `explaining`."""
     address = s3_address(place)
-    try:
-        with explaining(address, current):
-            return [stored.name for stored in listed(s3_client(current), address)]
-    except DataError as error:
-        if "has no objects" in str(error):
-            return []
-        raise
+    with explaining(address, current):
+        return [stored.name for stored in objects_at(s3_client(current), address)]
 
 
 def delete_objects(place: str, names: Iterable[str], current: Settings) -> None:

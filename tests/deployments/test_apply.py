@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectNotFound
 
 from deployments.apply import Applied, apply
 from deployments.plan import Options
@@ -17,6 +19,7 @@ from deployments.pools import template
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.errors import ConfigError, UserError
+from tasks.slots import make_limit
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -126,6 +129,41 @@ def test_what_a_person_switched_off_stays_off(ask: Any) -> None:
     assert [s["active"] for s in found["schedules"]] == [False]
     [again] = [a for a in ask("automations/filter") if a["name"] == automation["name"]]
     assert (again["id"], again["enabled"]) == (automation["id"], False)
+
+
+@pytest.mark.slow
+def test_an_automation_is_found_among_more_than_a_page_of_them(ask: Any) -> None:
+    config = Config(name="crowded")
+    apply([(config, None)], Options())
+    ours = {a["id"]: a["updated"] for a in ask("automations/filter")}
+    with get_client(sync_client=True) as client:
+        one = client.read_automations_by_name("synaug: report failed runs")[0].model_dump(
+            include=set(AutomationCore.model_fields), exclude={"owner_resource"}
+        )
+        others = [client.create_automation(AutomationCore(**one | {"name": f"other {n:03}"})) for n in range(201)]
+        try:
+            assert changes(apply([(config, None)], Options())) == {"unchanged"}
+            found = client.read_automations_by_name("synaug: retrain crowded when its data change")
+            assert [str(a.id) in ours for a in found] == [True]
+        finally:
+            for number in others:
+                client.delete_automation(number)
+
+
+def test_a_limit_that_another_process_has_just_made_is_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with get_client(sync_client=True) as client:
+        made = client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name="at-once", limit=4))
+        read, missed = client.read_global_concurrency_limit_by_name, []
+
+        def late(name: str) -> Any:
+            if not missed:
+                missed.append(name)
+                raise ObjectNotFound(http_exc=RuntimeError("not there yet"))
+            return read(name)
+
+        monkeypatch.setattr(client, "read_global_concurrency_limit_by_name", late)
+        assert make_limit(client, "at-once") == made
+        assert read("at-once").limit == 4
 
 
 def test_the_prefect_ui_can_show_forms(ask: Any) -> None:

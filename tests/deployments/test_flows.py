@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from prefect import flow, task
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
@@ -20,6 +21,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterParentFlowRunId,
 )
+from prefect.flow_engine import run_flow_sync
 from prefect.states import Completed, Pending, Running, Scheduled
 
 from deployments.apply import apply
@@ -35,7 +37,11 @@ from synaug_core.errors import ConfigError, DataError, UserError
 from synaug_core.services import registry
 from synaug_core.services.clients import client
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import open_run, recording
+from synaug_core.services.tracking import find_run, open_run, recording
+from tasks.dataset import read_fingerprint
+from tasks.retraining import close_retraining
+from tests.gauge import Seen
+from tests.versions import add_version
 
 pytestmark = pytest.mark.usefixtures("server", "home")
 
@@ -57,9 +63,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def retrained(name: str, data: DataConfig, *, status: str = "FINISHED") -> None:
     """What a retraining leaves of its data."""
-    from synaug_core.data.fingerprint import fingerprint
-
-    print_ = fingerprint(data)
+    print_ = read_fingerprint.fn(data)
     top = open_run(settings(), experiment=f"synaug/{name}", key=print_, stage="retrain", name="retrain")
     with recording(
         settings(), experiment=f"synaug/{name}", key="d", stage="dataset", name="dataset", parent=top
@@ -93,6 +97,53 @@ def test_changed_images_are_told_to_the_server(images: DataConfig, sent: list[An
     assert check_data("loud", images, return_state=True).name == "NothingNew"
 
 
+def test_images_that_come_back_are_not_new_for_ever(images: DataConfig, sent: list[Any]) -> None:
+    """The retraining of the first images is found done: it never ends again, and yet it is the last one."""
+    second = Path(images.source) / "a" / "2.png"
+    retrained("swing", images)
+    second.write_bytes(b"two")
+    retrained("swing", images)
+    second.unlink()
+    assert check_data("swing", images, return_state=True).name == "Changed"
+    top = find_run(settings(), experiment="synaug/swing", key=read_fingerprint.fn(images))
+    assert top is not None
+    ended = client(settings()).get_run(top.run_id).info.end_time
+    close_retraining.fn(Config(name="swing"), top, "", "", {})  # as the event's retraining does it
+    assert client(settings()).get_run(top.run_id).info.end_time == ended
+    assert check_data("swing", images, return_state=True).name == "NothingNew"
+    second.write_bytes(b"two")
+    assert check_data("swing", images, return_state=True).name == "Changed"
+
+
+def test_images_in_s3_are_looked_at(bucket: Any, sent: list[Any]) -> None:
+    bucket.put("cells/a/1.png", b"one")
+    data = DataConfig(source=bucket.at("cells"))
+    assert check_data("remote", data, return_state=True).name == "Changed"
+    retrained("remote", data)
+    assert check_data("remote", data, return_state=True).name == "NothingNew"
+    bucket.put("cells/a/2.png", b"two")
+    assert check_data("remote", data, return_state=True).name == "Changed"
+    assert len(sent) == 2
+
+
+def test_a_retraining_under_another_name_is_seen(images: DataConfig, sent: list[Any]) -> None:
+    config = Config(name="renamed", data=images)
+    apply([(config, None)], Options(name="renamed-elsewhere"))
+    parameters = {"name": "renamed", "data": images}
+    with get_client(sync_client=True) as server:
+
+        def check() -> Any:
+            number = server.read_deployment_by_name("check-data/renamed-elsewhere").id
+            run = server.create_flow_run_from_deployment(number)
+            return run_flow_sync(check_data, flow_run=run, parameters=parameters, return_type="state")
+
+        assert check().name == "Changed"
+        number = server.read_deployment_by_name("retrain/renamed-elsewhere").id
+        server.create_flow_run_from_deployment(number, state=Scheduled())
+        assert check().name == "UnderWay"
+    assert len(sent) == 1
+
+
 def test_a_retraining_under_way_is_not_started_again(images: DataConfig, sent: list[Any]) -> None:
     apply([(Config(name="busy"), None)], Options(cron="0 3 * * *"))
     with get_client(sync_client=True) as server:
@@ -113,13 +164,10 @@ def test_images_that_are_gone_are_an_error(tmp_path: Path) -> None:
 
 
 def test_promotion_and_rollback_as_flows() -> None:
-    name, mlflow = "synaug-flows", client(settings())
+    name = "synaug-flows"
     for key in ("one", "two"):
         run = open_run(settings(), experiment="synaug/flows", key=key, stage="s", name=key)
-        number = mlflow.get_run(run.run_id).info.experiment_id
-        model = mlflow.create_logged_model(number, name="classifier", source_run_id=run.run_id)
-        mlflow.finalize_logged_model(model.model_id, "READY")
-        registry.register(settings(), name, model_uri=f"models:/{model.model_id}", run=run, key=key)
+        add_version(settings(), name, run, key)
     assert promote(name, "1") == "synaug-flows: version 1 is champion"
     assert promote(name, "2", why="seen on the ward", expected="1") == "synaug-flows: version 2 is champion"
     with pytest.raises(registry.ChampionChangedError, match="version 2 is champion, not version 1 as expected"):
@@ -208,6 +256,29 @@ def test_what_a_dead_run_left_open_is_closed() -> None:
     assert found.data.tags["synaug.error"].startswith("Failed: ")
 
 
+def test_what_was_left_open_is_closed_though_nobody_takes_the_message() -> None:
+    above = calls(return_state=True).state_details.flow_run_id
+    tags = {"prefect.flow_run_id": str(above)}
+    run = open_run(settings(), experiment="synaug/dead", key="q", stage="retrain", name="retrain", tags=tags)
+    with pytest.raises(ConfigError, match="has no block"):
+        report_failure(above, notify="slack-webhook/none")
+    assert client(settings()).get_run(run.run_id).info.status == "KILLED"
+
+
+def test_the_message_is_sent_though_mlflow_is_away(
+    receiver: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, taken = receiver
+    block = CustomWebhookNotificationBlock(name="away", url=address, method="POST", json_data={"text": "{{body}}"})
+    block.save("away", overwrite=True)
+    monkeypatch.setattr("synaug_core.services.clients._PATIENCE", 0.1)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    state = fails(return_state=True)
+    with pytest.raises(UserError, match="no server answers at"):
+        report_failure(state.state_details.flow_run_id, notify="custom-webhook/away")
+    assert len(taken) == 1
+
+
 def test_a_block_that_is_none_is_named() -> None:
     state = fails(return_state=True)
     with pytest.raises(ConfigError, match="has no block 'slack-webhook/none'; expected TYPE/NAME"):
@@ -216,24 +287,33 @@ def test_a_block_that_is_none_is_named() -> None:
         report_failure(state.state_details.flow_run_id, notify="none")
 
 
-@task
-def beside() -> float:
-    time.sleep(0.3)
-    return time.monotonic()
+def most_at_once(workers: int, **parameters: Any) -> int:
+    """How many steps of a run are at work at once: so many wait for each other, and further ones would be seen."""
+    seen, met = Seen(), threading.Barrier(workers)
 
+    @task
+    def beside() -> None:
+        with seen.inside():
+            met.wait(20)
+            time.sleep(0.3)
 
-def sized(config: Any = None) -> int:
-    """How many steps were at work at once."""
-    ends = sorted(future.result() for future in [beside.submit() for _ in range(4)])
-    return sum(end - ends[0] < 0.25 for end in ends)
+    @flow(name="sized", task_runner=default_runner())
+    def sized(config: Any = None) -> None:
+        for future in [beside.submit() for _ in range(2 * workers)]:
+            future.result()
+
+    sized(**parameters)
+    return seen.most
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("form", [lambda c: c, lambda c: c.model_dump(mode="json")], ids=["section", "json"])
 def test_a_run_has_as_many_workers_as_its_configuration_says(workers: int, form: Callable[[Config], Any]) -> None:
     config = Config(compute=ComputeConfig(workers=workers))
-    assert flow(name="sized", task_runner=default_runner())(sized)(form(config)) == workers
+    assert most_at_once(workers, config=form(config)) == workers
 
 
-def test_a_run_without_a_configuration_has_workers_too() -> None:
-    assert flow(name="sized", task_runner=default_runner())(sized)() >= 1
+def test_a_run_without_a_configuration_has_one_worker_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synaug_core.devices.resolve", lambda device: torch.device("cpu"))
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    assert most_at_once(3) == 3

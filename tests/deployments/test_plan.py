@@ -111,7 +111,10 @@ def test_a_template_uses_every_variable_and_no_other(kind: Any) -> None:
 def test_containers_have_no_more_rights_than_they_need() -> None:
     docker = template("docker")["variables"]["properties"]["container_create_kwargs"]["default"]
     assert docker["cap_drop"] == ["ALL"]
-    pod = template("kubernetes")["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    job = template("kubernetes")["job_configuration"]["job_manifest"]["spec"]
+    assert (job["parallelism"], job["completions"], job["backoffLimit"]) == (1, 1, 0)
+    pod = job["template"]["spec"]
+    assert not {"parallelism", "completions"} & set(pod)  # a cluster refuses fields that a pod does not have
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["automountServiceAccountToken"] is False
     assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}

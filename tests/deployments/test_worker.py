@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,10 @@ from deployments.apply import apply
 from deployments.plan import Options
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
-from synaug_core.services.settings import child_environment, embedded_environment, settings
+from synaug_core.services.settings import embedded_environment, settings
+from tests.environments import without_services
+from tests.s3.swift import free_ports
+from tests.waiting import answers, until
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +77,6 @@ def running(command: list[str], environment: dict[str, str], log: Path) -> Itera
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, str]:
     home = tmp_path_factory.mktemp("circle") / "home"
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
     quick = {
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS": "1",
@@ -85,50 +86,22 @@ def environment(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[st
     }
     current = settings({"SYNAUG_HOME": str(home)})
     home.mkdir()
-    return kept | quick | {k: v for k, v in child_environment(current).items() if k not in os.environ}
+    kept = without_services()
+    return kept | quick | embedded_environment(current, kept)
 
 
 @pytest.fixture(scope="module")
-def address(environment: dict[str, str], unused_port: int) -> Iterator[str]:
+def address(environment: dict[str, str]) -> Iterator[str]:
     """A whole Prefect server: with its scheduler and its automations, without its pages."""
     home = Path(environment["SYNAUG_HOME"])
-    address = f"http://127.0.0.1:{unused_port}/api"
-    command = ["prefect", "server", "start", "--no-ui", "--host", "127.0.0.1", "--port", str(unused_port)]
+    [port] = free_ports(1)
+    address = f"http://127.0.0.1:{port}/api"
+    command = ["prefect", "server", "start", "--no-ui", "--host", "127.0.0.1", "--port", str(port)]
     with running(command, environment, home / "server.log") as process:
-        until(lambda: answers(address) or process.poll() is not None, 150)
+        until(lambda: answers(f"{address}/health") or process.poll() is not None, 150)
         assert process.poll() is None, (home / "server.log").read_text()[-3000:]
         with temporary_settings({PREFECT_API_URL: address, PREFECT_HOME: home / "prefect"}):
             yield address
-
-
-@pytest.fixture(scope="module")
-def unused_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
-def answers(address: str) -> bool:
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=2):
-            return True
-    except OSError:
-        return False
-
-
-def until(condition: Callable[[], Any], seconds: float) -> Any:
-    """Wait for something and give it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(1)
-    raise AssertionError(f"not within {seconds:.0f} s: {condition.__name__}")
 
 
 def runs(flow: str, name: str = NAME, state: str | None = None) -> list[FlowRun]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,14 +10,6 @@ from synaug_core import digests
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet
 from synaug_core.refs import DatasetRef, ImageSetRef, Reference, RunRef
-from tests.prefect_server import prefect_server
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prefect server, as the command starts it; flows of these tests run on it."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as address:
-        yield address
 
 
 @pytest.fixture

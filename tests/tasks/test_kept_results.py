@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from synaug_core.errors import SynaugError
 from tasks import kept_results
 from tasks.kept_results import KeptResult, delete_results, mentions, read_results, speaking_of
 from tasks.result_storage import S3Results
+from tests.s3.faults import Faults
 
 KEY = {letter: letter * 64 for letter in "abcd"}
 
@@ -70,6 +72,21 @@ def test_results_are_read_and_deleted(filled: Any) -> None:
     assert filled() == set(FILES) - {KEY["b"]}
     delete_results(speaking_of(read_results(), {"r1", "r2"}))
     assert filled() == {KEY["c"], KEY["d"], "somebody-elses"}
+
+
+def test_the_highest_numbers_go_first_also_in_s3(bucket: Any, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    place = S3Results(address=bucket.at("prefect"))
+    monkeypatch.setattr(kept_results, "_storage", lambda: place)
+    names = [f"{KEY[letter]}{end}" for letter in "abcd" for end in ("", "-2", "-3")]
+    for name in names:
+        bucket.put(f"prefect/{name}", content(reference("r1")))
+    faults.add("503", 1, f"{KEY['a']}-2", method="DELETE")
+    with pytest.raises(SynaugError, match="SlowDown"):
+        delete_results(read_results())
+    left = {key.removeprefix("prefect/") for key in bucket.keys("prefect/")}
+    assert not [name for name in left if name.endswith("-3")]
+    assert {name for name in names if "-" not in name} <= left
 
 
 def test_a_store_without_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

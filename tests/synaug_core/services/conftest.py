@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from synaug_core.refs import RunRef
 from synaug_core.services.clients import client
 from synaug_core.services.settings import Settings, settings
 from synaug_core.services.tracking import open_run
+from tests.mlflow_server import embedded_home, mlflow_server
 
 
 @pytest.fixture(scope="session")
@@ -35,15 +28,7 @@ def current(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
     """The embedded default, in a folder whose name needs care."""
     home = tmp_path / "a home"
     home.mkdir()
-    with (
-        contextlib.closing(sqlite3.connect(empty_database)) as source,
-        contextlib.closing(sqlite3.connect(home / "mlflow.db")) as target,
-    ):
-        source.backup(target)
-    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME", "SYNAUG_ARTIFACT_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SYNAUG_HOME", str(home))
-    return settings()
+    return embedded_home(home, empty_database, monkeypatch)
 
 
 @pytest.fixture
@@ -66,7 +51,7 @@ def new_run(current: Settings) -> Callable[..., RunRef]:
 def file(tmp_path: Path) -> Path:
     """A file to be stored."""
     path = tmp_path / "local.bin"
-    path.write_bytes(os.urandom(100_000))
+    path.write_bytes(np.random.default_rng(0).bytes(100_000))
     return path
 
 
@@ -83,33 +68,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def _mlflow_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{empty_database}", "--artifacts-destination", str(folder / "store")]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env={**os.environ, **quiet}, stdout=log, stderr=log, start_new_session=True, cwd=folder
-        )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait(address, process, folder / "log")
-            yield address
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=20)
-
-
-def _wait(address: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 150.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=2):
-            return
-        time.sleep(0.3)
-    raise RuntimeError(f"no MLflow server: {log.read_text()[-2000:]}")
+    with mlflow_server(folder, "--artifacts-destination", str(folder / "store"), database=empty_database) as address:
+        yield address
 
 
 @pytest.fixture

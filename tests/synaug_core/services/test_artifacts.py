@@ -11,6 +11,7 @@ from synaug_core.errors import ArtifactError
 from synaug_core.refs import Reference, RunRef
 from synaug_core.services import artifacts
 from synaug_core.services.artifacts import digest, exists, fetch, fetch_uri, put_file, put_folder
+from synaug_core.services.clients import client_of
 from synaug_core.services.settings import Settings
 
 Make = Callable[..., RunRef]
@@ -76,6 +77,17 @@ def test_unchanged_bytes_are_read_once(new_run: Make, file: Path, monkeypatch: p
     fetch(reference)
     monkeypatch.setattr(artifacts, "digest", lambda path: pytest.fail("read again"))
     fetch(reference)
+
+
+def test_storing_asks_once_where_the_run_is(new_run: Make, file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    run = new_run("p")
+    mlflow = client_of(run)
+    real, asked = mlflow.get_run, []
+    monkeypatch.setattr(mlflow, "get_run", lambda run_id: asked.append(run_id) or real(run_id))
+    root = real(run.run_id).info.artifact_uri
+    assert put_file(run, file, "images/x.bin")[0] == f"{root}/images/x.bin"
+    assert put_folder(run, folder, "model")[0] == f"{root}/model"
+    assert asked == [run.run_id] * 2
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", ""])

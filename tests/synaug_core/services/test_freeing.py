@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from synaug_core.errors import ArtifactError
 from synaug_core.refs import Reference, RunRef
-from synaug_core.services import freeing, run_facts
-from synaug_core.services.artifacts import exists, put_file, put_folder
+from synaug_core.services import clients, freeing, leftovers, registry, run_facts
+from synaug_core.services.artifacts import PART, exists, put_file, put_folder
 from synaug_core.services.clients import client
 from synaug_core.services.leftovers import find_leftovers, remove_leftover
 from synaug_core.services.locks import exclusive
+from synaug_core.services.processes import me
+from synaug_core.services.retention import VersionFacts
 from synaug_core.services.settings import Settings, settings
 from synaug_core.services.tracking import adopt, finish, open_run
+from tests.s3.faults import Faults
+from tests.versions import NAME, add_version
 
-
-def experiment(current: Settings) -> str:
-    """The server's database is also the template of the others': each has a name of its own."""
-    return "synaug/freed" if current.has_local_tracking else "synaug/served"
+EXPERIMENT = "synaug/freed"
 
 
 def made(current: Settings, folder: Path, key: str) -> RunRef:
-    run = open_run(current, experiment=experiment(current), key=key, stage="retrain", name=key)
+    run = open_run(current, experiment=EXPERIMENT, key=key, stage="retrain", name=key)
     put_folder(run, folder, "things")
     return run
 
@@ -53,7 +59,7 @@ def check_freeing(current: Settings, folder: Path) -> tuple[RunRef, RunRef]:
     freeing.free(current, gone.run_id, models[gone.run_id])
     assert freeing.sizes(current, places) == [0, 0]
     assert exists(reference(current, stays))
-    facts = {run.id: run for run in run_facts.read_runs(current, {experiment(current): number})}
+    facts = {run.id: run for run in run_facts.read_runs(current, {EXPERIMENT: number})}
     assert facts[gone.run_id].freed
     assert not facts[stays.run_id].deleted
     return gone, stays
@@ -64,8 +70,8 @@ def test_in_a_folder_the_rows_go_too(current: Settings, folder: Path) -> None:
     place = Path(current.artifact_root or "")
     assert not list(place.rglob(gone.run_id))
     assert freeing.forget(current, [gone.run_id, "never there"], [])
-    number = run_facts.experiments(current)["synaug/freed"]
-    assert {run.id for run in run_facts.read_runs(current, {"synaug/freed": number})} == {stays.run_id}
+    number = run_facts.experiments(current)[EXPERIMENT]
+    assert {run.id for run in run_facts.read_runs(current, {EXPERIMENT: number})} == {stays.run_id}
 
 
 def test_behind_a_server_the_rows_stay_hidden(server: Settings, folder: Path) -> None:
@@ -125,6 +131,130 @@ def test_sweeps_name_their_retrainings(current: Settings, tmp_path: Path, new_ru
     put_file(sweep, table, "sweep.json")
     facts = {run.id: run for run in run_facts.read_runs(current, run_facts.experiments(current))}
     assert facts[sweep.run_id].names == (cell.run_id,)
+
+
+def test_a_table_that_cannot_be_read_is_not_taken_for_none(
+    faults: Faults, bucket: Any, current: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNAUG_ARTIFACT_ROOT", bucket.at("runs"))
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    sweep = open_run(settings(), experiment="synaug/swept", key="k", stage="sweep", name="sweep")
+    known = run_facts.experiments(current)
+    assert run_facts.read_runs(current, known)[0].names == ()
+    table = tmp_path / "sweep.json"
+    table.write_text("{}")
+    put_file(sweep, table, "sweep.json")
+    faults.add("503", 100, "sweep.json")
+    with pytest.raises(ArtifactError, match=r"sweep\.json cannot be fetched"):
+        run_facts.read_runs(current, known)
+
+
+def test_versions_that_somebody_else_registered_count_too(current: Settings, new_run: Callable[..., RunRef]) -> None:
+    run, mlflow = new_run("mine"), client(current)
+    for name in ("it's theirs", "served elsewhere"):
+        mlflow.create_registered_model(name)
+        mlflow.create_model_version(name, "file:///nowhere", run_id=run.run_id)
+    mlflow.set_registered_model_alias("served elsewhere", "live", "1")
+    assert run_facts.read_versions(current) == [
+        VersionFacts("it's theirs version 1", run.run_id, "", prized=False),
+        VersionFacts("served elsewhere version 1", run.run_id, "", prized=True),
+    ]
+    assert mlflow.get_registered_model("it's theirs").tags == {}  # looking changes nothing
+
+
+def test_what_fills_several_pages_is_read_to_the_end(
+    current: Settings, new_run: Callable[..., RunRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "_A_PAGE", 1)
+    runs = {key: new_run(key) for key in ("a", "b", "c")}
+    for key, run in runs.items():
+        add_version(current, NAME, run, key)
+    add_version(current, "synaug-other", runs["a"], "a")
+    registry.promote(current, NAME, "2")
+    number = run_facts.experiments(current)["synaug/test"]
+    assert registry.names(current) == ["synaug-other", NAME]
+    assert {v.version for v in registry.versions(current, NAME)} == {"1", "2", "3"}
+    assert [(v.label, v.prized) for v in run_facts.read_versions(current)] == [
+        ("synaug-other version 1", True),
+        *[(f"{NAME} version {n}", n > 1) for n in (1, 2, 3)],
+    ]
+    found = freeing.models_of(current, [number], [run.run_id for run in runs.values()])
+    assert sorted(len(models) for models in found.values()) == [1, 1, 2]
+    assert {run.id for run in run_facts.read_runs(current, {"synaug/test": number})} == {
+        run.run_id for run in runs.values()
+    }
+
+
+@pytest.fixture
+def refusing() -> Iterator[Callable[[int], str]]:
+    """Starts a server that answers everything with this status: an address of artifacts there, with 404 in it."""
+    started: list[HTTPServer] = []
+
+    def start(status: int) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_DELETE(self) -> None:
+                self.send_error(status)
+
+            def do_GET(self) -> None:
+                self.send_error(status)
+
+            def log_message(self, *_: Any) -> None:
+                """Stay quiet."""
+
+        started.append(HTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=started[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{started[-1].server_port}/api/2.0/mlflow-artifacts/artifacts/404/artifacts"
+
+    yield start
+    for web in started:
+        web.shutdown()
+        web.server_close()
+
+
+def test_a_refusal_is_not_taken_for_absence(current: Settings, refusing: Callable[[int], str]) -> None:
+    with pytest.raises(ArtifactError, match="404/artifacts cannot be deleted: HTTPError: 403"):
+        freeing._delete_files(current, refusing(403))
+    with pytest.raises(ArtifactError, match="404/artifacts cannot be listed: HTTPError: 403"):
+        freeing.sizes(current, [refusing(403)])
+    freeing._delete_files(current, refusing(404))
+    assert freeing.sizes(current, [refusing(404)]) == [0]
+
+
+def test_files_that_s3_keeps_are_noticed(
+    bucket: Any, current: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
+
+    monkeypatch.setenv("SYNAUG_ARTIFACT_ROOT", bucket.at("runs"))
+    monkeypatch.setattr(freeing, "_PAUSES", (0.0,))
+    # what comes of an answer 200 with an error for each key: MLflow does not read it
+    monkeypatch.setattr(S3ArtifactRepository, "delete_artifacts", lambda *_: None)
+    run = made(settings(), folder, "kept")
+    with pytest.raises(ArtifactError, match="artifacts cannot be deleted: its files are still there"):
+        freeing.free(current, run.run_id, {})
+    found = client(current).get_run(run.run_id)
+    assert (found.info.lifecycle_stage, run_facts.CLEANED in found.data.tags) == ("active", False)
+
+
+def test_half_fetched_copies_go_when_their_process_is_dead(current: Settings) -> None:
+    here = me().rsplit("/", 2)[0]
+    ages = {me(): 10, f"{here}/{2**22 + 1}/1": 0, "another/host/1/1": 10, "another/host/2/1": 0}
+    places = {who: current.cache / f"{PART}{quote(who, safe='')}.{days}" for who, days in ages.items()}
+    for who, place in places.items():
+        place.mkdir(parents=True)
+        when = time.time() - ages[who] * 86_400
+        os.utime(place, (when, when))
+    old_style = current.cache / ".part-0123"
+    old_style.mkdir()
+    os.utime(old_style, (1, 1))
+    found = {left.path for left in find_leftovers(current, 5, time.time())}
+    assert found == {places[f"{here}/{2**22 + 1}/1"], places["another/host/1/1"], old_style}
+
+
+def test_old_files_that_vanish_meanwhile_are_none(current: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = current.cache / "abc"
+    monkeypatch.setattr(leftovers, "_inside", lambda folder: [gone] if folder == current.cache else [])
+    assert find_leftovers(current, 0, time.time()) == []
 
 
 def test_old_files_of_a_home(current: Settings) -> None:

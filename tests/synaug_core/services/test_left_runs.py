@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from synaug_core.refs import RunRef
-from synaug_core.services import left_runs
+from synaug_core.services import clients
 from synaug_core.services.clients import client
 from synaug_core.services.left_runs import FLOW_RUN, close_runs_of
 from synaug_core.services.runs import finish, open_run
@@ -22,7 +22,7 @@ def state(current: Settings, run: RunRef) -> tuple[str, str | None]:
 def test_what_a_dead_flow_run_left_open_is_closed(
     current: Settings, new_run: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(left_runs, "_A_PAGE", 1)  # every search has pages
+    monkeypatch.setattr(clients, "_A_PAGE", 1)  # every search has pages
     dead = new_run("dead", **{FLOW_RUN: "1"})
     steps = [new_run(f"step {n}", dead, "generator") for n in range(3)]
     finish(steps[0])

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 import pytest
 
 from synaug_core.errors import ArtifactError, DataError, UserError
 from synaug_core.refs import Reference, RunRef
 from synaug_core.services import artifacts
 from synaug_core.services.artifacts import digest, exists, fetch, fetch_uri, put_file, put_folder
+from synaug_core.services.processes import me
 from synaug_core.services.settings import Settings, settings
+from tests.mlflow_server import mlflow_server
 
 Make = Callable[..., RunRef]
 
@@ -61,9 +58,34 @@ class TestDirect:
         assert len(bucket.keys("runs/")) == 3
         assert not list(settings().cache.glob(".part-*"))
 
+    def test_what_a_killed_process_left_half_fetched_goes(self, run: RunRef, file: Path) -> None:
+        here = me().rsplit("/", 2)[0]
+        dead, alive, elsewhere = (
+            settings().cache / f"{artifacts.PART}{quote(who, safe='')}.0"
+            for who in (f"{here}/{2**22 + 1}/1", me(), "another/host/1/1")
+        )
+        for place in (dead, alive, elsewhere):
+            place.mkdir(parents=True)
+            (place / "half").write_bytes(b"half")
+        fetch(stored(run, file, "x.bin"))
+        assert set(settings().cache.glob(".part-*")) == {alive, elsewhere}
+        assert (alive / "half").exists()
+
+    def test_what_is_fetched_is_read_once(
+        self, run: RunRef, file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        references = [stored(run, file, "a/other.bin"), stored(run, folder, "a/model 1")]
+        read: list[Path] = []
+        monkeypatch.setattr(artifacts, "digest", lambda path: read.append(path) or digest(path))
+        for reference in references:
+            fetched = [fetch(reference), fetch(reference)]
+            assert len(read) == 1
+            assert digest(fetched[1]) == reference.sha256
+            read.clear()
+
     def test_a_large_file_goes_in_parts(self, run: RunRef, bucket: Any, tmp_path: Path) -> None:
         path = tmp_path / "large.bin"
-        path.write_bytes(os.urandom(17 * 2**20))
+        path.write_bytes(np.random.default_rng(0).bytes(17 * 2**20))
         reference = stored(run, path, "large.bin")
         [key] = bucket.keys("runs/")
         assert bucket.client.head_object(Bucket=bucket.name, Key=key)["ETag"].endswith('-3"')
@@ -88,11 +110,13 @@ class TestDirect:
         reference = stored(run, file, "x.bin")
         faults.add(kind, times=2, to="x.bin")
         assert fetch(reference).read_bytes() == file.read_bytes()
+        assert not any(f.times for f in faults.plan)
 
     @pytest.mark.parametrize("kind", ["503", "drop"])
     def test_uploads_too(self, run: RunRef, file: Path, faults: Any, kind: str) -> None:
         faults.add(kind, times=2, to="x.bin", method="PUT")
         assert digest(fetch(stored(run, file, "x.bin"))) == digest(file)
+        assert not any(f.times for f in faults.plan)
 
     def test_wrong_bytes_each_time(self, run: RunRef, file: Path, faults: Any) -> None:
         reference = stored(run, file, "x.bin")
@@ -137,36 +161,13 @@ class TestBehindAServer:
     def server(
         self, bucket: Any, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[Settings]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{empty_database}"]
-        command += ["--serve-artifacts", "--artifacts-destination", bucket.at("served")]
-        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with (tmp_path / "log").open("wb") as log:
-            process = subprocess.Popen(
-                command, env={**os.environ, **quiet}, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path
-            )
-        try:
-            self.wait(f"http://127.0.0.1:{port}/health", process, tmp_path / "log")
+        served = ("--serve-artifacts", "--artifacts-destination", bucket.at("served"))
+        with mlflow_server(tmp_path, *served, database=empty_database) as address:
             for name in [n for n in os.environ if n.startswith("AWS_") or n == "MLFLOW_S3_ENDPOINT_URL"]:
                 monkeypatch.delenv(name)
             monkeypatch.setenv("SYNAUG_HOME", str(tmp_path / "home"))
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
             yield settings()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=20)
-
-    def wait(self, address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-        end = time.monotonic() + 150
-        while time.monotonic() < end and process.poll() is None:
-            with suppress(OSError), urllib.request.urlopen(address, timeout=2):
-                return
-            select_a_while()
-        raise RuntimeError(log.read_text()[-2000:])
 
     def test_round_trip(
         self, server: Settings, bucket: Any, file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -191,12 +192,5 @@ class TestBehindAServer:
         assert digest(fetch(references[1])) == references[1].sha256
 
         large = tmp_path / "large.bin"
-        large.write_bytes(os.urandom(30 * 2**20))
+        large.write_bytes(np.random.default_rng(0).bytes(30 * 2**20))
         assert digest(fetch(stored(run, large, "large.bin"))) == digest(large)
-
-
-def select_a_while() -> None:
-    """Sleep; `time.sleep` does nothing in these tests."""
-    import threading
-
-    threading.Event().wait(0.3)

@@ -5,10 +5,8 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -27,6 +25,8 @@ from synaug_core.services.clients import client
 from synaug_core.services.serving import classifier_folder, log_model
 from synaug_core.services.settings import Settings, child_environment
 from tests.classifiers import expected, picture, saved_classifier
+from tests.s3.swift import free_ports
+from tests.waiting import answers, until
 
 CLASSES = ("class", "Ä b", "EOSINOPHIL")
 
@@ -127,9 +127,7 @@ def address(current: Settings, logged: tuple[RunRef, str]) -> Iterator[str]:
     run, uri = logged
     version = registry.register(current, "synaug-test", model_uri=uri, run=run, key="k")
     registry.promote(current, "synaug-test", version.version)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/synaug-test@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     # a proxy that refuses everything stands for a machine without network
@@ -145,15 +143,9 @@ def address(current: Settings, logged: tuple[RunRef, str]) -> Iterator[str]:
             cwd=current.home,
         )
     try:
-        end = time.monotonic() + 200
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2).close()
-                break
-            except OSError:
-                if time.monotonic() > end or process.poll() is not None:
-                    raise RuntimeError(f"the model is not served: {log.read_text()[-3000:]}") from None
-                time.sleep(0.5)
+        ping = f"http://127.0.0.1:{port}/ping"
+        until(lambda: answers(ping) or process.poll() is not None, 200, log.read_text, pause=0.5)
+        assert process.poll() is None, log.read_text()[-3000:]
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -62,6 +62,8 @@ def test_two_at_once_take_turns(filled: Any, here: Settings) -> None:
     threads[0].start()
     assert inside.wait(20)
     threads[1].start()
+    threads[1].join(0.5)
+    assert order == []
     go.set()
     for thread in threads:
         thread.join(20)
@@ -79,11 +81,13 @@ class TestFaults:
         made = mirror(filled)
         assert files(made.path) == FILES
         assert len(faults.reads("cat/1.png")) == 3
+        assert not any(f.times for f in faults.plan)
 
     @pytest.mark.parametrize("kind", ["503", "drop"])
     def test_the_listing_too(self, filled: Any, here: Settings, faults: Any, kind: str) -> None:
         faults.add(kind, times=1, to="list-type")
         assert mirror(filled).objects == 5
+        assert not any(f.times for f in faults.plan)
 
     def test_wrong_bytes_each_time_are_an_error(self, filled: Any, here: Settings, faults: Any) -> None:
         mirror(filled)

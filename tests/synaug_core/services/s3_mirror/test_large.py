@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from synaug_core.errors import ArtifactError
@@ -19,15 +19,15 @@ from tests.synaug_core.services.s3_mirror.pets import mirror
 class TestLarge:
     @pytest.fixture
     def big(self, bucket: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bytes]:
-        """Uploads 12 MiB in parts of 5 MiB or as told."""
+        """Uploads 6 MiB in parts of 5 MiB or as told."""
         monkeypatch.setattr(s3_download, "LARGE", 4 * 2**20)
         monkeypatch.setattr(s3_mirror, "LARGE", 4 * 2**20)
         monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
-        def upload(part: int = 5 * 2**20, size: int = 12 * 2**20) -> bytes:
+        def upload(part: int = 5 * 2**20, size: int = 6 * 2**20) -> bytes:
             from boto3.s3.transfer import TransferConfig
 
-            data = os.urandom(size)
+            data = np.random.default_rng(0).bytes(size)
             (tmp_path / "big").write_bytes(data)
             config = TransferConfig(multipart_threshold=5 * 2**20, multipart_chunksize=part)
             bucket.client.upload_file(str(tmp_path / "big"), bucket.name, "sets/big.npz", Config=config)
@@ -51,6 +51,7 @@ class TestLarge:
         data = big(part)
         faults.add("corrupt", times=1, to="big.npz")
         assert mirror(bucket, "sets/big.npz").path.read_bytes() == data
+        assert not any(f.times for f in faults.plan)
         faults.add("corrupt", times=99, to="big.npz")
         bucket.put("sets/big.npz", b"x" * (5 * 2**20))
         with pytest.raises(ArtifactError, match="wrong bytes"):
@@ -61,3 +62,4 @@ class TestLarge:
         faults.add("cut", times=2, to="big.npz")
         faults.add("503", times=1, to="big.npz")
         assert mirror(bucket, "sets/big.npz").path.read_bytes() == data
+        assert not any(f.times for f in faults.plan)
