@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import re
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +22,7 @@ __all__ = ["Check", "checks"]
 _GIGABYTES_NEEDED = 2.0
 _PASSING_NEEDED = 1.0
 _SHOWN = 3
+_log = logging.getLogger(__name__)
 
 
 def checks(settings: Settings) -> Iterator[Check]:
@@ -32,8 +35,9 @@ def checks(settings: Settings) -> Iterator[Check]:
             if found is not None:
                 yield found
         except Exception as error:
-            from synaug_core.services.secrets import first_line
+            from synaug_core.services.secrets import first_line, redacted
 
+            _log.error("the check %s failed\n%s", check.__name__.strip("_"), redacted(traceback.format_exc()))
             yield Check(check.__name__.strip("_"), first_line(error), "see the line before this one, and the log")
 
 

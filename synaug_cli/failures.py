@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from synaug_cli.session import Session
 from synaug_core.errors import SynaugError, UserError
+from synaug_core.services.secrets import redacted
 
 __all__ = ["FAILED", "USER_ERROR", "find_user_error", "printable", "report", "say"]
 
@@ -66,9 +67,10 @@ def _causes(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
 
 
 def report(error: Exception, session: Session) -> int:
-    """Say what went wrong and give the exit code; the traceback goes to the log, or to stderr with --debug."""
+    """Say what went wrong, without secrets, and give the exit code; the traceback goes to the log, or to stderr with
+    --debug."""
     if session.debug:
-        traceback.print_exception(error)
+        sys.stderr.write(_traceback(error))
     user_error = find_user_error(error)
     if user_error is not None:
         for line in str(user_error).splitlines():
@@ -81,10 +83,14 @@ def report(error: Exception, session: Session) -> int:
     if _lost_prefect(error):
         say(f"the Prefect server does not answer any more; run the same command again: it continues ({where})")
         return FAILED
-    text = " ".join(str(error).split())
+    text = redacted(" ".join(str(error).split()))
     # Our own errors are written to be read; of others the kind matters as well.
     say(f"{text if isinstance(error, SynaugError) and text else f'{type(error).__name__}: {text}'[:500]} ({where})")
     return FAILED
+
+
+def _traceback(error: Exception) -> str:
+    return redacted("".join(traceback.format_exception(error)))
 
 
 def _keep(error: Exception, session: Session) -> str:
@@ -92,7 +98,7 @@ def _keep(error: Exception, session: Session) -> str:
         return "more with synaug --debug"
     try:
         with session.log.open("a", encoding="utf-8") as file:
-            traceback.print_exception(error, file=file)
+            file.write(_traceback(error))
     except OSError:
         return "more with synaug --debug"
     return f"log: {session.log}"

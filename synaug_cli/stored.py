@@ -16,7 +16,6 @@ __all__ = ["above", "artifact", "below", "find_run"]
 
 _PARENT, _STAGE = "mlflow.parentRunId", "synaug.stage"
 _SHORTEST = 4
-_MOST = 1000
 
 
 def find_run(mlflow: Any, text: str) -> Any:
@@ -25,13 +24,13 @@ def find_run(mlflow: Any, text: str) -> Any:
     Raises:
         UserError: no id, no such run, or several.
     """
-    from synaug_core.services.clients import patiently
+    from synaug_core.services.clients import every, patiently
 
     if not re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},32}}", text):
         raise UserError(
             f"RUN: {text!r} is no id; `synaug ui` shows the ids, or give the first {_SHORTEST} signs of one"
         )
-    numbers = [e.experiment_id for e in patiently(mlflow.search_experiments, max_results=_MOST)]
+    numbers = [e.experiment_id for e in every(mlflow.search_experiments)]
     found = patiently(mlflow.search_runs, numbers, filter_string=f"attributes.run_id LIKE '{text}%'", max_results=5)
     if not found:
         raise UserError(f"there is no run {text!r} in this store; `synaug ui` shows the ids of those there are")
@@ -53,19 +52,11 @@ def above(mlflow: Any, run: Any) -> list[Any]:
 
 def below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:
     """The runs of one stage right below a run, oldest first."""
-    from synaug_core.services.clients import patiently
+    from synaug_core.services.clients import every
 
     condition = f"tags.`{_PARENT}` = '{run.info.run_id}' and tags.`{_STAGE}` = '{stage}'"
     order = ["attributes.start_time ASC"]
-    token = None
-    while True:
-        page = patiently(
-            mlflow.search_runs, [run.info.experiment_id], filter_string=condition, order_by=order, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+    return every(mlflow.search_runs, [run.info.experiment_id], filter_string=condition, order_by=order)
 
 
 @contextlib.contextmanager

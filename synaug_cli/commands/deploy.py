@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,19 +21,8 @@ __all__ = ["deploy"]
 _FOLDERS = ("SYNAUG_HOME", "PREFECT_HOME", "PREFECT_LOCAL_STORAGE_PATH")
 
 
-class Pool(StrEnum):
-    """What a work pool starts for each run."""
-
-    process = "process"
-    docker = "docker"
-    kubernetes = "kubernetes"
-
-
-class Busy(StrEnum):
-    """What becomes of a run that would begin while another one of the data set goes on."""
-
-    cancel = "cancel"
-    wait = "wait"
+Busy = Literal["cancel", "wait"]
+Pool = Literal["process", "docker", "kubernetes"]
 
 
 def deploy(
@@ -49,10 +37,10 @@ def deploy(
     busy: Annotated[
         Busy,
         typer.Option(help="A run that would begin while another one of its data set goes on is cancelled or waits."),
-    ] = Busy.cancel,
+    ] = "cancel",
     name: Annotated[str | None, typer.Option(help="Name of the deployments; default: the configuration's.")] = None,
     pool: Annotated[str, typer.Option(help="Work pool; made where there is none.")] = "synaug",
-    pool_type: Annotated[Pool, typer.Option(help="What the pool starts for each run.")] = Pool.process,
+    pool_type: Annotated[Pool, typer.Option(help="What the pool starts for each run.")] = "process",
     renew_pool: Annotated[bool, typer.Option("--renew-pool", help="Give an existing pool our template again.")] = False,
     image: Annotated[str | None, typer.Option(help="Image of the runs, for docker and kubernetes.")] = None,
     notify: Annotated[
@@ -88,12 +76,12 @@ def deploy(
         check_cron=check_cron,
         sweep_cron=sweep_cron,
         timezone=timezone,
-        busy=busy.value,
+        busy=busy,
         name=name,
         pool=pool,
         job_variables=variables,
     )
-    done = apply(wanted, options, pool_kind=pool_type.value, renew_pool=renew_pool, notify=notify)
+    done = apply(wanted, options, pool_kind=pool_type, renew_pool=renew_pool, notify=notify)
     for one in done:
         typer.echo(_line(one, timezone))
     typer.echo(f"a worker has to run: prefect worker start --pool {pool}")
@@ -127,16 +115,16 @@ def _job_variables(settings: Settings, pool: Pool, image: str | None) -> dict[st
     from synaug_core.errors import UserError
     from synaug_core.services.secrets import redacted
 
-    if pool is Pool.process:
+    if pool == "process":
         if image is not None:
             raise UserError("--image: runs of a process pool have none; give --pool-type docker or kubernetes")
         told = environment.without_secrets(settings)
         if not settings.has_local_tracking:  # the servers are shared; folders are each worker's own
             told = {name: value for name, value in told.items() if name not in _FOLDERS}
         return {"env": told, "working_dir": str(Path.cwd())}
-    if not settings.tracking_uri.startswith(("http://", "https://")):
+    if settings.has_local_tracking:
         raise UserError(
-            f"--pool-type {pool.value}: its runs cannot reach {redacted(settings.tracking_uri)}; "
+            f"--pool-type {pool}: its runs cannot reach {redacted(settings.tracking_uri)}; "
             "set MLFLOW_TRACKING_URI to an MLflow server"
         )
     shown = redacted(settings.tracking_uri)

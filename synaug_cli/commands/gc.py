@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["gc"]
 
-_UNITS = ("bytes", "KB", "MB", "GB", "TB")
-
 
 def gc(
     ctx: typer.Context,
@@ -102,9 +100,7 @@ def _row(planned: Cleaning, experiment: str | None = None) -> tuple[str, str, st
     return retrainings, str(len(gone)), str(sum(run.images for run in gone)), _bytes(size)
 
 
-def _bytes(size: float) -> str:
-    for unit in _UNITS[:-1]:
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} {_UNITS[-1]}"
+def _bytes(size: int) -> str:
+    from rich.filesize import decimal
+
+    return decimal(size)

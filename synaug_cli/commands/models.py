@@ -31,6 +31,7 @@ def list_models(
 ) -> None:
     """Show every version with its aliases and what decided on it."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from synaug_cli import environment
@@ -45,7 +46,8 @@ def list_models(
     for model in wanted:
         for version in registry.history(settings, model):
             made = f"{version.created:%Y-%m-%d %H:%M}"
-            table.add_row(model, version.version, ", ".join(version.aliases), made, _decision(version))
+            cells = (model, version.version, ", ".join(version.aliases), made, _decision(version))
+            table.add_row(*map(escape, cells))
     Console().print(table)
 
 
@@ -90,6 +92,7 @@ def history(
 ) -> None:
     """Show which version was champion when, and why."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from synaug_cli import environment
@@ -106,7 +109,8 @@ def history(
     table = Table("champion", "since (UTC)", "until (UTC)", "how", "by", "why")
     for reign in found:
         since, until = (f"{t:%Y-%m-%d %H:%M:%S}" if t else "" for t in (reign.since, reign.until))
-        table.add_row(reign.version or "none", since, until or ("now" if reign is found[0] else ""), *_how(reign))
+        cells = (reign.version or "none", since, until or ("now" if reign is found[0] else ""), *_how(reign))
+        table.add_row(*map(escape, cells))
     Console().print(table)
 
 

@@ -57,19 +57,19 @@ def test_containers_need_servers(synaug: Command, configs: tuple[Path, Path], mo
     said = synaug("deploy", configs[1], "--image", "x")
     assert said.err.startswith("synaug: --image: runs of a process pool have none")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
-    found = deploy._job_variables(settings(), deploy.Pool.kubernetes, "synaug:cuda")
+    found = deploy._job_variables(settings(), "kubernetes", "synaug:cuda")
     assert found == {"env": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}, "image": "synaug:cuda"}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@mlflow:5000")
-    assert deploy._job_variables(settings(), deploy.Pool.docker, None) == {"env": {}}
+    assert deploy._job_variables(settings(), "docker", None) == {"env": {}}
 
 
 @pytest.mark.usefixtures("home")
 def test_folders_are_each_workers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where MLflow is a server, workers may be elsewhere; without one, they have to share this machine's database."""
-    here = deploy._job_variables(settings(), deploy.Pool.process, None)["env"]
+    here = deploy._job_variables(settings(), "process", None)["env"]
     assert here["SYNAUG_HOME"] == str(settings().home)
     assert here["MLFLOW_TRACKING_URI"].startswith("sqlite:///")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
-    there = deploy._job_variables(settings(), deploy.Pool.process, None)["env"]
+    there = deploy._job_variables(settings(), "process", None)["env"]
     assert there["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
     assert not [value for value in there.values() if str(settings().home) in value]

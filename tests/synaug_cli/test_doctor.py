@@ -6,7 +6,9 @@ import base64
 import http.server
 import json
 import os
+import shutil
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,9 +19,12 @@ from typing import Any
 
 import pytest
 
-from synaug_cli import server_checks, servers
-from synaug_core.services.health import clock_difference
-from synaug_core.services.settings import Settings, child_environment, settings
+from synaug_cli import server_checks
+from synaug_cli.checks import checks
+from synaug_core.errors import SynaugError
+from synaug_core.services.health import clock_difference, try_store
+from synaug_core.services.settings import Settings, settings
+from tests.mlflow_server import mlflow_server
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -105,11 +110,31 @@ class Late(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_clocks_are_compared(set_up: Callable[..., Settings]) -> None:
+def certified(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody else signed, with its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    file = folder / "own.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", str(folder / "public.pem")]
+    subprocess.run(make, check=True, capture_output=True)
+    file.write_text(file.read_text() + (folder / "public.pem").read_text())
+    return file
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_clocks_are_compared(set_up: Callable[..., Settings], tmp_path: Path, scheme: str) -> None:
+    own: dict[str, str] = {}
     with socketserver.TCPServer(("127.0.0.1", 0), Late) as server:
+        if scheme == "https":
+            own = {"AWS_CA_BUNDLE": str(certified(tmp_path))}
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(own["AWS_CA_BUNDLE"])
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         current = set_up(
-            MLFLOW_S3_ENDPOINT_URL=f"http://127.0.0.1:{server.server_address[1]}",
+            **own,
+            MLFLOW_S3_ENDPOINT_URL=f"{scheme}://127.0.0.1:{server.server_address[1]}",
             AWS_ACCESS_KEY_ID="a",
             AWS_SECRET_ACCESS_KEY="b",
             AWS_DEFAULT_REGION="us-east-1",
@@ -118,6 +143,72 @@ def test_clocks_are_compared(set_up: Callable[..., Settings]) -> None:
         server.shutdown()
     assert ahead == pytest.approx(3600, abs=60)
     assert clock_difference(current, "mlflow-artifacts:/1") is None
+
+
+class Failing(http.server.BaseHTTPRequestHandler):
+    """A proxy of artifacts that takes and gives, and fails when it is to delete."""
+
+    kept = b""
+
+    def do_PUT(self) -> None:
+        type(self).kept = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(200, b"{}")
+
+    def do_GET(self) -> None:
+        self._answer(200, b'{"files": []}' if "?" in self.path else self.kept)
+
+    def do_DELETE(self) -> None:
+        self._answer(500, b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_number_in_an_address_is_no_answer(set_up: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socketserver.TCPServer(("127.0.0.1", 0), Failing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        current = set_up(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(SynaugError, match="500"):
+            try_store(current, "mlflow-artifacts:/403")
+        found = server_checks.mlflow(set_up(MLFLOW_TRACKING_URI=f"{current.tracking_uri}/401"))
+        server.shutdown()
+    assert not found.is_well
+    assert "refuses" not in found.found
+
+
+def test_a_check_that_fails_is_in_the_log(
+    set_up: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Settings) -> None:
+        raise RuntimeError("http://me:hunter2@host has\nlost its head")
+
+    monkeypatch.setattr(server_checks, "store", fail)
+    [found] = [check for check in checks(set_up()) if not check.is_well and check.name == "fail"]
+    assert found.mend == "see the line before this one, and the log"
+    assert "lost its head" in caplog.text
+    assert "Traceback" in caplog.text
+    assert "hunter2" not in caplog.text + found.found
+
+
+def test_no_connection_stays_open(
+    set_up: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlalchemy as sa
+
+    ended: list[object] = []
+    dispose = sa.Engine.dispose
+    monkeypatch.setattr(sa.Engine, "dispose", lambda engine: ended.append(engine) or dispose(engine))
+    ill = server_checks.tuning(set_up(SYNAUG_TUNING_STORAGE=f"sqlite:///{tmp_path}/nowhere/x.db"))
+    assert ill is not None
+    assert not ill.is_well
+    assert len(ended) == 1
 
 
 def test_the_database_of_searches(set_up: Callable[..., Settings], tmp_path: Path) -> None:
@@ -148,22 +239,15 @@ def test_a_client_is_not_newer_than_its_server(ours: str, theirs: str, well: boo
 def guarded_mlflow(tmp_path: Path, home: Path) -> Iterator[str]:
     """A real MLflow that lets nobody in without a password."""
     pytest.importorskip("flask_wtf")
-    port = servers.free_port(25_100)
-    url = f"http://{servers.HOST}:{port}"
     (tmp_path / "auth.ini").write_text(
         "[mlflow]\ndefault_permission = EDIT\n"
         f"database_uri = sqlite:///{tmp_path}/auth.db\nadmin_username = admin\nadmin_password = a-long-password\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path}/m.db"]
-    command += ["--artifacts-destination", str(tmp_path / "store")]
+    options = ("--app-name", "basic-auth", "--artifacts-destination", str(tmp_path / "store"))
     own = {"MLFLOW_AUTH_CONFIG_PATH": str(tmp_path / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 20}
-    own |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environment = {**child_environment(settings()), **own}
-    with servers.start("mlflow", command, environment, url=url, health=f"{url}/health", log=tmp_path / "log") as one:
-        servers.wait_until_ready([one])
-        yield url
+    with mlflow_server(tmp_path, *options, **own) as address:
+        yield address
 
 
 @pytest.mark.slow

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from synaug_cli.commands.gc import _bytes
 from synaug_core.services.clients import client
+from synaug_core.services.retention import Policy
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import recording
+from synaug_core.services.tracking import finish, open_run, recording
 
 Command = Callable[..., Any]
 
@@ -48,3 +53,27 @@ def test_it_shows_first_and_deletes_when_asked(synaug: Command, home: Path) -> N
     assert len(list(home.rglob("*.parquet"))) == 1
     number = client(current).get_experiment_by_name("synaug/pets").experiment_id
     assert len(client(current).search_runs([number])) == 2
+
+
+def test_old_files_stay_where_a_retraining_began_meanwhile(synaug: Command, home: Path) -> None:
+    from flows.cleaning import clean, plan_cleaning
+
+    synaug("gc")
+    copy = home / "cache" / "abc"
+    copy.mkdir(parents=True)
+    os.utime(copy, (1, 1))
+    planned = plan_cleaning(Policy(0, 1))
+    assert (planned.plan.gone, [left.path for left in planned.leftovers]) == ((), [copy])
+    run = open_run(settings(), experiment="synaug/new", key="k", stage="retrain", name="r")
+    assert clean(planned).busy == {"synaug/new": run.run_id}
+    assert copy.is_dir()
+    finish(run)
+    assert clean(planned).busy == {}
+    assert not copy.exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (2_500, "2.5 kB"), (3_000_000_000, "3.0 GB")]
+)
+def test_sizes_in_words(size: int, words: str) -> None:
+    assert _bytes(size) == words

@@ -157,3 +157,16 @@ def test_the_traceback_goes_to_the_log(capsys: pytest.CaptureFixture[str], tmp_p
     assert failures.report(KeyError("lost"), Session(log=log)) == 1
     assert capsys.readouterr().err == f"synaug: KeyError: 'lost' (log: {log})\n"
     assert log.read_text() == "KeyError: 'lost'\n"
+
+
+def test_errors_keep_secrets_to_themselves(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    error = OSError("postgresql://me:hunter2@host refused")
+    error.__cause__ = ArtifactError("GET http://host/key?X-Amz-Signature=hunter2 failed")
+    assert failures.report(error, Session(log=log)) == 1
+    assert failures.report(ArtifactError("password=hunter2 is wrong"), Session(debug=True)) == 1
+    said = capsys.readouterr().err
+    assert "synaug: OSError: postgresql://***@host refused" in said
+    assert "ArtifactError: password=*** is wrong" in said
+    assert "X-Amz-Signature=*** failed" in log.read_text()
+    assert "hunter2" not in said + log.read_text()

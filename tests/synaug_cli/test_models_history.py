@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from synaug_core.services import registry
-from synaug_core.services.clients import client
 from synaug_core.services.settings import settings
 from synaug_core.services.tracking import open_run
+from tests.versions import add_version
 
 NAME = "synaug-cells"
 Command = Callable[..., Any]
@@ -21,13 +21,9 @@ Command = Callable[..., Any]
 @pytest.fixture
 def command(synaug: Command, home: Path) -> Command:
     """With three versions registered."""
-    mlflow = client(settings())
     for key in ("one", "two", "three"):
         run = open_run(settings(), experiment="synaug/cells", key=key, stage="s", name=key)
-        number = mlflow.get_run(run.run_id).info.experiment_id
-        model = mlflow.create_logged_model(number, name="classifier", source_run_id=run.run_id)
-        mlflow.finalize_logged_model(model.model_id, "READY")
-        registry.register(settings(), NAME, model_uri=f"models:/{model.model_id}", run=run, key=key)
+        add_version(settings(), NAME, run, key)
     return synaug
 
 
@@ -68,3 +64,12 @@ def test_who_comes_second_is_told_in_one_line(command: Command) -> None:
     again = command("models", "promote", NAME, "2", "--expect", "1")  # done twice is done once
     assert (again.code, again.out) == (0, f"{NAME}: version 2 is champion\n")
     assert command("models", "history", "nothing").err == "synaug: there is no registered model 'nothing'\n"
+
+
+def test_reasons_are_shown_as_they_were_given(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert command("models", "promote", NAME, "1", "--why", "fix [/] of [val]").code == 0
+    assert "fix [/] of [val]" in command("models", "history", NAME).out
+    registry.annotate(settings(), NAME, "1", {"synaug.decision": "better on [test]"})
+    said = command("models", "list")
+    assert (said.code, "better on [test]" in said.out) == (0, True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.environments import without_services
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +31,7 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = tmp_path_factory.mktemp("whole") / "home"
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
-    return {**kept, "SYNAUG_HOME": str(home), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    return {**without_services(), "SYNAUG_HOME": str(home), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
 
 def command(*arguments: object) -> list[str]:
