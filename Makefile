@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest
 # What is shipped, and what is checked beside it.
 PRODUCT := synaug_core synaug_cli tasks flows deployments
-CHECKED := $(PRODUCT) benchmarks tests
+CHECKED := $(PRODUCT) benchmarks docker scripts tests
 # bandit leaves out what ruff's S rules check already, where each exception stands in the code with its reason:
 # urlopen, random, subprocess (import and call), yaml.load.
 BANDIT  := $(PY) -m bandit -q --skip B310,B311,B404,B506,B603

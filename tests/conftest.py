@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.chromium", "tests.s3.fixtures"]
+pytest_plugins = ["tests.chromium", "tests.prefect_server", "tests.s3.fixtures"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,25 @@ def test_every_dependency_is_locked() -> None:
     wanted = {plain(m) for line in requirement_lines() for m in re.findall(r'"([A-Za-z0-9._-]+)', line)}
     assert wanted - locked == set()
     assert {"hatchling", "editables"} <= locked, "set-up builds the package without fetching anything"
+
+
+def test_everything_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["dask"]]
+    declared = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines}
+    brought = {"annotated_types": "pydantic", "botocore": "boto3", "dask": "distributed"}  # parts of those
+    known = packages_distributions()
+    undeclared = []
+    for found in (i for file in sources(*LAYERS) for i in imports(file)):
+        name = found.module.partition(".")[0]
+        if name in LAYERS or name in sys.stdlib_module_names:
+            continue
+        if (
+            not {d.lower().replace("_", "-") for d in known.get(name, ())} & declared
+            and brought.get(name) not in declared
+        ):
+            undeclared.append(str(found))
+    assert undeclared == []
 
 
 def test_the_docker_folder_hides_no_package() -> None:

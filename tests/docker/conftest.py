@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.environments import without_services
+from tests.stack_programs import require_stack_programs
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -143,16 +146,6 @@ def ask(address: str, login: str = "", body: Mapping[str, Any] | None = None, me
         return error.code
 
 
-def until(condition: Callable[[], Any], seconds: float, about: Callable[[], str] = str) -> Any:
-    """Wait for something and give it; `about` says more where it does not come."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(1)
-    raise AssertionError(f"not within {seconds:.0f} s: {about()}")
-
-
 @pytest.fixture(scope="session")
 def knock() -> Callable[..., Any]:
     """`ask`: for who comes without the client's passwords."""
@@ -168,18 +161,7 @@ def wait() -> Callable[..., Any]:
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """A folder for a stack; skips, or fails in CI, where the programs are missing."""
-    from scripts.stack import postgres
-    from synaug_core.errors import UserError
-
-    missing = None
-    if not (ROOT / ".venv-swift" / "bin" / "swift-proxy-server").exists():
-        missing = "no S3 server: `make .venv-swift/.ready` installs it"
-    try:
-        postgres.binaries()
-    except UserError as error:
-        missing = str(error)
-    if missing:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    require_stack_programs()
     # Not pytest's folder, which is root's alone where root runs this: PostgreSQL then runs as another user.
     with tempfile.TemporaryDirectory(prefix="synaug-stack-") as folder:
         Path(folder).chmod(0o755)
@@ -189,9 +171,7 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def surroundings() -> dict[str, str]:
     """The environment without services of the user's own."""
-    theirs = ("AWS_", "MLFLOW_", "PREFECT_", "SYNAUG_")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
-    return kept | {"NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    return without_services() | {"NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.processes import processes_of
+from tests.s3.swift import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -54,7 +55,8 @@ def worker(servers: Any) -> Worker:
 
     @contextlib.contextmanager
     def work(name: str) -> Iterator[subprocess.Popen[bytes]]:
-        own = {"SYNAUG_HOME": str(servers.home / name), "PREFECT_WORKER_WEBSERVER_PORT": str(free_port())}
+        [port] = free_ports(1)
+        own = {"SYNAUG_HOME": str(servers.home / name), "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
         # Prefect's defaults look every 10 s.
         own |= {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_HOME": str(servers.home / name / "prefect")}
         (servers.home / name).mkdir(exist_ok=True)
@@ -86,12 +88,6 @@ def end_all(home: str) -> None:
     for process in processes_of(home):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-
-
-def free_port() -> int:
-    from synaug_cli.servers import free_port as free
-
-    return free(8100)
 
 
 def deploy(servers: Any, name: str, *options: str, arms: str = "[original, combined]", steps: int = 20) -> str:

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from synaug_core.errors import UserError
+from tests.environments import forget_services
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that PostgreSQL's own user may enter too; skips where the stack's programs are missing."""
-    pytest.importorskip("psycopg")
-    pytest.importorskip("flask_wtf")
-    if not (ROOT / ".venv-swift" / "bin" / "swift-proxy-server").exists():
-        pytest.skip("no S3 server: `make .venv-swift/.ready` installs it")
-    from scripts.stack import postgres
-
-    try:
-        postgres.binaries()
-    except UserError as error:
-        pytest.skip(str(error))
-    folder = Path(tempfile.mkdtemp(prefix="synaug-backup-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_what_a_stack_knew_another_knows(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,8 +21,7 @@ def test_what_a_stack_knew_another_knows(place: Path, monkeypatch: pytest.Monkey
     from synaug_core.services.settings import settings
     from synaug_core.services.tracking import finish, open_run
 
-    for name in [n for n in os.environ if n.startswith(("MLFLOW_", "PREFECT_", "AWS_", "SYNAUG_", "PG"))]:
-        monkeypatch.delenv(name)
+    forget_services(monkeypatch)
     first, second, backup = place / "first", place / "second", place / "backup"
     (place / "words.txt").write_text("kept")
     with pytest.raises(UserError, match="no stack runs in"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -14,8 +13,10 @@ from typing import Any
 import pytest
 
 from synaug_core.services.settings import Settings, settings
+from tests.environments import forget_services
 from tests.faults import scene as scenes
 from tests.faults import servers as places
+from tests.stack_programs import require_stack_programs
 
 # Ports, ids of runs and places of one time only.
 _VARYING = re.compile(r"(?<=127\.0\.0\.1:)\d+|\b[0-9a-f]{32}\b|/tmp/[^ ;)]*")
@@ -35,15 +36,7 @@ def room() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def servers(room: Path) -> Iterator[places.Servers]:
     """PostgreSQL, S3, MLflow, Prefect."""
-    from scripts.stack import postgres
-    from synaug_core.errors import UserError
-
-    if not (places.ROOT / ".venv-swift" / "bin" / "swift-proxy-server").exists():
-        pytest.skip("no S3 server: `make .venv-swift/.ready` installs it")
-    try:
-        postgres.binaries()
-    except UserError as error:
-        pytest.skip(str(error))
+    require_stack_programs()
     with places.serving(room) as running:
         yield running
 
@@ -96,8 +89,7 @@ def place(servers: places.Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """This process as a client of the servers, in a home of its own."""
 
     def go(direct: bool) -> Settings:
-        for name in [n for n in os.environ if n.startswith(("AWS_", "MLFLOW_", "PREFECT_", "SYNAUG_"))]:
-            monkeypatch.delenv(name)
+        forget_services(monkeypatch)
         given = {**servers.environment, "SYNAUG_HOME": str(tmp_path / "home"), "AWS_MAX_ATTEMPTS": "4"}
         given |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
         given |= {"MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from synaug_core import digests
+from tests.environments import without_services
 from tests.faults.servers import BUCKET, ROOT, Servers, client
 
 TINY: dict[str, Any] = {
@@ -43,9 +44,8 @@ class Zygote:
     """The process from which commands are forked."""
 
     def __init__(self, folder: Path) -> None:
-        theirs = ("AWS_", "MLFLOW_", "PREFECT_", "SYNAUG_", "PG")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
-        self.environment = {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "true"}
+        own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "true"}
+        self.environment = {**without_services(), **own}
         self._lock = threading.Lock()
         with (folder / "zygote.log").open("wb") as log:
             self._process = subprocess.Popen(

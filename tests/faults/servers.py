@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.stack import postgres
 from synaug_core.errors import SynaugError
+from tests.environments import without_services
 from tests.s3 import swift
 from tests.s3.faults import Faults, between
 
@@ -190,7 +191,7 @@ def serving(home: Path) -> Iterator[Servers]:
     password = home / "password"
     password.write_text("a-password-of-tests")
     with contextlib.ExitStack() as running:
-        ports = swift._free_ports(3)
+        ports = swift.free_ports(3)
         database = Database(home / "postgres", ports[0], password)
         running.callback(database.stop)
         database.heal()
@@ -201,8 +202,7 @@ def serving(home: Path) -> Iterator[Servers]:
         running.callback(store.stop)
         s3 = running.enter_context(between(served.endpoint))
         client(served).create_bucket(Bucket=BUCKET)
-        theirs = ("AWS_", "MLFLOW_", "PREFECT_", "SYNAUG_", "PG")
-        base = {k: v for k, v in os.environ.items() if not k.startswith(theirs)} | _QUIET
+        base = without_services() | _QUIET
         address = f"http://127.0.0.1:{ports[1]}"
         mlflow = Server(
             "mlflow",

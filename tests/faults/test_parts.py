@@ -95,13 +95,11 @@ class Operations:
     def promote(self) -> None:
         from synaug_core.services import registry
         from synaug_core.services.clients import client as mlflow_client
+        from tests.versions import add_version
 
-        run, mlflow = self._run(), mlflow_client(settings())
-        number = mlflow.get_run(run.run_id).info.experiment_id
-        model = mlflow.create_logged_model(number, name="m", source_run_id=run.run_id)
-        version = registry.register(settings(), self.name, model_uri=f"models:/{model.model_id}", run=run, key="k")
+        version = add_version(settings(), self.name, self._run(), "k")
         registry.promote(settings(), self.name, version.version)
-        found = mlflow.get_registered_model(self.name)
+        found = mlflow_client(settings()).get_registered_model(self.name)
         assert {k: str(v) for k, v in found.aliases.items()} == {"champion": version.version}
         assert [r.version for r in registry.reigns(settings(), self.name)] == [version.version]
 

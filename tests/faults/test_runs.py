@@ -26,9 +26,11 @@ class Acts:
         self.scene = scene
         self.later: list[threading.Timer] = []
         self.running: Running | None = None
+        self.done = threading.Event()
 
     def do(self, act: str, given: dict[str, Any]) -> None:
         getattr(self, act.replace(" ", "_"))(**given)
+        self.done.set()
 
     def kill_flow(self) -> None:
         while self.running is None:
@@ -115,6 +117,8 @@ def test_fault(
             inject(fault, one, acts)
             assert acts.running is not None
             code = acts.running.wait(400)
+            # What a request sets off goes on in a thread of the proxy, whose errors nobody sees.
+            assert acts.done.wait(60), f"{fault.act!r} did not happen:\n{acts.running.text()}"
         finally:
             acts.undo()
         if fault.expected == RECOVERS:

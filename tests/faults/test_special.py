@@ -237,18 +237,12 @@ def test_two_promotions_at_once(servers: Servers, place: Callable[[bool], Settin
     from synaug_core.services import registry
     from synaug_core.services.clients import client as mlflow_client
     from synaug_core.services.tracking import open_run
+    from tests.versions import add_version
 
     begun = time.monotonic()
     place(False)
     run = open_run(settings(), experiment="parts/promotions", key="k", stage="step", name="step")
-    mlflow = mlflow_client(settings())
-    number = mlflow.get_run(run.run_id).info.experiment_id
-    versions = []
-    for key in "ab":
-        model = mlflow.create_logged_model(number, name=key, source_run_id=run.run_id)
-        versions.append(
-            registry.register(settings(), "promotions", model_uri=f"models:/{model.model_id}", run=run, key=key).version
-        )
+    versions = [add_version(settings(), "promotions", run, key).version for key in "ab"]
     seen = [0]
 
     def third(method: str, path: str) -> bool:
@@ -280,7 +274,8 @@ def test_two_promotions_at_once(servers: Servers, place: Callable[[bool], Settin
         servers.heal()
     assert sorted(map(bool, told)) == [False, True], told
     winner = versions[told.index("")]
-    assert str(mlflow.get_registered_model("promotions").aliases["champion"]) == winner
+    found = mlflow_client(settings()).get_registered_model("promotions")
+    assert str(found.aliases["champion"]) == winner
     assert [r.version for r in registry.reigns(settings(), "promotions")] == [winner]
     account("promotions", "two promotions at once, and kill -9 of PostgreSQL, back after 2 s",
             f"one wins, the other: {max(told)}", time.monotonic() - begun)  # fmt: skip

@@ -17,6 +17,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.environments import without_services
+
 TINY: dict[str, Any] = {
     "name": "tiny",
     "data": {"source": "digits", "classes": [0, 1, 2], "long_tail": 8, "image_size": 16},
@@ -107,12 +109,11 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[s
     """The environment of a user who has set nothing but SYNAUG_HOME, without network. It runs the code of this
     checkout, wherever an installed synaug would be found."""
     home = tmp_path_factory.mktemp("flows") / "home"
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_"))}
     closed = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
     own = {"SYNAUG_HOME": str(home), "OMP_NUM_THREADS": "1", "COLUMNS": "120", "HF_HOME": str(home / "huggingface")}
     own["PYTHONPATH"] = os.pathsep.join(p for p in (str(root), os.environ.get("PYTHONPATH")) if p)
     secret = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "a-secret-that-stays"}
-    return {**kept, **closed, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **own, **secret}
+    return {**without_services(), **closed, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **own, **secret}
 
 
 @pytest.fixture(scope="session")

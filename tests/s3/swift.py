@@ -68,7 +68,7 @@ def serving(environment: Path, home: Path) -> Iterator[Swift]:
     Raises:
         RuntimeError: one of them did not start; the text is the end of its log.
     """
-    ports = _free_ports(4)
+    ports = free_ports(4)
     for name in ("etc", "log", "disks/disk", "cache"):
         (home / name).mkdir(parents=True, exist_ok=True)
     _configure(home, ports)
@@ -112,7 +112,9 @@ def _configure(home: Path, ports: list[int]) -> None:
     (etc / "proxy.conf").write_text(f"{common(ports[3])}[pipeline:main]\npipeline = {PIPELINE}\n{app}{filters}")
 
 
-def _free_ports(number: int) -> list[int]:
+# Here and not in a file of its own: scripts/stack loads this file alone.
+def free_ports(number: int) -> list[int]:
+    """So many loopback ports that nobody listens at."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]
         for one in sockets:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.environments import without_services
+
 FEED = Path(__file__).with_name("feed.py")
 MODELS = ("classifier", "generator-vae", "generator-gan", "judges", "checkpoint", "weights")
 DATA = ("npz", "csv", "parquet", "predictions", "folder")
@@ -32,9 +34,7 @@ def feed(tmp_path: Path, root: Path) -> Callable[..., list[dict[str, Any]]]:
         (tmp_path / "guarded").write_text("as it was")
         before = (_listing(tmp_path, sandbox / "inner"), _listing(root / "synaug_core", None))
         out, err = tmp_path / "stdout", tmp_path / "stderr"
-        surroundings = {
-            k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_", "AWS_"))
-        }
+        surroundings = without_services()
         paths = (str(root), *filter(None, [os.environ.get("PYTHONPATH")]))
         surroundings.update(PYTHONPATH=os.pathsep.join(paths), PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")
         out.touch()

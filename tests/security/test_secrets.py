@@ -13,6 +13,8 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from tests.environments import without_services
+
 MARK = "pl4nted"
 """Part of every planted secret, so that any part of one is found, in whatever form it was written around it."""
 PLANTED = {
@@ -20,12 +22,12 @@ PLANTED = {
     "AWS_SECRET_ACCESS_KEY": f"wJalr{MARK}/K7MDENG+bPxRfiCY",
     "AWS_SESSION_TOKEN": f"FwoGZX{MARK}Ivsession==",
     "PREFECT_API_KEY": f"pnu_{MARK}prefectkey",
-    "MLFLOW_TRACKING_USERNAME": "somebody",
     "MLFLOW_TRACKING_PASSWORD": f"pass{MARK}word",
     "SYNAUG_SERVE_TOKEN": f"serve{MARK}token-0123456789abcdef",
     "HF_TOKEN": f"hf_{MARK}hub",
     "GITHUB_TOKEN": f"ghp_{MARK}token",
 }
+USER = "somebody"
 TINY = {
     "name": "tiny",
     "data": {"source": "digits", "classes": [0, 1, 2], "long_tail": 8, "image_size": 16},
@@ -57,10 +59,10 @@ def place(tmp_path: Path) -> Place:
 @pytest.fixture
 def synaug(place: Place, root: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a command line with the secrets in its environment, and more variables."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_", "SYNAUG_", "AWS_"))}
     closed = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), f"http://{NOBODY}")
     own = {
         "SYNAUG_HOME": str(place.folder / "home"),
+        "MLFLOW_TRACKING_USERNAME": USER,
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
@@ -70,7 +72,7 @@ def synaug(place: Place, root: Path) -> Callable[..., subprocess.CompletedProces
     def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", *arguments],
-            env={**kept, **closed, **own, **PLANTED, **more}, cwd=place.folder,
+            env={**without_services(), **closed, **own, **PLANTED, **more}, cwd=place.folder,
             capture_output=True, text=True, timeout=280,
         )  # fmt: skip
         place.said += [done.stdout, done.stderr]
@@ -109,7 +111,7 @@ def test_failures_leave_no_secret_anywhere(
     synaug: Callable[..., subprocess.CompletedProcess[str]], place: Place
 ) -> None:
     password = quote(PLANTED["MLFLOW_TRACKING_PASSWORD"])
-    address = f"http://somebody:{password}@{NOBODY}"
+    address = f"http://{USER}:{password}@{NOBODY}"
     (place.folder / "broken.npz").write_bytes(b"PK")
     failing = [
         synaug("run", "tiny.yaml", MLFLOW_TRACKING_URI=address, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0"),
@@ -127,5 +129,6 @@ def test_failures_leave_no_secret_anywhere(
 
 
 def test_a_leak_would_be_found(tmp_path: Path) -> None:
+    assert all(MARK in secret.lower() for secret in PLANTED.values())
     (tmp_path / "log").write_bytes(b"\0\1key=" + PLANTED["AWS_ACCESS_KEY_ID"].encode())
     assert len(list(leaks(tmp_path, [PLANTED["HF_TOKEN"]]))) == 2

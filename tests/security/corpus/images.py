@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import cache
 
 from corpus.archives import zipped
 from corpus.cases import Case, Trap, mutated
@@ -27,7 +28,13 @@ def _tiff(entries: list[tuple[int, int, int, int]], following: int = 0, tail: by
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + struct.pack("<I", following) + tail
 
 
-def made_images() -> Iterator[tuple[str, bytes]]:
+@cache
+def made_images() -> tuple[tuple[str, bytes], ...]:
+    """Every image that is made by hand; some take a while to compress."""
+    return tuple(_made())
+
+
+def _made() -> Iterator[tuple[str, bytes]]:
     valid = valid_images()
     zeros = zlib.compress(bytes(5_000_000), 9)
     yield "nothing", b""
@@ -89,7 +96,7 @@ def made_images() -> Iterator[tuple[str, bytes]]:
 
 
 def images(rng: random.Random) -> Iterator[Case]:
-    made = list(made_images())
+    made = made_images()
     for name, data in made:
         yield Case("image", name, {"x": data})
     for name, data in valid_images().items():
