@@ -38,7 +38,7 @@ test: $(READY) $(SWIFT) ## run the fast tests
 	$(PYTEST) -m "not slow and not gpu and not faults" -n $(WORKERS) --dist loadfile
 
 test-stack: $(READY) $(SWIFT) ## start every server, run a scheduled retraining, look at what it left (needs PostgreSQL)
-	$(PYTEST) -m stack -x tests/docker
+	$(PYTEST) -m stack -x tests/docker tests/synaug_core/classify
 
 test-slow: $(READY) $(SWIFT) ## run the tests that take minutes
 	$(PYTEST) -m "slow and not gpu and not faults" --timeout 3600

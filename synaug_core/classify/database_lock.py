@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 from sqlalchemy import NullPool, create_engine, text
+
+from synaug_core.classify.lock import Lock
 
 __all__ = ["DatabaseLock"]
 
 
-class DatabaseLock:
+class DatabaseLock(Lock):
     """An exclusive lock within a PostgreSQL database; the server frees it when its holder's connection ends.
 
     Args:
@@ -40,12 +41,3 @@ class DatabaseLock:
     def release(self) -> None:
         """Let go of it; closing the connection frees the lock."""
         self._held.connection.close()
-
-    def __enter__(self) -> DatabaseLock:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()

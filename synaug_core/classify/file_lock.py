@@ -6,12 +6,13 @@ import fcntl
 import os
 import threading
 from pathlib import Path
-from types import TracebackType
+
+from synaug_core.classify.lock import Lock
 
 __all__ = ["FileLock", "mend_lines"]
 
 
-class FileLock:
+class FileLock(Lock):
     """An exclusive lock on a file beside what it guards; the kernel frees it when its process ends.
 
     It also keeps the threads of one process apart. `path` None locks nothing.
@@ -38,15 +39,6 @@ class FileLock:
         """Let go of it; closing the file frees the lock."""
         if self._path is not None:
             os.close(self._held.descriptor)
-
-    def __enter__(self) -> FileLock:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 def mend_lines(path: Path) -> None:

@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from synaug_core import digests, seeds
 from synaug_core.classify.database_lock import DatabaseLock
 from synaug_core.classify.file_lock import FileLock, mend_lines
+from synaug_core.classify.lock import Lock
 from synaug_core.classify.pruning import Pruned, below_median, value_at
 from synaug_core.classify.search_space import BestTrial, TrialRow, TrialSpec, Tuned, checked_ranges
 from synaug_core.config import TuningConfig
@@ -62,7 +63,7 @@ class Search:
     seed: int
     config: TuningConfig
     initial: Tuned | None
-    lock: FileLock | DatabaseLock
+    lock: Lock
 
     def trials(self) -> list[FrozenTrial]:
         """The trials so far, by number, never more than the configuration has."""
@@ -282,7 +283,7 @@ def _spec(trial: FrozenTrial) -> TrialSpec:
     )
 
 
-def _lock(storage: str, name: str) -> FileLock | DatabaseLock:
+def _lock(storage: str, name: str) -> Lock:
     """What processes wait for: a file beside a local one, whatever the name; in PostgreSQL a lock of this name. Other
     database servers have none."""
     if storage.startswith(("postgresql:", "postgresql+")):

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from synaug_core.classify import tuning
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.seeds import stream
+from tests.s3.swift import free_ports
+from tests.searches import CONFIG, finish
+from tests.stack_programs import require_stack_programs
 
 MakeSet = Callable[..., ImageSet]
 
@@ -50,3 +56,45 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real data sets are not here; name their folder in SYNAUG_DATA")
     return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, dict[str, float]]]:
+    """The trials of a search that nothing disturbed."""
+    place = tmp_path_factory.mktemp("whole") / "study.log"
+    return finish(tuning.open_study(str(place), "s", seed=5, config=CONFIG))
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of these tests, without a database's name."""
+    require_stack_programs()
+    from scripts.stack.postgres import running
+
+    # Not pytest's folder, which is root's alone where root runs this: PostgreSQL then runs as another user.
+    with tempfile.TemporaryDirectory(prefix="synaug-postgres-") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        (place / "pids").mkdir()
+        (place / "password").write_text("of-these-tests")
+        with running(place / "postgres", free_ports(1)[0], place / "password") as address:
+            yield f"postgres:of-these-tests@{address}"
+
+
+@pytest.fixture
+def empty_database(postgres: str) -> str:
+    """The URL of a database of one test."""
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(f"postgresql://{postgres}/postgres", autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+    return f"postgresql+psycopg://{postgres}/{name}"
+
+
+@pytest.fixture(params=["journal", "sqlite", pytest.param("postgresql", marks=pytest.mark.stack)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a search is kept: a file, or the URL of a database."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("empty_database"))
+    return f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else str(tmp_path / "study.log")

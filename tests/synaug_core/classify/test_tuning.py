@@ -1,83 +1,12 @@
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import tempfile
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from synaug_core.classify import tuning
-from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
+from synaug_core.classify.search_space import Tuned, as_configured
 from synaug_core.config import ClassifierConfig, Range, TuningConfig
 from synaug_core.errors import ConfigError
-from tests.s3.swift import free_ports
-from tests.stack_programs import require_stack_programs
-
-CONFIG = TuningConfig(trials=11, parallel=2, pruner="none")
-
-
-def _value(spec: TrialSpec) -> float:
-    """Best at a learning rate of 0.002 and no dropout."""
-    p = spec.parameters
-    return 1 - abs(p.learning_rate - 0.002) * 50 - 0.2 * p.dropout
-
-
-def _make(search: tuning.Search, spec: TrialSpec) -> None:
-    for position in (10, 20, 30):
-        tuning.report(search, spec, position, _value(spec) * position / 30)
-    tuning.tell(search, spec, _value(spec))
-
-
-def _finish(search: tuning.Search) -> list[tuple[int, dict[str, float]]]:
-    while specs := tuning.ask(search):
-        for spec in specs:
-            _make(search, spec)
-    return [(r.number, r.parameters.model_dump()) for r in tuning.history(search)]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> list[tuple[int, dict[str, float]]]:
-    place = tmp_path_factory.mktemp("whole") / "study.log"
-    return _finish(tuning.open_study(str(place), "s", seed=5, config=CONFIG))
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server of these tests, without a database's name."""
-    require_stack_programs()
-    from scripts.stack.postgres import running
-
-    # Not pytest's folder, which is root's alone where root runs this: PostgreSQL then runs as another user.
-    with tempfile.TemporaryDirectory(prefix="synaug-postgres-") as folder:
-        place = Path(folder)
-        place.chmod(0o755)
-        (place / "pids").mkdir()
-        (place / "password").write_text("of-these-tests")
-        with running(place / "postgres", free_ports(1)[0], place / "password") as address:
-            yield f"postgres:of-these-tests@{address}"
-
-
-@pytest.fixture
-def empty_database(postgres) -> str:
-    """The URL of a database of one test."""
-    import psycopg
-
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(f"postgresql://{postgres}/postgres", autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-    return f"postgresql+psycopg://{postgres}/{name}"
-
-
-@pytest.fixture(params=["journal", "sqlite", "postgresql"])
-def storage(request, tmp_path) -> str:
-    if request.param == "postgresql":
-        return request.getfixturevalue("empty_database")
-    return f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else str(tmp_path / "study.log")
+from tests.searches import CONFIG, finish, make
 
 
 def test_rounds(tmp_path):
@@ -87,7 +16,7 @@ def test_rounds(tmp_path):
         assert tuning.ask(search) == specs  # not told yet: the same ones
         sizes.append([s.number for s in specs])
         for spec in specs:
-            _make(search, spec)
+            make(search, spec)
     assert sizes == [[0, 1], [2, 3], [4]]
     assert [r.round for r in tuning.history(search)] == [0, 0, 1, 1, 2]
 
@@ -113,159 +42,28 @@ def test_no_trials(storage):
 
 
 def test_both_storages_suggest_the_same(storage, whole):
-    assert _finish(tuning.open_study(storage, "s", seed=5, config=CONFIG)) == whole
+    assert finish(tuning.open_study(storage, "s", seed=5, config=CONFIG)) == whole
 
 
 def test_other_seeds_and_later_trials_differ(tmp_path, whole):
-    other = _finish(tuning.open_study(str(tmp_path / "s"), "s", seed=6, config=CONFIG))
+    other = finish(tuning.open_study(str(tmp_path / "s"), "s", seed=6, config=CONFIG))
     assert other != whole
     assert len({tuple(v.values()) for _, v in whole}) == len(whole)
-
-
-class KilledError(Exception):
-    pass
-
-
-def _killing(monkeypatch, name: str, at: int, *, after: bool) -> Callable[[], None]:
-    """The storage call of that name fails for good at its `at`-th use, before or after it has its effect."""
-    from optuna.storages import JournalStorage
-
-    real, uses = getattr(JournalStorage, name), [0]
-
-    def dying(self, *args, **kwargs):
-        uses[0] += 1
-        if uses[0] >= at and not after:
-            raise KilledError
-        out = real(self, *args, **kwargs)
-        if uses[0] >= at:
-            raise KilledError
-        return out
-
-    monkeypatch.setattr(JournalStorage, name, dying)
-    return lambda: monkeypatch.setattr(JournalStorage, name, real)
-
-
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("name", ["create_new_trial", "set_trial_state_values", "set_trial_intermediate_value"])
-def test_a_search_killed_anywhere_goes_on_to_the_same_trials(tmp_path, monkeypatch, whole, name, after):
-    for at in (1, 2, 5, 8, 11):
-        place = str(tmp_path / f"{at}.log")
-        revive = _killing(monkeypatch, name, at, after=after)
-        with pytest.raises(KilledError):
-            _finish(tuning.open_study(place, "s", seed=5, config=CONFIG))
-        revive()
-        assert _finish(tuning.open_study(place, "s", seed=5, config=CONFIG)) == whole
-
-
-def test_a_line_cut_by_a_kill_is_mended(tmp_path, whole):
-    place = tmp_path / "s.log"
-    search = tuning.open_study(str(place), "s", seed=5, config=CONFIG)
-    for spec in tuning.ask(search):
-        _make(search, spec)
-    with place.open("ab") as file:
-        file.write(b'{"op_code": 4, "stu')
-    assert _finish(tuning.open_study(str(place), "s", seed=5, config=CONFIG)) == whole
-
-
-def _ask_and_die(storage: str) -> None:
-    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
-    _, second = tuning.ask(search)
-    tuning.report(search, second, 10, 0.1)
-    search.lock.acquire()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_killed_for_real_with_the_lock_held(storage, whole):
-    victim = multiprocessing.get_context("fork").Process(target=_ask_and_die, args=(storage,))
-    victim.start()
-    victim.join(60)
-    assert victim.exitcode == -signal.SIGKILL
-    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
-    assert [s.number for s in tuning.ask(search)] == [0, 1]
-    assert _finish(search) == whole
 
 
 def test_the_order_of_telling_is_no_matter(tmp_path, whole):
     search = tuning.open_study(str(tmp_path / "s"), "s", seed=5, config=CONFIG)
     while specs := tuning.ask(search):
         for spec in reversed(specs):
-            _make(search, spec)
+            make(search, spec)
     assert [(r.number, r.parameters.model_dump()) for r in tuning.history(search)] == whole
 
 
 def test_more_trials_continue_a_study(tmp_path, whole):
     place = str(tmp_path / "s")
     fewer = CONFIG.model_copy(update={"trials": 6})
-    assert _finish(tuning.open_study(place, "s", seed=5, config=fewer)) == whole[:6]
-    assert _finish(tuning.open_study(place, "s", seed=5, config=CONFIG)) == whole
-
-
-def _work(storage: str, specs: tuple[TrialSpec, ...]) -> None:
-    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
-    for spec in specs:
-        _make(search, spec)
-
-
-def _ask_and_work(storage: str) -> None:
-    _finish(tuning.open_study(storage, "s", seed=5, config=CONFIG))
-
-
-def test_two_processes_make_the_trials_of_a_round(storage, whole):
-    context = multiprocessing.get_context("fork")
-    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
-    for _ in range(2):
-        workers = [context.Process(target=_work, args=(storage, (spec,))) for spec in tuning.ask(search)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(60)
-            assert worker.exitcode == 0
-    assert _finish(search) == whole
-
-
-def test_two_processes_may_ask_at_once(storage, whole):
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_ask_and_work, args=(storage,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(100)
-        assert worker.exitcode == 0
-    assert _finish(tuning.open_study(storage, "s", seed=5, config=CONFIG)) == whole
-
-
-def _open_together(storage: str, start: Any) -> None:
-    start.wait(60)
-    tuning.open_study(storage, "s", seed=5, config=CONFIG)
-
-
-def test_several_processes_may_open_an_empty_database_at_once(empty_database):
-    context = multiprocessing.get_context("fork")
-    start = context.Barrier(4)
-    workers = [context.Process(target=_open_together, args=(empty_database, start)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(100)
-    assert [worker.exitcode for worker in workers] == [0] * 4
-
-
-def _ask_together(storage: str, start: Any, asked: Any) -> None:
-    search = tuning.open_study(storage, "s", seed=5, config=CONFIG)
-    start.wait(60)
-    asked.put([spec.number for spec in tuning.ask(search)])
-
-
-def test_processes_that_ask_at_once_get_the_same_trials(storage):
-    context = multiprocessing.get_context("fork")
-    start, asked = context.Barrier(4), context.Queue()
-    workers = [context.Process(target=_ask_together, args=(storage, start, asked)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    assert [asked.get(timeout=100) for _ in workers] == [[0, 1]] * 4
-    for worker in workers:
-        worker.join(100)
-    assert len(tuning.history(tuning.open_study(storage, "s", seed=5, config=CONFIG))) == 2
+    assert finish(tuning.open_study(place, "s", seed=5, config=fewer)) == whole[:6]
+    assert finish(tuning.open_study(place, "s", seed=5, config=CONFIG)) == whole
 
 
 def test_saying_it_twice_counts_once(storage):
@@ -315,7 +113,7 @@ def test_the_model_is_learnt_from(tmp_path):
     """After random trials the sampler goes where the objective is high."""
     config = TuningConfig(trials=30, parallel=2, pruner="none")
     search = tuning.open_study(str(tmp_path / "s"), "s", seed=5, config=config)
-    _finish(search)
+    finish(search)
     values = [r.value for r in tuning.history(search)]
     assert sum(values[20:]) / 10 > sum(values[:6]) / 6 + 0.03
     shares = tuning.importance(search)
