@@ -32,15 +32,15 @@ _OWN = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL", "PREFEC
 WORK: dict[str, Any] = {
     "name": "scale",
     "data": {"source": "digits", "long_tail": 8, "image_size": 16},
-    "repetitions": 6,
+    "repetitions": 2,
     "generator": {"steps": 300, "evaluate_every": 100, "augment": "none"},
-    "classifier": {"steps": 250, "evaluate_every": 50, "patience": 10_000},
-    "tuning": {"trials": 4, "parallel": 4, "pruner": "none"},
+    "classifier": {"steps": 2500, "evaluate_every": 250, "patience": 10_000},
+    "tuning": {"trials": 2, "parallel": 2, "pruner": "none"},
     "evaluation": {"resamples": 500},
     "robustness": {"perturbations": ["noise"], "attacks": ["fgsm"], "eps": [4], "images": 60, "repetitions": 1},
     "explanation": {"images": 2},
 }
-"""Six arms, six repetitions, ten classes: 36 trainings, 4 groups of autoencoders, 4 trials of one search."""
+"""Six arms, two repetitions, ten classes: 12 trainings of some ten seconds, 2 trials of one search."""
 TINY: dict[str, Any] = {
     **WORK,
     "name": "warm-up",
@@ -103,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--least", type=float, default=1.6, help="ratio below which it ends with 1")
-    parser.add_argument("--steps", type=int, help="of each training; default: enough for a minute")
+    parser.add_argument("--steps", type=int, help="of each training")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     config = WORK if options.steps is None else {**WORK, "classifier": {**WORK["classifier"], "steps": options.steps}}

@@ -41,9 +41,10 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
     pages: list[str | None] = []
     every = cells(config)
     with sigterm_as_ctrl_c(), shared_runners() as runner_of:
-        for number, cell in enumerate(every):
-            publish(Event("sweep", "", number, len(every)))
+        publish(Event("sweep", "", 0, len(every)))
+        for cell in every:
             name = ", ".join(cell.labels.values())
+            publish(Event("sweep", name, 0, 1, opens=True))
             try:
                 runner = runner_of(cell.config.compute)
                 outcome = retrain.with_options(task_runner=runner, flow_run_name=f"{cell.config.name}: {name}")(
@@ -60,8 +61,7 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
                 found.append(outcome.comparison)
                 runs.append(outcome.run_id)
                 pages.append(outcome.comparison_page)
-                publish(Event("sweep", name, 1, 1))
-        publish(Event("sweep", "", len(every), len(every)))
+                publish(Event("sweep", name, 1, 1, state="done"))
         result = sweep_result(tuple(config.grid), [cell.labels for cell in every], found, runs, pages)
         experiment = f"synaug/{every[0].config.name}"
         run, page = record_sweep(experiment, config, result)

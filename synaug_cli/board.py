@@ -93,6 +93,8 @@ class Board:
             self.close()
             stage = self.stages[event.stage] = Stage(event.stage, started=now)
         stage.touched = now
+        if event.opens:
+            self.stages = {event.stage: stage}
         if not event.name:
             stage.announced = max(event.total, stage.announced)
             return None

@@ -21,6 +21,7 @@ class Event:
         done, total: units of work done and in all (0 where unknown).
         values: figures worth showing (losses, scores).
         state: `cached` and `done` end a step well, `failed` ends it badly.
+        opens: the step is a whole retraining of several: what other stages told before was about another one.
     """
 
     stage: str
@@ -29,6 +30,7 @@ class Event:
     total: int = 0
     values: dict[str, float] = field(default_factory=dict)
     state: Literal["running", "done", "cached", "failed"] = "running"
+    opens: bool = False
 
 
 _lock = threading.Lock()

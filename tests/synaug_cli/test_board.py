@@ -29,6 +29,25 @@ def test_a_stage_knows_its_time_left_once_it_knows_its_steps() -> None:
     assert (stage.ended, stage.expected, stage.state) == (2, 4, "running")
 
 
+def test_a_retraining_of_a_sweep_begins_with_none_of_the_steps_before() -> None:
+    board = Board()
+    board.apply(Event("sweep", "", 0, 2), now=0.0)
+    board.apply(Event("sweep", "first", 0, 1, opens=True), now=0.0)
+    board.apply(Event("training", "", 0, 1), now=1.0)
+    board.apply(Event("training", "control 0", state="cached"), now=1.0)
+    board.apply(Event("sweep", "first", 1, 1, state="done"), now=2.0)
+    board.apply(Event("sweep", "second", 0, 1, opens=True), now=3.0)
+    assert list(board.stages) == ["sweep"]
+    step = board.apply(Event("training", "control 0", 5, 10), now=4.0)
+    assert step is not None
+    assert (step.state, step.ended, step.started) == ("running", None, 4.0)
+    assert (board.stages["sweep"].ended, board.stages["sweep"].expected, board.stages["sweep"].state) == (
+        1,
+        2,
+        "running",
+    )
+
+
 def test_a_later_stage_closes_the_earlier_ones() -> None:
     board = Board()
     board.apply(Event("dataset", ""), now=0.0)
