@@ -30,7 +30,12 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 Note = Callable[[str, str, str, float], None]
 
 
-@pytest.mark.parametrize("homes", [1, 2], ids=["twice-one-home", "twice-two-homes"])
+def called(name: str) -> pytest.MarkDecorator:
+    """Gives a test the name of its line in the table, so that `-k` finds it."""
+    return pytest.mark.parametrize("name", [name])
+
+
+@pytest.mark.parametrize("homes", [1, 2], ids=["twice-1", "twice-2"])
 def test_two_retrainings_of_one_data_set_at_once(
     homes: int, scene: Callable[..., Scene], undisturbed: Callable[[bool], Whole], account: Note
 ) -> None:
@@ -50,9 +55,12 @@ def test_two_retrainings_of_one_data_set_at_once(
     account(f"twice-{homes}", f"two retrainings of one data set at once, {where}", said, time.monotonic() - begun)
 
 
-def test_half_written_results(scene: Callable[..., Scene], undisturbed: Callable[[bool], Whole], account: Note) -> None:
+@called("half-results")
+def test_half_written_results(
+    name: str, scene: Callable[..., Scene], undisturbed: Callable[[bool], Whole], account: Note
+) -> None:
     """A result that Prefect did not finish to write is no result."""
-    whole, one, begun = undisturbed(False), scene("half-results"), time.monotonic()
+    whole, one, begun = undisturbed(False), scene(name), time.monotonic()
     running = one.start()
     running.wait_for_steps("training", 1)
     running.kill()
@@ -69,15 +77,16 @@ def test_half_written_results(scene: Callable[..., Scene], undisturbed: Callable
     outcome = json.loads(one.json.read_text())
     assert outcome["cached_steps"] == outcome["steps"]
     account(
-        "half-results", "kill -9 of the flow, and every kept result of a step is cut in half or empty",
+        name, "kill -9 of the flow, and every kept result of a step is cut in half or empty",
         "killed; the next run ended well", time.monotonic() - begun,
     )  # fmt: skip
 
 
+@called("prefect-embedded")
 def test_the_embedded_prefect_server_is_killed(
-    scene: Callable[..., Scene], undisturbed: Callable[[bool], Whole], account: Note
+    name: str, scene: Callable[..., Scene], undisturbed: Callable[[bool], Whole], account: Note
 ) -> None:
-    whole, one, begun = undisturbed(False), scene("prefect-embedded"), time.monotonic()
+    whole, one, begun = undisturbed(False), scene(name), time.monotonic()
     one.zygote = Fresh(one.zygote.environment)
     running = one.start(PREFECT_API_URL="")
     running.wait_for_steps("dataset", 1)
@@ -91,7 +100,7 @@ def test_the_embedded_prefect_server_is_killed(
     assert again.wait(400) == 0, again.text()
     assert not whole.differences(one.whole()), whole.differences(one.whole())
     account(
-        "prefect-embedded", "kill -9 of the Prefect server that a run has started for itself",
+        name, "kill -9 of the Prefect server that a run has started for itself",
         f"{said.partition(' (log')[0]}; the next run ended well", time.monotonic() - begun,
     )  # fmt: skip
 
@@ -143,15 +152,16 @@ def test_a_worker_is_killed(
     )  # fmt: skip
 
 
+@called("images-killed")
 def test_killed_while_images_are_fetched(
-    scene: Callable[..., Scene], servers: Servers, place: Callable[[bool], Settings], account: Note
+    name: str, scene: Callable[..., Scene], servers: Servers, place: Callable[[bool], Settings], account: Note
 ) -> None:
     """Only what is missing is fetched the next time."""
     from synaug_core.services.buckets import mirrored
 
     begun, rng, images = time.monotonic(), np.random.default_rng(2), {}
     s3 = client(servers.store.server)
-    one = scene("images-killed", config={"data": {"source": f"s3://{BUCKET}/images-killed/pets"}})
+    one = scene(name, config={"data": {"source": f"s3://{BUCKET}/images-killed/pets"}})
     one.folder.mkdir(parents=True)
     for number in range(60):
         Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(one.folder / "one.png")
@@ -175,17 +185,18 @@ def test_killed_while_images_are_fetched(
     assert found == images
     assert 0 < fetched < 40, fetched
     account(
-        "images-killed", "kill -9 of the flow at the 40th of 60 images from S3",
+        name, "kill -9 of the flow at the 40th of 60 images from S3",
         f"killed; the next run fetches {fetched} images", time.monotonic() - begun,
     )  # fmt: skip
 
 
+@called("disk-images")
 def test_a_small_disk_and_many_images(
-    scene: Callable[..., Scene], servers: Servers, place: Callable[[bool], Settings], account: Note
+    name: str, scene: Callable[..., Scene], servers: Servers, place: Callable[[bool], Settings], account: Note
 ) -> None:
     from synaug_core.services.buckets import mirrored
 
-    begun, one = time.monotonic(), scene("disk-images")
+    begun, one = time.monotonic(), scene(name)
     client(servers.store.server).put_object(Bucket=BUCKET, Key="disk-images/pets/cat/one.png", Body=b"x" * 2000)
     place(False)
     os.environ["SYNAUG_HOME"] = str(one.home)  # `place` puts it back
@@ -197,19 +208,20 @@ def test_a_small_disk_and_many_images(
     with mirrored(f"s3://{BUCKET}/disk-images/pets", settings()) as mirror:
         assert mirror.fetched == 1
     said = str(caught.value).replace(str(one.home), "HOME")
-    account("disk-images", "no room for the images that are to be fetched", f"{said}; then it succeeds",
+    account(name, "no room for the images that are to be fetched", f"{said}; then it succeeds",
             time.monotonic() - begun)  # fmt: skip
 
 
+@called("disk-artifact")
 def test_a_full_disk_and_an_artifact(
-    scene: Callable[..., Scene], place: Callable[[bool], Settings], tmp_path: Path, account: Note
+    name: str, scene: Callable[..., Scene], place: Callable[[bool], Settings], tmp_path: Path, account: Note
 ) -> None:
     """Half an artifact on a full disk is none in the cache."""
     from synaug_core.refs import Reference
     from synaug_core.services.artifacts import fetch, put_file
     from synaug_core.services.tracking import open_run
 
-    begun, one = time.monotonic(), scene("disk-artifact")
+    begun, one = time.monotonic(), scene(name)
     place(False)
     os.environ["SYNAUG_HOME"] = str(one.home)  # `place` puts it back
     large = tmp_path / "large.bin"
@@ -228,7 +240,7 @@ def test_a_full_disk_and_an_artifact(
         assert not list(settings().cache.glob("[!.]*"))
         filler.unlink()
         assert fetch(reference).read_bytes() == large.read_bytes()
-    account("disk-artifact", "the disk is full while an artifact is fetched", "one line; the next try succeeds",
+    account(name, "the disk is full while an artifact is fetched", "one line; the next try succeeds",
             time.monotonic() - begun)  # fmt: skip
 
 
