@@ -38,8 +38,10 @@ def _search(
     images = {arm.name: made.synthetic[arm.name] for arm in arms}
     online = {arm.name: made.online[arm.name] for arm in arms}
     search = open_search(dataset, arms, images, online, config.classifier, config.tuning, config.seed, run)
+    told: set[int] = set()
 
     def make(trials: tuple[TrialSpec, ...]) -> None:
+        told.update(trial.number for trial in trials)
         futures = [
             (
                 trial_name(trial.number, arms, config.tuning),
@@ -63,5 +65,8 @@ def _search(
     if trials := ended_trials(search):
         make(trials)
     while trials := ask_trials(search):
+        make(trials)
+    # What a retraining of the same at the same time made meanwhile belongs to this one too.
+    if trials := tuple(trial for trial in ended_trials(search) if trial.number not in told):
         make(trials)
     return finish_search(search)
