@@ -34,7 +34,7 @@ class Metrics:
     """
 
     def __init__(self, state: Callable[[], Mapping[str, Value]]) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the series
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types; they would double the series
         own = self._registry = CollectorRegistry()  # the library's common one has figures of other packages
         self._requests = Counter("synaug_requests", "Requests.", ["path", "status"], registry=own)
         self._errors = Counter("synaug_errors", "Requests answered with 4xx or 5xx.", registry=own)
