@@ -9,16 +9,18 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from synaug_core.errors import SynaugError
+from synaug_core.reachable import answers_well
 
-__all__ = ["ApiServer", "api_server", "wait_until_ready"]
+__all__ = ["ApiServer", "api_server", "wait_until_ready", "without_heartbeats"]
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = 60.0
@@ -86,6 +88,13 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[ApiServer]
             process.wait()
 
 
+def without_heartbeats() -> AbstractContextManager[Any]:
+    """No signs of life to a server that ends with this process: each flow would wait a second for its last one."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+
+
 def wait_until_ready(server: ApiServer, timeout: float = 120.0) -> None:
     """Wait for the server's health page.
 
@@ -94,12 +103,9 @@ def wait_until_ready(server: ApiServer, timeout: float = 120.0) -> None:
     """
     end = time.monotonic() + timeout
     while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(f"{server.url}/health", timeout=2):  # noqa: S310 - our own loopback address
-                server.starting.release()
-                return
-        except OSError:  # nobody listens yet; URLError is one of these
-            pass
+        if answers_well(f"{server.url}/health", 2):
+            server.starting.release()
+            return
         if (code := server.process.poll()) is not None:
             raise SynaugError(f"the embedded Prefect server ended with code {code}; its log: {server.log}")
         time.sleep(0.1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prefect.futures import PrefectFuture
 
 from flows.divisions import Division
+from flows.garbage import set_libraries_aside
 from flows.images import Images, Judged, judge_images, make_images, of_arms
 from flows.ledger import Ledger
 from flows.search import tune
@@ -58,6 +59,7 @@ def learn(config: Config, divisions: Sequence[Division], parents: Mapping[str, R
     for division in divisions:
         made = make_images(config, division.dataset, division.run, ledger)
         images.append(made)
+        set_libraries_aside()
         judged.append(judge_images(config, division.dataset, made, division.run))
         tuned = tune(config, division.dataset, made, division.run, ledger)
         trained += train_arms(config, division, made, tuned, parents)

@@ -6,6 +6,7 @@ from prefect import flow, tags
 
 from flows.dead_runs import close_dead_runs, process_tag, untagged_steps
 from flows.divisions import divide
+from flows.garbage import libraries_aside
 from flows.learning import learn
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
@@ -31,7 +32,7 @@ def retrain(config: Config = Config()) -> Outcome:
 
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.
     """
-    with untagged_steps(), sigterm_as_ctrl_c():
+    with untagged_steps(), sigterm_as_ctrl_c(), libraries_aside():
         ledger = Ledger()
         fingerprint = read_fingerprint(config.data)
         run = open_retraining(config, fingerprint)
@@ -48,7 +49,7 @@ def retrain(config: Config = Config()) -> Outcome:
 def run_retrain(config: Config) -> Outcome:
     """`retrain` in this process, with as many workers as the configuration or the machine has."""
     close_dead_runs(retrain.name)
-    with tags(process_tag()):
+    with libraries_aside(), tags(process_tag()):
         return retrain.with_options(task_runner=task_runner(config.compute))(config)
 
 

@@ -7,9 +7,7 @@ import importlib
 import logging
 import os
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -71,7 +69,7 @@ def orchestrator(settings: Settings) -> Iterator[None]:
     Raises:
         UserError: no server answers at PREFECT_API_URL.
     """
-    from flows.embedded import api_server, wait_until_ready
+    from flows.embedded import api_server, wait_until_ready, without_heartbeats
     from synaug_core.services.settings import child_environment
 
     publish(Event("start", "libraries and servers"))
@@ -85,6 +83,7 @@ def orchestrator(settings: Settings) -> Iterator[None]:
             running.callback(_leave_server)
         import_quietly(["mlflow", "flows.retrain"])
         if settings.prefect_api_url is None:
+            running.enter_context(without_heartbeats())
             wait_until_ready(server)
         publish(Event("start", "libraries and servers", state="done"))
         yield
@@ -105,19 +104,15 @@ def require_answer(api_url: str) -> None:
         UserError: nobody answers there.
     """
     from synaug_core.errors import UserError
+    from synaug_core.reachable import silence
     from synaug_core.services.secrets import redacted
 
     if not api_url.startswith(("http://", "https://")):
         raise UserError(f"PREFECT_API_URL: {redacted(api_url)!r} is no address; expected http://HOST:PORT/api")
     parts = urllib.parse.urlsplit(api_url)
     health = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health").geturl()
-    try:
-        with urllib.request.urlopen(health, timeout=10):  # noqa: S310 - http(s) checked
-            return
-    except urllib.error.HTTPError:
-        return  # somebody answers; whether we may come in is said by the call itself
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise UserError(f"PREFECT_API_URL: no Prefect server answers at {redacted(api_url)}") from error
+    if silence(health, 10) is not None:
+        raise UserError(f"PREFECT_API_URL: no Prefect server answers at {redacted(api_url)}")
 
 
 def without_secrets(settings: Settings) -> dict[str, str]:

@@ -8,13 +8,12 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from synaug_core.errors import SynaugError
+from synaug_core.reachable import answers_well
 
 __all__ = ["Server", "free_port", "start", "wait_for_any", "wait_until_ready"]
 
@@ -90,7 +89,7 @@ def wait_until_ready(servers: Sequence[Server], timeout: float = 120.0) -> None:
     """
     end = time.monotonic() + timeout
     for server in servers:
-        while not _answers(server.health):
+        while not answers_well(server.health, 2):
             if server.process.poll() is not None:
                 raise SynaugError(f"{server.name} ended with code {server.process.returncode}; its log: {server.log}")
             if time.monotonic() > end:
@@ -105,11 +104,3 @@ def wait_for_any(servers: Sequence[Server]) -> Server:
             if server.process.poll() is not None:
                 return server
         time.sleep(0.5)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - loopback http
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

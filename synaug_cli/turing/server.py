@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from synaug_cli.servers import HOST
-from synaug_cli.turing.sitting import Refused, Sitting
+from synaug_cli.turing.sitting import Sitting
 from synaug_core.report.turing import rating_page
+from synaug_core.services.refused import Refused
 
 __all__ = ["TuringServer"]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug_core.report.turing import as_png
 from synaug_core.report.words import plain
+from synaug_core.services.refused import Refused
 from synaug_core.turing.answers import Answer, AnswerLog
 from synaug_core.turing.design import Design, Item, order
 from synaug_core.turing.result import evaluate, score_of
@@ -19,18 +20,10 @@ from synaug_core.turing.result import evaluate, score_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Refused", "Sitting"]
+__all__ = ["Sitting"]
 
 _LONGEST_NAME = 60
 _MOST_SECONDS = 3600.0
-
-
-class Refused(Exception):  # noqa: N818 - an answer to the page, not a failure
-    """A request that is not obeyed: an HTTP status, and a line for whoever made it."""
-
-    def __init__(self, status: int, line: str) -> None:
-        super().__init__(line)
-        self.status = status
 
 
 class Sitting:

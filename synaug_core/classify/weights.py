@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import ssl
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from synaug_core.errors import WeightsError
+from synaug_core.reachable import silence
 
 __all__ = ["ADVICE", "hub_file", "load_backbone", "read"]
 
@@ -55,7 +53,7 @@ def hub_file(repository: str, name: str) -> Path:
         return Path(cached)
     if constants.is_offline_mode():
         raise WeightsError(f"pretrained weights of {name}: HF_HUB_OFFLINE is set and they are not cached; {ADVICE}")
-    problem = _unreachable(hf_hub_url(repository, _FILE))
+    problem = silence(hf_hub_url(repository, _FILE), _SECONDS, "HEAD")
     if problem:
         raise WeightsError(f"pretrained weights of {name}: the hub cannot be reached ({problem}); {ADVICE}")
     try:
@@ -63,21 +61,6 @@ def hub_file(repository: str, name: str) -> Path:
     except Exception as error:  # the HTTP library behind the hub's client, and with it the error, changes by version
         reason = type(error).__name__
         raise WeightsError(f"pretrained weights of {name} cannot be had from the hub ({reason}); {ADVICE}") from error
-
-
-def _unreachable(url: str) -> str | None:
-    """Why nobody answers at a URL; None where somebody does, with whatever answer."""
-    if not url.startswith(("https://", "http://")):
-        return "its address is not an HTTP one"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_SECONDS):  # noqa: S310  # checked above
-            return None
-    except urllib.error.HTTPError:
-        return None
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        # the hub's client may know certificates that Python does not
-        return None if isinstance(reason, ssl.SSLError) else str(reason)
 
 
 def load_backbone(backbone: nn.Module, state: dict[str, Tensor], *, name: str, head: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from synaug_core.refs import RunRef
 from synaug_core.services.clients import client_of, patiently
 from synaug_core.services.links import link_to
 from synaug_core.services.processes import me
-from synaug_core.services.runs import PARENT, PROCESS, ancestors
+from synaug_core.services.runs import PARENT, PROCESS, ancestors, opened_below
 
 __all__ = ["REUSED", "adopt"]
 
@@ -30,12 +30,14 @@ def adopt(run_id: str, parent: RunRef) -> RunRef:
     """
     from mlflow.exceptions import MlflowException
 
+    original = RunRef(run_id=run_id, experiment=parent.experiment, tracking_uri=parent.tracking_uri, tags=parent.tags)
+    if opened_below(run_id, parent):
+        return original
     mlflow = client_of(parent)
     try:
         found = patiently(mlflow.get_run, run_id)
     except MlflowException as error:
         raise ArtifactError(f"the MLflow run {run_id}, whose result was to be reused, is gone") from error
-    original = RunRef(run_id=run_id, experiment=parent.experiment, tracking_uri=parent.tracking_uri, tags=parent.tags)
     if any(above.info.run_id == parent.run_id for above in ancestors(mlflow, found)):
         return original
     stand_in = _standing(mlflow, found, parent) or _make(mlflow, found, original, parent)

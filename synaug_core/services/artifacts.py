@@ -10,7 +10,6 @@ import posixpath
 import shutil
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from synaug_core.digests import of_file, of_value
 from synaug_core.errors import ArtifactError, UserError
 from synaug_core.refs import Reference, RunRef
 from synaug_core.services.clients import client_of, patiently
+from synaug_core.services.pauses import pause
 from synaug_core.services.places import explaining_place, repository
 from synaug_core.services.processes import is_dead, me
 from synaug_core.services.secrets import first_line, redacted
@@ -46,6 +46,7 @@ Signature = tuple[tuple[str, int, int], ...]
 PART = ".part-"
 """Begins the names of the cache's folders that are not whole yet."""
 
+_roots: dict[str, str] = {}  # of runs' artifacts: where they are never changes
 _verified: dict[tuple[str, str], Signature] = {}
 _fetching: dict[str, threading.Lock] = {}
 _TRIES = 3
@@ -84,7 +85,8 @@ def put_folder(run: RunRef, local: Path, path: str) -> tuple[str, str]:
 def storing(run: RunRef) -> Iterator[str]:
     """Around anything that writes artifacts of the run: where they lie in S3, what fails is said in one line. Gives
     the address that they lie below."""
-    root = str(patiently(client_of(run).get_run, run.run_id).info.artifact_uri)
+    if (root := _roots.get(run.run_id)) is None:
+        root = _roots[run.run_id] = str(patiently(client_of(run).get_run, run.run_id).info.artifact_uri)
     with explaining_place(root, settings()):
         yield root.rstrip("/")
 
@@ -142,7 +144,7 @@ def fetch(reference: Reference) -> Path:
             except ArtifactError:
                 if attempt + 1 == _TRIES:
                     raise
-                time.sleep(0.3 * 3**attempt)
+                pause(0.3 * 3**attempt)
         return _verify(cached, reference)
 
 

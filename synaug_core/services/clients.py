@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import random
 import sqlite3
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from synaug_core.errors import SynaugError, UserError
+from synaug_core.reachable import silence
 from synaug_core.refs import RunRef
 from synaug_core.services.locks import exclusive
+from synaug_core.services.pauses import pause
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings, settings
 
@@ -66,7 +65,7 @@ def patiently(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     Raises:
         SynaugError: MLflow's server did not answer, or failed, as often as its client asked. Others as the function.
     """
-    end, pause = time.monotonic() + _OUTAGE, 0.2
+    end, wait = time.monotonic() + _OUTAGE, 0.2
     while True:
         try:
             return function(*args, **kwargs)
@@ -76,8 +75,8 @@ def patiently(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
                 raise SynaugError(_about_server(text)) from error
             if time.monotonic() >= end or not any(sign in text for sign in _PASSING):
                 raise
-            time.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - only spreads the retries
-            pause = min(_PAUSE, 2 * pause)
+            pause(wait)
+            wait = min(_PAUSE, 2 * wait)
 
 
 def every(search: Callable[..., Any], *args: Any, **conditions: Any) -> Iterator[Any]:
@@ -132,13 +131,7 @@ def _knock(uri: str) -> None:
     parts = urlsplit(uri)
     health = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health", "", ""))
     end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            with urllib.request.urlopen(health, timeout=5):  # noqa: S310 - http(s) checked
-                return
-        except urllib.error.HTTPError:
-            return  # somebody answers; whether we may come in is said by the call itself
-        except (urllib.error.URLError, OSError) as error:
-            if time.monotonic() >= end:
-                raise UserError(f"MLFLOW_TRACKING_URI: no server answers at {redacted(uri)} ({error})") from error
-            time.sleep(0.5)
+    while (why := silence(health, 5)) is not None:
+        if time.monotonic() >= end:
+            raise UserError(f"MLFLOW_TRACKING_URI: no server answers at {redacted(uri)} ({redacted(why)})")
+        time.sleep(0.5)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from synaug_core.errors import ArtifactError
 from synaug_core.services.artifacts import local_path
 from synaug_core.services.clients import client, every, patiently
+from synaug_core.services.pauses import pause
 from synaug_core.services.places import repository
 from synaug_core.services.run_facts import CLEANED
 from synaug_core.services.secrets import first_line, redacted
@@ -99,7 +99,7 @@ def _unless_gone() -> Iterator[None]:
 
 def _delete_files(current: Settings, place: str) -> None:
     store = repository(place, current)
-    for pause in (*_PAUSES, None):
+    for wait in (*_PAUSES, None):
         try:
             patiently(store.delete_artifacts)
             # S3 refuses single files in an answer that MLflow takes for a good one
@@ -110,9 +110,9 @@ def _delete_files(current: Settings, place: str) -> None:
             raise ArtifactError(f"{redacted(place)} cannot be deleted: {first_line(error)}") from error
         if not left:
             break
-        if pause is None:
+        if wait is None:
             raise ArtifactError(f"{redacted(place)} cannot be deleted: its files are still there")
-        time.sleep(pause)
+        pause(wait)
     local = local_path(place)
     if local is not None:  # <experiment>/<run>/artifacts: the run's empty folder goes too
         with contextlib.suppress(OSError):

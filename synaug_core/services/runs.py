@@ -17,11 +17,13 @@ from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 from synaug_core.services.versions import git_commit
 
-__all__ = ["ancestors", "end", "find_run", "finish", "is_finished", "open_run", "reap", "run_ref"]
+__all__ = ["ancestors", "end", "find_run", "finish", "is_finished", "open_run", "opened_below", "reap", "run_ref"]
 
 KEY, STAGE, PROCESS, ERROR = "synaug.key", "synaug.stage", "synaug.process", "synaug.error"
 PARENT = "mlflow.parentRunId"
 _ENDED = ("FINISHED", "FAILED", "KILLED")
+
+_parents: dict[str, str] = {}  # of the runs that this process opened
 
 
 def open_run(
@@ -62,9 +64,19 @@ def open_run(
                 found = _only_one(mlflow, number, key, parent) or found
         elif found.info.status != "FINISHED":
             _take_up(mlflow, found.info.run_id, inherited)
+    if parent is not None:
+        _parents[found.info.run_id] = parent.run_id
     return RunRef(
         run_id=found.info.run_id, experiment=experiment, tracking_uri=secret_free_uri(current), tags=inherited
     )
+
+
+def opened_below(run_id: str, above: RunRef) -> bool:
+    """Whether this process opened the run below `above`, at any depth; MLflow is not asked."""
+    parent = _parents.get(run_id)
+    while parent is not None and parent != above.run_id:
+        parent = _parents.get(parent)
+    return parent is not None
 
 
 def find_run(current: Settings, *, experiment: str, key: str, parent: RunRef | None = None) -> RunRef | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from pathlib import Path
 from typing import Any
 
 from synaug_core.errors import ArtifactError, DataError
 from synaug_core.s3_address import S3Address
+from synaug_core.services.pauses import pause
 from synaug_core.services.s3 import StoredObject
 from synaug_core.services.s3_checksums import CHECKSUMS, is_of_parts, likely_parts, md5
 
@@ -52,7 +51,7 @@ def download(client: Any, address: S3Address, stored: StoredObject, target: Path
                         f"{address}: the object {stored.name!r} came with wrong bytes {_TRIES} times ({error})"
                     ) from error
                 raise
-        time.sleep(random.uniform(0.5, 1.0) * 0.3 * 3**attempt)  # noqa: S311 - only spreads the retries
+        pause(0.3 * 3**attempt)
 
 
 def broken() -> tuple[type[Exception], ...]:

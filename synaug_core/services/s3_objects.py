@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import time
 from typing import Any
 
 from synaug_core.digests import of_bytes
 from synaug_core.errors import ArtifactError
 from synaug_core.s3_address import S3Address, s3_address
 from synaug_core.services.clients import patiently
+from synaug_core.services.pauses import pause
 from synaug_core.services.s3 import explaining, s3_client
 from synaug_core.services.s3_download import broken
 from synaug_core.services.s3_names import why_not_a_path
@@ -46,7 +46,7 @@ def read_object(place: str, name: str, current: Settings) -> bytes:
     uri, address = object_uri(place, name), s3_address(place)
     with explaining(address, current):
         for attempt in range(_TRIES):
-            time.sleep(0.3 * attempt)
+            pause(0.3 * attempt)
             try:
                 content, expected = _read(_client(current), address, name)
             except broken():

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.services.service_input import Refused, Upload
+from synaug_core.services.refused import Refused
+from synaug_core.services.service_input import Upload
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,9 +19,10 @@ from starlette.requests import ClientDisconnect
 
 from synaug_core.data.decode import Limits
 from synaug_core.report.html import render
+from synaug_core.services.refused import Refused
 from synaug_core.services.service_answer import Answer, answer
 from synaug_core.services.service_guard import FAILED, Guard, may_ask, refusal
-from synaug_core.services.service_input import Refused, read_body, uploads
+from synaug_core.services.service_input import read_body, uploads
 from synaug_core.services.service_log import PredictionLog
 from synaug_core.services.service_metrics import CONTENT_TYPE, Metrics, Value
 from synaug_core.services.service_model import Holder

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 
+from synaug_core.services.refused import Refused
 from synaug_core.services.secrets import first_line
-from synaug_core.services.service_input import Refused
 from synaug_core.services.service_metrics import Metrics
 from synaug_core.services.service_options import is_loopback
 

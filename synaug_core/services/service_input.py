@@ -11,8 +11,9 @@ from email.message import Message
 from typing import Any
 
 from synaug_core.report.words import plain
+from synaug_core.services.refused import Refused
 
-__all__ = ["Refused", "Upload", "media_type", "read_body", "uploads"]
+__all__ = ["Upload", "media_type", "read_body", "uploads"]
 
 _LONGEST_HEADERS = 8192
 _LONGEST_BOUNDARY = 70
@@ -20,14 +21,6 @@ _LONGEST_NAME = 200
 _PATIENCE = 4
 """A body of up to so many times the limit is read to its end, and dropped: a client that is still sending would not
 see the answer."""
-
-
-class Refused(Exception):  # noqa: N818 - an answer, not a failure
-    """A request that is not served, with its HTTP status and one line for the client."""
-
-    def __init__(self, status: int, line: str) -> None:
-        super().__init__(line)
-        self.status = status
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.embedded import api_server, wait_until_ready
+from flows.embedded import api_server, wait_until_ready, without_heartbeats
 from synaug_core.errors import SynaugError
 
 pytestmark = pytest.mark.skipif(
@@ -124,3 +125,18 @@ def test_a_server_that_does_not_come_up_is_named_with_its_log(environment: dict[
     with pytest.raises(SynaugError, match=r"ended with code \d+; its log: .*"), api_server(log, broken) as server:
         wait_until_ready(server, timeout=60)
     assert "Could not parse SQLAlchemy URL" in log.read_text()
+
+
+def test_no_flow_waits_for_its_last_heartbeat(server: str, home: Path) -> None:
+    from prefect import flow
+
+    def heartbeats() -> list[str]:
+        return [t.name for t in threading.enumerate() if "heartbeat" in repr(getattr(t, "_args", ""))]
+
+    @flow
+    def beating() -> bool:
+        return bool(heartbeats())
+
+    assert beating()
+    with without_heartbeats():
+        assert not beating()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,7 @@ import pytest
 
 from synaug_core.errors import ArtifactError, DataError, UserError
 from synaug_core.refs import Reference, RunRef
-from synaug_core.services import artifacts
-from synaug_core.services.artifacts import digest, exists, fetch, fetch_uri, put_file, put_folder
+from synaug_core.services.artifacts import PART, digest, exists, fetch, fetch_uri, put_file, put_folder
 from synaug_core.services.processes import me
 from synaug_core.services.settings import Settings, settings
 from tests.mlflow_server import mlflow_server
@@ -25,7 +25,7 @@ Make = Callable[..., RunRef]
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifacts.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
 
 def stored(run: RunRef, local: Path, path: str) -> Reference:
@@ -61,7 +61,7 @@ class TestDirect:
     def test_what_a_killed_process_left_half_fetched_goes(self, run: RunRef, file: Path) -> None:
         here = me().rsplit("/", 2)[0]
         dead, alive, elsewhere = (
-            settings().cache / f"{artifacts.PART}{quote(who, safe='')}.0"
+            settings().cache / f"{PART}{quote(who, safe='')}.0"
             for who in (f"{here}/{2**22 + 1}/1", me(), "another/host/1/1")
         )
         for place in (dead, alive, elsewhere):
@@ -76,7 +76,7 @@ class TestDirect:
     ) -> None:
         references = [stored(run, file, "a/other.bin"), stored(run, folder, "a/model 1")]
         read: list[Path] = []
-        monkeypatch.setattr(artifacts, "digest", lambda path: read.append(path) or digest(path))
+        monkeypatch.setattr("synaug_core.services.artifacts.digest", lambda path: read.append(path) or digest(path))
         for reference in references:
             fetched = [fetch(reference), fetch(reference)]
             assert len(read) == 1

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synaug_core.services.service_input import Refused, media_type, read_body, uploads
+from synaug_core.services.refused import Refused
+from synaug_core.services.service_input import media_type, read_body, uploads
 
 BOUNDARY = "multipart/form-data; boundary=XX"
 

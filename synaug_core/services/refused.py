@@ -1,0 +1,13 @@
+"""The answer of a page or a service to a request that it does not serve."""
+
+from __future__ import annotations
+
+__all__ = ["Refused"]
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a failure
+    """A request that is not served, with its HTTP status and one line for the client."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status = status
