@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any
 
 from benchmarks.core_job import Job, Synthetic, call
 from synaug_core import devices
@@ -50,8 +49,8 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
     grouped = groups(
         {name: counts[name] for name in classes}, config.generator, device_type=job.device.type, workers=job.workers
     )
-    generators = job.side_by_side([call(_fit, job, group, number) for number, group in enumerate(grouped)])
-    target, judges = _on_reals(job)
+    fits = [call(_fit, job, group, number) for number, group in enumerate(grouped)]
+    judges, target, *generators = job.side_by_side([call(_judges, job), call(_target, job), *fits])
     keys = [(s, generator) for s in distinct for generator in generators]
     made = job.side_by_side([call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
     joined = {
@@ -73,15 +72,6 @@ def _fit(job: Job, classes: tuple[str, ...], number: int) -> Generator:
         job.keep(sheet, f"generators/{number}/reconstructions.png")
     generator.save(job.place(f"generators/{number}/model"))
     return generator
-
-
-def _on_reals(job: Job) -> tuple[TrainedClassifier, Judges]:
-    """The classifiers that see real images only, side by side as in the flow."""
-    found: dict[str, Any] = {}
-    job.side_by_side(
-        [lambda: found.update(target=_target(job)), lambda: found.update(judges=_judges(job))],
-    )
-    return found["target"], found["judges"]
 
 
 def _target(job: Job) -> TrainedClassifier:

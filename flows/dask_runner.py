@@ -125,8 +125,7 @@ def shared_processes(count: int) -> Iterator[LocalCluster]:
 def _processes(count: int) -> LocalCluster:
     # Dask would set the number of threads of numeric libraries by variables of its own; steps set it themselves, and
     # what a process computes must not depend on the runner. Nor does a thread have a limit of memory.
-    kept = {"distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536}}
-    with dask.config.set(kept):
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
         started: LocalCluster = cast(Any, LocalCluster)(  # Dask gives it no types
             n_workers=count,
             threads_per_worker=1,

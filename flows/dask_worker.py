@@ -14,6 +14,7 @@ from dask.context import thread_state
 from distributed.diagnostics.plugin import WorkerPlugin
 from prefect.context import TaskRunContext
 
+from flows.memory import keep_freed_memory
 from synaug_core.digests import code_version
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import settings
@@ -46,6 +47,7 @@ class StepsHere(WorkerPlugin):
             with self.log.open("ab") as file:  # the terminal belongs to the command
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
+        keep_freed_memory()
         self._leave = subscribe(partial(_forward, worker))
 
     def teardown(self, worker: Any) -> None:

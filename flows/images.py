@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from prefect.futures import PrefectFuture
 
@@ -65,6 +66,13 @@ class Images:
         )
 
 
+class OnReals(NamedTuple):
+    """Classifiers of real images under way, by name: targets, and at most one panel of judges."""
+
+    targets: list[tuple[str, PrefectFuture[ClassifierRef]]]
+    judges: list[tuple[str, PrefectFuture[JudgesRef]]]
+
+
 def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger) -> Images:
     """Fit what the arms ask for, once each, and make their images."""
     syntheses = {_key(arm.synthesis): arm.synthesis for arm in config.arms if arm.synthesis is not None}
@@ -73,16 +81,16 @@ def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger
     judged = config.quality.enabled and bool(needs)
     targets = max([need.targets for need in needs.values()], default=0)
     with ledger.stage("generator"):
-        fitted = _fit_generators(config, dataset, needs, run, ledger)
-    with ledger.stage("judge"):
-        aims, judges = _fit_on_reals(
+        on_reals = _start_on_reals(
             config,
             dataset,
             targets=max(targets, int(judged)),
             judges=judged or any(need.judges for need in needs.values()),
             run=run,
-            ledger=ledger,
         )
+        fitted = _fit_generators(config, dataset, needs, run, ledger)
+    with ledger.stage("judge"):
+        aims, judges = _on_reals(on_reals, run, ledger)
     with ledger.stage("synthesis"):
         jobs = [
             (key, need, generator, classes)
@@ -200,19 +208,23 @@ def _fit_generators(config: Config, dataset: DatasetRef, needs: dict[str, Need],
     return {key: tuple(f for f, job in zip(fitted, jobs, strict=True) if job[0] == key) for key in wanted}
 
 
-def _fit_on_reals(
-    config: Config, dataset: DatasetRef, *, targets: int, judges: bool, run: RunRef, ledger: Ledger
-) -> tuple[tuple[ClassifierRef, ...], JudgesRef | None]:
-    aims = [
-        (f"target {n}", fit_target.submit(dataset, n, config.classifier, config.seed, config.compute, run))
-        for n in range(targets)
-    ]
+def _start_on_reals(config: Config, dataset: DatasetRef, *, targets: int, judges: bool, run: RunRef) -> OnReals:
+    """What needs no generator begins before them, and first what takes longest."""
     panel = [
         ("judges", fit_judges.submit(dataset, config.classifier, config.judge, config.seed, config.compute, run))
         for _ in range(judges)
     ]
-    found: tuple[ClassifierRef, ...] = tuple(ledger.gather("judge", aims, len(aims) + len(panel)))
-    told: tuple[JudgesRef, ...] = tuple(ledger.gather("judge", panel))
+    aims = [
+        (f"target {n}", fit_target.submit(dataset, n, config.classifier, config.seed, config.compute, run))
+        for n in range(targets)
+    ]
+    return OnReals(aims, panel)
+
+
+def _on_reals(started: OnReals, run: RunRef, ledger: Ledger) -> tuple[tuple[ClassifierRef, ...], JudgesRef | None]:
+    aims, panel = started
+    found = tuple(ledger.gather("judge", aims, len(aims) + len(panel)))
+    told = tuple(ledger.gather("judge", panel))
     adopt_runs(run, tuple(reference.run_id for reference in (*found, *told)))
     return found, told[0] if told else None
 

@@ -80,7 +80,7 @@ def count(names: tuple[str, ...], config: dict[str, Any]) -> tuple[list[Any], in
 def cluster(workers: int = 1, **environment: str) -> Iterator[Any]:
     """A cluster that is there before the flow and after it."""
     with distributed.LocalCluster(
-        workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", env=environment
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", env=environment
     ) as running:
         yield running
 
