@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = ["tests.chromium", "tests.prefect_server", "tests.s3.fixtures"]
 
@@ -18,6 +20,24 @@ settings.load_profile("synaug")
 
 os.environ["DO_NOT_TRACK"] = "true"  # Prefect and MLflow then count nothing
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # test workers share the cores
+
+
+ONE_RETRAINING = ("test_again", "test_dask_runs", "test_killed", "test_retrain")
+"""Files of tests/flows that look at the same retraining: it is made once where one worker has them all."""
+
+
+class FilesTogether(LoadFileScheduling):
+    """Each file's tests go to one worker, and so do the files that share what is dear to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(super()._split_scope(nodeid))
+        return "one retraining" if file.parent.name == "flows" and file.stem in ONE_RETRAINING else str(file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
+    """With several workers, files are what they share out."""
+    return FilesTogether(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -260,8 +260,8 @@ def test_prefect_shows_the_answer_the_arms_the_images_and_the_way_to_mlflow(
         one = (first.run.tags["prefect.flow_run_id"].replace("-", ""),)
         asked = "select name, state_type from flow_run where replace(id, '-', '') = ?"
         states = list(database.execute(asked, one))
-        shown = "select key, data from artifact where key is not null and type != 'progress'"
-        found = {key: json.loads(data) for key, data in database.execute(shown)}
+        shown = "select key, data from artifact where replace(flow_run_id, '-', '') = ? and key is not null"
+        found = {key: json.loads(data) for key, data in database.execute(f"{shown} and type != 'progress'", one)}
     assert states == [("tiny", "COMPLETED")]
     assert first.outcome["sentence"] in found["tiny-verdict"]
     assert "comparison.html" in found["tiny-report"]
