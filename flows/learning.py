@@ -46,8 +46,13 @@ class Learnt:
         return [of_arms(config, images, judged, quality) for images, judged, quality in parts]
 
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of generators and images, each line once."""
-        return tuple(dict.fromkeys(note for images in self.images for note in images.notes()))
+        """What the user should know of generators and images: each line once, with the folds that it is about where
+        these are not all."""
+        about: dict[str, list[int]] = {}
+        for number, images in enumerate(self.images, start=1):
+            for note in images.notes():
+                about.setdefault(note, []).append(number)
+        return tuple(_of_folds(note, numbers, len(self.images)) for note, numbers in about.items())
 
 
 def learn(config: Config, divisions: Sequence[Division], parents: Mapping[str, RunRef], ledger: Ledger) -> Learnt:
@@ -70,3 +75,9 @@ def learn(config: Config, divisions: Sequence[Division], parents: Mapping[str, R
         for division, found in zip(divisions, quality, strict=True):
             adopt_runs(division.run, tuple(one.run_id for one in found))
     return Learnt(tuple(images), tuple(judged), tuple(quality), tuple(repetitions))
+
+
+def _of_folds(note: str, numbers: Sequence[int], folds: int) -> str:
+    if len(numbers) == folds:
+        return note
+    return f"fold{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))} of {folds}: {note}"
