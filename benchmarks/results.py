@@ -31,6 +31,7 @@ _SOURCES = {
     "wbc5": "wbc",
     "caltech37": "caltech37",
     "methods-wbc": "wbc",
+    "methods-wbc64": "wbc",
     "methods-breastmnist": "breastmnist.npz",
     "evidence-wbc": "wbc",
     "evidence-wbc-resnet18": "wbc",
