@@ -33,7 +33,7 @@ class ModelFacts(Frozen):
 
     name: str
     version: str
-    alias: Literal["champion", "challenger"]
+    alias: Literal["champion", "challenger", "previous"] | None
 
 
 class ImagesFacts(Frozen):

@@ -173,7 +173,8 @@ class RegisteredRef(Frozen):
 
     name: str
     version: str
-    alias: Literal["champion", "challenger"]
+    alias: Literal["champion", "challenger", "previous"] | None
+    """What points at it; None: nothing any more, newer versions came."""
     reason: str
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from synaug_core import digests
 from synaug_core.config import ComputeConfig, EvaluationConfig, PromotionConfig
 from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef, identity
@@ -12,6 +14,7 @@ from tasks.step import action
 
 __all__ = ["register_best"]
 
+_ALIASES: tuple[Literal["champion", "challenger", "previous"], ...] = ("champion", "challenger", "previous")
 _DECIDED = "synaug.decision"
 _TRIES = 3
 
@@ -106,7 +109,7 @@ def _decided(name: str, key: str) -> RegisteredRef | None:
             return RegisteredRef(
                 name=name,
                 version=version.version,
-                alias="champion" if "champion" in version.aliases else "challenger",
+                alias=next((alias for alias in _ALIASES if alias in version.aliases), None),
                 reason=version.tags[_DECIDED],
             )
     return None

@@ -114,6 +114,9 @@ def test_what_it_is_now_is_said_of_a_version_that_was_decided_on_before(
     assert made.alias == "champion"
     assert register() == made
     registry.promote(settings(), NAME, other("theirs"), by="a person")
-    assert register() == made.model_copy(update={"alias": "challenger"})
+    assert register() == made.model_copy(update={"alias": "previous"})
     registry.rollback(settings(), NAME)
     assert register() == made
+    for newer in ("one more", "and another"):
+        registry.promote(settings(), NAME, other(newer), by="a person")
+    assert register() == made.model_copy(update={"alias": None})
