@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from typing import Any
 
 from benchmarks.core_job import Job, Synthetic, call
 from synaug_core import devices
@@ -50,7 +51,9 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
         {name: counts[name] for name in classes}, config.generator, device_type=job.device.type, workers=job.workers
     )
     fits = [call(_fit, job, group, number) for number, group in enumerate(grouped)]
-    judges, target, *generators = job.side_by_side([call(_judges, job), call(_target, job), *fits])
+    on_reals = [call(_judges, job), call(_target, job)]
+    found: list[Any] = job.side_by_side([*on_reals, *fits] if job.workers > 1 else [*fits, *on_reals])
+    (judges, target), generators = (found[:2], found[2:]) if job.workers > 1 else (found[-2:], found[:-2])
     keys = [(s, generator) for s in distinct for generator in generators]
     made = job.side_by_side([call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
     joined = {

@@ -22,6 +22,8 @@ from tasks.progress_bus import Event, subscribe
 
 __all__ = ["StepsHere", "Unwanted", "facts", "topic"]
 
+_OF_DASK = "65536"
+
 
 class Unwanted(BaseException):
     """The flow of this step is gone: it was stopped or killed, or its connection broke."""
@@ -47,7 +49,8 @@ class StepsHere(WorkerPlugin):
             with self.log.open("ab") as file:  # the terminal belongs to the command
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
-        keep_freed_memory()
+        if os.environ.get("MALLOC_TRIM_THRESHOLD_") == _OF_DASK:  # and nobody's own choice
+            keep_freed_memory()
         self._leave = subscribe(partial(_forward, worker))
 
     def teardown(self, worker: Any) -> None:

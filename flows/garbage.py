@@ -8,21 +8,27 @@ from collections.abc import Iterator
 
 __all__ = ["libraries_aside", "set_libraries_aside"]
 
+_blocks: list[None] = []
+
 
 @contextlib.contextmanager
 def libraries_aside() -> Iterator[None]:
-    """`set_libraries_aside` at once and as often as the block does it; after the block, all is as before."""
+    """`set_libraries_aside` at once, and again where the block does it; the end of the outermost block undoes it."""
+    _blocks.append(None)
     set_libraries_aside()
     try:
         yield
     finally:
-        gc.unfreeze()
+        _blocks.pop()
+        if not _blocks:
+            gc.unfreeze()
 
 
 def set_libraries_aside() -> None:
-    """To be called when a run's libraries are loaded.
+    """To be called when libraries were loaded: no collection looks at what there is now, until the block ends.
 
-    Their objects, close to a million, stay until the process ends. A full collection would look at each of them, and
-    every thread waits meanwhile: 0.6 seconds on a small machine, some five times in a retraining of a minute.
+    A full collection would look at each of close to a million objects that stay anyway, and every thread waits
+    meanwhile: 0.6 seconds on a small machine, some five times in a retraining of a minute. Garbage in cycles that is
+    there already waits too.
     """
     gc.freeze()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from prefect.futures import PrefectFuture
@@ -80,17 +81,19 @@ def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger
     needs = {_key(need.synthesis): need for need in found if need.classes}
     judged = config.quality.enabled and bool(needs)
     targets = max([need.targets for need in needs.values()], default=0)
+    start_on_reals = partial(
+        _start_on_reals,
+        config,
+        dataset,
+        targets=max(targets, int(judged)),
+        judges=judged or any(need.judges for need in needs.values()),
+        run=run,
+    )
     with ledger.stage("generator"):
-        on_reals = _start_on_reals(
-            config,
-            dataset,
-            targets=max(targets, int(judged)),
-            judges=judged or any(need.judges for need in needs.values()),
-            run=run,
-        )
+        begun = start_on_reals() if worker_count(config.compute) > 1 else None
         fitted = _fit_generators(config, dataset, needs, run, ledger)
     with ledger.stage("judge"):
-        aims, judges = _on_reals(on_reals, run, ledger)
+        aims, judges = _on_reals(begun or start_on_reals(), run, ledger)
     with ledger.stage("synthesis"):
         jobs = [
             (key, need, generator, classes)
@@ -209,7 +212,7 @@ def _fit_generators(config: Config, dataset: DatasetRef, needs: dict[str, Need],
 
 
 def _start_on_reals(config: Config, dataset: DatasetRef, *, targets: int, judges: bool, run: RunRef) -> OnReals:
-    """What needs no generator begins before them, and first what takes longest."""
+    """What needs no generator; first what takes longest."""
     panel = [
         ("judges", fit_judges.submit(dataset, config.classifier, config.judge, config.seed, config.compute, run))
         for _ in range(judges)

@@ -63,8 +63,9 @@ def learn(config: Config, divisions: Sequence[Division], parents: Mapping[str, R
     trained: list[tuple[str, PrefectFuture[RepetitionRef]]] = []
     for division in divisions:
         made = make_images(config, division.dataset, division.run, ledger)
+        if not images:
+            set_libraries_aside()
         images.append(made)
-        set_libraries_aside()
         judged.append(judge_images(config, division.dataset, made, division.run))
         tuned = tune(config, division.dataset, made, division.run, ledger)
         trained += train_arms(config, division, made, tuned, parents)

@@ -46,7 +46,7 @@ def _fills_disk(error: BaseException) -> bool:
 
 
 def _lost_prefect(error: BaseException) -> bool:
-    """Whether a connection of Prefect's client is behind an error; nothing else here uses httpx."""
+    """Whether a connection of Prefect's client is behind an error; nothing else here lets an error of httpx out."""
     kinds = {
         f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
         for e in _causes(error, set())

@@ -16,6 +16,8 @@ def test_what_there_is_is_set_aside_within_the_block_alone() -> None:
         assert at_first > before + 10_000
         later += [[] for _ in range(1000)]
         set_libraries_aside()
+        with libraries_aside():
+            pass
         assert gc.get_freeze_count() >= at_first + 1000
         raise KeyboardInterrupt
     assert gc.get_freeze_count() <= before

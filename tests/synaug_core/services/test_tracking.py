@@ -14,6 +14,7 @@ from PIL import Image
 from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services.clients import client
+from synaug_core.services.runs import opened_below
 from synaug_core.services.settings import Settings
 from synaug_core.services.tracking import Recorder, adopt, finish, recording, recording_in
 
@@ -245,6 +246,19 @@ def test_a_reused_step_is_shown_below_the_retraining_that_reuses_it(
     assert tags["prefect.flow_run_id"] == "later"
     assert tags["synaug.stage"] == "repetition"
     assert f"/runs/{r.run.run_id}?" in tags["mlflow.note.content"]
+
+
+def test_what_this_process_opened_is_known_without_asking(new_run: Make):
+    top, other = new_run("top"), new_run("other")
+    middle = new_run("middle", top)
+    leaf = new_run("leaf", middle)
+    assert opened_below(leaf.run_id, middle)
+    assert opened_below(leaf.run_id, top)
+    assert opened_below(middle.run_id, top)
+    assert not opened_below(leaf.run_id, other)
+    assert not opened_below(top.run_id, top)
+    assert not opened_below(middle.run_id, leaf)
+    assert not opened_below("0" * 32, top)
 
 
 def test_a_run_deep_below_needs_no_stand_in(new_run: Make):
