@@ -49,9 +49,9 @@ def fit_group(
     from tasks.loading import load_images
     from tasks.storing import store_generator
 
-    name, short = group_name(classes), slugs(dataset.classes)
+    name, short = f"{config.kind} {group_name(classes)}", slugs(dataset.classes)
     saved = checkpoint()
-    with recorded("generator", f"{config.kind} {name}", parent) as recorder, device_slot(compute) as device:
+    with recorded("generator", name, parent) as recorder, device_slot(compute) as device:
         train = load_images(dataset.train)
         generator = registry.create(config, classes, dataset.channels, dataset.image_size)
         generator.fit(

@@ -41,7 +41,7 @@ def fit_target(
             init_seed=derive(seed, "init", "target", number),
             batch_seed=derive(seed, "batches", "target", number),
             device=device,
-            progress=progress("target", f"target {number}"),
+            progress=progress("judge", f"target {number}"),
             checkpoint=saved,
             deadline=compute.deadline,
         )
