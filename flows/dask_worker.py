@@ -22,8 +22,6 @@ from tasks.progress_bus import Event, subscribe
 
 __all__ = ["StepsHere", "Unwanted", "facts", "topic"]
 
-_OF_DASK = "65536"
-
 
 class Unwanted(BaseException):
     """The flow of this step is gone: it was stopped or killed, or its connection broke."""
@@ -49,7 +47,7 @@ class StepsHere(WorkerPlugin):
             with self.log.open("ab") as file:  # the terminal belongs to the command
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
-        if os.environ.get("MALLOC_TRIM_THRESHOLD_") == _OF_DASK:  # and nobody's own choice
+        if settings().trims_memory:
             keep_freed_memory()
         self._leave = subscribe(partial(_forward, worker))
 

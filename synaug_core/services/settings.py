@@ -39,6 +39,8 @@ class Settings:
             answers there may run code here.
         own_prefect: the server at `prefect_api_url` was started by this run for itself alone
             (`SYNAUG_OWN_PREFECT=1`, which the command sets).
+        trims_memory: freed memory goes back to the system at once (`MALLOC_TRIM_THRESHOLD_` as Dask sets it for its
+            workers; False for any value of one's own choice).
     """
 
     home: Path
@@ -51,6 +53,7 @@ class Settings:
     s3_endpoint: str | None = None
     dask_scheduler: str | None = None
     own_prefect: bool = False
+    trims_memory: bool = False
 
     @property
     def has_local_tracking(self) -> bool:
@@ -98,6 +101,7 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
         s3_endpoint=found.get("MLFLOW_S3_ENDPOINT_URL"),
         dask_scheduler=scheduler,
         own_prefect=found.get("SYNAUG_OWN_PREFECT") == "1",
+        trims_memory=found.get("MALLOC_TRIM_THRESHOLD_") == "65536",
     )
 
 
