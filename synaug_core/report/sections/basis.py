@@ -101,6 +101,7 @@ def limits(comparison: Comparison) -> list[str]:
             "Folds share most of their training images; the corrected test allows for that by a rule of thumb, "
             "not exactly."
         )
+        said.append("Maps and disturbed test images, where they are shown, are of the first fold alone.")
     if comparison.verdict != "gain" and not is_worse(comparison):
         said.append("No gain shown is not proof that there is none: a smaller gain than the design can see may exist.")
     said.append("All figures are about these test images; images from elsewhere may fare otherwise.")

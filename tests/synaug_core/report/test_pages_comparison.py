@@ -149,6 +149,7 @@ def test_folds_are_called_folds(judged, everything):
         "4-fold cross-validation repeated 2 times of 3 arms; each of 120 real images is a test image once" in page.text
     )
     assert "Means over folds" in page.text
+    assert "are of the first fold alone" in page.text
     assert "corrected resampled t test" in page.text
     assert "of the first fold" in page.text
     assert "the same for all arms" not in page.text
