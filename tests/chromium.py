@@ -37,7 +37,8 @@ class Chromium:
             self._loads += told.get("method") == "Page.loadEventFired"
             if told.get("id") == number:
                 assert "error" not in told, told
-                return told["result"]  # type: ignore[no-any-return]
+                result: dict[str, Any] = told["result"]
+                return result
 
     def evaluate(self, expression: str) -> Any:
         found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)

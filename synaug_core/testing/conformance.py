@@ -30,6 +30,7 @@ from synaug_core.seeds import derive, stream
 
 __all__ = ["GENERATOR_CHECKS", "GeneratorCheck", "GeneratorSubject", "make_images"]
 
+_CPU = torch.device("cpu")
 _SEED, _OTHER_SEED = 11, 12
 
 
@@ -54,7 +55,7 @@ class GeneratorSubject:
     create: Callable[[GeneratorConfig, tuple[str, ...], int, int], Generator]
     config: GeneratorConfig
     folder: Path
-    device: torch.device = torch.device("cpu")  # noqa: RUF009  # immutable
+    device: torch.device = _CPU
     isolated: bool = True
     channels: int = 1
     size: int = 16
