@@ -66,10 +66,14 @@ def task_runner(compute: ComputeConfig) -> Runner:
     shared memory. Dask: processes, here or elsewhere.
 
     Raises:
-        ConfigError: Dask is asked for and not installed, or nobody said how many steps its cluster makes at once.
+        ConfigError: Dask is asked for and not installed, or nobody said how many steps its cluster makes at once; or
+            this machine has no such device.
     """
     if compute.runner == "dask":
         return _dask_runner(compute)
+    from synaug_core import devices
+
+    devices.resolve(compute.device)  # a wrong one is said before anything runs; a cluster's machines have their own
     return cast(Runner, ThreadPoolTaskRunner[Any](max_workers=worker_count(compute)))
 
 
