@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -18,6 +19,7 @@ from synaug_core.generators.base import Generator
 from synaug_core.generators.grouping import groups
 from synaug_core.quality.assess import assess
 from synaug_core.quality.consistency import real_consistency, unlikely_reals
+from synaug_core.quality.folds import panels
 from synaug_core.quality.judge import Judges
 from synaug_core.quality.neighbours import nearest_training_image
 from synaug_core.quality.usefulness import usefulness
@@ -51,9 +53,13 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
         {name: counts[name] for name in classes}, config.generator, device_type=job.device.type, workers=job.workers
     )
     fits = [call(_fit, job, group, number) for number, group in enumerate(grouped)]
-    on_reals = [call(_judges, job), call(_target, job)]
-    found: list[Any] = job.side_by_side([*on_reals, *fits] if job.workers > 1 else [*fits, *on_reals])
-    (judges, target), generators = (found[:2], found[2:]) if job.workers > 1 else (found[-2:], found[:-2])
+    parts = panels(config.judge.folds, job.workers)
+    on_reals = [*(call(_judges, job, part, number) for number, part in enumerate(parts)), call(_target, job)]
+    first, second = (on_reals, fits) if job.workers > 1 else (fits, on_reals)
+    found: list[Any] = job.side_by_side([*first, *second])
+    of_first, of_second = found[: len(first)], found[len(first) :]
+    real_only, generators = (of_first, of_second) if job.workers > 1 else (of_second, of_first)
+    judges, target = Judges.join(real_only[:-1]), real_only[-1]
     keys = [(s, generator) for s in distinct for generator in generators]
     made = job.side_by_side([call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
     joined = {
@@ -93,7 +99,7 @@ def _target(job: Job) -> TrainedClassifier:
     return classifier
 
 
-def _judges(job: Job) -> Judges:
+def _judges(job: Job, leaving_out: Sequence[tuple[int, ...]], number: int) -> Judges:
     config = job.config
     judges = Judges.fit(
         job.data.train,
@@ -101,10 +107,11 @@ def _judges(job: Job) -> Judges:
         config.judge,
         seed=derive(config.seed, "judges"),
         device=job.device,
+        leaving_out=leaving_out,
         checkpoint_for=lambda name: job.checkpoint(f"judge-{name}"),
     )
     real_consistency(judges, job.data.train)
-    judges.save(job.place("judges"))
+    judges.save(job.place(f"judges/{number}"))
     return judges
 
 

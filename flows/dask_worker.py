@@ -19,12 +19,9 @@ from synaug_core.digests import code_version
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import settings
 from tasks.progress_bus import Event, subscribe
+from tasks.unwanted import Unwanted
 
-__all__ = ["StepsHere", "Unwanted", "facts", "topic"]
-
-
-class Unwanted(BaseException):
-    """The flow of this step is gone: it was stopped or killed, or its connection broke."""
+__all__ = ["StepsHere", "facts", "topic"]
 
 
 class StepsHere(WorkerPlugin):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from prefect.futures import PrefectFuture
 
 from flows.ledger import Ledger
+from flows.on_reals import begin_on_reals, end_on_reals
 from synaug_core.config import Config, GeneratorConfig, SynthesisConfig
 from synaug_core.refs import (
     ClassifierRef,
@@ -25,7 +25,6 @@ from tasks.machine import worker_count
 from tasks.naming import group_name, synthesis_name
 from tasks.needs import Need, needs_of
 from tasks.quality import assess_images
-from tasks.real_only import fit_judges, fit_target
 from tasks.retraining import adopt_runs
 from tasks.synthesis import synthesise_group
 
@@ -45,7 +44,7 @@ class Images:
         made: of each distinct synthesis.
         sources: the generators of each distinct synthesis.
         target: a classifier trained on real images; None where nothing asks for it.
-        judges: None where nothing asks for them.
+        judges: one panel, in the parts that were trained side by side; none where nothing asks for them.
     """
 
     synthetic: dict[str, tuple[SyntheticRef, ...]]
@@ -54,7 +53,7 @@ class Images:
     made: dict[str, tuple[SyntheticRef, ...]] = field(default_factory=dict)
     sources: dict[str, tuple[GeneratorRef, ...]] = field(default_factory=dict)
     target: ClassifierRef | None = None
-    judges: JudgesRef | None = None
+    judges: tuple[JudgesRef, ...] = ()
 
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the generators and the images, each once."""
@@ -67,13 +66,6 @@ class Images:
         )
 
 
-class OnReals(NamedTuple):
-    """Classifiers of real images under way, by name: targets, and at most one panel of judges."""
-
-    targets: list[tuple[str, PrefectFuture[ClassifierRef]]]
-    judges: list[tuple[str, PrefectFuture[JudgesRef]]]
-
-
 def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger) -> Images:
     """Fit what the arms ask for, once each, and make their images."""
     syntheses = {_key(arm.synthesis): arm.synthesis for arm in config.arms if arm.synthesis is not None}
@@ -81,19 +73,20 @@ def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger
     needs = {_key(need.synthesis): need for need in found if need.classes}
     judged = config.quality.enabled and bool(needs)
     targets = max([need.targets for need in needs.values()], default=0)
-    start_on_reals = partial(
-        _start_on_reals,
+    begin = partial(
+        begin_on_reals,
         config,
         dataset,
         targets=max(targets, int(judged)),
         judges=judged or any(need.judges for need in needs.values()),
         run=run,
+        ledger=ledger,
     )
     with ledger.stage("generator"):
-        begun = start_on_reals() if worker_count(config.compute) > 1 else None
+        begun = begin() if worker_count(config.compute) > 1 else None
         fitted = _fit_generators(config, dataset, needs, run, ledger)
     with ledger.stage("judge"):
-        aims, judges = _on_reals(begun or start_on_reals(), run, ledger)
+        aims, judges = end_on_reals(begun or begin(), run, ledger)
     with ledger.stage("synthesis"):
         jobs = [
             (key, need, generator, classes)
@@ -109,7 +102,7 @@ def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger
                         dataset,
                         classes,
                         generator,
-                        judges if need.judges else None,
+                        judges if need.judges else (),
                         aims[: need.targets],
                         need.synthesis,
                         config.seed,
@@ -140,11 +133,11 @@ def make_images(config: Config, dataset: DatasetRef, run: RunRef, ledger: Ledger
 Judged = dict[str, tuple[str, PrefectFuture[QualityRef]]]
 
 
-def judge_images(config: Config, dataset: DatasetRef, images: Images, run: RunRef) -> Judged:
+def judge_images(config: Config, dataset: DatasetRef, images: Images, run: RunRef, ledger: Ledger) -> Judged:
     """Have each distinct set of images judged, beside whatever comes next: key -> name and what will be found."""
-    if not config.quality.enabled or images.target is None or images.judges is None:
+    if not config.quality.enabled or images.target is None or not images.judges:
         return {}
-    return {
+    judged = {
         key: (
             name := _arms_of(config, key),
             assess_images.submit(
@@ -164,6 +157,8 @@ def judge_images(config: Config, dataset: DatasetRef, images: Images, run: RunRe
         for key, made in images.made.items()
         if any(reference.images for reference in made)
     }
+    ledger.follow("quality", tuple(judged.values()))
+    return judged
 
 
 def of_arms(
@@ -209,27 +204,6 @@ def _fit_generators(config: Config, dataset: DatasetRef, needs: dict[str, Need],
     fitted = ledger.gather("generator", steps)
     adopt_runs(run, tuple(f.run_id for f in fitted))
     return {key: tuple(f for f, job in zip(fitted, jobs, strict=True) if job[0] == key) for key in wanted}
-
-
-def _start_on_reals(config: Config, dataset: DatasetRef, *, targets: int, judges: bool, run: RunRef) -> OnReals:
-    """What needs no generator; first what takes longest."""
-    panel = [
-        ("judges", fit_judges.submit(dataset, config.classifier, config.judge, config.seed, config.compute, run))
-        for _ in range(judges)
-    ]
-    aims = [
-        (f"target {n}", fit_target.submit(dataset, n, config.classifier, config.seed, config.compute, run))
-        for n in range(targets)
-    ]
-    return OnReals(aims, panel)
-
-
-def _on_reals(started: OnReals, run: RunRef, ledger: Ledger) -> tuple[tuple[ClassifierRef, ...], JudgesRef | None]:
-    aims, panel = started
-    found = tuple(ledger.gather("judge", aims, len(aims) + len(panel)))
-    told = tuple(ledger.gather("judge", panel))
-    adopt_runs(run, tuple(reference.run_id for reference in (*found, *told)))
-    return found, told[0] if told else None
 
 
 def _jobs(config: Config, need: Need, fitted: Fitted) -> list[tuple[GeneratorRef | None, tuple[str, ...]]]:

@@ -61,14 +61,16 @@ def learn(config: Config, divisions: Sequence[Division], parents: Mapping[str, R
     images: list[Images] = []
     judged: list[Judged] = []
     trained: list[tuple[str, PrefectFuture[RepetitionRef]]] = []
+    expected = len(config.arms) * sum(len(division.repetitions) for division in divisions)
     for division in divisions:
         made = make_images(config, division.dataset, division.run, ledger)
         if not images:
             set_libraries_aside()
         images.append(made)
-        judged.append(judge_images(config, division.dataset, made, division.run))
+        judged.append(judge_images(config, division.dataset, made, division.run, ledger))
         tuned = tune(config, division.dataset, made, division.run, ledger)
-        trained += train_arms(config, division, made, tuned, parents)
+        begun = train_arms(config, division, made, tuned, parents)
+        trained += ledger.follow("training", begun, expected)
     with ledger.stage("training"):
         repetitions = ledger.gather("training", trained)
     with ledger.stage("quality"):

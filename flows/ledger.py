@@ -1,16 +1,20 @@
-"""Submits steps, counts which were found in the cache, and how long each stage took."""
+"""Follows steps to their ends, counts which were found in the cache, and how long each stage took."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 from prefect.futures import PrefectFuture
 
 from tasks.progress_bus import Event, publish
+from tasks.unwanted import Unwanted
 
 __all__ = ["Account", "Ledger"]
 
@@ -33,7 +37,11 @@ class Ledger:
         self.steps = 0
         self.cached = 0
         self.seconds: dict[str, float] = {}
+        self._begun: dict[str, int] = {}
         self._gathered: dict[str, int] = {}
+        self._followed: set[UUID] = set()
+        self._told: set[UUID] = set()
+        self._telling = threading.Lock()
         self._started = time.monotonic()
 
     @contextlib.contextmanager
@@ -47,29 +55,41 @@ class Ledger:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
             publish(Event(name, "", 0, 0))
 
+    def follow(
+        self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]], expected: int = 0
+    ) -> Sequence[tuple[str, PrefectFuture[R]]]:
+        """Say when each of these named steps ends, which may be long before anybody waits for it; gives them back.
+
+        `expected` is the number of steps that the whole stage will have, where these are not all.
+        """
+        new = [(name, future) for name, future in futures if future.task_run_id not in self._followed]
+        self._followed.update(future.task_run_id for _, future in new)
+        self._begun[stage] = self._begun.get(stage, 0) + len(new)
+        publish(Event(stage, "", self._gathered.get(stage, 0), max(expected, self._begun[stage])))
+        for name, future in new:
+            future.add_done_callback(partial(self._tell, stage, name))
+        return futures
+
     def gather(self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]], expected: int = 0) -> list[R]:
         """The results of named steps, in order; the first failure is raised after all have ended.
 
         `expected` is the number of steps that the whole stage will have, where these are not all.
         """
-        before = self._gathered.get(stage, 0)
-        self._gathered[stage] = before + len(futures)
-        whole = max(expected, before + len(futures))
-        publish(Event(stage, "", before, whole))
+        self.follow(stage, futures, expected)
+        whole = max(expected, self._begun[stage])
         failed: Exception | None = None
         results: list[Any] = []
-        for done, (name, future) in enumerate(futures, start=before + 1):
+        for name, future in futures:
             future.wait()
+            self._tell(stage, name, future)  # those who wait are woken before the callbacks are called
             self.steps += 1
-            cached = future.state.name == "Cached"
-            self.cached += cached
-            state: Literal["done", "cached", "failed"] = "cached" if cached else "done"
+            self.cached += _state(future) == "cached"
             try:
                 results.append(future.result())
             except Exception as error:
-                failed, state = failed or error, "failed"
-            publish(Event(stage, name, 1, 1, state=state))
-            publish(Event(stage, "", done, whole))
+                failed = failed or error
+            self._gathered[stage] = self._gathered.get(stage, 0) + 1
+            publish(Event(stage, "", self._gathered[stage], whole))
         if failed is not None:
             raise failed
         return results
@@ -81,3 +101,22 @@ class Ledger:
             cached_steps=self.cached,
             seconds={"total": time.monotonic() - self._started, **self.seconds},
         )
+
+    def _tell(self, stage: str, name: str, future: PrefectFuture[Any]) -> None:
+        """Say once that a step has ended; who comes second waits until it is said."""
+        with self._telling:
+            if future.task_run_id not in self._told:
+                self._told.add(future.task_run_id)
+                try:
+                    future.wait()
+                except Unwanted:  # the run is over, and has said why
+                    return
+                publish(Event(stage, name, 1, 1, state=_state(future), id=str(future.task_run_id)))
+
+
+def _state(future: PrefectFuture[Any]) -> Literal["done", "cached", "failed"]:
+    """Of a step that has ended."""
+    state = future.state
+    if not state.is_completed():
+        return "failed"
+    return "cached" if state.name == "Cached" else "done"

@@ -22,6 +22,7 @@ from tasks.outcome import place_of, read_comparison, show_in_prefect
 from tasks.registry import register_best
 from tasks.report import write_report
 from tasks.retraining import close_folds, close_retraining, fail_retraining, open_retraining
+from tasks.unwanted import unwanted_on_failure
 
 __all__ = ["retrain", "run_retrain"]
 
@@ -32,7 +33,7 @@ def retrain(config: Config = Config()) -> Outcome:
 
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.
     """
-    with untagged_steps(), sigterm_as_ctrl_c(), libraries_aside():
+    with untagged_steps(), sigterm_as_ctrl_c(), libraries_aside(), unwanted_on_failure():
         ledger = Ledger()
         fingerprint = read_fingerprint(config.data)
         run = open_retraining(config, fingerprint)

@@ -43,7 +43,8 @@ class Stage:
     announced: int = 0
     closed: bool = False
     """A later stage has begun, or the run is over."""
-    steps: dict[str, Step] = field(default_factory=dict)
+    steps: dict[tuple[str, str], Step] = field(default_factory=dict)
+    """By name and id."""
     touched: float = 0.0
 
     def count(self, state: str) -> int:
@@ -63,13 +64,17 @@ class Stage:
     @property
     def state(self) -> str:
         """`running`, `failed` or `done`."""
-        if not self.closed or self.count("running") or self.ended < self.expected:
+        whole = self.closed or 0 < self.expected <= self.ended
+        if not whole or self.count("running") or self.ended < self.expected:
             return "running"
         return "failed" if self.count("failed") else "done"
 
     def seconds(self, now: float) -> float:
         """Time since its first step began, up to the end of the last one."""
-        return (now if self.state == "running" else self.touched) - self.started
+        if self.state == "running":
+            return now - self.started
+        ends = [step.ended for step in self.steps.values() if step.ended is not None]
+        return max(ends, default=self.touched) - self.started
 
     def left(self, now: float) -> float | None:
         """Seconds until all expected steps are over, at the pace so far; results taken from before do not count."""
@@ -98,9 +103,10 @@ class Board:
         if not event.name:
             stage.announced = max(event.total, stage.announced)
             return None
-        step = stage.steps.get(event.name)
+        key = event.name, event.id
+        step = stage.steps.get(key)
         if step is None or (step.ended is not None and event.state == "running" and event.done < step.done):
-            step = stage.steps[event.name] = Step(event.name, started=now, first_done=event.done)
+            step = stage.steps[key] = Step(event.name, started=now, first_done=event.done)
         # The event that ends a step may count in another unit.
         step.done = max(event.done, step.done)
         step.total = max(event.total, step.total)

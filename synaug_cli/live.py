@@ -31,7 +31,7 @@ class PlainLines:
         self._console, self._clock = console, clock
         self._board, self._lock = Board(), threading.Lock()
         self._start = clock()
-        self._last: dict[tuple[str, str], float] = {}
+        self._last: dict[tuple[str, str, str], float] = {}
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -40,7 +40,7 @@ class PlainLines:
             step = self._board.apply(event, now)
             if step is None:
                 return
-            key = (event.stage, event.name)
+            key = (event.stage, event.name, event.id)
             if step.ended is None and now - self._last.setdefault(key, now) < _LINE_EVERY:
                 return
             self._last[key] = now

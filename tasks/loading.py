@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,9 @@ def load_classifier(reference: ClassifierRef, device: str = "cpu") -> TrainedCla
     return TrainedClassifier.load(fetch(reference), device)
 
 
-def load_judges(reference: JudgesRef, device: str = "cpu") -> Judges:
-    """Classifiers that each left out a part of the training images."""
-    return Judges.load(fetch(reference), device)
+def load_judges(references: Sequence[JudgesRef], device: str = "cpu") -> Judges:
+    """Classifiers that each left out a part of the training images, as one panel."""
+    return Judges.join([Judges.load(fetch(reference), device) for reference in references])
 
 
 def load_predictions(reference: PredictionsRef) -> Predictions:

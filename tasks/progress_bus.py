@@ -21,6 +21,7 @@ class Event:
         done, total: units of work done and in all (0 where unknown).
         values: figures worth showing (losses, scores).
         state: `cached` and `done` end a step well, `failed` ends it badly.
+        id: tells steps of one name apart, as the folds of a cross-validation have them.
         opens: the step is a whole retraining of several: what other stages told before was about another one.
     """
 
@@ -30,6 +31,7 @@ class Event:
     total: int = 0
     values: dict[str, float] = field(default_factory=dict)
     state: Literal["running", "done", "cached", "failed"] = "running"
+    id: str = ""
     opens: bool = False
 
 

@@ -29,7 +29,7 @@ def assess_images(
     synthetic: tuple[SyntheticRef, ...],
     generators: tuple[GeneratorRef, ...],
     target: ClassifierRef,
-    judges: JudgesRef,
+    judges: tuple[JudgesRef, ...],
     classifier: ClassifierConfig,
     config: QualityConfig,
     seed: int,

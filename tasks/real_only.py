@@ -10,7 +10,7 @@ from tasks.reporting import progress
 from tasks.slots import device_slot
 from tasks.step import step
 
-__all__ = ["fit_judges", "fit_target"]
+__all__ = ["fit_judges", "fit_target", "share_judges"]
 
 _ARM = ArmConfig(name="target", sampling="balanced", augmentation="traditional")
 """The best that real images alone can do: what a target or a judge has to be."""
@@ -53,17 +53,29 @@ def fit_target(
     return reference
 
 
+def share_judges(config: JudgeConfig, workers: int) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """The judges that are trained in one step each, by the step's name, so that the workers share them: of each judge
+    the folds that it leaves out."""
+    from synaug_core.quality.folds import panels
+
+    parts = panels(config.folds, workers)
+    if len(parts) == 1:
+        return {"judges": parts[0]}
+    return {f"judges {n} of {len(parts)}": part for n, part in enumerate(parts, start=1)}
+
+
 @step("data", "nets", "classify", "quality")
 def fit_judges(
     dataset: DatasetRef,
+    name: str,
+    leaving_out: tuple[tuple[int, ...], ...],
     classifier: ClassifierConfig,
     config: JudgeConfig,
     seed: int,
     compute: ComputeConfig,
     parent: RunRef,
 ) -> JudgesRef:
-    """Classifiers that each left out one or two parts of the training images, to judge labels of images made from
-    those parts."""
+    """Classifiers that each left out some folds of the training images, to judge labels of images made from those."""
     from synaug_core.names import slugs
     from synaug_core.quality.consistency import real_consistency
     from synaug_core.quality.judge import Judges
@@ -73,10 +85,10 @@ def fit_judges(
 
     saved: dict[str, Checkpoint] = {}
 
-    def kept(name: str) -> Checkpoint:
-        return saved.setdefault(name, checkpoint(f"-{name}"))
+    def kept(judge: str) -> Checkpoint:
+        return saved.setdefault(judge, checkpoint(f"-{judge}"))
 
-    with recorded("judge", "judges", parent) as recorder, device_slot(compute) as device:
+    with recorded("judge", name, parent) as recorder, device_slot(compute) as device:
         train = load_images(dataset.train)
         judges = Judges.fit(
             train,
@@ -84,15 +96,16 @@ def fit_judges(
             config,
             seed=derive(seed, "judges"),
             device=device,
-            progress=progress("judge", "judges"),
+            leaving_out=leaving_out,
+            progress=progress("judge", name),
             deadline=compute.deadline,
             checkpoint_for=kept,
         )
         short = slugs(dataset.classes)
         recorder.params(classifier.model_dump() | config.model_dump(include={"folds", "steps"}))
-        for name, found in real_consistency(judges, train).items():
+        for label, found in real_consistency(judges, train).items():
             recorder.metrics(
-                {f"agreement/{short[name]}": found.agreement, f"label_probability/{short[name]}": found.probability}
+                {f"agreement/{short[label]}": found.agreement, f"label_probability/{short[label]}": found.probability}
             )
         reference = store_judges(recorder, judges)
     for state in saved.values():

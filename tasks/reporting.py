@@ -7,10 +7,12 @@ from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import TaskRunContext
 
 from synaug_core.names import slug
 from synaug_core.progress import Progress
 from tasks.progress_bus import Event, publish
+from tasks.unwanted import check_wanted
 
 __all__ = ["progress"]
 
@@ -19,17 +21,21 @@ _UI_SECONDS = 10.0
 
 
 def progress(stage: str, name: str) -> Progress:
-    """A `Progress` for one step. Steps of a few seconds never reach the Prefect API: telling would take longer than
-    working."""
+    """A `Progress` for one step, which ends it where its flow run is over. Steps of a few seconds never reach the
+    Prefect API: telling would take longer than working."""
     told = shown = time.monotonic()
     artifact: UUID | None = None
+    context = TaskRunContext.get()
+    step = str(context.task_run.id) if context is not None else ""
+    flow_run = context.task_run.flow_run_id if context is not None else None
 
     def tell(done: int, total: int, **values: float) -> None:
         nonlocal told, shown, artifact
+        check_wanted(flow_run)
         now = time.monotonic()
         if now - told >= _BUS_SECONDS or done >= total:
             told = now
-            publish(Event(stage, name, done, total, dict(values)))
+            publish(Event(stage, name, done, total, dict(values), id=step))
         if now - shown >= _UI_SECONDS:
             shown = now
             artifact = _show(artifact, f"{stage}: {name}", 100.0 * done / max(total, 1))

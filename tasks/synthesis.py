@@ -37,7 +37,7 @@ def synthesise_group(
     dataset: DatasetRef,
     classes: tuple[str, ...],
     generator: GeneratorRef | None,
-    judges: JudgesRef | None,
+    judges: tuple[JudgesRef, ...],
     target: tuple[ClassifierRef, ...],
     config: SynthesisConfig,
     seed: int,
@@ -58,7 +58,7 @@ def synthesise_group(
         planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
         wanted = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
         fitted = load_generator(generator, where) if generator is not None else None
-        judge = load_judges(judges, where) if judges is not None else None
+        judge = load_judges(judges, where) if judges else None
         aims = tuple(load_classifier(reference, where) for reference in target)
         began = time.monotonic()
         made = synthesise(

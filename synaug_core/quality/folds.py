@@ -1,13 +1,15 @@
-"""Training images in parts of about equal size, whole groups, each class spread over as many parts as it has groups."""
+"""Training images in parts of about equal size, whole groups, each class spread over as many parts as it has groups;
+and which parts each judge leaves out."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import combinations, pairwise
 
 from synaug_core.data.imageset import ImageSet
 from synaug_core.seeds import derive
 
-__all__ = ["assign_folds"]
+__all__ = ["assign_folds", "panel", "panels"]
 
 
 def assign_folds(train: ImageSet, folds: int, seed: int) -> dict[str, int]:
@@ -38,3 +40,16 @@ def assign_folds(train: ImageSet, folds: int, seed: int) -> dict[str, int]:
         held[best].update(inside)
         fold_of[group] = best
     return {image: fold_of[group] for image, group in zip(train.ids, train.groups, strict=True)}
+
+
+def panel(folds: int) -> tuple[tuple[int, ...], ...]:
+    """What each judge leaves out: every fold, and every pair of folds, since an image may have two parents."""
+    return tuple(left_out for size in (1, 2) for left_out in combinations(range(folds), size))
+
+
+def panels(folds: int, workers: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """The panel in up to `workers` parts whose numbers of judges differ by one at most, in its order."""
+    whole = panel(folds)
+    parts = max(1, min(workers, len(whole)))
+    cuts = [round(i * len(whole) / parts) for i in range(parts + 1)]
+    return tuple(whole[a:b] for a, b in pairwise(cuts))

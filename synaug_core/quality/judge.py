@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections import defaultdict
@@ -23,7 +22,7 @@ from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError, DataError
 from synaug_core.frozen import Frozen
 from synaug_core.progress import Progress, part_of, silent
-from synaug_core.quality.folds import assign_folds
+from synaug_core.quality.folds import assign_folds, panel
 from synaug_core.seeds import derive
 
 __all__ = ["Judges", "Member"]
@@ -93,13 +92,14 @@ class Judges:
         *,
         seed: int,
         device: torch.device | str = "cpu",
-        pairs: bool = True,
+        leaving_out: Sequence[tuple[int, ...]] | None = None,
         progress: Progress = silent,
         deadline: float | None = None,
         checkpoint_for: Callable[[str], Checkpoint] | None = None,
     ) -> Judges:
-        """Train K judges that leave out one fold each and, with `pairs`, K (K - 1) / 2 that leave out two.
+        """Train K judges that leave out one fold each and K (K - 1) / 2 that leave out two, or some of them.
 
+        Each is the same whichever others are trained beside it, so that `join` makes of parts what one call makes.
         Sampling is balanced and the augmentation traditional; without validation images the last weights count.
 
         Args:
@@ -108,7 +108,7 @@ class Judges:
             judge_config: folds and steps.
             seed: of the folds and of every judge.
             device: where to train.
-            pairs: needed where images have two parents.
+            leaving_out: of each judge that is wanted, the folds that it does not see; None: all.
             progress: told the steps of all judges.
             deadline: seconds from now for all judges.
             checkpoint_for: where the state of the judge of that name is kept.
@@ -124,8 +124,8 @@ class Judges:
         fold = torch.tensor([fold_of[i] for i in train.ids], dtype=torch.int64)
         if len(set(fold_of.values())) < 2:
             raise DataError("judges need training images of two groups at least; set filters.label_consistency to null")
-        sets = [c for size in (1, 2)[: 1 + pairs] for c in itertools.combinations(range(judge_config.folds), size)]
-        rest = {left_out: _without(train, fold, left_out) for left_out in sets}
+        wanted = panel(judge_config.folds) if leaving_out is None else leaving_out
+        rest = {left_out: _without(train, fold, left_out) for left_out in wanted}
         rest = {left_out: images for left_out, images in rest.items() if len(images)}
         members: list[Member] = []
         for left_out, images in rest.items():
@@ -145,6 +145,18 @@ class Judges:
             unseen = tuple(c for c, n in images.counts().items() if not n)
             members.append(Member(left_out, unseen, trained))
         return cls(train.classes, judge_config.folds, fold_of, tuple(members))
+
+    @classmethod
+    def join(cls, parts: Sequence[Judges]) -> Judges:
+        """One panel of judges that were trained in parts: those that leave out the fewest folds come first.
+
+        Raises:
+            ArtifactError: no part, or parts of different training images, folds or classes.
+        """
+        if len({(p.classes, p.folds, tuple(sorted(p.fold_of.items()))) for p in parts}) != 1:
+            raise ArtifactError("these judges are not parts of one panel: their training images differ")
+        members = sorted((m for p in parts for m in p.members), key=lambda m: (len(m.left_out), m.left_out))
+        return cls(parts[0].classes, parts[0].folds, parts[0].fold_of, tuple(members))
 
     def probabilities(self, images: ImageSet) -> NDArray[np.float64]:
         """Class probabilities float64 (n, C) by judges that have not seen the images' parents.

@@ -62,6 +62,20 @@ def test_the_first_failure_is_raised_after_all_have_ended(events: list[Event]) -
     assert "training" in ledger.account().seconds
 
 
+def test_a_step_s_end_is_told_when_it_ends_and_once(events: list[Event]) -> None:
+    ledger, inner = Ledger(), Future[Any]()
+    late: PrefectConcurrentFuture[Any] = PrefectConcurrentFuture(uuid4(), inner)
+    ledger.follow("judge", [("a", late), ("b", cached(1))])
+    assert [(e.name, e.state) for e in events if e.name] == [("b", "cached")]
+    inner.set_result(Failed(data=DataError("no")))
+    ends = [(e.name, e.state, e.id) for e in events if e.name]
+    assert ends[1:] == [("a", "failed", str(late.task_run_id))]
+    with pytest.raises(DataError, match="no"):
+        ledger.gather("judge", [("a", late)])
+    assert [(e.name, e.state, e.id) for e in events if e.name] == ends
+    assert {e.total for e in events if not e.name} == {2}
+
+
 def test_a_stage_in_rounds_knows_how_many_steps_it_will_have(events: list[Event]) -> None:
     ledger = Ledger()
     with ledger.stage("tuning"):

@@ -68,6 +68,27 @@ def test_an_overlapping_stage_goes_on() -> None:
     assert board.stages["generator"].state == "running"
 
 
+def test_a_stage_whose_expected_steps_have_ended_is_done_before_the_next_begins() -> None:
+    board = Board()
+    board.apply(Event("generator", "A", 1, 10), now=0.0)
+    board.apply(Event("judge", "", 0, 2), now=0.0)
+    for name, now in (("a", 4.0), ("b", 7.0)):
+        assert board.stages["judge"].state == "running"
+        board.apply(Event("judge", name, state="done"), now=now)
+    board.apply(Event("judge", "", 2, 2), now=30.0)  # the flow comes to wait for them
+    assert board.stages["judge"].state == "done"
+    assert board.stages["judge"].seconds(40.0) == 7.0
+
+
+def test_steps_of_one_name_are_told_apart_by_their_ids() -> None:
+    board = Board()
+    for fold, now in (("1", 0.0), ("2", 5.0)):
+        board.apply(Event("generator", "A", 1, 2, id=fold), now=now)
+        board.apply(Event("generator", "A", state="done", id=fold), now=now + 3)
+    assert [step.seconds(99.0) for step in board.stages["generator"].steps.values()] == [3.0, 3.0]
+    assert board.stages["generator"].ended == 2
+
+
 def test_a_failed_step_marks_its_stage() -> None:
     board = Board()
     board.apply(Event("training", "a", 1, 1, state="failed"), now=0.0)

@@ -9,8 +9,10 @@ from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import JudgeConfig
 from synaug_core.errors import ArtifactError, DataError, DeadlineError
 from synaug_core.quality.consistency import consistency, real_consistency, unlikely_reals
-from synaug_core.quality.folds import assign_folds
+from synaug_core.quality.folds import assign_folds, panel, panels
 from synaug_core.quality.judge import Judges
+
+_SINGLE = ((0,), (1,), (2,))
 
 
 def grouped(images, size):
@@ -127,8 +129,8 @@ def test_two_groups_are_enough_and_one_is_not(striped, quick):
         Judges.fit(grouped(images, 8), quick, JudgeConfig(steps=1), seed=1)
 
 
-def test_without_pairs_two_folds_cannot_be_judged(train, quick, children):
-    judges = Judges.fit(train, quick, JudgeConfig(steps=1), seed=1, pairs=False)
+def test_judges_of_single_folds_cannot_judge_two(train, quick, children):
+    judges = Judges.fit(train, quick, JudgeConfig(steps=1), seed=1, leaving_out=_SINGLE)
     assert [len(m.left_out) for m in judges.members] == [1, 1, 1]
     of_fold = {f: i for i, f in judges.fold_of.items()}
     told = judges.probabilities(children(train, [[of_fold[0], of_fold[1]], [of_fold[0], of_fold[0]]]))
@@ -146,7 +148,7 @@ def test_strangers_are_refused(judges, train, children):
 
 def test_equal_arguments_give_equal_bytes_and_files_come_back(train, quick, tmp_path):
     seen = []
-    options = {"seed": 3, "pairs": False}
+    options = {"seed": 3, "leaving_out": _SINGLE}
     one = Judges.fit(train, quick, JudgeConfig(steps=3), **options, progress=lambda d, t, **v: seen.append((d, t)))
     other = Judges.fit(
         train, quick, JudgeConfig(steps=3), **options, checkpoint_for=lambda n: Checkpoint(tmp_path / n, every=0)
@@ -163,8 +165,37 @@ def test_equal_arguments_give_equal_bytes_and_files_come_back(train, quick, tmp_
     assert (back.fold_of, back.folds, back.classes) == (one.fold_of, 3, train.classes)
 
 
+@pytest.mark.parametrize("folds", [3, 5, 10])
+@pytest.mark.parametrize("workers", [0, 1, 2, 4, 7, 100])
+def test_workers_share_the_panel(folds, workers):
+    parts = panels(folds, workers)
+    assert [judge for part in parts for judge in part] == list(panel(folds))
+    assert len(parts) == max(1, min(workers, folds * (folds + 1) // 2))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_judges_trained_in_parts_are_those_trained_together(train, quick, tmp_path):
+    config = JudgeConfig(steps=3)
+    parts = [Judges.fit(train, quick, config, seed=3, leaving_out=part) for part in reversed(panels(3, 4))]
+    for number, part in enumerate(parts):
+        part.save(tmp_path / f"{number}")
+    joined = Judges.join([Judges.load(tmp_path / f"{number}") for number in range(len(parts))])
+    whole = Judges.fit(train, quick, config, seed=3)
+    assert [m.left_out for m in joined.members] == list(panel(3))
+    assert np.array_equal(joined.of_reals(train), whole.of_reals(train))
+
+
+def test_parts_of_other_panels_do_not_join(train, quick):
+    one = Judges.fit(train, quick, JudgeConfig(steps=1), seed=1, leaving_out=[(0,)])
+    other = Judges.fit(train, quick, JudgeConfig(steps=1), seed=2, leaving_out=[(1,)])
+    with pytest.raises(ArtifactError, match="not parts of one panel"):
+        Judges.join([one, other])
+    with pytest.raises(ArtifactError, match="not parts of one panel"):
+        Judges.join([])
+
+
 def test_steps_are_half_of_the_classifier_s(train, quick):
-    judges = Judges.fit(train, quick.model_copy(update={"steps": 4}), JudgeConfig(), seed=1, pairs=False)
+    judges = Judges.fit(train, quick.model_copy(update={"steps": 4}), JudgeConfig(), seed=1, leaving_out=_SINGLE)
     assert {m.classifier.history.stopped_at for m in judges.members} == {2}
 
 
