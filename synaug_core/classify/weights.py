@@ -57,10 +57,12 @@ def hub_file(repository: str, name: str) -> Path:
     if problem:
         raise WeightsError(f"pretrained weights of {name}: the hub cannot be reached ({problem}); {ADVICE}")
     try:
-        return Path(hf_hub_download(repository, _FILE, etag_timeout=_SECONDS))  # nosec B615: timm names no revision; safetensors cannot run code
+        # timm names no revision; safetensors cannot run code
+        downloaded = hf_hub_download(repository, _FILE, etag_timeout=_SECONDS)  # nosec B615
     except Exception as error:  # the HTTP library behind the hub's client, and with it the error, changes by version
         reason = type(error).__name__
         raise WeightsError(f"pretrained weights of {name} cannot be had from the hub ({reason}); {ADVICE}") from error
+    return Path(downloaded)
 
 
 def load_backbone(backbone: nn.Module, state: dict[str, Tensor], *, name: str, head: tuple[str, ...]) -> None:
