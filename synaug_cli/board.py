@@ -69,12 +69,20 @@ class Stage:
             return "running"
         return "failed" if self.count("failed") else "done"
 
+    @property
+    def begun(self) -> float:
+        """When its first step began, which may have waited for other stages; results taken from before do not count."""
+        worked = [step for step in self.steps.values() if step.state != "cached"]
+        if any(step.started == step.ended for step in worked):  # told of at its end alone
+            return self.started
+        return min((step.started for step in worked), default=self.started)
+
     def seconds(self, now: float) -> float:
         """Time since its first step began, up to the end of the last one."""
         if self.state == "running":
-            return now - self.started
+            return now - self.begun
         ends = [step.ended for step in self.steps.values() if step.ended is not None]
-        return max(ends, default=self.touched) - self.started
+        return max(ends, default=self.touched) - self.begun
 
     def left(self, now: float) -> float | None:
         """Seconds until all expected steps are over, at the pace so far; results taken from before do not count."""

@@ -29,6 +29,17 @@ def test_a_stage_knows_its_time_left_once_it_knows_its_steps() -> None:
     assert (stage.ended, stage.expected, stage.state) == (2, 4, "running")
 
 
+def test_time_that_a_stage_waited_for_others_sets_no_pace() -> None:
+    board = Board()
+    board.apply(Event("training", "", 0, 3), now=0.0)
+    board.apply(Event("training", "z", state="cached"), now=1.0)
+    board.apply(Event("training", "a", 0, 10), now=100.0)
+    board.apply(Event("training", "a", 10, 10, state="done"), now=110.0)
+    assert board.stages["training"].left(110.0) == pytest.approx(10.0)
+    board.apply(Event("training", "b", state="done"), now=130.0)  # nobody knows when it began
+    assert board.stages["training"].seconds(140.0) == pytest.approx(130.0)
+
+
 def test_a_retraining_of_a_sweep_begins_with_none_of_the_steps_before() -> None:
     board = Board()
     board.apply(Event("sweep", "", 0, 2), now=0.0)

@@ -37,7 +37,7 @@ def test_plain_lines_at_ends_and_every_ten_seconds() -> None:
     lines(Event("generator", "B", 1, 1, state="cached"))
     assert text(console).splitlines() == [
         "[0:11] generator: [A] & co: 11 of 22, about 0:11 left, loss 1.5",
-        "[1:05] generator: [A] & co: done in 1:04, loss 1.5, 1 of 2, about 1:05 left for generator",
+        "[1:05] generator: [A] & co: done in 1:04, loss 1.5, 1 of 2, about 1:04 left for generator",
         "[1:05] generator: B: found from before, 2 of 2",
     ]
 
