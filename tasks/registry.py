@@ -63,16 +63,17 @@ def register_best(
             champion = registry.current(settings(), name, "champion")
             if champion is not None and champion.tags.get("synaug.key") == key:
                 champion = registry.current(settings(), name, "previous")  # a kill came between promotion and its tags
-            measured, obstacle = measure(champion, test, device)
+            measured = measure(champion, dataset, test, device)
             decision = gate(
                 load_predictions(best.predictions),
-                measured,
+                measured.predictions,
                 train_counts=dataset.train.counts,
                 config=promotion,
                 confidence=evaluation.confidence,
                 resamples=evaluation.resamples,
                 seed=derive(seed, "promotion"),
-                obstacle=obstacle,
+                obstacle=measured.obstacle,
+                seen=measured.seen,
             )
             version = registry.register(
                 settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, parent)

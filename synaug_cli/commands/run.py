@@ -12,10 +12,10 @@ from synaug_cli.resumable import resumable
 from synaug_cli.session import Session
 
 if TYPE_CHECKING:
-    from flows.outcome import Outcome
+    from flows.outcome import ModelFacts, Outcome
     from synaug_core.config import Config
 
-__all__ = ["JsonOption", "QuietOption", "SetOption", "retrain_and_report", "run"]
+__all__ = ["JsonOption", "QuietOption", "SetOption", "registered_line", "retrain_and_report", "run"]
 
 SetOption = Annotated[
     list[str] | None,
@@ -60,6 +60,23 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
     _show(outcome, quiet)
 
 
+def registered_line(model: ModelFacts, arm: str, gate: str | None) -> str:
+    """Which model it is and what it is now; then what the gate said, which may be long ago.
+
+    Args:
+        model: the registered version.
+        arm: what it was trained as.
+        gate: the gate's reason.
+    """
+    now = {
+        "champion": "is champion",
+        "challenger": "is challenger",
+        "previous": "was champion until another version followed",
+        None: "has no alias any more: newer versions came",
+    }[model.alias]
+    return f"{model.name} version {model.version} (arm {arm}) {now}. The gate: {gate}"
+
+
 def _show(outcome: Outcome, quiet: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -72,8 +89,8 @@ def _show(outcome: Outcome, quiet: bool) -> None:
     console.print(escape(outcome.sentence), soft_wrap=True)
     if quiet:
         return
-    if outcome.promotion:
-        console.print(escape(outcome.promotion), soft_wrap=True)
+    if outcome.model is not None:
+        console.print(escape(registered_line(outcome.model, outcome.best_arm, outcome.promotion)), soft_wrap=True)
     for note in outcome.notes:
         console.print(f"Note: {escape(note)}", soft_wrap=True)
     if outcome.comparison_page:

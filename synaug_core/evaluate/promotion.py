@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Annotated
 
 import numpy as np
@@ -79,6 +79,7 @@ def gate(
     resamples: int,
     seed: int,
     obstacle: str | None = None,
+    seen: Set[str] = frozenset(),
 ) -> Decision:
     """Decide: no worse than the champion overall, and better on the rarest classes, on the same test images.
 
@@ -99,6 +100,7 @@ def gate(
         resamples: number of bootstrap resamples.
         seed: of the draws.
         obstacle: why the champion could not predict these test images at all; then nothing is promoted.
+        seen: test images that the champion was trained or tuned on; the two are compared on the others alone.
     """
 
     def decide(promoted: bool, reason: str, figures: Figures | None = None) -> Decision:
@@ -117,6 +119,13 @@ def gate(
     champion = champion.in_order(challenger.ids)
     if not np.array_equal(challenger.labels, champion.labels):
         return decide(False, "Not promoted: the test images' labels have changed since the champion was measured.")
+    told = len(challenger)
+    fresh = tuple(name for name in challenger.ids if name not in seen)
+    known = set(np.unique(challenger.labels)) - set(np.unique(challenger.in_order(fresh).labels))
+    if known:
+        names = ", ".join(challenger.classes[i] for i in sorted(known))
+        return decide(False, f"Not promoted: the champion was trained on all of today's test images of {names}.")
+    challenger, champion = challenger.in_order(fresh), champion.in_order(fresh)
     tested = [i for i in range(len(challenger.classes)) if (challenger.labels == i).any()]
     rarest = sorted(tested, key=lambda i: train_counts.get(challenger.classes[i], 0))[: config.rarest]
     figures = _figures(challenger, champion, rarest, confidence, resamples, np.random.default_rng(seed))
@@ -135,13 +144,15 @@ def gate(
         f"recall on {names} {points(rare.mean)} points ({level} interval {points(rare.low)} to {points(rare.high)}, "
         f"{figures.rarest_images} test images)"
     )
+    left_out = ""
+    if len(fresh) < told:
+        left_out = f" Compared on {len(fresh)} of {told} test images: the champion was trained on the others."
     if better and not worse:
-        return decide(
-            True, f"Promoted: no worse overall, {said_overall}; better where it counts, {said_rare}.", figures
-        )
+        reason = f"Promoted: no worse overall, {said_overall}; better where it counts, {said_rare}.{left_out}"
+        return decide(True, reason, figures)
     reasons = [f"worse overall, {said_overall}"] * worse
     reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not better)
-    return decide(False, f"Not promoted: {'; '.join(reasons)}.", figures)
+    return decide(False, f"Not promoted: {'; '.join(reasons)}.{left_out}", figures)
 
 
 def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:

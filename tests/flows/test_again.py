@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,19 @@ def test_a_champion_that_cannot_be_measured_stays(
     assert said.outcome["promotion"].startswith("Not promoted: ")
     assert reason in said.outcome["promotion"]
     assert said.outcome["model"]["alias"] == "challenger"
+
+
+def test_images_that_the_champion_was_trained_on_are_left_out(
+    changed: Any, tiny: Callable[..., Any], retrain: Callable[..., Any], runs_of: Callable[[str], list[Any]]
+) -> None:
+    said = retrain(tiny(seed=5, arms=["original"], repetitions=1, tuning={"trials": 0}))
+    assert said.code == 0, said.err
+    found = re.search(
+        r"Compared on (\d+) of (\d+) test images: the champion was trained on the", said.outcome["promotion"]
+    )
+    assert found is not None, said.outcome["promotion"]
+    left, told = map(int, found.groups())
+    assert 0 < left < told == sum(said.outcome["dataset"]["test"].values())
+    run = next(r for r in runs_of("tiny") if r.info.run_id == said.outcome["run_id"])
+    decision = json.loads((run.of("promotion")[0].place / "decision.json").read_text())
+    assert decision["figures"]["images"] == left

@@ -61,6 +61,7 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
     said, outcome = first.said, first.outcome
     for text in (*ARMS, outcome["sentence"], outcome["promotion"], outcome["comparison_page"], outcome["run_id"]):
         assert text in said.out
+    assert f"synaug-tiny version 1 (arm {outcome['best_arm']}) is champion. The gate: Promoted: it is the" in said.out
     lines = said.err.splitlines()
     assert all(re.fullmatch(r"\[\d+:\d\d\] [a-z]+: .+", line) for line in lines), said.err
     ended = Counter(line.split("] ")[1].split(":")[0] for line in lines if ": done in " in line)

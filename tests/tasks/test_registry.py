@@ -21,6 +21,7 @@ from synaug_core.services import registry
 from synaug_core.services.artifacts import digest
 from synaug_core.services.settings import settings
 from synaug_core.services.tracking import open_run
+from tasks.promotion import Measured
 from tests.versions import add_version
 
 NAME = "synaug-x"
@@ -76,11 +77,11 @@ def interfering(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str | N
     def begin(times: int) -> list[str | None]:
         measured: list[str | None] = []
 
-        def measure(version: registry.ModelVersion | None, *_: Any) -> tuple[None, None]:
+        def measure(version: registry.ModelVersion | None, *_: Any) -> Measured:
             measured.append(version and version.version)
             if len(measured) <= times:
                 registry.promote(settings(), NAME, other(f"theirs {len(measured)}"))
-            return None, None  # as if there were nothing to compare with: the gate says yes
+            return Measured()  # as if there were nothing to compare with: the gate says yes
 
         monkeypatch.setattr(module, "measure", measure)
         return measured
