@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from synaug_core.data.split import divide
 from synaug_core.errors import DataError
 from synaug_core.seeds import derive
 
-__all__ = ["Fold", "divide_fold", "fold_of_each"]
+__all__ = ["Fold", "check_fold", "divide_fold", "fold_of_each"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def fold_of_each(labels: Sequence[str], units: Sequence[str], folds: int, seed: 
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=derive(seed, "folds") % 2**32)
     found = [0] * len(labels)
     with warnings.catch_warnings():
-        # a class with fewer images than folds is a line of the data set's report
+        # a class with fewer images than folds may yet be dropped; `check_fold` refuses it where it is not
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         for fold, (_, test) in enumerate(splitter.split(y, y, groups)):
             for place in test.tolist():
@@ -84,3 +84,38 @@ def divide_fold(labels: Sequence[str], units: Sequence[str], fold: Fold, validat
     for n, side in zip(rest, parts, strict=True):
         sides[n] = side
     return sides
+
+
+def check_fold(
+    labels: Sequence[str], units: Sequence[str], sides: Sequence[Split | None], classes: Collection[str], folds: int
+) -> None:
+    """Refuse classes that some fold cannot test: the mean over its other classes would be another figure.
+
+    Args:
+        labels: class name of each image.
+        units: name of what stays together, for each image.
+        sides: the side of each image in one fold; None: left out.
+        classes: those that are used.
+        folds: number of folds.
+
+    Raises:
+        DataError: a class has fewer units than folds, or no test image in this one.
+    """
+    images = Counter(label for label, side in zip(labels, sides, strict=True) if side is not None)
+    tested = {label for label, side in zip(labels, sides, strict=True) if side == "test"}
+    groups = defaultdict(set)
+    for label, unit, side in zip(labels, units, sides, strict=True):
+        if side is not None:
+            groups[label].add(unit)
+    if small := [name for name in classes if name not in tested or len(groups[name]) < folds]:
+        found = ", ".join(f"{name} ({_amount(images[name], len(groups[name]))})" for name in small)
+        raise DataError(
+            f"data.split.folds: not each of {folds} folds has a test image of {found}; use fewer folds, or leave out "
+            "what is too small (data.classes, or data.small_classes: drop with data.min_per_class above "
+            f"{max(images[name] for name in small)})"
+        )
+
+
+def _amount(images: int, groups: int) -> str:
+    text = f"{images} image{'' if images == 1 else 's'}"
+    return text if groups == images else f"{text} in {groups} group{'' if groups == 1 else 's'}"

@@ -16,7 +16,7 @@ from synaug_core.config import DataConfig
 from synaug_core.data.assign import assign
 from synaug_core.data.checks import check_sides, choose_classes, small_classes
 from synaug_core.data.duplicates import Found, find_duplicates
-from synaug_core.data.folds import Fold
+from synaug_core.data.folds import Fold, check_fold
 from synaug_core.data.imageset import ImageSet
 from synaug_core.data.longtail import long_tail
 from synaug_core.data.low_data import few_of_each
@@ -73,7 +73,7 @@ def prepare_folds(
     config: DataConfig, *, repetitions: int, seed: int, progress: Progress = silent
 ) -> Iterator[Prepared]:
     """Read once, and divide as a repeated k-fold cross-validation: `repetitions` times `config.split.folds` data
-    sets, the folds of a repetition one after the other. Raises as `prepare`."""
+    sets, the folds of a repetition one after the other. Raises as `prepare`, and where a fold cannot test a class."""
     folds = config.split.folds
     if folds is None:
         raise ValueError("data.split.folds is not set")
@@ -120,6 +120,8 @@ def _divided(collected: _Collected, config: DataConfig, seed: int, fold: Fold | 
     thinned = _thin(sides, labels, [i.id for i in read.items], listing.classes, config, seed)
     small = small_classes(_count(sides, labels, listing.classes, "train"), config.small_classes, config.min_per_class)
     classes = tuple(c for c in listing.classes if c not in small)
+    if fold is not None:
+        check_fold(labels, assigned.groups, assigned.sides, classes, fold.folds)
     lines = check_sides(_count(sides, labels, classes, "val"), _count(sides, labels, classes, "test"))
 
     channels = config.channels or (1 if read.all_grey else 3)

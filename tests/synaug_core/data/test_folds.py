@@ -6,7 +6,7 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from synaug_core.config import DataConfig, SplitConfig
-from synaug_core.data.folds import Fold, divide_fold, fold_of_each
+from synaug_core.data.folds import Fold, check_fold, divide_fold, fold_of_each
 from synaug_core.data.prepare import prepare_folds
 from synaug_core.errors import DataError
 
@@ -100,6 +100,36 @@ def test_a_class_that_is_large_enough_in_some_folds_only(make_folder):
     config = DataConfig(source=str(root), split=SplitConfig(folds=5, validation=0.1), small_classes="drop")
     with pytest.raises(DataError, match=r"large enough in some folds only"):
         list(prepare_folds(config, repetitions=1, seed=0))
+
+
+@pytest.mark.parametrize(("small", "folds"), [(3, 5), (8, 10)])
+def test_a_class_that_some_folds_could_not_test_is_refused(make_folder, small, folds):
+    root = make_folder({"cat": 20, "dog": 20, "eel": small})
+    split = SplitConfig(folds=folds, validation=0.1)
+    config = DataConfig(source=str(root), split=split, small_classes="keep")
+    said = rf"data.split.folds: not each of {folds} folds has a test image of eel \({small} images\); use fewer folds"
+    with pytest.raises(DataError, match=rf"^{said}.*data.small_classes: drop with data.min_per_class above {small}\)$"):
+        list(prepare_folds(config, repetitions=1, seed=0))
+    dropped = config.model_copy(update={"small_classes": "drop", "min_per_class": small + 1})
+    for fold in prepare_folds(dropped, repetitions=1, seed=0):
+        assert fold.test.classes == ("cat", "dog")
+        assert min(fold.test.counts().values()) > 0
+
+
+def test_as_many_images_as_folds_are_enough(make_folder):
+    root = make_folder({"cat": 20, "dog": 20, "eel": 5})
+    config = DataConfig(source=str(root), split=SplitConfig(folds=5, validation=0.1), small_classes="keep")
+    assert [f.test.counts()["eel"] for f in prepare_folds(config, repetitions=2, seed=0)] == [1] * 10
+
+
+def test_groups_and_the_assignment_count_too():
+    labels, sides = ["a"] * 4 + ["b"] * 4, ["test", "train"] * 4
+    check_fold(labels, [str(n) for n in range(8)], sides, ("a", "b"), 4)
+    with pytest.raises(DataError, match=r"4 folds has a test image of b \(4 images in 2 groups\);"):
+        check_fold(labels, list("01236677"), sides, ("a", "b"), 4)
+    with pytest.raises(DataError, match=r"4 folds has a test image of b \(3 images\), c \(1 image\);.*above 3\)"):
+        check_fold([*labels, "c"], list("012345678"), [*sides[:4], None, *["train"] * 4], ("a", "b", "c"), 4)
+    check_fold([*labels, "c"], list("012345678"), [*sides, "train"], ("a", "b"), 4)
 
 
 def test_agrees_with_scikit_learn_where_every_image_is_a_unit():
