@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from synaug_core.evaluate.rarity import by_rarity
 from synaug_core.names import slugs
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -145,8 +146,8 @@ def _contrast(contrast: dict[str, Any]) -> str:
 
 def _rarest(outcome: dict[str, Any]) -> tuple[str, str]:
     """The rarest class with test images, and the metric of its recall."""
-    train = outcome["dataset"]["train"]
-    rarest = min((c for c, n in outcome["dataset"]["test"].items() if n), key=lambda c: train[c])
+    train, test = outcome["dataset"]["train"], outcome["dataset"]["test"]
+    rarest = by_rarity([c for c, n in test.items() if n], train, test)[0]
     return rarest, f"test/class/{slugs(train)[rarest]}/recall"
 
 

@@ -13,6 +13,7 @@ from synaug_core.evaluate.folds import check_folds, fold_intervals
 from synaug_core.evaluate.intervals import check_same_images, intervals
 from synaug_core.evaluate.metrics import confusion
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.rarity import by_rarity
 from synaug_core.evaluate.reliability import ConfidenceBins
 from synaug_core.evaluate.results import ArmResult, Comparison
 from synaug_core.evaluate.scorer import ENDPOINTS
@@ -89,7 +90,7 @@ def compare(
         arms=arms,
         train_counts={c: train_counts.get(c, 0) for c in first[0].classes},
         test_counts=test_counts,
-        rarest_class=min(tested, key=lambda c: train_counts.get(c, 0)),
+        rarest_class=by_rarity(tested, train_counts, test_counts)[0],
         confidence=config.confidence,
         best_arm=_best(arms) or next(iter(arms)),
         best_control=best_control,

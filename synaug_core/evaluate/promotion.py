@@ -14,6 +14,7 @@ from synaug_core.config import PromotionConfig
 from synaug_core.evaluate.intervals import Interval, bounds
 from synaug_core.evaluate.mcnemar import discordances
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.rarity import by_rarity
 from synaug_core.evaluate.resample import batches, stratified
 from synaug_core.evaluate.scorer import Array, Scorer
 from synaug_core.evaluate.sentence import percent_text, points
@@ -119,6 +120,7 @@ def gate(
     champion = champion.in_order(challenger.ids)
     if not np.array_equal(challenger.labels, champion.labels):
         return decide(False, "Not promoted: the test images' labels have changed since the champion was measured.")
+    counts = _test_counts(challenger)
     told = len(challenger)
     fresh = tuple(name for name in challenger.ids if name not in seen)
     known = set(np.unique(challenger.labels)) - set(np.unique(challenger.in_order(fresh).labels))
@@ -126,8 +128,8 @@ def gate(
         names = ", ".join(challenger.classes[i] for i in sorted(known))
         return decide(False, f"Not promoted: the champion was trained on all of today's test images of {names}.")
     challenger, champion = challenger.in_order(fresh), champion.in_order(fresh)
-    tested = [i for i in range(len(challenger.classes)) if (challenger.labels == i).any()]
-    rarest = sorted(tested, key=lambda i: train_counts.get(challenger.classes[i], 0))[: config.rarest]
+    tested = [name for name, count in counts.items() if count]
+    rarest = [challenger.classes.index(c) for c in by_rarity(tested, train_counts, counts)[: config.rarest]]
     figures = _figures(challenger, champion, rarest, confidence, resamples, np.random.default_rng(seed))
     if np.array_equal(challenger.probabilities, champion.probabilities):
         return decide(False, "Not promoted: it predicts exactly what the champion predicts.", figures)
@@ -153,6 +155,11 @@ def gate(
     reasons = [f"worse overall, {said_overall}"] * worse
     reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not better)
     return decide(False, f"Not promoted: {'; '.join(reasons)}.{left_out}", figures)
+
+
+def _test_counts(measured: Predictions) -> dict[str, int]:
+    images = np.bincount(measured.labels, minlength=len(measured.classes)).tolist()
+    return dict(zip(measured.classes, images, strict=True))
 
 
 def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:

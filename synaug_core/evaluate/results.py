@@ -12,6 +12,7 @@ from synaug_core.evaluate.contrast import Contrast
 from synaug_core.evaluate.intervals import Finite, Interval
 from synaug_core.evaluate.mcnemar import Discordance
 from synaug_core.evaluate.planning import Power
+from synaug_core.evaluate.rarity import by_rarity
 from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
 from synaug_core.evaluate.sentence import design_text
 from synaug_core.frozen import Frozen
@@ -48,7 +49,7 @@ class Comparison(Frozen):
     test_counts: dict[str, int]
     """Test images of each class; in cross-validation each image counts once."""
     rarest_class: str
-    """Fewest real training images, among the classes that have test images."""
+    """First of `by_rarity`, among the classes that have test images."""
     confidence: float
     best_arm: str
     """Highest validation score of all arms; the test images have no part in it (in cross-validation, each image
@@ -89,5 +90,5 @@ class Comparison(Frozen):
 
     @property
     def by_rarity(self) -> tuple[str, ...]:
-        """Classes from the fewest training images to the most; equals in class order."""
-        return tuple(sorted(self.classes, key=lambda c: self.train_counts.get(c, 0)))
+        """Classes from the fewest training images to the most; equals by their test images, then in class order."""
+        return by_rarity(self.classes, self.train_counts, self.test_counts)

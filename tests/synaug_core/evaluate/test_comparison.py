@@ -94,6 +94,16 @@ def test_the_rarest_class_is_one_that_can_be_judged(exact):
     assert c.rarest_class == "class b"
 
 
+def test_equal_training_counts_are_told_apart_by_the_test_images(made):
+    p = made((40, 8, 60))
+    even = dict.fromkeys(COUNTS, 20)
+    c = compare({"a": [p]}, {"a": [1.0]}, controls=["a"], train_counts=even, config=QUICK, seed=0)
+    assert c.rarest_class == "class b"
+    assert c.by_rarity == ("class b", "class a", "class c")
+    d = compare({"a": [p]}, {"a": [1.0]}, controls=["a"], train_counts=COUNTS, config=QUICK, seed=0)
+    assert d.by_rarity == ("class a", "class b", "class c")
+
+
 def test_one_class_in_the_test_images_leaves_the_first_endpoint(exact):
     p = exact([1, 1, 1], [1, 1, 0], 2)
     test = {"control": [p], "synthetic": [p]}

@@ -98,6 +98,16 @@ def test_a_class_without_test_images_is_not_the_rarest(exact):
     assert _gate(a, b).figures.rarest_classes == ("class b",)
 
 
+def test_equal_training_counts_are_told_apart_by_the_test_images(made):
+    even = dict.fromkeys(COUNTS, 20)
+    parts = {"config": PromotionConfig(rarest=2), "confidence": 0.95, "resamples": 50, "seed": 0}
+    d = gate(made((40, 60, 8)), made((40, 60, 8), seed=1), train_counts=even, **parts)
+    assert d.figures.rarest_classes == ("class c", "class a")
+    assert d.figures.rarest_images == 48
+    equal = gate(made((9, 9, 9)), made((9, 9, 9), seed=1), train_counts=even, **parts)
+    assert equal.figures.rarest_classes == ("class a", "class b")
+
+
 def test_the_order_of_images_does_not_matter(exact):
     champion = _outcomes(exact, 8, 80)
     turned = champion.in_order(champion.ids[::-1])
