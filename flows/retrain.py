@@ -14,6 +14,7 @@ from flows.probes import disturb, explain
 from flows.signals import sigterm_as_ctrl_c
 from flows.workers import default_runner, task_runner
 from synaug_core.config import Config
+from synaug_core.data.checks import untested
 from synaug_core.refs import RunRef
 from tasks.choices import check_choices
 from tasks.comparison import compare_arms, open_arms, record_arms
@@ -68,7 +69,7 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
         record_arms(config.arms, comparison, repetitions, disturbed, run)
     compared = read_comparison(comparison)
     explained = explain(config, divisions[0], repetitions, compared, run, ledger)
-    notes = (*learnt.notes(), *_about_registering(config))
+    notes = (*untested(dataset.test.counts), *learnt.notes(), *_about_registering(config))
     with ledger.stage("report"):
         synthetic, quality = learnt.images[0].synthetic, learnt.reports()
         written = write_report.submit(dataset, config, comparison, synthetic, quality, disturbed, explained, notes)

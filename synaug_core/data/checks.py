@@ -8,7 +8,7 @@ from typing import Literal
 
 from synaug_core.errors import DataError
 
-__all__ = ["check_sides", "choose_classes", "small_classes"]
+__all__ = ["check_sides", "choose_classes", "small_classes", "untested"]
 
 
 def choose_classes(known: Sequence[str], wanted: Sequence[str] | None, most: int | None = None) -> tuple[str, ...]:
@@ -70,3 +70,12 @@ def check_sides(val: Mapping[str, int], test: Mapping[str, int]) -> list[str]:
             lines.append(f"No {side} images of {', '.join(empty)}: figures of {'it' if len(empty) == 1 else 'them'} "
                          f"are undefined there.")  # fmt: skip
     return lines
+
+
+def untested(test: Mapping[str, int]) -> tuple[str, ...]:
+    """A line about the classes without test images, for whoever reads the figures of all classes; none without them."""
+    empty = [name for name, count in test.items() if count == 0]
+    if not empty:
+        return ()
+    it = "it" if len(empty) == 1 else "them"
+    return (f"no test images of {', '.join(empty)}: nothing is known of {it}, and balanced accuracy leaves {it} out",)

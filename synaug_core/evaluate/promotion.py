@@ -90,7 +90,7 @@ def gate(
     `rarest` classes to lie above 0: that is what a promotion claims, so there the interval decides. Both come
     from a paired bootstrap stratified by class; on the rarest classes each class gets two imaginary images, one
     for each side, so that two or three lucky images do not make a champion (Bonett and Price, British Journal
-    of Mathematical and Statistical Psychology 65, 2012).
+    of Mathematical and Statistical Psychology 65, 2012). A model that has a class without test images is not promoted.
 
     Args:
         challenger: predictions of the new model.
@@ -113,6 +113,9 @@ def gate(
         return decide(False, "Not promoted: promotion is switched off (promotion.enabled).")
     if obstacle is not None:
         return decide(False, f"Not promoted: {obstacle}.")
+    untested = _untested(challenger)
+    if champion is None and untested:
+        return decide(False, f"Not promoted: {untested}.")
     if champion is None:
         return decide(True, "Promoted: it is the first model, there is no champion to compare with.")
     if difference := _obstacle(challenger, champion):
@@ -149,17 +152,24 @@ def gate(
     left_out = ""
     if len(fresh) < told:
         left_out = f" Compared on {len(fresh)} of {told} test images: the champion was trained on the others."
-    if better and not worse:
+    if better and not worse and not untested:
         reason = f"Promoted: no worse overall, {said_overall}; better where it counts, {said_rare}.{left_out}"
         return decide(True, reason, figures)
     reasons = [f"worse overall, {said_overall}"] * worse
     reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not better)
+    reasons += [untested] * bool(untested)
     return decide(False, f"Not promoted: {'; '.join(reasons)}.{left_out}", figures)
 
 
 def _test_counts(measured: Predictions) -> dict[str, int]:
     images = np.bincount(measured.labels, minlength=len(measured.classes)).tolist()
     return dict(zip(measured.classes, images, strict=True))
+
+
+def _untested(challenger: Predictions) -> str:
+    """Why nobody should rely on the model unseen, if so: nothing is known of a class. Empty where all were tested."""
+    none = ", ".join(name for name, images in _test_counts(challenger).items() if not images)
+    return none and f"there are no test images of {none}; promote by hand if that is meant"
 
 
 def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:

@@ -115,6 +115,29 @@ def test_colour_images_with_a_class_of_two_and_hostile_names(
     assert "c&amp;d" in page
 
 
+def test_a_class_without_test_images_is_told_and_keeps_a_model_from_promotion(
+    done: Callable[..., tuple[Any, Any]], draw_images: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = {"source": str(draw_images(tmp_path, {"cat": 20, "dog": 20, "lone": 1}, 20)), "classes": None}
+    said, _ = done(
+        "lone",
+        data=data | {"long_tail": None, "small_classes": "keep"},
+        arms=["original"],
+        repetitions=1,
+        tuning={"trials": 0},
+        robustness={"enabled": False},
+        explanation={"enabled": False},
+    )
+    assert said.outcome["dataset"]["test"]["lone"] == 0
+    note = "no test images of lone: nothing is known of it, and balanced accuracy leaves it out"
+    assert said.outcome["notes"] == [note]
+    assert f"Note: {note}" in said.out
+    assert note in Path(said.outcome["comparison_page"]).read_text()
+    assert said.outcome["model"]["alias"] == "challenger"
+    reason = "Not promoted: there are no test images of lone; promote by hand if that is meant."
+    assert said.outcome["promotion"] == reason
+
+
 def test_two_classes_and_a_plan_by_ratio(done: Callable[..., tuple[Any, Any]]) -> None:
     said, run = done(
         "pair",

@@ -36,10 +36,10 @@ def register(dataset: DatasetRef, tmp_path: Path) -> Callable[[], RegisteredRef]
     model = build(config, channels=1, size=16, classes=dataset.classes, seed=1, mean=(0.5,), std=(0.2,))
     history = History(evaluations=(), best_step=0, stopped_at=0, ended="all steps")
     TrainedClassifier(model, config, dataset.classes, 1, 16, history).save(tmp_path / "classifier")
-    predictions = Predictions(("test0",), np.array([1]), np.array([[0.0, 1.0]], np.float32), dataset.classes)
+    predictions = Predictions(("test0", "test1"), np.array([1, 0]), np.eye(2, dtype=np.float32)[::-1], dataset.classes)
     predictions.write(tmp_path / "predictions.parquet")
     folder, file = tmp_path / "classifier", tmp_path / "predictions.parquet"
-    said = PredictionsRef(uri=file.as_uri(), sha256=digests.of_file(file), run_id="run", images=1)
+    said = PredictionsRef(uri=file.as_uri(), sha256=digests.of_file(file), run_id="run", images=2)
     best = RepetitionRef(
         arm="control",
         repetition=0,

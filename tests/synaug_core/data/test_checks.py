@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from synaug_core.data.checks import check_sides, choose_classes, small_classes
+from synaug_core.data.checks import check_sides, choose_classes, small_classes, untested
 from synaug_core.errors import DataError
 
 
@@ -46,3 +46,11 @@ def test_sides():
     for val, test, side in (({"a": 0}, {"a": 1}, "validation"), ({"a": 1}, {"a": 0}, "test")):
         with pytest.raises(DataError, match=f"there are no {side} images"):
             check_sides(val, test)
+
+
+def test_classes_without_test_images_are_told_with_what_that_means():
+    assert untested({"a": 1, "b": 2}) == ()
+    [one] = untested({"a": 0, "b": 2})
+    assert one == "no test images of a: nothing is known of it, and balanced accuracy leaves it out"
+    [two] = untested({"a": 0, "b": 2, "c": 0})
+    assert two == "no test images of a, c: nothing is known of them, and balanced accuracy leaves them out"

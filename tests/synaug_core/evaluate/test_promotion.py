@@ -98,6 +98,18 @@ def test_a_class_without_test_images_is_not_the_rarest(exact):
     assert _gate(a, b).figures.rarest_classes == ("class b",)
 
 
+def test_a_model_with_a_class_that_nobody_tested_is_not_promoted(exact):
+    labels = [1] * 20 + [2] * 100
+    challenger, champion = exact(labels, labels, 3), exact(labels, [2] * 20 + [2] * 100, 3)
+    none = "there are no test images of class a; promote by hand if that is meant"
+    d = _gate(challenger, champion)
+    assert (d.promoted, d.reason) == (False, f"Not promoted: {none}.")
+    assert d.figures.rarest_recall.low > 0
+    first = _gate(challenger, None)
+    assert (first.promoted, first.reason) == (False, f"Not promoted: {none}.")
+    assert none in _gate(champion, challenger).reason
+
+
 def test_equal_training_counts_are_told_apart_by_the_test_images(made):
     even = dict.fromkeys(COUNTS, 20)
     parts = {"config": PromotionConfig(rarest=2), "confidence": 0.95, "resamples": 50, "seed": 0}
