@@ -22,7 +22,7 @@ from tasks.dataset import read_fingerprint
 from tasks.outcome import place_of, read_comparison, show_in_prefect
 from tasks.registry import register_best
 from tasks.report import write_report
-from tasks.retraining import close_folds, close_retraining, fail_retraining, open_retraining
+from tasks.retraining import about_name, close_folds, close_retraining, fail_retraining, open_retraining
 from tasks.unwanted import unwanted_on_failure
 
 __all__ = ["retrain", "run_retrain"]
@@ -87,7 +87,7 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
         place_of(page),
         registered,
         learnt.by_arm(config),
-        notes,
+        (*notes, *about_name(config)),
         run,
         ledger.account(),
     )

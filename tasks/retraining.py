@@ -13,6 +13,7 @@ from synaug_core.services.settings import settings
 from tasks.step import action
 
 __all__ = [
+    "about_name",
     "adopt_runs",
     "close_folds",
     "close_left",
@@ -49,6 +50,21 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
             "synaug.code_version": code,
             FLOW_RUN: str(flow_run.id),
         },
+    )
+
+
+@action
+def about_name(config: Config) -> tuple[str, ...]:
+    """A note where retrainings of other data bear the same name: they share the registered model."""
+    from synaug_core.services.sources import sources_of
+
+    others = sorted(sources_of(settings(), f"synaug/{config.name}") - {str(config.data.source)})
+    if not others:
+        return ()
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return (
+        f"the name {config.name} is also that of retrainings of {others[0]}{more}, which share the experiment and the "
+        f"registered model; if those are other data, set `name`",
     )
 
 
