@@ -1,27 +1,52 @@
 """Names that MLflow, S3 and file systems all take."""
 
+import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 
 __all__ = ["slug", "slugs"]
 
+_LONGEST = 64
+_HASH = 8
+
 
 def slug(text: str) -> str:
-    """Letters, digits, `-` and `_` only; never empty, never more than 64 characters."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", plain).strip("-")[:64] or "x"
+    """Letters, digits, `-` and `_` only; never empty, never more than 64 characters; the same text, the same slug.
+
+    Accents go, and what is neither letter nor digit becomes `-`. A name that loses letters gets a hash behind
+    (`日本 A`: `A-` and 8 digits), one of which nothing would be left has its code points (`日本`: `u65e5-u672c`).
+    """
+    whole = unicodedata.normalize("NFC", text)  # file systems differ in how they write one and the same letter
+    apart = unicodedata.normalize("NFKD", text)
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", apart.encode("ascii", "ignore").decode()).strip("-")
+    lost = any(c.isalnum() and not c.isascii() for c in apart)
+    if not plain:
+        plain = "-".join(f"u{ord(c):04x}" for c in whole) or "x"
+        lost = len(plain) > _LONGEST
+    return _marked(plain, whole) if lost else plain[:_LONGEST]
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:
-    """A slug for each name, in order; names whose slugs collide get a number behind."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        base = candidate = slug(name)
-        number = 2
-        while candidate in taken:
-            candidate, number = f"{base}-{number}", number + 1
-        found[name] = candidate
-        taken.add(candidate)
+    """A slug for each name, no two alike, whatever the order.
+
+    Of names whose slugs collide, one that is its own slug keeps it; the others get a hash of themselves behind.
+    """
+    found = {name: slug(name) for name in names}
+    turn = 0  # a second one only where a name looks like another one's slug and hash
+    while alike := _alike(found):
+        found |= {name: _marked(slug(name), f"{name}{chr(0) * turn}") for name in alike}
+        turn += 1
     return found
+
+
+def _alike(found: dict[str, str]) -> list[str]:
+    times = Counter(found.values())
+    return [name for name, short in found.items() if times[short] > 1 and name != short]
+
+
+def _marked(short: str, text: str) -> str:
+    """`short`, cut where it has to be, and a hash of the text."""
+    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH]
+    return f"{short[: _LONGEST - _HASH - 1].rstrip('-')}-{mark}"
