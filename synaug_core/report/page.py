@@ -16,6 +16,7 @@ from synaug_core.report.figures.robustness import robustness_figure
 from synaug_core.report.html import Picture, render
 from synaug_core.report.sections import basis, tables
 from synaug_core.report.sections.images import quality_tables
+from synaug_core.report.sections.left_out import left_out, reasons, refused
 from synaug_core.report.sections.pictures import drawn, sheets_shown
 from synaug_core.report.words import plain
 from synaug_core.robustness.report import sentences
@@ -98,7 +99,9 @@ def comparison_page(
         "more_notes": max(0, len(notes) - _MOST_NOTES),
         "dataset": dataset,
         "counts": tables.counts(comparison, dataset),
-        "removals": tables.removals(dataset),
+        "left_out": left_out(dataset),
+        "refused": refused(dataset),
+        "removals": reasons(dataset),
         "course": list(course or ()),
         "limits": basis.limits(comparison),
         "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from synaug_core.explanation.report import Explanation, MapChange
     from synaug_core.robustness.report import ArmRobustness, Band
 
-__all__ = ["best", "columns", "counts", "map_changes", "removals", "robustness_table"]
+__all__ = ["best", "columns", "counts", "map_changes", "robustness_table"]
 
 _SHOWN = ("balanced_accuracy", "macro_auc", "macro_f1", "accuracy", "ece")
 _LOW_IS_GOOD = {"ece"}
@@ -47,11 +46,6 @@ def counts(comparison: Comparison, dataset: Mapping[str, Any] | None) -> list[tu
         row = [comparison.train_counts[name], comparison.test_counts[name]]
         rows.append((name, [row[0], val.get(name, 0), row[1]] if val else row))
     return rows
-
-
-def removals(dataset: Mapping[str, Any] | None) -> dict[str, int]:
-    """Reason -> number of images left out for it."""
-    return dict(Counter(removed["reason"] for removed in (dataset or {}).get("removed", ())).most_common())
 
 
 def robustness_table(robustness: Mapping[str, ArmRobustness]) -> tuple[dict[str, str], dict[str, dict[str, Band]]]:

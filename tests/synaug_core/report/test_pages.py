@@ -56,7 +56,10 @@ def test_comparison_page(comparison_of, hostile, classes):
     assert hostile[0] in page.text
     for arm in c.arms:
         assert arm in page.text
-    assert "203 unreadable files, 3 images that could be read" in page.text
+    assert "Left out: 203 files that could not be used and 3 readable images." in page.text
+    assert "a/<img src=x onerror=y>4.png: truncated" in page.text
+    assert "onerror=y>5.png" not in page.text
+    assert "and 198 more; dataset.html in the data set's MLflow run lists them" in page.text
     assert "3 × equal to a test image" in page.text
     assert '"source": "</pre><script>"' in page.text
     assert "Few test images" in page.text
@@ -69,6 +72,24 @@ def test_comparison_page_of_any_arms_and_nothing_else(comparison_of, arms):
     page = _safe(comparison_page(comparison_of(2, arms, reps=1)))
     assert "One repetition" in page.text
     assert ("Synthetic images against" in page.text) == ("original" in arms and "combined" in arms)
+
+
+@pytest.mark.parametrize(
+    ("files", "images", "expected"),
+    [
+        (1, 0, "Left out: 1 file that could not be used."),
+        (4, 1, "Left out: 4 files that could not be used and 1 readable image."),
+        (0, 2, "Left out: 2 readable images."),
+        (0, 0, ""),
+    ],
+)
+def test_what_was_left_out(comparison_of, files, images, expected):
+    report = REPORT | {"rejected": REPORT["rejected"][:files], "removed": REPORT["removed"][:1] * images}
+    text = Page(comparison_page(comparison_of(2), dataset=report)).text
+    assert expected in text
+    assert ("Left out" in text) == bool(expected)
+    assert text.count("onerror=y") == files
+    assert "more; dataset.html" not in text
 
 
 def _predictions(comparison_of, skill):
