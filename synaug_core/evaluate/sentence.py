@@ -36,8 +36,8 @@ def sentence(
     d = contrast.difference
     amount = points(d.mean)
     unit = f"points of {_METRICS[contrast.metric]}"
-    where = f"{amount[1:]} {unit} below" if amount[0] == "-" else f"{amount} {unit} over"
-    said = f"{contrast.arm} is {where} the best control, {best_control} "
+    size, side = (amount[1:], "below") if amount[0] == "-" else (amount, "over" if amount[0] == "+" else "away from")
+    said = f"{contrast.arm} is {size} {unit} {side} the best control, {best_control} "
     said += f"({percent_text(confidence)} interval {points(d.low)} to {points(d.high)}, {p_text(contrast.p_adjusted)}"
     if contrast.p_adjusted != contrast.p_value:
         said += " after Holm's correction for the choice of the arm"

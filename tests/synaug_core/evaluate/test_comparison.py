@@ -7,7 +7,7 @@ from synaug_core.config import EvaluationConfig
 from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.results import Comparison
-from synaug_core.evaluate.sentence import p_text, percent_text, points
+from synaug_core.evaluate.sentence import p_text, percent_text, points, sentence
 
 QUICK = EvaluationConfig(resamples=200)
 COUNTS = {"class a": 5, "class b": 30, "class c": 60}
@@ -49,6 +49,15 @@ def test_a_loss_is_told_as_one(made):
     c = _compare(made, {"control": 2.5, "synthetic": 0.5})
     assert c.verdict == "no gain shown"
     assert "points of balanced accuracy below the best control, control" in c.sentence
+
+
+def test_a_tie_is_neither_over_nor_below(made):
+    c = _compare(made, {"control": 1.0, "synthetic": 3.0})
+    contrast = c.contrasts[0]
+    for mean in (0.0, 0.0004, -0.0004):
+        tie = contrast.model_copy(update={"difference": contrast.difference.model_copy(update={"mean": mean})})
+        said = sentence(False, tie, "control", "synthetic", 0.95)
+        assert "synthetic is 0.0 points of balanced accuracy away from the best control, control (" in said
 
 
 @pytest.mark.parametrize(("n", "said"), [(1, "1 repetition is too few"), (5, "5 repetitions are too few")])
