@@ -109,13 +109,21 @@ def _columns(comparison: Comparison) -> dict[str, str]:
 
 def _legend(comparison: Comparison) -> str:
     rare = comparison.rarest_class
-    counts = {r.repetitions for r in comparison.arms.values()}
-    over = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
     n = sum(comparison.test_counts.values())
     return (
-        f"In percent: mean over {over} {trainings_name(comparison) if max(counts) != 1 else 'repetition'}, "
-        f"and the {percent_text(comparison.confidence)} interval; "
+        f"In percent: mean over {_trainings(comparison)}, and the {percent_text(comparison.confidence)} interval; "
         f"{n} test images, {comparison.test_counts[rare]} of them {plain(rare)} "
         f"({comparison.train_counts.get(rare, 0)} in training).\n"
         "▸ best arm on the validation images   * highest mean of its column"
     )
+
+
+def _trainings(comparison: Comparison) -> str:
+    """`6 repetitions`, `5 folds`, `5 folds × 2 repetitions`; counted one by one where not every fold was trained."""
+    counts = {r.repetitions for r in comparison.arms.values()}
+    least, most = min(counts), max(counts)
+    folds = comparison.folds
+    if folds and least == most and most > folds and most % folds == 0:
+        return f"{folds} folds × {most // folds} repetitions"
+    name = trainings_name(comparison)
+    return f"{least} to {most} {name}" if least < most else f"{most} {name if most != 1 else name.removesuffix('s')}"

@@ -55,6 +55,8 @@ def test_a_missing_figure_is_a_dash(comparison_of):
 def test_folds_are_called_folds(judged):
     skills = {"control": 1.0, "combined": 2.0}
     legend = " ".join(_print(table(judged(skills, ("control",), reps=2, folds=3)), 120).split())
-    assert "mean over 6 folds," in legend
+    assert "mean over 3 folds × 2 repetitions," in legend
+    once = " ".join(_print(table(judged(skills, ("control",), reps=1, folds=3)), 120).split())
+    assert "mean over 3 folds," in once
     assert "mean over 6 repetitions," in " ".join(_print(table(judged(skills, ("control",))), 120).split())
     assert "mean over 1 repetition," in " ".join(_print(table(judged(skills, ("control",), reps=1)), 120).split())
