@@ -55,11 +55,12 @@ def turing(
     # also where a shell started it with interrupts ignored
     before = {sign: signal.signal(sign, _end) for sign in (signal.SIGINT, signal.SIGTERM)}
     try:
-        serving.serve(test, rater=rater, port=port, say=typer.echo, ready=ready)
+        answered = serving.serve(test, rater=rater, port=port, say=typer.echo, ready=ready)
     finally:
         for sign, handler in before.items():
             signal.signal(sign, handler)
-    typer.echo(f"answers: {test.answers}", err=True)
+    if answered:
+        typer.echo(f"answers: {test.answers}", err=True)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

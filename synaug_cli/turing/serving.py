@@ -74,7 +74,7 @@ def prepare(settings: Settings, run: str, *, arm: str | None, images: int | None
     return Prepared(found, design, header, folder / f"{design.digest[:16]}.jsonl")
 
 
-def serve(test: Prepared, *, rater: str, port: int, say: Callable[[str], None], ready: Callable[[str], None]) -> None:
+def serve(test: Prepared, *, rater: str, port: int, say: Callable[[str], None], ready: Callable[[str], None]) -> bool:
     """Show the test until KeyboardInterrupt; the result is recorded whenever a rater is done, and at the end.
 
     Args:
@@ -83,6 +83,9 @@ def serve(test: Prepared, *, rater: str, port: int, say: Callable[[str], None], 
         port: 0 takes a free one.
         say: told in lines what happens.
         ready: told the page's address once it answers.
+
+    Returns:
+        Whether there are answers, of now or of before.
 
     Raises:
         UserError: the port is taken, or another process shows this test.
@@ -108,8 +111,11 @@ def serve(test: Prepared, *, rater: str, port: int, say: Callable[[str], None], 
                 pass
             finally:
                 server.shutdown()
-        if log.answers():
-            say(record_result(test).sentence)
+        if not log.answers():
+            say("no answer was given; nothing was recorded")
+            return False
+        say(record_result(test).sentence)
+        return True
 
 
 def record_result(test: Prepared) -> TuringResult:

@@ -117,6 +117,14 @@ def test_users_errors_are_one_line(at_store: Any, synaug: Command) -> None:
         assert reason in re.sub(r"\x1b\[[0-9;]*m", "", said.err)
 
 
+def test_a_test_without_an_answer_records_nothing(at_store: Any) -> None:
+    with serving(at_store.arms["weak"], "--images", 4) as (_, process):
+        code, out, err = end(process)
+    assert code == 0
+    assert out.splitlines()[-1] == "no answer was given; nothing was recorded"
+    assert "answers:" not in err
+
+
 def test_from_the_first_key_to_the_run(at_store: Any, chromium: Callable[[], Any], synaug: Command) -> None:
     """Two people answer in the browser; one stops, comes back after a restart, and the result lies at the run."""
     with serving(at_store.top, "--images", 12) as (url, process):
