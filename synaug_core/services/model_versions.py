@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ __all__ = [
     "Alias",
     "ModelVersion",
     "aliases_of",
+    "in_words",
+    "names",
     "numbered",
     "point",
     "read_every_version",
@@ -109,9 +111,21 @@ def require(mlflow: Any, name: str, version: str | None = None) -> None:
     """
     there = [v.version for v in read_versions(mlflow, name)]
     if not there:
-        raise UserError(f"there is no registered model {name!r}")
+        models, of_the_data = names(mlflow), f"synaug-{name}"
+        hint = f"did you mean {of_the_data}?" if of_the_data in models else in_words(models)
+        raise UserError(f"there is no registered model {name!r}; {hint}")
     if version is not None and version not in there:
         raise UserError(f"{name} has no version {version}; it has {', '.join(sorted(there, key=int))}")
+
+
+def names(mlflow: Any) -> list[str]:
+    """The registered models that synaug made."""
+    return sorted(m.name for m in every(mlflow.search_registered_models) if m.tags.get("synaug") == "true")
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Which models are registered, for a message about one that is not."""
+    return f"registered are {', '.join(names)}" if names else "none is registered yet"
 
 
 def tag_version(mlflow: Any, name: str, version: str, tags: Mapping[str, Any]) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from synaug_core.refs import RunRef
-from synaug_core.services import flat
+from synaug_core.services import flat, model_versions
 from synaug_core.services.champions import ANYONE, ChampionChangedError, Reign, promote, reigns, rollback
-from synaug_core.services.clients import client, every, patiently
+from synaug_core.services.clients import client, patiently
 from synaug_core.services.locks import exclusive
 from synaug_core.services.model_versions import (
     Alias,
     ModelVersion,
     aliases_of,
+    in_words,
     numbered,
     point,
     read_version,
@@ -110,12 +111,7 @@ def annotate(settings: Settings, name: str, version: str, tags: Mapping[str, Any
 
 def names(settings: Settings) -> list[str]:
     """The registered models that synaug made."""
-    return sorted(m.name for m in every(client(settings).search_registered_models) if m.tags.get("synaug") == "true")
-
-
-def in_words(names: Sequence[str]) -> str:
-    """Which models are registered, for a message about one that is not."""
-    return f"registered are {', '.join(names)}" if names else "none is registered yet"
+    return model_versions.names(client(settings))
 
 
 def _make_model(settings: Settings, mlflow: Any, name: str) -> None:

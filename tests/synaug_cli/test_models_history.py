@@ -63,7 +63,8 @@ def test_who_comes_second_is_told_in_one_line(command: Command) -> None:
         assert len(said.err.splitlines()) == 1
     again = command("models", "promote", NAME, "2", "--expect", "1")  # done twice is done once
     assert (again.code, again.out) == (0, f"{NAME}: version 2 is champion\n")
-    assert command("models", "history", "nothing").err == "synaug: there is no registered model 'nothing'\n"
+    said = command("models", "history", "nothing").err
+    assert said == f"synaug: there is no registered model 'nothing'; registered are {NAME}\n"
 
 
 def test_reasons_are_shown_as_they_were_given(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,8 +232,10 @@ def test_models_are_listed_promoted_and_rolled_back(command: Command) -> None:
 
 def test_models_that_are_not_there(command: Command) -> None:
     for arguments, reason in [
-        (("list", "nothing"), "there is no registered model 'nothing'"),
-        (("rollback", "nothing"), "there is no registered model 'nothing'"),
+        (("list", "nothing"), "there is no registered model 'nothing'; registered are synaug-cells"),
+        (("rollback", "nothing"), "there is no registered model 'nothing'; registered are synaug-cells"),
+        (("promote", "cells", "1"), "there is no registered model 'cells'; did you mean synaug-cells?"),
+        (("history", "cells"), "there is no registered model 'cells'; did you mean synaug-cells?"),
         (("promote", "synaug-cells", "9"), "synaug-cells has no version 9; it has 1, 2"),
     ]:
         said = command("models", *arguments)
