@@ -17,6 +17,8 @@ app = typer.Typer(
     help="List registered models and who was champion when, promote a version, or go back to the one before.",
 )
 
+_REFUSED = "Not promoted: "
+
 Name = Annotated[str, typer.Argument(help="Registered model, such as synaug-digits.")]
 Why = Annotated[str, typer.Option("--why", help="Reason, for the history.")]
 Expect = Annotated[
@@ -129,5 +131,11 @@ def _as_json(reign: Reign) -> dict[str, str | None]:
 
 
 def _decision(version: ModelVersion) -> str:
-    by_hand = "promoted by a person; " if version.tags.get("synaug.promoted_by") == "a person" else ""
-    return by_hand + version.tags.get("synaug.decision", "")
+    """What the gate said, and before it who overruled it and why."""
+    decision = version.tags.get("synaug.decision", "")
+    if version.tags.get("synaug.promoted_by") != "a person":
+        return decision
+    why = version.tags.get("synaug.promoted_why", "")
+    said = f"promoted by a person: {why}" if why and why != decision else "promoted by a person"
+    gate = decision.removeprefix(_REFUSED)
+    return "; ".join([said, *([decision if gate == decision else f"the gate had refused: {gate}"] if decision else [])])

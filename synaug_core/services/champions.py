@@ -105,7 +105,7 @@ def promote(
         _settled(mlflow, name, log)
         if not won and entry.champion != version:
             raise _lost(name, entry, f"version {version} was not promoted")
-        tag_version(mlflow, name, version, {"synaug.promoted_at": _text(entry.at), "synaug.promoted_by": entry.by})
+        tag_version(mlflow, name, version, _told(entry))
     if aliases_of(mlflow, name).get("challenger") == version:
         point(mlflow, name, "challenger", None)
     return read_version(mlflow, name, version)
@@ -225,6 +225,11 @@ def _lost(name: str, winner: Entry, outcome: str) -> ChampionChangedError:
     return ChampionChangedError(
         f"{name}: {winner.by} made version {winner.champion} champion at the same time; {outcome}"
     )
+
+
+def _told(entry: Entry) -> dict[str, str]:
+    """Tags of a version that became champion."""
+    return {"synaug.promoted_at": _text(entry.at), "synaug.promoted_by": entry.by, "synaug.promoted_why": entry.why}
 
 
 def _text(when: dt.datetime) -> str:

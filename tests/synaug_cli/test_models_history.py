@@ -67,6 +67,27 @@ def test_who_comes_second_is_told_in_one_line(command: Command) -> None:
     assert said == f"synaug: there is no registered model 'nothing'; registered are {NAME}\n"
 
 
+@pytest.mark.parametrize(
+    ("decision", "why", "expected"),
+    [
+        ("Not promoted: worse overall.", "seen", "promoted by a person: seen; the gate had refused: worse overall."),
+        ("Not promoted: worse overall.", "", "promoted by a person; the gate had refused: worse overall."),
+        ("Promoted: the first model.", "again", "promoted by a person: again; Promoted: the first model."),
+        ("", "seen", "promoted by a person: seen"),
+        ("", "", "promoted by a person"),
+    ],
+)
+def test_a_list_says_why_a_person_overruled_the_gate(
+    command: Command, monkeypatch: pytest.MonkeyPatch, decision: str, why: str, expected: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    if decision:
+        registry.annotate(settings(), NAME, "1", {"synaug.decision": decision})
+    assert command("models", "promote", NAME, "1", "--why", why).code == 0
+    [row] = [line for line in command("models", "list", NAME).out.splitlines() if "champion" in line]
+    assert row.split("│")[-2].strip() == expected
+
+
 def test_reasons_are_shown_as_they_were_given(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     assert command("models", "promote", NAME, "1", "--why", "fix [/] of [val]").code == 0
