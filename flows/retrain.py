@@ -13,6 +13,7 @@ from flows.outcome import Outcome, outcome_of
 from flows.probes import disturb, explain
 from flows.signals import sigterm_as_ctrl_c
 from flows.workers import default_runner, task_runner
+from synaug_core.choices import check_without_images
 from synaug_core.config import Config
 from synaug_core.data.checks import untested
 from synaug_core.refs import RunRef
@@ -35,6 +36,7 @@ def retrain(config: Config = Config()) -> Outcome:
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.
     """
     with untagged_steps(), sigterm_as_ctrl_c(), libraries_aside(), unwanted_on_failure():
+        check_without_images(config)
         ledger = Ledger()
         fingerprint = read_fingerprint(config.data)
         run = open_retraining(config, fingerprint)

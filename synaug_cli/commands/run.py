@@ -48,10 +48,13 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
     """Run the flow in this process and show its outcome.
 
     Raises:
-        UserError: the configuration's data or the place of the JSON file cannot be used.
+        UserError: the configuration, its data or the place of the JSON file cannot be used.
         typer.Exit: the user stopped it.
     """
+    from synaug_core.choices import check_without_images
+
     check_place(json_file)
+    check_without_images(config)
     with resumable(session, config.name, quiet):
         from flows.retrain import run_retrain
 

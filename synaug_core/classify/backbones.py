@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from synaug_core.classify import weights
 from synaug_core.errors import ConfigError, WeightsError
 
-__all__ = ["SMALL_STEM_UP_TO", "Backbone", "backbone"]
+__all__ = ["SMALL_STEM_UP_TO", "Backbone", "backbone", "check_name"]
 
 SMALL_STEM_UP_TO = 48
 """Pixels a side up to which `auto` keeps the resolution in the first layers."""
@@ -40,6 +40,18 @@ class Backbone:
     channels: int
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        ConfigError: it is unknown; the nearest names are told.
+    """
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, ["small_cnn", *timm.list_models()], n=3, cutoff=0.5)
+        hint = f"; near it: {', '.join(close)}" if close else ""
+        raise ConfigError(f"classifier.backbone: timm has no {name!r}{hint}")
 
 
 def backbone(
@@ -73,10 +85,7 @@ def backbone(
         ConfigError: an unknown name, or a network that cannot take these images or this stem.
         WeightsError: weights that cannot be had or do not fit.
     """
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name, ["small_cnn", *timm.list_models()], n=3, cutoff=0.5)
-        hint = f"; near it: {', '.join(close)}" if close else ""
-        raise ConfigError(f"classifier.backbone: timm has no {name!r}{hint}")
+    check_name(name)
     facts = timm.get_pretrained_cfg(name)
     rigid = facts is not None and facts.fixed_input_size
     inputs = 3 if pretrained else channels

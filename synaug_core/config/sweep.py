@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,11 @@ class Cell:
 
     labels: dict[str, str]
     config: Config
+
+    @property
+    def where(self) -> str:
+        """`key = value, ...` of this combination."""
+        return _where(self.labels)
 
 
 def load_sweep(source: str, overrides: Sequence[str] = ()) -> SweepConfig:
@@ -79,9 +84,12 @@ def cells(sweep: SweepConfig) -> tuple[Cell, ...]:
         try:
             found.append(Cell(labels, checked(values)))
         except ConfigError as error:
-            where = ", ".join(f"{key} = {label}" for key, label in labels.items())
-            raise ConfigError(f"sweep, at {where}: {error}") from error
+            raise ConfigError(f"sweep, at {_where(labels)}: {error}") from error
     return tuple(found)
+
+
+def _where(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} = {label}" for key, label in labels.items())
 
 
 def _named(key: str, values: Any) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from synaug_core.config import GeneratorConfig
 from synaug_core.errors import ConfigError
 from synaug_core.generators import storage
 from synaug_core.generators.autoencoder import SpatialAutoencoder
-from synaug_core.generators.base import Generator
+from synaug_core.generators.base import Generator, LatentGenerator
 from synaug_core.generators.class_vae import ClassVAE
 from synaug_core.generators.diffusion import ConditionalDiffusion
 from synaug_core.generators.gan import ConditionalGAN
 from synaug_core.plugins import GENERATORS, load_plugin, plugin_names
 
-__all__ = ["create", "find", "kinds", "load", "register"]
+__all__ = ["create", "find", "kinds", "latent_kinds", "load", "register"]
 
 _KINDS: dict[str, type[Generator]] = {}
 
@@ -34,6 +34,11 @@ def register(kind: str, cls: type[Generator]) -> None:
 def kinds() -> tuple[str, ...]:
     """The names known, sorted; those of plugins too."""
     return tuple(sorted({*_KINDS, *plugin_names(GENERATORS)}))
+
+
+def latent_kinds() -> tuple[str, ...]:
+    """The names of kinds with a latent space, sorted; of plugins only those in use, as asking imports them."""
+    return tuple(sorted(kind for kind, cls in _KINDS.items() if issubclass(cls, LatentGenerator)))
 
 
 def find(kind: str) -> type[Generator]:

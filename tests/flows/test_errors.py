@@ -12,16 +12,6 @@ import pytest
 Case = tuple[dict[str, Any], str]
 
 WITHIN: dict[str, Case] = {
-    "strategy": (
-        {"synthesis": {"strategy": "dream"}},
-        "synthesis.strategy: unknown strategy 'dream'; known are duplicate, interpolate, mixup, prior, random, "
-        "reconstruct, targeted",
-    ),
-    "kind": (
-        {"generator": {"kind": "oracle"}},
-        "generator.kind: unknown kind 'oracle'; known are autoencoder, diffusion, gan, vae",
-    ),
-    "backbone": ({"classifier": {"backbone": "resnet_18"}}, "classifier.backbone: timm has no 'resnet_18'; near it: "),
     "weights": (
         {"classifier": {"backbone": "resnet10t", "pretrained": True}},
         "pretrained weights of resnet10t: the hub cannot be reached (",
@@ -40,7 +30,6 @@ WITHIN: dict[str, Case] = {
         {"synthesis": {"sampling_strategy": {"0": 3}}},
         "synthesis.sampling_strategy: 3 of class '0' wanted, ",
     ),
-    "range": ({"tuning": {"dropout": {"low": 0, "high": 2}}}, "tuning.dropout.high: 2 is not a possible dropout"),
     "classes": ({"data": {"classes": [0, 1, "x"]}}, "data.classes: no class 'x'; there are 0, 1, 2, "),
     "lonely": ({"data": {"classes": [0]}}, "only one class, 0; at least two are needed"),
     "tail": ({"data": {"long_tail": 200}}, "2 has 1 training image; at least 5 are needed: "),
@@ -139,6 +128,21 @@ BEFORE: dict[str, Case] = {
     "device": ({"compute": {"device": "quantum"}}, "compute.device: 'quantum' is no device; use auto, cpu or cuda"),
     "place": ({"data": {"source": "/nowhere/at/all"}}, "data.source: '/nowhere/at/all' does not exist"),
     "unknown": ({"classifier": {"step": 3}}, "unknown key classifier.step; the nearest known key is classifier.steps"),
+    "strategy": (
+        {"synthesis": {"strategy": "dream"}},
+        "synthesis.strategy: unknown strategy 'dream'; known are duplicate, interpolate, mixup, prior, random, "
+        "reconstruct, targeted",
+    ),
+    "kind": (
+        {"generator": {"kind": "oracle"}},
+        "generator.kind: unknown kind 'oracle'; known are autoencoder, diffusion, gan, vae",
+    ),
+    "latent": (
+        {"generator": {"kind": "gan"}},
+        "synthesis.strategy: interpolate needs a generator with a latent space, and `generator.kind: gan` has none; ",
+    ),
+    "backbone": ({"classifier": {"backbone": "resnet_18"}}, "classifier.backbone: timm has no 'resnet_18'; near it: "),
+    "range": ({"tuning": {"dropout": {"low": 0, "high": 2}}}, "tuning.dropout.high: 2 is not a possible dropout"),
 }
 
 

@@ -70,6 +70,21 @@ def test_each_misfit_of_a_configuration_is_a_line(synaug: Command, tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize(
+    "arguments", [("run", "digits"), ("demo",), ("sweep", "sweep.yaml")], ids=lambda arguments: arguments[0]
+)
+def test_a_choice_that_cannot_be_is_refused_before_anything_is_started(
+    synaug: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.yaml").write_text("data: {source: digits}\nsweep: {seed: [0, 1]}\n")
+    said = synaug(*arguments, "--set", "generator.kind=vaee")
+    assert said.code == 2
+    [line] = said.err.splitlines()
+    assert "generator.kind: unknown kind 'vaee'; known are autoencoder, diffusion, gan, vae" in line
+    assert not home.exists()
+
+
 def test_debug_shows_the_traceback(synaug: Command) -> None:
     said = synaug("--debug", "run", "nowhere")
     assert said.code == 2

@@ -1,0 +1,91 @@
+"""Names and values that do not fit each other, found without an image: before anything is read or started."""
+
+from __future__ import annotations
+
+from synaug_core.config import ArmConfig, Config
+from synaug_core.config.sweep import SweepConfig, cells
+from synaug_core.errors import ConfigError
+
+__all__ = ["check_sweep_without_images", "check_without_images"]
+
+
+def check_without_images(config: Config) -> None:
+    """Refuse what no images could make right. Loads torch, and the plugins that are named.
+
+    Raises:
+        ConfigError: an unknown generator, strategy or backbone; a strategy that its generator or the classifier cannot
+            serve; a range that cannot be searched; a plugin that cannot be used.
+    """
+    from synaug_core.classify.search_space import checked_ranges
+
+    for arm in config.arms:
+        _check_synthesis(config, arm)
+        if arm.online is not None:
+            key = f"arm {arm.name}: online"
+            kind = _without_latent(config, arm.online.generator, key)
+            if kind is not None:
+                raise ConfigError(f"{key}.generator: {_lacks('online synthesis', kind)}; use {_latent_kinds()}")
+    if config.tuning.trials:
+        checked_ranges(config.tuning)
+    if config.classifier.backbone != "small_cnn":
+        from synaug_core.classify.backbones import check_name
+
+        check_name(config.classifier.backbone)
+
+
+def check_sweep_without_images(sweep: SweepConfig) -> None:
+    """`check_without_images` of every combination, which an error names. Raises as that does."""
+    for cell in cells(sweep):
+        try:
+            check_without_images(cell.config)
+        except ConfigError as error:
+            raise ConfigError(f"sweep, at {cell.where}: {error}") from error
+
+
+def _check_synthesis(config: Config, arm: ArmConfig) -> None:
+    from synaug_core.synthesis import registry
+
+    synthesis = arm.synthesis
+    if synthesis is None:
+        return
+    key = "synthesis" if synthesis == config.synthesis else f"arm {arm.name}: synthesis"
+    if synthesis.strategy not in registry.names():
+        known = ", ".join(registry.names())
+        raise ConfigError(f"{key}.strategy: unknown strategy {synthesis.strategy!r}; known are {known}")
+    entry = registry.find(synthesis.strategy)
+    if entry.generator:
+        kind = _without_latent(config, synthesis.generator, key)
+        if entry.latent and kind is not None:
+            lacks = _lacks(synthesis.strategy, kind)
+            raise ConfigError(f"{key}.strategy: {lacks}; use prior, or a generator of kind {_latent_kinds()}")
+    if entry.target and synthesis.targeted.posterior == "dropout" and not config.classifier.dropout:
+        raise ConfigError(f"{key}.strategy: {synthesis.strategy} needs classifier.dropout above 0")
+
+
+def _without_latent(config: Config, generator: str, section: str) -> str | None:
+    """None for a generator with a latent space; for one without, its key and kind.
+
+    Raises:
+        ConfigError: there is no such generator.
+    """
+    from synaug_core.generators import registry
+    from synaug_core.generators.base import LatentGenerator
+
+    kind = config.generator_named(generator).kind
+    if generator == "default":
+        key = "generator.kind"
+    else:
+        key = f"generators.{generator}.kind" if generator in config.generators else f"{section}.generator"
+    if kind not in registry.kinds():
+        raise ConfigError(f"{key}: unknown kind {kind!r}; known are {', '.join(registry.kinds())}")
+    return None if issubclass(registry.find(kind), LatentGenerator) else f"{key.rpartition(': ')[2]}: {kind}"
+
+
+def _lacks(what: str, kind: str) -> str:
+    return f"{what} needs a generator with a latent space, and `{kind}` has none"
+
+
+def _latent_kinds() -> str:
+    from synaug_core.generators import registry
+
+    return " or ".join(registry.latent_kinds())

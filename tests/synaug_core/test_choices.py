@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from synaug_core.choices import check_sweep_without_images, check_without_images
+from synaug_core.config import Config
+from synaug_core.config.sweep import SweepConfig
+from synaug_core.errors import ConfigError
+
+KINDS = "autoencoder, diffusion, gan, vae"
+
+
+def arm(**sections: Any) -> dict[str, Any]:
+    return {"arms": [{"name": "mine", **sections}]}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"generator": {"kind": "vaee"}}, f"generator.kind: unknown kind 'vaee'; known are {KINDS}"),
+        (
+            {"synthesis": {"strategy": "interpolat"}},
+            "synthesis.strategy: unknown strategy 'interpolat'; known are duplicate, interpolate, mixup, prior, "
+            "random, reconstruct, targeted",
+        ),
+        (
+            {"generator": {"kind": "gan"}},
+            "synthesis.strategy: interpolate needs a generator with a latent space, and `generator.kind: gan` has "
+            "none; use prior, or a generator of kind autoencoder or vae",
+        ),
+        (
+            arm(synthesis={"strategy": "reconstruct", "generator": "diffusion"}),
+            "arm mine: synthesis.strategy: reconstruct needs a generator with a latent space, and "
+            "`synthesis.generator: diffusion` has none; use prior, or a generator of kind autoencoder or vae",
+        ),
+        (
+            {**arm(synthesis={"strategy": "prior", "generator": "big"}), "generators": {"big": {"kind": "gam"}}},
+            f"generators.big.kind: unknown kind 'gam'; known are {KINDS}",
+        ),
+        (
+            arm(synthesis={"strategy": "prior", "generator": "bigg"}),
+            f"arm mine: synthesis.generator: unknown kind 'bigg'; known are {KINDS}",
+        ),
+        (
+            arm(online={"generator": "gan"}),
+            "arm mine: online.generator: online synthesis needs a generator with a latent space, and "
+            "`online.generator: gan` has none; use autoencoder or vae",
+        ),
+        (
+            {"synthesis": {"strategy": "targeted"}, "classifier": {"dropout": 0}},
+            "synthesis.strategy: targeted needs classifier.dropout above 0",
+        ),
+        (
+            {"tuning": {"dropout": {"low": 0, "high": 2}}},
+            "tuning.dropout.high: 2 is not a possible dropout",
+        ),
+        (
+            {"classifier": {"backbone": "resnet_18"}},
+            "classifier.backbone: timm has no 'resnet_18'; near it: ",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_key(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_without_images(Config.model_validate(values))
+    assert str(caught.value).startswith(said)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"generator": {"kind": "autoencoder"}},
+        {"generator": {"kind": "gan"}, "synthesis": {"strategy": "prior"}},
+        {"generator": {"kind": "gan"}, "arms": ["original"]},
+        {"generators": {"big": {"kind": "vae"}}, **arm(synthesis={"generator": "big"}, online={})},
+        {"classifier": {"backbone": "resnet18"}},
+    ],
+)
+def test_what_fits_passes(values: dict[str, Any]) -> None:
+    check_without_images(Config.model_validate(values))
+
+
+def test_a_sweep_names_the_combination() -> None:
+    sweep = SweepConfig(grid={"generator.kind": {"vae": "vae", "gan": "gan"}})
+    with pytest.raises(ConfigError, match=r"^sweep, at generator\.kind = gan: synthesis\.strategy: interpolate needs"):
+        check_sweep_without_images(sweep)
