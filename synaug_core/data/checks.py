@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Literal
 
 from synaug_core.errors import DataError
@@ -30,8 +30,21 @@ def choose_classes(known: Sequence[str], wanted: Sequence[str] | None, most: int
     return chosen[:most]
 
 
-def small_classes(train: Mapping[str, int], policy: Literal["refuse", "drop", "keep"], least: int) -> dict[str, int]:
+def small_classes(
+    train: Mapping[str, int],
+    images: Mapping[str, int],
+    policy: Literal["refuse", "drop", "keep"],
+    least: int,
+    why: Callable[[Container[str]], Sequence[str]] = lambda _: (),
+) -> dict[str, int]:
     """Classes to drop, with their training images, for having fewer than `least` of them.
+
+    Args:
+        train: class -> its training images.
+        images: class -> its images on all sides and on none: what the user counts in the source.
+        policy: what happens to a small class.
+        least: training images that a class needs.
+        why: sentences on why images of some classes were left out of training.
 
     Raises:
         DataError: there are such classes and they are refused; a kept class has no training image at all;
@@ -40,30 +53,46 @@ def small_classes(train: Mapping[str, int], policy: Literal["refuse", "drop", "k
     small = {name: count for name, count in train.items() if count < least}
     if policy == "keep":
         if empty := [name for name, count in small.items() if count == 0]:
-            raise DataError(
-                f"{', '.join(empty)} {'has' if len(empty) == 1 else 'have'} no training image; "
-                "add images, or set data.small_classes to drop"
-            )
+            none = f"{', '.join(map(repr, empty))} {'has' if len(empty) == 1 else 'have'} no training image"
+            raise DataError(f"{'; '.join([none, *why(empty)])}: add images, or set data.small_classes to drop")
         return {}
     if not small:
         return {}
-    found = ", ".join(f"{name} has {count} training image{'' if count == 1 else 's'}" for name, count in small.items())
+    found = [_of_which(name, count, images[name]) for name, count in small.items()]
+    said = "; ".join([*found, f"at least {least} training images are needed", *why(small)])
     if policy == "refuse":
-        raise DataError(f"{found}; at least {least} are needed: add images, or set data.small_classes to drop or keep")
+        raise DataError(f"{said}: add images, or set data.small_classes to drop or keep")
     if len(train) - len(small) < 2:
-        raise DataError(f"{found}; at least {least} are needed, and without them fewer than two classes are left")
+        raise DataError(f"{said}: without such classes fewer than two are left")
     return small
 
 
-def check_sides(val: Mapping[str, int], test: Mapping[str, int]) -> list[str]:
+def _of_which(name: str, train: int, images: int) -> str:
+    if images == 0:
+        return f"{name!r} has no images"
+    has = f"{name!r} has {images} image{'' if images == 1 else 's'}"
+    if train == images:
+        return f"{has}, all for training"
+    return f"{has}, of which {train or 'none'} {'is' if train < 2 else 'are'} for training"
+
+
+def check_sides(
+    val: Mapping[str, int], test: Mapping[str, int], why: Callable[[], Sequence[str]] = lambda: ()
+) -> list[str]:
     """Lines about classes that cannot be judged.
+
+    Args:
+        val: class -> its validation images.
+        test: class -> its test images.
+        why: sentences on why validation images were left out; test images never are.
 
     Raises:
         DataError: no validation or no test image at all.
     """
     for side, counts in (("validation", val), ("test", test)):
         if not sum(counts.values()):
-            raise DataError(f"there are no {side} images; supply some, or add images so that some can be set aside")
+            said = "; ".join([f"there are no {side} images", *(why() if side == "validation" else ())])
+            raise DataError(f"{said}; supply some, or add images so that some can be set aside")
     lines = []
     for side, counts in (("validation", val), ("test", test)):
         if empty := [name for name, count in counts.items() if count == 0]:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from synaug_core.data.checks import check_sides, choose_classes, small_classes
 from synaug_core.data.duplicates import Found, find_duplicates
 from synaug_core.data.folds import Fold, check_fold
 from synaug_core.data.imageset import ImageSet
+from synaug_core.data.left_out import why_left_out
 from synaug_core.data.longtail import long_tail
 from synaug_core.data.low_data import few_of_each
 from synaug_core.data.metadata import apply_metadata
@@ -118,11 +119,21 @@ def _divided(collected: _Collected, config: DataConfig, seed: int, fold: Fold | 
     assigned = assign(read.items, collected.found, config, seed, fold)
     sides = list(assigned.sides)
     thinned = _thin(sides, labels, [i.id for i in read.items], listing.classes, config, seed)
-    small = small_classes(_count(sides, labels, listing.classes, "train"), config.small_classes, config.min_per_class)
+    images, train_images = Counter(labels), _count(sides, labels, listing.classes, "train")
+
+    def why(some: Container[str]) -> list[str]:
+        thin = [f"{thinned} training images were left out to make the long tail or the low-data set"] if thinned else []
+        return why_left_out(read.items, assigned.removed, some, (None, "train"), "training") + thin
+
+    small = small_classes(train_images, images, config.small_classes, config.min_per_class, why)
     classes = tuple(c for c in listing.classes if c not in small)
     if fold is not None:
         check_fold(labels, assigned.groups, assigned.sides, classes, fold.folds)
-    lines = check_sides(_count(sides, labels, classes, "val"), _count(sides, labels, classes, "test"))
+    lines = check_sides(
+        _count(sides, labels, classes, "val"),
+        _count(sides, labels, classes, "test"),
+        lambda: why_left_out(read.items, assigned.removed, classes, ("val",), "validation"),
+    )
 
     channels = config.channels or (1 if read.all_grey else 3)
     train, val, test = (

@@ -89,7 +89,7 @@ def test_a_sweep_tells_what_failed_and_goes_on(swept: Any) -> None:
     cells = outcome["result"]["cells"]
     assert said.code == 1
     assert [cell["labels"] for cell in cells] == [{"data.per_class": n} for n in ("2", "8", "16")]
-    assert "at least 5 are needed" in cells[0]["sentence"]
+    assert "at least 5 training images are needed" in cells[0]["sentence"]
     assert [cell["verdict"] for cell in cells] == [None, "no gain shown", "no gain shown"]
     assert "1 failed" in said.out
 

@@ -32,7 +32,7 @@ WITHIN: dict[str, Case] = {
     ),
     "classes": ({"data": {"classes": [0, 1, "x"]}}, "data.classes: no class 'x'; there are 0, 1, 2, "),
     "lonely": ({"data": {"classes": [0]}}, "only one class, 0; at least two are needed"),
-    "tail": ({"data": {"long_tail": 200}}, "2 has 1 training image; at least 5 are needed: "),
+    "tail": ({"data": {"long_tail": 200}}, "'2' has 177 images, of which 1 is for training; at least 5 "),
 }
 
 
@@ -70,7 +70,11 @@ def test_a_class_with_too_few_images(
 ) -> None:
     folder = draw_images(tmp_path, {"many": 30, "more": 20, "few": 4})
     data = {"source": str(folder), "classes": None, "long_tail": None}
-    fails("few", {"data": data}, "few has 2 training images; at least 5 are needed: add images, or set ")
+    fails(
+        "few",
+        {"data": data},
+        "'few' has 4 images, of which 2 are for training; at least 5 training images are needed: add ",
+    )
 
 
 def test_too_many_files_that_are_no_images(

@@ -107,4 +107,4 @@ def test_bare_wbc_is_refused_by_its_smallest_class(real_data: Path, tmp_path: Pa
     assert (done.returncode, outcome) == (2, None)
     [line] = [line for line in done.stderr.splitlines() if line.startswith("synaug: ")]
     assert "BASOPHIL" in line
-    assert "1 training image" in line
+    assert "of which 1 is for training" in line

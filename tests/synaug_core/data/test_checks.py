@@ -20,22 +20,28 @@ def test_choose_classes():
 
 def test_small_classes_are_refused_by_name_and_count():
     with pytest.raises(DataError) as error:
-        small_classes({"BASOPHIL": 1, "EOSINOPHIL": 50}, "refuse", 5)
+        small_classes({"BASOPHIL": 1, "EOSINOPHIL": 50}, {"BASOPHIL": 3, "EOSINOPHIL": 80}, "refuse", 5)
     assert str(error.value) == (
-        "BASOPHIL has 1 training image; at least 5 are needed: add images, or set data.small_classes to drop or keep"
+        "'BASOPHIL' has 3 images, of which 1 is for training; at least 5 training images are needed: "
+        "add images, or set data.small_classes to drop or keep"
     )
-    with pytest.raises(DataError, match="a has 0 training images, b has 4 training images; at least 5"):
-        small_classes({"a": 0, "b": 4, "c": 5}, "refuse", 5)
+    train, images = {"a": 0, "b": 0, "c": 4, "d": 1, "e": 5}, {"a": 0, "b": 2, "c": 7, "d": 1, "e": 5}
+    with pytest.raises(DataError) as error:
+        small_classes(train, images, "refuse", 5, lambda names: [f"why {', '.join(names)}"])
+    assert str(error.value).startswith(
+        "'a' has no images; 'b' has 2 images, of which none is for training; 'c' has 7 images, of which 4 are for "
+        "training; 'd' has 1 image, all for training; at least 5 training images are needed; why a, b, c, d: add "
+    )
 
 
 def test_small_classes_are_dropped_or_kept():
     counts = {"a": 1, "b": 50, "c": 5}
-    assert small_classes(counts, "drop", 5) == {"a": 1}
-    assert small_classes(counts, "keep", 5) == {}
-    with pytest.raises(DataError, match="fewer than two classes are left"):
-        small_classes({"a": 1, "b": 9}, "drop", 5)
-    with pytest.raises(DataError, match="a has no training image"):
-        small_classes({"a": 0, "b": 9}, "keep", 5)
+    assert small_classes(counts, counts, "drop", 5) == {"a": 1}
+    assert small_classes(counts, counts, "keep", 5) == {}
+    with pytest.raises(DataError, match="fewer than two are left"):
+        small_classes({"a": 1, "b": 9}, {"a": 2, "b": 9}, "drop", 5)
+    with pytest.raises(DataError, match="'a' has no training image: add"):
+        small_classes({"a": 0, "b": 9}, {"a": 2, "b": 9}, "keep", 5)
 
 
 def test_sides():

@@ -209,6 +209,39 @@ def test_groups_across_a_supplied_split(make_folder):
     ]
 
 
+def straddling(make_folder, *sides):
+    """Each of ten groups has one image on each of the sides, in both classes."""
+    root = make_folder({f"{side}/{c}": 10 for side in ("train", "val", "test") for c in ("cat", "dog")})
+    rows = [f"{side}/{c}/{i}.png,p{i}" for side in sides for c in ("cat", "dog") for i in range(10)]
+    (root / "m.csv").write_text("id,group\n" + "\n".join(rows))
+    return root
+
+
+@pytest.mark.parametrize("policy", ["refuse", "drop", "keep"])
+def test_groups_that_empty_the_training_part_are_named(make_folder, policy):
+    root = straddling(make_folder, "train", "test")
+    with pytest.raises(DataError) as caught:
+        run(root, metadata="m.csv", small_classes=policy)
+    why = "20 training images were left out because their group also has test images (such as p0; keep a group on one "
+    assert why in str(caught.value)
+    if policy == "refuse":
+        assert str(caught.value).startswith("'cat' has 30 images, of which none is for training; 'dog' has 30 images, ")
+
+
+def test_groups_that_empty_the_validation_part_are_named(make_folder):
+    with pytest.raises(DataError, match="no validation images; 20 validation images were left out because their group"):
+        run(straddling(make_folder, "val", "test"), metadata="m.csv")
+
+
+def test_what_else_makes_a_class_small_is_told(make_folder):
+    root = make_folder(SUPPLIED | {"train/dog": 5})
+    shutil.copy(root / "test/dog/0.png", root / "train/dog/0.png")
+    with pytest.raises(DataError, match="1 training image was left out because it is equal to a test image: add"):
+        run(root)
+    with pytest.raises(DataError, match="16 training images were left out to make the long tail or the low-data set"):
+        run(make_folder(SUPPLIED), per_class=2)
+
+
 def test_equal_images_with_different_labels(make_folder):
     root = make_folder({"cat": 12, "dog": 12})
     shutil.copy(root / "cat" / "0.png", root / "dog" / "0.png")
@@ -244,7 +277,9 @@ def test_metadata_splits(make_folder):
 
 def test_small_classes(make_folder):
     root = make_folder({"cat": 20, "dog": 20, "eel": 2})
-    with pytest.raises(DataError, match="eel has 1 training image; at least 5 are needed"):
+    with pytest.raises(
+        DataError, match=r"^'eel' has 2 images, of which 1 is for training; at least 5 training images are needed: "
+    ):
         run(root)
     dropped = run(root, small_classes="drop")
     assert dropped.train.classes == dropped.report.classes == ("cat", "dog")

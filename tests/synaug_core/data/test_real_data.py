@@ -20,7 +20,7 @@ def test_digits():
 
 def test_wbc(real_data):
     source = str(real_data / "wbc")
-    with pytest.raises(DataError, match="BASOPHIL has 1 training image; at least 5 are needed"):
+    with pytest.raises(DataError, match="'BASOPHIL' has 2 images, of which 1 is for training; at least 5 "):
         prepare(DataConfig(source=source), seed=0)
     found = prepare(DataConfig(source=source, classes=("NEUTROPHIL", "EOSINOPHIL", "LYMPHOCYTE")), seed=0)
     assert found.train.counts() == {"NEUTROPHIL": 121, "EOSINOPHIL": 50, "LYMPHOCYTE": 20}
