@@ -51,7 +51,8 @@ class DataConfig(Section):
     """A folder of class folders, a MedMNIST .npz file, .parquet files of a run or a folder of them, any of these as
     s3://bucket/prefix, or `digits` (scikit-learn's, built in)."""
     metadata: str | None = None
-    """A CSV file with the columns id (the path below the folder) and, optionally, group and split."""
+    """A CSV file with the columns id (the path below the folder) and, optionally, group and split; where it is not
+    beside the configuration, it is sought in the source's folder."""
     classes: tuple[str, ...] | None = None
     """Only these classes, in this order; default: all, sorted by name."""
     image_size: Annotated[int, Field(ge=16, le=512)] | None = None

@@ -130,7 +130,7 @@ def _path(start: Path, text: str, key: str) -> Path:
 
 
 def _absolute(values: Mapping[str, Any], start: Path) -> None:
-    """Resolve every relative path in `values` against `start`, in place."""
+    """Resolve every relative path in `values` against `start`, in place; a metadata file's only if it is there."""
     data = values.get("data")
     if isinstance(data, dict) and isinstance(data.get("source"), str):
         # A source that does not exist may still be replaced by an override: `checked` looks again.
@@ -141,7 +141,22 @@ def _absolute(values: Mapping[str, Any], start: Path) -> None:
     for section, key in _FILES:
         inner = values.get(section)
         if isinstance(inner, dict) and isinstance(inner.get(key), str):
-            inner[key] = str(_path(start, inner[key], f"{section}.{key}"))
+            path = _path(start, inner[key], f"{section}.{key}")
+            # A metadata file that is not here may yet be in the source's folder, which an override may replace.
+            if key != "metadata" or path.is_file() or Path(inner[key]).expanduser().is_absolute():
+                inner[key] = str(path)
+
+
+def _seek_in_source(values: Mapping[str, Any]) -> None:
+    """Make the path of a metadata file that is in the source's folder absolute, in place."""
+    data = values.get("data")
+    if not isinstance(data, dict):
+        return
+    source, given = data.get("source", "digits"), data.get("metadata")
+    if isinstance(source, str) and source != "digits" and "://" not in source and isinstance(given, str):
+        path = _path(Path(source), given, "data.metadata")
+        if path.is_file():
+            data["metadata"] = str(path)
 
 
 def override(values: dict[str, Any], text: str) -> None:
@@ -204,6 +219,7 @@ def checked(values: dict[str, Any]) -> Config:
         ConfigError: one line for each thing that does not fit.
     """
     _keep_text(values)
+    _seek_in_source(values)
     lines = keys.misfits(values) or _refused(values)
     if lines:
         raise ConfigError("\n".join(lines))
@@ -214,6 +230,11 @@ def checked(values: dict[str, Any]) -> Config:
     _data_source(config.data.source, Path.cwd(), "data.source")
     for section_name, key in _FILES:
         file = getattr(getattr(config, section_name), key)
+        if file is not None and not Path(file).is_absolute():
+            raise ConfigError(
+                f"{section_name}.{key}: there is no file {file} beside the configuration (for --set: in the working "
+                "directory) or in the source's folder"
+            )
         if file is not None and not Path(file).is_file():
             raise ConfigError(f"{section_name}.{key}: the file {file} does not exist")
     return config

@@ -63,6 +63,33 @@ def test_a_yaml_file_names_its_data_relative_to_itself(data: Path) -> None:
     assert config.data.metadata == str(data / "meta.csv")
 
 
+def test_metadata_may_be_in_the_sources_folder(data: Path, refusal: Refusal) -> None:
+    inside, beside = data / "images" / "meta.csv", data / "deep" / "meta.csv"
+    (data / "deep").mkdir()
+    (data / "deep" / "cells.yaml").write_text("data: {source: ../images, metadata: meta.csv}\n")
+    (data / "deep" / "swept.yaml").write_text("data: {source: ../images, metadata: meta.csv}\nsweep: {seed: [0]}\n")
+    (data / "meta.csv").touch()  # the working directory is no place for what a file names
+    [line] = refusal("deep/cells.yaml")
+    assert line.startswith("data.metadata: there is no file meta.csv beside the configuration")
+    inside.touch()
+    assert load("deep/cells.yaml").data.metadata == str(inside)
+    assert cells(load_sweep("deep/swept.yaml"))[0].config.data.metadata == str(inside)
+    beside.touch()
+    assert load("deep/cells.yaml").data.metadata == str(beside)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_metadata_of_an_override_may_be_in_the_sources_folder(data: Path, order: int) -> None:
+    inside = data / "others" / "meta.csv"
+    inside.parent.mkdir()
+    inside.touch()
+    overrides = ["data.source=others", "data.metadata=meta.csv"][::order]
+    assert load("images", overrides).data.metadata == str(inside)
+    assert load("images", ["data={source: others, metadata: meta.csv}"]).data.metadata == str(inside)
+    (data / "meta.csv").touch()
+    assert load("images", overrides).data.metadata == str(data / "meta.csv")
+
+
 def test_a_relative_override_starts_at_the_working_directory(data: Path) -> None:
     (data / "deep").mkdir()
     (data / "deep" / "cells.yaml").write_text("data:\n  source: ../nowhere\n")
@@ -124,7 +151,13 @@ def test_what_is_no_source(data: Path, refusal: Refusal) -> None:
     assert refusal("http.yaml") == [f"data.source: {other}"]
     assert refusal("images", "data.source=http://host") == [f"data.source: {other}"]
     assert refusal("gone.yaml") == [f"data.source: '{data / 'gone'}' does not exist"]
-    assert refusal("images", "data.metadata=no.csv") == [f"data.metadata: the file {data / 'no.csv'} does not exist"]
+    assert refusal("images", "data.metadata=no.csv") == [
+        "data.metadata: there is no file no.csv beside the configuration (for --set: in the working directory) or in "
+        "the source's folder"
+    ]
+    assert refusal("images", f"data.metadata={data}/no.csv") == [
+        f"data.metadata: the file {data / 'no.csv'} does not exist"
+    ]
     assert refusal("images", "classifier.weights_file=w") == [
         f"classifier.weights_file: the file {data / 'w'} does not exist"
     ]
