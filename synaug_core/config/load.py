@@ -53,6 +53,8 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
 
 def starting_values(source: str) -> dict[str, Any]:
     """What `source` says, with absolute paths and a name, before anything is checked."""
+    if not source.strip():
+        raise ConfigError("SOURCE: nothing was given; give a YAML file, or just the images (is a variable empty?)")
     if source == "digits":
         return copy.deepcopy(_DIGITS)
     if "://" in source:
@@ -95,6 +97,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _data_source(source: str, start: Path, key: str) -> str:
     """`digits`, an address in S3, or the absolute path of a folder, .npz or .parquet file."""
+    if not source.strip():
+        raise ConfigError(f"{key}: nothing was given; give a folder, an .npz or .parquet file, or `digits`")
     if source == "digits":
         return source
     if "://" in source:
@@ -132,7 +136,7 @@ def _path(start: Path, text: str, key: str) -> Path:
 def _absolute(values: Mapping[str, Any], start: Path) -> None:
     """Resolve every relative path in `values` against `start`, in place; a metadata file's only if it is there."""
     data = values.get("data")
-    if isinstance(data, dict) and isinstance(data.get("source"), str):
+    if isinstance(data, dict) and isinstance(data.get("source"), str) and data["source"].strip():
         # A source that does not exist may still be replaced by an override: `checked` looks again.
         with contextlib.suppress(ConfigError):
             data["source"] = _data_source(data["source"], start, "data.source")

@@ -138,6 +138,17 @@ def test_credentials_in_an_address_are_refused_unseen(data: Path, refusal: Refus
     assert "hunter2" not in line
 
 
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_nothing_is_not_the_working_directory(data: Path, refusal: Refusal, nothing: str) -> None:
+    (data / "blank.yaml").write_text(f"data: {{source: '{nothing}'}}\n")
+    assert refusal(nothing) == [
+        "SOURCE: nothing was given; give a YAML file, or just the images (is a variable empty?)"
+    ]
+    said = "data.source: nothing was given; give a folder, an .npz or .parquet file, or `digits`"
+    assert refusal("blank.yaml") == refusal("images", f"data.source='{nothing}'") == [said]
+    assert load("blank.yaml", ["data.source=images"]).data.source == str(data / "images")
+
+
 def test_what_is_no_source(data: Path, refusal: Refusal) -> None:
     (data / "images.zip").touch()
     (data / "http.yaml").write_text("data: {source: 'http://host/prefix'}\n")
