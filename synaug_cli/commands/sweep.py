@@ -18,7 +18,10 @@ def sweep(
     ctx: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(help="A YAML file with a section `sweep`, such as  sweep: {data.per_class: [5, 10, 20]}."),
+        typer.Argument(
+            help="A YAML file with a section `sweep`, such as  sweep: {data.per_class: [5, 10, 20]}; "
+            "or as for `synaug run`, with --set 'sweep={...}'."
+        ),
     ],
     set_: SetOption = None,
     json_file: JsonOption = None,

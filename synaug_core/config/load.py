@@ -44,7 +44,7 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
         ConfigError: one line for each thing that does not fit.
     """
     values = starting_values(source)
-    if "sweep" in values:
+    if "sweep" in values or any(text.partition("=")[0].strip() == "sweep" for text in overrides):
         raise ConfigError(f"{source}: has a section `sweep`: use `synaug sweep {source}`")
     for text in overrides:
         override(values, text)

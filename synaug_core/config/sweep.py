@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from synaug_core.config import yaml_text
 from synaug_core.config.base import Section
 from synaug_core.config.load import checked, override, set_key, starting_values
 from synaug_core.config.root import Config
@@ -45,21 +46,29 @@ class Cell:
 
 
 def load_sweep(source: str, overrides: Sequence[str] = ()) -> SweepConfig:
-    """The sweep of a configuration file with a section `sweep`: dotted keys, each with a list of values, or with a
+    """The sweep of a configuration with a section `sweep`: dotted keys, each with a list of values, or with a
     mapping of names to values where the values themselves are long.
 
     Args:
-        source: a YAML file.
-        overrides: `key=value` for the base, as in `load`.
+        source: as in `load`.
+        overrides: `key=value` for the base, as in `load`; `sweep={...}` replaces the section `sweep`.
 
     Raises:
-        ConfigError: no such section, or something in it or in any combination does not fit.
+        ConfigError: no such section, a key both varied and overridden, or something in the section or in any
+            combination does not fit.
     """
     base = starting_values(source)
+    given = [text for text in overrides if _key(text) == "sweep"]
     found = base.pop("sweep", None)
+    if given:
+        found = yaml_text.parse(given[-1].partition("=")[2], "--set sweep")
     if not isinstance(found, dict) or not found:
         raise ConfigError(f"{source}: a sweep needs a section `sweep` with keys such as data.per_class: [5, 10, 20]")
     for text in overrides:
+        if text in given:
+            continue
+        if varied := [key for key in found if f"{_key(text)}.".startswith(f"{key}.")]:
+            raise ConfigError(f"--set {_key(text)}: {varied[0]} is varied by the sweep; change its values there")
         override(base, text)
     sweep = SweepConfig(base=base, grid={str(key): _named(str(key), values) for key, values in found.items()})
     cells(sweep)
@@ -86,6 +95,10 @@ def cells(sweep: SweepConfig) -> tuple[Cell, ...]:
         except ConfigError as error:
             raise ConfigError(f"sweep, at {_where(labels)}: {error}") from error
     return tuple(found)
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
 
 
 def _where(labels: Mapping[str, str]) -> str:

@@ -41,6 +41,32 @@ def test_values_may_have_names(file):
     assert {c.config.repetitions for c in found} == {3}
 
 
+def test_a_sweep_may_be_given_by_an_override(data, file):
+    sweep = "sweep={data.per_class: [6, 12]}"
+    found = cells(load_sweep("images", ["repetitions=3", sweep]))
+    assert [(c.config.data.per_class, c.config.repetitions) for c in found] == [(6, 3), (12, 3)]
+    assert found[0].config.data.source == str(data / "images")
+    assert [c.labels for c in cells(load_sweep(file("sweep: {seed: [0, 1]}"), [sweep]))] == [
+        {"data.per_class": "6"},
+        {"data.per_class": "12"},
+    ]
+    with pytest.raises(ConfigError, match="a sweep needs a section `sweep`"):
+        load_sweep("images", ["sweep=[6, 12]"])
+    with pytest.raises(ConfigError, match="use `synaug sweep"):
+        load("images", [sweep])
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [("data.per_class=7", "data.per_class"), (" generator.steps = 3", "generator"), ("generator={}", "generator")],
+)
+def test_a_varied_key_cannot_be_set_too(file, override, key):
+    source = file("sweep: {data.per_class: [5, 10], generator: {short: {steps: 5}, long: {steps: 9}}}")
+    assert load_sweep(source, ["data.min_per_class=3", "generators={}", "data.classes=[0, 1]"]).grid
+    with pytest.raises(ConfigError, match=f"{key} is varied by the sweep; change its values there"):
+        load_sweep(source, [override])
+
+
 def test_a_sweep_is_not_a_run(file):
     with pytest.raises(ConfigError, match="use `synaug sweep"):
         load(file("sweep: {seed: [0, 1]}"))
