@@ -19,11 +19,13 @@ from filelock import FileLock, Timeout
 
 from synaug_core.errors import SynaugError
 from synaug_core.reachable import answers_well
+from synaug_core.services.writable import disk_full, require_writable, says_full
 
 __all__ = ["ApiServer", "api_server", "wait_until_ready", "without_heartbeats"]
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = 60.0
+_ROOM = 4_000_000  # bytes; a new database and its log take this much
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class ApiServer:
     process: subprocess.Popen[bytes]
     starting: FileLock
     """Held until it is ready: two servers that both find an empty database would both make its tables."""
+    before: int
+    """Bytes in the log that are of earlier servers."""
 
 
 def _die_with_parent() -> None:
@@ -55,8 +59,12 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[ApiServer]
     """Start a server on a free loopback port and give it at once; `wait_until_ready` before use.
 
     Prefect's own temporary server outlives a killed parent and keeps the database busy; this one does not.
+
+    Raises:
+        DiskFullError: its folder's disk has no room for a database.
+        UserError: its folder cannot be written.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(log.parent, _ROOM)
     starting = FileLock(log.with_suffix(".lock"))
     with contextlib.suppress(Timeout):  # whoever holds it that long is not about to make tables
         starting.acquire(timeout=_PATIENCE)
@@ -67,6 +75,7 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[ApiServer]
     ]
     flags = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     with log.open("ab") as output:
+        before = output.tell()
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and fixed arguments
             command,
             env={**environment, **flags},
@@ -77,7 +86,7 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[ApiServer]
             preexec_fn=_die_with_parent,
         )
     try:
-        yield ApiServer(f"http://127.0.0.1:{port}/api", log, process, starting)
+        yield ApiServer(f"http://127.0.0.1:{port}/api", log, process, starting, before)
     finally:
         starting.release()
         process.terminate()
@@ -100,6 +109,7 @@ def wait_until_ready(server: ApiServer, timeout: float = 120.0) -> None:
 
     Raises:
         SynaugError: the server ended, or did not answer in time.
+        DiskFullError: it ended because its disk is full.
     """
     end = time.monotonic() + timeout
     while time.monotonic() < end:
@@ -107,6 +117,14 @@ def wait_until_ready(server: ApiServer, timeout: float = 120.0) -> None:
             server.starting.release()
             return
         if (code := server.process.poll()) is not None:
+            if _found_disk_full(server):
+                raise disk_full(server.log.parent)
             raise SynaugError(f"the embedded Prefect server ended with code {code}; its log: {server.log}")
         time.sleep(0.1)
     raise SynaugError(f"the embedded Prefect server did not start within {timeout:.0f} s; its log: {server.log}")
+
+
+def _found_disk_full(server: ApiServer) -> bool:
+    """Whether a server's last words tell of a full disk; on that disk the log itself may lack them."""
+    require_writable(server.log.parent)
+    return says_full(server.log.read_bytes()[server.before :].decode("utf-8", "replace"))

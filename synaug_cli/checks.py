@@ -16,6 +16,7 @@ from pathlib import Path
 from synaug_cli import server_checks
 from synaug_cli.check import Check
 from synaug_core.services.settings import Settings
+from synaug_core.services.writable import trouble_with
 
 __all__ = ["Check", "checks"]
 
@@ -86,13 +87,8 @@ def _besides_lock() -> str:
 
 
 def _home(settings: Settings) -> Check:
-    try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=settings.home):
-            pass
-    except OSError as error:
-        return Check("home", f"{settings.home}: {error.strerror}", "set SYNAUG_HOME to a folder you may write to")
-    return Check("home", str(settings.home))
+    trouble = trouble_with(settings.home)
+    return Check("home", str(settings.home)) if trouble is None else Check("home", trouble.found, trouble.mend)
 
 
 def _disk(settings: Settings) -> Check:

@@ -9,14 +9,14 @@ import traceback
 from collections.abc import Iterator
 
 from synaug_cli.session import Session
-from synaug_core.errors import SynaugError, UserError
+from synaug_core.errors import DiskFullError, SynaugError, UserError
 from synaug_core.services.secrets import redacted
+from synaug_core.services.writable import says_full
 
 __all__ = ["FAILED", "USER_ERROR", "find_user_error", "printable", "report", "say"]
 
 FAILED = 1
 USER_ERROR = 2
-_FULL = ("No space left on device", "database or disk is full")
 # Control characters, line breaks of every kind, and what turns the direction of writing.
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -38,10 +38,9 @@ def find_user_error(error: BaseException) -> UserError | None:
 
 
 def _fills_disk(error: BaseException) -> bool:
-    """Whether a full disk is behind an error; databases say it in words of their own."""
+    """Whether a full disk is behind an error."""
     return any(
-        getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(e) for words in _FULL)
-        for e in _causes(error, set())
+        getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or says_full(str(e)) for e in _causes(error, set())
     )
 
 
@@ -77,6 +76,10 @@ def report(error: Exception, session: Session) -> int:
             say(line)
         return USER_ERROR
     where = _keep(error, session)
+    full = next((e for e in _causes(error, set()) if isinstance(e, DiskFullError)), None)
+    if full is not None:
+        say(f"{full} ({where})")
+        return FAILED
     if _fills_disk(error):
         say(f"no space left on the disk; make room, then run the same command again: it continues ({where})")
         return FAILED

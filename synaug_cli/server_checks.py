@@ -15,7 +15,9 @@ __all__ = ["mlflow", "prefect", "store", "tuning"]
 
 _LARGEST_SKEW = 300.0  # seconds; an S3 server refuses 900
 _LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN) to an account of it"
+_HOME_FIRST = "mend `home` first: MLflow's database lies there"
 _MENDS = {
+    "set SYNAUG_HOME": _HOME_FIRST,
     "there are no credentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     "(Expired": "the credentials ran out: sign in again, or set new ones (AWS_SESSION_TOKEN too)",
     "(TokenRefresh": "the credentials ran out: sign in again, or set new ones (AWS_SESSION_TOKEN too)",
@@ -51,6 +53,8 @@ def mlflow(settings: Settings) -> Check:
 def _mlflow_mend(line: str) -> str:
     if "out-of-date" in line or "schema" in line:
         return "back up the database, then run `mlflow db upgrade` with its address"
+    if "set SYNAUG_HOME" in line:
+        return _HOME_FIRST
     return "start the server, or correct or unset MLFLOW_TRACKING_URI"
 
 

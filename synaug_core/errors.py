@@ -5,6 +5,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DeadlineError",
+    "DiskFullError",
     "DivergenceError",
     "SynaugError",
     "UserError",
@@ -34,6 +35,10 @@ class WeightsError(UserError):
 
 class ArtifactError(SynaugError):
     """A stored artifact is missing or its bytes are not those that were written."""
+
+
+class DiskFullError(SynaugError):
+    """A disk has no room left; the text names the folder and says what to do."""
 
 
 class DivergenceError(SynaugError):

@@ -18,6 +18,7 @@ from synaug_core.services.locks import exclusive
 from synaug_core.services.pauses import pause
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings, settings
+from synaug_core.services.writable import disk_full, require_writable, says_full
 
 __all__ = ["client", "client_of", "every", "patiently", "secret_free_uri"]
 
@@ -43,6 +44,7 @@ def client(current: Settings) -> Any:
 
     Raises:
         UserError: no server answers there, or the database cannot be opened.
+        DiskFullError: there is no room for it.
     """
     return _client(current.tracking_uri, current.home)
 
@@ -113,6 +115,9 @@ def _client(uri: str, home: Path) -> Any:
             opened = MlflowClient(uri, registry_uri=uri)
             opened.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        require_writable(home)
+        if says_full(str(error)):
+            raise disk_full(home) from error
         reason = redacted(str(error).strip().splitlines()[0])
         raise UserError(f"MLflow's database {redacted(uri)} cannot be opened: {reason}") from error
     return opened

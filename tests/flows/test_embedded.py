@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from flows.embedded import api_server, wait_until_ready, without_heartbeats
-from synaug_core.errors import SynaugError
+from flows.embedded import ApiServer, api_server, wait_until_ready, without_heartbeats
+from synaug_core.errors import DiskFullError, SynaugError, UserError
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux ends a child with its parent, and has /proc"
@@ -125,6 +126,21 @@ def test_a_server_that_does_not_come_up_is_named_with_its_log(environment: dict[
     with pytest.raises(SynaugError, match=r"ended with code \d+; its log: .*"), api_server(log, broken) as server:
         wait_until_ready(server, timeout=60)
     assert "Could not parse SQLAlchemy URL" in log.read_text()
+
+
+def test_a_disk_that_takes_nothing_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="set SYNAUG_HOME"), api_server(tmp_path / "file" / "server.log", environment):
+        pass
+    log = tmp_path / "server.log"
+    log.write_text("database or disk is full\n")
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as ended:
+        ended.wait()
+    lock = FileLock(tmp_path / "server.lock")
+    with pytest.raises(DiskFullError, match=f"no space left on the disk of {tmp_path}; make room there"):
+        wait_until_ready(ApiServer("http://127.0.0.1:9/api", log, ended, lock, before=0))
+    with pytest.raises(SynaugError, match="ended with code 3"):  # an earlier server said so
+        wait_until_ready(ApiServer("http://127.0.0.1:9/api", log, ended, lock, before=log.stat().st_size))
 
 
 def test_no_flow_waits_for_its_last_heartbeat(server: str, home: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 
 from synaug_cli import failures
 from synaug_cli.session import Session
-from synaug_core.errors import ArtifactError, ConfigError, DataError
+from synaug_core.errors import ArtifactError, ConfigError, DataError, DiskFullError
+from tests.disks import full_disk, read_only
 
 COMMANDS = (
     *("run", "sweep", "demo", "ui", "report", "turing", "export", "predict", "models", "deploy", "gc", "doctor"),
@@ -99,6 +101,30 @@ def test_the_json_file_needs_a_place(synaug: Command, tmp_path: Path, file: str)
     assert "--json" in said.err
 
 
+def test_a_home_that_takes_nothing_is_named(
+    synaug: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice = "set SYNAUG_HOME to a folder"
+    with full_disk(home):
+        said = synaug("models", "list")
+        assert (said.code, len(said.err.splitlines())) == (1, 1)
+        assert f"no space left on the disk of {home}" in said.err
+        assert advice in said.err
+        said = synaug("doctor")
+        assert f"home       no space left on the disk of {home}\n" in said.out
+        assert "mend `home` first" in said.out
+        assert "held" not in said.out
+        assert "MLFLOW_TRACKING_URI" not in said.out
+    assert synaug("models", "list").code == 0
+    other = tmp_path / "other"  # MLflow keeps what it has opened, and the command sets its address
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(home, other, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    monkeypatch.setenv("SYNAUG_HOME", str(other))
+    with read_only(other):
+        said = synaug("models", "list")
+        assert (said.code, said.err) == (2, f"synaug: {other}: read-only file system; {advice} you may write to\n")
+
+
 def test_a_home_that_cannot_be_made(synaug: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SYNAUG_HOME", str(tmp_path / "file" / "home"))
@@ -154,6 +180,11 @@ FULL = (
         (OSError(errno.ENOSPC, "No space left on device"), 1, FULL),
         (ArtifactError("x cannot be stored: [Errno 28] No space left on device"), 1, FULL),
         (sqlite3.OperationalError("database or disk is full"), 1, FULL),
+        (
+            DiskFullError("no space left on /x; make room"),
+            1,
+            "synaug: no space left on /x; make room (more with synaug --debug)",
+        ),
         (
             httpx.ConnectError("[Errno 111] Connection refused"),
             1,
