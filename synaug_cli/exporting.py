@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from synaug_cli.stored import find_run
 from synaug_core.names import slug, slugs
 from synaug_core.services.settings import Settings
 
@@ -23,17 +24,22 @@ _PARENT = "mlflow.parentRunId"
 def export_run(settings: Settings, run_id: str, folder: Path) -> int:
     """Write a run's artifacts into `folder`, and those of the runs below it into folders by stage and name.
 
+    Args:
+        settings: where MLflow is.
+        run_id: whole, or its first signs.
+        folder: to write to.
+
     Returns:
         The number of runs that had something to write.
 
     Raises:
-        UserError: there is no such run.
+        UserError: there is no such run, or several begin so.
         ArtifactError: an artifact is missing or cannot be read.
     """
     from synaug_core.services.clients import client
 
     mlflow = client(settings)
-    top = _get(mlflow, run_id)
+    top = find_run(mlflow, run_id)
     written = int(_export_one(settings, mlflow, top, folder))
     taken: set[Path] = set()
     for run in _below(mlflow, top):
@@ -45,20 +51,6 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
         taken.add(place)
         written += _export_one(settings, mlflow, run, folder / place)
     return written
-
-
-def _get(mlflow: Any, run_id: str) -> Any:
-    from synaug_core.errors import UserError
-    from synaug_core.services.clients import patiently
-
-    try:
-        return patiently(mlflow.get_run, run_id)
-    except Exception as error:
-        if getattr(error, "error_code", None) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        raise UserError(
-            f"there is no run {run_id!r} in this store; `synaug ui` shows the ids of those there are"
-        ) from error
 
 
 def _below(mlflow: Any, run: Any) -> Iterator[Any]:
@@ -83,7 +75,7 @@ def _export_one(settings: Settings, mlflow: Any, run: Any, folder: Path) -> bool
     from synaug_core.services.clients import patiently
 
     # A run that stands for an earlier one leaves the files there.
-    holder = _get(mlflow, run.data.tags[REUSED]) if REUSED in run.data.tags else run
+    holder = patiently(mlflow.get_run, run.data.tags[REUSED]) if REUSED in run.data.tags else run
     items = patiently(mlflow.list_artifacts, holder.info.run_id)
     with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
         for item in items:

@@ -142,7 +142,7 @@ def test_exported_images_are_the_images(command: Command, store: Store, tmp_path
 
 def test_one_run_is_exported_by_itself(command: Command, store: Store, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()  # an empty folder is as good as none
-    assert command("export", store.repetition, tmp_path / "out").code == 0
+    assert command("export", store.repetition[:12], tmp_path / "out").code == 0  # the first signs are enough
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["classifier", "model", "predictions"]
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_exported(command: Command, store: Store, tmp_path: Path)
         (store.retraining, "file", "is there already; give a new or empty folder"),
         (store.retraining, "file/out", "cannot be written (file exists)"),
         ("0" * 32, "out", "there is no run"),
-        ("no such id", "out", "there is no run"),
+        ("no such id", "out", "RUN: 'no such id' is no id; `synaug ui` shows the ids"),
         (store.empty, "out", "has no artifacts to write"),
     ]:
         said = command("export", run, tmp_path / target)
