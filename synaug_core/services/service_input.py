@@ -89,8 +89,11 @@ def uploads(header: str | None, body: bytes, most: int) -> list[Upload]:
     elif kind.startswith("image/") or kind == "application/octet-stream":
         found = [Upload("", body)]
     else:
+        said = f"Content-Type is {plain(kind, _LONGEST_NAME)}" if kind else "there is no Content-Type"
         raise Refused(
-            415, "send multipart/form-data with image files, application/json with base64, or one image as the body"
+            415,
+            f"{said}: send multipart/form-data with image files (curl -F), application/json with base64, or one image "
+            "as the body with its type (curl --data-binary @FILE -H 'Content-Type: image/jpeg')",
         )
     if not found or (len(found) == 1 and not found[0].data):
         raise Refused(422, "there is no image in the request")

@@ -147,6 +147,11 @@ def test_media_types():
         with pytest.raises(Refused) as caught:
             uploads(kind, b"x", 1)
         assert caught.value.status == 415
+        assert "-H 'Content-Type: image/jpeg'" in str(caught.value)
+    with pytest.raises(Refused, match=r"^Content-Type is application/x-www-form-urlencoded: send"):
+        uploads("application/x-www-form-urlencoded", b"x", 1)
+    with pytest.raises(Refused, match=r"^there is no Content-Type: send"):
+        uploads(None, b"x", 1)
     with pytest.raises(Refused, match="no image"):
         uploads("image/png", b"", 1)
 
