@@ -113,6 +113,11 @@ class TrainedClassifier:
         (folder / _SPEC).write_text(text + "\n", encoding="utf-8")
 
     @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether a folder holds a stored classifier, or a part of one."""
+        return (folder / _SPEC).exists() or (folder / _WEIGHTS).exists()
+
+    @staticmethod
     def history_in(folder: Path) -> History:
         """The course of a stored classifier's training, without its weights.
 
@@ -132,10 +137,7 @@ class TrainedClassifier:
         from safetensors.torch import load
 
         spec = _read_spec(folder)
-        try:
-            data = (folder / _WEIGHTS).read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{folder} holds no readable classifier ({type(error).__name__})") from error
+        data = _read(folder, _WEIGHTS)
         if spec.kind != _Spec.model_fields["kind"].default:
             raise ArtifactError(f"{folder} holds a {spec.kind!r}, which this version cannot read")
         if digests.of_bytes(data) != spec.weights:
@@ -162,6 +164,14 @@ class TrainedClassifier:
 
 def _read_spec(folder: Path) -> _Spec:
     try:
-        return _Spec.model_validate_json((folder / _SPEC).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise ArtifactError(f"{folder} holds no readable classifier ({type(error).__name__})") from error
+        return _Spec.model_validate_json(_read(folder, _SPEC))
+    except ValidationError as error:
+        raise ArtifactError(f"{folder} holds no readable classifier ({_SPEC} is damaged)") from error
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ArtifactError(f"{folder} holds no readable classifier ({name}: {reason})") from error

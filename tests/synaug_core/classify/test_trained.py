@@ -112,10 +112,11 @@ def test_images_are_grey_or_in_colour(trained, tmp_path):
     trained.save(tmp_path)
     spec = json.loads((tmp_path / "spec.json").read_text())
     (tmp_path / "spec.json").write_text(json.dumps(spec | {"channels": 2}))
-    with pytest.raises(ArtifactError, match=r"no readable classifier \(ValidationError\)"):
+    with pytest.raises(ArtifactError, match=r"no readable classifier \(spec\.json is damaged\)"):
         TrainedClassifier.load(tmp_path)
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ArtifactError, match="no readable classifier"):
+    with pytest.raises(ArtifactError, match=r"no readable classifier \(spec\.json: no such file or directory\)"):
         TrainedClassifier.load(tmp_path)
+    assert not TrainedClassifier.is_in(tmp_path)
