@@ -16,7 +16,7 @@ LogMode = Literal["images", "features", "none"]
 
 def serve(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="Registered model, NAME or NAME@ALIAS; default alias: champion.")],
+    model: Annotated[str, typer.Argument(help="Registered model, NAME (its champion) or NAME@ALIAS; no version.")],
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     host: Annotated[
         str, typer.Option(help="Address to listen at; any but this machine's own needs a token.")

@@ -183,6 +183,29 @@ def test_a_registered_model_predicts(command: Command, store: Store) -> None:
         assert answer["probability"] == pytest.approx(max(row))
 
 
+def test_a_version_predicts_and_no_folder_of_its_name_hides_it(
+    command: Command, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = command("predict", "synaug-cells@challenger", store.pictures[0])
+    assert wanted.code == 0
+    (tmp_path / "synaug-cells@2").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert command("predict", "synaug-cells@2", store.pictures[0]) == wanted
+    assert command("predict", "synaug-cells@1", store.pictures[0]).code == 0
+
+
+def test_images_that_cannot_be_read_cost_the_others_nothing(command: Command, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    first, second = store.pictures
+    both = command("predict", store.classifier, first, second, first, "--json")
+    bad, lost = tmp_path / "text.png", tmp_path / "no\nne.png"
+    said = command("predict", store.classifier, first, bad, second, lost, first, "--json")
+    assert (said.code, said.out) == (2, both.out)
+    text, none = said.err.splitlines()
+    assert text.startswith(f"synaug: {bad}: not a JPEG")
+    assert none.endswith("ne.png: cannot be read (no such file or directory)")
+
+
 def test_a_saved_folder_predicts(command: Command, store: Store) -> None:
     [first, _] = wanted(store, "stretch")
     said = command("predict", store.classifier, store.pictures[0], "--fit", "stretch")
@@ -205,12 +228,13 @@ def test_what_cannot_be_predicted(command: Command, store: Store, tmp_path: Path
         (
             "nothing",
             store.pictures[0],
-            "'nothing' is neither a folder nor a registered model; registered are synaug-cells",
+            "'nothing' is neither a classifier's folder nor a registered model; registered are synaug-cells",
         ),
         ("synaug-cells@best", store.pictures[0], "there is no alias 'best'"),
+        ("synaug-cells@7", store.pictures[0], "synaug-cells has no version 7; it has 1, 2"),
         (tmp_path, store.pictures[0], "holds no readable classifier"),
         (store.classifier, tmp_path / "none.png", "none.png: cannot be read (no such file or directory)"),
-        (store.classifier, tmp_path, "cannot be read (is a directory)"),
+        (store.classifier, tmp_path, f"is a folder; name its images, such as {tmp_path}/*.png"),
         (store.classifier, tmp_path / "text.png", "text.png: "),
     ]:
         said = command("predict", model, image)
