@@ -18,12 +18,12 @@ from synaug_core.config import Config
 from synaug_core.data.checks import untested
 from synaug_core.refs import RunRef
 from tasks.choices import check_choices
-from tasks.comparison import compare_arms, open_arms, record_arms
+from tasks.comparison import compare_arms, open_arms, record_arm
 from tasks.dataset import read_fingerprint
 from tasks.outcome import place_of, read_comparison, show_in_prefect
 from tasks.registry import register_best
 from tasks.report import write_report
-from tasks.retraining import about_name, close_folds, close_retraining, fail_retraining, open_retraining
+from tasks.retraining import about_name, adopt_runs, close_folds, close_retraining, fail_retraining, open_retraining
 from tasks.unwanted import unwanted_on_failure
 
 __all__ = ["retrain", "run_retrain"]
@@ -68,14 +68,17 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
     with ledger.stage("comparison"):
         submitted = compare_arms.submit(dataset, config, repetitions, run)
         [comparison] = ledger.gather("comparison", [("arms", submitted)])
-        record_arms(config.arms, comparison, repetitions, disturbed, run)
+    adopt_runs(run, (comparison.run_id,))
     compared = read_comparison(comparison)
     explained = explain(config, divisions[0], repetitions, compared, run, ledger)
     notes = (*untested(dataset.test.counts), *learnt.notes(), *_about_registering(config))
     with ledger.stage("report"):
         synthetic, quality = learnt.images[0].synthetic, learnt.reports()
         written = write_report.submit(dataset, config, comparison, synthetic, quality, disturbed, explained, notes)
+        arms = [record_arm.submit(a, parents[a.name], comparison, repetitions, disturbed) for a in config.arms]
         [page] = ledger.gather("report", [("page", written)])
+        for recorded in arms:
+            recorded.result()
     registered = None
     if config.promotion.enabled and len(divisions) == 1:
         with ledger.stage("registration"):

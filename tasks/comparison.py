@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synaug_core.evaluate.reliability import Reliability
     from synaug_core.evaluate.results import Comparison
 
-__all__ = ["compare_arms", "open_arms", "record_arms"]
+__all__ = ["compare_arms", "open_arms", "record_arm"]
 
 
 @action
@@ -39,7 +39,7 @@ def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
     }
 
 
-@step("data", "evaluate", "report")
+@step("data", "evaluate")
 def compare_arms(
     dataset: DatasetRef,
     config: Config,
@@ -48,10 +48,6 @@ def compare_arms(
 ) -> ComparisonRef:
     """Every figure of every arm from the stored predictions, and the verdict."""
     from synaug_core.evaluate.comparison import compare
-    from synaug_core.report.figures.calibration import reliability_figure
-    from synaug_core.report.figures.forest import forest_figure
-    from synaug_core.report.figures.operating import operating_figure
-    from synaug_core.report.figures.recall import recall_figure
     from synaug_core.seeds import derive
     from tasks.loading import load_predictions
     from tasks.storing import store_comparison
@@ -72,10 +68,6 @@ def compare_arms(
         comparison = comparison.model_copy(update={"reliability": trusted})
         best = max(of_arm[comparison.best_arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({"synaug.verdict": comparison.verdict, "synaug.best_arm": comparison.best_arm})
-        recorder.figure(forest_figure(comparison), "figures/forest.png")
-        recorder.figure(recall_figure(comparison), "figures/recall_by_class.png")
-        recorder.figure(reliability_figure(comparison, trusted), "figures/reliability.png")
-        recorder.figure(operating_figure(comparison, trusted), "figures/operating.png")
         return store_comparison(recorder, comparison, best)
 
 
@@ -96,14 +88,14 @@ def _reliability(trainings: Sequence[RepetitionRef], comparison: Comparison, con
 
 
 @action
-def record_arms(
-    arms: tuple[ArmConfig, ...],
+def record_arm(
+    arm: ArmConfig,
+    run: RunRef,
     comparison: ComparisonRef,
     repetitions: tuple[RepetitionRef, ...],
     robustness: tuple[RobustnessRef, ...],
-    parent: RunRef,
 ) -> None:
-    """Each arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
+    """An arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.report.figures.classifier import history_figure
     from synaug_core.report.figures.confusion import arm_confusion
@@ -111,24 +103,20 @@ def record_arms(
     from synaug_core.services.tracking import adopt, is_finished, recording_in
     from tasks.loading import load_comparison
 
-    adopt(comparison.run_id, parent)
+    mine = [r for r in repetitions if r.arm == arm.name]
+    for repetition in mine:
+        adopt(repetition.run_id, run)
+    if is_finished(run):
+        return
     compared = load_comparison(comparison)
-    disturbed = arm_robustness(robustness)
-    for arm, run in open_arms.fn(arms, parent).items():
-        for repetition in (r for r in repetitions if r.arm == arm):
-            adopt(repetition.run_id, run)
-        if is_finished(run):
-            continue
-        result = compared.arms[arm]
-        with recording_in(run) as recorder:
-            recorder.params(next(a for a in arms if a.name == arm).model_dump())
-            recorder.metrics(_flat(compared, arm) | {"val/balanced_accuracy": result.validation})
-            if arm in disturbed:
-                recorder.metrics(disturbed[arm].metrics())
-            recorder.figure(arm_confusion(compared, arm), "figures/confusion.png")
-            mine = {f"repetition {r.repetition}": r.classifier for r in repetitions if r.arm == arm}
-            histories = {name: TrainedClassifier.history_in(fetch(ref)) for name, ref in mine.items()}
-            recorder.figure(history_figure(histories), "figures/training.png")
+    with recording_in(run) as recorder:
+        recorder.params(arm.model_dump())
+        recorder.metrics(_flat(compared, arm.name) | {"val/balanced_accuracy": compared.arms[arm.name].validation})
+        for disturbed in arm_robustness(tuple(r for r in robustness if r.arm == arm.name)).values():
+            recorder.metrics(disturbed.metrics())
+        recorder.figure(arm_confusion(compared, arm.name), "figures/confusion.png")
+        histories = {f"repetition {r.repetition}": TrainedClassifier.history_in(fetch(r.classifier)) for r in mine}
+        recorder.figure(history_figure(histories), "figures/training.png")
 
 
 def _flat(comparison: Comparison, arm: str) -> dict[str, float]:

@@ -36,7 +36,7 @@ def write_report(
 ) -> Reference:
     """One self-contained page, and the same in plain text, on the comparison's run."""
     from synaug_core.report.course import course
-    from synaug_core.report.page import comparison_page
+    from synaug_core.report.page import comparison_figures, comparison_page
     from synaug_core.report.text import comparison_text
     from synaug_core.services.tracking import link_to, recording_in, run_ref
     from synaug_core.services.versions import environment
@@ -49,8 +49,10 @@ def write_report(
     found, report = load_comparison(comparison), load_report(dataset)
     disturbed = arm_robustness(robustness)
     seen = load_explanation(explanation) if explanation is not None else None
+    figures = comparison_figures(found)
     page = comparison_page(
         found,
+        figures=figures,
         name=dataset.name,
         dataset=report,
         sheets=sheets_of(dataset, synthetic),
@@ -67,6 +69,8 @@ def write_report(
     text = comparison_text(found, name=dataset.name, robustness=disturbed, explanation=seen, notes=notes)
     with recording_in(run) as recorder:
         recorder.text(text, "comparison.txt")
+        for kind, figure in figures.items():
+            recorder.figure(figure, f"figures/{kind}.png")
         return store_text(recorder, page, "comparison.html")
 
 

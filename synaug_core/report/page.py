@@ -17,7 +17,7 @@ from synaug_core.report.html import Picture, render
 from synaug_core.report.sections import basis, tables
 from synaug_core.report.sections.images import quality_tables
 from synaug_core.report.sections.left_out import left_out, reasons, refused
-from synaug_core.report.sections.pictures import drawn, sheets_shown
+from synaug_core.report.sections.pictures import drawn, fine, sheets_shown
 from synaug_core.report.words import plain
 from synaug_core.robustness.report import sentences
 
@@ -27,16 +27,30 @@ if TYPE_CHECKING:
     from synaug_core.quality.report import QualityReport
     from synaug_core.robustness.report import ArmRobustness
 
-__all__ = ["comparison_page"]
+__all__ = ["comparison_figures", "comparison_page"]
 
 _ROOMY = 12
 _MOST_MATRICES = 8
 _MOST_NOTES = 40
 
 
+def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
+    """The figures of all arms together, as PNGs: `forest`, `recall_by_class`, `reliability`, and `operating` where
+    validation images chose operating points."""
+    found = {
+        "forest": forest_figure(comparison),
+        "recall_by_class": recall_figure(comparison),
+        "reliability": reliability_figure(comparison, comparison.reliability or None),
+    }
+    if comparison.reliability:
+        found["operating"] = operating_figure(comparison, comparison.reliability)
+    return {name: fine(figure) for name, figure in found.items()}
+
+
 def comparison_page(
     comparison: Comparison,
     *,
+    figures: Mapping[str, bytes] | None = None,
     name: str = "",
     dataset: Mapping[str, Any] | None = None,
     sheets: Mapping[str, Picture] | None = None,
@@ -54,6 +68,7 @@ def comparison_page(
 
     Args:
         comparison: what was found.
+        figures: what `comparison_figures` made of it; None: made here.
         name: the data set's name.
         dataset: a DatasetReport as JSON: counts, rejected and removed images.
         sheets: caption -> sheet of images; large ones are shown in fewer colours.
@@ -67,6 +82,7 @@ def comparison_page(
         course: stage -> what was done, in order.
         links: text -> address on the web, for what lies elsewhere.
     """
+    figures = comparison_figures(comparison) if figures is None else figures
     others = _other_matrices(comparison)
     shown = shown_arms(comparison)
     columns, tabled = quality_tables(quality or {})
@@ -79,15 +95,13 @@ def comparison_page(
         "tests": basis.tests_text(comparison),
         "columns": tables.columns(comparison),
         "best": tables.best(comparison),
-        "forest": drawn({"": forest_figure(comparison)}),
-        "recall": drawn({"": recall_figure(comparison)}),
+        "forest": drawn({"": figures["forest"]}),
+        "recall": drawn({"": figures["recall_by_class"]}),
         "confusions": drawn({plain(a): arm_confusion(comparison, a) for a in shown}),
         "more_confusions": drawn({plain(a): arm_confusion(comparison, a) for a in others}),
         "matrices_left": len(comparison.arms) - len(shown) - len(others),
-        "calibration": drawn({"": reliability_figure(comparison, comparison.reliability or None)}),
-        "operating": drawn({"": operating_figure(comparison, comparison.reliability)})
-        if comparison.reliability
-        else [],
+        "calibration": drawn({"": figures["reliability"]}),
+        "operating": drawn({"": figures["operating"]}) if "operating" in figures else [],
         "robustness": robustness or {},
         "explanation": explanation,
         "changes": tables.map_changes(explanation) if explanation else [],

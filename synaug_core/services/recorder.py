@@ -62,9 +62,11 @@ class Recorder:
             self.metrics({name: value}, int(step))
 
     def figure(self, figure: Any, path: str) -> None:
-        """A matplotlib figure, a PIL image, or a plotly figure (to an .html path)."""
+        """A matplotlib figure, a PIL image, the bytes of a picture, or a plotly figure (to an .html path)."""
         target = self._stage(path)
-        if hasattr(figure, "savefig"):
+        if isinstance(figure, bytes):
+            target.write_bytes(figure)
+        elif hasattr(figure, "savefig"):
             figure.savefig(target, dpi=110, bbox_inches="tight")
         elif hasattr(figure, "write_html"):
             figure.write_html(target, include_plotlyjs=True)

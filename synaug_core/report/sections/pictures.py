@@ -14,7 +14,7 @@ from synaug_core.report.words import plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Shown", "drawn", "sheets_shown"]
+__all__ = ["Shown", "drawn", "fine", "sheets_shown"]
 
 Shown = list[tuple[str, str, int]]
 """Caption, address and width in CSS pixels."""
@@ -27,9 +27,14 @@ _ROOM = 800_000
 """Bytes for the sheets of one call together."""
 
 
-def drawn(figures: Mapping[str, Figure]) -> Shown:
-    """Figures by caption, finer than they are shown."""
-    data = {caption: png(figure, _DPI) for caption, figure in figures.items()}
+def fine(figure: Figure) -> bytes:
+    """A figure as a PNG, finer than it is shown."""
+    return png(figure, _DPI)
+
+
+def drawn(figures: Mapping[str, Figure | bytes]) -> Shown:
+    """Figures by caption, or what `fine` made of them."""
+    data = {caption: found if isinstance(found, bytes) else fine(found) for caption, found in figures.items()}
     slim = {c: _fewer(picture, _FIGURE_COLOURS) if len(picture) > _LARGE else picture for c, picture in data.items()}
     return [(caption, address, round(width * _CSS / _DPI)) for caption, address, width in pictures(slim)]
 
