@@ -22,9 +22,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.config
 from distributed import LocalCluster
 
 from benchmarks.side_by_side import Worker, worker
+from flows.dask_runner import LONG_STEPS
 from synaug_core.config import Config
 from synaug_core.services.settings import embedded_environment, settings
 
@@ -81,6 +83,7 @@ def side(workers: int) -> Iterator[Side]:
         closed = dict.fromkeys(_OWN, "")
         own = {"SYNAUG_HOME": home, "OMP_NUM_THREADS": "1", **closed}
         told = {**embedded_environment(settings({"SYNAUG_HOME": home}), {}), **own, "MLFLOW_TRACKING_URI": ""}
+        running.enter_context(dask.config.set(LONG_STEPS))
         cluster = running.enter_context(
             LocalCluster(
                 n_workers=workers,

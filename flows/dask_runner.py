@@ -7,11 +7,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, cast
+from uuid import uuid4
 
 import dask.config
 from distributed import Client, LocalCluster, Security
 from distributed.scheduler import KilledWorker
 from prefect.context import FlowRunContext
+from prefect.tasks import Task
 from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
@@ -22,10 +24,21 @@ from synaug_core.services.settings import settings
 from tasks.machine import worker_count
 from tasks.progress_bus import Event, publish
 
-__all__ = ["DaskRunner", "StepFuture", "shared_processes"]
+__all__ = ["LONG_STEPS", "DaskRunner", "StepFuture", "shared_processes"]
 
 _PATIENCE = 10
 """Seconds until a scheduler is taken to be absent."""
+
+LONG_STEPS: dict[str, Any] = {
+    # A step waits at the scheduler for the first worker that is free, and not behind another step of a busy one.
+    "distributed.scheduler.worker-saturation": 1.0,
+    # Nobody looks at the samples that each worker would take of itself a hundred times a second.
+    "distributed.worker.profile.enabled": False,
+    # Dask would set the number of threads of numeric libraries by variables of its own; steps set it themselves, and
+    # what a process computes must not depend on the runner.
+    "distributed.nanny.pre-spawn-environ": {},
+}
+"""Dask's settings for steps of seconds and minutes, where its own are for thousands of short ones."""
 
 
 class StepFuture(PrefectDaskFuture[Any]):
@@ -99,10 +112,22 @@ class DaskRunner(DaskTaskRunner):
             self._ready = client
         return self._ready
 
-    def submit(self, *args: Any, **kwargs: Any) -> Any:
-        """Submit a step, as any Prefect runner does; gives a `StepFuture`."""
-        future = super().submit(*args, **kwargs)
-        return StepFuture(task_run_id=future.task_run_id, wrapped_future=future.wrapped_future)
+    def submit(
+        self, task: Task[Any, Any], parameters: dict[str, Any], wait_for: Any = None, dependencies: Any = None
+    ) -> Any:
+        """Submit a step, as any Prefect runner does; gives a `StepFuture`.
+
+        Dask keeps tasks at the scheduler where there are many of a group, so all steps are one group.
+        """
+        future = cast(Any, self.client).submit(
+            task,
+            key=f"step-{uuid4().hex}",
+            parameters=self._optimize_futures(parameters),
+            wait_for=self._optimize_futures(wait_for) if wait_for else None,
+            dependencies=dependencies,
+            return_type="state",
+        )
+        return StepFuture(task_run_id=future.task_run_id, wrapped_future=future)
 
     def __exit__(self, *args: Any) -> None:
         if args[0] is not None and self._given is None and isinstance(self._cluster, LocalCluster):
@@ -123,9 +148,7 @@ def shared_processes(count: int) -> Iterator[LocalCluster]:
 
 
 def _processes(count: int) -> LocalCluster:
-    # Dask would set the number of threads of numeric libraries by variables of its own; steps set it themselves, and
-    # what a process computes must not depend on the runner. Nor does a thread have a limit of memory.
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+    with dask.config.set(LONG_STEPS):
         started: LocalCluster = cast(Any, LocalCluster)(  # Dask gives it no types
             n_workers=count,
             threads_per_worker=1,

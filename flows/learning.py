@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from prefect.futures import PrefectFuture
 
@@ -15,6 +16,7 @@ from flows.search import tune
 from flows.training import train_arms
 from synaug_core.config import Config
 from synaug_core.refs import QualityRef, RepetitionRef, RunRef, SyntheticRef
+from tasks.machine import worker_count
 from tasks.retraining import adopt_runs
 
 __all__ = ["Learnt", "learn"]
@@ -61,14 +63,17 @@ def learn(config: Config, divisions: Sequence[Division], parents: Mapping[str, R
     images: list[Images] = []
     judged: list[Judged] = []
     trained: list[tuple[str, PrefectFuture[RepetitionRef]]] = []
+    spare = worker_count(config.compute) > config.tuning.parallel  # where trials need all, images are judged after them
     expected = len(config.arms) * sum(len(division.repetitions) for division in divisions)
     for division in divisions:
         made = make_images(config, division.dataset, division.run, ledger)
         if not images:
             set_libraries_aside()
         images.append(made)
-        judged.append(judge_images(config, division.dataset, made, division.run, ledger))
+        judge = partial(judge_images, config, division.dataset, made, division.run, ledger)
+        early = judge() if spare else None
         tuned = tune(config, division.dataset, made, division.run, ledger)
+        judged.append(judge() if early is None else early)
         begun = train_arms(config, division, made, tuned, parents)
         trained += ledger.follow("training", begun, expected)
     with ledger.stage("training"):

@@ -23,6 +23,7 @@ from synaug_core.errors import ConfigError, DataError, SynaugError
 from tasks.progress_bus import Event, publish, subscribe
 from tasks.step import step
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("prefect_dask")
 
@@ -67,6 +68,26 @@ def deadly(marks: Path, deaths: int) -> int:
         (marks / str(died)).touch()
         os._exit(3)
     return died
+
+
+@task
+def mark(marks: Path, name: str) -> None:
+    (marks / name).touch()
+
+
+@task
+def late(marks: Path, name: str) -> None:
+    time.sleep(0.3)
+    (marks / name).touch()
+
+
+@task
+def patient(marks: Path, wanted: int) -> bool:
+    """Whether so many marks are made while it waits."""
+    end = time.monotonic() + 20
+    while (found := len(list(marks.iterdir()))) < wanted and time.monotonic() < end:
+        time.sleep(0.05)
+    return found >= wanted
 
 
 @flow
@@ -132,6 +153,22 @@ def test_steps_run_in_processes_and_are_found_again_by_threads(server: str, home
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_no_step_waits_behind_a_busy_worker(server: str, home: Path, tmp_path: Path) -> None:
+    (marks := tmp_path / "marks").mkdir()
+
+    @flow
+    def around() -> bool:
+        held = [mark.submit(marks, f"early {n}") for n in range(5)]
+        for future in held:
+            future.wait()
+        long = patient.submit(marks, 9)
+        held += [late.submit(marks, f"late {n}") for n in range(4)]
+        return bool(long.result())
+
+    with dask.config.set({"distributed.scheduler.work-stealing": False}):  # which would move them a second later
+        assert around.with_options(task_runner=task_runner(HERE))()
 
 
 def test_runs_that_follow_one_another_share_their_processes(server: str, home: Path) -> None:
