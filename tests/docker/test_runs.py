@@ -26,7 +26,7 @@ arms: {arms}
 repetitions: 1
 generator: {{steps: 20, evaluate_every: 10, width: 8}}
 synthesis: {{filters: {{near_duplicates: null}}}}
-classifier: {{steps: {steps}, evaluate_every: 10, width: 8}}
+classifier: {{steps: {steps}, patience: {steps}, evaluate_every: 10, width: 8}}
 tuning: {{trials: 0}}
 evaluation: {{resamples: 200}}
 robustness: {{enabled: false}}
