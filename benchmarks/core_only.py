@@ -23,13 +23,9 @@ from synaug_core.evaluate.results import Comparison
 from synaug_core.explanation.report import Explanation
 from synaug_core.report import sheets
 from synaug_core.report.course import course
-from synaug_core.report.figures.calibration import reliability_figure
 from synaug_core.report.figures.confusion import arm_confusion
 from synaug_core.report.figures.counts import counts_figure
-from synaug_core.report.figures.forest import forest_figure
-from synaug_core.report.figures.operating import operating_figure
-from synaug_core.report.figures.recall import recall_figure
-from synaug_core.report.page import comparison_page
+from synaug_core.report.page import comparison_figures, comparison_page
 from synaug_core.report.promotion import promotion_page
 from synaug_core.report.text import comparison_text
 from synaug_core.robustness.report import ArmRobustness
@@ -100,20 +96,19 @@ def _compare(job: Job, of_arm: dict[str, list[Repetition]]) -> Comparison:
         )
         for name, done in of_arm.items()
     }
-    comparison = comparison.model_copy(update={"reliability": trusted})
-    job.keep(forest_figure(comparison), "figures/forest.png")
-    job.keep(recall_figure(comparison), "figures/recall_by_class.png")
-    job.keep(reliability_figure(comparison, trusted), "figures/reliability.png")
-    job.keep(operating_figure(comparison, trusted), "figures/operating.png")
-    return comparison
+    return comparison.model_copy(update={"reliability": trusted})
 
 
 def _report(
     job: Job, comparison: Comparison, robustness: dict[str, ArmRobustness], explanation: Explanation | None
 ) -> None:
     report = job.data.report.model_dump(mode="json")
+    figures = comparison_figures(comparison)
+    for kind, figure in figures.items():
+        job.place(f"figures/{kind}.png").write_bytes(figure)
     page = comparison_page(
         comparison,
+        figures=figures,
         dataset=report,
         sheets={"Training images": sheets.preview(job.data.train)},
         config=job.config.model_dump(mode="json"),
