@@ -13,7 +13,7 @@ SWIFT  := .venv-swift/.ready
 WORKERS ?= 2
 PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest
 # What is shipped, and what is checked beside it.
-PRODUCT := synaug_core synaug_cli tasks flows deployments
+PRODUCT := synaug_core synaug tasks flows deployments
 CHECKED := $(PRODUCT) benchmarks docker scripts tests
 # bandit leaves out what ruff's S rules check already, where each exception stands in the code with its reason:
 # urlopen, random, subprocess (import and call), yaml.load.

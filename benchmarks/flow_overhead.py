@@ -40,7 +40,7 @@ class _Side:
 def main() -> None:
     """Run the comparison and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="synaug_cli/digits.yaml", help="what both sides run; default: the demo")
+    parser.add_argument("--config", default="synaug/cli/digits.yaml", help="what both sides run; default: the demo")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one of its keys")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

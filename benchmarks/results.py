@@ -76,7 +76,7 @@ def main() -> None:
 def _measure(name: str, target: Path) -> None:
     data = Path(os.environ.get("SYNAUG_DATA", _ROOT.parent / "shared" / "data")) / _SOURCES[name]
     kind = "sweep" if name in _SWEEPS else "run"
-    command = [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", kind]
+    command = [sys.executable, "-c", "from synaug.cli.main import run_app; run_app()", kind]
     arguments = [f"examples/{name}.yaml", "--set", f"data.source={data}", "--json", str(target)]
     subprocess.run([*command, *arguments], check=True, cwd=_ROOT)
 

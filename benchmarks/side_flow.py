@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.side_by_side import Stopwatch, serve
-from synaug_cli import environment
-from synaug_cli.session import Session
+from synaug.cli import environment
+from synaug.cli.session import Session
 from synaug_core.config import Config
 
 

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up: a package imports only those before it.
-LAYERS = ("synaug_core", "tasks", "flows", "deployments", "synaug_cli")
+LAYERS = ("synaug_core", "tasks", "flows", "deployments", "synaug")
 SCIENCE = ("data", "nets", "generators", "synthesis", "quality", "classify", "evaluate")
 SCIENCE += ("robustness", "explanation", "turing", "drift", "report")
 LOCKS = ("requirements.lock", "requirements-uv.lock", "requirements-runtime.lock")
@@ -93,7 +93,7 @@ def test_science_knows_no_services(part: str) -> None:
         ("flows", ("torch", "torchvision", "mlflow", "optuna", "boto3")),
         ("deployments", ("torch", "torchvision", "mlflow", "optuna", "boto3")),
         ("tasks", ("mlflow", "optuna", "timm", "boto3")),
-        ("synaug_cli", ("mlflow", "optuna", "timm", "boto3", "prefect")),
+        ("synaug", ("mlflow", "optuna", "timm", "boto3", "prefect")),
     ],
 )
 def test_upper_layers_leave_the_work_to_those_below(layer: str, forbidden: tuple[str, ...]) -> None:
@@ -103,7 +103,7 @@ def test_upper_layers_leave_the_work_to_those_below(layer: str, forbidden: tuple
 def test_libraries_have_their_place() -> None:
     outside = tuple(f for f in sources(*LAYERS) if not f.is_relative_to("synaug_core/services"))
     assert offences(outside, "mlflow", "boto3", "botocore") == []
-    assert offences(sources("synaug_core", "synaug_cli"), "prefect") == []
+    assert offences(sources("synaug_core", "synaug"), "prefect") == []
 
 
 @pytest.mark.parametrize("library", ["timm", "optuna", "diffusers"])
@@ -144,7 +144,7 @@ def test_one_file_reads_the_environment() -> None:
         for line, only_sets in environment_uses(file):
             (setters if only_sets else readers).append(f"{file}:{line}")
     assert all(reader.startswith(f"{SETTINGS}:") for reader in readers), readers
-    assert all(setter.startswith(("synaug_cli/", f"{SETTINGS}:")) for setter in setters), setters
+    assert all(setter.startswith(("synaug/cli/", f"{SETTINGS}:")) for setter in setters), setters
 
 
 def test_randomness_is_never_the_global_stream() -> None:
@@ -165,7 +165,7 @@ def test_randomness_is_never_the_global_stream() -> None:
     assert not found
 
 
-@pytest.mark.parametrize("module", ["synaug_core", "synaug_core.config", "synaug_cli.main"])
+@pytest.mark.parametrize("module", ["synaug_core", "synaug", "synaug_core.config", "synaug.cli.main"])
 def test_import_is_light(module: str) -> None:
     heavy = ["torch", "mlflow", "prefect", "optuna", "timm", "sklearn", "matplotlib", "pandas"]
     code = f"import sys, {module}; print(*sorted(set({heavy}) & set(sys.modules)))"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from scripts.stack import native, postgres
-from synaug_cli.servers import free_port
+from synaug.cli.servers import free_port
 from synaug_core.errors import UserError
 
 __all__ = ["stores"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from scripts.stack.native import Stack, running
-from synaug_cli.servers import wait_for_any
+from synaug.cli.servers import wait_for_any
 from synaug_core.errors import SynaugError
 
 
@@ -100,7 +100,7 @@ logs     {stack.home}/logs
 
 In another terminal:
   . {stack.home}/client.env
-  synaug deploy synaug_cli/digits.yaml
+  synaug deploy synaug/cli/digits.yaml
   prefect deployment run retrain/digits
 Ctrl-C stops everything; the state stays.
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.stack import postgres
-from synaug_cli.servers import Server, free_port, start, wait_until_ready
+from synaug.cli.servers import Server, free_port, start, wait_until_ready
 from synaug_core.errors import SynaugError, UserError
 
 __all__ = ["ROOT", "Stack", "alone", "running", "s3_server", "set_up"]

@@ -80,7 +80,7 @@ class Fresh:
     def ask(self, **asked: Any) -> dict[str, Any]:
         if "ended" in asked:
             return {"code": self._started[asked["ended"]].poll()}
-        command = [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", *asked["start"]]
+        command = [sys.executable, "-c", "from synaug.cli.main import run_app; run_app()", *asked["start"]]
         with Path(asked["out"]).open("wb") as out, Path(asked["err"]).open("wb") as err:
             process = subprocess.Popen(
                 command, env=asked["environment"], cwd=asked["folder"], stdin=subprocess.DEVNULL, stdout=out,

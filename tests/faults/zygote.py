@@ -16,7 +16,7 @@ from typing import Any
 
 LIBRARIES = (
     "mlflow", "mlflow.pyfunc", "flows.retrain", "matplotlib.figure", "pandas", "optuna", "sklearn.metrics",
-    "pyarrow.parquet", "boto3", "psycopg", "synaug_cli.main", "torch", "tasks.registry",
+    "pyarrow.parquet", "boto3", "psycopg", "synaug.cli.main", "torch", "tasks.registry",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def become(asked: dict[str, Any]) -> None:
 
         from prefect.context import refresh_global_settings_context
 
-        from synaug_cli.main import execute
+        from synaug.cli.main import execute
         from synaug_core.services.settings import apply_environment, settings
 
         tempfile.tempdir = None

@@ -9,9 +9,9 @@ import json
 import sys
 import traceback
 
-from synaug_cli import environment
-from synaug_cli.main import execute
-from synaug_cli.session import Session
+from synaug.cli import environment
+from synaug.cli.main import execute
+from synaug.cli.session import Session
 
 
 def main() -> None:

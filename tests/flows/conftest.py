@@ -122,7 +122,7 @@ def command() -> Callable[..., list[str]]:
     """The command line of `synaug` with these arguments."""
 
     def line(*arguments: object) -> list[str]:
-        return [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", *(str(a) for a in arguments)]
+        return [sys.executable, "-c", "from synaug.cli.main import run_app; run_app()", *(str(a) for a in arguments)]
 
     return line
 

@@ -19,7 +19,7 @@ _DROP = "data.small_classes=drop"
 
 def _run(source: str, folder: Path, *settings: str) -> tuple[subprocess.CompletedProcess[str], Any]:
     target = folder / "outcome.json"
-    command = [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", "run", source]
+    command = [sys.executable, "-c", "from synaug.cli.main import run_app; run_app()", "run", source]
     given = [part for setting in (*_FEW, *settings) for part in ("--set", setting)]
     environment = {**os.environ, "SYNAUG_HOME": str(folder / "home")}
     done = subprocess.run(

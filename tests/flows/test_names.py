@@ -11,8 +11,8 @@ import pytest
 
 _SCRIPT = """
 import json
-from synaug_cli import environment
-from synaug_cli.session import Session
+from synaug.cli import environment
+from synaug.cli.session import Session
 from synaug_core.config import Config
 from tasks.progress_bus import subscribe
 

@@ -103,7 +103,7 @@ def _body(case: Case, folder: Path) -> None:
 
 
 def _command(case: Case, folder: Path) -> None:
-    from synaug_cli.main import execute
+    from synaug.cli.main import execute
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(folder):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from synaug_cli import failures
+from synaug.cli import failures
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config.load import load

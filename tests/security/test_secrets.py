@@ -71,7 +71,7 @@ def synaug(place: Place, root: Path) -> Callable[..., subprocess.CompletedProces
 
     def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-c", "from synaug_cli.main import run_app; run_app()", *arguments],
+            [sys.executable, "-c", "from synaug.cli.main import run_app; run_app()", *arguments],
             env={**without_services(), **closed, **own, **PLANTED, **more}, cwd=place.folder,
             capture_output=True, text=True, timeout=280,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PRODUCT = ("synaug_core", "synaug_cli", "tasks", "flows", "deployments")
+PRODUCT = ("synaug_core", "synaug", "tasks", "flows", "deployments")
 MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "telnetlib", "xml"}
 CALLS = {
     "eval", "exec", "os.system", "os.popen", "pd.read_pickle", "pandas.read_pickle", "torch.jit.load", "torch.hub.load",

@@ -1,0 +1,1 @@
+"""The public package: the command below `cli`, and what `import synaug` offers."""

@@ -1,0 +1,137 @@
+"""`synaug deploy`: data sets on a Prefect server, on a schedule or when their images change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from synaug.cli.commands.run import SetOption
+
+if TYPE_CHECKING:
+    from deployments.apply import Applied
+    from synaug_core.config import Config
+    from synaug_core.config.sweep import SweepConfig
+    from synaug_core.services.settings import Settings
+
+__all__ = ["deploy"]
+
+_FOLDERS = ("SYNAUG_HOME", "PREFECT_HOME", "PREFECT_LOCAL_STORAGE_PATH")
+
+
+Busy = Literal["cancel", "wait"]
+Pool = Literal["process", "docker", "kubernetes"]
+
+
+def deploy(
+    ctx: typer.Context,
+    sources: Annotated[list[str], typer.Argument(help="As for `synaug run`: YAML files, or just the images.")],
+    cron: Annotated[str | None, typer.Option(help="When to retrain, such as '0 3 * * 1'; default: by hand.")] = None,
+    check_cron: Annotated[
+        str | None, typer.Option(help="When to look whether the images changed, and retrain if so; default: by hand.")
+    ] = None,
+    sweep_cron: Annotated[str | None, typer.Option(help="When to repeat the sweep; default: by hand.")] = None,
+    timezone: Annotated[str, typer.Option(help="Time zone of the schedules.")] = "UTC",
+    busy: Annotated[
+        Busy,
+        typer.Option(help="A run that would begin while another one of its data set goes on is cancelled or waits."),
+    ] = "cancel",
+    name: Annotated[str | None, typer.Option(help="Name of the deployments; default: the configuration's.")] = None,
+    pool: Annotated[str, typer.Option(help="Work pool; made where there is none.")] = "synaug",
+    pool_type: Annotated[Pool, typer.Option(help="What the pool starts for each run.")] = "process",
+    renew_pool: Annotated[bool, typer.Option("--renew-pool", help="Give an existing pool our template again.")] = False,
+    image: Annotated[str | None, typer.Option(help="Image of the runs, for docker and kubernetes.")] = None,
+    notify: Annotated[
+        str, typer.Option(metavar="TYPE/NAME", help="Notification block on the server that is told of failed runs.")
+    ] = "",
+    set_: SetOption = None,
+) -> None:
+    """Let the Prefect server at PREFECT_API_URL retrain, sweep, promote and roll back; a worker does it.
+
+    Run again, it brings the server up to date, and changes nothing where nothing changed.
+    """
+    from synaug.cli import environment
+    from synaug_core.errors import UserError
+
+    if name is not None and len(sources) > 1:
+        raise UserError("--name: give one SOURCE at a time, or leave the names to the configurations")
+    wanted = [_load(source, set_ or ()) for source in sources]
+    _check_names([config.name for config, _ in wanted])
+    settings = environment.prepare(ctx.obj)
+    if settings.prefect_api_url is None:
+        raise UserError(
+            "no Prefect server is configured; start one (`synaug ui`) and set PREFECT_API_URL, "
+            "such as http://127.0.0.1:4200/api"
+        )
+    variables = _job_variables(settings, pool_type, image)
+    environment.require_answer(settings.prefect_api_url)
+    environment.import_quietly(["mlflow", "flows.retrain"])
+    from deployments.apply import apply
+    from deployments.plan import Options
+
+    options = Options(
+        cron=cron,
+        check_cron=check_cron,
+        sweep_cron=sweep_cron,
+        timezone=timezone,
+        busy=busy,
+        name=name,
+        pool=pool,
+        job_variables=variables,
+    )
+    done = apply(wanted, options, pool_kind=pool_type, renew_pool=renew_pool, notify=notify)
+    for one in done:
+        typer.echo(_line(one, timezone))
+    typer.echo(f"a worker has to run: prefect worker start --pool {pool}")
+    started = next(one.name for one in done if one.name.startswith("retrain/"))
+    typer.echo(f"start it now:        prefect deployment run {started}")
+
+
+def _load(source: str, overrides: Sequence[str]) -> tuple[Config, SweepConfig | None]:
+    """The configuration, and its sweep where the file has a section `sweep`."""
+    from synaug_core.config.load import checked, load, override, starting_values
+    from synaug_core.config.sweep import load_sweep
+
+    values = starting_values(source)
+    if values.pop("sweep", None) is None:
+        return load(source, overrides), None
+    for text in overrides:
+        override(values, text)
+    return checked(values), load_sweep(source, overrides)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    from synaug_core.errors import UserError
+
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"two configurations are named {doubled[0]!r}; each data set needs a name of its own")
+
+
+def _job_variables(settings: Settings, pool: Pool, image: str | None) -> dict[str, Any]:
+    """What the runs are told. Containers share neither this machine's folders nor its databases."""
+    from synaug.cli import environment
+    from synaug_core.errors import UserError
+    from synaug_core.services.secrets import redacted
+
+    if pool == "process":
+        if image is not None:
+            raise UserError("--image: runs of a process pool have none; give --pool-type docker or kubernetes")
+        told = environment.without_secrets(settings)
+        if not settings.has_local_tracking:  # the servers are shared; folders are each worker's own
+            told = {name: value for name, value in told.items() if name not in _FOLDERS}
+        return {"env": told, "working_dir": str(Path.cwd())}
+    if settings.has_local_tracking:
+        raise UserError(
+            f"--pool-type {pool}: its runs cannot reach {redacted(settings.tracking_uri)}; "
+            "set MLFLOW_TRACKING_URI to an MLflow server"
+        )
+    shown = redacted(settings.tracking_uri)
+    found = {} if shown != settings.tracking_uri else {"MLFLOW_TRACKING_URI": shown}
+    return {"env": found, **({} if image is None else {"image": image})}
+
+
+def _line(one: Applied, timezone: str) -> str:
+    when = f", runs at '{one.cron}' ({timezone})" if one.cron else ""
+    return f"{one.change:<10}{one.kind} {one.name}{when}"

@@ -1,0 +1,141 @@
+"""`synaug models`: registered models, their versions, which of them serves, and which did before."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from synaug_core.services.registry import ModelVersion, Reign
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List registered models and who was champion when, promote a version, or go back to the one before.",
+)
+
+_REFUSED = "Not promoted: "
+
+Name = Annotated[str, typer.Argument(help="Registered model, such as synaug-digits.")]
+Why = Annotated[str, typer.Option("--why", help="Reason, for the history.")]
+Expect = Annotated[
+    str | None, typer.Option("--expect", metavar="VERSION", help="Only if this version is the champion now.")
+]
+
+
+@app.command("list")
+def list_models(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Only this model; default: all that synaug registered.")] = None,
+) -> None:
+    """Show every version with its aliases and what decided on it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from synaug.cli import environment
+    from synaug_core.services import registry
+
+    settings = environment.prepare(ctx.obj)
+    wanted = [name] if name else registry.names(settings)
+    if not wanted:
+        typer.echo("no model is registered yet; `synaug run` registers one")
+        return
+    table = Table("model", "version", "alias", "made (UTC)", "decision")
+    for model in wanted:
+        for version in registry.history(settings, model):
+            made = f"{version.created:%Y-%m-%d %H:%M}"
+            cells = (model, version.version, ", ".join(version.aliases), made, _decision(version))
+            table.add_row(*map(escape, cells))
+    Console().print(table)
+
+
+@app.command()
+def promote(
+    ctx: typer.Context,
+    name: Name,
+    version: Annotated[str, typer.Argument(help="Its number, such as 3.")],
+    why: Why = "",
+    expect: Expect = None,
+) -> None:
+    """Make a version the champion; the champion before it becomes `previous`.
+
+    Where two do it at once, one succeeds and the other is told so.
+    """
+    from synaug.cli import environment
+    from synaug_core.services import registry
+
+    settings = environment.prepare(ctx.obj)
+    expected = registry.ANYONE if expect is None else expect
+    promoted = registry.promote(settings, name, version, by="a person", why=why, expected=expected)
+    typer.echo(f"{name}: version {promoted.version} is champion")
+
+
+@app.command()
+def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = None) -> None:
+    """Make the previous champion the champion again."""
+    from synaug.cli import environment
+    from synaug_core.services import registry
+
+    settings = environment.prepare(ctx.obj)
+    expected = registry.ANYONE if expect is None else expect
+    back = registry.rollback(settings, name, why=why, expected=expected)
+    typer.echo(f"{name}: version {back.version} is champion again")
+
+
+@app.command()
+def history(
+    ctx: typer.Context,
+    name: Name,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """Show which version was champion when, and why."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from synaug.cli import environment
+    from synaug_core.services import registry
+
+    settings = environment.prepare(ctx.obj)
+    found = registry.reigns(settings, name)
+    if as_json:
+        typer.echo(json.dumps([_as_json(reign) for reign in found], indent=1))
+        return
+    if not found:
+        typer.echo(f"{name} has had no champion yet; `synaug models promote {name} VERSION` makes one")
+        return
+    table = Table("champion", "since (UTC)", "until (UTC)", "how", "by", "why")
+    for reign in found:
+        since, until = (f"{t:%Y-%m-%d %H:%M:%S}" if t else "" for t in (reign.since, reign.until))
+        cells = (reign.version or "none", since, until or ("now" if reign is found[0] else ""), *_how(reign))
+        table.add_row(*map(escape, cells))
+    Console().print(table)
+
+
+def _how(reign: Reign) -> tuple[str, str, str]:
+    words = {"promote": "promoted", "rollback": "rolled back", "found": "moved"}
+    return words[reign.action], reign.by, reign.why
+
+
+def _as_json(reign: Reign) -> dict[str, str | None]:
+    since, until = (t.isoformat() if t else None for t in (reign.since, reign.until))
+    return {"champion": reign.version, "since": since, "until": until} | {
+        "how": reign.action,
+        "by": reign.by,
+        "why": reign.why,
+    }
+
+
+def _decision(version: ModelVersion) -> str:
+    """What the gate said, and before it who overruled it and why."""
+    decision = version.tags.get("synaug.decision", "")
+    if version.tags.get("synaug.promoted_by") != "a person":
+        return decision
+    why = version.tags.get("synaug.promoted_why", "")
+    said = f"promoted by a person: {why}" if why and why != decision else "promoted by a person"
+    gate = decision.removeprefix(_REFUSED)
+    return "; ".join([said, *([decision if gate == decision else f"the gate had refused: {gate}"] if decision else [])])

@@ -1,0 +1,114 @@
+"""`synaug predict`: what a trained classifier says of image files."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from synaug_core.classify.trained import TrainedClassifier
+    from synaug_core.services.settings import Settings
+
+__all__ = ["predict"]
+
+_AT_ONCE = 256
+_SHOWN = 3
+
+Fit = Literal["crop", "pad", "stretch"]
+
+
+def predict(
+    ctx: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Registered model, NAME (its champion), NAME@ALIAS or NAME@VERSION, or a saved classifier's folder."
+        ),
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: one object for each image.")] = False,
+    fit: Annotated[
+        Fit | None,
+        typer.Option(help="How images that are not square are made so; default: as in training, or crop."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Print the class and the probabilities of each image.
+
+    Files that cannot be read are named on stderr, and the exit code is 2; the others are classified.
+    """
+    from synaug.cli import environment
+    from synaug.cli.failures import printable
+    from synaug_core.classify.trained import TrainedClassifier
+    from synaug_core.devices import resolve
+    from synaug_core.errors import ArtifactError, DataError, UserError
+
+    settings = environment.prepare(ctx.obj)
+    with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
+        folder, its_fit = _fetched(settings, model, Path(staging))
+        try:
+            classifier = TrainedClassifier.load(folder, resolve(device))
+        except ArtifactError as error:
+            if not Path(model).is_dir():
+                raise
+            raise UserError(f"MODEL: {error}") from error
+    found, unread = _classify(classifier, images, fit or its_fit)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        for answer in found:
+            typer.echo(printable(_line(answer)))
+    if unread:
+        raise DataError("\n".join(printable(line) for line in unread))
+
+
+def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
+    """The folder of a saved classifier (given, inside a given MLflow model, or a registered version's), and how its
+    training images were made square."""
+    from synaug.cli.registered import named_version
+    from synaug_core.classify.trained import TrainedClassifier
+    from synaug_core.services.serving import classifier_folder, described_fit, trained_fit
+
+    given = Path(model)
+    if given.is_dir():
+        inner = given / "artifacts" / "classifier"
+        if inner.is_dir():
+            return inner, described_fit(given / "MLmodel")
+        # A folder that merely has a model's name hides no model.
+        if TrainedClassifier.is_in(given) or given.name != model:
+            return given, "crop"
+    version = named_version(settings, model)
+    return classifier_folder(settings, version.source, staging), trained_fit(settings, version.source, staging)
+
+
+def _classify(
+    classifier: TrainedClassifier, images: Sequence[Path], fit: Fit
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """An answer for each image that can be read, and a line on each that cannot."""
+    import numpy as np
+    import torch
+
+    from synaug.cli.pictures import read_pictures
+    from synaug_core.services.service_answer import one_image
+
+    found: list[dict[str, Any]] = []
+    unread: list[str] = []
+    for start in range(0, len(images), _AT_ONCE):
+        read, lines = read_pictures(classifier, images[start : start + _AT_ONCE], fit)
+        unread += lines
+        if read:
+            rows = classifier.predict(torch.from_numpy(np.stack([pixels for _, pixels in read]))).tolist()
+            found += [one_image(str(path), classifier.classes, row) for (path, _), row in zip(read, rows, strict=True)]
+    return found, unread
+
+
+def _line(answer: dict[str, Any]) -> str:
+    ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+    rest = ", ".join(f"{name} {p:.3f}" for name, p in ranked[:_SHOWN])
+    more = f" and {len(ranked) - _SHOWN} more" if len(ranked) > _SHOWN else ""
+    return f"{answer['file']}: {answer['class']} ({rest}{more})"

@@ -1,0 +1,107 @@
+"""Errors as people should see them: one line, and an exit code that scripts can tell apart."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+
+from synaug.cli.session import Session
+from synaug_core.errors import DiskFullError, SynaugError, UserError
+from synaug_core.services.secrets import redacted
+from synaug_core.services.writable import says_full
+
+__all__ = ["FAILED", "USER_ERROR", "find_user_error", "printable", "report", "say"]
+
+FAILED = 1
+USER_ERROR = 2
+# Control characters, line breaks of every kind, and what turns the direction of writing.
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """One line with nothing in it that steers a terminal or cannot be written: such characters become escapes."""
+    shown = _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+    return shown.encode("utf-8", "backslashreplace").decode()
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(f"synaug: {printable(line)}", file=sys.stderr, flush=True)  # noqa: T201 - a command line's output
+
+
+def find_user_error(error: BaseException) -> UserError | None:
+    """The user's error behind an error: itself, one of its causes, or one of a group."""
+    return next((e for e in _causes(error, set()) if isinstance(e, UserError)), None)
+
+
+def _fills_disk(error: BaseException) -> bool:
+    """Whether a full disk is behind an error."""
+    return any(
+        getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or says_full(str(e)) for e in _causes(error, set())
+    )
+
+
+def _lost_prefect(error: BaseException) -> bool:
+    """Whether a connection of Prefect's client is behind an error; nothing else here lets an error of httpx out."""
+    kinds = {
+        f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        for e in _causes(error, set())
+        for kind in type(e).__mro__
+    }
+    return "httpx.TransportError" in kinds
+
+
+def _causes(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
+    if id(error) in seen:
+        return
+    seen.add(id(error))
+    yield error
+    inner = list(error.exceptions) if isinstance(error, BaseExceptionGroup) else []
+    for cause in (*inner, error.__cause__, error.__context__):
+        if cause is not None:
+            yield from _causes(cause, seen)
+
+
+def report(error: Exception, session: Session) -> int:
+    """Say what went wrong, without secrets, and give the exit code; the traceback goes to the log, or to stderr with
+    --debug."""
+    if session.debug:
+        sys.stderr.write(_traceback(error))
+    user_error = find_user_error(error)
+    if user_error is not None:
+        for line in str(user_error).splitlines():
+            say(line)
+        return USER_ERROR
+    where = _keep(error, session)
+    full = next((e for e in _causes(error, set()) if isinstance(e, DiskFullError)), None)
+    if full is not None:
+        say(f"{full} ({where})")
+        return FAILED
+    if _fills_disk(error):
+        say(f"no space left on the disk; make room, then run the same command again: it continues ({where})")
+        return FAILED
+    if _lost_prefect(error):
+        say(f"the Prefect server does not answer any more; run the same command again: it continues ({where})")
+        return FAILED
+    text = redacted(" ".join(str(error).split()))
+    # Our own errors are written to be read; of others the kind matters as well.
+    say(f"{text if isinstance(error, SynaugError) and text else f'{type(error).__name__}: {text}'[:500]} ({where})")
+    return FAILED
+
+
+def _traceback(error: Exception) -> str:
+    return redacted("".join(traceback.format_exception(error)))
+
+
+def _keep(error: Exception, session: Session) -> str:
+    if session.log is None:
+        return "more with synaug --debug"
+    try:
+        with session.log.open("a", encoding="utf-8") as file:
+            file.write(_traceback(error))
+    except OSError:
+        return "more with synaug --debug"
+    return f"log: {session.log}"

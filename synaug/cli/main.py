@@ -1,0 +1,105 @@
+"""The command line: which commands there are, and what happens to their errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from synaug.cli import failures
+from synaug.cli.commands import (
+    demo,
+    deploy,
+    doctor,
+    export,
+    gc,
+    models,
+    predict,
+    report,
+    run,
+    serve,
+    sweep,
+    turing,
+    ui,
+    watch,
+)
+from synaug.cli.session import Session
+
+__all__ = ["app", "execute", "run_app"]
+
+_INTERRUPTED = 130
+_PATIENCE = 10.0  # seconds
+
+app = typer.Typer(
+    name="synaug",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Learn rare image classes, make the missing images, and show whether they helped.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"synaug {metadata.version('synaug')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keep what stands before the command."""
+    ctx.obj.debug = debug
+
+
+app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
+app.command("demo")(demo.demo)
+app.command("ui")(ui.ui)
+app.command("report")(report.report)
+app.command("export")(export.export)
+app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+app.command("watch")(watch.watch)
+app.command("turing")(turing.turing)
+app.add_typer(models.app, name="models")
+app.command("deploy")(deploy.deploy)
+app.command("gc")(gc.gc)
+app.command("doctor")(doctor.doctor)
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code: 0 done, 2 the user's input is at fault, 1 anything else."""
+    session = Session()
+    try:
+        app(args=list(arguments), prog_name="synaug", obj=session)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            failures.say("stopped")
+            return failures.FAILED
+        return end.code if isinstance(end.code, int) else failures.FAILED if end.code else 0
+    except Exception as error:
+        return failures.report(error, session)
+    return 0
+
+
+def run_app() -> None:
+    """Entry point of the command `synaug`."""
+    code = execute(sys.argv[1:])
+    if code:
+        # What failed was said. Prefect's client may still try for minutes to deliver its events to nobody.
+        ending = threading.Timer(_PATIENCE, os._exit, (code,))
+        ending.daemon = True
+        ending.start()
+    sys.exit(code)

@@ -1,0 +1,158 @@
+"""One call of `synaug turing`: the test is found, shown until Ctrl-C, and its result recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from synaug.cli.turing.finding import Found, find
+from synaug.cli.turing.recording import record
+from synaug.cli.turing.server import TuringServer
+from synaug.cli.turing.sitting import Sitting
+from synaug_core.errors import UserError
+from synaug_core.report.turing import result_page
+from synaug_core.services.secrets import first_line
+from synaug_core.services.settings import Settings
+from synaug_core.turing.answers import AnswerLog, Header, newest, read
+from synaug_core.turing.design import Design, choose
+from synaug_core.turing.result import TuringResult, evaluate
+
+__all__ = ["Prepared", "prepare", "record_result", "serve"]
+
+_IMAGES, _SEED = 100, 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A test that can be taken.
+
+    Attributes:
+        found: its images.
+        design: which of them are shown.
+        header: the first line of its answers.
+        answers: the file with them; it need not be there.
+    """
+
+    found: Found
+    design: Design
+    header: Header
+    answers: Path
+
+    @property
+    def note(self) -> str:
+        """How its images were chosen."""
+        half = len(self.design.items) // 2
+        said = f"{half} synthetic images, drawn at random, beside {half} real ones of the same classes from the "
+        said += "training images, all of the same size and encoding."
+        if self.design.parents:
+            said += f" {self.design.parents} of the real ones are parents of synthetic ones shown."
+        return said
+
+
+def prepare(settings: Settings, run: str, *, arm: str | None, images: int | None, seed: int | None) -> Prepared:
+    """Find the images and draw those that are shown; without a number and a seed those of the last test of the run.
+
+    Raises:
+        UserError: there is no such run or arm, or no class with real and synthetic images.
+        ArtifactError: images or answers are missing or damaged.
+    """
+    found = find(settings, run, arm)
+    folder = settings.home / "turing" / found.run.run_id
+    last = newest(folder) if images is None and seed is None else None
+    if last is not None:
+        header = read(last).header
+        images, seed = header.images, header.seed
+    images, seed = images or _IMAGES, _SEED if seed is None else seed
+    design = choose(found.train, found.made, images=images, seed=seed)
+    header = Header(images=images, seed=seed, digest=design.digest)
+    return Prepared(found, design, header, folder / f"{design.digest[:16]}.jsonl")
+
+
+def serve(test: Prepared, *, rater: str, port: int, say: Callable[[str], None], ready: Callable[[str], None]) -> bool:
+    """Show the test until KeyboardInterrupt; the result is recorded whenever a rater is done, and at the end.
+
+    Args:
+        test: what is shown.
+        rater: filled in on the page; may be empty.
+        port: 0 takes a free one.
+        say: told in lines what happens.
+        ready: told the page's address once it answers.
+
+    Returns:
+        Whether there are answers, of now or of before.
+
+    Raises:
+        UserError: the port is taken, or another process shows this test.
+    """
+    finished: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with _alone(test.answers), AnswerLog(test.answers, test.header) as log:
+        sitting = Sitting(test.design, test.found.pixels, log, finished.put)
+        try:
+            server = TuringServer(sitting, name=test.found.name, port=port, rater=rater)
+        except OSError as error:
+            reason = (error.strerror or "unknown reason").lower()
+            raise UserError(f"--port: {port} cannot be used ({reason})") from error
+        with server:
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+            try:
+                ready(server.url)
+                while True:
+                    with contextlib.suppress(queue.Empty):
+                        name = finished.get(timeout=0.5)
+                        say(f"{name} has answered all {len(test.design.items)} images")
+                        _record_now(test, say)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                server.shutdown()
+        if not log.answers():
+            say("no answer was given; nothing was recorded")
+            return False
+        say(record_result(test).sentence)
+        return True
+
+
+def record_result(test: Prepared) -> TuringResult:
+    """Compute the result from the answers on the disk, and record it.
+
+    Raises:
+        UserError: nobody has answered yet.
+    """
+    stored = read(test.answers) if test.answers.exists() else None
+    if stored is None or not stored.answers:
+        raise UserError("nobody has answered yet; `synaug turing RUN` shows the images")
+    result = evaluate(stored.answers, images=len(test.design.items), seed=test.design.seed)
+    page = result_page(
+        result, lambda f: test.found.pixels(test.design.items[f.item]), name=test.found.name, note=test.note
+    )
+    record(test.found.run, result, stored.answers, page, stored.changed)
+    return result
+
+
+def _record_now(test: Prepared, say: Callable[[str], None]) -> None:
+    """Record while others may still answer; what goes wrong is said, and tried again at the end."""
+    try:
+        record_result(test)
+    except Exception as error:
+        say(f"the result could not be recorded yet ({first_line(error)}); the answers are kept")
+
+
+@contextlib.contextmanager
+def _alone(answers: Path) -> Iterator[None]:
+    """One server at a time: two would each miss the other's answers."""
+    answers.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(answers.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError("another `synaug turing` shows these images already; several people can use its page") from None
+    try:
+        yield
+    finally:
+        lock.release()
