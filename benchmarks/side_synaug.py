@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.side_by_side import Stopwatch, serve
 from benchmarks.workload import Workload, loss, pixels
-from synaug_core.config import GeneratorConfig, SynthesisConfig
+from synaug_core.config import GeneratorConfig, SynthesisConfig, VAEConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators import registry
 from synaug_core.generators.base import LatentGenerator
@@ -47,7 +47,7 @@ class _Side:
             width=work.width,
             latent_dim=work.latent_dim,
             learning_rate=work.learning_rate,
-            variance=1.0,
+            vae=VAEConfig(variance=1.0),
             validation_share=0.0,
         )
         with Stopwatch(work.device) as watch:

@@ -4,7 +4,7 @@ from synaug_core.config.arms import CONTROL_STRATEGIES, STANDARD_ARMS, ArmConfig
 from synaug_core.config.classifier import AugmentationConfig, ClassifierConfig, Range, TuningConfig
 from synaug_core.config.data import DataConfig, DuplicateConfig, SplitConfig
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PrimaryConfig, PromotionConfig
-from synaug_core.config.generator import AutoencoderConfig, DiffusionConfig, GANConfig, GeneratorConfig
+from synaug_core.config.generator import AutoencoderConfig, DiffusionConfig, GANConfig, GeneratorConfig, VAEConfig
 from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.root import ComputeConfig, Config
@@ -40,5 +40,6 @@ __all__ = [
     "SynthesisConfig",
     "TargetedConfig",
     "TuningConfig",
+    "VAEConfig",
     "WatchConfig",
 ]

@@ -6,9 +6,23 @@ from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
 
-__all__ = ["AutoencoderConfig", "DiffusionConfig", "GANConfig", "GeneratorConfig"]
+__all__ = ["AutoencoderConfig", "DiffusionConfig", "GANConfig", "GeneratorConfig", "VAEConfig", "sectioned"]
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class VAEConfig(Section):
+    """Kind `vae`: a model for each class, whose objective is the evidence lower bound (paper A: beta = 1)."""
+
+    beta: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the KL term; both terms are sums over pixels and latent units, means over the batch."""
+    variance: Annotated[float, Field(gt=0)] | Literal["learned"] = "learned"
+    """Variance of the Gaussian likelihood in [0, 1] pixel units; `learned`: the mean squared error on the
+    held-out images."""
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the steps over which beta rises from 0."""
+    execution: Literal["auto", "loop", "stack"] = "auto"
+    """The classes' models one after the other, or as one stacked model; auto: stacked on a GPU."""
 
 
 class GANConfig(Section):
@@ -55,7 +69,8 @@ class AutoencoderConfig(Section):
 
 
 class GeneratorConfig(Section):
-    """Generative models. `vae`: one per class (paper A: beta = 1). `gan`, `diffusion`, `autoencoder`: one for all."""
+    """What all kinds of generative models share, and a section for each kind. `vae`: one model per class. `gan`,
+    `diffusion`, `autoencoder`: one for all."""
 
     kind: str = "vae"
     """Name in the registry of generators."""
@@ -66,13 +81,7 @@ class GeneratorConfig(Section):
     width: Count = 16
     """Channels of the first convolution; they double with each halving, up to four times."""
     latent_dim: Count = 64
-    beta: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the KL term; both terms are sums over pixels and latent units, means over the batch."""
-    variance: Annotated[float, Field(gt=0)] | Literal["learned"] = "learned"
-    """Variance of the Gaussian likelihood in [0, 1] pixel units; `learned`: the mean squared error on the
-    held-out images."""
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share of the steps over which beta rises from 0."""
+    """Length of the latent vector of a kind that has one of free length."""
     validation_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of a class's training images held out for the early stop (none below 10 images)."""
     patience: Count = 6
@@ -87,8 +96,7 @@ class GeneratorConfig(Section):
     group_size: Count | None = None
     """Classes fitted in one call; default: all on a GPU, few on a CPU, so that its cores share them. Kinds with one
     model for all classes always fit them together."""
-    execution: Literal["auto", "loop", "stack"] = "auto"
-    """One after the other, or as one stacked model; auto: stacked on a GPU."""
+    vae: VAEConfig = VAEConfig()
     gan: GANConfig = GANConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     autoencoder: AutoencoderConfig = AutoencoderConfig()
@@ -101,7 +109,21 @@ class GeneratorConfig(Section):
         """Fields that are not set take the defaults of the kind."""
         if not isinstance(values, dict):
             return values
-        return _DEFAULTS.get(str(values.get("kind", "vae")), {}) | values
+        return _DEFAULTS.get(str(values.get("kind", "vae")), {}) | sectioned(values)
+
+
+def sectioned(values: dict[str, Any]) -> dict[str, Any]:
+    """A generator's values with the keys that stood beside the common ones in version 0.1.0 in the section `vae`.
+
+    Where both places hold a key, the old one stays and is refused as unknown.
+    """
+    section = values.get("vae", {})
+    if not isinstance(section, dict):
+        return values
+    moved = {key: values[key] for key in VAEConfig.model_fields if key in values and key not in section}
+    if not moved:
+        return values
+    return {key: value for key, value in values.items() if key not in moved} | {"vae": section | moved}
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from synaug_core import names
 from synaug_core.config import keys, yaml_text
+from synaug_core.config.generator import VAEConfig, sectioned
 from synaug_core.config.root import Config
 from synaug_core.errors import ConfigError
 from synaug_core.s3_address import SINGLE_FILES, S3Address, s3_address
@@ -178,13 +179,14 @@ def override(values: dict[str, Any], text: str) -> None:
 
 def set_key(values: dict[str, Any], key: str, value: Any, shown: str) -> None:
     """Put a value under a dotted key, in place; `shown` names the culprit in an error. Raises as `override`."""
-    path = key.split(".")
+    path = _current(key.split("."))
     if not _is_known(path):
         raise ConfigError(f"{shown}: unknown key {key[:_SHOWN]}; {keys.nearest(key)}")
     leaf = branch = {path[-1]: value}
     for part in reversed(path[:-1]):
         branch = {part: branch}
     _absolute(branch, Path.cwd())
+    _use_sections(values)
     target, default = values, typing.cast(Any, _DEFAULTS)
     for part in path[:-1]:
         default = getattr(default, part, None)
@@ -193,6 +195,21 @@ def set_key(values: dict[str, Any], key: str, value: Any, shown: str) -> None:
             target[part] = default.model_dump() if isinstance(default, BaseModel) else {}
         target = target[part]
     target[path[-1]] = leaf[path[-1]]
+
+
+def _current(path: list[str]) -> list[str]:
+    """`generator.beta` and `generators.NAME.beta`, as version 0.1.0 called them, with their section in between."""
+    depth = {"generator": 1, "generators": 2}.get(path[0])
+    is_old = depth == len(path) - 1 and path[-1] in VAEConfig.model_fields
+    return [*path[:-1], "vae", path[-1]] if is_old else path
+
+
+def _use_sections(values: dict[str, Any]) -> None:
+    """Move keys of generators from where version 0.1.0 had them into their sections, in place."""
+    if isinstance(generator := values.get("generator"), dict):
+        values["generator"] = sectioned(generator)
+    if isinstance(others := values.get("generators"), dict):
+        values["generators"] = {name: sectioned(v) if isinstance(v, dict) else v for name, v in others.items()}
 
 
 def _is_known(path: Sequence[str]) -> bool:
@@ -223,6 +240,7 @@ def checked(values: dict[str, Any]) -> Config:
         ConfigError: one line for each thing that does not fit.
     """
     _keep_text(values)
+    _use_sections(values)
     _seek_in_source(values)
     lines = keys.misfits(values) or _refused(values)
     if lines:

@@ -49,6 +49,6 @@ def start(task: ClassTask, config: GeneratorConfig) -> ConvVAE:
 
 def make_executor(pool: Pool, models: Mapping[str, ConvVAE], config: GeneratorConfig) -> Executor:
     """The executor that the configuration names; `auto` is the stack on a GPU and the loop elsewhere."""
-    stacked = config.execution == "stack" or (config.execution == "auto" and pool.device.type == "cuda")
+    stacked = config.vae.execution == "stack" or (config.vae.execution == "auto" and pool.device.type == "cuda")
     kind = StackExecutor if stacked else LoopExecutor
     return kind(pool, models, learning_rate=config.learning_rate, clip=config.clip)

@@ -51,7 +51,7 @@ class _Run:
         self.executor, self.clock = executor, clock
         self.tasks = {task.name: task for task in tasks}
         self.config = config
-        self.warmup = round(config.warmup * config.steps)
+        self.warmup = round(config.vae.warmup * config.steps)
         self.courses = {task.name: Course() for task in tasks}
         self.done = 0
         self._exams = {
@@ -78,7 +78,7 @@ class _Run:
 
     def begin(self) -> None:
         """Set the first variances."""
-        fixed = self.config.variance
+        fixed = self.config.vae.variance
         self.executor.set_variances(
             {n: bounded(t.spread) if fixed == "learned" else float(fixed) for n, t in self.tasks.items()}
         )
@@ -86,7 +86,7 @@ class _Run:
     def advance(self) -> dict[str, float]:
         """One block of steps and its evaluation; values worth showing."""
         first, last = self.done, min(self.done + self.config.evaluate_every, self.config.steps)
-        betas = [beta_at(s + 1, self.config.beta, self.warmup) for s in range(first, last)]
+        betas = [beta_at(s + 1, self.config.vae.beta, self.warmup) for s in range(first, last)]
         names = self.active
         exams = {name: self._exams[name] for name in names}
         means = self.executor.train({name: self._block(name, last - first) for name in names}, betas)
@@ -130,10 +130,10 @@ class _Run:
             return False
         loss, reconstruction, kl, error, kl_examined = row
         pixels = self.executor.pixels
-        variance = bounded(error / pixels) if self.config.variance == "learned" else self.config.variance
+        variance = bounded(error / pixels) if self.config.vae.variance == "learned" else self.config.vae.variance
         self.executor.set_variances({name: variance})
         exact = torch.tensor((error, variance), dtype=torch.float64)
-        examined = float(negative_log_likelihood(exact[0], exact[1], pixels)) + self.config.beta * kl_examined
+        examined = float(negative_log_likelihood(exact[0], exact[1], pixels)) + self.config.vae.beta * kl_examined
         held_out = bool(len(task.held_out))
         point = CurvePoint(
             step=self.done,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
+from synaug_core.config import GeneratorConfig, VAEConfig
 from synaug_core.config.load import load
 
 Refusal = Callable[..., list[str]]
@@ -19,8 +20,10 @@ Refusal = Callable[..., list[str]]
         ("repetitions=3", "repetitions", 3),
         ("tuning.trials=0", "tuning.trials", 0),
         ("generator.learning_rate=1e-3", "generator.learning_rate", 1e-3),
-        ("generator.variance=learned", "generator.variance", "learned"),
-        ("generator.variance=0.5", "generator.variance", 0.5),
+        ("generator.vae.variance=learned", "generator.vae.variance", "learned"),
+        ("generator.vae.variance=0.5", "generator.vae.variance", 0.5),
+        ("generator.variance=0.5", "generator.vae.variance", 0.5),
+        ("generator={kind: vae, warmup: 0.5}", "generator.vae.warmup", 0.5),
         ("classifier.pretrained=true", "classifier.pretrained", True),
         ("data.image_size=32", "data.image_size", 32),
         ("data.image_size=", "data.image_size", None),
@@ -60,6 +63,16 @@ def test_later_overrides_win_and_beat_the_file(data: Path) -> None:
     assert (config.repetitions, config.generator.steps, config.generator.width) == (4, 7, 8)
 
 
+def test_keys_of_version_0_1_0_are_read_where_their_section_is_now(data: Path) -> None:
+    old = "{beta: 2, variance: 0.5, warmup: 0.1, execution: loop, latent_dim: 8}"
+    (data / "c.yaml").write_text(f"data: {{source: images}}\ngenerator: {old}\ngenerators: {{more: {old}}}\n")
+    config = load("c.yaml", ["generator.beta=3", "generators.more.vae.warmup=0.3", "generators.more.beta=4"])
+    one, more = config.generator, config.generators["more"]
+    assert (one.vae.beta, one.vae.variance, one.vae.warmup, one.vae.execution) == (3, 0.5, 0.1, "loop")
+    assert (more.vae.beta, more.vae.variance, more.vae.warmup, more.latent_dim) == (4, 0.5, 0.3, 8)
+    assert GeneratorConfig.model_validate({"kind": "vae", "beta": 2.0}).vae == VAEConfig(beta=2.0)
+
+
 @pytest.mark.parametrize(
     ("override", "line"),
     [
@@ -81,7 +94,12 @@ def test_later_overrides_win_and_beat_the_file(data: Path) -> None:
         ("repetitions=", "repetitions: got null, expected a whole number of at least 1"),
         ("repetitions=[1]", "repetitions: got [1], expected a whole number of at least 1"),
         ("seed=1.5", "seed: got 1.5, expected a whole number of at least 0"),
-        ("generator.variance=-1", "generator.variance: got -1, expected a number above 0, or learned"),
+        ("generator.vae.variance=-1", "generator.vae.variance: got -1, expected a number above 0, or learned"),
+        ("generator.variance=-1", "generator.vae.variance: got -1, expected a number above 0, or learned"),
+        (
+            "generator={beta: 1, vae: {beta: 2}}",
+            "unknown key generator.beta; the nearest known key is generator.vae.beta",
+        ),
         ("generator.learning_rate=.nan", "generator.learning_rate: got NaN, expected a number above 0"),
         ("generator.learning_rate=.inf", "generator.learning_rate: got Infinity, expected a number above 0"),
         ("synthesis.multiple=-1", "synthesis.multiple: got -1, expected a number above 0"),

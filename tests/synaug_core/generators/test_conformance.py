@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from synaug_core.config import GeneratorConfig
+from synaug_core.config import GeneratorConfig, VAEConfig
 from synaug_core.generators.class_vae import ClassVAE
 from synaug_core.testing.conformance import GENERATOR_CHECKS, GeneratorSubject, check_missing_images_are_refused
 
@@ -24,13 +24,13 @@ def poison_its_row(state: dict[str, Any], name: str, label: int) -> None:
 @pytest.mark.parametrize("execution", ["loop", "stack"])
 @pytest.mark.parametrize("check", GENERATOR_CHECKS, ids=lambda check: check.__name__)
 def test_vae(check, execution, tmp_path):
-    config = SMALL.model_copy(update={"execution": execution})
+    config = SMALL.model_copy(update={"vae": VAEConfig(execution=execution)})
     poison = {"loop": poison_its_own, "stack": poison_its_row}[execution]
     check(GeneratorSubject(ClassVAE, config, folder=tmp_path, isolated=execution == "loop", poison=poison))
 
 
 def test_vae_in_colour_mirrored_and_of_an_odd_size(tmp_path):
-    config = SMALL.model_copy(update={"augment": "mirror", "variance": 0.01})
+    config = SMALL.model_copy(update={"augment": "mirror", "vae": VAEConfig(variance=0.01)})
     for check in GENERATOR_CHECKS[:2]:
         check(GeneratorSubject(ClassVAE, config, folder=tmp_path, channels=3, size=19))
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from synaug_core.config import DiffusionConfig, GeneratorConfig
+from synaug_core.config import DiffusionConfig, GeneratorConfig, VAEConfig
 from synaug_core.generators import registry
 from synaug_core.testing.conformance import GENERATOR_CHECKS, GeneratorSubject
 
 _SMALL = {"steps": 6, "evaluate_every": 2, "width": 8, "latent_dim": 4, "batch_size": 8}
 _CONFIGS = {
-    "vae one by one": GeneratorConfig(**_SMALL, execution="loop"),
-    "vae stacked": GeneratorConfig(**_SMALL, execution="stack"),
+    "vae one by one": GeneratorConfig(**_SMALL, vae=VAEConfig(execution="loop")),
+    "vae stacked": GeneratorConfig(**_SMALL, vae=VAEConfig(execution="stack")),
     "autoencoder": GeneratorConfig(kind="autoencoder", **_SMALL),
     "gan": GeneratorConfig(kind="gan", **_SMALL),
     "diffusion": GeneratorConfig(kind="diffusion", **_SMALL, diffusion=DiffusionConfig(sampling_steps=3)),

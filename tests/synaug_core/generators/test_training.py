@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synaug_core.checkpoints import Checkpoint
-from synaug_core.config import GeneratorConfig
+from synaug_core.config import GeneratorConfig, VAEConfig
 from synaug_core.errors import ConfigError, DeadlineError
 from synaug_core.generators.class_vae import ClassVAE
 from synaug_core.seeds import stream
@@ -37,7 +37,9 @@ def stop_after(calls):
 def test_loop_and_stack_agree(small):
     images = make_images({"a": 14, "b": 3, "c": 40}, 3, 19)
     mirrored = small.model_copy(update={"augment": "mirror"})
-    one, other = (fit(mirrored.model_copy(update={"execution": e}), images).reports for e in ("loop", "stack"))
+    one, other = (
+        fit(mirrored.model_copy(update={"vae": VAEConfig(execution=e)}), images).reports for e in ("loop", "stack")
+    )
     for name in images.classes:
         for a, b in zip(one[name].curves, other[name].curves, strict=True):
             assert a.model_dump(exclude_none=True) == pytest.approx(b.model_dump(exclude_none=True), rel=1e-3)
@@ -47,7 +49,7 @@ def test_loop_and_stack_agree(small):
 @pytest.mark.parametrize("execution", ["loop", "stack"])
 def test_nan_in_one_class_leaves_the_others_equal(small, execution, tmp_path):
     """The state of one class is poisoned between two evaluations, as a numerical accident would."""
-    config = small.model_copy(update={"execution": execution})
+    config = small.model_copy(update={"vae": VAEConfig(execution=execution)})
     images = make_images({"a": 14, "bad": 12, "c": 12}, 1, 16)
     undisturbed = fit(config, images)
     kept = Checkpoint(tmp_path / "state", every=0)
@@ -80,7 +82,7 @@ def test_a_fit_that_diverges_at_once_keeps_its_first_weights(small):
 
 def test_early_stop_keeps_the_best_weights_and_frees_the_others():
     config = GeneratorConfig(
-        steps=300, evaluate_every=10, patience=2, warmup=0.02, width=4, latent_dim=8, learning_rate=1e-2
+        steps=300, evaluate_every=10, patience=2, vae=VAEConfig(warmup=0.02), width=4, latent_dim=8, learning_rate=1e-2
     )
     images = make_images({"few": 12, "none held out": 4}, 1, 16)
     calls = []
@@ -99,7 +101,7 @@ def test_early_stop_keeps_the_best_weights_and_frees_the_others():
 def test_no_weights_of_the_warm_up_are_kept():
     """An early stop within it would keep a blur: the best loss of few images often comes in the first steps."""
     config = GeneratorConfig(
-        steps=120, evaluate_every=10, patience=2, warmup=0.5, width=8, latent_dim=8, learning_rate=3e-3
+        steps=120, evaluate_every=10, patience=2, vae=VAEConfig(warmup=0.5), width=8, latent_dim=8, learning_rate=3e-3
     )
     images = make_images({"a": 12}, 1, 16)
     noise = torch.randint(0, 256, images.images.shape, dtype=torch.uint8, generator=stream(1))
@@ -117,7 +119,7 @@ def test_training_lowers_the_loss_and_uses_the_latent_space():
 
 
 def test_a_collapsed_latent_space_is_reported(small):
-    config = small.model_copy(update={"beta": 1e4, "warmup": 0.0, "steps": 40, "learning_rate": 1e-2})
+    config = small.model_copy(update={"vae": VAEConfig(beta=1e4, warmup=0.0), "steps": 40, "learning_rate": 1e-2})
     report = fit(config, make_images({"a": 12}, 1, 16)).reports["a"]
     assert report.active_units == 0
     assert report.collapsed
@@ -130,7 +132,9 @@ def test_one_image_is_no_collapse(small):
 
 @pytest.mark.parametrize(("variance", "seen"), [(0.05, {0.05}), ("learned", None)])
 def test_variance_is_fixed_or_learned(small, variance, seen):
-    report = fit(small.model_copy(update={"variance": variance}), make_images({"a": 12}, 1, 16)).reports["a"]
+    report = fit(small.model_copy(update={"vae": VAEConfig(variance=variance)}), make_images({"a": 12}, 1, 16)).reports[
+        "a"
+    ]
     values = {round(p.variance, 9) for p in report.curves}
     assert values == seen if seen else len(values) == len(report.curves)
     if not seen:
