@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.core_only import core_only
 from benchmarks.side_by_side import Stopwatch, serve
 from synaug_core.config import Config
-from tasks.machine import worker_count
+from tasks.engine.machine import worker_count
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:

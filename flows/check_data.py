@@ -21,7 +21,7 @@ from prefect.runtime import deployment
 from prefect.states import Completed
 
 from synaug_core.config import DataConfig
-from tasks.data_check import what_changed
+from tasks.dataset import what_changed
 
 __all__ = ["DATA_CHANGED", "check_data", "dataset_resource"]
 

@@ -15,7 +15,7 @@ from synaug_core.services.leftovers import Leftover, find_leftovers, remove_left
 from synaug_core.services.locks import exclusive
 from synaug_core.services.retention import Plan, Policy, decide
 from synaug_core.services.settings import settings
-from tasks.kept_results import KeptResult, delete_results, mentions, read_results, speaking_of
+from tasks.engine.result_storage import KeptResult, delete_results, mentions, read_results, speaking_of
 
 __all__ = ["Cleaned", "Cleaning", "clean", "plan_cleaning"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from prefect.futures import PrefectFuture
 
 from flows.ledger import Ledger
-from flows.on_reals import begin_on_reals, end_on_reals
 from synaug_core.config import Config, GeneratorConfig, SynthesisConfig
 from synaug_core.refs import (
     ClassifierRef,
@@ -20,15 +20,15 @@ from synaug_core.refs import (
     RunRef,
     SyntheticRef,
 )
+from tasks.engine.machine import worker_count
+from tasks.engine.naming import group_name, synthesis_name
 from tasks.generators import fit_group, group_classes
-from tasks.machine import worker_count
-from tasks.naming import group_name, synthesis_name
-from tasks.needs import Need, needs_of
+from tasks.judging import fit_judges, fit_target, share_judges
 from tasks.quality import assess_images
 from tasks.retraining import adopt_runs
-from tasks.synthesis import synthesise_group
+from tasks.synthesis import Need, needs_of, synthesise_group
 
-__all__ = ["Images", "Judged", "judge_images", "make_images", "of_arms"]
+__all__ = ["Images", "Judged", "OnReals", "begin_on_reals", "end_on_reals", "judge_images", "make_images", "of_arms"]
 
 Fitted = dict[str, tuple[GeneratorRef, ...]]
 
@@ -225,3 +225,43 @@ def _generator_key(config: Config, name: str) -> str:
 
 def _arms_of(config: Config, key: str) -> str:
     return ", ".join(arm.name for arm in config.arms if _key(arm.synthesis) == key)
+
+
+class OnReals(NamedTuple):
+    """Classifiers of real images under way, by name: targets, and the parts of at most one panel of judges."""
+
+    targets: tuple[tuple[str, PrefectFuture[ClassifierRef]], ...]
+    judges: tuple[tuple[str, PrefectFuture[JudgesRef]], ...]
+
+
+def begin_on_reals(
+    config: Config, dataset: DatasetRef, *, targets: int, judges: bool, run: RunRef, ledger: Ledger
+) -> OnReals:
+    """Submit so many targets and, where they are wanted, the judges: first what takes longest."""
+    parts = share_judges(config.judge, worker_count(config.compute)) if judges else {}
+    panel = tuple(
+        (
+            name,
+            fit_judges.submit(
+                dataset, name, left_out, config.classifier, config.judge, config.seed, config.compute, run
+            ),
+        )
+        for name, left_out in parts.items()
+    )
+    aims = tuple(
+        (f"target {n}", fit_target.submit(dataset, n, config.classifier, config.seed, config.compute, run))
+        for n in range(targets)
+    )
+    ledger.follow("judge", panel)
+    ledger.follow("judge", aims)
+    return OnReals(aims, panel)
+
+
+def end_on_reals(
+    begun: OnReals, run: RunRef, ledger: Ledger
+) -> tuple[tuple[ClassifierRef, ...], tuple[JudgesRef, ...]]:
+    """Wait for them: targets, and the panel in its parts."""
+    aims = tuple(ledger.gather("judge", begun.targets))
+    panel = tuple(ledger.gather("judge", begun.judges))
+    adopt_runs(run, tuple(reference.run_id for reference in (*aims, *panel)))
+    return aims, panel

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from prefect.futures import PrefectFuture
 
-from tasks.progress_bus import Event, publish
-from tasks.unwanted import Unwanted
+from tasks.engine.cancelling import Unwanted
+from tasks.engine.progress_bus import Event, publish
 
 __all__ = ["Account", "Ledger"]
 

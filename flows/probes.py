@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from flows.divisions import Division
+from flows.learning import Division
 from flows.ledger import Ledger
 from synaug_core.config import Config
 from synaug_core.evaluate.results import Comparison

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.champion import make_champion
+from tasks.promotion import make_champion
 
 __all__ = ["promote"]
 

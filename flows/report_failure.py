@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
-import tasks.result_storage  # noqa: F401 - Prefect finds a block by its class, so the class has to be loaded
+import tasks.engine.result_storage  # noqa: F401 - Prefect finds a block by its class, so the class has to be loaded
 from synaug_core.errors import ConfigError
 from synaug_core.services.secrets import redacted
 from tasks.retraining import close_left

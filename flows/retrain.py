@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from prefect import flow, tags
 
-from flows.dead_runs import close_dead_runs, process_tag, untagged_steps
-from flows.divisions import divide
-from flows.garbage import libraries_aside
-from flows.learning import learn
+from flows.learning import divide, learn
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
 from flows.probes import disturb, explain
-from flows.signals import sigterm_as_ctrl_c
+from flows.process import close_dead_runs, libraries_aside, process_tag, sigterm_as_ctrl_c, untagged_steps
 from flows.workers import default_runner, task_runner
 from synaug_core.choices import check_without_images
 from synaug_core.config import Config
@@ -20,11 +17,11 @@ from synaug_core.refs import RunRef
 from tasks.choices import check_choices
 from tasks.comparison import compare_arms, open_arms, record_arm
 from tasks.dataset import read_fingerprint
+from tasks.engine.cancelling import unwanted_on_failure
 from tasks.outcome import place_of, read_comparison, show_in_prefect
-from tasks.registry import register_best
+from tasks.promotion import register_best
 from tasks.report import write_report
 from tasks.retraining import about_name, adopt_runs, close_folds, close_retraining, fail_retraining, open_retraining
-from tasks.unwanted import unwanted_on_failure
 
 __all__ = ["retrain", "run_retrain"]
 

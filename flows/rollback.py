@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.champion import go_back
+from tasks.promotion import go_back
 
 __all__ = ["rollback"]
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from prefect import flow, tags
 
-from flows.dead_runs import close_dead_runs, process_tag
+from flows.process import close_dead_runs, process_tag, sigterm_as_ctrl_c
 from flows.retrain import retrain
-from flows.signals import sigterm_as_ctrl_c
 from flows.workers import default_runner, shared_runners
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import SynaugError
 from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sweep import SweepResult, sweep_result
 from synaug_core.frozen import Frozen
-from tasks.progress_bus import Event, publish
+from tasks.engine.progress_bus import Event, publish
 from tasks.sweep import record_sweep
 
 __all__ = ["SweepOutcome", "run_sweep", "sweep"]

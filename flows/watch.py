@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from prefect import flow, tags
 
-from flows.dead_runs import close_dead_runs, process_tag, untagged_steps
-from flows.signals import sigterm_as_ctrl_c
+from flows.process import close_dead_runs, process_tag, sigterm_as_ctrl_c, untagged_steps
 from synaug_core.config import Config
 from synaug_core.drift.finding import Finding
 from synaug_core.frozen import Frozen

@@ -15,7 +15,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from synaug_core.config import ComputeConfig
 from synaug_core.errors import ConfigError
 from synaug_core.services.settings import settings
-from tasks.machine import worker_count
+from tasks.engine.machine import worker_count
 
 __all__ = ["ConfiguredRunner", "default_runner", "shared_runners", "task_runner"]
 

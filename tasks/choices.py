@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import DatasetRef
-from tasks.step import step
+from tasks.engine.step import step
 
 __all__ = ["check_choices"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import ComparisonRef, DatasetRef, RepetitionRef, RobustnessRef, RunRef
 from synaug_core.services.settings import settings
-from tasks.recording import recorded
+from tasks.engine.recording import recorded
+from tasks.engine.step import action, step
 from tasks.report import arm_robustness
-from tasks.step import action, step
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.intervals import Interval
@@ -49,8 +49,8 @@ def compare_arms(
     """Every figure of every arm from the stored predictions, and the verdict."""
     from synaug_core.evaluate.comparison import compare
     from synaug_core.seeds import derive
-    from tasks.loading import load_predictions
-    from tasks.storing import store_comparison
+    from tasks.engine.loading import load_predictions
+    from tasks.engine.storing import store_comparison
 
     with recorded("comparison", "comparison", parent) as recorder:
         ordered = sorted(repetitions, key=lambda r: r.repetition)
@@ -74,7 +74,7 @@ def compare_arms(
 def _reliability(trainings: Sequence[RepetitionRef], comparison: Comparison, config: Config) -> Reliability:
     from synaug_core.evaluate.reliability import reliability
     from synaug_core.seeds import derive
-    from tasks.loading import load_predictions
+    from tasks.engine.loading import load_predictions
 
     return reliability(
         [load_predictions(r.predictions) for r in trainings],
@@ -101,7 +101,7 @@ def record_arm(
     from synaug_core.report.figures.confusion import arm_confusion
     from synaug_core.services.artifacts import fetch
     from synaug_core.services.tracking import adopt, is_finished, recording_in
-    from tasks.loading import load_comparison
+    from tasks.engine.loading import load_comparison
 
     mine = [r for r in repetitions if r.arm == arm.name]
     for repetition in mine:

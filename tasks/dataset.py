@@ -1,4 +1,4 @@
-"""Images in: read, checked, split, stored."""
+"""Images in: read, checked, split, stored; and whether they have changed since the last retraining."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from synaug_core import digests
 from synaug_core.config import DataConfig
 from synaug_core.errors import DataError
 from synaug_core.refs import DatasetRef, RunRef
-from tasks.recording import recorded
-from tasks.reporting import progress
-from tasks.step import action, step
-from tasks.storing import store_images, store_text
+from tasks.engine.progress import progress
+from tasks.engine.recording import recorded
+from tasks.engine.step import action, step
+from tasks.engine.storing import store_images, store_text
 
 if TYPE_CHECKING:
     from synaug_core.data.prepare import Prepared
     from synaug_core.data.report import Rejected
     from synaug_core.services.tracking import Recorder
 
-__all__ = ["prepare_dataset", "prepare_folds", "read_fingerprint"]
+__all__ = ["prepare_dataset", "prepare_folds", "read_fingerprint", "what_changed"]
 
 
 @action
@@ -162,3 +162,23 @@ def _describe(
     recorder.figure(counts_figure({s: i.counts() for s, i in splits.items()}), "figures/counts.png")
     page = dataset_page(prepared.report.model_dump(mode="json"), name=dataset.name, sheets=previews)
     recorder.text(page, "dataset.html")
+
+
+@action
+def what_changed(name: str, data: DataConfig) -> tuple[str, str | None]:
+    """The fingerprint of the images, wherever they are, and what is new about them in words; None: nothing is.
+
+    Raises:
+        DataError: the images cannot be read.
+        UserError: they are in S3, and the way to them is not as it should be.
+    """
+    from synaug_core.services.finished import FINGERPRINT_LENGTH, last_finished
+    from synaug_core.services.settings import settings
+
+    now = read_fingerprint.fn(data)
+    before = last_finished(settings(), f"synaug/{name}")
+    if before is None:
+        return now, "no retraining has ended well yet"
+    if before.fingerprint == now[:FINGERPRINT_LENGTH]:
+        return now, None
+    return now, f"the images are others than in the last retraining ({before.run_id})"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from synaug_core.config import ComputeConfig
 from synaug_core.config.probes import ExplanationConfig
 from synaug_core.refs import DatasetRef, ExplanationRef, RepetitionRef, RunRef
-from tasks.recording import recorded
-from tasks.reporting import progress
-from tasks.slots import device_slot
-from tasks.step import step
+from tasks.engine.progress import progress
+from tasks.engine.recording import recorded
+from tasks.engine.slots import device_slot
+from tasks.engine.step import step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,7 +48,7 @@ def explain_arms(
     from synaug_core.explanation.report import Explanation
     from synaug_core.report.cams import cam_sheet
     from synaug_core.seeds import derive
-    from tasks.loading import load_classifier, load_images
+    from tasks.engine.loading import load_classifier, load_images
 
     with recorded("explanation", "explanation", parent) as recorder, device_slot(compute) as device:
         test, sheet = load_images(dataset.test), None
@@ -109,7 +109,7 @@ def _trainings(
     Raises:
         ValueError: none of the reference's did.
     """
-    from tasks.loading import load_predictions
+    from tasks.engine.loading import load_predictions
 
     found: dict[str, list[tuple[RepetitionRef, Predictions]]] = {}
     for repetition in sorted(repetitions, key=lambda r: (r.arm != reference, r.repetition)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from synaug_core.config import ComputeConfig, GeneratorConfig
 from synaug_core.names import slugs
 from synaug_core.refs import DatasetRef, GeneratorRef, RunRef
-from tasks.naming import group_name
-from tasks.recording import checkpoint, recorded
-from tasks.reporting import progress
-from tasks.slots import device_slot
-from tasks.step import action, step
+from tasks.engine.naming import group_name
+from tasks.engine.progress import progress
+from tasks.engine.recording import checkpoint, recorded
+from tasks.engine.slots import device_slot
+from tasks.engine.step import action, step
 
 __all__ = ["fit_group", "group_classes"]
 
@@ -46,8 +46,8 @@ def fit_group(
     from synaug_core.report.figures.generator import fit_figure
     from synaug_core.report.sheets import reconstruction
     from synaug_core.seeds import derive
-    from tasks.loading import load_images
-    from tasks.storing import store_generator
+    from tasks.engine.loading import load_images
+    from tasks.engine.storing import store_generator
 
     name, short = f"{config.kind} {group_name(classes)}", slugs(dataset.classes)
     saved = checkpoint()

@@ -11,7 +11,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from synaug_core.evaluate.results import Comparison
 from synaug_core.names import slug
 from synaug_core.refs import ComparisonRef, DatasetRef, Reference, RunRef
-from tasks.step import action
+from tasks.engine.step import action
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,7 +27,7 @@ _SHOWN = ("balanced_accuracy", "macro_auc", "accuracy", "macro_f1", "ece")
 @action
 def read_comparison(reference: ComparisonRef) -> Comparison:
     """The stored comparison."""
-    from tasks.loading import load_comparison
+    from tasks.engine.loading import load_comparison
 
     return load_comparison(reference)
 
@@ -44,7 +44,7 @@ def show_in_prefect(dataset: DatasetRef, comparison: Comparison, stored: Compari
     """The answer, the arms, the data and a preview of them as artifacts of the flow run, and a link to MLflow."""
     from synaug_core.report.sheets import preview
     from synaug_core.services.tracking import link_to, link_to_artifact
-    from tasks.loading import load_images
+    from tasks.engine.loading import load_images
 
     key = slug(dataset.name).lower().replace("_", "-")
     rarest = f"class/{comparison.slug(comparison.rarest_class)}/recall"

@@ -1,14 +1,21 @@
-"""The champion on the test images of today, and what a decision leaves behind."""
+"""The best arm's model into the registry, measured against the champion, and through the gate; or by hand."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from prefect import task
+
+from synaug_core import digests
+from synaug_core.config import ComputeConfig, EvaluationConfig, PromotionConfig
+from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef, identity
 from synaug_core.services.settings import settings
-from tasks.predicting import predictions
+from tasks.engine.slots import device_slot
+from tasks.engine.step import action
+from tasks.training import predictions
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +26,112 @@ if TYPE_CHECKING:
     from synaug_core.refs import DatasetRef
     from synaug_core.services.registry import ModelVersion
 
-__all__ = ["Measured", "decision_tags", "example_image", "figures", "measure"]
+__all__ = ["Measured", "decision_tags", "example_image", "go_back", "make_champion", "measure", "register_best"]
+
+_ALIASES: tuple[Literal["champion", "challenger", "previous"], ...] = ("champion", "challenger", "previous")
+_DECIDED = "synaug.decision"
+_TRIES = 3
+
+
+@action
+def register_best(
+    dataset: DatasetRef,
+    comparison: ComparisonRef,
+    promotion: PromotionConfig,
+    evaluation: EvaluationConfig,
+    seed: int,
+    compute: ComputeConfig,
+    parent: RunRef,
+) -> RegisteredRef:
+    """Register the best arm's model as challenger, measure it against the champion, and let the gate decide.
+
+    A model that was decided on before stays as the gate, or a person since, left it. Where another version becomes
+    champion meanwhile, the model is measured against that one.
+
+    Raises:
+        ChampionChangedError: the champion changed each time that this was done.
+    """
+    from synaug_core.evaluate.promotion import gate
+    from synaug_core.report.promotion import promotion_page
+    from synaug_core.seeds import derive
+    from synaug_core.services import registry
+    from synaug_core.services.artifacts import fetch
+    from synaug_core.services.serving import log_model
+    from synaug_core.services.tracking import recording, run_ref
+    from tasks.engine.loading import load_images, load_predictions
+
+    name = f"synaug-{dataset.name}"
+    key = digests.of_value(identity([dataset, comparison, promotion, evaluation]))
+    if (decided := _decided(name, key)) is not None:
+        return decided
+    best, test = comparison.best, load_images(dataset.test)
+    with (
+        recording(
+            settings(), experiment=parent.experiment, key=key, stage="promotion", name="promotion", parent=parent
+        ) as recorder,
+        device_slot(compute) as device,
+    ):
+        owner = run_ref(settings(), best.run_id)
+        model = log_model(owner, fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit)
+        for attempt in range(_TRIES):
+            champion = registry.current(settings(), name, "champion")
+            if champion is not None and champion.tags.get("synaug.key") == key:
+                champion = registry.current(settings(), name, "previous")  # a kill came between promotion and its tags
+            measured = measure(champion, dataset, test, device)
+            decision = gate(
+                load_predictions(best.predictions),
+                measured.predictions,
+                train_counts=dataset.train.counts,
+                config=promotion,
+                confidence=evaluation.confidence,
+                resamples=evaluation.resamples,
+                seed=derive(seed, "promotion"),
+                obstacle=measured.obstacle,
+                seen=measured.seen,
+            )
+            version = registry.register(
+                settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, parent)
+            )
+            if not decision.promoted:
+                break
+            expected = None if champion is None else champion.version
+            try:
+                registry.promote(settings(), name, version.version, why=decision.reason, expected=expected)
+                break
+            except registry.ChampionChangedError:  # the decision was about another
+                if attempt + 1 == _TRIES:
+                    raise
+        recorder.metrics(decision_figures(decision))
+        recorder.tags({"synaug.model": name, "synaug.version": version.version, _DECIDED: decision.reason})
+        recorder.json(decision.model_dump(mode="json"), "decision.json")
+        recorder.text(promotion_page(decision, name=name, version=version.version), "promotion.html")
+        recorder.flush()
+        # Last: these tags say that all of the above is done.
+        registry.annotate(settings(), name, version.version, decision_tags(decision))
+    return RegisteredRef(
+        name=name,
+        version=version.version,
+        alias="champion" if decision.promoted else "challenger",
+        reason=decision.reason,
+    )
+
+
+def _decided(name: str, key: str) -> RegisteredRef | None:
+    from synaug_core.services import registry
+
+    for version in registry.versions(settings(), name):
+        if version.tags.get("synaug.key") == key and _DECIDED in version.tags:
+            return RegisteredRef(
+                name=name,
+                version=version.version,
+                alias=next((alias for alias in _ALIASES if alias in version.aliases), None),
+                reason=version.tags[_DECIDED],
+            )
+    return None
+
+
+def _origin(arm: str, parent: RunRef) -> dict[str, str]:
+    return {**parent.tags, "synaug.arm": arm, "synaug.retraining": parent.run_id}
 
 
 @dataclass(frozen=True)
@@ -89,7 +201,7 @@ def example_image(images: ImageSet) -> bytes:
     return of_pixels(images.images[0].cpu().numpy())
 
 
-def figures(decision: Decision) -> dict[str, float]:
+def decision_figures(decision: Decision) -> dict[str, float]:
     """The decision's numbers, for metrics."""
     found = {"promoted": float(decision.promoted)}
     if decision.figures is not None:
@@ -103,5 +215,23 @@ def figures(decision: Decision) -> dict[str, float]:
 
 def decision_tags(decision: Decision) -> dict[str, str]:
     """The decision's outcome, reason and numbers, for a model version's tags."""
-    numbers = {f"synaug.{name.replace('/', '.')}": f"{value:.6g}" for name, value in figures(decision).items()}
+    numbers = {f"synaug.{name.replace('/', '.')}": f"{value:.6g}" for name, value in decision_figures(decision).items()}
     return numbers | {"synaug.decision": decision.reason}
+
+
+@action
+def make_champion(name: str, version: str, why: str, expected: str) -> str:
+    """Promote a version and give its number; `expected` as in `registry.promote`."""
+    from synaug_core.services import registry
+    from synaug_core.services.settings import settings
+
+    return registry.promote(settings(), name, version, by="a person", why=why, expected=expected).version
+
+
+@task(name="go-back", persist_result=False)  # not tried twice: a second rollback undoes the first
+def go_back(name: str, why: str, expected: str) -> str:
+    """Roll back and give the number of the version that is champion again."""
+    from synaug_core.services import registry
+    from synaug_core.services.settings import settings
+
+    return registry.rollback(settings(), name, why=why, expected=expected).version

@@ -12,10 +12,10 @@ from synaug_core.refs import (
     RunRef,
     SyntheticRef,
 )
-from tasks.recording import checkpoint, recorded
-from tasks.reporting import progress
-from tasks.slots import device_slot
-from tasks.step import step
+from tasks.engine.progress import progress
+from tasks.engine.recording import checkpoint, recorded
+from tasks.engine.slots import device_slot
+from tasks.engine.step import step
 
 __all__ = ["assess_images"]
 
@@ -44,8 +44,8 @@ def assess_images(
     from synaug_core.report.quality import quality_page
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
-    from tasks.loading import load_classifier, load_generator, load_images, load_judges
-    from tasks.storing import store_quality
+    from tasks.engine.loading import load_classifier, load_generator, load_images, load_judges
+    from tasks.engine.storing import store_quality
 
     saved = {part: checkpoint(f"-{part}") for part in ("real", "synthetic")}
     show = progress("quality", name)

@@ -15,12 +15,15 @@ from synaug_core.refs import (
     SyntheticRef,
 )
 from synaug_core.services.settings import settings
-from tasks.step import step
+from tasks.engine.loading import load_images, load_joined
+from tasks.engine.step import step
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from synaug_core.robustness.report import ArmRobustness
 
-__all__ = ["arm_robustness", "write_report"]
+__all__ = ["arm_robustness", "sheets_of", "write_report"]
 
 
 @step("data", "evaluate", "quality", "robustness", "explanation", "report")
@@ -40,10 +43,9 @@ def write_report(
     from synaug_core.report.text import comparison_text
     from synaug_core.services.tracking import link_to, recording_in, run_ref
     from synaug_core.services.versions import environment
+    from tasks.engine.loading import load_comparison, load_quality, load_report
+    from tasks.engine.storing import store_text
     from tasks.explanation import load_cam_sheet, load_explanation
-    from tasks.loading import load_comparison, load_quality, load_report
-    from tasks.sheets import sheets_of
-    from tasks.storing import store_text
 
     run = run_ref(settings(), comparison.run_id)
     found, report = load_comparison(comparison), load_report(dataset)
@@ -77,9 +79,25 @@ def write_report(
 def arm_robustness(references: tuple[RobustnessRef, ...]) -> dict[str, ArmRobustness]:
     """Each arm's mean curves over the trainings that were asked."""
     from synaug_core.robustness.report import mean_curves
-    from tasks.loading import load_robustness
+    from tasks.engine.loading import load_robustness
 
     return {
         arm: mean_curves([load_robustness(r) for r in references if r.arm == arm])
         for arm in dict.fromkeys(r.arm for r in references)
     }
+
+
+def sheets_of(dataset: DatasetRef, synthetic: dict[str, tuple[SyntheticRef, ...]]) -> dict[str, Image]:
+    """Caption -> sheet: the training images, and synthetic ones beside them, once for each set of these."""
+    from synaug_core.report.sheets import preview, real_beside_synthetic
+
+    train = load_images(dataset.train)
+    found = {"Training images": preview(train)}
+    users: dict[tuple[str, ...], list[str]] = {}
+    for arm, references in synthetic.items():
+        users.setdefault(tuple(r.sha256 for r in references), []).append(arm)
+    for arms in users.values():
+        made = load_joined(synthetic[arms[0]])
+        if made is not None and len(made):
+            found[f"Real and synthetic images ({', '.join(arms)})"] = real_beside_synthetic(train, made)
+    return found

@@ -10,7 +10,7 @@ from synaug_core import digests
 from synaug_core.config import Config
 from synaug_core.refs import RunRef, identity
 from synaug_core.services.settings import settings
-from tasks.step import action
+from tasks.engine.step import action
 
 __all__ = [
     "about_name",

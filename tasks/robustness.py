@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from synaug_core.config import ComputeConfig, RobustnessConfig
 from synaug_core.refs import DatasetRef, RepetitionRef, RobustnessRef, RunRef
-from tasks.recording import recorded
-from tasks.reporting import progress
-from tasks.slots import device_slot
-from tasks.step import step
+from tasks.engine.progress import progress
+from tasks.engine.recording import recorded
+from tasks.engine.slots import device_slot
+from tasks.engine.step import step
 
 __all__ = ["asked_of_one", "probe_robustness"]
 
@@ -24,8 +24,8 @@ def probe_robustness(
     """Disturb and attack the same test images for every arm and repetition, and count what is still found."""
     from synaug_core.robustness.measure import measure
     from synaug_core.seeds import derive
-    from tasks.loading import load_classifier, load_images
-    from tasks.storing import store_text
+    from tasks.engine.loading import load_classifier, load_images
+    from tasks.engine.storing import store_text
 
     arm, number = repetition.arm, repetition.repetition
     tags = {"synaug.arm": arm, "synaug.seed": str(number)}

@@ -7,7 +7,7 @@ from synaug_core.config.sweep import SweepConfig
 from synaug_core.evaluate.sweep import SweepResult
 from synaug_core.refs import RunRef
 from synaug_core.services.settings import settings
-from tasks.step import action
+from tasks.engine.step import action
 
 __all__ = ["record_sweep"]
 
@@ -18,8 +18,8 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
     from synaug_core.report.figures.sweep import METRICS, sweep_figure
     from synaug_core.report.sweep import sweep_page
     from synaug_core.services.tracking import open_run, recording_in
+    from tasks.engine.storing import store_text
     from tasks.outcome import place_of
-    from tasks.storing import store_text
 
     asked = digests.of_value(config.model_dump(mode="json"))
     run = open_run(

@@ -1,4 +1,4 @@
-"""The images that are missing: as many as the plan says, and what became of those that were made."""
+"""The images that are missing: what making them needs, as many as the plan says, and what became of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.config import ComputeConfig, SynthesisConfig
+from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
 from synaug_core.refs import ClassifierRef, DatasetRef, GeneratorRef, JudgesRef, RunRef, SyntheticRef
-from tasks.naming import group_name, synthesis_name
-from tasks.recording import recorded
-from tasks.reporting import progress
-from tasks.slots import device_slot
-from tasks.step import step
+from tasks.engine.naming import group_name, synthesis_name
+from tasks.engine.progress import progress
+from tasks.engine.recording import recorded
+from tasks.engine.slots import device_slot
+from tasks.engine.step import action, step
 
 if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
@@ -25,7 +26,48 @@ if TYPE_CHECKING:
     from synaug_core.services.tracking import Recorder
     from synaug_core.synthesis.make import Synthesised
 
-__all__ = ["synthesise_group"]
+__all__ = ["Need", "needs_of", "synthesise_group"]
+
+
+class Need(Frozen):
+    """What one synthesis needs."""
+
+    synthesis: SynthesisConfig
+    classes: tuple[str, ...]
+    """The classes that get images."""
+    generator: bool
+    targets: int
+    """Classifiers whose uncertainty is sought."""
+    judges: bool
+
+
+_ENSEMBLE = 5
+
+
+@action
+def needs_of(dataset: DatasetRef, syntheses: tuple[SynthesisConfig, ...]) -> tuple[Need, ...]:
+    """Look every strategy up. A synthesis whose plan asks for no image needs nothing."""
+    from synaug_core.synthesis import registry
+    from synaug_core.synthesis.plan import plan
+
+    found = []
+    for synthesis in syntheses:
+        entry = registry.find(synthesis.strategy)
+        wanted = plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
+        classes = tuple(name for name in dataset.classes if wanted.get(name, 0) > 0)
+        filters = synthesis.filters
+        members = min(_ENSEMBLE, synthesis.targeted.samples) if synthesis.targeted.posterior == "ensemble" else 1
+        found.append(
+            Need(
+                synthesis=synthesis,
+                classes=classes,
+                generator=entry.generator,
+                targets=members if entry.target and classes else 0,
+                judges=filters is not None and filters.needs_judge and bool(classes),
+            )
+        )
+    return tuple(found)
+
 
 _SCORES = ("label_probability", "uncertainty_before", "uncertainty_after")
 _UNLIKELY = "funnel/reals_label_filter_would_drop"
@@ -48,8 +90,8 @@ def synthesise_group(
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
     from synaug_core.synthesis.plan import plan
-    from tasks.loading import load_classifier, load_generator, load_images, load_judges
-    from tasks.storing import store_images
+    from tasks.engine.loading import load_classifier, load_generator, load_images, load_judges
+    from tasks.engine.storing import store_images
 
     way = synthesis_name(config, generator.kind if generator is not None else None)
     name, short = f"{way} {group_name(classes)}", slugs(dataset.classes)

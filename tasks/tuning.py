@@ -11,11 +11,11 @@ from synaug_core.errors import DataError
 from synaug_core.progress import part_of
 from synaug_core.refs import DatasetRef, GeneratorRef, RunRef, SearchRef, SyntheticRef, TrialResult, identity
 from synaug_core.services.settings import settings
-from tasks.naming import trial_name
-from tasks.recording import checkpoint, recorded
-from tasks.reporting import progress
-from tasks.slots import device_slot
-from tasks.step import action, step
+from tasks.engine.naming import trial_name
+from tasks.engine.progress import progress
+from tasks.engine.recording import checkpoint, recorded
+from tasks.engine.slots import device_slot
+from tasks.engine.step import action, step
 
 if TYPE_CHECKING:
     from synaug_core.classify.tuning import Search
@@ -89,9 +89,8 @@ def run_trial(
     from synaug_core.classify.training import train
     from synaug_core.errors import DivergenceError
     from synaug_core.seeds import derive
-    from tasks.loading import load_images
-    from tasks.online import online_synthesis
-    from tasks.training_data import training_images
+    from tasks.engine.loading import load_images
+    from tasks.training import online_synthesis, training_images
 
     opened = _open(search)
     steps = config.steps_or_half(search.config.steps)

@@ -20,8 +20,8 @@ from synaug_core.drift.finding import Finding
 from synaug_core.frozen import Frozen
 from synaug_core.refs import RunRef, identity
 from synaug_core.services.settings import settings
-from tasks.slots import device_slot
-from tasks.step import action
+from tasks.engine.slots import device_slot
+from tasks.engine.step import action
 
 if TYPE_CHECKING:
     from PIL.Image import Image

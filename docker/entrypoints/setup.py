@@ -58,7 +58,7 @@ def services() -> None:
     from prefect.client.orchestration import get_client
 
     from deployments.pools import apply_pool
-    from tasks.result_storage import save_result_storage
+    from tasks.engine.result_storage import save_result_storage
 
     pool, address = os.environ.get("SYNAUG_POOL", "synaug"), f"s3://{os.environ['SYNAUG_BUCKET']}/prefect"
     with get_client(sync_client=True) as client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tasks.progress_bus import Event
+from tasks.engine.progress_bus import Event
 
 __all__ = ["Board", "Stage", "Step", "duration", "figures"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from synaug.cli.session import Session
-from tasks.progress_bus import Event, publish
+from tasks.engine.progress_bus import Event, publish
 
 if TYPE_CHECKING:
     from synaug_core.services.settings import Settings

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synaug.cli.board import Board, Stage, Step, duration, figures
-from tasks.progress_bus import Event, subscribe
+from tasks.engine.progress_bus import Event, subscribe
 
 __all__ = ["PlainLines", "TerminalTable", "watch"]
 

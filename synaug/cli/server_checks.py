@@ -97,7 +97,7 @@ def prefect(settings: Settings) -> Check:
     ours = metadata.version("prefect")
     if settings.prefect_api_url is None:
         return Check("prefect", f"{ours}, with a server of its own in each run")
-    from tasks.prefect_server import server_version
+    from tasks.engine.prefect_server import server_version
 
     found = f"{ours}, {redacted(settings.prefect_api_url)}"
     try:

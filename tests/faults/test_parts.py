@@ -86,7 +86,7 @@ class Operations:
         assert [p.value for p in mlflow.get_metric_history(run.info.run_id, "loss")] == [0.3, 0.2, 0.1]
 
     def result(self) -> None:
-        from tasks.result_storage import S3Results
+        from tasks.engine.result_storage import S3Results
 
         storage, content = S3Results(address=f"s3://{BUCKET}/results"), b'{"result": 1}' * 400
         storage.write_path(self.name, content)

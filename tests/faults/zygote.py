@@ -16,7 +16,7 @@ from typing import Any
 
 LIBRARIES = (
     "mlflow", "mlflow.pyfunc", "flows.retrain", "matplotlib.figure", "pandas", "optuna", "sklearn.metrics",
-    "pyarrow.parquet", "boto3", "psycopg", "synaug.cli.main", "torch", "tasks.registry",
+    "pyarrow.parquet", "boto3", "psycopg", "synaug.cli.main", "torch", "tasks.promotion",
 )  # fmt: skip
 
 

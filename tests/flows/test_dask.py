@@ -20,8 +20,8 @@ from flows.workers import ConfiguredRunner, shared_runners, task_runner
 from synaug_core.config import ComputeConfig, Config
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.errors import ConfigError, DataError, SynaugError
-from tasks.progress_bus import Event, publish, subscribe
-from tasks.step import step
+from tasks.engine.progress_bus import Event, publish, subscribe
+from tasks.engine.step import step
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")

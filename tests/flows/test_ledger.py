@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 
 from flows.ledger import Ledger
 from synaug_core.errors import DataError
-from tasks.progress_bus import Event, subscribe
+from tasks.engine.progress_bus import Event, subscribe
 
 
 def ended(state: State[Any]) -> PrefectConcurrentFuture[Any]:

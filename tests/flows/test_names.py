@@ -14,7 +14,7 @@ import json
 from synaug.cli import environment
 from synaug.cli.session import Session
 from synaug_core.config import Config
-from tasks.progress_bus import subscribe
+from tasks.engine.progress_bus import subscribe
 
 seen = []
 with environment.orchestrator(environment.prepare(Session())):

@@ -20,9 +20,9 @@ from synaug_core.refs import DatasetRef, ExplanationRef, RepetitionRef, RunRef
 from synaug_core.seeds import stream
 from synaug_core.services.settings import settings
 from synaug_core.services.tracking import Recorder, open_run
+from tasks.engine.storing import store_classifier, store_images, store_predictions
 from tasks.explanation import explain_arms, load_cam_sheet, load_explanation
-from tasks.predicting import predictions
-from tasks.storing import store_classifier, store_images, store_predictions
+from tasks.training import predictions
 
 pytestmark = pytest.mark.usefixtures("server", "home")
 

@@ -17,9 +17,9 @@ from synaug_core.refs import DatasetRef, PredictionsRef, RepetitionRef, Robustne
 from synaug_core.seeds import stream
 from synaug_core.services.settings import settings
 from synaug_core.services.tracking import Recorder, open_run
-from tasks.loading import load_robustness
+from tasks.engine.loading import load_robustness
+from tasks.engine.storing import store_classifier, store_images
 from tasks.robustness import asked_of_one, probe_robustness
-from tasks.storing import store_classifier, store_images
 
 pytestmark = pytest.mark.usefixtures("server", "home")
 

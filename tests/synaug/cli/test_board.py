@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from synaug.cli.board import Board, duration, figures
-from tasks.progress_bus import Event
+from tasks.engine.progress_bus import Event
 
 
 def test_time_left_follows_the_pace() -> None:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from synaug.cli.live import PlainLines, TerminalTable, watch
-from tasks.progress_bus import Event, publish, subscribe
+from tasks.engine.progress_bus import Event, publish, subscribe
 
 
 class Clock:

@@ -1,17 +1,70 @@
-"""One training of one arm, and what it says of the test images."""
+"""One training of one arm: the images it learns from, and its predictions of the test images."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig
 from synaug_core.refs import DatasetRef, GeneratorRef, RepetitionRef, RunRef, SyntheticRef
-from tasks.predicting import predictions
-from tasks.recording import checkpoint, recorded
-from tasks.reporting import progress
-from tasks.slots import device_slot
-from tasks.step import step
+from tasks.engine.loading import load_generator, load_images, load_joined
+from tasks.engine.progress import progress
+from tasks.engine.recording import checkpoint, recorded
+from tasks.engine.slots import device_slot
+from tasks.engine.step import step
 
-__all__ = ["train_repetition"]
+if TYPE_CHECKING:
+    import torch
+
+    from synaug_core.classify.online import Online
+    from synaug_core.classify.trained import TrainedClassifier
+    from synaug_core.data.imageset import ImageSet
+    from synaug_core.evaluate.predictions import Predictions
+
+__all__ = ["online_synthesis", "predictions", "train_repetition", "training_images"]
+
+
+def predictions(classifier: TrainedClassifier, images: ImageSet, device: torch.device) -> Predictions:
+    """Probabilities of every image beside its label."""
+    from synaug_core.evaluate.predictions import Predictions
+
+    return Predictions(
+        ids=images.ids,
+        labels=images.labels.numpy(),
+        probabilities=classifier.predict(images, device=device),
+        classes=classifier.classes,
+    )
+
+
+def training_images(
+    dataset: DatasetRef, arm: ArmConfig, synthetic: tuple[SyntheticRef, ...], share: float | None
+) -> ImageSet:
+    """The real training images, then the first `share` of each class's synthetic ones (None: all of them)."""
+    from synaug_core.data.imageset import concatenate
+
+    train = load_images(dataset.train)
+    made = load_joined(synthetic) if arm.synthesis is not None else None
+    if made is None:
+        return train
+    part = 1.0 if share is None else share
+    return concatenate([train, made.head_of_each_class({c: round(n * part) for c, n in made.counts().items()})])
+
+
+def online_synthesis(
+    dataset: DatasetRef,
+    arm: ArmConfig,
+    generators: tuple[GeneratorRef, ...],
+    config: ClassifierConfig,
+    device: torch.device,
+) -> Online | None:
+    """The maker of an arm's images, from its frozen generators; None for an arm that makes none in the loop."""
+    from synaug_core.synthesis.targeted.online import OnlineSynthesis
+
+    if arm.online is None:
+        return None
+    fitted = [load_generator(reference, str(device)) for reference in generators]
+    train = load_images(dataset.train)
+    return OnlineSynthesis(fitted, train, arm.online, batch_size=config.batch_size, device=device)
 
 
 @step("data", "nets", "generators", "synthesis", "classify", "evaluate")
@@ -34,10 +87,8 @@ def train_repetition(
     from synaug_core.classify.training import train
     from synaug_core.evaluate.metrics import scores
     from synaug_core.seeds import derive
-    from tasks.loading import load_images
-    from tasks.online import online_synthesis
-    from tasks.storing import store_classifier, store_predictions
-    from tasks.training_data import training_images
+    from tasks.engine.loading import load_images
+    from tasks.engine.storing import store_classifier, store_predictions
 
     saved = checkpoint()
     tags = {"synaug.arm": arm.name, "synaug.seed": str(repetition)}

@@ -10,10 +10,10 @@ import pytest
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-import tasks.reporting as reporting
+import tasks.engine.progress as reporting
 from synaug_core.errors import DataError
-from tasks.step import action
-from tasks.unwanted import Unwanted, check_wanted, unwanted_on_failure
+from tasks.engine.cancelling import Unwanted, check_wanted, unwanted_on_failure
+from tasks.engine.step import action
 
 pytestmark = pytest.mark.usefixtures("server")
 

@@ -1,7 +1,9 @@
-"""Memory of freed tensors: kept in the process, whatever its variables said when it started."""
+"""The process of a flow: libraries kept from the collector while a retraining runs, and memory that stays in it."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -9,10 +11,34 @@ from pathlib import Path
 
 import pytest
 
+from flows.process import libraries_aside, set_libraries_aside
+
+
+def looked_at(thing: list[int]) -> bool:
+    """Whether the collector looks at it; what is set aside it does not even list."""
+    return any(other is thing for other in gc.get_objects())
+
+
+def test_what_there_is_is_set_aside_within_the_block_alone() -> None:
+    before: list[int] = []
+    assert looked_at(before)
+    with contextlib.suppress(KeyboardInterrupt), libraries_aside():
+        later: list[int] = []
+        assert not looked_at(before)
+        assert looked_at(later)
+        set_libraries_aside()
+        with libraries_aside():
+            pass
+        assert not looked_at(later), "the inner block's end undoes nothing"
+        raise KeyboardInterrupt
+    assert looked_at(before)
+    assert looked_at(later)
+
+
 _SCRIPT = """
 import resource, sys
 import torch
-from flows.memory import keep_freed_memory
+from flows.process import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 torch.ones(10**6)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tasks.registry as module
+import tasks.promotion as module
 from synaug_core import digests
 from synaug_core.classify.build import build
 from synaug_core.classify.history import History

@@ -11,8 +11,8 @@ from prefect.context import TaskRunContext
 
 from synaug_core.names import slug
 from synaug_core.progress import Progress
-from tasks.progress_bus import Event, publish
-from tasks.unwanted import check_wanted
+from tasks.engine.cancelling import check_wanted
+from tasks.engine.progress_bus import Event, publish
 
 __all__ = ["progress"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.refs import RunRef
 from synaug_core.services.settings import settings
-from tasks.caching import this_key
+from tasks.engine.keys import this_key
 
 if TYPE_CHECKING:
     from synaug_core.services.tracking import Recorder

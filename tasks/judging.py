@@ -5,10 +5,10 @@ from __future__ import annotations
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, JudgeConfig
 from synaug_core.refs import ClassifierRef, DatasetRef, JudgesRef, RunRef
-from tasks.recording import checkpoint, recorded
-from tasks.reporting import progress
-from tasks.slots import device_slot
-from tasks.step import step
+from tasks.engine.progress import progress
+from tasks.engine.recording import checkpoint, recorded
+from tasks.engine.slots import device_slot
+from tasks.engine.step import step
 
 __all__ = ["fit_judges", "fit_target", "share_judges"]
 
@@ -28,8 +28,8 @@ def fit_target(
     """A classifier trained on the real training images, with the configured parameters; `number` is its seed."""
     from synaug_core.classify.training import train
     from synaug_core.seeds import derive
-    from tasks.loading import load_images
-    from tasks.storing import store_classifier
+    from tasks.engine.loading import load_images
+    from tasks.engine.storing import store_classifier
 
     saved = checkpoint()
     with recorded("target", f"target {number}", parent) as recorder, device_slot(compute) as device:
@@ -80,8 +80,8 @@ def fit_judges(
     from synaug_core.quality.consistency import real_consistency
     from synaug_core.quality.judge import Judges
     from synaug_core.seeds import derive
-    from tasks.loading import load_images
-    from tasks.storing import store_judges
+    from tasks.engine.loading import load_images
+    from tasks.engine.storing import store_judges
 
     saved: dict[str, Checkpoint] = {}
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-import tasks.reporting as reporting
+import tasks.engine.progress as reporting
 from synaug_core.config import STANDARD_ARMS, ComputeConfig, SynthesisConfig, TuningConfig
 from synaug_core.errors import ConfigError
-from tasks.machine import worker_count
-from tasks.naming import group_name, synthesis_name, trial_name
-from tasks.progress_bus import Event, publish, subscribe
-from tasks.slots import device_slot, gpu_limit_name
+from tasks.engine.machine import worker_count
+from tasks.engine.naming import group_name, synthesis_name, trial_name
+from tasks.engine.progress_bus import Event, publish, subscribe
+from tasks.engine.slots import device_slot, gpu_limit_name
 
 
 def test_events_reach_every_subscriber_until_it_leaves() -> None:

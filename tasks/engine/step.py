@@ -8,9 +8,9 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Task, task
 from prefect.client.schemas.objects import State, TaskRun
 
-import tasks.result_storage  # noqa: F401 - Prefect finds a block by its class, so the class has to be loaded
+import tasks.engine.result_storage  # noqa: F401 - Prefect finds a block by its class, so the class has to be loaded
 from synaug_core.errors import SynaugError
-from tasks.caching import StepKey
+from tasks.engine.keys import StepKey
 
 __all__ = ["action", "step"]
 

@@ -1,4 +1,4 @@
-"""Prefect's stored results of steps, seen as files: which runs each one speaks of, and their deletion."""
+"""Prefect's stored results of steps: a place for them in S3, and a look at them as files: which runs each names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,91 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from tasks.result_storage import S3Results
+from prefect.filesystems import WritableFileSystem
+from prefect.utilities.asyncutils import run_sync_in_worker_thread
+from pydantic import Field
 
-__all__ = ["KeptResult", "delete_results", "mentions", "read_results", "speaking_of"]
+__all__ = [
+    "KeptResult",
+    "S3Results",
+    "delete_results",
+    "mentions",
+    "read_results",
+    "save_result_storage",
+    "speaking_of",
+]
 
-_NAME = re.compile(r"([0-9a-f]{64})(?:-(\d+))?")
+_BLOCK_NAME = "results"
+
+
+class S3Results(WritableFileSystem):
+    """JSON results as objects below an S3 address. The endpoint and the credentials are each machine's own: neither
+    is stored in the block."""
+
+    _block_type_name = "synaug results in S3"
+    _block_type_slug = "synaug-s3"
+
+    address: str = Field(description="Where the results go: s3://bucket/prefix")
+
+    def _resolve_path(self, path: str) -> str:
+        from synaug_core.services.s3_objects import object_uri
+
+        return object_uri(self.address, self._name(path))
+
+    def _name(self, path: str) -> str:
+        """Prefect gives a name, or what `_resolve_path` made of it."""
+        from synaug_core.services.s3_objects import object_uri
+
+        whole = object_uri(self.address, "x").removesuffix("x")
+        return path.removeprefix(whole)
+
+    # Prefect calls the blocking form from its threads, and says so by `_sync`.
+    def read_path(self, path: str, _sync: bool = True) -> bytes:  # type: ignore[override]  # the base declares async
+        """The bytes of a result.
+
+        Raises:
+            FileNotFoundError: there is none of this name.
+        """
+        from synaug_core.services.s3_objects import read_object
+        from synaug_core.services.settings import settings
+
+        return read_object(self.address, self._name(path), settings())
+
+    def write_path(self, path: str, content: bytes, _sync: bool = True) -> str:  # type: ignore[override]  # as above
+        """Write a result whole, and give its address."""
+        from synaug_core.services.s3_objects import write_object
+        from synaug_core.services.settings import settings
+
+        return write_object(self.address, self._name(path), content, settings())
+
+    async def aread_path(self, path: str) -> bytes:
+        """`read_path` for Prefect's asynchronous callers."""
+        return await run_sync_in_worker_thread(self.read_path, path)
+
+    async def awrite_path(self, path: str, content: bytes) -> str:
+        """`write_path` for Prefect's asynchronous callers."""
+        return await run_sync_in_worker_thread(self.write_path, path, content)
+
+
+def save_result_storage(address: str) -> str:
+    """Tell the Prefect server of the storage, again where the address is another.
+
+    Returns:
+        What `PREFECT_DEFAULT_RESULT_STORAGE_BLOCK` is to be set to.
+
+    Raises:
+        ValueError: it is no s3:// address.
+    """
+    from synaug_core.s3_address import s3_address
+
+    block = S3Results(address=str(s3_address(address)))
+    cast(Any, block).save(_BLOCK_NAME, overwrite=True, _sync=True)
+    return f"{S3Results._block_type_slug}/{_BLOCK_NAME}"
+
+
+_FILE_NAME = re.compile(r"([0-9a-f]{64})(?:-(\d+))?")
 _AT_ONCE = 16
 
 
@@ -43,7 +121,7 @@ class KeptResult:
 def read_results() -> list[KeptResult]:
     """Every result of a step in the storage that this process uses; none where that is neither a folder nor ours."""
     place = _storage()
-    names = [name for name in _names(place) if _NAME.fullmatch(name)]
+    names = [name for name in _file_names(place) if _FILE_NAME.fullmatch(name)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(lambda name: _read(place, name), names)
         return [result for result in found if result is not None]
@@ -105,7 +183,7 @@ def _storage() -> Path | S3Results | None:
     return found if isinstance(found, S3Results) else None
 
 
-def _names(place: Path | S3Results | None) -> list[str]:
+def _file_names(place: Path | S3Results | None) -> list[str]:
     if isinstance(place, Path):
         return sorted(path.name for path in place.iterdir()) if place.is_dir() else []
     if isinstance(place, S3Results):
@@ -118,7 +196,7 @@ def _names(place: Path | S3Results | None) -> list[str]:
 
 def _read(place: Path | S3Results | None, name: str) -> KeptResult | None:
     """The result, or None: deleted meanwhile, or written by somebody else's rules."""
-    found = _NAME.fullmatch(name)
+    found = _FILE_NAME.fullmatch(name)
     try:
         if isinstance(place, Path):
             content = (place / name).read_bytes()

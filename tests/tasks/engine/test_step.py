@@ -11,13 +11,13 @@ import pytest
 from prefect import flow
 from prefect.artifacts import Artifact
 
-import tasks.reporting as reporting
-import tasks.step as steps
+import tasks.engine.progress as reporting
+import tasks.engine.step as steps
 from synaug_core.errors import ArtifactError, DataError
 from synaug_core.refs import Reference
-from tasks.caching import this_key
-from tasks.progress_bus import Event, subscribe
-from tasks.step import action, step
+from tasks.engine.keys import this_key
+from tasks.engine.progress_bus import Event, subscribe
+from tasks.engine.step import action, step
 
 pytestmark = pytest.mark.usefixtures("server")
 

@@ -14,10 +14,10 @@ from prefect.serializers import JSONSerializer
 from synaug_core import digests
 from synaug_core.config import ComputeConfig, Config
 from synaug_core.refs import ComparisonRef, DatasetRef, ImageSetRef, RunRef
-from tasks.caching import StepKey, this_key
 from tasks.comparison import compare_arms
 from tasks.dataset import prepare_dataset
-from tasks.repetition import train_repetition
+from tasks.engine.keys import StepKey, this_key
+from tasks.training import train_repetition
 
 
 def work(dataset: DatasetRef, config: Config) -> DatasetRef:
