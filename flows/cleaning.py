@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from synaug_core.errors import UserError
-from synaug_core.services.leftovers import Leftover, find_leftovers, remove_leftover
 from synaug_core.services.locks import exclusive
-from synaug_core.services.retention import Plan, Policy, decide
+from synaug_core.services.retention.leftovers import Leftover, find_leftovers, remove_leftover
+from synaug_core.services.retention.rule import Plan, Policy, decide
 from synaug_core.services.settings import settings
 from tasks.engine.result_storage import KeptResult, delete_results, mentions, read_results, speaking_of
 
@@ -81,7 +81,8 @@ def plan_cleaning(policy: Policy, only: Collection[str] = ()) -> Cleaning:
     Raises:
         UserError: there is no such experiment.
     """
-    from synaug_core.services import freeing, run_facts
+    from synaug_core.services.retention import facts as run_facts
+    from synaug_core.services.retention import freeing
 
     current, now = settings(), time.time()
     known = run_facts.experiments(current)
@@ -116,7 +117,8 @@ def clean(cleaning: Cleaning) -> Cleaned:
 
 
 def _clean(cleaning: Cleaning) -> Cleaned:
-    from synaug_core.services import freeing, run_facts
+    from synaug_core.services.retention import facts as run_facts
+    from synaug_core.services.retention import freeing
 
     current, plan = settings(), cleaning.plan
     delete_results(cleaning.results)
@@ -137,7 +139,7 @@ def _clean(cleaning: Cleaning) -> Cleaned:
 
 def _under_way(experiments: Mapping[str, str]) -> dict[str, str]:
     """Those in which something runs -> its run."""
-    from synaug_core.services import run_facts
+    from synaug_core.services.retention import facts as run_facts
 
     found = {name: run_facts.running_in(settings(), number) for name, number in experiments.items()}
     return {name: run for name, run in found.items() if run is not None}

@@ -23,7 +23,7 @@ __all__ = ["compare_arms", "open_arms", "record_arm"]
 @action
 def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
     """One run for each arm, below which its repetitions lie."""
-    from synaug_core.services.tracking import open_run
+    from synaug_core.services.mlflow.tracking import open_run
 
     return {
         arm.name: open_run(
@@ -99,8 +99,8 @@ def record_arm(
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.report.figures.classifier import history_figure
     from synaug_core.report.figures.confusion import arm_confusion
-    from synaug_core.services.artifacts import fetch
-    from synaug_core.services.tracking import adopt, is_finished, recording_in
+    from synaug_core.services.mlflow.artifacts import fetch
+    from synaug_core.services.mlflow.tracking import adopt, is_finished, recording_in
     from tasks.engine.loading import load_comparison
 
     mine = [r for r in repetitions if r.arm == arm.name]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
     from synaug_core.evaluate.predictions import Predictions
     from synaug_core.explanation.report import Explanation
-    from synaug_core.services.tracking import Recorder
+    from synaug_core.services.mlflow.tracking import Recorder
 
 __all__ = ["explain_arms", "load_cam_sheet", "load_explanation"]
 
@@ -83,7 +83,7 @@ def explain_arms(
 def load_explanation(reference: ExplanationRef) -> Explanation:
     """What was found."""
     from synaug_core.explanation.report import Explanation
-    from synaug_core.services.artifacts import fetch
+    from synaug_core.services.mlflow.artifacts import fetch
 
     return Explanation.model_validate_json((fetch(reference) / _JSON).read_bytes())
 
@@ -92,7 +92,7 @@ def load_cam_sheet(reference: ExplanationRef) -> Image | None:
     """The sheet; None where the network keeps no maps."""
     from PIL import Image
 
-    from synaug_core.services.artifacts import fetch
+    from synaug_core.services.mlflow.artifacts import fetch
 
     path = fetch(reference) / _SHEET
     if not path.exists():
@@ -122,7 +122,7 @@ def _trainings(
 
 
 def _store(recorder: Recorder, explanation: Explanation, sheet: Image | None) -> ExplanationRef:
-    from synaug_core.services.artifacts import put_folder
+    from synaug_core.services.mlflow.artifacts import put_folder
 
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / _FOLDER

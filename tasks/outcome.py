@@ -34,7 +34,7 @@ def read_comparison(reference: ComparisonRef) -> Comparison:
 
 def place_of(stored: Reference) -> str:
     """Where people find what was stored: a path where the store is local, else its address."""
-    from synaug_core.services.artifacts import local_path
+    from synaug_core.services.mlflow.artifacts import local_path
 
     return str(local_path(stored.uri) or stored.uri)
 
@@ -43,7 +43,7 @@ def place_of(stored: Reference) -> str:
 def show_in_prefect(dataset: DatasetRef, comparison: Comparison, stored: ComparisonRef, run: RunRef) -> None:
     """The answer, the arms, the data and a preview of them as artifacts of the flow run, and a link to MLflow."""
     from synaug_core.report.sheets import preview
-    from synaug_core.services.tracking import link_to, link_to_artifact
+    from synaug_core.services.mlflow.tracking import link_to, link_to_artifact
     from tasks.engine.loading import load_images
 
     key = slug(dataset.name).lower().replace("_", "-")

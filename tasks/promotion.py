@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from synaug_core.evaluate.predictions import Predictions
     from synaug_core.evaluate.promotion import Decision
     from synaug_core.refs import DatasetRef
-    from synaug_core.services.registry import ModelVersion
+    from synaug_core.services.models.registry import ModelVersion
 
 __all__ = ["Measured", "decision_tags", "example_image", "go_back", "make_champion", "measure", "register_best"]
 
@@ -54,10 +54,10 @@ def register_best(
     from synaug_core.evaluate.promotion import gate
     from synaug_core.report.promotion import promotion_page
     from synaug_core.seeds import derive
-    from synaug_core.services import registry
-    from synaug_core.services.artifacts import fetch
-    from synaug_core.services.serving import log_model
-    from synaug_core.services.tracking import recording, run_ref
+    from synaug_core.services.mlflow.artifacts import fetch
+    from synaug_core.services.mlflow.tracking import recording, run_ref
+    from synaug_core.services.models import registry
+    from synaug_core.services.models.exported import log_model
     from tasks.engine.loading import load_images, load_predictions
 
     name = f"synaug-{dataset.name}"
@@ -117,7 +117,7 @@ def register_best(
 
 
 def _decided(name: str, key: str) -> RegisteredRef | None:
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
 
     for version in registry.versions(settings(), name):
         if version.tags.get("synaug.key") == key and _DECIDED in version.tags:
@@ -154,7 +154,7 @@ def measure(champion: ModelVersion | None, dataset: DatasetRef, test: ImageSet, 
     if champion is None:
         return Measured()
     from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.services.serving import classifier_folder, trained_fit
+    from synaug_core.services.models.exported import classifier_folder, trained_fit
 
     with tempfile.TemporaryDirectory() as folder:
         found = classifier_folder(settings(), champion.source, Path(folder))
@@ -177,7 +177,7 @@ def _seen(champion: ModelVersion, dataset: DatasetRef, test: ImageSet) -> frozen
         return frozenset()  # divided as today
     from synaug_core.data.seen import seen_in
     from synaug_core.errors import ArtifactError, UserError
-    from synaug_core.services.service_reference import images_behind
+    from synaug_core.services.models.training_images import images_behind
 
     try:
         return seen_in(test, images_behind(settings(), champion, ("train", "val")))
@@ -222,7 +222,7 @@ def decision_tags(decision: Decision) -> dict[str, str]:
 @action
 def make_champion(name: str, version: str, why: str, expected: str) -> str:
     """Promote a version and give its number; `expected` as in `registry.promote`."""
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
     from synaug_core.services.settings import settings
 
     return registry.promote(settings(), name, version, by="a person", why=why, expected=expected).version
@@ -231,7 +231,7 @@ def make_champion(name: str, version: str, why: str, expected: str) -> str:
 @task(name="go-back", persist_result=False)  # not tried twice: a second rollback undoes the first
 def go_back(name: str, why: str, expected: str) -> str:
     """Roll back and give the number of the version that is champion again."""
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
     from synaug_core.services.settings import settings
 
     return registry.rollback(settings(), name, why=why, expected=expected).version

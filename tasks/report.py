@@ -41,7 +41,7 @@ def write_report(
     from synaug_core.report.course import course
     from synaug_core.report.page import comparison_figures, comparison_page
     from synaug_core.report.text import comparison_text
-    from synaug_core.services.tracking import link_to, recording_in, run_ref
+    from synaug_core.services.mlflow.tracking import link_to, recording_in, run_ref
     from synaug_core.services.versions import environment
     from tasks.engine.loading import load_comparison, load_quality, load_report
     from tasks.engine.storing import store_text

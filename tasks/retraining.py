@@ -30,8 +30,8 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
 
     Runs of this experiment that died without saying so are closed first.
     """
-    from synaug_core.services.left_runs import FLOW_RUN
-    from synaug_core.services.tracking import open_run, reap
+    from synaug_core.services.mlflow.left_runs import FLOW_RUN
+    from synaug_core.services.mlflow.tracking import open_run, reap
 
     code = digests.code_version()
     # how recent inputs are watched changes nothing of a retraining
@@ -56,7 +56,7 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
 @action
 def about_name(config: Config) -> tuple[str, ...]:
     """A note where retrainings of other data bear the same name: they share the registered model."""
-    from synaug_core.services.sources import sources_of
+    from synaug_core.services.mlflow.sources import sources_of
 
     others = sorted(sources_of(settings(), f"synaug/{config.name}") - {str(config.data.source)})
     if not others:
@@ -71,7 +71,7 @@ def about_name(config: Config) -> tuple[str, ...]:
 @action
 def open_folds(parent: RunRef, digests: tuple[str, ...]) -> tuple[RunRef, ...]:
     """A run for each fold of a cross-validation, below which lies what is made from its training images."""
-    from synaug_core.services.tracking import open_run
+    from synaug_core.services.mlflow.tracking import open_run
 
     return tuple(
         open_run(
@@ -90,7 +90,7 @@ def open_folds(parent: RunRef, digests: tuple[str, ...]) -> tuple[RunRef, ...]:
 @action
 def close_folds(runs: tuple[RunRef, ...]) -> None:
     """End the runs of the folds well."""
-    from synaug_core.services.tracking import finish, is_finished
+    from synaug_core.services.mlflow.tracking import finish, is_finished
 
     for run in runs:
         if not is_finished(run):
@@ -100,7 +100,7 @@ def close_folds(runs: tuple[RunRef, ...]) -> None:
 @action
 def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
     """Show steps whose results come from an earlier retraining among this one's runs."""
-    from synaug_core.services.tracking import adopt
+    from synaug_core.services.mlflow.tracking import adopt
 
     for run_id in run_ids:
         adopt(run_id, parent)
@@ -109,8 +109,8 @@ def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
 @action
 def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
     """End the parent run well, with what came of it in its tags; of one that is found done, note when."""
-    from synaug_core.services.finished import note_asked
-    from synaug_core.services.tracking import is_finished, recording_in
+    from synaug_core.services.mlflow.finished import note_asked
+    from synaug_core.services.mlflow.tracking import is_finished, recording_in
     from synaug_core.services.versions import environment
 
     if is_finished(run):
@@ -127,7 +127,7 @@ def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, s
 @action
 def fail_retraining(run: RunRef, reason: str, status: Literal["FAILED", "KILLED"] = "FAILED") -> None:
     """End the parent run with the reason, and what is still open below it."""
-    from synaug_core.services.tracking import finish, reap
+    from synaug_core.services.mlflow.tracking import finish, reap
 
     finish(run, status, reason)
     reap(settings(), run.experiment, below=run)
@@ -136,6 +136,6 @@ def fail_retraining(run: RunRef, reason: str, status: Literal["FAILED", "KILLED"
 @action
 def close_left(flow_runs: tuple[str, ...], reason: str) -> int:
     """End what flow runs that have died left open in MLflow, and say how many runs that were."""
-    from synaug_core.services.left_runs import close_runs_of
+    from synaug_core.services.mlflow.left_runs import close_runs_of
 
     return len(close_runs_of(settings(), flow_runs, reason))

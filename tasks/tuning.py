@@ -39,7 +39,7 @@ def open_search(
 ) -> SearchRef:
     """The study of this search, and its MLflow run: new ones, or those an earlier try began."""
     from synaug_core.seeds import derive
-    from synaug_core.services.tracking import open_run
+    from synaug_core.services.mlflow.tracking import open_run
 
     what = identity([dataset, arms, synthetic, online, classifier, config, seed])
     key = digests.of_value(
@@ -133,7 +133,7 @@ def run_trial(
 def tell_trials(search: SearchRef, trials: tuple[TrialSpec, ...], results: tuple[TrialResult, ...]) -> None:
     """Enter a round's values into the study; trials of an earlier retraining are adopted below the search's run."""
     from synaug_core.classify import tuning
-    from synaug_core.services.tracking import adopt
+    from synaug_core.services.mlflow.tracking import adopt
 
     opened = _open(search)
     for trial, result in zip(trials, results, strict=True):
@@ -145,7 +145,7 @@ def tell_trials(search: SearchRef, trials: tuple[TrialSpec, ...], results: tuple
 def finish_search(search: SearchRef) -> Tuned:
     """The best parameters; with the figures of the search on its run."""
     from synaug_core.classify import tuning, tuning_figures
-    from synaug_core.services.tracking import is_finished, recording_in
+    from synaug_core.services.mlflow.tracking import is_finished, recording_in
 
     opened = _open(search)
     best = tuning.best(opened)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.services.registry import ModelVersion
-    from synaug_core.services.service_recent import Kept
+    from synaug_core.services.models.registry import ModelVersion
+    from synaug_core.serving.recent import Kept
 
 __all__ = ["Looked", "look_at_inputs", "start_retraining"]
 
@@ -54,10 +54,10 @@ def look_at_inputs(config: Config) -> Looked:
         UserError: there is no champion, or nobody knows which images it was made from.
     """
     from synaug_core.errors import UserError
-    from synaug_core.services import registry
-    from synaug_core.services.service_log import log_folder
-    from synaug_core.services.service_recent import read_recent
-    from synaug_core.services.tracking import recording
+    from synaug_core.services.mlflow.tracking import recording
+    from synaug_core.services.models import registry
+    from synaug_core.serving.log import log_folder
+    from synaug_core.serving.recent import read_recent
 
     asked, name = config.watch, f"synaug-{config.name}"
     version = registry.current(settings(), name, "champion")
@@ -83,7 +83,7 @@ def look_at_inputs(config: Config) -> Looked:
     ) as recorder:
         with device_slot(config.compute) as device, tempfile.TemporaryDirectory(prefix="synaug-") as folder:
             from synaug_core.classify.trained import TrainedClassifier
-            from synaug_core.services.serving import classifier_folder
+            from synaug_core.services.models.exported import classifier_folder
 
             stored = classifier_folder(settings(), version.source, Path(folder))
             finding, sheet = _compared(config, version, recent, TrainedClassifier.load(stored, device))
@@ -150,7 +150,7 @@ def _compared(
     from synaug_core.drift.mmd import unusual
     from synaug_core.report.unusual import unusual_sheet
     from synaug_core.seeds import derive
-    from synaug_core.services.service_reference import images_behind
+    from synaug_core.services.models.training_images import images_behind
 
     asked, seed = config.watch, derive(config.seed, "watch")
     found = gathered(recent, classifier, asked.features)

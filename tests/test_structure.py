@@ -84,7 +84,8 @@ def test_the_parts_are_there() -> None:
 @pytest.mark.parametrize("part", SCIENCE)
 def test_science_knows_no_services(part: str) -> None:
     files = sources(f"synaug_core/{part}")
-    assert offences(files, "synaug_core.services", "prefect", "mlflow", "boto3", "botocore") == []
+    outside = ("synaug_core.services", "synaug_core.serving", "prefect", "mlflow", "boto3", "botocore")
+    assert offences(files, *outside) == []
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,10 @@ def test_science_knows_no_services(part: str) -> None:
 )
 def test_upper_layers_leave_the_work_to_those_below(layer: str, forbidden: tuple[str, ...]) -> None:
     assert offences(sources(layer), *forbidden) == []
+
+
+def test_services_know_no_service_built_on_them() -> None:
+    assert offences(sources("synaug_core/services"), "synaug_core.serving") == []
 
 
 def test_libraries_have_their_place() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from synaug_core.refs import RunRef
-from synaug_core.services.clients import client
-from synaug_core.services.registry import ModelVersion, register
+from synaug_core.services.mlflow.clients import client
+from synaug_core.services.models.registry import ModelVersion, register
 from synaug_core.services.settings import Settings
 
 NAME = "synaug-test"

@@ -22,7 +22,7 @@ from scripts.stack.native import BUCKET
 from synaug.cli.folders import filled_at_once
 from synaug_core.errors import SynaugError, UserError
 from synaug_core.s3_address import S3Address
-from synaug_core.services.s3 import explaining
+from synaug_core.services.s3.client import explaining
 from synaug_core.services.settings import settings
 from synaug_core.whole_files import whole_file
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from synaug_core.errors import UserError
 
 if TYPE_CHECKING:
-    from synaug_core.services.registry import Alias, ModelVersion
+    from synaug_core.services.models.registry import Alias, ModelVersion
     from synaug_core.services.settings import Settings
 
 __all__ = ["name_and_alias", "named_version"]
@@ -36,7 +36,7 @@ def named_version(settings: Settings, model: str) -> ModelVersion:
     Raises:
         UserError: there is none.
     """
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
 
     name, _, given = model.partition("@")
     if _is_number(given):
@@ -51,7 +51,7 @@ def named_version(settings: Settings, model: str) -> ModelVersion:
 
 
 def _why_not(settings: Settings, name: str, given: str) -> str:
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
 
     known = registry.names(settings)
     if name not in known:

@@ -24,7 +24,7 @@ def find_run(mlflow: Any, text: str) -> Any:
     Raises:
         UserError: no id, no such run, or several.
     """
-    from synaug_core.services.clients import every, patiently
+    from synaug_core.services.mlflow.clients import every, patiently
 
     if not re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},32}}", text):
         raise UserError(
@@ -41,7 +41,7 @@ def find_run(mlflow: Any, text: str) -> Any:
 
 def above(mlflow: Any, run: Any) -> list[Any]:
     """The runs above a run, nearest first."""
-    from synaug_core.services.clients import patiently
+    from synaug_core.services.mlflow.clients import patiently
 
     found: list[Any] = []
     while (parent := run.data.tags.get(_PARENT)) and all(parent != a.info.run_id for a in found):
@@ -52,7 +52,7 @@ def above(mlflow: Any, run: Any) -> list[Any]:
 
 def below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:
     """The runs of one stage right below a run, oldest first."""
-    from synaug_core.services.clients import every
+    from synaug_core.services.mlflow.clients import every
 
     condition = f"tags.`{_PARENT}` = '{run.info.run_id}' and tags.`{_STAGE}` = '{stage}'"
     order = ["attributes.start_time ASC"]
@@ -66,9 +66,9 @@ def artifact(settings: Settings, mlflow: Any, run: Any, path: str) -> Iterator[P
     Raises:
         ArtifactError: it is missing or damaged.
     """
-    from synaug_core.services.adoption import REUSED
-    from synaug_core.services.artifacts import fetch_uri
-    from synaug_core.services.clients import patiently
+    from synaug_core.services.mlflow.adoption import REUSED
+    from synaug_core.services.mlflow.artifacts import fetch_uri
+    from synaug_core.services.mlflow.clients import patiently
 
     # A run that stands for an earlier one leaves the files there.
     holder = patiently(mlflow.get_run, run.data.tags[REUSED]) if REUSED in run.data.tags else run

@@ -68,7 +68,7 @@ def this_key() -> str:
 
 
 def _is_whole(result: Any) -> bool:
-    from synaug_core.services.artifacts import exists
+    from synaug_core.services.mlflow.artifacts import exists
 
     return all(exists(reference) for reference in _references(result))
 

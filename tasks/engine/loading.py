@@ -29,7 +29,7 @@ from synaug_core.refs import (
     RobustnessRef,
 )
 from synaug_core.robustness.curves import Robustness
-from synaug_core.services.artifacts import fetch
+from synaug_core.services.mlflow.artifacts import fetch
 
 __all__ = [
     "load_classifier",

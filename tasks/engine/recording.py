@@ -12,7 +12,7 @@ from synaug_core.services.settings import settings
 from tasks.engine.keys import this_key
 
 if TYPE_CHECKING:
-    from synaug_core.services.tracking import Recorder
+    from synaug_core.services.mlflow.tracking import Recorder
 
 __all__ = ["checkpoint", "recorded"]
 
@@ -26,7 +26,7 @@ def recorded(
     expected: tuple[type[BaseException], ...] = (),
 ) -> Iterator[Recorder]:
     """Run the block inside this step's MLflow run: found again if an earlier try left it, ended with the block."""
-    from synaug_core.services.tracking import recording
+    from synaug_core.services.mlflow.tracking import recording
 
     with recording(
         settings(),

@@ -38,13 +38,13 @@ class S3Results(WritableFileSystem):
     address: str = Field(description="Where the results go: s3://bucket/prefix")
 
     def _resolve_path(self, path: str) -> str:
-        from synaug_core.services.s3_objects import object_uri
+        from synaug_core.services.s3.objects import object_uri
 
         return object_uri(self.address, self._name(path))
 
     def _name(self, path: str) -> str:
         """Prefect gives a name, or what `_resolve_path` made of it."""
-        from synaug_core.services.s3_objects import object_uri
+        from synaug_core.services.s3.objects import object_uri
 
         whole = object_uri(self.address, "x").removesuffix("x")
         return path.removeprefix(whole)
@@ -56,14 +56,14 @@ class S3Results(WritableFileSystem):
         Raises:
             FileNotFoundError: there is none of this name.
         """
-        from synaug_core.services.s3_objects import read_object
+        from synaug_core.services.s3.objects import read_object
         from synaug_core.services.settings import settings
 
         return read_object(self.address, self._name(path), settings())
 
     def write_path(self, path: str, content: bytes, _sync: bool = True) -> str:  # type: ignore[override]  # as above
         """Write a result whole, and give its address."""
-        from synaug_core.services.s3_objects import write_object
+        from synaug_core.services.s3.objects import write_object
         from synaug_core.services.settings import settings
 
         return write_object(self.address, self._name(path), content, settings())
@@ -159,7 +159,7 @@ def delete_results(results: Iterable[KeptResult]) -> None:
         for result in ordered:
             (place / result.name).unlink(missing_ok=True)
     elif isinstance(place, S3Results):
-        from synaug_core.services.s3_cleaning import delete_objects
+        from synaug_core.services.s3.cleaning import delete_objects
         from synaug_core.services.settings import settings
 
         # one call for each number: within a call objects go in any order
@@ -187,7 +187,7 @@ def _file_names(place: Path | S3Results | None) -> list[str]:
     if isinstance(place, Path):
         return sorted(path.name for path in place.iterdir()) if place.is_dir() else []
     if isinstance(place, S3Results):
-        from synaug_core.services.s3_cleaning import object_names
+        from synaug_core.services.s3.cleaning import object_names
         from synaug_core.services.settings import settings
 
         return object_names(place.address, settings())

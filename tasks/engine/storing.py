@@ -17,7 +17,7 @@ from synaug_core.refs import (
     Reference,
     RepetitionRef,
 )
-from synaug_core.services.artifacts import put_file, put_folder
+from synaug_core.services.mlflow.artifacts import put_file, put_folder
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from synaug_core.generators.base import Generator
     from synaug_core.quality.judge import Judges
     from synaug_core.quality.report import QualityReport
-    from synaug_core.services.tracking import Recorder
+    from synaug_core.services.mlflow.tracking import Recorder
 
 __all__ = [
     "store_classifier",

@@ -34,10 +34,10 @@ from flows.rollback import rollback
 from flows.workers import default_runner
 from synaug_core.config import ComputeConfig, Config, DataConfig
 from synaug_core.errors import ConfigError, DataError, UserError
-from synaug_core.services import registry
-from synaug_core.services.clients import client
+from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.tracking import find_run, open_run, recording
+from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import find_run, open_run, recording
 from tasks.dataset import read_fingerprint
 from tasks.retraining import close_retraining
 from tests.gauge import Seen
@@ -271,7 +271,7 @@ def test_the_message_is_sent_though_mlflow_is_away(
     address, taken = receiver
     block = CustomWebhookNotificationBlock(name="away", url=address, method="POST", json_data={"text": "{{body}}"})
     block.save("away", overwrite=True)
-    monkeypatch.setattr("synaug_core.services.clients._PATIENCE", 0.1)
+    monkeypatch.setattr("synaug_core.services.mlflow.clients._PATIENCE", 0.1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     state = fails(return_state=True)
     with pytest.raises(UserError, match="no server answers at"):

@@ -17,9 +17,9 @@ def test_what_a_stack_knew_another_knows(place: Path, monkeypatch: pytest.Monkey
     from scripts.backup.stack import back_up_stack, restore_stack
     from scripts.stack.native import running
     from synaug_core.refs import Reference
-    from synaug_core.services.artifacts import fetch, put_file
+    from synaug_core.services.mlflow.artifacts import fetch, put_file
+    from synaug_core.services.mlflow.tracking import finish, open_run
     from synaug_core.services.settings import settings
-    from synaug_core.services.tracking import finish, open_run
 
     forget_services(monkeypatch)
     first, second, backup = place / "first", place / "second", place / "backup"

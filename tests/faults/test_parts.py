@@ -43,7 +43,7 @@ class Operations:
                 assert digests.of_value(files) == folder.name
 
     def mirror(self) -> None:
-        from synaug_core.services.buckets import mirrored
+        from synaug_core.services.s3.datasets import mirrored
 
         s3 = client(self.servers.store.server)
         if not s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.name}/").get("KeyCount"):
@@ -54,12 +54,12 @@ class Operations:
         assert found == self.images
 
     def _run(self) -> RunRef:
-        from synaug_core.services.tracking import open_run
+        from synaug_core.services.mlflow.tracking import open_run
 
         return open_run(settings(), experiment=f"parts/{self.name}", key="k", stage="step", name="step")
 
     def artifact(self) -> None:
-        from synaug_core.services.artifacts import fetch, put_folder
+        from synaug_core.services.mlflow.artifacts import fetch, put_folder
 
         model = self.folder / "model"
         model.mkdir(exist_ok=True)
@@ -72,8 +72,8 @@ class Operations:
     direct_artifact = artifact
 
     def record(self) -> None:
-        from synaug_core.services.clients import client as mlflow_client
-        from synaug_core.services.tracking import recording
+        from synaug_core.services.mlflow.clients import client as mlflow_client
+        from synaug_core.services.mlflow.tracking import recording
 
         given = {"experiment": f"parts/{self.name}", "key": "k", "stage": "step", "name": "step"}
         with recording(settings(), **given) as recorder:
@@ -93,8 +93,8 @@ class Operations:
         assert storage.read_path(self.name) == content
 
     def promote(self) -> None:
-        from synaug_core.services import registry
-        from synaug_core.services.clients import client as mlflow_client
+        from synaug_core.services.mlflow.clients import client as mlflow_client
+        from synaug_core.services.models import registry
         from tests.versions import add_version
 
         version = add_version(settings(), self.name, self._run(), "k")

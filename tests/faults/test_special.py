@@ -157,7 +157,7 @@ def test_killed_while_images_are_fetched(
     name: str, scene: Callable[..., Scene], servers: Servers, place: Callable[[bool], Settings], account: Note
 ) -> None:
     """Only what is missing is fetched the next time."""
-    from synaug_core.services.buckets import mirrored
+    from synaug_core.services.s3.datasets import mirrored
 
     begun, rng, images = time.monotonic(), np.random.default_rng(2), {}
     s3 = client(servers.store.server)
@@ -194,7 +194,7 @@ def test_killed_while_images_are_fetched(
 def test_a_small_disk_and_many_images(
     name: str, scene: Callable[..., Scene], servers: Servers, place: Callable[[bool], Settings], account: Note
 ) -> None:
-    from synaug_core.services.buckets import mirrored
+    from synaug_core.services.s3.datasets import mirrored
 
     begun, one = time.monotonic(), scene(name)
     client(servers.store.server).put_object(Bucket=BUCKET, Key="disk-images/pets/cat/one.png", Body=b"x" * 2000)
@@ -218,8 +218,8 @@ def test_a_full_disk_and_an_artifact(
 ) -> None:
     """Half an artifact on a full disk is none in the cache."""
     from synaug_core.refs import Reference
-    from synaug_core.services.artifacts import fetch, put_file
-    from synaug_core.services.tracking import open_run
+    from synaug_core.services.mlflow.artifacts import fetch, put_file
+    from synaug_core.services.mlflow.tracking import open_run
 
     begun, one = time.monotonic(), scene(name)
     place(False)
@@ -246,9 +246,9 @@ def test_a_full_disk_and_an_artifact(
 
 def test_two_promotions_at_once(servers: Servers, place: Callable[[bool], Settings], account: Note) -> None:
     """One wins, the other is told; while PostgreSQL is killed and comes back."""
-    from synaug_core.services import registry
-    from synaug_core.services.clients import client as mlflow_client
-    from synaug_core.services.tracking import open_run
+    from synaug_core.services.mlflow.clients import client as mlflow_client
+    from synaug_core.services.mlflow.tracking import open_run
+    from synaug_core.services.models import registry
     from tests.versions import add_version
 
     begun = time.monotonic()

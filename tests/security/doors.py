@@ -93,8 +93,8 @@ def _address(case: Case, folder: Path) -> None:
 
 
 def _body(case: Case, folder: Path) -> None:
-    from synaug_core.services.refused import Refused
-    from synaug_core.services.service_input import uploads
+    from synaug_core.serving.refused import Refused
+    from synaug_core.serving.uploads import uploads
 
     try:
         uploads(case.say[0] or None, (folder / "x").read_bytes(), 8)

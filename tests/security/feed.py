@@ -36,7 +36,7 @@ LATE = {
     "set": ("timm",),
     "yaml": ("timm",),
     "sweep": ("timm",),
-    "command": ("synaug_core.classify.trained", "synaug_core.services.serving", "mlflow", "timm"),
+    "command": ("synaug_core.classify.trained", "synaug_core.services.models.exported", "mlflow", "timm"),
 }
 """Libraries that a door's first case need not reach and a later one does."""
 

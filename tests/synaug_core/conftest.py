@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from synaug_core.services.mlflow.clients import client
+from synaug_core.services.settings import Settings, settings
+from tests.mlflow_server import embedded_home
 
 
 @pytest.fixture
@@ -61,3 +66,25 @@ def latent_double():
                 return self.decode_with_gradient(z, class_name)
 
     return Double
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("template")
+    current = settings({"SYNAUG_HOME": str(home)})
+    client(current)
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def current(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The embedded default with tables that are made once, in a folder whose name needs care."""
+    home = tmp_path / "a home"
+    home.mkdir()
+    return embedded_home(home, empty_database, monkeypatch)
+
+
+@pytest.fixture
+def embedded(current: Settings) -> Settings:
+    """`current`, for tests of the registry: there a function has that name."""
+    return current

@@ -18,8 +18,8 @@ from synaug_core.config.probes import ExplanationConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.refs import DatasetRef, ExplanationRef, RepetitionRef, RunRef
 from synaug_core.seeds import stream
+from synaug_core.services.mlflow.tracking import Recorder, open_run
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import Recorder, open_run
 from tasks.engine.storing import store_classifier, store_images, store_predictions
 from tasks.explanation import explain_arms, load_cam_sheet, load_explanation
 from tasks.training import predictions
@@ -78,7 +78,7 @@ def test_maps_are_stored_beside_their_figures(trained, home: Path) -> None:
     assert [len(explanation.images), explanation.change["combined"].n, explanation.noise.n] == [3, 6, 6]
     sheet = load_cam_sheet(reference)
     assert np.asarray(sheet).std() > 0
-    from synaug_core.services.clients import client_of
+    from synaug_core.services.mlflow.clients import client_of
 
     client = client_of(run)
     recorded = client.get_run(reference.run_id).data

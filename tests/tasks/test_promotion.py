@@ -17,10 +17,10 @@ from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import ClassifierConfig, ComputeConfig, EvaluationConfig, PromotionConfig
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.refs import ClassifierRef, ComparisonRef, DatasetRef, PredictionsRef, RegisteredRef, RepetitionRef
-from synaug_core.services import registry
-from synaug_core.services.artifacts import digest
+from synaug_core.services.mlflow.artifacts import digest
+from synaug_core.services.mlflow.tracking import open_run
+from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import open_run
 from tasks.promotion import Measured
 from tests.versions import add_version
 

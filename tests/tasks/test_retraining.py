@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from synaug_core.config import Config
+from synaug_core.services.mlflow.tracking import recording
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import recording
 from tasks.retraining import about_name
 
 pytestmark = pytest.mark.usefixtures("home")

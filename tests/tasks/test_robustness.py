@@ -15,8 +15,8 @@ from synaug_core.config import ClassifierConfig, ComputeConfig, RobustnessConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.refs import DatasetRef, PredictionsRef, RepetitionRef, RobustnessRef, RunRef
 from synaug_core.seeds import stream
+from synaug_core.services.mlflow.tracking import Recorder, open_run
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import Recorder, open_run
 from tasks.engine.loading import load_robustness
 from tasks.engine.storing import store_classifier, store_images
 from tasks.robustness import asked_of_one, probe_robustness
@@ -71,7 +71,7 @@ def test_every_arm_is_asked_about_the_same_images_and_recorded(case) -> None:
     control, combined = map(load_robustness, references)
     assert control.classes == combined.classes == {"a": 2, "b": 2}
 
-    from synaug_core.services.clients import client_of
+    from synaug_core.services.mlflow.clients import client_of
 
     recorded = client_of(run).get_run(references[0].run_id).data
     assert recorded.tags["synaug.stage"] == "robustness"

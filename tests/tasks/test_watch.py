@@ -17,15 +17,15 @@ from synaug_core.config import ArmConfig, ClassifierConfig, Config, DataConfig
 from synaug_core.data import parquet
 from synaug_core.data.prepare import Prepared, prepare
 from synaug_core.errors import UserError
-from synaug_core.services import registry
-from synaug_core.services.clients import client
-from synaug_core.services.service_answer import answer
-from synaug_core.services.service_input import Upload
-from synaug_core.services.service_log import PredictionLog, log_folder
-from synaug_core.services.service_model import load_version
-from synaug_core.services.serving import log_model
+from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.tracking import recording
+from synaug_core.services.models import registry
+from synaug_core.services.models.exported import log_model
 from synaug_core.services.settings import Settings, settings
-from synaug_core.services.tracking import recording
+from synaug_core.serving.answer import answer
+from synaug_core.serving.log import PredictionLog, log_folder
+from synaug_core.serving.model import load_version
+from synaug_core.serving.uploads import Upload
 from tasks.promotion import example_image
 from tasks.watch import Looked, start_retraining
 
@@ -224,7 +224,7 @@ def test_what_cannot_be_watched(store: Settings) -> None:
     assert version is not None
     run = client(store).get_run(version.run_id)
     model = run.outputs.model_outputs[0].model_id
-    from synaug_core.services.tracking import run_ref
+    from synaug_core.services.mlflow.tracking import run_ref
 
     registry.register(
         store, "synaug-foreign", model_uri=f"models:/{model}", run=run_ref(store, version.run_id), key="x"

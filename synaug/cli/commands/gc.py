@@ -35,7 +35,7 @@ def gc(
     from rich.console import Console
 
     from synaug.cli import environment
-    from synaug_core.services.retention import Policy
+    from synaug_core.services.retention.rule import Policy
 
     environment.prepare(ctx.obj)
     environment.import_quietly(["mlflow", "prefect"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from synaug_core.services.registry import ModelVersion, Reign
+    from synaug_core.services.models.registry import ModelVersion, Reign
 
 __all__ = ["app"]
 
@@ -37,7 +37,7 @@ def list_models(
     from rich.table import Table
 
     from synaug.cli import environment
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
     wanted = [name] if name else registry.names(settings)
@@ -66,7 +66,7 @@ def promote(
     Where two do it at once, one succeeds and the other is told so.
     """
     from synaug.cli import environment
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
     expected = registry.ANYONE if expect is None else expect
@@ -78,7 +78,7 @@ def promote(
 def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = None) -> None:
     """Make the previous champion the champion again."""
     from synaug.cli import environment
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
     expected = registry.ANYONE if expect is None else expect
@@ -98,7 +98,7 @@ def history(
     from rich.table import Table
 
     from synaug.cli import environment
-    from synaug_core.services import registry
+    from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
     found = registry.reigns(settings, name)

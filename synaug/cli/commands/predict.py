@@ -72,7 +72,7 @@ def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
     training images were made square."""
     from synaug.cli.registered import named_version
     from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.services.serving import classifier_folder, described_fit, trained_fit
+    from synaug_core.services.models.exported import classifier_folder, described_fit, trained_fit
 
     given = Path(model)
     if given.is_dir():
@@ -94,7 +94,7 @@ def _classify(
     import torch
 
     from synaug.cli.pictures import read_pictures
-    from synaug_core.services.service_answer import one_image
+    from synaug_core.serving.answer import one_image
 
     found: list[dict[str, Any]] = []
     unread: list[str] = []

@@ -21,7 +21,7 @@ def report(
     from synaug.cli import environment, stored
     from synaug.cli.outcomes import check_place, write_whole
     from synaug_core.errors import UserError
-    from synaug_core.services.clients import client
+    from synaug_core.services.mlflow.clients import client
 
     check_place(page, "--page")
     settings = environment.prepare(ctx.obj)

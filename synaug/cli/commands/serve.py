@@ -46,14 +46,14 @@ def serve(
     from synaug.cli import environment
     from synaug.cli.registered import name_and_alias
     from synaug_core.errors import UserError
-    from synaug_core.services.service_options import ServiceOptions, read_token
+    from synaug_core.serving.options import ServiceOptions, read_token
 
     name, alias = name_and_alias(model)
     if not name or "/" in name:
         raise UserError(f"MODEL: {model!r} is no registered model's name; `synaug models list` shows them")
     settings = environment.prepare(ctx.obj)
     environment.import_quietly(["mlflow"])
-    from synaug_core.services.service import serve as run
+    from synaug_core.serving.server import serve as run
 
     options = ServiceOptions(
         model=name,

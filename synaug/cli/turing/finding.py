@@ -59,8 +59,8 @@ def find(settings: Settings, text: str, arm: str | None = None) -> Found:
         ArtifactError: images are missing or damaged.
     """
     from synaug_core.data.imageset import concatenate
-    from synaug_core.services.clients import client
-    from synaug_core.services.tracking import run_ref
+    from synaug_core.services.mlflow.clients import client
+    from synaug_core.services.mlflow.tracking import run_ref
 
     mlflow = client(settings)
     run = stored.find_run(mlflow, text)

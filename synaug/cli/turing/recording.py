@@ -22,7 +22,7 @@ def record(run: RunRef, result: TuringResult, answers: Sequence[Answer], page: s
         changed: time of the last answer in seconds since 1970. A metric's step is this time in milliseconds, so that
             MLflow shows the latest result wherever and however often one is written.
     """
-    from synaug_core.services.recorder import Recorder
+    from synaug_core.services.mlflow.recorder import Recorder
 
     recorder = Recorder(run)
     try:

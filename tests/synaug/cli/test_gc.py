@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from synaug.cli.commands.gc import _bytes
-from synaug_core.services.clients import client
-from synaug_core.services.retention import Policy
+from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.tracking import finish, open_run, recording
+from synaug_core.services.retention.rule import Policy
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import finish, open_run, recording
 
 Command = Callable[..., Any]
 

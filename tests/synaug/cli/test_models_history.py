@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from synaug_core.services import registry
+from synaug_core.services.mlflow.tracking import open_run
+from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
-from synaug_core.services.tracking import open_run
 from tests.versions import add_version
 
 NAME = "synaug-cells"

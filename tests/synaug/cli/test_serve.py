@@ -19,10 +19,10 @@ from typing import Any
 import httpx
 import pytest
 
-from synaug_core.services import registry
-from synaug_core.services.serving import log_model
+from synaug_core.services.mlflow.tracking import recording
+from synaug_core.services.models import registry
+from synaug_core.services.models.exported import log_model
 from synaug_core.services.settings import Settings, settings
-from synaug_core.services.tracking import recording
 from tests.classifiers import picture_files, saved_classifier
 from tests.environments import without_services
 
@@ -230,8 +230,8 @@ def test_it_ends_in_order_and_has_kept_what_it_saw(service: Process, store: Stor
     assert service.stop(signal.SIGINT) == 0
     assert service.said.endswith("stopped\n")
     assert "Traceback" not in service.said
-    from synaug_core.services.service_log import log_folder
-    from synaug_core.services.service_recent import read_recent
+    from synaug_core.serving.log import log_folder
+    from synaug_core.serving.recent import read_recent
 
     found = read_recent(log_folder(store.settings, NAME), most=100)
     assert len(found) == 3  # the pictures; equal ones count once

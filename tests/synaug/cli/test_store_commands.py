@@ -17,10 +17,10 @@ from PIL import Image
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.services import registry
-from synaug_core.services.serving import log_model
+from synaug_core.services.mlflow.tracking import adopt, recording
+from synaug_core.services.models import registry
+from synaug_core.services.models.exported import log_model
 from synaug_core.services.settings import Settings, settings
-from synaug_core.services.tracking import adopt, recording
 from tests.classifiers import expected, picture_files, saved_classifier
 
 CLASSES = ("../../etc", "Ä b", "EOSINOPHIL")

@@ -1,4 +1,4 @@
-"""A real MLflow on an SQLite file of its own for each test; the tables are made once."""
+"""Runs, files and a real tracking server for tests of the services."""
 
 from __future__ import annotations
 
@@ -9,32 +9,9 @@ import numpy as np
 import pytest
 
 from synaug_core.refs import RunRef
-from synaug_core.services.clients import client
+from synaug_core.services.mlflow.tracking import open_run
 from synaug_core.services.settings import Settings, settings
-from synaug_core.services.tracking import open_run
-from tests.mlflow_server import embedded_home, mlflow_server
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("template")
-    current = settings({"SYNAUG_HOME": str(home)})
-    client(current)
-    return home / "mlflow.db"
-
-
-@pytest.fixture
-def current(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The embedded default, in a folder whose name needs care."""
-    home = tmp_path / "a home"
-    home.mkdir()
-    return embedded_home(home, empty_database, monkeypatch)
-
-
-@pytest.fixture
-def embedded(current: Settings) -> Settings:
-    """`current`, for tests of the registry: there a function has that name."""
-    return current
+from tests.mlflow_server import mlflow_server
 
 
 @pytest.fixture

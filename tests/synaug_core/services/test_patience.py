@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from synaug_core.errors import SynaugError
-from synaug_core.services import clients
-from synaug_core.services.clients import client, patiently
-from synaug_core.services.runs import open_run
+from synaug_core.services.mlflow import clients
+from synaug_core.services.mlflow.clients import client, patiently
+from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.settings import Settings
 from tests.s3.faults import between
 

@@ -89,7 +89,7 @@ def test_every_step_knows_the_code_it_calls(root: Path) -> None:
     """What a step imports from the core is among the packages of its key, beside what only draws or records, and what
     every key counts: the configuration and the modules beside the packages."""
     beside = {path.stem for path in (root / "synaug_core").glob("*.py")}
-    free = {"report", "services", "config"} | beside
+    free = {"report", "services", "serving", "config"} | beside
     for task in (prepare_dataset, train_repetition, compare_arms):
         key = task.cache_key_fn
         assert isinstance(key, StepKey)

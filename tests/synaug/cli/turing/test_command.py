@@ -16,8 +16,8 @@ import pytest
 
 from synaug.cli.turing.finding import find
 from synaug_core.errors import UserError
-from synaug_core.services.artifacts import fetch_uri
-from synaug_core.services.clients import client
+from synaug_core.services.mlflow.artifacts import fetch_uri
+from synaug_core.services.mlflow.clients import client
 
 Command = Callable[..., Any]
 

@@ -1,0 +1,1 @@
+"""MLflow: its clients, experiments, runs, artifacts and links. One of two packages that import the library."""

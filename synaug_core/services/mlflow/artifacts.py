@@ -1,0 +1,304 @@
+"""Files and folders into a run's artifacts and back, known by the digest of their bytes.
+
+Works on every store that MLflow reaches: local folders, a tracking server's proxy, S3.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import url2pathname
+
+from synaug_core.digests import of_file, of_value
+from synaug_core.errors import ArtifactError, UserError
+from synaug_core.refs import Reference, RunRef
+from synaug_core.services.mlflow.clients import client_of, patiently
+from synaug_core.services.mlflow.repositories import explaining_place, repository
+from synaug_core.services.processes import is_dead, me
+from synaug_core.services.retry import pause
+from synaug_core.services.secrets import first_line, redacted
+from synaug_core.services.settings import Settings, settings
+
+__all__ = [
+    "PART",
+    "digest",
+    "exists",
+    "fetch",
+    "fetch_uri",
+    "is_there",
+    "local_path",
+    "part_owner",
+    "put_file",
+    "put_folder",
+    "storing",
+]
+
+Signature = tuple[tuple[str, int, int], ...]
+
+PART = ".part-"
+"""Begins the names of the cache's folders that are not whole yet."""
+
+_roots: dict[str, str] = {}  # of runs' artifacts: where they are never changes
+_verified: dict[tuple[str, str], Signature] = {}
+_fetching: dict[str, threading.Lock] = {}
+_TRIES = 3
+_SPARE = 64 * 2**20  # bytes below which a disk is likely to be the reason
+
+
+def put_file(run: RunRef, local: Path, path: str) -> tuple[str, str]:
+    """Store a file as `path` within the run's artifacts.
+
+    Returns:
+        Its URI and its SHA-256.
+
+    Raises:
+        UserError: the store is in S3, and its bucket or the way to it is not as it should be; one line says how.
+    """
+    inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
+    with _named(local, inner.name) as upload, storing(run) as root:
+        patiently(mlflow.log_artifact, run.run_id, str(upload), _folder(inner))
+    return f"{root}/{inner}", sha256
+
+
+def put_folder(run: RunRef, local: Path, path: str) -> tuple[str, str]:
+    """Store a folder's files below `path` within the run's artifacts.
+
+    Returns:
+        Its URI and the digest of its files' names and digests. What lay below `path` before must have had the same
+        names, or the folder will not verify. Raises as `put_file`.
+    """
+    inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
+    with storing(run) as root:
+        patiently(mlflow.log_artifacts, run.run_id, str(local), str(inner))
+    return f"{root}/{inner}", sha256
+
+
+@contextmanager
+def storing(run: RunRef) -> Iterator[str]:
+    """Around anything that writes artifacts of the run: where they lie in S3, what fails is said in one line. Gives
+    the address that they lie below."""
+    if (root := _roots.get(run.run_id)) is None:
+        root = _roots[run.run_id] = str(patiently(client_of(run).get_run, run.run_id).info.artifact_uri)
+    with explaining_place(root, settings()):
+        yield root.rstrip("/")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of a folder's files' names and digests (in hex)."""
+    if path.is_dir():
+        return of_value({file.relative_to(path).as_posix(): of_file(file) for file in _files(path)})
+    return of_file(path)
+
+
+def exists(reference: Reference) -> bool:
+    """Whether the artifact is there; its bytes are not read. A server that cannot be asked raises its own error."""
+    local = local_path(reference.uri)
+    if local is not None:
+        return local.is_dir() or local.is_file()
+    current = settings()
+    if _cached(current, reference).exists():
+        return True
+    with explaining_place(reference.uri, settings()):
+        return _listed(reference.uri, current)
+
+
+def fetch(reference: Reference) -> Path:
+    """A local path with the artifact's bytes, verified by their digest; not to be written to.
+
+    A local store's own file is given as it is. Others are copied to `<home>/cache/<sha256>/` once, and asked for again
+    where a connection broke or other bytes came; threads and processes may fetch the same at once.
+
+    Raises:
+        ArtifactError: the artifact is missing, cannot be read, or has other bytes than were written.
+    """
+    local = local_path(reference.uri)
+    if local is not None:
+        if not local.exists():
+            raise ArtifactError(f"missing artifact: {redacted(reference.uri)}")
+        return _verify(local, reference)
+    current = settings()
+    cached = _cached(current, reference)
+    with _fetching.setdefault(reference.sha256, threading.Lock()):
+        if cached.exists():
+            try:
+                return _verify(cached, reference)
+            except ArtifactError:  # a damaged copy; the store has the original
+                shutil.rmtree(cached.parent)
+        _check_listed(reference.uri, current)
+        for attempt in range(_TRIES):
+            try:
+                with _part(current) as part:
+                    fetched = _verify(_download(reference.uri, part, current), reference)
+                    _publish(part, cached.parent)
+                    # where another process was quicker, its files have times of their own, and are read once more
+                    _verified[str(cached), reference.sha256] = _verified.pop((str(fetched), reference.sha256))
+                break
+            except ArtifactError:
+                if attempt + 1 == _TRIES:
+                    raise
+                pause(0.3 * 3**attempt)
+        return _verify(cached, reference)
+
+
+def is_there(current: Settings, uri: str) -> bool:
+    """Whether there is an artifact at `uri`.
+
+    Raises:
+        ArtifactError: its store cannot be asked.
+        UserError: it is in S3, and the way to it is not as it should be.
+    """
+    local = local_path(uri)
+    with _fetching_from(uri):
+        return local.exists() if local is not None else _listed(uri, current)
+
+
+def fetch_uri(current: Settings, uri: str, folder: Path) -> Path:
+    """Copy the artifact at `uri`, whose digest nobody wrote down, into `folder`.
+
+    Raises:
+        ArtifactError: it is missing or cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    local = local_path(uri)
+    if local is None:
+        _check_listed(uri, current)
+        return _download(uri, folder, current)
+    if not local.exists():
+        raise ArtifactError(f"missing artifact: {redacted(uri)}")
+    target = folder / local.name
+    if local.is_dir():
+        shutil.copytree(local, target, dirs_exist_ok=True)
+    else:
+        shutil.copy2(local, target)
+    return target
+
+
+def _inner(path: str) -> PurePosixPath:
+    inner = PurePosixPath(path)
+    if inner.is_absolute() or ".." in inner.parts or not inner.name:
+        raise ValueError(f"an artifact's path must lie within the run: {path!r}")
+    return inner
+
+
+def _folder(inner: PurePosixPath) -> str | None:
+    return None if str(inner.parent) == "." else str(inner.parent)
+
+
+@contextmanager
+def _named(local: Path, name: str) -> Iterator[Path]:
+    """The file under another name, without copying it where the file system has links."""
+    if local.name == name:
+        yield local
+        return
+    with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+        other = Path(folder) / name
+        try:
+            other.symlink_to(local.resolve())
+        except OSError:
+            shutil.copy2(local, other)
+        yield other
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.rglob("*") if f.is_file())
+
+
+def local_path(uri: str) -> Path | None:
+    """The path behind a local URI, or None."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path)) if os.name == "nt" else Path(unquote(parts.path))
+    return Path(uri) if "://" not in uri and not uri.startswith("mlflow-artifacts:") else None
+
+
+def _cached(current: Settings, reference: Reference) -> Path:
+    return current.cache / reference.sha256 / PurePosixPath(urlsplit(reference.uri).path).name
+
+
+def part_owner(part: Path) -> str:
+    """Who fetches into a folder of the cache whose name begins with `PART`, as `me` has it."""
+    return unquote(part.name.removeprefix(PART).rpartition(".")[0])
+
+
+@contextmanager
+def _part(current: Settings) -> Iterator[Path]:
+    """A folder to fetch into, named by this process; what killed ones left half fetched goes."""
+    for left in current.cache.glob(f"{PART}*"):
+        if is_dead(part_owner(left)):
+            shutil.rmtree(left, ignore_errors=True)
+    part = current.cache / f"{PART}{quote(me(), safe='')}.{uuid.uuid4().hex}"
+    part.mkdir(parents=True)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Give a whole folder its name at once; where another process was quicker, its equal one stays."""
+    try:
+        part.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        for item in part.iterdir():  # equal bytes under another name
+            if not (target / item.name).exists():
+                item.rename(target / item.name)
+
+
+def _listed(uri: str, current: Settings) -> bool:
+    parent, name = posixpath.split(uri.rstrip("/"))
+    found = patiently(repository(parent, current).list_artifacts, "")
+    return any(posixpath.basename(item.path.rstrip("/")) == name for item in found)
+
+
+def _check_listed(uri: str, current: Settings) -> None:
+    if not is_there(current, uri):
+        raise ArtifactError(f"missing artifact: {redacted(uri)}")
+
+
+def _download(uri: str, folder: Path, current: Settings) -> Path:
+    parent, name = posixpath.split(uri.rstrip("/"))
+    try:
+        with _fetching_from(uri):
+            return Path(patiently(repository(parent, current).download_artifacts, name, str(folder)))
+    except ArtifactError as error:
+        # MLflow fetches in parts and keeps to itself why one of them failed.
+        if (free := shutil.disk_usage(folder).free) < _SPARE:
+            raise ArtifactError(f"{error}; only {free / 1e6:.1f} MB are free on the disk of {current.home}") from error
+        raise
+
+
+@contextmanager
+def _fetching_from(uri: str) -> Iterator[None]:
+    try:
+        with explaining_place(uri, settings()):
+            yield
+    except UserError:
+        raise
+    except Exception as error:  # each kind of store has errors of its own
+        raise ArtifactError(f"artifact {redacted(uri)} cannot be fetched: {first_line(error)}") from error
+
+
+def _signature(path: Path) -> Signature:
+    files = _files(path) if path.is_dir() else [path]
+    facts = [(file, file.stat()) for file in files]
+    return tuple((file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file, stat in facts)
+
+
+def _verify(path: Path, reference: Reference) -> Path:
+    """The path, if its bytes are those of the reference; read once for as long as sizes and times stay."""
+    key, signature = (str(path), reference.sha256), _signature(path)
+    if _verified.get(key) != signature:
+        if digest(path) != reference.sha256:
+            raise ArtifactError(f"artifact {redacted(reference.uri)} has other bytes than were written")
+        _verified[key] = signature
+    return path

@@ -1,0 +1,60 @@
+"""MLflow experiments: found, or made once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from synaug_core.errors import UserError
+from synaug_core.names import slug
+from synaug_core.services.mlflow.clients import client, patiently
+from synaug_core.services.settings import Settings
+
+__all__ = ["experiment_id"]
+
+_known: dict[tuple[str, str], str] = {}
+_making = threading.Lock()
+
+
+def experiment_id(current: Settings, name: str) -> str:
+    """The id of the experiment, made where there is none; threads and processes may ask at once.
+
+    Raises:
+        UserError: the experiment was deleted in MLflow.
+    """
+    found = _known.get((current.tracking_uri, name))
+    if found is None:
+        with _making:
+            found = _known[current.tracking_uri, name] = _find_or_make(client(current), current, name)
+    return found
+
+
+def _find_or_make(mlflow: Any, current: Settings, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = patiently(mlflow.get_experiment_by_name, name)
+    if found is None:
+        try:
+            place = _location(current, name)
+            return str(patiently(mlflow.create_experiment, name, artifact_location=place))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = patiently(mlflow.get_experiment_by_name, name)  # another process was quicker
+    if found is None or found.lifecycle_stage == "deleted":
+        number = found.experiment_id if found else "ID"
+        raise UserError(
+            f"the MLflow experiment {name!r} was deleted; bring it back with `mlflow experiments restore "
+            f"--experiment-id {number}`, remove it for good with `mlflow gc`, or choose another name"
+        )
+    return str(found.experiment_id)
+
+
+def _location(current: Settings, name: str) -> str | None:
+    """Where the experiment's artifacts go; None leaves it to the server."""
+    if current.artifact_root is None:
+        return None
+    if "://" in current.artifact_root:
+        return f"{current.artifact_root.rstrip('/')}/{slug(name)}"
+    return (Path(current.artifact_root) / slug(name)).as_uri()

@@ -1,0 +1,56 @@
+"""Addresses of MLflow's pages: whole where there is a tracking server, else the part behind the local UI's address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from synaug_core.refs import RunRef
+from synaug_core.services.mlflow.clients import client_of, patiently, secret_free_uri
+from synaug_core.services.mlflow.experiments import experiment_id
+from synaug_core.services.settings import Settings
+
+__all__ = ["link_to", "link_to_artifact", "link_to_comparison", "link_to_experiment", "link_to_model"]
+
+_MODE = "workflowType=machine_learning"
+"""Shows MLflow's menu for model training, which has the model registry; its default is one for language models."""
+
+
+def link_to(run: RunRef) -> str:
+    """A run's page."""
+    return _whole(run.tracking_uri, f"#/experiments/{_number(run)}/runs/{run.run_id}?{_MODE}")
+
+
+def link_to_artifact(run: RunRef, path: str) -> str:
+    """A run's page with one of its files shown."""
+    place = f"#/experiments/{_number(run)}/runs/{run.run_id}/artifacts/{quote(path)}?{_MODE}"
+    return _whole(run.tracking_uri, place)
+
+
+def link_to_comparison(runs: Sequence[RunRef]) -> str:
+    """The page with several runs' parameters and metrics side by side.
+
+    The runs must be of one experiment, at least one.
+    """
+    chosen = quote(json.dumps([run.run_id for run in runs], separators=(",", ":")))
+    within = quote(json.dumps([_number(runs[0])]))
+    return _whole(runs[0].tracking_uri, f"#/compare-runs?runs={chosen}&experiments={within}&{_MODE}")
+
+
+def link_to_experiment(current: Settings, name: str) -> str:
+    """An experiment's list of runs; the experiment is made where there is none."""
+    return _whole(secret_free_uri(current), f"#/experiments/{experiment_id(current, name)}/runs?{_MODE}")
+
+
+def link_to_model(current: Settings, name: str) -> str:
+    """A registered model's versions."""
+    return _whole(secret_free_uri(current), f"#/models/{quote(name)}?{_MODE}")
+
+
+def _number(run: RunRef) -> str:
+    return str(patiently(client_of(run).get_run, run.run_id).info.experiment_id)
+
+
+def _whole(address: str, page: str) -> str:
+    return f"{address.rstrip('/')}/{page}" if address.startswith(("http://", "https://")) else page

@@ -1,0 +1,155 @@
+"""What a step records of itself: gathered in memory, written to its MLflow run in few calls."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from synaug_core.refs import RunRef
+from synaug_core.services.mlflow import artifacts, flat
+from synaug_core.services.mlflow.clients import client_of, patiently
+from synaug_core.services.mlflow.datasets import dataset_input, manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synaug_core.data.imageset import ImageSet
+
+__all__ = ["Recorder"]
+
+_METRICS_A_CALL = 800
+_OTHERS_A_CALL = 100
+_CHANGED = "synaug.changed_params"
+
+
+class Recorder:
+    """Writes to one run. Nothing is written before `flush`, but files and folders, which go at once.
+
+    Written twice, the same values leave one trace: a metric's point that is there already is not added again, and
+    a parameter keeps its first value (a later, different one is named in the tag `synaug.changed_params`).
+    Paths of artifacts are where the artifact will lie within the run: `figures/loss.png`.
+    """
+
+    def __init__(self, run: RunRef) -> None:
+        self.run = run
+        self._client = client_of(run)
+        self._staging = tempfile.TemporaryDirectory(prefix="synaug-")
+        self._has_staged = False
+        self._params: dict[str, str] = {}
+        self._tags: dict[str, str] = {}
+        self._points: list[tuple[str, float, int]] = []
+        self._inputs: list[Any] = []
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Parameters; nested mappings become dotted names."""
+        self._params |= flat.params(values)
+
+    def tags(self, values: Mapping[str, Any]) -> None:
+        """Tags."""
+        self._tags |= flat.tags(values)
+
+    def metrics(self, values: Mapping[str, float | None], step: int | None = None) -> None:
+        """Metrics at one step; None, NaN and infinite values are left out."""
+        self._points += [(k, float(v), step or 0) for k, v in values.items() if v is not None and flat.is_number(v)]
+
+    def curve(self, name: str, steps: Sequence[int], values: Sequence[float]) -> None:
+        """One metric over steps."""
+        for step, value in zip(steps, values, strict=True):
+            self.metrics({name: value}, int(step))
+
+    def figure(self, figure: Any, path: str) -> None:
+        """A matplotlib figure, a PIL image, the bytes of a picture, or a plotly figure (to an .html path)."""
+        target = self._stage(path)
+        if isinstance(figure, bytes):
+            target.write_bytes(figure)
+        elif hasattr(figure, "savefig"):
+            figure.savefig(target, dpi=110, bbox_inches="tight")
+        elif hasattr(figure, "write_html"):
+            figure.write_html(target, include_plotlyjs=True)
+        else:
+            figure.save(target)
+
+    def json(self, value: Any, path: str) -> None:
+        """A JSON file."""
+        self.text(json.dumps(value, indent=2, ensure_ascii=False, default=str), path)
+
+    def text(self, text: str, path: str) -> None:
+        """A text file in UTF-8."""
+        self._stage(path).write_text(text, encoding="utf-8")
+
+    def file(self, local: Path, path: str) -> None:
+        """A file, stored at once as `path`."""
+        artifacts.put_file(self.run, local, path)
+
+    def folder(self, local: Path, path: str) -> None:
+        """A folder, stored at once as `path`."""
+        artifacts.put_folder(self.run, local, path)
+
+    def dataset_input(
+        self, images: ImageSet | pd.DataFrame, *, name: str, digest: str, context: str, source: str = ""
+    ) -> None:
+        """Images that the run uses: an image set, or its manifest (id, label, split, group)."""
+        import pandas as pd
+
+        table = images if isinstance(images, pd.DataFrame) else manifest(images, context)
+        self._inputs.append(dataset_input(table, name=name, digest=digest, context=context, source=source))
+
+    def flush(self) -> None:
+        """Write what was gathered; may be called at any time, and again."""
+        if self._has_staged:
+            with artifacts.storing(self.run):
+                patiently(self._client.log_artifacts, self.run.run_id, self._staging.name)
+            self._staging.cleanup()
+            self._staging, self._has_staged = tempfile.TemporaryDirectory(prefix="synaug-"), False
+        if self._inputs:
+            patiently(self._client.log_inputs, self.run.run_id, self._inputs)
+            self._inputs = []
+        if self._params or self._tags or self._points:
+            self._write_values()
+
+    def close(self) -> None:
+        """Drop what was not written."""
+        self._staging.cleanup()
+
+    def _stage(self, path: str) -> Path:
+        inner = PurePosixPath(path)
+        if inner.is_absolute() or ".." in inner.parts or not inner.name:
+            raise ValueError(f"an artifact's path must lie within the run: {path!r}")
+        target = Path(self._staging.name, *inner.parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._has_staged = True
+        return target
+
+    def _write_values(self) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        there = patiently(self._client.get_run, self.run.run_id).data
+        changed = sorted(k for k, v in self._params.items() if there.params.get(k, v) != v)
+        if changed:
+            self._tags[_CHANGED] = ", ".join(changed)[:500]
+        now = int(time.time() * 1000)
+        metrics = [Metric(k, v, now, step) for k, v, step in self._new_points(there.metrics)]
+        params = [Param(k, v) for k, v in self._params.items() if k not in there.params]
+        tags = [RunTag(k, v) for k, v in self._tags.items()]
+        while metrics or params or tags:
+            patiently(
+                self._client.log_batch,
+                self.run.run_id,
+                metrics=metrics[:_METRICS_A_CALL],
+                params=params[:_OTHERS_A_CALL],
+                tags=tags[:_OTHERS_A_CALL],
+            )
+            metrics, params, tags = metrics[_METRICS_A_CALL:], params[_OTHERS_A_CALL:], tags[_OTHERS_A_CALL:]
+        self._params, self._tags, self._points = {}, {}, []
+
+    def _new_points(self, latest: Mapping[str, float]) -> list[tuple[str, float, int]]:
+        points = list(dict.fromkeys(self._points))
+        known: set[tuple[str, float, int]] = set()
+        for name in {k for k, _, _ in points if k in latest}:
+            history = patiently(self._client.get_metric_history, self.run.run_id, name)
+            known |= {(name, m.value, m.step) for m in history}
+        return [p for p in points if p not in known]

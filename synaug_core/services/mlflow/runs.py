@@ -1,0 +1,217 @@
+"""MLflow runs: opened, found again, finished, swept up. Every call names its run; there is no active run."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from synaug_core.digests import code_version
+from synaug_core.refs import RunRef
+from synaug_core.services.locks import exclusive
+from synaug_core.services.mlflow.clients import client, client_of, every, patiently, secret_free_uri
+from synaug_core.services.mlflow.experiments import experiment_id
+from synaug_core.services.processes import is_dead, me
+from synaug_core.services.secrets import redacted
+from synaug_core.services.settings import Settings
+from synaug_core.services.versions import git_commit
+
+__all__ = ["ancestors", "end", "find_run", "finish", "is_finished", "open_run", "opened_below", "reap", "run_ref"]
+
+KEY, STAGE, PROCESS, ERROR = "synaug.key", "synaug.stage", "synaug.process", "synaug.error"
+PARENT = "mlflow.parentRunId"
+_ENDED = ("FINISHED", "FAILED", "KILLED")
+
+_parents: dict[str, str] = {}  # of the runs that this process opened
+
+
+def open_run(
+    current: Settings,
+    *,
+    experiment: str,
+    key: str,
+    stage: str,
+    name: str,
+    parent: RunRef | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> RunRef:
+    """The run known by `key` below `parent`, or a new one.
+
+    A run that was left behind RUNNING, FAILED or KILLED is taken up (RUNNING again); a FINISHED one is returned as
+    it is. The experiment is made where there is none.
+
+    Args:
+        current: where MLflow is.
+        experiment: the experiment's name.
+        key: unique among the runs of one parent; no quotation marks.
+        stage: tag `synaug.stage`.
+        name: shown in MLflow.
+        parent: the run above; its tags are set on this one too.
+        tags: further tags; this run's own children inherit them.
+
+    Raises:
+        UserError: the experiment was deleted in MLflow, or MLflow cannot be reached.
+    """
+    number, mlflow = experiment_id(current, experiment), client(current)
+    inherited = {k: redacted(str(v)) for k, v in {**(parent.tags if parent else {}), **(tags or {})}.items()}
+    with exclusive(current.home / "locks" / "runs.lock"):
+        found = _search(mlflow, number, key, parent)
+        if found is None:
+            every = inherited | _own_tags(key, stage, parent)
+            found = patiently(mlflow.create_run, number, tags=every, run_name=name)
+            if not current.has_local_tracking:
+                found = _only_one(mlflow, number, key, parent) or found
+        elif found.info.status != "FINISHED":
+            _take_up(mlflow, found.info.run_id, inherited)
+    if parent is not None:
+        _parents[found.info.run_id] = parent.run_id
+    return RunRef(
+        run_id=found.info.run_id, experiment=experiment, tracking_uri=secret_free_uri(current), tags=inherited
+    )
+
+
+def opened_below(run_id: str, above: RunRef) -> bool:
+    """Whether this process opened the run below `above`, at any depth; MLflow is not asked."""
+    parent = _parents.get(run_id)
+    while parent is not None and parent != above.run_id:
+        parent = _parents.get(parent)
+    return parent is not None
+
+
+def find_run(current: Settings, *, experiment: str, key: str, parent: RunRef | None = None) -> RunRef | None:
+    """The run known by `key` below `parent`, whatever its status, or None."""
+    found = _search(client(current), experiment_id(current, experiment), key, parent)
+    return None if found is None else run_ref(current, found.info.run_id)
+
+
+def run_ref(current: Settings, run_id: str) -> RunRef:
+    """A reference to an existing run; its children inherit nothing."""
+    mlflow = client(current)
+    info = patiently(mlflow.get_run, run_id).info
+    experiment = patiently(mlflow.get_experiment, info.experiment_id)
+    return RunRef(run_id=run_id, experiment=experiment.name, tracking_uri=secret_free_uri(current))
+
+
+def is_finished(run: RunRef) -> bool:
+    """Whether a run ended well."""
+    return bool(patiently(client_of(run).get_run, run.run_id).info.status == "FINISHED")
+
+
+def finish(run: RunRef, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED", reason: str = "") -> None:
+    """End a run; `reason` becomes the tag `synaug.error`, its first line without secrets."""
+    end(client_of(run), run.run_id, status, reason)
+
+
+def end(mlflow: Any, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"], reason: str = "") -> None:
+    """`finish` for a run that is known by its id alone."""
+    if lines := reason.strip().splitlines():
+        patiently(mlflow.set_tag, run_id, ERROR, redacted(lines[0])[:500])
+    patiently(mlflow.set_terminated, run_id, status)
+
+
+def reap(
+    current: Settings, experiment: str, *, below: RunRef | None = None, stale_after: float | None = None
+) -> list[str]:
+    """Close runs that nobody writes any more: status KILLED.
+
+    These are RUNNING runs whose parent, at any height, has ended; those whose process is known to be dead; and,
+    where `stale_after` is given, those of other hosts that began more than so many seconds ago.
+
+    Args:
+        current: where MLflow is.
+        experiment: the experiment's name.
+        below: every RUNNING run under this one, and no other; it is taken to have ended.
+        stale_after: seconds since a run's start; None judges no run by its age.
+
+    Returns:
+        The ids of the closed runs.
+    """
+    mlflow = client(current)
+    number = experiment_id(current, experiment)
+    closed = []
+    # all are read before one is changed: pages go by the order of what is found
+    for run in list(every(mlflow.search_runs, [number], filter_string="attributes.status = 'RUNNING'")):
+        above = ancestors(mlflow, run)
+        if below is not None:
+            left = any(a.info.run_id == below.run_id for a in above)
+        else:
+            age = time.time() - run.info.start_time / 1000
+            left = (
+                any(a.info.status in _ENDED for a in above)
+                or is_dead(run.data.tags.get(PROCESS, ""))
+                or (stale_after is not None and age > stale_after)
+            )
+        if left:
+            end(mlflow, run.info.run_id, "KILLED")
+            closed.append(run.info.run_id)
+    return closed
+
+
+def ancestors(mlflow: Any, run: Any) -> list[Any]:
+    """The runs above an MLflow run, nearest first."""
+    from mlflow.exceptions import MlflowException
+
+    above: list[Any] = []
+    while (parent := run.data.tags.get(PARENT)) and all(parent != a.info.run_id for a in above):
+        try:
+            run = patiently(mlflow.get_run, parent)
+        except MlflowException:  # deleted for good; nothing is above it
+            break
+        above.append(run)
+    return above
+
+
+def _search(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
+    return next(iter(_with_key(mlflow, number, key, parent)), None)
+
+
+def _with_key(mlflow: Any, number: str, key: str, parent: RunRef | None) -> list[Any]:
+    if "'" in key or '"' in key:
+        raise ValueError(f"a run's key must not hold quotation marks: {key}")
+    condition = f"tags.`{KEY}` = '{key}'" + (f" and tags.`{PARENT}` = '{parent.run_id}'" if parent else "")
+    found = patiently(mlflow.search_runs, [number], filter_string=condition, order_by=["attributes.start_time ASC"])
+    return [r for r in found if parent is not None or PARENT not in r.data.tags]
+
+
+def _only_one(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
+    """The first of the runs with this key, after those that this process made besides are deleted: another machine
+    was quicker, or an answer was lost on the way and MLflow's client had the run made twice."""
+    first, *others = sorted(
+        _with_key(mlflow, number, key, parent), key=lambda r: (r.info.start_time, r.info.run_id)
+    ) or [None]
+    for run in others:
+        if run.data.tags.get(PROCESS) == me():
+            patiently(mlflow.delete_run, run.info.run_id)
+    return first
+
+
+def _take_up(mlflow: Any, run_id: str, tags: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    patiently(mlflow.update_run, run_id, status="RUNNING")
+    fresh = {**tags, PROCESS: me()}
+    patiently(mlflow.log_batch, run_id, tags=[RunTag(k, v) for k, v in fresh.items()])
+    if ERROR in patiently(mlflow.get_run, run_id).data.tags:
+        patiently(mlflow.delete_tag, run_id, ERROR)
+
+
+def _own_tags(key: str, stage: str, parent: RunRef | None) -> dict[str, str]:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "unknown"
+    tags = {
+        KEY: key,
+        STAGE: stage,
+        PROCESS: me(),
+        "synaug.code_version": code_version(),
+        "mlflow.user": user,
+        "mlflow.source.name": "synaug",
+        "mlflow.source.type": "LOCAL",
+    }
+    if commit := git_commit():
+        tags["mlflow.source.git.commit"] = commit
+    if parent is not None:
+        tags[PARENT] = parent.run_id
+    return tags

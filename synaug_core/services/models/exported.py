@@ -1,0 +1,177 @@
+"""A trained classifier as an MLflow model that `mlflow models serve` takes, without network and without pickle.
+
+The model carries its own copy of `synaug_core` (without `services` and `serving`): a registered version keeps
+predicting what it predicted when it was judged, however the installed code changes. Its requirements name public
+packages alone, at the versions it was made with, so that any MLflow environment manager can build its environment.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from synaug_core.digests import code_version
+from synaug_core.errors import ArtifactError
+from synaug_core.refs import RunRef
+from synaug_core.services.mlflow.artifacts import digest, fetch_uri
+from synaug_core.services.mlflow.clients import client, client_of, patiently
+from synaug_core.services.secrets import redacted
+from synaug_core.services.settings import Settings
+
+__all__ = ["classifier_folder", "described_fit", "log_model", "trained_fit"]
+
+Fit = Literal["crop", "pad", "stretch"]
+
+_NAME = "classifier"
+_SHA256 = "synaug.sha256"
+_CODE = Path(__file__).resolve().parents[2]
+_NEEDS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
+_saving = threading.Lock()
+
+
+def log_model(
+    run: RunRef,
+    classifier_folder: Path,
+    example: bytes,
+    classes: tuple[str, ...],
+    *,
+    fit: Fit = "crop",
+    device: str = "auto",
+) -> str:
+    """Store a classifier as a model of the run. The same classifier is stored once for each run.
+
+    Args:
+        run: the run that the model is an output of.
+        classifier_folder: what `TrainedClassifier.save` wrote.
+        example: an image file's bytes, kept as the model's input example.
+        classes: the classes' names, in the classifier's order.
+        fit: how images that are not square were made so for training.
+        device: where the served model computes.
+
+    Returns:
+        The model's URI, `models:/m-...`.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    mlflow, sha256 = client_of(run), digest(classifier_folder)
+    there = _logged(mlflow, run, sha256)
+    if there is not None:
+        return there
+    info = patiently(mlflow.get_run, run.run_id).info
+    model = patiently(
+        mlflow.create_logged_model,
+        info.experiment_id,
+        name=_NAME,
+        source_run_id=run.run_id,
+        model_type="image classifier",
+        tags={_SHA256: sha256, "synaug.code_version": code_version(), "synaug.classes": ", ".join(classes)[:4000]},
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+            local = Path(folder) / "model"
+            _save(local, classifier_folder, example, {"fit": fit, "device": device}, model, run)
+            patiently(mlflow.log_model_artifacts, model.model_id, str(local))
+    except BaseException:
+        mlflow.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    patiently(mlflow.finalize_logged_model, model.model_id, "READY")
+    patiently(mlflow.log_outputs, run.run_id, [LoggedModelOutput(model.model_id, 0)])
+    return f"models:/{model.model_id}"
+
+
+def classifier_folder(current: Settings, uri: str, folder: Path) -> Path:
+    """Copy the classifier out of a registered version's files (`ModelVersion.source`) or a logged model
+    (`models:/m-...`) into `folder`. Runs none of the model's code.
+
+    Raises:
+        ArtifactError: it is missing or cannot be read.
+    """
+    if uri.startswith("models:/m-"):
+        uri = patiently(client(current).get_logged_model, uri.removeprefix("models:/")).artifact_location
+    found = fetch_uri(current, f"{uri.rstrip('/')}/artifacts/{_NAME}", folder)
+    if not found.is_dir():
+        raise ArtifactError(f"the model at {uri} holds no classifier")
+    return found
+
+
+def trained_fit(current: Settings, source: str, folder: Path) -> Fit:
+    """How the training images of a registered version (`ModelVersion.source`) were made square.
+
+    Raises:
+        ArtifactError: its description is missing or cannot be read.
+    """
+    return described_fit(fetch_uri(current, f"{source.rstrip('/')}/MLmodel", folder))
+
+
+def described_fit(description: Path) -> Fit:
+    """What a model's file `MLmodel` says of how its training images were made square. Raises as `trained_fit`."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]["python_function"]["config"]["fit"]
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"the model at {redacted(str(description.parent))} has no readable description") from error
+    known: dict[str, Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
+    if found not in known:
+        raise ArtifactError(
+            f"the model at {redacted(str(description.parent))} was made with an unknown fit {str(found)[:40]!r}"
+        )
+    return known[found]
+
+
+def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], model: Any, run: RunRef) -> None:
+    import pandas as pd
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    with tempfile.TemporaryDirectory(prefix="synaug-") as folder, _saving:
+        code, artifact = Path(folder) / _CODE.name, Path(folder) / _NAME
+        shutil.copytree(_CODE, code, ignore=shutil.ignore_patterns("__pycache__", "services", "serving"))
+        shutil.copytree(source, artifact)
+        save_model(
+            path=str(local),
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={_NAME: str(artifact)},
+            code_paths=[str(code)],
+            signature=_signature(),
+            input_example=pd.DataFrame({"image": [example]}),
+            pip_requirements=_requirements(),
+            model_config=choices,
+            mlflow_model=Model(
+                artifact_path=model.artifact_location,
+                model_uuid=model.model_id,
+                model_id=model.model_id,
+                run_id=run.run_id,
+            ),
+        )
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Map
+
+    output = [
+        ColSpec(DataType.string, "class"),
+        ColSpec(DataType.double, "probability"),
+        ColSpec(Map(DataType.double), "probabilities"),
+    ]
+    return ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=Schema(output))
+
+
+def _requirements() -> list[str]:
+    """At the installed versions, without the build's own mark (`+cu128`), which no public index knows."""
+    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in _NEEDS]
+
+
+def _logged(mlflow: Any, run: RunRef, sha256: str) -> str | None:
+    outputs = patiently(mlflow.get_run, run.run_id).outputs
+    for output in outputs.model_outputs if outputs else []:
+        model = patiently(mlflow.get_logged_model, output.model_id)
+        if model.tags.get(_SHA256) == sha256 and str(model.status) == "READY":
+            return f"models:/{model.model_id}"
+    return None

@@ -1,0 +1,67 @@
+"""The real images behind a registered version: those of the retraining that made it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synaug_core.errors import UserError
+from synaug_core.services.mlflow.adoption import REUSED
+from synaug_core.services.mlflow.artifacts import fetch_uri
+from synaug_core.services.mlflow.clients import client, patiently
+from synaug_core.services.mlflow.runs import PARENT, STAGE
+from synaug_core.services.models.registry import ModelVersion
+from synaug_core.services.settings import Settings
+
+if TYPE_CHECKING:
+    from synaug_core.data.imageset import ImageSet
+
+__all__ = ["images_behind"]
+
+_RETRAINING = "synaug.retraining"
+
+
+def images_behind(current: Settings, version: ModelVersion, splits: Sequence[str]) -> ImageSet:
+    """The images of some splits (`train`, `val`, `test`) of a version's data set, one after the other.
+
+    Raises:
+        UserError: the version does not say which retraining made it, or that has no data set.
+        ArtifactError: images are missing or damaged.
+        MlflowException: MLflow cannot say.
+    """
+    from synaug_core.data import parquet
+    from synaug_core.data.imageset import concatenate
+
+    place = _place(client(current), version)
+    with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+        found = [parquet.read(fetch_uri(current, f"{place}/images/{split}.parquet", Path(folder))) for split in splits]
+    return concatenate([images for images in found if len(images)] or found[:1])
+
+
+def _place(mlflow: Any, version: ModelVersion) -> str:
+    """The artifacts of the dataset run of the retraining."""
+    from mlflow.exceptions import MlflowException
+
+    unknown = UserError(
+        f"the images that {version.name} version {version.version} was made from are not in this store; "
+        "`synaug run` registers versions that know them"
+    )
+    retraining = version.tags.get(_RETRAINING)
+    if retraining is None:
+        raise unknown
+    try:
+        parent = patiently(mlflow.get_run, retraining)
+        condition = f"tags.`{PARENT}` = '{parent.info.run_id}' and tags.`{STAGE}` = 'dataset'"
+        found = patiently(mlflow.search_runs, [parent.info.experiment_id], filter_string=condition)
+        if not found:
+            raise unknown
+        # a run that stands for an earlier one leaves the files there
+        earlier = found[0].data.tags.get(REUSED)
+        holder = patiently(mlflow.get_run, earlier) if earlier else found[0]
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # the tag names no run
+            raise
+        raise unknown from error
+    return str(holder.info.artifact_uri).rstrip("/")

@@ -1,0 +1,109 @@
+"""Old files in SYNAUG_HOME that can be made or fetched again: checkpoints, logs, copies of images and artifacts."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from synaug_core.errors import SynaugError
+from synaug_core.services.locks import exclusive
+from synaug_core.services.mlflow.artifacts import PART, part_owner
+from synaug_core.services.processes import is_alive, is_dead
+from synaug_core.services.settings import Settings
+
+__all__ = ["Leftover", "find_leftovers", "remove_leftover"]
+
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file or folder that nobody has used for the time asked for.
+
+    Attributes:
+        kind: in words, for a table.
+        path: the file or folder.
+        size: bytes.
+        lock: what a process holds while it uses the path.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    lock: Path | None = None
+
+
+def find_leftovers(current: Settings, days: float, now: float) -> list[Leftover]:
+    """Those that were last written before `now` (seconds since 1970) minus `days`. A copy that is being fetched never
+    is one; one that a process was fetching when it died is one at once."""
+    return [left for left in _all(current) if _is_left(left.path, days, now)]
+
+
+def remove_leftover(left: Leftover) -> bool:
+    """Delete it, and say whether that was done: one that a process holds stays."""
+    if left.lock is not None:
+        try:
+            with exclusive(left.lock, timeout=0.1):
+                shutil.rmtree(left.path, ignore_errors=True)
+        except SynaugError:
+            return False
+    elif left.path.is_dir():
+        shutil.rmtree(left.path, ignore_errors=True)
+    else:
+        left.path.unlink(missing_ok=True)
+    return not left.path.exists()
+
+
+def _all(current: Settings) -> Iterator[Leftover]:
+    for path in _inside(current.home / "checkpoints"):
+        yield Leftover("checkpoints", path, _size(path))
+    for path in _inside(current.home / "logs"):
+        if path.suffix == ".log" and path.name[:1].isdigit():  # of one call each; a server's log goes on
+            yield Leftover("logs", path, _size(path))
+    for path in _inside(current.home / "mirrors"):
+        yield Leftover("copies of images in S3", path, _size(path), current.home / "locks" / f"mirror-{path.name}.lock")
+    for path in _inside(current.cache):
+        yield Leftover("copies of artifacts", path, _size(path))
+
+
+def _is_left(path: Path, days: float, now: float) -> bool:
+    if path.name.startswith(PART):
+        owner = part_owner(path)
+        if is_dead(owner):
+            return True
+        if is_alive(owner):
+            return False
+    return now - _last_written(path) >= days * _DAY
+
+
+def _inside(folder: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(p for p in folder.iterdir() if not p.is_symlink())
+    return []
+
+
+def _files(path: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):  # a folder that somebody tidies up meanwhile
+        return [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
+    return []
+
+
+def _size(path: Path) -> int:
+    size = 0
+    for file in _files(path):
+        with contextlib.suppress(FileNotFoundError):  # somebody tidies up meanwhile
+            size += file.stat(follow_symlinks=False).st_size
+    return size
+
+
+def _last_written(path: Path) -> float:
+    """A mirror's journal is written anew each time it is used. What vanished meanwhile counts as written in future."""
+    journal = path / "objects.jsonl"
+    for file in (journal, path):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return file.stat().st_mtime
+    return math.inf

@@ -1,0 +1,190 @@
+"""Brings a local folder to the state of a listing, and remembers in a journal which version each file is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synaug_core.errors import SynaugError
+from synaug_core.progress import Progress
+from synaug_core.s3_address import S3Address
+from synaug_core.services.s3.client import THREADS, StoredObject
+from synaug_core.services.s3.download import LARGE, download
+
+__all__ = ["Folder", "update"]
+
+_SPARE = 64 * 2**20  # bytes that a download leaves free
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a mirror lies: its files below `files`, beside them the journal and what is not whole yet."""
+
+    place: Path
+    files: Path
+
+    @property
+    def journal(self) -> Path:
+        """One JSON line for each file that was written; of two for a file the later one counts."""
+        return self.place / "objects.jsonl"
+
+    @property
+    def parts(self) -> Path:
+        """Downloads under way; on the same disk, so that a whole one is given its name at once."""
+        return self.place / "parts"
+
+
+def update(
+    folder: Folder, client: Any, address: S3Address, objects: Sequence[StoredObject], progress: Progress
+) -> tuple[int, int]:
+    """Make the folder's files those objects: plain names, each once, none of which is the folder of another.
+
+    Returns:
+        The numbers of files written and deleted.
+
+    Raises:
+        SynaugError: the disk has no room. Others as `download`.
+    """
+    shutil.rmtree(folder.parts, ignore_errors=True)
+    folder.parts.mkdir(parents=True)
+    folder.files.mkdir(parents=True, exist_ok=True)
+    known = _read(folder.journal)
+    removed = _remove_others(folder.files, {o.name for o in objects})
+    kept = {o.name: known[o.name] for o in objects if _is_current(folder.files / o.name, o, known.get(o.name))}
+    missing = [o for o in objects if o.name not in kept]
+    _check_room(folder, missing)
+    _rewrite(folder.journal, kept)
+    if missing:
+        _Fetching(folder, client, address, missing, progress).run()
+    shutil.rmtree(folder.parts, ignore_errors=True)
+    return len(missing), removed
+
+
+class _Fetching:
+    """Objects on their way: the large ones one after the other, each in parts at once; then the small ones at once."""
+
+    def __init__(
+        self, folder: Folder, client: Any, address: S3Address, missing: Sequence[StoredObject], progress: Progress
+    ) -> None:
+        self._folder, self._client, self._address, self._progress = folder, client, address, progress
+        self._large = [o for o in missing if o.size >= LARGE]
+        self._small: Iterator[StoredObject] = iter([o for o in missing if o.size < LARGE])
+        self._total, self._done = len(missing), 0
+        self._lock, self._stop = threading.Lock(), threading.Event()
+
+    def run(self) -> None:
+        self._progress(0, self._total)
+        for stored in self._large:
+            self._fetch(stored)
+        left = self._total - len(self._large)
+        if not left:
+            return
+        with ThreadPoolExecutor(min(THREADS, left), thread_name_prefix="s3") as pool:
+            workers = [pool.submit(self._work) for _ in range(min(THREADS, left))]
+            try:
+                for worker in workers:
+                    worker.result()
+            finally:
+                self._stop.set()  # what is under way ends, nothing else begins
+
+    def _work(self) -> None:
+        try:
+            while not self._stop.is_set():
+                with self._lock:
+                    stored = next(self._small, None)
+                if stored is None:
+                    return
+                self._fetch(stored)
+        except BaseException:
+            self._stop.set()
+            raise
+
+    def _fetch(self, stored: StoredObject) -> None:
+        part, target = self._folder.parts / uuid.uuid4().hex, self._folder.files / stored.name
+        try:
+            download(self._client, self._address, stored, part)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        line = _line(stored.name, _version(stored, target))
+        with self._lock:
+            with self._folder.journal.open("a", encoding="utf-8") as journal:
+                journal.write(line)
+            self._done += 1
+            self._progress(self._done, self._total)
+
+
+def _version(stored: StoredObject, file: Path) -> list[Any]:
+    """Which version a file is, and by what it is seen that nobody wrote to it since."""
+    return [stored.etag or stored.modified, stored.size, file.stat().st_mtime_ns]
+
+
+def _is_current(file: Path, stored: StoredObject, known: list[Any] | None) -> bool:
+    try:
+        return known is not None and file.stat().st_size == stored.size and known == _version(stored, file)
+    except OSError:
+        return False
+
+
+def _line(name: str, version: list[Any]) -> str:
+    return json.dumps([name, version]) + "\n"
+
+
+def _read(journal: Path) -> dict[str, list[Any]]:
+    """What the journal knows; a line that a killed process left half is nothing known."""
+    known: dict[str, list[Any]] = {}
+    try:
+        text = journal.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    for line in text.splitlines():
+        try:
+            name, version = json.loads(line)
+        except (ValueError, TypeError):
+            continue
+        if isinstance(name, str) and isinstance(version, list):
+            known[name] = version
+    return known
+
+
+def _rewrite(journal: Path, known: dict[str, list[Any]]) -> None:
+    fresh = journal.with_suffix(".new")
+    fresh.write_text("".join(_line(name, version) for name, version in known.items()), encoding="utf-8")
+    fresh.replace(journal)
+
+
+def _remove_others(root: Path, wanted: set[str]) -> int:
+    """Delete files without an object, and then folders without a file; links are deleted, never followed."""
+    removed = 0
+    for folder, folders, files in os.walk(root, topdown=False):
+        here = Path(folder)
+        for name in files:
+            if (here / name).relative_to(root).as_posix() not in wanted or (here / name).is_symlink():
+                (here / name).unlink()
+                removed += 1
+        for name in folders:
+            inner = here / name
+            if inner.is_symlink():
+                inner.unlink()
+                removed += 1
+            elif not any(inner.iterdir()):
+                inner.rmdir()
+    return removed
+
+
+def _check_room(folder: Folder, missing: Sequence[StoredObject]) -> None:
+    need, free = sum(o.size for o in missing), shutil.disk_usage(folder.place).free
+    if need + _SPARE > free:
+        raise SynaugError(
+            f"{folder.place}: {need / 1e9:.1f} GB are to be fetched and {free / 1e9:.1f} GB are free; make room, or "
+            "set SYNAUG_HOME to a larger disk"
+        )

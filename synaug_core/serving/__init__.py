@@ -1,0 +1,1 @@
+"""The prediction service: one registered model's alias behind HTTP."""

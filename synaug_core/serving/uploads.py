@@ -1,0 +1,170 @@
+"""A request's body into the bytes of image files. Nothing in it is trusted, and all of it has limits."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+
+from synaug_core.report.words import plain
+from synaug_core.serving.refused import Refused
+
+__all__ = ["Upload", "media_type", "read_body", "uploads"]
+
+_LONGEST_HEADERS = 8192
+_LONGEST_BOUNDARY = 70
+_LONGEST_NAME = 200
+_PATIENCE = 4
+"""A body of up to so many times the limit is read to its end, and dropped: a client that is still sending would not
+see the answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """One image file: what the client calls it, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+async def read_body(chunks: AsyncIterator[bytes], length: str | None, limit: int) -> bytes:
+    """The whole body.
+
+    Args:
+        chunks: the body as it comes.
+        length: the header Content-Length.
+        limit: most bytes.
+
+    Raises:
+        Refused: 413, larger than the limit.
+    """
+    said = int(length) if length is not None and length.isascii() and length.isdigit() and len(length) < 19 else 0
+    too_large = Refused(413, f"the request is larger than {limit / 1e6:g} MB")
+    if said > _PATIENCE * limit:
+        raise too_large
+    kept, size = [], 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > _PATIENCE * limit:
+            raise too_large
+        if size <= limit:
+            kept.append(chunk)
+        else:
+            kept.clear()
+    if size > limit:
+        raise too_large
+    return b"".join(kept)
+
+
+def media_type(header: str | None) -> tuple[str, str | None]:
+    """The media type in lower case, and its boundary."""
+    message = Message()
+    message["content-type"] = header or ""
+    boundary = message.get_param("boundary")
+    kind = message.get_content_type() if header else ""
+    return kind, boundary if isinstance(boundary, str) else None
+
+
+def uploads(header: str | None, body: bytes, most: int) -> list[Upload]:
+    """The images of a body: `multipart/form-data` with files, `application/json` with base64, or one image file.
+
+    Args:
+        header: Content-Type.
+        body: of the request.
+        most: images.
+
+    Raises:
+        Refused: 400 a body that is not what it says, 413 too many images, 415 another media type, 422 a body
+            without images.
+    """
+    kind, boundary = media_type(header)
+    if kind == "multipart/form-data":
+        found = list(_bounded(_parts(body, boundary), most))
+    elif kind == "application/json":
+        found = list(_bounded(_from_json(body), most))
+    elif kind.startswith("image/") or kind == "application/octet-stream":
+        found = [Upload("", body)]
+    else:
+        said = f"Content-Type is {plain(kind, _LONGEST_NAME)}" if kind else "there is no Content-Type"
+        raise Refused(
+            415,
+            f"{said}: send multipart/form-data with image files (curl -F), application/json with base64, or one image "
+            "as the body with its type (curl --data-binary @FILE -H 'Content-Type: image/jpeg')",
+        )
+    if not found or (len(found) == 1 and not found[0].data):
+        raise Refused(422, "there is no image in the request")
+    return found
+
+
+def _bounded(found: Iterator[Upload], most: int) -> Iterator[Upload]:
+    for number, upload in enumerate(found):
+        if number == most:
+            raise Refused(413, f"more than {most} images in one request")
+        yield upload
+
+
+def _from_json(body: bytes) -> Iterator[Upload]:
+    """`{"images": ["<base64>", {"name": "a.png", "data": "<base64>"}]}`."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "the body is no JSON") from error
+    images = given.get("images") if isinstance(given, dict) else None
+    if not isinstance(images, list):
+        raise Refused(422, 'the JSON must be an object with the list "images"')
+    for number, image in enumerate(images):
+        named = image if isinstance(image, dict) else {"data": image}
+        yield Upload(_name(named.get("name")), _decoded(named.get("data"), number))
+
+
+def _decoded(value: Any, number: int) -> bytes:
+    if not isinstance(value, str):
+        raise Refused(422, f"image {number} (counted from 0): base64 text is expected")
+    text = value.partition(",")[2] if value.startswith("data:") else value
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused(422, f"image {number} (counted from 0): not base64") from error
+
+
+def _parts(body: bytes, boundary: str | None) -> Iterator[Upload]:
+    """The files of a multipart body (RFC 7578), one after the other; each is found in one pass."""
+    broken = Refused(400, "the multipart body is damaged or cut off")
+    if not boundary or len(boundary) > _LONGEST_BOUNDARY or not boundary.isascii():
+        raise Refused(400, "multipart/form-data needs a boundary of at most 70 characters")
+    mark = b"--" + boundary.encode()
+    at = 0 if body.startswith(mark) else body.find(b"\r\n" + mark) + 2
+    if at == 1:
+        raise broken
+    while True:
+        at += len(mark)
+        if body[at : at + 2] == b"--":
+            return
+        start = body.find(b"\r\n", at, at + _LONGEST_HEADERS)
+        end = body.find(b"\r\n\r\n", at, at + _LONGEST_HEADERS)
+        if start < 0 or end < 0 or body[at:start].strip():
+            raise broken
+        after = body.find(b"\r\n" + mark, end + 2)
+        if after < 0:
+            raise broken
+        yield Upload(_file_name(body[start + 2 : end]), body[end + 4 : max(after, end + 4)])
+        at = after + 2
+
+
+def _file_name(headers: bytes) -> str:
+    for line in headers.split(b"\r\n"):
+        key, _, value = line.partition(b":")
+        if key.strip().lower() == b"content-disposition":
+            message = Message()
+            message["content-disposition"] = value.decode("utf-8", "replace").replace("\r", " ").replace("\n", " ")
+            return _name(message.get_filename())
+    return ""
+
+
+def _name(value: Any) -> str:
+    """A client's file name as it may be shown: one printable line."""
+    return plain(value, _LONGEST_NAME) if isinstance(value, str) and value.strip() else ""
