@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-__all__ = ["SINGLE_FILES", "S3Address", "s3_address"]
+from synaug_core.data.sources import FILE_SUFFIXES
 
-SINGLE_FILES = (".npz", ".parquet")
-"""Endings, in small letters, of a file that holds all images, here or in a bucket."""
+__all__ = ["S3Address", "s3_address"]
 
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
@@ -35,7 +34,7 @@ class S3Address:
     @property
     def is_file(self) -> bool:
         """Whether it names one object that holds all images, by its ending."""
-        return bool(self.key) and PurePosixPath(self.key).suffix.lower() in SINGLE_FILES
+        return bool(self.key) and PurePosixPath(self.key).suffix.lower() in FILE_SUFFIXES
 
 
 def s3_address(text: str) -> S3Address:

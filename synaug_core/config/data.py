@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
+from synaug_core.data import sources
 
 __all__ = ["DataConfig", "DuplicateConfig", "SplitConfig"]
 
@@ -47,9 +48,7 @@ class DuplicateConfig(Section):
 class DataConfig(Section):
     """Images, classes and splits."""
 
-    source: str = "digits"
-    """A folder of class folders, a MedMNIST .npz file, .parquet files of a run or a folder of them, any of these as
-    s3://bucket/prefix, or `digits` (scikit-learn's, built in)."""
+    source: str = Field("digits", description=f"Images: {sources.WHAT_TO_GIVE}; folders and files also in S3.")
     metadata: str | None = None
     """A CSV file with the columns id (the path below the folder) and, optionally, group and split; where it is not
     beside the configuration, it is sought in the source's folder."""

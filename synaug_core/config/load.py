@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,9 @@ from synaug_core import names
 from synaug_core.config import keys, yaml_text
 from synaug_core.config.generator import VAEConfig, sectioned
 from synaug_core.config.root import Config
+from synaug_core.data import sources
 from synaug_core.errors import ConfigError
-from synaug_core.s3_address import SINGLE_FILES, S3Address, s3_address
+from synaug_core.s3_address import S3Address, s3_address
 
 __all__ = ["checked", "load", "override", "set_key", "starting_values"]
 
@@ -24,21 +24,14 @@ _MAX_BYTES = 256 * 1024
 _SHOWN = 200
 _DEFAULTS = Config()
 _FILES = (("data", "metadata"), ("classifier", "weights_file"))
-_DIGITS = {
-    "name": "digits",
-    "data": {"source": "digits", "long_tail": 20.0},
-    "generator": {"augment": "none"},
-    "classifier": {"augmentation": {"mirror": "none"}},
-}
-"""The digits are balanced and not mirror-symmetric: without a configuration they serve as a rare-class problem."""
 
 
 def load(source: str, overrides: Sequence[str] = ()) -> Config:
     """The configuration that `source` and the overrides stand for; every path in it is absolute.
 
     Args:
-        source: a YAML file, whose relative paths start at its folder; or just the data: a folder, an .npz or .parquet
-            file, `s3://bucket/prefix` or `digits`. `name` is by default made from the file's or folder's name.
+        source: a YAML file, whose relative paths start at its folder; or just the data, as
+            `data.source`. `name` is by default made from the file's or folder's name.
         overrides: `key=value` with dotted keys and YAML values; relative paths start at the working directory.
 
     Raises:
@@ -56,8 +49,8 @@ def starting_values(source: str) -> dict[str, Any]:
     """What `source` says, with absolute paths and a name, before anything is checked."""
     if not source.strip():
         raise ConfigError("SOURCE: nothing was given; give a YAML file, or just the images (is a variable empty?)")
-    if source == "digits":
-        return copy.deepcopy(_DIGITS)
+    if sources.is_built_in(source):
+        return sources.built_in_settings(source)
     if "://" in source:
         address = _s3(source, "SOURCE")
         name = Path(address.name).stem if address.is_file else address.name
@@ -97,21 +90,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _data_source(source: str, start: Path, key: str) -> str:
-    """`digits`, an address in S3, or the absolute path of a folder, .npz or .parquet file."""
+    """The name of a built-in source, an address in S3, or the absolute path of a folder or file."""
     if not source.strip():
-        raise ConfigError(f"{key}: nothing was given; give a folder, an .npz or .parquet file, or `digits`")
-    if source == "digits":
+        raise ConfigError(f"{key}: nothing was given; give {sources.WHAT_TO_GIVE}")
+    if sources.is_built_in(source):
         return source
     if "://" in source:
         return str(_s3(source, key))
     path = _path(start, source, key)
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in SINGLE_FILES):
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in sources.FILE_SUFFIXES):
         return str(path)
     if not path.exists():
         raise ConfigError(f"{key}: {source!r} does not exist{f' (looked for {path})' if str(path) != source else ''}")
-    raise ConfigError(
-        f"{key}: {source!r} is not usable; give a folder of class folders, an .npz or .parquet file, or `digits`"
-    )
+    raise ConfigError(f"{key}: {source!r} is not usable; give {sources.WHAT_TO_GIVE}")
 
 
 def _s3(source: str, key: str) -> S3Address:
@@ -141,7 +132,7 @@ def _absolute(values: Mapping[str, Any], start: Path) -> None:
         # A source that does not exist may still be replaced by an override: `checked` looks again.
         with contextlib.suppress(ConfigError):
             data["source"] = _data_source(data["source"], start, "data.source")
-        if "://" not in data["source"] and data["source"] != "digits":
+        if sources.is_path(data["source"]):
             data["source"] = str(_path(start, data["source"], "data.source"))
     for section, key in _FILES:
         inner = values.get(section)
@@ -158,7 +149,7 @@ def _seek_in_source(values: Mapping[str, Any]) -> None:
     if not isinstance(data, dict):
         return
     source, given = data.get("source", "digits"), data.get("metadata")
-    if isinstance(source, str) and source != "digits" and "://" not in source and isinstance(given, str):
+    if isinstance(source, str) and sources.is_path(source) and isinstance(given, str):
         path = _path(Path(source), given, "data.metadata")
         if path.is_file():
             data["metadata"] = str(path)

@@ -10,8 +10,7 @@ from pathlib import Path
 from synaug_core import digests
 from synaug_core.config import DataConfig
 from synaug_core.data.metadata import metadata_path
-from synaug_core.data.sources import kind_of, source_path
-from synaug_core.data.sources.digits import digits_version
+from synaug_core.data.sources import match_kind, source_path
 from synaug_core.data.sources.folder import Entry, walk
 from synaug_core.errors import DataError
 
@@ -27,19 +26,13 @@ def fingerprint(config: DataConfig) -> str:
         DataError: the source or the metadata file is missing or cannot be read.
     """
     extra = metadata_path(config)
-    kind = kind_of(config.source)
-    content: object
+    kind, path = match_kind(config.source), source_path(config.source)
     try:
-        if kind == "digits":
-            content = digits_version()
-        elif kind != "folder" and source_path(config.source).is_file():
-            content = digests.of_file(source_path(config.source))
-        else:
-            content = _folder(source_path(config.source))
+        content = kind.version() if kind.version else digests.of_file(path) if path.is_file() else _folder(path)
         rows = digests.of_file(extra) if extra else None
     except OSError as error:
         raise DataError(f"data.source: {config.source} cannot be read ({error.strerror})") from error
-    return digests.of_value({"kind": kind, "content": content, "metadata": rows})
+    return digests.of_value({"kind": kind.name, "content": content, "metadata": rows})
 
 
 def _folder(root: Path) -> list[list[str]]:

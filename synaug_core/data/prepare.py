@@ -23,10 +23,10 @@ from synaug_core.data.longtail import long_tail
 from synaug_core.data.low_data import few_of_each
 from synaug_core.data.metadata import apply_metadata
 from synaug_core.data.notes import notes
-from synaug_core.data.reading import ReadImages, check_rejected, default_size, read_all
+from synaug_core.data.reading import ReadImages, check_rejected, default_size, open_source, read_all
 from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split
 from synaug_core.data.resize import with_channels
-from synaug_core.data.sources import Listing, open_source
+from synaug_core.data.sources.base import Listing
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
 

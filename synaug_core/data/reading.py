@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synaug_core import digests
-from synaug_core.data.decode import UnreadableError
+from synaug_core.config import DataConfig
+from synaug_core.data.decode import Limits, UnreadableError
+from synaug_core.data.metadata import metadata_path
 from synaug_core.data.report import ImageFacts, Rejected
 from synaug_core.data.resize import Fit, resize
-from synaug_core.data.sources.base import Item
+from synaug_core.data.sources import match_kind, source_path
+from synaug_core.data.sources.base import Item, Listing
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
 
-__all__ = ["THUMBNAIL", "ReadImages", "check_rejected", "default_size", "read_all"]
+__all__ = ["THUMBNAIL", "ReadImages", "check_rejected", "default_size", "open_source", "read_all"]
 
 THUMBNAIL = 32
 """Side of the grey thumbnails that near-duplicates are found by."""
@@ -62,6 +65,16 @@ class _One:
     shape: tuple[int, ...]
     format: str
     bits: int
+
+
+def open_source(config: DataConfig) -> Listing:
+    """List the images of `config.source` without decoding them.
+
+    Raises:
+        DataError: the source is missing, of no known kind, or empty.
+    """
+    limits = Limits(megapixels=config.max_megapixels, megabytes=config.max_megabytes)
+    return match_kind(config.source).open(source_path(config.source), limits, metadata_path(config))
 
 
 def default_size(items: Sequence[Item]) -> int:

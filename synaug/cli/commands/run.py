@@ -10,6 +10,7 @@ import typer
 from synaug.cli.outcomes import check_place, write_json
 from synaug.cli.resumable import resumable
 from synaug.cli.session import Session
+from synaug_core.data.sources import WHAT_TO_GIVE
 
 if TYPE_CHECKING:
     from flows.outcome import ModelFacts, Outcome
@@ -27,10 +28,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progre
 
 def run(
     ctx: typer.Context,
-    source: Annotated[
-        str,
-        typer.Argument(help="A YAML file, or just the images: a folder of class folders, an .npz file, or `digits`."),
-    ],
+    source: Annotated[str, typer.Argument(help=f"A YAML file, or just the images: {WHAT_TO_GIVE}.")],
     set_: SetOption = None,
     json_file: JsonOption = None,
     quiet: QuietOption = False,

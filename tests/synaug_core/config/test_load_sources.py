@@ -144,7 +144,7 @@ def test_nothing_is_not_the_working_directory(data: Path, refusal: Refusal, noth
     assert refusal(nothing) == [
         "SOURCE: nothing was given; give a YAML file, or just the images (is a variable empty?)"
     ]
-    said = "data.source: nothing was given; give a folder, an .npz or .parquet file, or `digits`"
+    said = "data.source: nothing was given; give a folder of class folders, an .npz or .parquet file, or `digits`"
     assert refusal("blank.yaml") == refusal("images", f"data.source='{nothing}'") == [said]
     assert load("blank.yaml", ["data.source=images"]).data.source == str(data / "images")
 

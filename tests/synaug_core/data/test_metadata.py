@@ -4,7 +4,7 @@ import pytest
 
 from synaug_core.config import DataConfig
 from synaug_core.data.metadata import apply_metadata
-from synaug_core.data.sources import open_source
+from synaug_core.data.reading import open_source
 from synaug_core.errors import DataError
 
 

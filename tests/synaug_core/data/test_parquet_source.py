@@ -14,7 +14,8 @@ from synaug_core.data import parquet
 from synaug_core.data.fingerprint import fingerprint
 from synaug_core.data.imageset import ImageSet
 from synaug_core.data.prepare import prepare
-from synaug_core.data.sources import kind_of, open_source
+from synaug_core.data.reading import open_source
+from synaug_core.data.sources import match_kind
 from synaug_core.errors import DataError
 
 
@@ -45,7 +46,7 @@ def listed(path: Path, **changes: float) -> list[tuple[str, str, str | None, str
 
 
 def test_a_folder_of_splits(folder: Path) -> None:
-    assert kind_of(str(folder)) == "parquet"
+    assert match_kind(str(folder)).name == "parquet"
     found = open_source(DataConfig(source=str(folder)))
     assert (found.name, found.classes, len(found.items)) == ("sets", ("cat", "dog"), 36)
     rows = listed(folder)
@@ -62,7 +63,7 @@ def test_it_is_prepared_as_it_was_divided(folder: Path) -> None:
 
 
 def test_one_file_has_no_split_of_its_own(folder: Path) -> None:
-    assert kind_of(str(folder / "train.parquet")) == "parquet"
+    assert match_kind(str(folder / "train.parquet")).name == "parquet"
     assert {split for _, _, split, _ in listed(folder / "train.parquet")} == {None}
 
 
@@ -82,7 +83,7 @@ def test_the_fingerprint_follows_the_bytes(folder: Path) -> None:
 
 def test_a_folder_with_folders_is_one_of_class_folders(folder: Path) -> None:
     (folder / "cat").mkdir()
-    assert kind_of(str(folder)) == "folder"
+    assert match_kind(str(folder)).name == "folder"
 
 
 def test_the_same_image_twice(folder: Path) -> None:

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from synaug_core.config import DataConfig
 from synaug_core.data.decode import UnreadableError
-from synaug_core.data.sources import open_source
+from synaug_core.data.reading import open_source
 from synaug_core.errors import DataError
 
 
