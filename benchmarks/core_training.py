@@ -68,7 +68,7 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
                 classifier = train(
                     fitted,
                     arm,
-                    _training_images(job, synthetic[arm.name], trial.parameters.synthetic_share),
+                    _training_images(job, synthetic[arm.name], trial.parameters.values.get("synthetic_share")),
                     job.data.val,
                     init_seed=derive(config.seed, "init", "tuning"),
                     batch_seed=derive(config.seed, "batches", "tuning", arm.name),
@@ -96,7 +96,7 @@ def repeat(job: Job, arm: ArmConfig, repetition: int, synthetic: ImageSet | None
     classifier = train(
         tuned.apply(config.classifier),
         arm,
-        _training_images(job, synthetic, tuned.synthetic_share),
+        _training_images(job, synthetic, tuned.values.get("synthetic_share")),
         job.data.val,
         init_seed=derive(config.seed, "init", repetition),
         batch_seed=derive(config.seed, "batches", arm.name, repetition),

@@ -93,7 +93,7 @@ def train_repetition(
     saved = checkpoint()
     tags = {"synaug.arm": arm.name, "synaug.seed": str(repetition)}
     with recorded("repetition", f"{arm.name} {repetition}", parent, tags) as recorder, device_slot(compute) as device:
-        images = training_images(dataset, arm, synthetic, tuned.synthetic_share)
+        images = training_images(dataset, arm, synthetic, tuned.values.get("synthetic_share"))
         val, test = load_images(dataset.val), load_images(dataset.test)
         fitted = tuned.apply(config)
         classifier = train(

@@ -100,13 +100,13 @@ def run_trial(
     scores: list[float] = []
     value: float | None = None
     with recorded("trial", f"trial {trial.number}", parent) as recorder, device_slot(compute) as device:
-        recorder.params({**trial.parameters.model_dump(exclude_none=True), "number": trial.number, "steps": steps})
+        recorder.params({**trial.parameters.values, "number": trial.number, "steps": steps})
         try:
             for arm, kept in zip(arms, saved, strict=True):
                 classifier = train(
                     fitted,
                     arm,
-                    training_images(dataset, arm, synthetic[arm.name], trial.parameters.synthetic_share),
+                    training_images(dataset, arm, synthetic[arm.name], trial.parameters.values.get("synthetic_share")),
                     load_images(dataset.val),
                     init_seed=derive(seed, "init", "tuning"),
                     batch_seed=derive(seed, "batches", "tuning", arm.name),
@@ -153,7 +153,7 @@ def finish_search(search: SearchRef) -> Tuned:
     if is_finished(search.run):
         return found
     with recording_in(search.run) as recorder:
-        recorder.params({f"best.{k}": v for k, v in found.model_dump(exclude_none=True).items()})
+        recorder.params({f"best.{k}": v for k, v in found.values.items()})
         rows = tuning.history(opened)
         recorder.metrics({"trials": len(rows), "pruned": sum(r.state == "pruned" for r in rows)})
         if best is not None:

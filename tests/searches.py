@@ -11,8 +11,8 @@ CONFIG = TuningConfig(trials=11, parallel=2, pruner="none")
 
 def value(spec: TrialSpec) -> float:
     """Best at a learning rate of 0.002 and no dropout."""
-    p = spec.parameters
-    return 1 - abs(p.learning_rate - 0.002) * 50 - 0.2 * p.dropout
+    p = spec.parameters.values
+    return 1 - abs(p["learning_rate"] - 0.002) * 50 - 0.2 * p["dropout"]
 
 
 def make(search: tuning.Search, spec: TrialSpec) -> None:

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from typing import Any
 
-from synaug_core.config import ClassifierConfig, Range, TuningConfig
+from pydantic import Field, model_serializer, model_validator
+
+from synaug_core.config import HYPERPARAMETERS, ClassifierConfig, Range, TuningConfig
 from synaug_core.errors import ConfigError
 from synaug_core.frozen import Frozen
 
 __all__ = ["BestTrial", "TrialRow", "TrialSpec", "Tuned", "as_configured", "checked_ranges"]
 
-_PARAMETERS = ("learning_rate", "weight_decay", "dropout", "augmentation_strength", "synthetic_share")
-
 
 class Tuned(Frozen):
-    """Values found by a search; None leaves a value as configured."""
+    """Values found by a search, such as `Tuned(dropout=0.2)`; what it leaves out stays as configured."""
 
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    dropout: float | None = None
-    augmentation_strength: float | None = None
-    synthetic_share: float | None = None
-    """Share of the planned synthetic images to use: the first ones of each class. Not the classifier's affair."""
+    values: dict[str, float] = Field(default_factory=dict)
+    """By name in `HYPERPARAMETERS`. `synthetic_share` is not the classifier's affair: it is the share of the planned
+    synthetic images to use, the first ones of each class."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, values: Any) -> Any:
+        """At rest the values stand under their names, null where a search left one out."""
+        if not isinstance(values, dict) or values.keys() == {"values"}:
+            return values
+        if unknown := [name for name in values if name not in HYPERPARAMETERS]:
+            raise ValueError(f"{unknown[0]!r} is no hyper-parameter that is searched")
+        return {"values": {name: value for name, value in values.items() if value is not None}}
+
+    @model_serializer
+    def _under_their_names(self) -> dict[str, float | None]:
+        return {name: self.values.get(name) for name in HYPERPARAMETERS}
 
     def apply(self, config: ClassifierConfig) -> ClassifierConfig:
         """The configuration with these values."""
-        plain = ("learning_rate", "weight_decay", "dropout")
-        update: dict[str, object] = {k: v for k in plain if (v := getattr(self, k)) is not None}
-        if self.augmentation_strength is not None:
-            update["augmentation"] = {**config.augmentation.model_dump(), "strength": self.augmentation_strength}
-        return ClassifierConfig.model_validate({**config.model_dump(), **update})
+        for name, value in self.values.items():
+            config = HYPERPARAMETERS[name].set(config, value)
+        return config
 
 
 class TrialSpec(Frozen):
@@ -40,8 +49,6 @@ class TrialSpec(Frozen):
     trial_id: int
     """Of the storage."""
     parameters: Tuned
-    params: dict[str, float]
-    """The same values as the storage has them."""
 
 
 class BestTrial(Frozen):
@@ -68,34 +75,21 @@ class TrialRow(Frozen):
 
 def as_configured(config: ClassifierConfig) -> Tuned:
     """The configured values: a good first trial."""
-    return Tuned(
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        dropout=config.dropout,
-        augmentation_strength=config.augmentation.strength,
-        synthetic_share=1.0,
-    )
+    return Tuned(values={name: entry.read(config) for name, entry in HYPERPARAMETERS.items()})
 
 
 def checked_ranges(config: TuningConfig) -> dict[str, Range]:
-    """The searched parameters with their ranges, in a fixed order.
+    """The searched hyper-parameters with their ranges, in a fixed order.
 
     Raises:
-        ConfigError: an end of a range that the parameter cannot take.
+        ConfigError: an end of a range that the hyper-parameter cannot take.
     """
-    ranges: dict[str, Range] = {k: r for k in _PARAMETERS if (r := getattr(config, k)) is not None}
+    ranges = config.ranges()
     for name, limits in ranges.items():
         for end, value in (("low", limits.low), ("high", limits.high)):
-            if not _is_possible(name, value):
-                raise ConfigError(f"tuning.{name}.{end}: {value:g} is not a possible {name.replace('_', ' ')}")
+            try:
+                HYPERPARAMETERS[name].set(ClassifierConfig(), value)
+            except ValueError as error:  # also pydantic's
+                title = HYPERPARAMETERS[name].title
+                raise ConfigError(f"tuning.{name}.{end}: {value:g} is not a possible {title}") from error
     return ranges
-
-
-def _is_possible(name: str, value: float) -> bool:
-    if name == "synthetic_share":
-        return 0 <= value <= 1
-    try:
-        Tuned(**{name: value}).apply(ClassifierConfig())
-    except ValidationError:
-        return False
-    return True

@@ -118,7 +118,7 @@ def _key(
     data = [digests.of_bytes(t.cpu().numpy().tobytes()) for s in (train, val) for t in (s.images, s.labels)]
     settings = [
         config.model_dump(mode="json"),
-        arm.model_dump(mode="json", include={"sampling", "augmentation", "synthetic_weight", "pretrain"}),
+        arm.training_settings(),
         None if online is None else online.identity,
     ]
     code = digests.code_version("classify", "nets")

@@ -205,7 +205,7 @@ def best(search: Search) -> BestTrial | None:
     if not ended:
         return None
     value, _, trial = max(ended, key=lambda e: e[:2])
-    return BestTrial(number=trial.number, value=value, parameters=Tuned(**trial.params))
+    return BestTrial(number=trial.number, value=value, parameters=Tuned(values=trial.params))
 
 
 def history(search: Search) -> tuple[TrialRow, ...]:
@@ -216,7 +216,7 @@ def history(search: Search) -> tuple[TrialRow, ...]:
             round=search.round_of(t.number),
             state=t.state.name.lower(),
             value=t.value,
-            parameters=Tuned(**t.params),
+            parameters=Tuned(values=t.params),
             curve=dict(sorted(t.intermediate_values.items())),
         )
         for t in search.trials()
@@ -248,7 +248,7 @@ def _suggest(search: Search, number: int, trials: Sequence[FrozenTrial]) -> dict
     params: dict[str, float] = dict(view.ask(search.distributions()).params)
     if number == 0 and search.initial is not None:
         for name, limits in checked_ranges(search.config).items():
-            value = getattr(search.initial, name)
+            value = search.initial.values.get(name)
             params[name] = params[name] if value is None else min(max(value, limits.low), limits.high)
     return params
 
@@ -278,9 +278,7 @@ def _frozen(search: Search, spec: TrialSpec) -> FrozenTrial:
 
 
 def _spec(trial: FrozenTrial) -> TrialSpec:
-    return TrialSpec(
-        number=trial.number, trial_id=trial._trial_id, parameters=Tuned(**trial.params), params=dict(trial.params)
-    )
+    return TrialSpec(number=trial.number, trial_id=trial._trial_id, parameters=Tuned(values=trial.params))
 
 
 def _lock(storage: str, name: str) -> Lock:

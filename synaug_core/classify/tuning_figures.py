@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.classify.search_space import TrialRow
+from synaug_core.config import HYPERPARAMETERS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ def importance_figure(shares: Mapping[str, float]) -> Figure:
         axes.text(0.5, 0.5, "too few completed trials to tell", ha="center", va="center", transform=axes.transAxes)
         axes.set_axis_off()
         return figure
-    names = [name.replace("_", " ") for name in shares]
+    names = [HYPERPARAMETERS[name].title for name in shares]
     bars = axes.barh(names, list(shares.values()), color=_BLUE)
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.invert_yaxis()

@@ -1,7 +1,7 @@
 """Everything a user can choose, as frozen pydantic sections. `load.py` reads it from files and the command line."""
 
 from synaug_core.config.arms import CONTROL_STRATEGIES, STANDARD_ARMS, ArmConfig
-from synaug_core.config.classifier import AugmentationConfig, ClassifierConfig, Range, TuningConfig
+from synaug_core.config.classifier import HYPERPARAMETERS, AugmentationConfig, ClassifierConfig, Range, TuningConfig
 from synaug_core.config.data import DataConfig, DuplicateConfig, SplitConfig
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PrimaryConfig, PromotionConfig
 from synaug_core.config.generator import AutoencoderConfig, DiffusionConfig, GANConfig, GeneratorConfig, VAEConfig
@@ -14,6 +14,7 @@ from synaug_core.config.watch import WatchConfig
 __all__ = [
     "BEST",
     "CONTROL_STRATEGIES",
+    "HYPERPARAMETERS",
     "STANDARD_ARMS",
     "ArmConfig",
     "AugmentationConfig",

@@ -1,6 +1,6 @@
 """Arms: the ways of training that are compared, as data."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,11 @@ class ArmConfig(Section):
         if asked and self.synthesis is None:
             raise ValueError(f"{asked[0]} is for arms with synthesis")
         return self
+
+    def training_settings(self) -> dict[str, Any]:
+        """What a training reads of it besides its images and what makes more of them, for JSON: part of the key of
+        the training's checkpoint."""
+        return self.model_dump(mode="json", exclude={"name", "synthesis", "online", "control"})
 
     @property
     def is_control(self) -> bool:

@@ -1,12 +1,14 @@
 """How classifiers are built, trained and tuned."""
 
+import functools
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
 
-__all__ = ["AugmentationConfig", "ClassifierConfig", "Range", "TuningConfig"]
+__all__ = ["HYPERPARAMETERS", "AugmentationConfig", "ClassifierConfig", "Hyperparameter", "Range", "TuningConfig"]
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -84,6 +86,39 @@ class Range(Section):
         return self
 
 
+@dataclass(frozen=True)
+class Hyperparameter:
+    """What makes a range in `TuningConfig` one that is searched: its title for people, and what it sets.
+
+    Attributes:
+        title: as figures, the report and messages call it.
+        key: dotted key below `classifier` that holds its value; None: a share of something else, as configured 1.
+    """
+
+    title: str
+    key: str | None = None
+
+    def read(self, config: ClassifierConfig) -> float:
+        """The configured value."""
+        return 1.0 if self.key is None else float(functools.reduce(getattr, self.key.split("."), config))
+
+    def set(self, config: ClassifierConfig, value: float) -> ClassifierConfig:
+        """The configuration with another value.
+
+        Raises:
+            ValidationError: a value that the key cannot take.
+            ValueError: a share outside [0, 1].
+        """
+        if self.key is None:
+            if not 0 <= value <= 1:
+                raise ValueError(f"{self.title}: {value:g} is no share")
+            return config
+        values = config.model_dump()
+        *sections, name = self.key.split(".")
+        functools.reduce(dict.__getitem__, sections, values)[name] = value
+        return ClassifierConfig.model_validate(values)
+
+
 class TuningConfig(Section):
     """The search for hyper-parameters; its objective is balanced accuracy on the validation images."""
 
@@ -98,9 +133,28 @@ class TuningConfig(Section):
     parallel: Count = 2
     """Trials asked for at once. Part of the result: a larger number learns less from each trial."""
     pruner: Literal["median", "none"] = "median"
-    learning_rate: Range | None = Range(low=3e-4, high=1e-2, log=True)
-    weight_decay: Range | None = Range(low=1e-4, high=1e-1, log=True)
-    dropout: Range | None = Range(low=0.0, high=0.6)
-    augmentation_strength: Range | None = Range(low=0.3, high=1.5)
-    synthetic_share: Range | None = Range(low=0.1, high=1.0)
+    learning_rate: Annotated[Range | None, Hyperparameter("learning rate", "learning_rate")] = Range(
+        low=3e-4, high=1e-2, log=True
+    )
+    weight_decay: Annotated[Range | None, Hyperparameter("weight decay", "weight_decay")] = Range(
+        low=1e-4, high=1e-1, log=True
+    )
+    dropout: Annotated[Range | None, Hyperparameter("dropout", "dropout")] = Range(low=0.0, high=0.6)
+    augmentation_strength: Annotated[Range | None, Hyperparameter("augmentation strength", "augmentation.strength")] = (
+        Range(low=0.3, high=1.5)
+    )
+    synthetic_share: Annotated[Range | None, Hyperparameter("synthetic share")] = Range(low=0.1, high=1.0)
     """Share of the planned synthetic images that are used."""
+
+    def ranges(self) -> dict[str, Range]:
+        """The intervals of the hyper-parameters that are searched, by name, in the order of `HYPERPARAMETERS`."""
+        return {name: limits for name in HYPERPARAMETERS if (limits := getattr(self, name)) is not None}
+
+
+HYPERPARAMETERS: dict[str, Hyperparameter] = {
+    name: entry
+    for name, info in TuningConfig.model_fields.items()
+    for entry in info.metadata
+    if isinstance(entry, Hyperparameter)
+}
+"""What a search can vary, by name: the fields of `TuningConfig` that are marked as such, with their default ranges."""

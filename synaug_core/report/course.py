@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.config.evaluation import BEST
+from synaug_core.config import BEST, HYPERPARAMETERS
 from synaug_core.evaluate.sentence import percent_text
 from synaug_core.report.course_images import made_images
 from synaug_core.report.words import metric_name, number, plain
@@ -134,11 +134,7 @@ def _search(config: Config) -> str:
         who = f"{tuning.trials} trials for all arms together, by the mean score of {names}"
         seeds = _seed(config, "tuning", names)
     steps = config.classifier.steps_or_half(tuning.steps)
-    varied = [
-        name.replace("_", " ")
-        for name in ("learning_rate", "weight_decay", "dropout", "augmentation_strength", "synthetic_share")
-        if getattr(tuning, name) is not None
-    ]
+    varied = [HYPERPARAMETERS[name].title for name in tuning.ranges()]
     where = ", in each fold anew" if config.data.split.folds else ""
     return (
         f"{who}{where}, of {number(steps)} steps each, over {', '.join(varied)}; the measure is balanced accuracy on "

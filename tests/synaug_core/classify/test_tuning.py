@@ -4,7 +4,7 @@ import pytest
 
 from synaug_core.classify import tuning
 from synaug_core.classify.search_space import Tuned, as_configured
-from synaug_core.config import ClassifierConfig, Range, TuningConfig
+from synaug_core.config import HYPERPARAMETERS, ClassifierConfig, Range, TuningConfig
 from synaug_core.errors import ConfigError
 from tests.searches import CONFIG, finish, make
 
@@ -28,9 +28,9 @@ def test_values_lie_in_their_ranges_and_open_ones_stay_open(whole, tmp_path):
             assert limits.low <= value <= limits.high
     narrow = CONFIG.model_copy(update={"dropout": None, "synthetic_share": None, "trials": 1})
     (spec,) = tuning.ask(tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=narrow))
-    assert spec.parameters.dropout is None
-    assert spec.parameters.synthetic_share is None
-    assert "dropout" not in spec.params
+    assert spec.parameters.values.get("dropout") is None
+    assert spec.parameters.values.get("synthetic_share") is None
+    assert "dropout" not in spec.parameters.values
 
 
 def test_no_trials(storage):
@@ -103,10 +103,10 @@ def test_the_first_trial_may_be_the_configured_values(tmp_path):
     classifier = ClassifierConfig(learning_rate=0.5, dropout=0.25)
     first = as_configured(classifier)
     search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG, initial=first)
-    found = tuning.ask(search)[0].parameters
-    assert found.dropout == 0.25
-    assert found.synthetic_share == 1.0
-    assert found.learning_rate == CONFIG.learning_rate.high  # moved into its range
+    found = tuning.ask(search)[0].parameters.values
+    assert found["dropout"] == 0.25
+    assert found["synthetic_share"] == 1.0
+    assert found["learning_rate"] == CONFIG.learning_rate.high  # moved into its range
 
 
 def test_the_model_is_learnt_from(tmp_path):
@@ -138,6 +138,30 @@ def test_what_is_found_is_applied():
     assert found.augmentation.rotation == config.augmentation.rotation
     assert found.dropout == config.dropout
     assert Tuned().apply(config) == config
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+def test_what_is_searched_is_read_where_it_is_set(name):
+    entry = HYPERPARAMETERS[name]
+    changed = entry.set(ClassifierConfig(), 0.5)
+    assert entry.read(changed) == (1.0 if entry.key is None else 0.5)
+    assert entry.set(changed, entry.read(ClassifierConfig())) == ClassifierConfig()
+    assert CONFIG.ranges()[name] == getattr(CONFIG, name)
+
+
+def test_values_are_stored_under_their_names_as_version_0_1_0_did():
+    stored = {
+        "learning_rate": 0.01,
+        "weight_decay": None,
+        "dropout": None,
+        "augmentation_strength": None,
+        "synthetic_share": 0.3,
+    }
+    assert Tuned.model_validate(stored) == Tuned(learning_rate=0.01, synthetic_share=0.3)
+    assert Tuned.model_validate(stored).model_dump() == stored
+    assert Tuned.model_validate_json(Tuned(dropout=0.1).model_dump_json()) == Tuned(dropout=0.1)
+    with pytest.raises(ValueError, match="momentum"):
+        Tuned(momentum=0.9)
 
 
 @pytest.mark.parametrize(
