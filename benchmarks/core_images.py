@@ -25,9 +25,8 @@ from synaug_core.quality.neighbours import nearest_training_image
 from synaug_core.quality.usefulness import usefulness
 from synaug_core.report import sheets
 from synaug_core.report.contact import contact_page, contact_sheet
-from synaug_core.report.figures.alpha import alpha_figure
-from synaug_core.report.figures.funnel import funnel_figure
-from synaug_core.report.figures.generator import fit_figure
+from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
+from synaug_core.report.figures.training import fit_figure
 from synaug_core.report.quality import quality_page
 from synaug_core.seeds import derive
 from synaug_core.synthesis.alpha_sweep import alpha_sweep

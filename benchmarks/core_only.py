@@ -23,8 +23,8 @@ from synaug_core.evaluate.results import Comparison
 from synaug_core.explanation.report import Explanation
 from synaug_core.report import sheets
 from synaug_core.report.course import course
-from synaug_core.report.figures.confusion import arm_confusion
-from synaug_core.report.figures.counts import counts_figure
+from synaug_core.report.dataset import counts_figure
+from synaug_core.report.figures.comparison import arm_confusion
 from synaug_core.report.page import comparison_figures, comparison_page
 from synaug_core.report.promotion import promotion_page
 from synaug_core.report.text import comparison_text

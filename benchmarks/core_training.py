@@ -15,8 +15,8 @@ from synaug_core.classify.training import train
 from synaug_core.config import ArmConfig
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.errors import DivergenceError
-from synaug_core.evaluate.metrics import scores
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.scorer import scores
 from synaug_core.seeds import derive
 
 __all__ = ["Repetition", "repeat", "tune"]

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from synaug_core.evaluate.rarity import by_rarity
+from synaug_core.evaluate.results import by_rarity
 from synaug_core.names import slugs
 
 _ROOT = Path(__file__).resolve().parent.parent

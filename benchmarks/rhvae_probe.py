@@ -40,8 +40,8 @@ from synaug_core.config import (
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.data.prepare import prepare
 from synaug_core.evaluate.contrast import sign_flip
-from synaug_core.evaluate.metrics import scores
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.scorer import scores
 from synaug_core.generators import registry as generators
 from synaug_core.names import slugs
 from synaug_core.report.tiles import Row, sheet

@@ -97,8 +97,8 @@ def record_arm(
 ) -> None:
     """An arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
     from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.report.figures.classifier import history_figure
-    from synaug_core.report.figures.confusion import arm_confusion
+    from synaug_core.report.figures.comparison import arm_confusion
+    from synaug_core.report.figures.training import history_figure
     from synaug_core.services.mlflow.artifacts import fetch
     from synaug_core.services.mlflow.tracking import adopt, is_finished, recording_in
     from tasks.engine.loading import load_comparison

@@ -138,8 +138,7 @@ def _describe(
 ) -> None:
     """Tags, counts, previews and the page of a data set on its run."""
     from synaug_core.report import sheets
-    from synaug_core.report.dataset import dataset_page
-    from synaug_core.report.figures.counts import counts_figure
+    from synaug_core.report.dataset import counts_figure, dataset_page
     from synaug_core.services.mlflow.finished import FINGERPRINT_LENGTH
 
     train = prepared.train

@@ -43,7 +43,7 @@ def fit_group(
 ) -> GeneratorRef:
     """Fit the models of a group of classes on their training images."""
     from synaug_core.generators import registry
-    from synaug_core.report.figures.generator import fit_figure
+    from synaug_core.report.figures.training import fit_figure
     from synaug_core.report.sheets import reconstruction
     from synaug_core.seeds import derive
     from tasks.engine.loading import load_images

@@ -15,8 +15,7 @@ __all__ = ["record_sweep"]
 @action
 def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> tuple[RunRef, str]:
     """The run of this sweep, and where its page lies: a path where the store is local, else its address."""
-    from synaug_core.report.figures.sweep import METRICS, sweep_figure
-    from synaug_core.report.sweep import sweep_page
+    from synaug_core.report.sweep import METRICS, sweep_figure, sweep_page
     from synaug_core.services.mlflow.tracking import open_run, recording_in
     from tasks.engine.storing import store_text
     from tasks.outcome import place_of

@@ -189,10 +189,8 @@ def _draw(
     """The figures and the pages of a synthesis run."""
     from synaug_core.quality.neighbours import nearest_training_image
     from synaug_core.report.contact import contact_page, contact_sheet
-    from synaug_core.report.figures.alpha import alpha_figure
-    from synaug_core.report.figures.funnel import funnel_figure
-    from synaug_core.report.sheets import interpolation, real_beside_synthetic
-    from synaug_core.report.targeted import targeted_sheet
+    from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
+    from synaug_core.report.sheets import interpolation, real_beside_synthetic, targeted_sheet
     from synaug_core.synthesis.alpha_sweep import alpha_sweep
     from synaug_core.synthesis.walks import ALPHAS, walks
 

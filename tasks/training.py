@@ -85,7 +85,7 @@ def train_repetition(
     The initial weights depend on the repetition alone, so that the arms of one repetition are a pair.
     """
     from synaug_core.classify.training import train
-    from synaug_core.evaluate.metrics import scores
+    from synaug_core.evaluate.scorer import scores
     from synaug_core.seeds import derive
     from tasks.engine.loading import load_images
     from tasks.engine.storing import store_classifier, store_predictions

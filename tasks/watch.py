@@ -148,7 +148,7 @@ def _compared(
     from synaug_core.drift.finding import look, reference_rows
     from synaug_core.drift.inputs import described, gathered
     from synaug_core.drift.mmd import unusual
-    from synaug_core.report.unusual import unusual_sheet
+    from synaug_core.report.sheets import unusual_sheet
     from synaug_core.seeds import derive
     from synaug_core.services.models.training_images import images_behind
 

@@ -1,26 +1,26 @@
-"""The comparison of all arms on the same test images, and what follows from it."""
+"""The arms on the same test images: the contrast that decides, the evidence beside it, the verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from synaug_core.config import BEST, EvaluationConfig
-from synaug_core.evaluate.contrast import LEAST, Contrast, needed_repetitions
-from synaug_core.evaluate.evidence import Duel, Evidence, weigh
-from synaug_core.evaluate.folds import check_folds, fold_intervals
+from synaug_core.evaluate.contrast import LEAST, Contrast, contrast, holm, needed_repetitions
+from synaug_core.evaluate.folds import check_folds, fold_contrast, fold_intervals
 from synaug_core.evaluate.intervals import check_same_images, intervals
-from synaug_core.evaluate.metrics import confusion
+from synaug_core.evaluate.power import Power, power_report
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.rarity import by_rarity
+from synaug_core.evaluate.proportions import Discordance, discordances
 from synaug_core.evaluate.reliability import ConfidenceBins
-from synaug_core.evaluate.results import ArmResult, Comparison
-from synaug_core.evaluate.scorer import ENDPOINTS
+from synaug_core.evaluate.results import ArmResult, Comparison, by_rarity
+from synaug_core.evaluate.scorer import ENDPOINTS, confusion
 from synaug_core.evaluate.sentence import sentence
 from synaug_core.seeds import derive
 
-__all__ = ["compare"]
+__all__ = ["Duel", "Evidence", "compare", "weigh"]
 
 
 def compare(
@@ -163,3 +163,91 @@ def _best(arms: Mapping[str, ArmResult]) -> str | None:
 def _is_gain(c: Contrast, level: float) -> bool:
     needed = needed_repetitions(level) if c.test == "sign_flip" else LEAST
     return c.repetitions >= needed and c.difference.low > 0 and c.p_adjusted < level
+
+
+class Evidence(NamedTuple):
+    """What speaks for or against the arm to be judged; as in `Comparison`."""
+
+    contrasts: tuple[Contrast, ...] = ()
+    others: tuple[Contrast, ...] = ()
+    mcnemar: tuple[Discordance, ...] = ()
+    power: Power | None = None
+
+
+class Duel(NamedTuple):
+    """Who is judged against whom, and by what rules.
+
+    Attributes:
+        test: arm -> predictions, as in `compare`.
+        rival: the arm to be judged, no control.
+        against: the control it has to beat.
+        synthetic: all arms that are no controls, in order; they make the family.
+        endpoints: metrics; the declared one first.
+        config: level, number of resamples, the declared contrast.
+        seed: of every draw.
+        folds: number of folds of the cross-validation; None: one test part.
+    """
+
+    test: Mapping[str, Sequence[Predictions]]
+    rival: str
+    against: str
+    synthetic: Sequence[str]
+    endpoints: Sequence[str]
+    config: EvaluationConfig
+    seed: int
+    folds: int | None
+
+    @property
+    def is_chosen_in_sight(self) -> bool:
+        """Whether test images had a part in the choice of the synthetic arm."""
+        return self.folds is not None and self.config.primary.arm == BEST
+
+
+def weigh(duel: Duel) -> Evidence:
+    """Judge the arm on all endpoints, all synthetic arms on the declared one, and what a larger design would see."""
+    contrasts, others = _contrasts(duel)
+    ours, theirs, level = duel.test[duel.rival], duel.test[duel.against], 1 - duel.config.confidence
+    power = power_report(
+        ours,
+        theirs,
+        duel.config.primary.metric,
+        level=level / len(others) if duel.is_chosen_in_sight else level,
+        resamples=duel.config.resamples,
+        seed=derive(duel.seed, "power"),
+        folds=duel.folds,
+    )
+    return Evidence(contrasts, others, discordances(ours, theirs) if duel.folds is None else (), power)
+
+
+def _contrasts(duel: Duel) -> tuple[tuple[Contrast, ...], tuple[Contrast, ...]]:
+    """The arm to be judged on the endpoints in their order, and all synthetic arms on the first, as one family."""
+    contrasts = tuple(_contrast(duel, duel.rival, metric) for metric in duel.endpoints)
+    family = {
+        arm: contrasts[0] if arm == duel.rival else _contrast(duel, arm, duel.endpoints[0]) for arm in duel.synthetic
+    }
+    adjusted = holm({arm: c.p_value for arm, c in family.items()})
+    others = {arm: c.model_copy(update={"p_adjusted": adjusted[arm]}) for arm, c in family.items()}
+    if duel.is_chosen_in_sight:
+        contrasts = (others[duel.rival], *contrasts[1:])
+    return contrasts, tuple(others.values())
+
+
+def _contrast(duel: Duel, arm: str, metric: str) -> Contrast:
+    ours, theirs, confidence = duel.test[arm], duel.test[duel.against], duel.config.confidence
+    if duel.folds is None:
+        seed = derive(duel.seed, "contrasts")
+        resamples = duel.config.resamples
+        found = contrast(ours, theirs, metric, confidence=confidence, resamples=resamples, seed=seed)
+    else:
+        found = fold_contrast(ours, theirs, metric, folds=duel.folds, confidence=confidence)
+    difference, p, pairs = found
+    return Contrast(
+        arm=arm,
+        against=duel.against,
+        metric=metric,
+        difference=difference,
+        p_value=p,
+        p_adjusted=p,
+        repetitions=pairs,
+        test="sign_flip" if duel.folds is None else "corrected_t",
+    )

@@ -10,9 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from synaug_core.evaluate.intervals import Interval, bounds, check_same_images
+from synaug_core.evaluate.intervals import (
+    Interval,
+    batch_sizes,
+    bounds,
+    check_same_images,
+    draw_repetitions,
+    draw_stratified,
+)
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.resample import batches, repetitions, stratified
 from synaug_core.evaluate.scorer import ENDPOINTS, Array, Scorer
 from synaug_core.frozen import Frozen
 
@@ -106,9 +112,9 @@ def contrast(
         raise ValueError(f"{metric} is undefined on these test images")
     rng = np.random.default_rng(seed)
     drawn = []
-    for size in batches(len(labels), resamples):
-        chosen = repetitions(number, size, rng)
-        weights = stratified(labels, size, rng)
+    for size in batch_sizes(len(labels), resamples):
+        chosen = draw_repetitions(number, size, rng)
+        weights = draw_stratified(labels, size, rng)
         differences = np.stack([pairs.weighted(i, weights) for i in range(number)])
         drawn.append((differences * chosen).sum(0) / number)
     return bounds(float(plain.mean()), np.concatenate(drawn), confidence), sign_flip(plain, seed=seed), number

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 
 from synaug_core.evaluate.contrast import Pairs
 from synaug_core.evaluate.intervals import Interval, check_same_images
-from synaug_core.evaluate.metrics import confusion, scores
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.proportions import wilson
+from synaug_core.evaluate.scorer import confusion, scores
 from synaug_core.names import slugs
 
 __all__ = ["check_folds", "corrected_t", "fold_contrast", "fold_intervals", "overlap"]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from synaug_core.evaluate import resample
-from synaug_core.evaluate.metrics import scores
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Array, Counts, Scorer, ratio
+from synaug_core.evaluate.scorer import Array, Counts, Scorer, ratio, scores
 from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
 
-__all__ = ["Finite", "Interval", "bounds", "check_same_images", "intervals"]
+__all__ = [
+    "Finite",
+    "Interval",
+    "batch_sizes",
+    "bounds",
+    "check_same_images",
+    "draw_repetitions",
+    "draw_stratified",
+    "intervals",
+]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -97,8 +104,7 @@ def _draws(scorers: Sequence[Scorer], resamples: int, rng: np.random.Generator) 
     """Every metric in every resample: name -> (B,)."""
     labels, classes = scorers[0].p.labels, scorers[0].p.classes
     parts = [
-        _batch(scorers, labels, classes, size, rng)
-        for size in resample.batches(len(labels) + 2 * len(classes), resamples)
+        _batch(scorers, labels, classes, size, rng) for size in batch_sizes(len(labels) + 2 * len(classes), resamples)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -111,10 +117,10 @@ def _batch(
     rng: np.random.Generator,
 ) -> dict[str, Array]:
     n, number = len(labels), len(classes)
-    chosen = resample.repetitions(len(scorers), size, rng)
-    weights = resample.stratified(labels, size, rng)
+    chosen = draw_repetitions(len(scorers), size, rng)
+    weights = draw_stratified(labels, size, rng)
     every = np.arange(number)
-    padded = resample.stratified(np.concatenate([labels, every, every]), size, rng)
+    padded = draw_stratified(np.concatenate([labels, every, every]), size, rng)
     alarms = rng.poisson(1.0, (number, size)).astype(np.float32)
     found: dict[str, list[Array]] = {}
     for scorer in scorers:
@@ -136,3 +142,39 @@ def _mean_over(values: Array, chosen: NDArray[np.float32]) -> Array:
     total = (np.where(defined, values, 0.0) * chosen).sum(0, dtype=np.float64)
     weight = (defined * chosen).sum(0, dtype=np.float64)
     return ratio(total, weight)
+
+
+_CELLS = 4_000_000
+"""Most cells of one batch of weights: 16 MB."""
+
+
+def batch_sizes(images: int, resamples: int) -> Iterator[int]:
+    """Sizes of batch_sizes that keep the weights of all images small."""
+    most = max(1, min(resamples, _CELLS // max(images, 1), 1000))
+    for start in range(0, resamples, most):
+        yield min(most, resamples - start)
+
+
+def draw_stratified(
+    labels: NDArray[np.int64], draws: int, rng: np.random.Generator, *, fewer: int = 0
+) -> NDArray[np.float32]:
+    """float32 (n, draws): each class is drawn anew with replacement, as many times as it has images.
+
+    With `fewer=1`, one time less where there are two images or more: the variance of a mean over so many draws
+    estimates that over new images without bias (Rao and Wu, Journal of the American Statistical Association 83, 1988).
+    """
+    weights = np.zeros((len(labels), draws), np.float32)
+    for c in np.unique(labels):
+        rows = np.flatnonzero(labels == c)
+        weights[rows] = _drawn(len(rows), max(1, len(rows) - fewer), draws, rng)
+    return weights
+
+
+def draw_repetitions(n: int, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """float32 (n, draws): n draw_repetitions drawn n times with replacement."""
+    return _drawn(n, n, draws, rng)
+
+
+def _drawn(n: int, times: int, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    picked = rng.integers(0, n, (times, draws)) * draws + np.arange(draws)
+    return np.bincount(picked.ravel(), minlength=n * draws).reshape(n, draws).astype(np.float32)

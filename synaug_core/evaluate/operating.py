@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from synaug_core.evaluate import resample
-from synaug_core.evaluate.intervals import Finite, Interval, bounds
+from synaug_core.evaluate.intervals import Finite, Interval, batch_sizes, bounds, draw_repetitions, draw_stratified
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import Array, Counts, ratio
 from synaug_core.frozen import Frozen
@@ -214,9 +213,9 @@ def _draws(
     every = np.arange(number)
     once = np.bincount(labels, minlength=number).astype(np.float32)[:, None]
     parts: dict[str, list[Array]] = {"precision": [], "recall": []}
-    for size in resample.batches(n + 2 * number, resamples):
-        chosen = resample.repetitions(len(truth), size, rng)
-        weights = resample.stratified(np.concatenate([labels, every, every]), size, rng)
+    for size in batch_sizes(n + 2 * number, resamples):
+        chosen = draw_repetitions(len(truth), size, rng)
+        weights = draw_stratified(np.concatenate([labels, every, every]), size, rng)
         hits, misses = weights[n : n + number], weights[n + number :]
         alarms = rng.poisson(1.0, (number, size)).astype(np.float32)
         total = {name: np.zeros((number, size)) for name in parts}

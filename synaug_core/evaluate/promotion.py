@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from synaug_core.config import PromotionConfig
-from synaug_core.evaluate.intervals import Interval, bounds
-from synaug_core.evaluate.mcnemar import discordances
+from synaug_core.evaluate.intervals import Interval, batch_sizes, bounds, draw_stratified
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.rarity import by_rarity
-from synaug_core.evaluate.resample import batches, stratified
+from synaug_core.evaluate.proportions import discordances
+from synaug_core.evaluate.results import by_rarity
 from synaug_core.evaluate.scorer import Array, Scorer
 from synaug_core.evaluate.sentence import percent_text, points
 from synaug_core.frozen import Frozen
@@ -202,7 +201,7 @@ def _figures(
     drawn = np.concatenate(
         [
             ours.balanced_accuracy(w) - theirs.balanced_accuracy(w)
-            for w in (stratified(labels, size, rng) for size in batches(len(labels), resamples))
+            for w in (draw_stratified(labels, size, rng) for size in batch_sizes(len(labels), resamples))
         ]
     )
     recall_ours, recall_theirs = (float(s.counts(ones).recall[rarest, 0].mean()) for s in (ours, theirs))
@@ -231,5 +230,5 @@ def _padded(wins: NDArray[np.float32], resamples: int, rng: np.random.Generator)
     """Mean win (+1, 0, -1) of one class in each resample, with an imaginary win and loss among what is drawn."""
     pool = np.append(wins, [1.0, -1.0]).astype(np.float32)
     labels = np.zeros(len(pool), np.int64)
-    parts = [pool @ stratified(labels, size, rng) / len(pool) for size in batches(len(pool), resamples)]
+    parts = [pool @ draw_stratified(labels, size, rng) / len(pool) for size in batch_sizes(len(pool), resamples)]
     return np.concatenate(parts)

@@ -1,11 +1,19 @@
-"""A share of right answers among n: the exact test of a fair coin, and Wilson's interval."""
+"""Shares of right answers: Wilson's interval, and the exact binomial and McNemar tests."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
+from typing import Annotated
 
-__all__ = ["binomial_p", "wilson"]
+from pydantic import Field
+
+from synaug_core.evaluate.intervals import check_same_images
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.frozen import Frozen
+
+__all__ = ["Discordance", "binomial_p", "discordances", "mcnemar", "wilson"]
 
 
 def binomial_p(right: int, n: int) -> float:
@@ -25,3 +33,45 @@ def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, flo
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+class Discordance(Frozen):
+    """One pair of trained models on the test images."""
+
+    repetition: int
+    only_arm_right: int
+    """Images that only the first model got right."""
+    only_against_right: int
+    """Images that only the second got right."""
+    p_value: Annotated[float, Field(ge=0, le=1)]
+    """Two-sided exact McNemar test: of these two models, not of the two methods."""
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact McNemar p-value from the numbers of images that only one side got right."""
+    return binomial_p(only_first, only_first + only_second)
+
+
+def discordances(ours: Sequence[Predictions], theirs: Sequence[Predictions]) -> tuple[Discordance, ...]:
+    """The McNemar test of each pair of repetitions, in their order.
+
+    The p-values are for reading one by one and are not combined: all pairs stand on the same test images, so an
+    image that happens to suit one method speaks for it in every pair, and no rule for independent tests holds.
+
+    Args:
+        ours: predictions of one method's repetitions.
+        theirs: those of the other, for the same images; what one side has more is left aside.
+
+    Raises:
+        ValueError: no pair, or different test images.
+    """
+    pairs = min(len(ours), len(theirs))
+    check_same_images([*ours[:pairs], *theirs[:pairs]])
+    found = []
+    for i, (a, b) in enumerate(zip(ours[:pairs], theirs[:pairs], strict=True)):
+        right, other = a.predicted == a.labels, b.predicted == b.labels
+        gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
+        found.append(
+            Discordance(repetition=i, only_arm_right=gained, only_against_right=lost, p_value=mcnemar(gained, lost))
+        )
+    return tuple(found)

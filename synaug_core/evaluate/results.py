@@ -1,8 +1,10 @@
-"""What a comparison says: its arms, its contrasts and its verdict, as stored."""
+"""What a comparison says, as stored: its arms, its contrasts, its verdict, and what can be read from them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from math import hypot
 from typing import Literal
 
 from pydantic import Field
@@ -10,15 +12,23 @@ from pydantic import Field
 from synaug_core.config import PrimaryConfig
 from synaug_core.evaluate.contrast import Contrast
 from synaug_core.evaluate.intervals import Finite, Interval
-from synaug_core.evaluate.mcnemar import Discordance
-from synaug_core.evaluate.planning import Power
-from synaug_core.evaluate.rarity import by_rarity
+from synaug_core.evaluate.power import Power
+from synaug_core.evaluate.proportions import Discordance
 from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
 from synaug_core.evaluate.sentence import design_text
 from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
 
-__all__ = ["ArmResult", "Comparison", "Verdict"]
+__all__ = ["ArmResult", "Comparison", "Verdict", "by_rarity", "judged_arm", "recall_changes", "shown_arms"]
+
+
+def by_rarity(classes: Iterable[str], train: Mapping[str, int], test: Mapping[str, int]) -> tuple[str, ...]:
+    """The classes from the fewest training images to the most; equals by their test images, then as they stand.
+
+    Where training images were thinned to one number, the test part still shows what is rare in the source.
+    """
+    return tuple(sorted(classes, key=lambda c: (train.get(c, 0), test.get(c, 0))))
+
 
 Verdict = Literal["gain", "no gain shown"]
 
@@ -92,3 +102,34 @@ class Comparison(Frozen):
     def by_rarity(self) -> tuple[str, ...]:
         """Classes from the fewest training images to the most; equals by their test images, then in class order."""
         return by_rarity(self.classes, self.train_counts, self.test_counts)
+
+
+def recall_changes(comparison: Comparison, arm: str) -> dict[str, Interval]:
+    """Recall of each class in an arm minus that in the best control, with an interval, the rarest class first.
+
+    The interval is put together from the two arms' own ones as if the arms were independent (Zou and Donner,
+    Statistics in Medicine 27, 2008). They share their test images, which usually makes it too wide.
+    Classes without test images are left out; empty without a best control.
+    """
+    found: dict[str, Interval] = {}
+    control = comparison.best_control
+    for name in comparison.by_rarity if control else ():
+        key = f"class/{comparison.slug(name)}/recall"
+        a, b = (comparison.arms[of].metrics.get(key) for of in (arm, control or ""))
+        if a is not None and b is not None:
+            mean = a.mean - b.mean
+            low, high = hypot(a.mean - a.low, b.high - b.mean), hypot(a.high - a.mean, b.mean - b.low)
+            found[name] = Interval(mean=mean, low=mean - low, high=mean + high)
+    return found
+
+
+def judged_arm(comparison: Comparison) -> str | None:
+    """The synthetic arm that the verdict is about; None where there is none or no control to hold it against."""
+    return comparison.contrasts[0].arm if comparison.contrasts else None
+
+
+def shown_arms(comparison: Comparison) -> list[str]:
+    """Where not all arms have room: the best control and the synthetic arm that the verdict is about, or the best
+    synthetic arm where there is no verdict; the best arm where there is neither."""
+    judged = judged_arm(comparison) or comparison.best_synthetic
+    return [arm for arm in (comparison.best_control, judged) if arm] or [comparison.best_arm]

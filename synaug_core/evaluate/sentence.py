@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from synaug_core.evaluate.contrast import LEAST, Contrast, needed_repetitions
-from synaug_core.evaluate.planning import Power
+from synaug_core.evaluate.power import Power
 
 __all__ = ["design_text", "p_text", "percent_text", "points", "power_text", "sentence"]
 

@@ -1,16 +1,19 @@
-"""The page of a data set: what is there, and what was left out and why."""
+"""The page of a data set: how many images there are, and what was left out and why."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from synaug_core.report.figures.counts import counts_figure
+from synaug_core.report import style
 from synaug_core.report.html import Picture, pictures, render
-from synaug_core.report.words import SPLIT_NAMES, plain
+from synaug_core.report.words import SPLIT_NAMES, in_figure, number, plain
 
-__all__ = ["dataset_page"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["counts_figure", "dataset_page"]
 
 _LISTED = 200
 
@@ -40,3 +43,33 @@ def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[s
         notes=list(report.get("notes", ())),
         sheets=pictures({SPLIT_NAMES.get(caption, caption): sheet for caption, sheet in (sheets or {}).items()}),
     )
+
+
+def counts_figure(splits: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Images of each class in each split: split -> class -> images; classes in their order."""
+    classes = list(dict.fromkeys(c for counts in splits.values() for c in counts))
+    figure = style.new_figure(2.2 + 2.4 * len(splits), 0.9 + 0.27 * max(len(classes), 2))
+    colours = ("#0072B2", "#E69F00", "#009E73", "#6b7280")
+    grid = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
+    for axes, (split, counts), colour in zip(grid, splits.items(), colours * len(splits), strict=False):
+        values = [counts.get(c, 0) for c in classes]
+        axes.barh(range(len(classes)), values, color=colour, height=0.7)
+        for row, value in enumerate(values):
+            axes.annotate(
+                number(value),
+                (value, row),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=style.INK if value else "#b91c1c",
+            )
+        style.dress(axes, small=True)
+        axes.spines[["bottom"]].set_visible(False)
+        axes.set_xticks([])
+        axes.set_xlim(0, max([*values, 1]) * 1.18)
+        style.title(axes, f"{SPLIT_NAMES.get(split, split)}: {number(sum(values))}")
+        axes.tick_params(axis="y", length=0)
+    grid[0].set_yticks(range(len(classes)), [in_figure(c) for c in classes])
+    grid[0].set_ylim(len(classes) - 0.5, -0.5)
+    return figure

@@ -6,18 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.evaluate.recall import shown_arms
-from synaug_core.report.figures.calibration import reliability_figure
-from synaug_core.report.figures.confusion import arm_confusion
-from synaug_core.report.figures.forest import forest_figure
-from synaug_core.report.figures.operating import operating_figure
-from synaug_core.report.figures.recall import recall_figure
+from synaug_core.evaluate.results import shown_arms
+from synaug_core.report import sections
+from synaug_core.report.figures.comparison import arm_confusion, forest_figure, recall_figure
+from synaug_core.report.figures.reliability import operating_figure, reliability_figure
 from synaug_core.report.figures.robustness import robustness_figure
-from synaug_core.report.html import Picture, render
-from synaug_core.report.sections import basis, tables
-from synaug_core.report.sections.images import quality_tables
-from synaug_core.report.sections.left_out import left_out, reasons, refused
-from synaug_core.report.sections.pictures import drawn, fine, sheets_shown
+from synaug_core.report.html import Picture, drawn, fine, render, sheets_shown
+from synaug_core.report.quality import quality_tables
 from synaug_core.report.words import plain
 from synaug_core.robustness.report import sentences
 
@@ -89,12 +84,12 @@ def comparison_page(
     values: dict[str, Any] = {
         "c": comparison,
         "name": plain(name, 60) if name else "",
-        "answer": basis.answer(comparison),
-        "basis": basis.basis(comparison),
-        "trainings": basis.trainings_name(comparison),
-        "tests": basis.tests_text(comparison),
-        "columns": tables.columns(comparison),
-        "best": tables.best(comparison),
+        "answer": sections.answer(comparison),
+        "basis": sections.basis(comparison),
+        "trainings": sections.trainings_name(comparison),
+        "tests": sections.tests_text(comparison),
+        "columns": sections.columns(comparison),
+        "best": sections.best(comparison),
         "forest": drawn({"": figures["forest"]}),
         "recall": drawn({"": figures["recall_by_class"]}),
         "confusions": drawn({plain(a): arm_confusion(comparison, a) for a in shown}),
@@ -104,7 +99,7 @@ def comparison_page(
         "operating": drawn({"": figures["operating"]}) if "operating" in figures else [],
         "robustness": robustness or {},
         "explanation": explanation,
-        "changes": tables.map_changes(explanation) if explanation else [],
+        "changes": sections.map_changes(explanation) if explanation else [],
         "cams": sheets_shown({"": cams}) if cams is not None else [],
         "sheets": sheets_shown(sheets or {}),
         "quality_columns": columns,
@@ -112,20 +107,20 @@ def comparison_page(
         "notes": list(notes[:_MOST_NOTES]),
         "more_notes": max(0, len(notes) - _MOST_NOTES),
         "dataset": dataset,
-        "counts": tables.counts(comparison, dataset),
-        "left_out": left_out(dataset),
-        "refused": refused(dataset),
-        "removals": reasons(dataset),
+        "counts": sections.counts(comparison, dataset),
+        "left_out": sections.left_out(dataset),
+        "refused": sections.refused(dataset),
+        "removals": sections.reasons(dataset),
         "course": list(course or ()),
-        "limits": basis.limits(comparison),
+        "limits": sections.limits(comparison),
         "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
         "versions": versions or {},
         "links": [(text, to, to.startswith(("https://", "http://"))) for text, to in (links or {}).items()],
     }
     if robustness:
-        values["robust_headings"], values["robust_rows"] = tables.robustness_table(robustness)
+        values["robust_headings"], values["robust_rows"] = sections.robustness_table(robustness)
         values["robust_figure"] = drawn({"": robustness_figure(robustness, comparison)})
-        values["robust_said"] = [basis.glued(said) for said in sentences(robustness, comparison.best_control)]
+        values["robust_said"] = [sections.glued(said) for said in sentences(robustness, comparison.best_control)]
     return render("comparison.html", toc=_contents(values), **values)
 
 

@@ -1,16 +1,18 @@
-"""The page of a judged set of synthetic images: each figure beside what real images get in its place."""
+"""How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synaug_core.report.html import render
 from synaug_core.report.words import plain
 
 if TYPE_CHECKING:
-    from synaug_core.quality.report import QualityReport
+    from synaug_core.quality.report import ClassQuality, Figures, QualityReport
 
-__all__ = ["quality_page"]
+__all__ = ["QualityTable", "quality_page", "quality_tables"]
 
 COLUMNS = (
     ("n", "images", "looked at", 0),
@@ -25,22 +27,104 @@ COLUMNS = (
     ("copying_z", "copying", "below about -2: copies", 1),
     ("agreement", "label", "share that judges who have not seen the parents put into the class", 2),
 )
-"""Field, heading, what it means, decimals."""
+"""How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
 
 
 def quality_page(report: QualityReport, *, name: str = "") -> str:
-    """One self-contained HTML page: a table with a row for each kind of images of each class.
-
-    Args:
-        report: of one set of synthetic images.
-        name: the data set and the strategy.
-    """
+    """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
     rows = [
-        (plain(str(row["class"])), row["images"], [_cell(row.get(field), digits) for field, _, _, digits in COLUMNS])
+        (
+            plain(str(row["class"])),
+            row["images"],
+            [_page_cell(row.get(field), digits) for field, _, _, digits in COLUMNS],
+        )
         for row in report.table()
     ]
     return render("quality.html", name=plain(name, 80), columns=COLUMNS, rows=rows, useful=report.usefulness)
 
 
-def _cell(value: object, digits: int) -> str:
+def _page_cell(value: object, digits: int) -> str:
     return f"{value:.{digits}f}" if isinstance(value, (int, float)) else "undefined"
+
+
+_MEANS = ("kid", "kid_z", "density", "coverage", "vendi_relative", "nearest_ratio", "copying_z", "agreement")
+_FEW = 12
+
+Cell = tuple[str, list[str]]
+"""How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+
+
+@dataclass(frozen=True)
+class QualityTable:
+    """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+
+    arms: str
+    rows: list[tuple[str, list[str], list[Cell]]]
+    means: list[Cell]
+    closed: bool
+    useful: str
+
+
+def quality_tables(quality: Mapping[str, QualityReport]) -> tuple[list[tuple[str, str]], list[QualityTable]]:
+    """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+    known = {field: (heading, meaning, digits) for field, heading, meaning, digits in COLUMNS}
+    shown = [(known[f][0], known[f][1]) for f in _MEANS]
+    return shown, [_table(arms, report, known) for arms, report in quality.items() if report.classes]
+
+
+def _table(arms: str, report: QualityReport, known: Mapping[str, tuple[str, str, int]]) -> QualityTable:
+    made, real = report.overall(), report.overall("reals")
+
+    def mean(field: str) -> Cell:
+        value, beside = made.get(field), real.get(field)
+        below = [f"real {_text(beside.value, known[field][2])}"] if beside else []
+        return _text(value.value if value else None, known[field][2]), below
+
+    return QualityTable(
+        arms=arms,
+        rows=[(name, _counts(q), [_cell(q, f, known[f][2]) for f in _MEANS]) for name, q in report.classes.items()],
+        means=[mean(field) for field in _MEANS],
+        closed=len(report.classes) > _FEW,
+        useful=_useful(report),
+    )
+
+
+def _counts(quality: ClassQuality) -> list[str]:
+    s = quality.synthetic
+    said = [f"{s.n} of {quality.made} looked at", f"{s.matched} beside real ones"]
+    return [*said, f"{s.judged} with a judge"] if s.judged != s.n else said
+
+
+def _cell(quality: ClassQuality, field: str, digits: int) -> Cell:
+    value = _text(getattr(quality.synthetic, field), digits)
+    if field == "kid":
+        return value, _null(quality.synthetic)
+    beside = [("real", quality.reals), ("recon.", quality.reconstruction)]
+    told = [
+        f"{name} {_text(v, digits)}" for name, f in beside if f is not None and (v := getattr(f, field)) is not None
+    ]
+    return value, told
+
+
+def _null(figures: Figures) -> list[str]:
+    """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+    mean, std = figures.kid_null_mean, figures.kid_null_std
+    if mean is None or std is None:
+        return []
+    return [f"real {_text(mean, 3)}", f"± {_text(std, 3)}", f"n = {figures.kid_null_n}"]
+
+
+def _text(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def _useful(report: QualityReport) -> str:
+    found = report.usefulness
+    if found is None or found.real is None or found.synthetic is None:
+        return ""
+    n = len(found.replaced)
+    return (
+        f"Synthetic images in place of as many real ones, in {n} class{'es' * (n != 1)}: a classifier trained so "
+        f"reaches {100 * found.synthetic:.1f} % balanced accuracy on held-out real images, trained on the real ones "
+        f"{100 * found.real:.1f} %."
+    )

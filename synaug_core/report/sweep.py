@@ -1,19 +1,22 @@
-"""The page of a sweep: every combination beside the others."""
+"""The page of a sweep: every combination beside the others, and the arms along what was varied."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.report.figures.sweep import METRICS, sweep_figure
+from synaug_core.report import style
 from synaug_core.report.html import pictures, render
-from synaug_core.report.words import metric_name
+from synaug_core.report.words import in_figure, metric_name
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.sweep import SweepResult
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["sweep_page"]
+    from synaug_core.evaluate.sweep import SweepCell, SweepResult
+
+__all__ = ["METRICS", "along", "sweep_figure", "sweep_page"]
 
 
 def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any] | None = None) -> str:
@@ -34,3 +37,92 @@ def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any]
         failed=[cell for cell in result.cells if cell.verdict is None],
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
     )
+
+
+METRICS = ("balanced_accuracy", "macro_auc", "rarest_recall")
+_COLUMNS = 3
+_MOST_PANELS = 12
+
+
+def along(result: SweepResult) -> str:
+    """The key that lies along the axis: the first whose values are all numbers, else the one with most values."""
+    values = {key: list(dict.fromkeys(cell.labels[key] for cell in result.cells)) for key in result.varied}
+    numeric = [key for key, found in values.items() if len(found) > 1 and all(_is_number(v) for v in found)]
+    return numeric[0] if numeric else max(values, key=lambda key: len(values[key]))
+
+
+def sweep_figure(result: SweepResult, metric: str) -> Figure:
+    """A line with interval for each arm, a panel for each combination of the other keys (the first 12).
+
+    Args:
+        result: the sweep.
+        metric: `balanced_accuracy`, `macro_auc`, `rarest_recall` or another average of `scores`.
+    """
+    key = along(result)
+    panels: dict[tuple[tuple[str, str], ...], list[SweepCell]] = {}
+    for cell in result.cells:
+        panels.setdefault(tuple((k, v) for k, v in cell.labels.items() if k != key), []).append(cell)
+    shown = list(panels.items())[:_MOST_PANELS]
+    columns = min(_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = style.new_figure(1.2 + 3.9 * columns, 0.9 + 2.9 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    arms = list(dict.fromkeys(arm for cell in result.cells for arm in cell.arms))
+    colours = style.line_colours(arms)
+    names = list(dict.fromkeys(cell.labels[key] for cell in result.cells))
+    for place, axes in enumerate(grid.flat):
+        if place >= len(shown):
+            axes.set_visible(False)
+            continue
+        others, cells = shown[place]
+        _panel(axes, cells, key, names, metric, arms, colours)
+        if others:
+            style.title(axes, in_figure(", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in others), 40))
+        axes.set_xlabel(in_figure(key, 40))
+    for row in grid:
+        row[0].set_ylabel(f"{metric_name(metric)}, %")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(arms)), frameon=False, fontsize=9)
+    return figure
+
+
+def _panel(
+    axes: Axes,
+    cells: Sequence[SweepCell],
+    key: str,
+    names: Sequence[str],
+    metric: str,
+    arms: Sequence[str],
+    colours: Mapping[str, str],
+) -> None:
+    style.dress(axes, grid="y")
+    numeric = all(_is_number(name) for name in names)
+    for number, arm in enumerate(arms):
+        found = [(cell.labels[key], cell.arms[arm][metric]) for cell in cells if metric in cell.arms.get(arm, {})]
+        shift = (number - (len(arms) - 1) / 2) * 0.6 / max(len(arms), 1)
+        x = [names.index(label) + (0.12 if numeric else 1.0) * shift for label, _ in found]
+        middle = [100 * interval.mean for _, interval in found]
+        below = [100 * (interval.mean - interval.low) for _, interval in found]
+        above = [100 * (interval.high - interval.mean) for _, interval in found]
+        axes.errorbar(
+            x,
+            middle,
+            yerr=[below, above],
+            color=colours[arm],
+            marker="o",
+            ms=5,
+            lw=1.6 if numeric else 0,
+            elinewidth=1.2,
+            capsize=2,
+            label=in_figure(arm),
+        )
+    axes.set_xticks(range(len(names)), [in_figure(name, 14) for name in names])
+    axes.set_xlim(-0.6, len(names) - 0.4)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synaug_core.evaluate.sentence import percent_text, points
-from synaug_core.report.sections.basis import trainings_name
-from synaug_core.report.sections.tables import best
+from synaug_core.report.sections import best, trainings_name
 from synaug_core.report.words import METRIC_NAMES, p_short, percent, plain, span
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from synaug_core.evaluate.recall import judged_arm, recall_changes, shown_arms
+from synaug_core.evaluate.results import judged_arm, recall_changes, shown_arms
 from synaug_core.evaluate.sentence import percent_text, points
-from synaug_core.report.sections import basis
+from synaug_core.report import sections
 from synaug_core.report.words import metric_name, p_short, percent, plain
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def comparison_text(
     parts = [
         [head, "=" * _wide(head)],
         _wrapped(comparison.sentence),
-        [line for said in basis.basis(comparison) for line in _wrapped(said)],
+        [line for said in sections.basis(comparison) for line in _wrapped(said)],
         _arms(comparison),
         _contrasts(comparison),
         _classes(comparison),
@@ -62,7 +62,7 @@ def comparison_text(
     if notes:
         more = [f"... and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
         parts.append(_listed("What happened on the way", [*(plain(n, 300) for n in notes[:_MOST_NOTES]), *more]))
-    parts.append(_listed("What these figures cannot say", basis.limits(comparison)))
+    parts.append(_listed("What these figures cannot say", sections.limits(comparison)))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -80,7 +80,7 @@ def _arms(c: Comparison) -> list[str]:
         head, rows = head[:-1], [row[:-1] for row in rows]
     controls = ", ".join(plain(a) for a, r in c.arms.items() if r.is_control) or "none"
     legend = (
-        f"Means over {basis.trainings_name(c)} with their {percent_text(c.confidence)} intervals; "
+        f"Means over {sections.trainings_name(c)} with their {percent_text(c.confidence)} intervals; "
         f"* best on the validation images. Controls, which a gain has to beat: {controls}."
     )
     return ["ARMS", *table, *_wrapped(legend)]
@@ -95,7 +95,7 @@ def _contrasts(c: Comparison) -> list[str]:
     if len(c.others) > 1:
         found += ["", "Every synthetic arm, for information; p after Holm:"]
         found += _table(head, [_contrast_row(d) for d in c.others])
-    return [*found, *_wrapped(f"The verdict rests on the first line. {basis.tests_text(c)}")]
+    return [*found, *_wrapped(f"The verdict rests on the first line. {sections.tests_text(c)}")]
 
 
 def _contrast_row(d: Contrast) -> list[str]:
@@ -180,7 +180,7 @@ def _wrapped(text: str, bullet: str = "") -> list[str]:
     room = WIDTH - len(bullet)
     found: list[str] = []
     line = ""
-    for word in basis.glued(text).split(" "):
+    for word in sections.glued(text).split(" "):
         for piece in _pieces(word, room):
             if line and _wide(line) + 1 + _wide(piece) > room:
                 found.append(line)

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from synaug_core.data import parquet
-from synaug_core.evaluate.metrics import scores
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.scorer import scores
 
 ARMS = ["original", "control", "combined"]
 CLASSES = ["0", "1", "2"]

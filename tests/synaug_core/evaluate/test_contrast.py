@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from synaug_core.evaluate.contrast import contrast, holm, needed_repetitions, sign_flip
-from synaug_core.evaluate.metrics import scores
+from synaug_core.evaluate.scorer import scores
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_auc"])

@@ -9,8 +9,8 @@ from synaug_core.config import EvaluationConfig, PrimaryConfig
 from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.contrast import holm
 from synaug_core.evaluate.folds import corrected_t, overlap
-from synaug_core.evaluate.metrics import scores
 from synaug_core.evaluate.results import Comparison
+from synaug_core.evaluate.scorer import scores
 
 ARMS = ("combined", "synthetic", "control")
 COUNTS = {"a": 5, "b": 30}

@@ -6,7 +6,7 @@ from scipy import stats
 
 from synaug_core.evaluate.folds import check_folds, corrected_t, fold_contrast, fold_intervals, overlap
 from synaug_core.evaluate.intervals import Interval
-from synaug_core.evaluate.metrics import scores
+from synaug_core.evaluate.scorer import scores
 
 VALUES = np.random.default_rng(3).normal(0.3, 1, 12)
 

@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synaug_core.evaluate.intervals import Interval, bounds, intervals
-from synaug_core.evaluate.metrics import scores
+from synaug_core.evaluate.intervals import Interval, batch_sizes, bounds, draw_stratified, intervals
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.resample import batches, stratified
+from synaug_core.evaluate.scorer import scores
 
 
 def test_means_are_means_of_the_scores_and_lie_inside(made):
@@ -94,7 +93,7 @@ def test_what_cannot_be_resampled_together_is_refused(made):
 
 def test_draws_keep_every_class_as_large_as_it_is():
     labels = np.array([0, 1, 1, 2, 2, 2])
-    weights = stratified(labels, 50, np.random.default_rng(0))
+    weights = draw_stratified(labels, 50, np.random.default_rng(0))
     for c in range(3):
         np.testing.assert_array_equal(weights[labels == c].sum(0), (labels == c).sum())
     assert weights.std() > 0
@@ -102,16 +101,16 @@ def test_draws_keep_every_class_as_large_as_it_is():
 
 def test_one_draw_less_gives_the_variance_of_a_mean_without_bias():
     values, labels = np.array([0.0, 1.0, 1.0, 5.0]), np.zeros(4, np.int64)
-    weights = stratified(labels, 40_000, np.random.default_rng(0), fewer=1)
+    weights = draw_stratified(labels, 40_000, np.random.default_rng(0), fewer=1)
     np.testing.assert_array_equal(weights.sum(0), 3)
     assert (values @ weights / 3).var() == pytest.approx(values.var(ddof=1) / 4, rel=0.03)
-    assert (stratified(np.array([0, 1, 1]), 5, np.random.default_rng(0), fewer=1)[0] == 1).all()
+    assert (draw_stratified(np.array([0, 1, 1]), 5, np.random.default_rng(0), fewer=1)[0] == 1).all()
 
 
 def test_batches_add_up():
-    assert sum(batches(400, 2345)) == 2345
-    assert sum(batches(10_000_000, 3)) == 3
-    assert max(batches(10_000, 5000)) * 10_000 <= 4_000_000
+    assert sum(batch_sizes(400, 2345)) == 2345
+    assert sum(batch_sizes(10_000_000, 3)) == 3
+    assert max(batch_sizes(10_000, 5000)) * 10_000 <= 4_000_000
 
 
 def test_bounds_leave_undefined_draws_aside():

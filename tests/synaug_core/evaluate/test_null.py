@@ -7,7 +7,7 @@ from synaug_core.config import EvaluationConfig
 from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.contrast import contrast, sign_flip
 from synaug_core.evaluate.folds import corrected_t, fold_contrast, overlap
-from synaug_core.evaluate.metrics import scores
+from synaug_core.evaluate.scorer import scores
 
 PAIR = ("ours", "theirs")
 OPTIONS = {"controls": ["control"], "train_counts": {}}

@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import binomtest
 
 from synaug_core.config import PromotionConfig
-from synaug_core.evaluate.mcnemar import mcnemar
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.promotion import Decision, gate
+from synaug_core.evaluate.proportions import mcnemar
 
 COUNTS = {"class a": 5, "class b": 30, "class c": 60}
 

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from synaug_core.report.contact import contact_page, contact_sheet
-from synaug_core.report.figures.alpha import alpha_figure
-from synaug_core.report.figures.funnel import funnel_figure
+from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
 from synaug_core.report.style import png
 from synaug_core.synthesis.alpha_sweep import AlphaSweep, Look
 from tests.synaug_core.report.reading import Page

@@ -10,13 +10,10 @@ from PIL import Image
 
 from synaug_core.classify.history import Evaluation, History
 from synaug_core.generators.fit_report import CurvePoint, FitReport
-from synaug_core.report.figures.calibration import reliability_figure
-from synaug_core.report.figures.classifier import history_figure
-from synaug_core.report.figures.confusion import arm_confusion, confusion_figure
-from synaug_core.report.figures.counts import counts_figure
-from synaug_core.report.figures.forest import forest_figure
-from synaug_core.report.figures.generator import fit_figure
-from synaug_core.report.figures.recall import recall_figure
+from synaug_core.report.dataset import counts_figure
+from synaug_core.report.figures.comparison import arm_confusion, confusion_figure, forest_figure, recall_figure
+from synaug_core.report.figures.reliability import reliability_figure
+from synaug_core.report.figures.training import fit_figure, history_figure
 from synaug_core.report.style import arm_styles, line_colours, png
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")

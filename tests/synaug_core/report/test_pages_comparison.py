@@ -11,11 +11,11 @@ from PIL import Image
 from rich.cells import cell_len
 
 from synaug_core.config import Config
-from synaug_core.evaluate.recall import recall_changes
+from synaug_core.evaluate.results import recall_changes
 from synaug_core.evaluate.sentence import points, power_text
 from synaug_core.report.course import course
+from synaug_core.report.html import sheets_shown
 from synaug_core.report.page import comparison_page
-from synaug_core.report.sections.pictures import sheets_shown
 from synaug_core.report.text import comparison_text
 from synaug_core.report.words import percent
 from synaug_core.seeds import derive

@@ -7,9 +7,8 @@ import pytest
 from synaug_core.evaluate.contrast import Contrast
 from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.sweep import SweepCell, SweepResult
-from synaug_core.report.figures.sweep import along, sweep_figure
 from synaug_core.report.style import png
-from synaug_core.report.sweep import sweep_page
+from synaug_core.report.sweep import along, sweep_figure, sweep_page
 
 
 def around(mean: float) -> Interval:

@@ -2,7 +2,7 @@ import pytest
 
 from synaug_core.config import Config
 from synaug_core.generators import registry
-from synaug_core.report.course_images import made_images
+from synaug_core.report.course import made_images
 
 
 @pytest.mark.parametrize("kind", ["vae", "gan", "diffusion", "autoencoder"])

@@ -9,8 +9,7 @@ from PIL import Image
 
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.reliability import reliability
-from synaug_core.report.figures.calibration import reliability_figure
-from synaug_core.report.figures.operating import operating_figure
+from synaug_core.report.figures.reliability import operating_figure, reliability_figure
 from synaug_core.report.style import png
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")

@@ -2,7 +2,7 @@ import pytest
 
 from synaug_core.config import EvaluationConfig
 from synaug_core.evaluate.comparison import compare
-from synaug_core.evaluate.recall import judged_arm, shown_arms
+from synaug_core.evaluate.results import judged_arm, shown_arms
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from synaug_core.evaluate.metrics import calibration, confusion, scores
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Scorer
+from synaug_core.evaluate.scorer import Scorer, calibration, confusion, scores
 from synaug_core.names import slugs
 
 

@@ -1,0 +1,312 @@
+"""The arms of a comparison: metrics with their intervals, recall by class, confusion matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synaug_core.evaluate.results import judged_arm, recall_changes
+from synaug_core.evaluate.sentence import points
+from synaug_core.report import style
+from synaug_core.report.sections import trainings_name
+from synaug_core.report.words import in_figure, metric_name, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from synaug_core.evaluate.intervals import Interval
+    from synaug_core.evaluate.results import Comparison
+
+__all__ = ["arm_confusion", "confusion_figure", "forest_figure", "recall_figure"]
+
+
+def forest_figure(comparison: Comparison, metrics: Sequence[str] | None = None) -> Figure:
+    """Every arm's mean and interval; the last panel has the differences from the best control.
+
+    Args:
+        comparison: what to show.
+        metrics: names as in `scores`; default: recall of the rarest class, balanced accuracy, macro-AUC.
+    """
+    rare = comparison.rarest_class
+    rare_recall = f"class/{comparison.slug(rare)}/recall"
+    wanted = metrics or (rare_recall, "balanced_accuracy", "macro_auc")
+    shown = [m for m in wanted if any(m in result.metrics for result in comparison.arms.values())]
+    panels = len(shown) + bool(comparison.others)
+    arms = list(comparison.arms)
+    figure = style.new_figure(1.4 + 2.45 * panels, 1.15 + 0.46 * len(arms))
+    found = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    for axes, metric in zip(found, shown, strict=False):
+        _metric_panel(axes, comparison, metric)
+        name = f"recall of {in_figure(rare, 14)}" if metric == rare_recall else metric_name(metric)
+        _title(axes, f"{name}, %")
+    if comparison.others:
+        _difference_panel(found[-1], comparison)
+    found[0].set_yticks(range(len(arms)), [in_figure(a, 20) for a in arms])
+    found[0].set_ylim(len(arms) - 0.4, -0.85)
+    for axes in found[1:]:
+        axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def _metric_panel(axes: Axes, comparison: Comparison, metric: str) -> None:
+    styles = style.arm_styles(comparison)
+    style.dress(axes, grid="x")
+    control = comparison.best_control
+    if control and metric in comparison.arms[control].metrics:
+        axes.axvline(100 * comparison.arms[control].metrics[metric].mean, color=style.GREY, lw=1, ls=(0, (4, 3)))
+    for row, (arm, result) in enumerate(comparison.arms.items()):
+        if (value := result.metrics.get(metric)) is None:
+            continue
+        colour, mark = styles[arm]
+        axes.plot([100 * value.low, 100 * value.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
+        axes.plot(100 * value.mean, row, mark, color=colour, ms=7.5, mec="white", mew=0.8)
+        _value(axes, percent(value.mean), 100 * value.mean, row)
+
+
+def _title(axes: Axes, text: str) -> None:
+    """Smaller than elsewhere: panels are narrow."""
+    axes.set_title(text, fontsize=9.5, color=style.INK, loc="left", fontweight="bold")
+
+
+def _value(axes: Axes, text: str, x: float, row: int) -> None:
+    """A number above its mark, clear of the lines behind it."""
+    behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    axes.annotate(
+        text,
+        (x, row),
+        xytext=(0, 8),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=style.SMALL,
+        color=style.INK,
+        bbox=behind,
+    )
+
+
+def _difference_panel(axes: Axes, comparison: Comparison) -> None:
+    styles = style.arm_styles(comparison)
+    style.dress(axes, grid="x")
+    axes.axvline(0, color=style.GREY, lw=1, ls=(0, (4, 3)))
+    rows = {arm: row for row, arm in enumerate(comparison.arms)}
+    for c in comparison.others:
+        colour, mark = styles[c.arm]
+        d, row = c.difference, rows[c.arm]
+        axes.plot([100 * d.low, 100 * d.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
+        axes.plot(100 * d.mean, row, mark, color=colour, ms=7.5, mec="white", mew=0.8)
+        _value(axes, points(d.mean), 100 * d.mean, row)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, -1), max(high, 1))
+    _title(axes, "difference from best control")
+    axes.set_xlabel(f"points of {metric_name(comparison.others[0].metric)}", fontsize=style.SMALL)
+
+
+_FEW = 8
+_MOST_DOTS = 48
+_CROWD = 9
+
+
+def recall_figure(comparison: Comparison) -> Figure:
+    """Recall of each class in each arm, the rarest class on top, and beside it the change against the best control.
+
+    Dots with intervals where they are few; else a table of colours, and the change of the arm that is judged.
+    """
+    tested = [c for c in comparison.by_rarity if comparison.test_counts.get(c)]
+    labels = [
+        f"{in_figure(c)}\n{comparison.train_counts.get(c, 0)} train, {comparison.test_counts[c]} test" for c in tested
+    ]
+    if len(tested) <= _FEW and len(tested) * len(comparison.arms) <= _MOST_DOTS:
+        return _dots(comparison, tested, labels)
+    return _table(comparison, tested, [label.replace("\n", "  ·  ") for label in labels])
+
+
+def _dots(comparison: Comparison, tested: list[str], labels: list[str]) -> Figure:
+    arms = list(comparison.arms)
+    changed = [a for a in arms if a != comparison.best_control] if comparison.best_control else []
+    figure = style.new_figure(10.6 if changed else 8.6, 1.35 + len(tested) * (0.19 * len(arms) + 0.2))
+    found = figure.subplots(
+        1, 1 + bool(changed), sharey=True, squeeze=False, width_ratios=[1.15, 1][: 1 + bool(changed)]
+    )
+    recall = found[0][0]
+    for axes in found[0]:
+        style.dress(axes, grid="x")
+        for row in range(1, len(tested), 2):
+            axes.axhspan(row - 0.5, row + 0.5, color="#f7f8fa", zorder=0)
+    for i, arm in enumerate(arms):
+        values = {c: comparison.arms[arm].metrics.get(f"class/{comparison.slug(c)}/recall") for c in tested}
+        _rows(recall, comparison, arm, {c: v for c, v in values.items() if v}, tested, (i + 0.5) / len(arms))
+        if arm in changed:
+            _rows(found[0][1], comparison, arm, recall_changes(comparison, arm), tested, (i + 0.5) / len(arms))
+    recall.set_yticks(range(len(tested)), labels)
+    recall.set_ylim(len(tested) - 0.5, -0.5)
+    recall.set_xlim(-2, 102)
+    recall.set_xlabel("recall, %")
+    if changed:
+        _zero(found[0][1])
+        found[0][1].tick_params(axis="y", length=0)
+        found[0][1].set_xlabel(f"change against {in_figure(comparison.best_control or '')}, points")
+    handles, names = recall.get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside upper center", ncols=min(len(arms), 6), frameon=False, fontsize=style.SMALL + 0.5
+    )
+    return figure
+
+
+def _rows(
+    axes: Axes,
+    comparison: Comparison,
+    arm: str,
+    values: dict[str, Interval],
+    tested: list[str],
+    place: float,
+) -> None:
+    """One arm's dot in each class's band; `place` in [0, 1] is where in the band."""
+    colour, mark = style.arm_styles(comparison)[arm]
+    for i, (name, value) in enumerate(values.items()):
+        y = tested.index(name) + 0.8 * (place - 0.5)
+        axes.plot([100 * value.low, 100 * value.high], [y, y], color=colour, lw=1.8, solid_capstyle="butt")
+        label = None if i else in_figure(arm)
+        axes.plot(100 * value.mean, y, mark, color=colour, ms=6.5, mec="white", mew=0.7, ls="none", label=label)
+
+
+def _zero(axes: Axes) -> None:
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, -5), max(high, 5))
+    axes.axvline(0, color=style.GREY, lw=1, ls=(0, (4, 3)), zorder=1)
+
+
+def _table(comparison: Comparison, tested: list[str], labels: list[str]) -> Figure:
+    arms, judged = list(comparison.arms), judged_arm(comparison)
+    crowded = len(arms) > _CROWD
+    values = np.full((len(tested), len(arms)), np.nan)
+    for row, name in enumerate(tested):
+        for column, arm in enumerate(arms):
+            if found := comparison.arms[arm].metrics.get(f"class/{comparison.slug(name)}/recall"):
+                values[row, column] = 100 * found.mean
+    cells = (0.42 if crowded else 0.66) * len(arms)
+    figure = style.new_figure(3.3 + cells + (2.7 if judged else 0), (1.7 if crowded else 1.2) + 0.235 * len(tested))
+    panels = figure.subplots(1, 1 + bool(judged), squeeze=False, width_ratios=[cells, 2.6][: 1 + bool(judged)])[0]
+    axes = panels[0]
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if np.isnan(value):
+            continue
+        best = value == np.nanmax(values[row])
+        axes.text(
+            column,
+            row,
+            f"{value:.0f}",
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            fontweight="bold" if best else "normal",
+            color="white" if value > 55 else style.INK,
+        )
+    names = [in_figure(a, 20 if crowded else 14) for a in arms]
+    longest = max(map(len, names))
+    turned = 90 if crowded else 30 if longest > 9 else 0
+    axes.set_xticks(range(len(arms)), names)
+    axes.set_yticks(range(len(tested)), labels)
+    style.dress(axes, small=True)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for label in axes.get_xticklabels():
+        label.set(
+            rotation=turned, ha="left" if turned == 30 else "center", rotation_mode="anchor" if turned == 30 else None
+        )
+    axes.tick_params(axis="y", labelsize=8)
+    axes.set_xlabel("recall in %, mean; highest of each class in bold", fontsize=style.SMALL)
+    if judged:
+        _judged_panel(panels[1], comparison, judged, tested)
+    return figure
+
+
+def _judged_panel(axes: Axes, comparison: Comparison, judged: str, tested: list[str]) -> None:
+    style.dress(axes, grid="x", small=True)
+    for row in range(0, len(tested), 2):
+        axes.axhspan(row - 0.5, row + 0.5, color="#f7f8fa", zorder=0)
+    _rows(axes, comparison, judged, recall_changes(comparison, judged), tested, 0.5)
+    _zero(axes)
+    axes.set_ylim(len(tested) - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(
+        f"{in_figure(judged, 18)} against\n{in_figure(comparison.best_control or '', 18)}, points", fontsize=style.SMALL
+    )
+
+
+_ROOMY = 12
+_MOST = 40
+"""Classes in a figure; of more, the others are one row and one column."""
+
+
+def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], heading: str = "") -> Figure:
+    """Confusion matrix: colour is the share of the row (true class), the number the count.
+
+    Args:
+        matrix: (C, C) counts, rows are true classes.
+        classes: C names; of more than 40, those that are confused most often are shown, the others together.
+        heading: above the figure.
+    """
+    counts, classes = _most_confused(np.asarray(matrix), classes)
+    total = counts.sum(1, keepdims=True)
+    shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    n = len(classes)
+    roomy = n <= _ROOMY
+    cell = 0.85 if n <= 6 else 0.62 if roomy else 0.27
+    names = [in_figure(c, 18) for c in classes]
+    # room for the names, which constrained layout takes from the cells
+    margin = 1.0 + 0.085 * max(len(name) for name in names)
+    side = max(n * cell, 2.4)
+    figure = style.new_figure(side + margin + 0.9, side + margin * 0.9 + 0.5)
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    axes.set_xticks(range(n), names, rotation=90 if n > 6 else 35, ha="center" if n > 6 else "right")
+    axes.set_yticks(range(n), [f"{name} ({t})" for name, t in zip(names, total[:, 0], strict=True)])
+    style.dress(axes, small=n > 6)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=7 if not roomy else None)
+    if not roomy:
+        axes.set_xticks(np.arange(n) - 0.5, minor=True)
+        axes.set_yticks(np.arange(n) - 0.5, minor=True)
+        axes.grid(which="minor", color="#f3f4f6", linewidth=0.5)
+        axes.tick_params(which="minor", length=0)
+    for i, j in np.argwhere(counts > 0):
+        text = f"{100 * shares[i, j]:.0f} %\n{counts[i, j]}" if roomy else f"{counts[i, j]}"
+        colour = "white" if shares[i, j] > 0.55 else style.INK
+        size = 9.5 if n <= 6 else 7.5 if roomy else 5.5
+        axes.text(j, i, text, ha="center", va="center", fontsize=size, color=colour, linespacing=1.2)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true class (predictions)")
+    if heading:
+        axes.set_title(in_figure(heading, 60), fontsize=11, loc="left", color=style.INK, fontweight="bold")
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, format=lambda v, _: f"{100 * v:.0f} %")
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=7.5, length=0, colors=style.GREY)
+    return figure
+
+
+def _most_confused(counts: NDArray[np.int64], classes: Sequence[str]) -> tuple[NDArray[np.int64], Sequence[str]]:
+    """At most 40 classes in their order, and all others as the last one."""
+    if len(classes) <= _MOST:
+        return counts, classes
+    wrong = counts - np.diag(np.diag(counts))
+    shown = np.sort(np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind="stable")[: _MOST - 1])
+    place = np.full(len(classes), len(shown))
+    place[shown] = np.arange(len(shown))
+    gathered = np.zeros((len(shown) + 1,) * 2, dtype=counts.dtype)
+    np.add.at(gathered, (place[:, None], place[None, :]), counts)
+    return gathered, [*(classes[i] for i in shown), f"{len(classes) - len(shown)} others"]
+
+
+def arm_confusion(comparison: Comparison, arm: str) -> Figure:
+    """An arm's matrix, summed over its trainings, classes from the rarest to the commonest."""
+    order = [comparison.classes.index(c) for c in comparison.by_rarity]
+    matrix = np.asarray(comparison.arms[arm].confusion)[np.ix_(order, order)]
+    n = comparison.arms[arm].repetitions
+    heading = f"{arm}: {n} {trainings_name(comparison)} summed" if n > 1 else arm
+    return confusion_figure(matrix.tolist(), comparison.by_rarity, heading)
