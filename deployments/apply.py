@@ -9,10 +9,11 @@ from prefect.client.orchestration import get_client
 
 from deployments.automations import apply_automation, close_dead_runs, report_failures, retrain_on_change
 from deployments.plan import Options, plan, plan_report
-from deployments.pools import Kind, apply_pool
+from deployments.pools import apply_pool
 from deployments.server import apply_deployment
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
+from synaug_core.vocabulary import PoolKind
 
 __all__ = ["Applied", "apply"]
 
@@ -37,7 +38,7 @@ def apply(
     wanted: Sequence[tuple[Config, SweepConfig | None]],
     options: Options,
     *,
-    pool_kind: Kind = "process",
+    pool_kind: PoolKind = "process",
     renew_pool: bool = False,
     notify: str = "",
 ) -> list[Applied]:

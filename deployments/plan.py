@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.errors import ConfigError
+from synaug_core.vocabulary import Busy
 
-__all__ = ["FAILURES", "HEARTBEAT", "TAG", "Busy", "Options", "Planned", "plan", "plan_report"]
+__all__ = ["FAILURES", "HEARTBEAT", "TAG", "Options", "Planned", "plan", "plan_report"]
 
 TAG = "synaug"
 """Tag of every deployment whose failed runs are reported."""
@@ -18,8 +19,6 @@ FAILURES = "synaug"
 """Name of the one deployment that reports failed runs."""
 HEARTBEAT = 30
 """Seconds between two signs of life of a run."""
-
-Busy = Literal["cancel", "wait"]
 
 
 @dataclass(frozen=True)

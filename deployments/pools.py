@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, get_args
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from synaug_core.errors import UserError
+from synaug_core.vocabulary import PoolKind
 
-__all__ = ["KINDS", "Kind", "apply_pool", "template"]
+__all__ = ["KINDS", "apply_pool", "template"]
 
-Kind = Literal["process", "docker", "kubernetes"]
-KINDS: tuple[Kind, ...] = ("process", "docker", "kubernetes")
+KINDS: tuple[PoolKind, ...] = get_args(PoolKind)
 
 
-def template(kind: Kind) -> dict[str, Any]:
+def template(kind: PoolKind) -> dict[str, Any]:
     """The base job template of a kind of pool."""
     text = resources.files("deployments").joinpath("templates", f"{kind}.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 
 
-def apply_pool(client: SyncPrefectClient, name: str, kind: Kind = "process", *, renew: bool = False) -> str:
+def apply_pool(client: SyncPrefectClient, name: str, kind: PoolKind = "process", *, renew: bool = False) -> str:
     """Make the work pool where there is none; "made", "changed" or "unchanged".
 
     Args:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Literal
 
 from pydantic import Field
 
 from flows.ledger import Account
 from synaug_core.evaluate.contrast import Contrast
-from synaug_core.evaluate.results import Comparison
+from synaug_core.evaluate.results import Comparison, Verdict
 from synaug_core.frozen import Frozen
 from synaug_core.refs import DatasetRef, QualityRef, RegisteredRef, RunRef, SyntheticRef
+from synaug_core.vocabulary import Alias
 
 __all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "outcome_of"]
 
@@ -33,7 +33,7 @@ class ModelFacts(Frozen):
 
     name: str
     version: str
-    alias: Literal["champion", "challenger", "previous"] | None
+    alias: Alias | None
 
 
 class ImagesFacts(Frozen):
@@ -60,7 +60,7 @@ class Outcome(Frozen):
     contrasts: tuple[Contrast, ...]
     """What decides, first; then the second endpoint, and every synthetic arm against the best control."""
     best_arm: str
-    verdict: Literal["gain", "no gain shown"]
+    verdict: Verdict
     sentence: str
     model: ModelFacts | None
     promotion: str | None

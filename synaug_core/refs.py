@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import TuningConfig
 from synaug_core.frozen import Frozen
+from synaug_core.vocabulary import Alias, Fit
 
 __all__ = [
     "ClassifierRef",
@@ -83,7 +84,7 @@ class DatasetRef(Frozen):
     classes: tuple[str, ...]
     channels: Literal[1, 3]
     image_size: int
-    fit: Literal["crop", "pad", "stretch"]
+    fit: Fit
     """How images that are not square were made so."""
     train: ImageSetRef
     val: ImageSetRef
@@ -173,7 +174,7 @@ class RegisteredRef(Frozen):
 
     name: str
     version: str
-    alias: Literal["champion", "challenger", "previous"] | None
+    alias: Alias | None
     """What points at it; None: nothing any more, newer versions came."""
     reason: str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 from prefect import task
 
@@ -13,6 +13,7 @@ from synaug_core import digests
 from synaug_core.config import ComputeConfig, EvaluationConfig, PromotionConfig
 from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef, identity
 from synaug_core.services.settings import settings
+from synaug_core.vocabulary import Alias
 from tasks.engine.slots import device_slot
 from tasks.engine.step import action
 from tasks.training import predictions
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Measured", "decision_tags", "example_image", "go_back", "make_champion", "measure", "register_best"]
 
-_ALIASES: tuple[Literal["champion", "challenger", "previous"], ...] = ("champion", "challenger", "previous")
 _DECIDED = "synaug.decision"
 _TRIES = 3
 
@@ -124,7 +124,7 @@ def _decided(name: str, key: str) -> RegisteredRef | None:
             return RegisteredRef(
                 name=name,
                 version=version.version,
-                alias=next((alias for alias in _ALIASES if alias in version.aliases), None),
+                alias=next((alias for alias in get_args(Alias) if alias in version.aliases), None),
                 reason=version.tags[_DECIDED],
             )
     return None

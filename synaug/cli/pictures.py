@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.data.resize import Fit
+    from synaug_core.vocabulary import Fit
 
 __all__ = ["read_pictures"]
 

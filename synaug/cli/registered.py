@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from synaug_core.errors import UserError
+from synaug_core.vocabulary import Alias
 
 if TYPE_CHECKING:
-    from synaug_core.services.models.registry import Alias, ModelVersion
+    from synaug_core.services.models.registry import ModelVersion
     from synaug_core.services.settings import Settings
 
 __all__ = ["name_and_alias", "named_version"]
@@ -24,7 +25,7 @@ def name_and_alias(model: str) -> tuple[str, Alias]:
         raise UserError(
             f"MODEL: give an alias, not version {given}; `synaug models promote {name} {given}` makes it champion"
         )
-    aliases: dict[str, Alias] = {"champion": "champion", "challenger": "challenger", "previous": "previous"}
+    aliases: dict[str, Alias] = {alias: alias for alias in get_args(Alias)}
     if (alias := aliases.get(given or "champion")) is None:
         raise UserError(f"MODEL: there is no alias {given!r}; known are {', '.join(aliases)}")
     return name, alias

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import timm.layers
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from synaug_core.classify import weights
+from synaug_core.config.classifier import Initialisation, Stem
 from synaug_core.errors import ConfigError, WeightsError
 
 __all__ = ["SMALL_STEM_UP_TO", "Backbone", "backbone", "check_name"]
@@ -59,8 +60,8 @@ def backbone(
     *,
     channels: int,
     size: int,
-    stem: Literal["auto", "standard", "small"],
-    initialisation: Literal["timm", "torch"] = "timm",
+    stem: Stem,
+    initialisation: Initialisation = "timm",
     pretrained: bool,
     weights_file: Path | None = None,
     fetch: bool = True,

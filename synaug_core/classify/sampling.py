@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from synaug_core.config.arms import Sampling
 
 __all__ = ["IndexSampler"]
 
@@ -32,7 +34,7 @@ class IndexSampler:
         self,
         labels: Tensor,
         batch: int,
-        sampling: Literal["natural", "balanced"],
+        sampling: Sampling,
         stream: torch.Generator,
         device: torch.device | str = "cpu",
     ) -> None:

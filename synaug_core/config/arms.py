@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 from synaug_core.config.base import Section
 from synaug_core.config.synthesis import OnlineConfig, SynthesisConfig
 
-__all__ = ["CONTROL_STRATEGIES", "STANDARD_ARMS", "ArmConfig"]
+__all__ = ["CONTROL_STRATEGIES", "STANDARD_ARMS", "ArmConfig", "Sampling"]
 
+Sampling = Literal["natural", "balanced"]
 CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random")
 """Images made without what a generator or a target adds: a gain has to beat these too."""
 
@@ -17,7 +18,7 @@ class ArmConfig(Section):
     """One way of training: which images, drawn how, changed how."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-    sampling: Literal["natural", "balanced"] = "natural"
+    sampling: Sampling = "natural"
     """Training images are drawn as they come, or every class equally often."""
     augmentation: Literal["none", "traditional"] = "none"
     synthesis: SynthesisConfig | None = None

@@ -8,8 +8,19 @@ from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
 
-__all__ = ["HYPERPARAMETERS", "AugmentationConfig", "ClassifierConfig", "Hyperparameter", "Range", "TuningConfig"]
+__all__ = [
+    "HYPERPARAMETERS",
+    "AugmentationConfig",
+    "ClassifierConfig",
+    "Hyperparameter",
+    "Initialisation",
+    "Range",
+    "Stem",
+    "TuningConfig",
+]
 
+Initialisation = Literal["timm", "torch"]
+Stem = Literal["auto", "standard", "small"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -38,9 +49,9 @@ class ClassifierConfig(Section):
     """Start from timm's pretrained weights (from its hub, or from `weights_file`)."""
     weights_file: str | None = None
     """A local .safetensors file of the backbone's pretrained weights."""
-    stem: Literal["auto", "standard", "small"] = "auto"
+    stem: Stem = "auto"
     """`small` keeps the resolution in the first layers, as networks for 28 or 32 px do; auto: small up to 48 px."""
-    initialisation: Literal["timm", "torch"] = "timm"
+    initialisation: Initialisation = "timm"
     """Of a timm network that starts from scratch: timm's own scheme for it, or PyTorch's defaults for every layer (as
     in the usual ResNets for CIFAR)."""
     width: Count = 24

@@ -6,10 +6,13 @@ from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
 from synaug_core.data import sources
+from synaug_core.vocabulary import Fit
 
-__all__ = ["DataConfig", "DuplicateConfig", "SplitConfig"]
+__all__ = ["DataConfig", "DuplicateConfig", "SmallClasses", "SplitConfig"]
 
+Handling = Literal["remove", "keep"]
 Share = Annotated[float, Field(gt=0, lt=1)]
+SmallClasses = Literal["refuse", "drop", "keep"]
 
 
 class SplitConfig(Section):
@@ -39,9 +42,9 @@ class DuplicateConfig(Section):
     correlation: Annotated[float, Field(ge=0, le=1)] = 0.97
     """Candidates are near-duplicates when what sets their grey thumbnails apart from the mean of all other images
     correlates at least this much."""
-    across_splits: Literal["remove", "keep"] = "remove"
+    across_splits: Handling = "remove"
     """What happens to training or validation images that stand in a later split too."""
-    conflicting_labels: Literal["remove", "keep"] = "remove"
+    conflicting_labels: Handling = "remove"
     """What happens to equal images with different labels in training."""
 
 
@@ -56,13 +59,13 @@ class DataConfig(Section):
     """Only these classes, in this order; default: all, sorted by name."""
     image_size: Annotated[int, Field(ge=16, le=512)] | None = None
     """Side length in pixels after resizing; default: the images' own, within 16 to 64."""
-    fit: Literal["crop", "pad", "stretch"] = "crop"
+    fit: Fit = "crop"
     """How images that are not square are made so: the middle is cut out, edges are added, or they are stretched."""
     channels: Literal[1, 3] | None = None
     """1 (grey) or 3 (colour); default: 1 where every image is grey."""
     split: SplitConfig = SplitConfig()
     duplicates: DuplicateConfig = DuplicateConfig()
-    small_classes: Literal["refuse", "drop", "keep"] = "refuse"
+    small_classes: SmallClasses = "refuse"
     """What happens to a class with fewer than `min_per_class` training images."""
     min_per_class: Count = 5
     """Fewest training images a class may have."""

@@ -6,8 +6,9 @@ from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
 
-__all__ = ["AutoencoderConfig", "DiffusionConfig", "GANConfig", "GeneratorConfig", "VAEConfig", "sectioned"]
+__all__ = ["AutoencoderConfig", "DiffusionConfig", "GANConfig", "GeneratorConfig", "Sampler", "VAEConfig", "sectioned"]
 
+Sampler = Literal["ddim", "dpm"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -47,7 +48,7 @@ class DiffusionConfig(Section):
     """Levels of noise in training."""
     sampling_steps: Annotated[int, Field(ge=1, le=1000)] = 20
     """Denoising steps of one image."""
-    sampler: Literal["ddim", "dpm"] = "dpm"
+    sampler: Sampler = "dpm"
     """Both are deterministic: DDIM (eta = 0), or DPM-Solver++ of second order."""
     guidance: Annotated[float, Field(ge=0)] = 1.5
     """Classifier-free guidance: 1 follows the class as learnt, more exaggerates it, 0 ignores it."""

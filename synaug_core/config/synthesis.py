@@ -6,9 +6,22 @@ from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
 
-__all__ = ["FilterConfig", "OnlineConfig", "SynthesisConfig", "TargetedConfig"]
+__all__ = [
+    "AlphaMode",
+    "Ends",
+    "FilterConfig",
+    "LatentPath",
+    "OnlineConfig",
+    "SynthesisConfig",
+    "TargetedConfig",
+    "Uncertainty",
+]
 
+AlphaMode = Literal["uniform", "grid"]
+Ends = Literal["mean", "sample"]
+LatentPath = Literal["linear", "spherical"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Uncertainty = Literal["mi", "entropy"]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -35,7 +48,7 @@ class FilterConfig(Section):
 class TargetedConfig(Section):
     """Targeted synthesis (paper B, TSynD): ascent on the classifier's uncertainty in the latent space."""
 
-    uncertainty: Literal["mi", "entropy"] = "mi"
+    uncertainty: Uncertainty = "mi"
     """Mutual information of the posterior samples, or the entropy of their mean."""
     posterior: Literal["dropout", "ensemble"] = "dropout"
     """Samples of the classifier: dropout masks that stay the same over an ascent, or classifiers of other seeds."""
@@ -89,12 +102,12 @@ class SynthesisConfig(Section):
     pairing: Literal["random", "neighbours"] = "random"
     """The second end: any other image of the class, or one of its nearest in latent space."""
     neighbours: Count = 5
-    ends: Literal["mean", "sample"] = "mean"
+    ends: Ends = "mean"
     """An end is its posterior's mean or a sample of it."""
-    path: Literal["linear", "spherical"] = "linear"
+    path: LatentPath = "linear"
     alpha: tuple[float, float] | tuple[float, ...] = (0.0, 1.0)
     """The interval of a, or the grid's values."""
-    alpha_mode: Literal["uniform", "grid"] = "uniform"
+    alpha_mode: AlphaMode = "uniform"
     """a is drawn from the interval, or the grid's values are taken in turn."""
     detail: Literal["none", "change", "residual"] = "none"
     """What becomes of the detail that a decoder loses. `none`: the decoded image. `change`: the first parent plus

@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 
 from synaug_core.config.base import Section
 
-__all__ = ["WatchConfig"]
+__all__ = ["Features", "WatchConfig"]
 
+Features = Literal["classifier", "thumbnails"]
 _TESTS = 2
 
 
@@ -27,7 +28,7 @@ class WatchConfig(Section):
     """What they are compared with: the validation and test images, or the training images. A classifier's features of
     images it was trained on differ from those of new ones, so `train` finds drift where there is none; it serves with
     `features: thumbnails`."""
-    features: Literal["classifier", "thumbnails"] = "classifier"
+    features: Features = "classifier"
     """The classifier's own features before its head, or thumbnails of 8 x 8 pixels, which need logged images."""
     permutations: Annotated[int, Field(ge=99, le=100_000)] = 999
     """Random relabellings behind each p-value."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from synaug_core.config import DataConfig
 from synaug_core.data.duplicates import Found, connected
 from synaug_core.data.folds import Fold, divide_fold
-from synaug_core.data.report import Conflict, Duplicates, Removed, Split
+from synaug_core.data.report import Conflict, DuplicateKind, Duplicates, Removed, Split, SplitOrigin
 from synaug_core.data.sources.base import Item
 from synaug_core.data.split import divide
 from synaug_core.errors import DataError
@@ -30,7 +29,7 @@ class Assigned:
 
     sides: tuple[Split | None, ...]
     groups: tuple[str, ...]
-    origin: Literal["supplied", "made", "completed"]
+    origin: SplitOrigin
     duplicates: tuple[Duplicates, ...]
     conflicts: tuple[Conflict, ...]
     removed: tuple[Removed, ...]
@@ -63,7 +62,7 @@ def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int, f
     for n in removed:
         sides[n] = None
     groups = _units(items, found)
-    origin: Literal["supplied", "made", "completed"] = "supplied"
+    origin: SplitOrigin = "supplied"
     if missing := _missing(supplied, config):
         origin = "completed" if supplied - {"train"} else "made"
         pool = [n for n in range(len(items)) if n not in removed and items[n].split in (None, "train")]
@@ -147,7 +146,7 @@ def _units(items: Sequence[Item], found: Found) -> tuple[str, ...]:
 
 
 def _duplicates(items: Sequence[Item], found: Found, sides: Sequence[Split | None]) -> tuple[Duplicates, ...]:
-    def told(kind: Literal["exact", "near"], rows: Sequence[int]) -> Duplicates:
+    def told(kind: DuplicateKind, rows: Sequence[int]) -> Duplicates:
         return Duplicates(
             kind=kind,
             ids=tuple(items[n].id for n in rows),

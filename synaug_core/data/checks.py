@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Literal
 
+from synaug_core.config.data import SmallClasses
 from synaug_core.errors import DataError
 
 __all__ = ["check_sides", "choose_classes", "small_classes", "untested"]
@@ -33,7 +33,7 @@ def choose_classes(known: Sequence[str], wanted: Sequence[str] | None, most: int
 def small_classes(
     train: Mapping[str, int],
     images: Mapping[str, int],
-    policy: Literal["refuse", "drop", "keep"],
+    policy: SmallClasses,
     least: int,
     why: Callable[[Container[str]], Sequence[str]] = lambda _: (),
 ) -> dict[str, int]:

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from synaug_core.data.resize import Fit, resize, with_channels
+from synaug_core.data.resize import resize, with_channels
 from synaug_core.errors import DataError
+from synaug_core.vocabulary import Fit
 
 __all__ = ["FORMATS", "Decoded", "Limits", "UnreadableError", "decode", "image_size", "load_square", "resize"]
 

@@ -19,11 +19,12 @@ from synaug_core.config import DataConfig
 from synaug_core.data.decode import Limits, UnreadableError
 from synaug_core.data.metadata import metadata_path
 from synaug_core.data.report import ImageFacts, Rejected
-from synaug_core.data.resize import Fit, resize
+from synaug_core.data.resize import resize
 from synaug_core.data.sources import match_kind, source_path
 from synaug_core.data.sources.base import Item, Listing
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
+from synaug_core.vocabulary import Fit
 
 __all__ = ["THUMBNAIL", "ReadImages", "check_rejected", "default_size", "open_source", "read_all"]
 

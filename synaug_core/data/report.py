@@ -8,14 +8,18 @@ __all__ = [
     "Conflict",
     "DatasetReport",
     "Dropped",
+    "DuplicateKind",
     "Duplicates",
     "ImageFacts",
     "Rejected",
     "Removed",
     "Split",
+    "SplitOrigin",
 ]
 
+DuplicateKind = Literal["exact", "near"]
 Split = Literal["train", "val", "test"]
+SplitOrigin = Literal["supplied", "made", "completed"]
 
 
 class Rejected(Frozen):
@@ -46,7 +50,7 @@ class ImageFacts(Frozen):
 class Duplicates(Frozen):
     """Images that are equal pixel by pixel, or nearly equal. `classes` and `splits` are in the order of `ids`."""
 
-    kind: Literal["exact", "near"]
+    kind: DuplicateKind
     ids: tuple[str, ...]
     classes: tuple[str, ...]
     splits: tuple[Split | None, ...]
@@ -82,7 +86,7 @@ class DatasetReport(Frozen):
     image_size: int
     channels: Literal[1, 3]
     classes: tuple[str, ...]
-    split: Literal["supplied", "made", "completed"]
+    split: SplitOrigin
     """By whom: the source, us, or us where the source left one out."""
     counts: dict[Split, dict[str, int]]
     """Images per split and class, at the end."""

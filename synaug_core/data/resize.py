@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Fit", "resize", "with_channels"]
+from synaug_core.vocabulary import Fit
 
-Fit = Literal["crop", "pad", "stretch"]
+__all__ = ["resize", "with_channels"]
 
 
 def resize(pixels: NDArray[np.uint8], size: int, fit: Fit = "crop") -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.config.watch import Features
 from synaug_core.quality.features import features
 
 __all__ = ["Recent", "Served", "described", "gathered"]
 
 _SIDE = 8
-_Kind = Literal["classifier", "thumbnails"]
 
 
 class Served(Protocol):
@@ -51,7 +51,7 @@ class Recent:
     shown: Tensor
 
 
-def gathered(kept: Iterable[Served], classifier: TrainedClassifier, kind: _Kind) -> Recent:
+def gathered(kept: Iterable[Served], classifier: TrainedClassifier, kind: Features) -> Recent:
     """Recent images as `described` has them, and after these the kept features of images without pixels.
 
     An image of another shape than the classifier takes is left out, and so are features of another length or of a
@@ -80,7 +80,7 @@ def gathered(kept: Iterable[Served], classifier: TrainedClassifier, kind: _Kind)
     return Recent(found, classes, shown)
 
 
-def described(images: Tensor, classifier: TrainedClassifier, kind: _Kind) -> tuple[Tensor, Tensor]:
+def described(images: Tensor, classifier: TrainedClassifier, kind: Features) -> tuple[Tensor, Tensor]:
     """Each image's features and its predicted class.
 
     Args:

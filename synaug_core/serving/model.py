@@ -20,7 +20,7 @@ from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.data.resize import Fit
+    from synaug_core.vocabulary import Fit
 
 __all__ = ["Holder", "Served", "load_version"]
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from synaug_core.errors import UserError
-from synaug_core.services.models.registry import Alias
 from synaug_core.services.settings import serve_token
+from synaug_core.vocabulary import Alias, LogMode
 
-__all__ = ["LogMode", "ServiceOptions", "is_loopback", "read_token"]
+__all__ = ["ServiceOptions", "is_loopback", "read_token"]
 
-LogMode = Literal["images", "features", "none"]
 _VARIABLE = "SYNAUG_SERVE_TOKEN"
 _SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 4096

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from synaug_core.config.synthesis import AlphaMode, Ends, LatentPath
 from synaug_core.generators import randoms
 from synaug_core.seeds import derive
 
@@ -16,7 +15,7 @@ _PARALLEL = 1e-6
 """Below this sine of their angle two vectors count as parallel, and the way between them as straight."""
 
 
-def ends(mean: Tensor, log_variance: Tensor, kind: Literal["mean", "sample"], seed: int) -> Tensor:
+def ends(mean: Tensor, log_variance: Tensor, kind: Ends, seed: int) -> Tensor:
     """Posterior means (n, latent), or a sample of each posterior."""
     if kind == "mean":
         return mean
@@ -44,7 +43,7 @@ def partners(first: Tensor, count: int, neighbours: Tensor | None, seed: int) ->
     return neighbours[first, (share * neighbours.shape[1]).long()]
 
 
-def alphas(n: int, values: tuple[float, ...], mode: Literal["uniform", "grid"], seed: int) -> Tensor:
+def alphas(n: int, values: tuple[float, ...], mode: AlphaMode, seed: int) -> Tensor:
     """Where between its two ends each image lies, float64 (n,): drawn from an interval, or the values in turn."""
     if mode == "grid":
         return torch.tensor(values, dtype=torch.float64)[torch.arange(n) % len(values)]
@@ -52,7 +51,7 @@ def alphas(n: int, values: tuple[float, ...], mode: Literal["uniform", "grid"], 
     return low + (high - low) * randoms.uniform(n, 1, derive(seed, "alpha"))[:, 0]
 
 
-def walk(start: Tensor, end: Tensor, alpha: Tensor, path: Literal["linear", "spherical"]) -> Tensor:
+def walk(start: Tensor, end: Tensor, alpha: Tensor, path: LatentPath) -> Tensor:
     """The point at share `alpha` (n,) of the way from `start` to `end`, both (n, latent).
 
     `linear` is (1 - a) start + a end. `spherical` goes along the great circle between the directions

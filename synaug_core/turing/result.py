@@ -13,6 +13,7 @@ from synaug_core.turing.scores import Score, cohen_kappa, fleiss_kappa, score
 
 __all__ = ["Agreement", "Fooled", "TuringResult", "Verdict", "evaluate", "score_of"]
 
+KappaName = Literal["Cohen's kappa", "Fleiss' kappa"]
 Verdict = Literal["distinguishable", "not shown to be distinguishable", "mistaken for each other"]
 
 _CONFIDENCE = 0.95
@@ -29,7 +30,7 @@ class Agreement(Frozen):
         images: how many all of them answered.
     """
 
-    name: Literal["Cohen's kappa", "Fleiss' kappa"]
+    name: KappaName
     kappa: float | None
     raters: tuple[str, ...]
     images: int
@@ -140,7 +141,7 @@ def _agreement(answers: Sequence[Answer], names: Sequence[str], images: int) -> 
         return None
     table = np.array([[said[name][item] for item in common] for name in chosen])
     kappa = cohen_kappa(table[0], table[1]) if len(chosen) == 2 else fleiss_kappa(table)
-    kind: Literal["Cohen's kappa", "Fleiss' kappa"] = "Cohen's kappa" if len(chosen) == 2 else "Fleiss' kappa"
+    kind: KappaName = "Cohen's kappa" if len(chosen) == 2 else "Fleiss' kappa"
     return Agreement(name=kind, kappa=kappa, raters=tuple(chosen), images=len(common))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from synaug.cli.commands.run import SetOption
+from synaug_core.vocabulary import Busy, PoolKind
 
 if TYPE_CHECKING:
     from deployments.apply import Applied
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["deploy"]
 
 _FOLDERS = ("SYNAUG_HOME", "PREFECT_HOME", "PREFECT_LOCAL_STORAGE_PATH")
-
-
-Busy = Literal["cancel", "wait"]
-Pool = Literal["process", "docker", "kubernetes"]
 
 
 def deploy(
@@ -40,7 +37,7 @@ def deploy(
     ] = "cancel",
     name: Annotated[str | None, typer.Option(help="Name of the deployments; default: the configuration's.")] = None,
     pool: Annotated[str, typer.Option(help="Work pool; made where there is none.")] = "synaug",
-    pool_type: Annotated[Pool, typer.Option(help="What the pool starts for each run.")] = "process",
+    pool_type: Annotated[PoolKind, typer.Option(help="What the pool starts for each run.")] = "process",
     renew_pool: Annotated[bool, typer.Option("--renew-pool", help="Give an existing pool our template again.")] = False,
     image: Annotated[str | None, typer.Option(help="Image of the runs, for docker and kubernetes.")] = None,
     notify: Annotated[
@@ -109,7 +106,7 @@ def _check_names(names: Sequence[str]) -> None:
         raise UserError(f"two configurations are named {doubled[0]!r}; each data set needs a name of its own")
 
 
-def _job_variables(settings: Settings, pool: Pool, image: str | None) -> dict[str, Any]:
+def _job_variables(settings: Settings, pool: PoolKind, image: str | None) -> dict[str, Any]:
     """What the runs are told. Containers share neither this machine's folders nor its databases."""
     from synaug.cli import environment
     from synaug_core.errors import UserError

@@ -6,9 +6,11 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from synaug_core.vocabulary import Fit
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
@@ -18,8 +20,6 @@ __all__ = ["predict"]
 
 _AT_ONCE = 256
 _SHOWN = 3
-
-Fit = Literal["crop", "pad", "stretch"]
 
 
 def predict(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-__all__ = ["serve"]
+from synaug_core.vocabulary import LogMode
 
-LogMode = Literal["images", "features", "none"]
+__all__ = ["serve"]
 
 
 def serve(

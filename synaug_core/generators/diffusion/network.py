@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synaug_core.config.generator import Sampler
 from synaug_core.errors import ConfigError
 
 __all__ = ["Denoiser", "check_available", "levels_of", "make_solver", "signal_shares"]
@@ -52,7 +53,7 @@ def signal_shares(noise_levels: int) -> Tensor:
     return torch.cumprod(1 - betas.to(torch.float64), dim=0)
 
 
-def make_solver(kind: Literal["ddim", "dpm"], noise_levels: int, steps: int) -> Any:
+def make_solver(kind: Sampler, noise_levels: int, steps: int) -> Any:
     """A solver of `steps` steps from pure noise to the image, deterministic; it is fed the denoised image.
 
     `dpm` is DPM-Solver++ of second order, multistep (Lu et al., arXiv 2211.01095, algorithm 2). Its first order is

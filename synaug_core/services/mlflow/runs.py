@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from synaug_core.digests import code_version
 from synaug_core.refs import RunRef
@@ -21,7 +21,8 @@ __all__ = ["ancestors", "end", "find_run", "finish", "is_finished", "open_run", 
 
 KEY, STAGE, PROCESS, ERROR = "synaug.key", "synaug.stage", "synaug.process", "synaug.error"
 PARENT = "mlflow.parentRunId"
-_ENDED = ("FINISHED", "FAILED", "KILLED")
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+_ENDED: tuple[Status, ...] = get_args(Status)
 
 _parents: dict[str, str] = {}  # of the runs that this process opened
 
@@ -98,12 +99,12 @@ def is_finished(run: RunRef) -> bool:
     return bool(patiently(client_of(run).get_run, run.run_id).info.status == "FINISHED")
 
 
-def finish(run: RunRef, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED", reason: str = "") -> None:
+def finish(run: RunRef, status: Status = "FINISHED", reason: str = "") -> None:
     """End a run; `reason` becomes the tag `synaug.error`, its first line without secrets."""
     end(client_of(run), run.run_id, status, reason)
 
 
-def end(mlflow: Any, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"], reason: str = "") -> None:
+def end(mlflow: Any, run_id: str, status: Status, reason: str = "") -> None:
     """`finish` for a run that is known by its id alone."""
     if lines := reason.strip().splitlines():
         patiently(mlflow.set_tag, run_id, ERROR, redacted(lines[0])[:500])

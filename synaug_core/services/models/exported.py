@@ -12,7 +12,7 @@ import tempfile
 import threading
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from synaug_core.digests import code_version
 from synaug_core.errors import ArtifactError
@@ -21,10 +21,9 @@ from synaug_core.services.mlflow.artifacts import digest, fetch_uri
 from synaug_core.services.mlflow.clients import client, client_of, patiently
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
+from synaug_core.vocabulary import Fit
 
 __all__ = ["classifier_folder", "described_fit", "log_model", "trained_fit"]
-
-Fit = Literal["crop", "pad", "stretch"]
 
 _NAME = "classifier"
 _SHA256 = "synaug.sha256"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from synaug_core.errors import UserError
 from synaug_core.services.mlflow import flat
 from synaug_core.services.mlflow.clients import every, patiently
+from synaug_core.vocabulary import Alias
 
 __all__ = [
     "Alias",
@@ -28,8 +29,6 @@ __all__ = [
 
 _TRIES = 3
 _TAKEN = ("UNIQUE constraint failed", "duplicate key", "Duplicate entry")
-
-Alias = Literal["challenger", "champion", "previous"]
 
 
 @dataclass(frozen=True)

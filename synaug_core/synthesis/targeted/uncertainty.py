@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
+
+from synaug_core.config.synthesis import Uncertainty
 
 __all__ = ["entropy_of_mean", "measure", "mutual_information"]
 
@@ -39,7 +40,7 @@ def mutual_information(probabilities: Tensor) -> Tensor:
     return entropy_of_mean(probabilities) - _entropy(probabilities).mean(0)
 
 
-def measure(kind: Literal["mi", "entropy"]) -> Callable[[Tensor], Tensor]:
+def measure(kind: Uncertainty) -> Callable[[Tensor], Tensor]:
     """The function that a configuration names."""
     return mutual_information if kind == "mi" else entropy_of_mean
 
