@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.core_images import make_images
 from benchmarks.core_job import Job, call
-from benchmarks.core_probes import disturbed, explained
+from benchmarks.core_probes import Measured, probe_arms, show_probes
 from benchmarks.core_training import Repetition, repeat, tune
 from synaug_core.config import Config
 from synaug_core.data import parquet
@@ -20,7 +20,6 @@ from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.promotion import gate
 from synaug_core.evaluate.reliability import reliability
 from synaug_core.evaluate.results import Comparison
-from synaug_core.explanation.report import Explanation
 from synaug_core.report import sheets
 from synaug_core.report.course import course
 from synaug_core.report.dataset import counts_figure
@@ -28,7 +27,6 @@ from synaug_core.report.figures.comparison import arm_confusion
 from synaug_core.report.page import comparison_figures, comparison_page
 from synaug_core.report.promotion import promotion_page
 from synaug_core.report.text import comparison_text
-from synaug_core.robustness.report import ArmRobustness
 from synaug_core.seeds import derive
 
 __all__ = ["core_only"]
@@ -51,10 +49,9 @@ def core_only(config: Config, folder: Path, workers: int) -> Comparison:
         for future in quality:
             future.result()
         of_arm = {arm.name: done[i :: len(config.arms)] for i, arm in enumerate(config.arms)}
-        robustness = disturbed(job, of_arm)
+        measured = probe_arms(job, of_arm)
         [comparison] = job.side_by_side([lambda: _compare(job, of_arm)])
-        explanation = explained(job, comparison, of_arm)
-        _report(job, comparison, robustness, explanation)
+        _report(job, comparison, measured | probe_arms(job, of_arm, comparison))
         for arm in config.arms:
             job.keep(arm_confusion(comparison, arm.name), f"arms/{arm.name}/confusion.png")
         if config.promotion.enabled:
@@ -99,10 +96,8 @@ def _compare(job: Job, of_arm: dict[str, list[Repetition]]) -> Comparison:
     return comparison.model_copy(update={"reliability": trusted})
 
 
-def _report(
-    job: Job, comparison: Comparison, robustness: dict[str, ArmRobustness], explanation: Explanation | None
-) -> None:
-    report = job.data.report.model_dump(mode="json")
+def _report(job: Job, comparison: Comparison, measured: Measured) -> None:
+    report, probes = job.data.report.model_dump(mode="json"), show_probes(measured, comparison)
     figures = comparison_figures(comparison)
     for kind, figure in figures.items():
         job.place(f"figures/{kind}.png").write_bytes(figure)
@@ -112,11 +107,10 @@ def _report(
         dataset=report,
         sheets={"Training images": sheets.preview(job.data.train)},
         config=job.config.model_dump(mode="json"),
-        robustness=robustness,
-        explanation=explanation,
+        probes=probes,
         course=course(job.config, comparison, report),
     )
-    text = comparison_text(comparison, robustness=robustness, explanation=explanation)
+    text = comparison_text(comparison, probes=probes)
     job.place("comparison.html").write_text(page, encoding="utf-8")
     job.place("comparison.txt").write_text(text, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What trained classifiers are asked beyond the test images: disturbed images, attacks, where they look."""
+"""Probes of trained classifiers: disturbed images, attacks, maps of the evidence, and whatever else is registered."""
 
 from __future__ import annotations
 
@@ -8,66 +8,44 @@ from flows.learning import Division
 from flows.ledger import Ledger
 from synaug_core.config import Config
 from synaug_core.evaluate.results import Comparison
-from synaug_core.refs import ExplanationRef, RepetitionRef, RobustnessRef, RunRef
-from tasks.explanation import explain_arms
+from synaug_core.probes.base import ComparedArms
+from synaug_core.probes.registry import enabled_probes
+from synaug_core.refs import ProbeRef, RepetitionRef, RunRef
+from tasks.probes import run_probe
 from tasks.retraining import adopt_runs
-from tasks.robustness import asked_of_one, probe_robustness
 
-__all__ = ["disturb", "explain"]
+__all__ = ["run_probes"]
 
 
-def disturb(
+def run_probes(
     config: Config,
     division: Division,
     repetitions: Sequence[RepetitionRef],
     parents: Mapping[str, RunRef],
-    ledger: Ledger,
-) -> tuple[RobustnessRef, ...]:
-    """Disturb and attack the division's test images and ask the first trainings of each arm."""
-    if not config.robustness.enabled:
-        return ()
-    first = division.repetitions[: config.robustness.repetitions]
-    asked = asked_of_one(config.robustness)
-    with ledger.stage("robustness"):
-        found = ledger.gather(
-            "robustness",
-            [
-                (
-                    f"{r.arm} {r.repetition}",
-                    probe_robustness.submit(division.dataset, r, asked, config.seed, config.compute, parents[r.arm]),
-                )
-                for r in repetitions
-                if r.repetition in first
-            ],
-        )
-        for reference in found:
-            adopt_runs(parents[reference.arm], (reference.run_id,))
-    return tuple(found)
-
-
-def explain(
-    config: Config,
-    division: Division,
-    repetitions: Sequence[RepetitionRef],
-    comparison: Comparison,
     run: RunRef,
     ledger: Ledger,
-) -> ExplanationRef | None:
-    """Where the arms look, beside the best control (or the best arm, where there is no control)."""
-    if not config.explanation.enabled:
-        return None
-    reference = comparison.best_control or comparison.best_arm
-    with ledger.stage("explanation"):
-        submitted = explain_arms.submit(
-            division.dataset,
-            tuple(r for r in repetitions if r.repetition in division.repetitions[:2]),
-            reference,
-            comparison.best_synthetic,
-            config.explanation,
-            config.seed,
-            config.compute,
-            run,
-        )
-        [found] = ledger.gather("explanation", [("maps", submitted)])
-        adopt_runs(run, (found.run_id,))
-    return found
+    comparison: Comparison | None = None,
+) -> tuple[ProbeRef, ...]:
+    """Run each enabled probe on the first trainings of the division: without a comparison those that look at one
+    training at a time, recorded below their arms (`parents`); with it those that compare the arms, below `run`."""
+    compared = ComparedArms.from_comparison(comparison) if comparison is not None else None
+    references: list[ProbeRef] = []
+    for probe, section in enabled_probes(config):
+        if probe.compares_arms != (compared is not None):
+            continue
+        numbers = division.repetitions[: probe.count_trainings(section)]
+        first = tuple(r for r in repetitions if r.repetition in numbers)
+        jobs = [(f"{r.arm} {r.repetition}", (r,), parents[r.arm]) for r in first]
+        if probe.compares_arms:
+            jobs = [(probe.label, first, run)]
+        shared = (probe.narrow(section), compared, config.seed, config.compute)
+        with ledger.stage(probe.name):
+            steps = [
+                (label, run_probe.submit(probe.name, division.dataset, trainings, *shared, parent))
+                for label, trainings, parent in jobs
+            ]
+            measured = ledger.gather(probe.name, steps)
+            for reference, (_, _, parent) in zip(measured, jobs, strict=True):
+                adopt_runs(parent, (reference.run_id,))
+        references += measured
+    return tuple(references)

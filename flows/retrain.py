@@ -7,7 +7,7 @@ from prefect import flow, tags
 from flows.learning import divide, learn
 from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
-from flows.probes import disturb, explain
+from flows.probes import run_probes
 from flows.process import close_dead_runs, libraries_aside, process_tag, sigterm_as_ctrl_c, untagged_steps
 from flows.workers import default_runner, task_runner
 from synaug_core.choices import check_without_images
@@ -61,18 +61,18 @@ def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> O
     parents = open_arms(config.arms, run)
     learnt = learn(config, divisions, parents, ledger)
     repetitions = learnt.repetitions
-    disturbed = disturb(config, divisions[0], repetitions, parents, ledger)
+    probed = run_probes(config, divisions[0], repetitions, parents, run, ledger)
     with ledger.stage("comparison"):
         submitted = compare_arms.submit(dataset, config, repetitions, run)
         [comparison] = ledger.gather("comparison", [("arms", submitted)])
     adopt_runs(run, (comparison.run_id,))
     compared = read_comparison(comparison)
-    explained = explain(config, divisions[0], repetitions, compared, run, ledger)
+    probed += run_probes(config, divisions[0], repetitions, parents, run, ledger, compared)
     notes = (*untested(dataset.test.counts), *learnt.notes(), *_about_registering(config))
     with ledger.stage("report"):
         synthetic, quality = learnt.images[0].synthetic, learnt.reports()
-        written = write_report.submit(dataset, config, comparison, synthetic, quality, disturbed, explained, notes)
-        arms = [record_arm.submit(a, parents[a.name], comparison, repetitions, disturbed) for a in config.arms]
+        written = write_report.submit(dataset, config, comparison, synthetic, quality, probed, notes)
+        arms = [record_arm.submit(a, parents[a.name], comparison, repetitions, probed) for a in config.arms]
         [page] = ledger.gather("report", [("page", written)])
         for recorded in arms:
             recorded.result()

@@ -13,16 +13,15 @@ __all__ = [
     "ClassifierRef",
     "ComparisonRef",
     "DatasetRef",
-    "ExplanationRef",
     "GeneratorRef",
     "ImageSetRef",
     "JudgesRef",
     "PredictionsRef",
+    "ProbeRef",
     "QualityRef",
     "Reference",
     "RegisteredRef",
     "RepetitionRef",
-    "RobustnessRef",
     "RunRef",
     "SearchRef",
     "SyntheticRef",
@@ -129,15 +128,13 @@ class PredictionsRef(Reference):
     images: int
 
 
-class RobustnessRef(Reference):
-    """What disturbed images and attacks did to one trained classifier, as JSON."""
+class ProbeRef(Reference):
+    """What one run of a probe measured: a JSON file, or a folder with that and pictures."""
 
-    arm: str
-    repetition: int
-
-
-class ExplanationRef(Reference):
-    """A folder: where the arms look, as JSON, and the sheet beside it."""
+    probe: str
+    arm: str = ""
+    """Whose training was probed; empty where the arms were compared."""
+    repetition: int | None = None
 
 
 class TrialResult(Frozen):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.config import ArmConfig, Config
-from synaug_core.refs import ComparisonRef, DatasetRef, RepetitionRef, RobustnessRef, RunRef
+from synaug_core.refs import ComparisonRef, DatasetRef, ProbeRef, RepetitionRef, RunRef
 from synaug_core.services.settings import settings
 from tasks.engine.recording import recorded
 from tasks.engine.step import action, step
-from tasks.report import arm_robustness
+from tasks.probes import arm_metrics
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.intervals import Interval
@@ -93,7 +93,7 @@ def record_arm(
     run: RunRef,
     comparison: ComparisonRef,
     repetitions: tuple[RepetitionRef, ...],
-    robustness: tuple[RobustnessRef, ...],
+    probes: tuple[ProbeRef, ...],
 ) -> None:
     """An arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
     from synaug_core.classify.trained import TrainedClassifier
@@ -112,8 +112,7 @@ def record_arm(
     with recording_in(run) as recorder:
         recorder.params(arm.model_dump())
         recorder.metrics(_flat(compared, arm.name) | {"val/balanced_accuracy": compared.arms[arm.name].validation})
-        for disturbed in arm_robustness(tuple(r for r in robustness if r.arm == arm.name)).values():
-            recorder.metrics(disturbed.metrics())
+        recorder.metrics(arm_metrics(probes, arm.name))
         recorder.figure(arm_confusion(compared, arm.name), "figures/confusion.png")
         histories = {f"repetition {r.repetition}": TrainedClassifier.history_in(fetch(r.classifier)) for r in mine}
         recorder.figure(history_figure(histories), "figures/training.png")

@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synaug_core.config import Config
-from synaug_core.refs import (
-    ComparisonRef,
-    DatasetRef,
-    ExplanationRef,
-    QualityRef,
-    Reference,
-    RobustnessRef,
-    SyntheticRef,
-)
+from synaug_core.refs import ComparisonRef, DatasetRef, ProbeRef, QualityRef, Reference, SyntheticRef
 from synaug_core.services.settings import settings
 from tasks.engine.loading import load_images, load_joined
 from tasks.engine.step import step
@@ -21,20 +13,17 @@ from tasks.engine.step import step
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from synaug_core.robustness.report import ArmRobustness
-
-__all__ = ["arm_robustness", "sheets_of", "write_report"]
+__all__ = ["sheets_of", "write_report"]
 
 
-@step("data", "evaluate", "quality", "robustness", "explanation", "report")
+@step("data", "evaluate", "quality", "probes", "report")
 def write_report(
     dataset: DatasetRef,
     config: Config,
     comparison: ComparisonRef,
     synthetic: dict[str, tuple[SyntheticRef, ...]],
     quality: dict[str, QualityRef],
-    robustness: tuple[RobustnessRef, ...],
-    explanation: ExplanationRef | None,
+    probes: tuple[ProbeRef, ...],
     notes: tuple[str, ...],
 ) -> Reference:
     """One self-contained page, and the same in plain text, on the comparison's run."""
@@ -45,12 +34,11 @@ def write_report(
     from synaug_core.services.versions import environment
     from tasks.engine.loading import load_comparison, load_quality, load_report
     from tasks.engine.storing import store_text
-    from tasks.explanation import load_cam_sheet, load_explanation
+    from tasks.probes import report_sections
 
     run = run_ref(settings(), comparison.run_id)
     found, report = load_comparison(comparison), load_report(dataset)
-    disturbed = arm_robustness(robustness)
-    seen = load_explanation(explanation) if explanation is not None else None
+    sections = report_sections(probes, found)
     figures = comparison_figures(found)
     page = comparison_page(
         found,
@@ -60,31 +48,18 @@ def write_report(
         sheets=sheets_of(dataset, synthetic),
         config=config.model_dump(mode="json"),
         versions=environment(),
-        robustness=disturbed,
-        explanation=seen,
-        cams=load_cam_sheet(explanation) if explanation is not None else None,
+        probes=sections,
         quality={arms: load_quality(reference) for arms, reference in quality.items()},
         notes=notes,
         course=course(config, found, report),
         links={"Every figure and file in MLflow": address} if (address := link_to(run)).startswith("http") else {},
     )
-    text = comparison_text(found, name=dataset.name, robustness=disturbed, explanation=seen, notes=notes)
+    text = comparison_text(found, name=dataset.name, probes=sections, notes=notes)
     with recording_in(run) as recorder:
         recorder.text(text, "comparison.txt")
         for kind, figure in figures.items():
             recorder.figure(figure, f"figures/{kind}.png")
         return store_text(recorder, page, "comparison.html")
-
-
-def arm_robustness(references: tuple[RobustnessRef, ...]) -> dict[str, ArmRobustness]:
-    """Each arm's mean curves over the trainings that were asked."""
-    from synaug_core.robustness.report import mean_curves
-    from tasks.engine.loading import load_robustness
-
-    return {
-        arm: mean_curves([load_robustness(r) for r in references if r.arm == arm])
-        for arm in dict.fromkeys(r.arm for r in references)
-    }
 
 
 def sheets_of(dataset: DatasetRef, synthetic: dict[str, tuple[SyntheticRef, ...]]) -> dict[str, Image]:

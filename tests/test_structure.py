@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up: a package imports only those before it.
 LAYERS = ("synaug_core", "tasks", "flows", "deployments", "synaug")
 SCIENCE = ("data", "nets", "generators", "synthesis", "quality", "classify", "evaluate")
-SCIENCE += ("robustness", "explanation", "turing", "drift", "report")
+SCIENCE += ("probes", "turing", "drift", "report")
 LOCKS = ("requirements.lock", "requirements-uv.lock", "requirements-runtime.lock")
 LOCKS += ("benchmarks/pythae.lock", "tests/s3/swift.lock")
 SETTINGS = Path("synaug_core/services/settings.py")

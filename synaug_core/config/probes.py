@@ -1,4 +1,4 @@
-"""What trained classifiers are asked beyond the test images: disturbed images, attacks, where they look."""
+"""Probes of trained classifiers beyond the test images: disturbed images, attacks, maps of the evidence."""
 
 from typing import Annotated, Literal
 
@@ -6,16 +6,21 @@ from pydantic import Field
 
 from synaug_core.config.base import Count, Section
 
-__all__ = ["ExplanationConfig", "RobustnessConfig"]
+__all__ = ["ExplanationConfig", "ProbeConfig", "RobustnessConfig"]
 
 Attack = Literal["fgsm", "pgd", "lowering"]
 Perturbation = Literal["flip", "rotation", "brightness", "contrast", "noise", "blur", "crop"]
 
 
-class RobustnessConfig(Section):
-    """Disturbed and adversarial test images."""
+class ProbeConfig(Section):
+    """What every probe can be told."""
 
     enabled: bool = True
+
+
+class RobustnessConfig(ProbeConfig):
+    """Disturbed and adversarial test images."""
+
     perturbations: tuple[Perturbation, ...] = ("flip", "rotation", "brightness", "contrast", "noise", "blur", "crop")
     """Each in five severities."""
     attacks: tuple[Attack, ...] = ("fgsm", "pgd")
@@ -27,12 +32,11 @@ class RobustnessConfig(Section):
     images: Count = 100
     """Most test images that are disturbed and attacked, drawn class by class."""
     repetitions: Count = 2
-    """Trainings of each arm that are asked, the first ones."""
+    """Trainings of each arm that are probed, the first ones."""
 
 
-class ExplanationConfig(Section):
-    """Where classifiers look (EigenGradCAM)."""
+class ExplanationConfig(ProbeConfig):
+    """Where classifiers find evidence in an image (EigenGradCAM)."""
 
-    enabled: bool = True
     images: Count = 8
     """Test images shown: those that the arms disagree on most, some of each class."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.config import BEST, HYPERPARAMETERS
 from synaug_core.evaluate.sentence import percent_text
 from synaug_core.generators import registry as generators
+from synaug_core.probes.registry import enabled_probes
 from synaug_core.report.words import metric_name, number, plain
 from synaug_core.seeds import derive
 from synaug_core.synthesis.registry import find
@@ -41,7 +42,7 @@ def course(config: Config, comparison: Comparison, dataset: Mapping[str, Any] | 
         ("Training", _training(config, comparison)),
         ("Test images", _test(config, comparison)),
         ("Comparison", _comparison(config, comparison)),
-        *_afterwards(config),
+        *_probes(config),
     ]
 
 
@@ -196,24 +197,10 @@ def _comparison(config: Config, comparison: Comparison) -> str:
     )
 
 
-def _afterwards(config: Config) -> Iterator[tuple[str, str]]:
-    robust, explained = config.robustness, config.explanation
-    if robust.enabled:
-        asked = f"{len(robust.perturbations)} disturbances in five severities"
-        if robust.attacks:
-            eps = " and ".join(filter(None, [", ".join(f"{e:g}" for e in robust.eps[:-1]), f"{robust.eps[-1]:g}"]))
-            asked += f", attacks {', '.join(robust.attacks)} at {eps} of 255 grey levels"
-        yield (
-            "Disturbed images",
-            f"The first {robust.repetitions} trainings of each arm saw at most {robust.images} test images again: "
-            f"{asked}. {_seed(config, 'robustness').capitalize()}.",
-        )
-    if explained.enabled:
-        yield (
-            "Where they look",
-            f"EigenGradCAM maps of {explained.images} test images, those the arms disagree on most, and of a sample. "
-            f"{_seed(config, 'explanation').capitalize()}.",
-        )
+def _probes(config: Config) -> Iterator[tuple[str, str]]:
+    for probe, section in enabled_probes(config):
+        stage, words = probe.procedure(section)
+        yield stage, f"{words} {_seed(config, probe.name).capitalize()}."
 
 
 _STRATEGIES = {

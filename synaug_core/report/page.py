@@ -10,17 +10,14 @@ from synaug_core.evaluate.results import shown_arms
 from synaug_core.report import sections
 from synaug_core.report.figures.comparison import arm_confusion, forest_figure, recall_figure
 from synaug_core.report.figures.reliability import operating_figure, reliability_figure
-from synaug_core.report.figures.robustness import robustness_figure
 from synaug_core.report.html import Picture, drawn, fine, render, sheets_shown
 from synaug_core.report.quality import quality_tables
 from synaug_core.report.words import plain
-from synaug_core.robustness.report import sentences
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.results import Comparison
-    from synaug_core.explanation.report import Explanation
+    from synaug_core.probes.base import ReportSection
     from synaug_core.quality.report import QualityReport
-    from synaug_core.robustness.report import ArmRobustness
 
 __all__ = ["comparison_figures", "comparison_page"]
 
@@ -51,9 +48,7 @@ def comparison_page(
     sheets: Mapping[str, Picture] | None = None,
     config: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
-    robustness: Mapping[str, ArmRobustness] | None = None,
-    explanation: Explanation | None = None,
-    cams: Picture | None = None,
+    probes: Sequence[ReportSection] = (),
     quality: Mapping[str, QualityReport] | None = None,
     notes: Sequence[str] = (),
     course: Sequence[tuple[str, str]] | None = None,
@@ -69,9 +64,7 @@ def comparison_page(
         sheets: caption -> sheet of images; large ones are shown in fewer colours.
         config: the configuration as JSON.
         versions: what produced it: code and libraries.
-        robustness: by arm, what disturbed images and attacks did.
-        explanation: where the arms look.
-        cams: the sheet of maps that goes with it.
+        probes: what each probe of the trained classifiers shows.
         quality: names of the arms that use a set of synthetic images -> what was found about it.
         notes: lines that a reader should know of generators, filters and the run.
         course: stage -> what was done, in order.
@@ -97,10 +90,7 @@ def comparison_page(
         "matrices_left": len(comparison.arms) - len(shown) - len(others),
         "calibration": drawn({"": figures["reliability"]}),
         "operating": drawn({"": figures["operating"]}) if "operating" in figures else [],
-        "robustness": robustness or {},
-        "explanation": explanation,
-        "changes": sections.map_changes(explanation) if explanation else [],
-        "cams": sheets_shown({"": cams}) if cams is not None else [],
+        "probes": [_shown_probe(section) for section in probes],
         "sheets": sheets_shown(sheets or {}),
         "quality_columns": columns,
         "quality": tabled,
@@ -117,11 +107,18 @@ def comparison_page(
         "versions": versions or {},
         "links": [(text, to, to.startswith(("https://", "http://"))) for text, to in (links or {}).items()],
     }
-    if robustness:
-        values["robust_headings"], values["robust_rows"] = sections.robustness_table(robustness)
-        values["robust_figure"] = drawn({"": robustness_figure(robustness, comparison)})
-        values["robust_said"] = [sections.glued(said) for said in sentences(robustness, comparison.best_control)]
     return render("comparison.html", toc=_contents(values), **values)
+
+
+def _shown_probe(section: ReportSection) -> dict[str, Any]:
+    """A probe's section, its sentences, and its picture as an address."""
+    is_figure, picture = hasattr(section.picture, "savefig"), {"": section.picture}
+    return {
+        "section": section,
+        "sentences": [sections.glued(sentence) for sentence in section.sentences],
+        "picture": [] if section.picture is None else drawn(picture) if is_figure else sheets_shown(picture),
+        "pixels": not is_figure,
+    }
 
 
 def _other_matrices(comparison: Comparison) -> list[str]:
@@ -143,8 +140,7 @@ def _contents(values: Mapping[str, Any]) -> dict[str, str]:
         ("confusion", "What was taken for what", True),
         ("operating", f"{rare} at a chosen precision", values["operating"]),
         ("calibration", "How far the probabilities can be trusted", True),
-        ("robustness", "Disturbed and attacked images", values["robustness"]),
-        ("maps", "Where the classifiers look", values["explanation"]),
+        *((probe["section"].anchor, probe["section"].heading, True) for probe in values["probes"]),
         ("images", "Images", values["sheets"] or values["quality"]),
         ("notes", "What happened on the way", values["notes"]),
         ("data", "Data", True),

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.config.evaluation import BEST
 from synaug_core.evaluate.sentence import power_text
 from synaug_core.report.words import metric_name, number, plain
-from synaug_core.robustness.report import attack_name
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.results import Comparison
-    from synaug_core.explanation.report import Explanation, MapChange
-    from synaug_core.robustness.report import ArmRobustness, Band
 
 __all__ = [
     "answer",
@@ -26,10 +23,8 @@ __all__ = [
     "is_worse",
     "left_out",
     "limits",
-    "map_changes",
     "reasons",
     "refused",
-    "robustness_table",
     "tests_text",
     "trainings_name",
 ]
@@ -160,22 +155,6 @@ def counts(comparison: Comparison, dataset: Mapping[str, Any] | None) -> list[tu
     for name in comparison.by_rarity:
         row = [comparison.train_counts[name], comparison.test_counts[name]]
         rows.append((name, [row[0], val.get(name, 0), row[1]] if val else row))
-    return rows
-
-
-def robustness_table(robustness: Mapping[str, ArmRobustness]) -> tuple[dict[str, str], dict[str, dict[str, Band]]]:
-    """Heading of each figure of the summary, and by arm their mean, lowest and highest training."""
-    named = {"clean": "undisturbed", "perturbed": "disturbed"}
-    first = next(iter(robustness.values()))
-    headings = {name: named.get(name, f"attack {attack_name(name)}") for name in first.summary}
-    return headings, {arm: result.summary for arm, result in robustness.items()}
-
-
-def map_changes(explanation: Explanation) -> list[tuple[str, MapChange]]:
-    """Arm -> how far its maps are from the reference's; last, what chance alone changes."""
-    rows = list(explanation.change.items())
-    if rows and explanation.noise is not None:
-        rows.append((f"{explanation.reference}, trained twice (chance)", explanation.noise))
     return rows
 
 

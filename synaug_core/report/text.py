@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.evaluate.results import judged_arm, recall_changes, shown_arms
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from synaug_core.evaluate.contrast import Contrast
     from synaug_core.evaluate.intervals import Interval
     from synaug_core.evaluate.results import Comparison
-    from synaug_core.explanation.report import Explanation
-    from synaug_core.robustness.report import ArmRobustness
+    from synaug_core.probes.base import ReportSection
 
 __all__ = ["comparison_text"]
 
@@ -31,8 +30,7 @@ def comparison_text(
     comparison: Comparison,
     *,
     name: str = "",
-    robustness: Mapping[str, ArmRobustness] | None = None,
-    explanation: Explanation | None = None,
+    probes: Sequence[ReportSection] = (),
     notes: Sequence[str] = (),
 ) -> str:
     """Answer, arms, contrasts, classes, what else was found, limits: lines of at most 100 columns.
@@ -40,12 +38,9 @@ def comparison_text(
     Args:
         comparison: what was found.
         name: the data set's name.
-        robustness: by arm, what disturbed images and attacks did.
-        explanation: where the arms look.
+        probes: what each probe of the trained classifiers shows.
         notes: lines that a reader should know of the run.
     """
-    from synaug_core.robustness.report import sentences
-
     head = f"{_cut(name, 60)}: did synthetic images help?" if name else "Did synthetic images help?"
     parts = [
         [head, "=" * _wide(head)],
@@ -55,10 +50,7 @@ def comparison_text(
         _contrasts(comparison),
         _classes(comparison),
     ]
-    if robustness:
-        parts.append(_listed("Disturbed and attacked images", sentences(robustness, comparison.best_control)))
-    if explanation is not None:
-        parts.append(_listed("Where the classifiers look", [explanation.sentence()]))
+    parts += [_listed(section.heading, section.sentences) for section in probes]
     if notes:
         more = [f"... and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
         parts.append(_listed("What happened on the way", [*(plain(n, 300) for n in notes[:_MOST_NOTES]), *more]))

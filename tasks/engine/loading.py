@@ -26,9 +26,7 @@ from synaug_core.refs import (
     JudgesRef,
     PredictionsRef,
     QualityRef,
-    RobustnessRef,
 )
-from synaug_core.robustness.curves import Robustness
 from synaug_core.services.mlflow.artifacts import fetch
 
 __all__ = [
@@ -41,7 +39,6 @@ __all__ = [
     "load_predictions",
     "load_quality",
     "load_report",
-    "load_robustness",
 ]
 
 _KEPT = 12
@@ -90,11 +87,6 @@ def load_comparison(reference: ComparisonRef) -> Comparison:
 def load_quality(reference: QualityRef) -> QualityReport:
     """What the judge found of synthetic images."""
     return QualityReport.model_validate_json(fetch(reference).read_bytes())
-
-
-def load_robustness(reference: RobustnessRef) -> Robustness:
-    """What was measured of one trained classifier on disturbed and attacked images."""
-    return Robustness.model_validate_json(fetch(reference).read_bytes())
 
 
 def load_report(dataset: DatasetRef) -> dict[str, Any]:

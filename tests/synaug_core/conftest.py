@@ -88,3 +88,42 @@ def current(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
 def embedded(current: Settings) -> Settings:
     """`current`, for tests of the registry: there a function has that name."""
     return current
+
+
+@pytest.fixture(scope="session")
+def hostile() -> tuple[str, ...]:
+    """Names that mean harm: HTML, LaTeX, control characters, length, letters of other scripts."""
+    return ("<script>alert(1)</script>", "$\\frac{1}{0}$", "[red]\x1b[2J\nname", "x" * 300, "日本 & “ü”")
+
+
+@pytest.fixture(scope="session")
+def comparison_of(hostile: tuple[str, ...]):
+    """`comparison_of(classes, arms=...)`: a comparison of that many classes, the last without test images."""
+    import numpy as np
+
+    from synaug_core.config import EvaluationConfig
+    from synaug_core.evaluate.comparison import compare
+    from synaug_core.evaluate.predictions import Predictions
+
+    def make(classes: int, arms: tuple[str, ...] = ("original", "control", "combined"), reps: int = 2):
+        rng = np.random.default_rng(classes)
+        names = (hostile + tuple(f"class {i}" for i in range(classes)))[:classes]
+        labels = np.arange(6 * (classes - (classes > 2))).astype(np.int64) % max(classes - (classes > 2), 1)
+        ids = tuple(map(str, range(len(labels))))
+
+        def one() -> Predictions:
+            z = rng.normal(0, 1, (len(labels), classes))
+            z[np.arange(len(labels)), labels] += 1.5
+            p = np.exp(z)
+            return Predictions(ids, labels, p / p.sum(1, keepdims=True), names)
+
+        return compare(
+            {arm: [one() for _ in range(reps)] for arm in arms},
+            {arm: [float(rng.random())] for arm in arms},
+            controls=[a for a in arms if a in ("original", "control")],
+            train_counts={name: 3 * i + 2 for i, name in enumerate(names)},
+            config=EvaluationConfig(resamples=50),
+            seed=0,
+        )
+
+    return make

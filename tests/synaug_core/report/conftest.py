@@ -16,57 +16,24 @@ from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.reliability import reliability
 from synaug_core.evaluate.results import Comparison
-from synaug_core.explanation.report import Explanation, MapChange
+from synaug_core.probes.base import Measurement
+from synaug_core.probes.explanation.probe import ExplanationProbe
+from synaug_core.probes.explanation.report import Explanation, MapChange
+from synaug_core.probes.robustness.curves import Curve, Point, Robustness, mean_curves
+from synaug_core.probes.robustness.section import robustness_section
 from synaug_core.quality.report import ClassQuality, Figures, QualityReport
 from synaug_core.report.course import course
-from synaug_core.robustness.curves import Curve, Point, Robustness
-from synaug_core.robustness.report import mean_curves
-
-HOSTILE = ("<script>alert(1)</script>", "$\\frac{1}{0}$", "[red]\x1b[2J\nname", "x" * 300, "日本 & “ü”")
 
 
 @pytest.fixture(scope="session")
-def hostile() -> tuple[str, ...]:
-    return HOSTILE
-
-
-@pytest.fixture(scope="session")
-def comparison_of() -> Callable[..., Comparison]:
-    """`comparison_of(classes, arms=...)`: a comparison of that many classes, the last without test images."""
-
-    def make(classes: int, arms: tuple[str, ...] = ("original", "control", "combined"), reps: int = 2) -> Comparison:
-        rng = np.random.default_rng(classes)
-        names = (HOSTILE + tuple(f"class {i}" for i in range(classes)))[:classes]
-        labels = np.arange(6 * (classes - (classes > 2))).astype(np.int64) % max(classes - (classes > 2), 1)
-        ids = tuple(map(str, range(len(labels))))
-
-        def one() -> Predictions:
-            z = rng.normal(0, 1, (len(labels), classes))
-            z[np.arange(len(labels)), labels] += 1.5
-            p = np.exp(z)
-            return Predictions(ids, labels, p / p.sum(1, keepdims=True), names)
-
-        return compare(
-            {arm: [one() for _ in range(reps)] for arm in arms},
-            {arm: [float(rng.random())] for arm in arms},
-            controls=[a for a in arms if a in ("original", "control")],
-            train_counts={name: 3 * i + 2 for i, name in enumerate(names)},
-            config=EvaluationConfig(resamples=50),
-            seed=0,
-        )
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def images_of() -> Callable[..., ImageSet]:
+def images_of(hostile: tuple[str, ...]) -> Callable[..., ImageSet]:
     """`images_of(classes, channels=..., size=...)`: one image of class 0, two of class 1, none of the last."""
 
     def make(classes: int, channels: int = 3, size: int = 16) -> ImageSet:
         labels = torch.tensor([c for c in range(classes - 1) for _ in range(c + 1)], dtype=torch.int64)
         stream = torch.Generator().manual_seed(classes)
         images = torch.randint(0, 256, (len(labels), channels, size, size), generator=stream, dtype=torch.uint8)
-        names = (HOSTILE + tuple(f"class {i}" for i in range(classes)))[:classes]
+        names = (hostile + tuple(f"class {i}" for i in range(classes)))[:classes]
         each = tuple(map(str, range(len(labels))))
         return ImageSet(images, labels, names, each, each, ("{}",) * len(labels))
 
@@ -128,6 +95,10 @@ def everything() -> Callable[[Comparison], dict[str, Any]]:
         arms = list(c.arms)
         far = MapChange(correlation=0.42, overlap=0.5, n=12)
         figures = Figures(n=20, matched=10, kid=0.05, kid_null_n=5, kid_null_mean=0.001, kid_null_std=0.01, kid_z=4.8)
+        explanation = Explanation(
+            layer="blocks.<i>3</i>", reference=arms[0], change=dict.fromkeys(arms[1:], far), noise=far
+        )
+        cams = Image.new("RGB", (1100, 700), "#ccaa88")
         of_class = ClassQuality(train=20, held_out=10, made=30, synthetic=figures, reals=figures)
         config = Config(data={"split": {"folds": c.folds}})
         return {
@@ -136,11 +107,10 @@ def everything() -> Callable[[Comparison], dict[str, Any]]:
             "sheets": {"Training images": Image.new("RGB", (1400, 900), "#88aacc")},
             "config": config.model_dump(mode="json"),
             "versions": {"torch": "2.9 <b>"},
-            "robustness": {arm: _falling(0.1 + 0.1 * i, c) for i, arm in enumerate(arms)},
-            "explanation": Explanation(
-                layer="blocks.<i>3</i>", reference=arms[0], change=dict.fromkeys(arms[1:], far), noise=far
-            ),
-            "cams": Image.new("RGB", (1100, 700), "#ccaa88"),
+            "probes": [
+                robustness_section({arm: _falling(0.1 + 0.1 * i, c) for i, arm in enumerate(arms)}, c),
+                ExplanationProbe().report_section([Measurement(explanation, pictures={"cams.png": cams})], c),
+            ],
             "quality": {", ".join(arms[-2:]): QualityReport(classes={c.classes[0]: of_class}, all_classes=c.classes)},
             "notes": ["vae, <svg onload=alert(1)>: 3 of 9 images passed the filters"],
             "course": course(config, c),

@@ -116,8 +116,8 @@ def test_a_section_without_data_is_left_out(none_shown):
 
 def test_each_part_has_its_section_and_no_other(none_shown, everything):
     given = everything(none_shown)
-    some = {k: given[k] for k in ("explanation", "notes", "course", "versions")}
-    page = Read(comparison_page(none_shown.model_copy(update={"reliability": {}}), **some))
+    some = {k: given[k] for k in ("notes", "course", "versions")}
+    page = Read(comparison_page(none_shown.model_copy(update={"reliability": {}}), probes=given["probes"][1:], **some))
     always = {"arms", "contrasts", "classes", "confusion", "calibration", "data", "limits"}
     assert page.headings.keys() == always | {"maps", "notes", "course", "versions"}
 
@@ -282,7 +282,7 @@ def test_the_course_thins_in_the_order_in_which_it_was_done_and_names_the_draws(
 @pytest.fixture(scope="module")
 def text(none_shown, everything):
     given = everything(none_shown)
-    return comparison_text(none_shown, **{k: given[k] for k in ("name", "robustness", "explanation", "notes")})
+    return comparison_text(none_shown, **{k: given[k] for k in ("name", "probes", "notes")})
 
 
 def test_the_text_says_what_the_page_says(text, full, none_shown):

@@ -8,10 +8,9 @@ import matplotlib as mpl
 import pytest
 from PIL import Image
 
-from synaug_core.report.figures.robustness import robustness_figure
+from synaug_core.probes.robustness.curves import ArmRobustness, Curve, Point, Robustness, mean_curves
+from synaug_core.probes.robustness.section import robustness_figure
 from synaug_core.report.style import arm_styles, png
-from synaug_core.robustness.curves import Curve, Point, Robustness
-from synaug_core.robustness.report import ArmRobustness, mean_curves
 
 PERTURBATIONS = ("flip", "rotation", "brightness", "contrast", "noise", "blur", "crop")
 ATTACKS = ("fgsm", "pgd", "lowering")

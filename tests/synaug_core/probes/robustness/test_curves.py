@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from synaug_core.robustness.curves import Curve, Point, Robustness
-from synaug_core.robustness.report import ArmRobustness, mean_curves, sentences, summary_name
+from synaug_core.probes.robustness.curves import (
+    ArmRobustness,
+    Curve,
+    Point,
+    Robustness,
+    mean_curves,
+    sentences,
+    summary_name,
+)
 
 
 def _point(strength: float, share: float) -> Point:

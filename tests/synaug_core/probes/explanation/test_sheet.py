@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from synaug_core.data.imageset import ImageSet
-from synaug_core.explanation.report import ArmView, ExplainedImage, Explanation, MapChange
-from synaug_core.report.cams import cam_sheet, overlay
+from synaug_core.probes.explanation.report import ArmView, ExplainedImage, Explanation, MapChange
+from synaug_core.probes.explanation.sheet import cam_sheet, overlay
 
 WRONG = np.array([0xD5, 0x5E, 0x00])
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from synaug_core.classify.model import evaluating
 from synaug_core.errors import UserError
-from synaug_core.explanation.layers import NoMapsError, find_layer, hooked
+from synaug_core.probes.explanation.eigengradcam import NoMapsError, find_layer, hooked
 
 
 @pytest.mark.parametrize(("size", "side"), [(16, 8), (28, 7), (48, 6), (64, 8)])

@@ -9,8 +9,8 @@ import torch
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.data.imageset import ImageSet
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.explanation.explain import explain
-from synaug_core.explanation.layers import NoMapsError
+from synaug_core.probes.explanation.eigengradcam import NoMapsError
+from synaug_core.probes.explanation.explain import explain
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from synaug_core.report.words import plain
 
 if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
-    from synaug_core.explanation.report import ArmView, ExplainedImage, Explanation
+    from synaug_core.probes.explanation.report import ArmView, ExplainedImage, Explanation
 
 __all__ = ["cam_sheet", "overlay"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from synaug_core.robustness import attacks
+from synaug_core.probes.robustness import attacks
 from synaug_core.seeds import stream
 
 EPS = 0.1

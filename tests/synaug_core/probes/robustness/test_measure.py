@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from synaug_core.config import RobustnessConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.robustness import attacks
-from synaug_core.robustness.curves import Point, Robustness
-from synaug_core.robustness.measure import chosen, measure
+from synaug_core.probes.robustness import attacks
+from synaug_core.probes.robustness.curves import Point, Robustness
+from synaug_core.probes.robustness.measure import chosen, measure
 from synaug_core.seeds import derive
 
 CONFIG = RobustnessConfig(images=120, attacks=("pgd", "fgsm", "lowering"), eps=(8.0, 2.0, 40.0, 160.0), steps=5)

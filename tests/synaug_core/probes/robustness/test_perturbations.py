@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synaug_core.config import AugmentationConfig, RobustnessConfig
-from synaug_core.robustness.perturbations import PARAMETERS, SEVERITIES, perturb
+from synaug_core.probes.robustness.perturbations import PARAMETERS, SEVERITIES, perturb
 from synaug_core.seeds import stream
 
 NAMES = tuple(PARAMETERS)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synaug_core.explanation.change import change_of_each, mean_change
-from synaug_core.explanation.report import Explanation, MapChange
+from synaug_core.probes.explanation.explain import change_of_each, mean_change
+from synaug_core.probes.explanation.report import Explanation, MapChange
 
 
 def spot(down: int, right: int, size: int = 10) -> np.ndarray:

@@ -6,8 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from synaug_core.explanation.eigengradcam import eigen_grad_cam, first_component, oriented, scaled
-from synaug_core.explanation.layers import find_layer
+from synaug_core.probes.explanation.eigengradcam import eigen_grad_cam, find_layer, first_component, oriented, scaled
 from synaug_core.seeds import stream
 
 
@@ -117,7 +116,7 @@ def test_a_batch_is_its_images_one_by_one(classifier_of, noise_images, monkeypat
     whole = eigen_grad_cam(classifier, images, targets)
     assert np.array_equal(whole, eigen_grad_cam(classifier, images, targets))
     assert eigen_grad_cam(classifier, images[:0], targets[:0]).shape == (0, 28, 28)
-    monkeypatch.setattr("synaug_core.explanation.eigengradcam._BATCH", 1)
+    monkeypatch.setattr("synaug_core.probes.explanation.eigengradcam._BATCH", 1)
     assert np.allclose(whole, eigen_grad_cam(classifier, images, targets), atol=1e-4)
 
 

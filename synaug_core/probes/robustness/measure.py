@@ -15,10 +15,10 @@ from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import RobustnessConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.data.shares import equal_shares
+from synaug_core.probes.robustness import attacks
+from synaug_core.probes.robustness.curves import Curve, Kind, Point, Robustness
+from synaug_core.probes.robustness.perturbations import SEVERITIES, perturb
 from synaug_core.progress import Progress, silent
-from synaug_core.robustness import attacks
-from synaug_core.robustness.curves import Curve, Kind, Point, Robustness
-from synaug_core.robustness.perturbations import SEVERITIES, perturb
 
 __all__ = ["chosen", "measure"]
 

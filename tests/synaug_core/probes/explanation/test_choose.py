@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.explanation.choose import choose, sample
+from synaug_core.probes.explanation.explain import choose, sample
 
 LABELS = [0, 0, 0, 0, 0, 1, 1, 1, 2]
 
