@@ -15,7 +15,7 @@ from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.errors import UserError
 from synaug_core.generators import registry
-from synaug_core.generators.base import Generator
+from synaug_core.generators.base import FitJob, Generator
 from synaug_core.generators.grouping import groups
 from synaug_core.quality.assess import assess
 from synaug_core.quality.consistency import real_consistency, unlikely_reals
@@ -74,7 +74,7 @@ def _fit(job: Job, classes: tuple[str, ...], number: int) -> Generator:
     images = job.data.train
     generator = registry.create(job.config.generator, classes, images.channels, images.size)
     saved = job.checkpoint(f"generator-{number}")
-    generator.fit(images, seed=derive(job.config.seed, "generator"), device=job.device, checkpoint=saved)
+    generator.fit(images, FitJob(seed=derive(job.config.seed, "generator"), device=job.device, checkpoint=saved))
     job.keep(fit_figure(generator.reports), f"generators/{number}/training.png")
     if (sheet := sheets.reconstruction(generator, images)) is not None:
         job.keep(sheet, f"generators/{number}/reconstructions.png")

@@ -20,6 +20,7 @@ from synaug_core.classify.training import train
 from synaug_core.config import STANDARD_ARMS, ClassifierConfig, DataConfig, GeneratorConfig
 from synaug_core.data.prepare import prepare
 from synaug_core.generators.autoencoder import SpatialAutoencoder
+from synaug_core.generators.base import FitJob
 from synaug_core.seeds import stream
 from synaug_core.synthesis.targeted.ascent import ascend, median_distance
 from synaug_core.synthesis.targeted.posterior import dropout_posterior
@@ -32,7 +33,7 @@ def compare(size: int, images: int, steps: int, repeats: int, device: torch.devi
     """Seconds of both ways (least of `repeats`), their ratio, and how far apart the latents are."""
     data = prepare(DataConfig(source="digits", image_size=size), seed=0)
     config = GeneratorConfig(kind="autoencoder", steps=100)
-    generator = SpatialAutoencoder(config, data.train.classes, 1, size).fit(data.train, seed=1, device=device)
+    generator = SpatialAutoencoder(config, data.train.classes, 1, size).fit(data.train, FitJob(seed=1, device=device))
     model = train(
         ClassifierConfig(steps=100),
         STANDARD_ARMS["original"],

@@ -43,6 +43,7 @@ from synaug_core.evaluate.contrast import sign_flip
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import scores
 from synaug_core.generators import registry as generators
+from synaug_core.generators.base import FitJob
 from synaug_core.names import slugs
 from synaug_core.report.tiles import Row, sheet
 from synaug_core.seeds import derive, stream
@@ -167,7 +168,7 @@ class _Repetition:
         """All arms; the synthetic images by the way they were made."""
         started = time.monotonic()
         vae = generators.create(_GENERATOR, self.real.classes, self.real.channels, self.real.size)
-        vae.fit(self.real, seed=derive(self.seed, "vae"), device=torch.device("cpu"))
+        vae.fit(self.real, FitJob(seed=derive(self.seed, "vae"), device=torch.device("cpu")))
         self._spent("fit VAEs", time.monotonic() - started)
         variances = {c: vae.reports[c].variance for c in self.real.classes}
         coming = pool.submit(self._rhvae, peer, folder, variances)

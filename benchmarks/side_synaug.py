@@ -11,7 +11,7 @@ from benchmarks.workload import Workload, loss, pixels
 from synaug_core.config import GeneratorConfig, SynthesisConfig, VAEConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators import registry
-from synaug_core.generators.base import LatentGenerator
+from synaug_core.generators.base import FitJob, LatentGenerator
 from synaug_core.synthesis.make import synthesise
 
 
@@ -52,7 +52,7 @@ class _Side:
         )
         with Stopwatch(work.device) as watch:
             made = registry.create(config, self.images.classes, work.channels, work.size)
-            made.fit(self.images, seed=0, device=device)
+            made.fit(self.images, FitJob(seed=0, device=device))
         if not isinstance(made, LatentGenerator):
             raise TypeError("a VAE has latent vectors")
         if short := [r.class_name for r in made.reports.values() if r.steps != work.steps]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from synaug_core.config import ComputeConfig, GeneratorConfig
+from synaug_core.generators.base import FitJob
 from synaug_core.names import slugs
 from synaug_core.refs import DatasetRef, GeneratorRef, RunRef
 from tasks.engine.naming import group_name
@@ -54,14 +55,8 @@ def fit_group(
     with recorded("generator", name, parent) as recorder, device_slot(compute) as device:
         train = load_images(dataset.train)
         generator = registry.create(config, classes, dataset.channels, dataset.image_size)
-        generator.fit(
-            train,
-            seed=derive(seed, "generator"),
-            device=device,
-            progress=progress("generator", name),
-            checkpoint=saved,
-            deadline=compute.deadline,
-        )
+        job = FitJob(derive(seed, "generator"), device, progress("generator", name), saved, compute.deadline)
+        generator.fit(train, job)
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         for class_name, report in generator.reports.items():
             for curve, steps, values in report.series():

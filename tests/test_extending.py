@@ -68,6 +68,7 @@ import sys, torch
 from pathlib import Path
 from synaug_core.config.load import load
 from synaug_core.generators import registry
+from synaug_core.generators.base import FitJob
 from synaug_core.synthesis import registry as strategies
 from synaug_core.synthesis.make import synthesise
 from synaug_core.testing.conformance import make_images
@@ -79,7 +80,7 @@ config = load("config.yaml")
 train = make_images({"few": 6, "many": 20}, 1, 16)
 for arm in (arm for arm in config.arms if arm.synthesis):
     section = config.generator_named(arm.synthesis.generator)
-    fitted = registry.create(section, train.classes, 1, 16).fit(train, seed=0, device=torch.device("cpu"))
+    fitted = registry.create(section, train.classes, 1, 16).fit(train, FitJob(seed=0, device=torch.device("cpu")))
     fitted.save(Path(arm.name))
     loaded = registry.load(Path(arm.name))
     unfiltered = arm.synthesis.model_copy(update={"filters": None})

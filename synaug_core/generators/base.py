@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -19,18 +20,38 @@ from synaug_core.frozen import Frozen
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.progress import Progress, silent
 
-__all__ = ["SMALLEST", "Generator", "LatentGenerator"]
+__all__ = ["SMALLEST", "FitJob", "Generator", "LatentGenerator"]
 
 SMALLEST = 8
 """Side in pixels below which the networks' halvings leave nothing to learn from."""
 
 _SHOWN = 60
+"""Most characters of a key that an error message quotes."""
 
 _Model = TypeVar("_Model")
 
 
+@dataclass(frozen=True)
+class FitJob:
+    """How a fit is to be done; what is fitted is the generator's configuration.
+
+    Attributes:
+        seed: a class's result depends on this, its name and its images, not on the other classes.
+        device: where to compute.
+        progress: called with the steps done and in all.
+        checkpoint: keeps the state; an earlier state of the same training is taken up.
+        deadline: seconds from the start of the fit after which the training gives up; None: never.
+    """
+
+    seed: int
+    device: torch.device
+    progress: Progress = silent
+    checkpoint: Checkpoint = field(default_factory=lambda: Checkpoint(None))
+    deadline: float | None = None
+
+
 class _StoredSpec(Frozen):
-    """What a stored generator says of itself."""
+    """The spec of a stored generator."""
 
     config: GeneratorConfig
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -63,25 +84,12 @@ class Generator(ABC):
         self._device = torch.device("cpu")
 
     @abstractmethod
-    def fit(
-        self,
-        images: ImageSet,
-        *,
-        seed: int,
-        device: torch.device,
-        progress: Progress = silent,
-        checkpoint: Checkpoint | None = None,
-        deadline: float | None = None,
-    ) -> Self:
+    def fit(self, images: ImageSet, job: FitJob) -> Self:
         """Learn the group's classes; images of other classes are left alone.
 
         Args:
             images: training images; every class of the group needs at least one.
-            seed: a class's result depends on this, its name and its images, not on the other classes.
-            device: where to compute.
-            progress: told the steps done and in all.
-            checkpoint: where the state is kept; an earlier state of the same training is taken up.
-            deadline: seconds from now after which the training gives up.
+            job: the seed, the device, and what the caller wants of the fit while it goes on.
 
         Raises:
             DataError: a class has no images, or the images' shape is not the generator's.
@@ -117,12 +125,12 @@ class Generator(ABC):
         if (images.channels, images.images.shape[-2], images.size) != (self.channels, self.size, self.size):
             shape, own = tuple(images.images.shape[1:]), (self.channels, self.size, self.size)
             raise DataError(f"images are {shape} (channels, height, width), the generator is for {own}")
-        found = images.of_class(class_name) if class_name in images.classes else None
-        if found is None or not len(found):
+        class_images = images.of_class(class_name) if class_name in images.classes else None
+        if class_images is None or not len(class_images):
             raise DataError(f"class {class_name!r} has no training images to learn from; drop it or add images")
-        return found
+        return class_images
 
-    def _parts(self, images: ImageSet) -> dict[str, Tensor]:
+    def _class_images(self, images: ImageSet) -> dict[str, Tensor]:
         """The images of each class of the group, uint8 (n, channels, size, size), by name in sorted order.
 
         Raises:
@@ -137,10 +145,10 @@ class Generator(ABC):
             ConfigError: they are not.
         """
         if self.size < SMALLEST or (largest is not None and self.size > largest):
-            wanted = f"needs images of {SMALLEST} px or more"
+            limits = f"needs images of {SMALLEST} px or more"
             if largest is not None:
-                wanted = f"is for images of {SMALLEST} to {largest} px"
-            raise ConfigError(f"generator.kind: {self.kind} {wanted}, these have {self.size}")
+                limits = f"is for images of {SMALLEST} to {largest} px"
+            raise ConfigError(f"generator.kind: {self.kind} {limits}, these have {self.size}")
 
     def _fitted(self, model: _Model | None, class_name: str) -> _Model:
         """The model of a class, which is `model` where there is one.
@@ -149,12 +157,12 @@ class Generator(ABC):
             ConfigError: nothing was fitted yet, or not with this class.
         """
         if model is None or class_name not in self.classes:
-            known = ", ".join(sorted(self.reports)) or "none yet"
-            raise ConfigError(f"no model was fitted for class {class_name!r}; there are {known}")
+            fitted = ", ".join(sorted(self.reports)) or "none yet"
+            raise ConfigError(f"no model was fitted for class {class_name!r}; there are {fitted}")
         return model
 
     def _spec(self) -> dict[str, Any]:
-        """What `_of_spec` makes this generator of again, without its models, ready for JSON.
+        """All of this generator but its models, ready for JSON; `_from_spec` reads it.
 
         The time a fit took is left out, so that equal trainings are equal bytes.
 
@@ -172,8 +180,8 @@ class Generator(ABC):
         }
 
     @classmethod
-    def _of_spec(cls, spec: Mapping[str, Any], device: torch.device | str) -> Self:
-        """The generator that `_spec` tells of, without its models, for `device`.
+    def _from_spec(cls, spec: Mapping[str, Any], device: torch.device | str) -> Self:
+        """The generator that `_spec` describes, without its models, for `device`.
 
         Raises:
             ArtifactError: something in the spec is missing or wrong.
@@ -182,12 +190,12 @@ class Generator(ABC):
             stored = _StoredSpec.model_validate({key: spec.get(key) for key in _StoredSpec.model_fields})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))[:_SHOWN]
-            raise ArtifactError(f"the stored generator's spec cannot be read ({where}: {first['msg']})") from error
-        made = cls(stored.config, stored.classes, stored.channels, stored.size)
-        made._device = torch.device(device)
-        made.reports = dict(stored.reports)
-        return made
+            key = ".".join(map(str, first["loc"]))[:_SHOWN]
+            raise ArtifactError(f"the stored generator's spec cannot be read ({key}: {first['msg']})") from error
+        generator = cls(stored.config, stored.classes, stored.channels, stored.size)
+        generator._device = torch.device(device)
+        generator.reports = dict(stored.reports)
+        return generator
 
 
 class LatentGenerator(Generator):

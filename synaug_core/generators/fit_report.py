@@ -77,25 +77,25 @@ class FitReport(Frozen, extra="ignore"):  # its JSON holds `collapsed`, which is
 
     def remarks(self) -> list[str]:
         """`notes`, and what the figures say of themselves: a divergence, a posterior collapse."""
-        found = list(self.notes)
+        remarks = list(self.notes)
         if self.status == "diverged":
-            found.append(
+            remarks.append(
                 f"{self.class_name}: the training diverged after {self.steps} steps; step {self.best_step} is kept"
             )
         if self.collapsed:
-            found.append(f"{self.class_name}: posterior collapse, no latent unit says anything about an image")
-        return found
+            remarks.append(f"{self.class_name}: posterior collapse, no latent unit says anything about an image")
+        return remarks
 
     def series(self) -> list[tuple[str, list[int], list[float]]]:
         """The curves one by one: name, steps, values."""
         names = [n for n in CurvePoint.model_fields if n != "step"]
-        found = []
+        series = []
         for name in names:
             points = [(p.step, getattr(p, name)) for p in self.curves if getattr(p, name) is not None]
             if points:
-                found.append((name, [s for s, _ in points], [float(v) for _, v in points]))
-        found.extend((name, [s for s, _ in points], [v for _, v in points]) for name, points in self.losses.items())
-        return found
+                series.append((name, [s for s, _ in points], [float(v) for _, v in points]))
+        series.extend((name, [s for s, _ in points], [v for _, v in points]) for name, points in self.losses.items())
+        return series
 
     def metrics(self, label: str) -> dict[str, float]:
         """The figures of the report under names that end in `/label`."""

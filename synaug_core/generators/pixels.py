@@ -1,17 +1,18 @@
-"""Between uint8 pixels and float32 in [0, 1], and work in chunks of one fixed size."""
+"""Between uint8 pixels and float32 in [0, 1], and computing that repeats to the last bit."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["in_chunks", "to_float", "to_uint8"]
+__all__ = ["ImagePool", "deterministic_kernels", "in_chunks", "to_float", "to_uint8"]
 
-_ON_CPU, _ELSEWHERE = 32, 256
-"""Rows computed at once: on a CPU few enough to stay in its caches (measured), elsewhere enough to fill it."""
+_CHUNK_ON_CPU, _CHUNK_ON_GPU = 32, 256
+"""Rows computed at once: on a CPU few enough to stay in its caches (measured), on a GPU enough to fill it."""
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -24,17 +25,55 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.mul(255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu()
 
 
-def in_chunks(rows: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
-    """`work` on a fixed number of rows at a time, the last ones filled up with zeros, the results put together.
+def in_chunks(rows: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """`compute` on a fixed number of rows at a time, the last chunk filled up with zeros, concatenated.
 
     Kernels may differ with the batch size; with one size only, what a row gives does not depend on how many
     there are.
     """
-    return torch.cat(list(_worked(rows, work, _ON_CPU if rows.device.type == "cpu" else _ELSEWHERE)))
+    size = _CHUNK_ON_CPU if rows.device.type == "cpu" else _CHUNK_ON_GPU
+    return torch.cat(list(_compute_chunks(rows, compute, size)))
 
 
-def _worked(rows: Tensor, work: Callable[[Tensor], Tensor], size: int) -> Iterator[Tensor]:
+def _compute_chunks(rows: Tensor, compute: Callable[[Tensor], Tensor], size: int) -> Iterator[Tensor]:
     for chunk in torch.split(rows, size):
         missing = size - len(chunk)
         filled = F.pad(chunk, [0, 0] * (rows.ndim - 1) + [0, missing]) if missing else chunk
-        yield work(filled)[: len(chunk)]
+        yield compute(filled)[: len(chunk)]
+
+
+@contextlib.contextmanager
+def deterministic_kernels(device: torch.device) -> Iterator[None]:
+    """On a GPU: deterministic convolutions, chosen without a timing, and without TF32. On a CPU: nothing to do."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+class ImagePool:
+    """The training images of a fit on the device, uint8, from which batches are taken.
+
+    Args:
+        images: uint8 (n, channels, size, size).
+        device: where the batches are computed.
+    """
+
+    def __init__(self, images: Tensor, device: torch.device) -> None:
+        self._pixels = images.permute(0, 2, 3, 1).contiguous().to(device)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that holds the images."""
+        return self._pixels.device
+
+    def batch(self, rows: Tensor, mirrored: Tensor | None) -> Tensor:
+        """Float32 in [0, 1]: (*rows.shape, channels, size, size), channels last in memory.
+
+        Args:
+            rows: positions of images, int64, any shape.
+            mirrored: which of them are flipped left to right, bool, the same shape; None: none.
+        """
+        images = self._pixels[rows].to(torch.float32).mul_(1 / 255).movedim(-1, -3)
+        return images if mirrored is None else torch.where(mirrored[..., None, None, None], images.flip(-1), images)

@@ -1,21 +1,28 @@
-"""A fitted generator as a folder: `spec.json` and `weights.safetensors`."""
+"""A fitted generator as a folder, `spec.json` and `weights.safetensors`, and modules made of stored weights."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from synaug_core.errors import ArtifactError
 
-__all__ = ["read", "read_kind", "write"]
+__all__ = ["MISFIT", "Weights", "build_module", "copy_weights", "read", "read_kind", "strip_prefix", "write"]
+
+Weights = dict[str, Tensor]
+"""By name, as in a state dict."""
+
+MISFIT = "the weights do not fit the spec of this generator"
 
 _SPEC, _WEIGHTS, _FORMAT = "spec.json", "weights.safetensors", 1
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def write(folder: Path, kind: str, spec: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
@@ -26,7 +33,7 @@ def write(folder: Path, kind: str, spec: Mapping[str, Any], weights: Mapping[str
     (folder / _SPEC).write_text(text + "\n", encoding="utf-8")
 
 
-def read(folder: Path, kind: str, device: torch.device | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(folder: Path, kind: str, device: torch.device | str) -> tuple[dict[str, Any], Weights]:
     """The spec and the tensors, the latter on `device`.
 
     Raises:
@@ -37,7 +44,7 @@ def read(folder: Path, kind: str, device: torch.device | str) -> tuple[dict[str,
         raise ArtifactError(f"{folder}: holds a {spec['kind']!r} generator, not {kind!r}")
     try:
         weights = load_file(folder / _WEIGHTS, device=str(device))
-    except Exception as error:  # safetensors raises errors of its own making, which share no narrower base
+    except Exception as error:  # safetensors raises errors of its own classes, which share no narrower base
         raise ArtifactError(f"{folder / _WEIGHTS}: cannot be read ({error})") from error
     return spec, weights
 
@@ -59,3 +66,28 @@ def _read_spec(folder: Path) -> dict[str, Any]:
     if not isinstance(spec, dict) or spec.get("format") != _FORMAT or not isinstance(spec.get("kind"), str):
         raise ArtifactError(f"{folder / _SPEC}: not a generator's spec of format {_FORMAT}")
     return spec
+
+
+def copy_weights(weights: Mapping[str, Tensor]) -> Weights:
+    """The weights as they are now, whatever becomes of the model."""
+    return {name: value.detach().clone() for name, value in weights.items()}
+
+
+def strip_prefix(prefix: str, weights: Mapping[str, Tensor]) -> Weights:
+    """The weights whose names begin with `prefix`, named without it."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def build_module(make: Callable[[], _Module], weights: Weights, device: torch.device) -> _Module:
+    """The module that `make` makes, with these weights, on `device`, for use and not for training.
+
+    Raises:
+        ArtifactError: names or shapes are not the module's, or there can be no such module.
+    """
+    try:
+        with torch.device("meta"):  # nothing to initialise: the weights are at hand
+            module = make()
+        module.load_state_dict(weights, assign=True)
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # sizes that no module can have
+        raise ArtifactError(MISFIT) from error
+    return module.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)

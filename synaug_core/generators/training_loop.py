@@ -1,29 +1,45 @@
-"""The loop around every training: taken up where it was left, in time, kept and told after each block of steps."""
+"""What every training shares: the loop with its checkpoints and deadline, the optimiser, the average of the weights."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from synaug_core.checkpoints import Checkpoint
-from synaug_core.errors import DeadlineError
-from synaug_core.generators.fit_report import Status
-from synaug_core.progress import Progress
+import torch
+from torch import Tensor
 
-__all__ = ["Clock", "OneCourse", "Run", "go"]
+from synaug_core import digests
+from synaug_core.config import GeneratorConfig
+from synaug_core.errors import DeadlineError
+from synaug_core.generators.base import FitJob
+from synaug_core.generators.fit_report import Status
+
+__all__ = [
+    "Clock",
+    "ModelRun",
+    "Run",
+    "digest_training",
+    "ema_decay_at",
+    "make_optimizer",
+    "run_training",
+    "update_ema",
+]
+
+_LAYOUT = 2
+"""Of the states; one more where the keys of any kind's change, so that no state of another layout is taken up."""
 
 
 class Clock:
-    """The time since it was made. `deadline`: seconds after which a training gives up, None for never."""
+    """The time since it was created. `deadline`: seconds after which a training gives up, None for never."""
 
     def __init__(self, deadline: float | None = None) -> None:
-        self._began, self._deadline = time.monotonic(), deadline
+        self._start, self._deadline = time.monotonic(), deadline
 
     @property
     def seconds(self) -> float:
-        """Gone by."""
-        return time.monotonic() - self._began
+        """Seconds since the start."""
+        return time.monotonic() - self._start
 
     def check(self, done: int, steps: int) -> None:
         """Nothing while there is time; `done` of `steps` is for the message.
@@ -56,7 +72,7 @@ class Run(Protocol):
         """Everything needed to go on: nested dicts and lists of tensors, numbers and texts."""
 
     def advance(self) -> dict[str, float]:
-        """One block of steps and what is looked at after it; values worth showing."""
+        """One block of steps and the evaluation after it; values worth showing."""
 
 
 class _Course(Protocol):
@@ -67,8 +83,8 @@ class _Course(Protocol):
 _C = TypeVar("_C", bound=_Course)
 
 
-class OneCourse(Generic[_C]):
-    """What a `Run` of one model knows by its course."""
+class ModelRun(Generic[_C]):
+    """What a `Run` of one model for all classes knows by its course."""
 
     course: _C
 
@@ -86,21 +102,20 @@ class OneCourse(Generic[_C]):
         """Nothing comes before the first block."""
 
 
-def go(run: Run, clock: Clock, *, steps: int, fingerprint: str, progress: Progress, checkpoint: Checkpoint) -> None:
+def run_training(run: Run, clock: Clock, job: FitJob, *, steps: int, fingerprint: str) -> None:
     """Train to the end, from the checkpoint where there is one of the same `fingerprint`.
 
     Args:
         run: the training, at its start.
-        clock: what the training has time for; looked at before each block.
-        steps: to tell; a training that ends earlier has done them all.
-        fingerprint: what the training depends on.
-        progress: called after each block.
-        checkpoint: offered the state after each block.
+        clock: how long the training may take; checked before each block.
+        job: its `progress` is called and its `checkpoint` offered the state after each block.
+        steps: to report; a training that ends earlier has done them all.
+        fingerprint: digest of what the training depends on, see `digest_training`.
 
     Raises:
         DeadlineError: the time was up.
     """
-    state = checkpoint.load()
+    state = job.checkpoint.load()
     if state is not None and state.get("fingerprint") == fingerprint:
         run.restore(state["run"])
     else:
@@ -108,5 +123,41 @@ def go(run: Run, clock: Clock, *, steps: int, fingerprint: str, progress: Progre
     while not run.ended:
         clock.check(run.done, steps)
         values = run.advance()
-        checkpoint.offer(lambda: {"fingerprint": fingerprint, "run": run.state()})
-        progress(steps if run.ended else run.done, steps, **values)
+        job.checkpoint.offer(lambda: {"fingerprint": fingerprint, "run": run.state()})
+        job.progress(steps if run.ended else run.done, steps, **values)
+
+
+def digest_training(class_images: Mapping[str, Tensor], config: GeneratorConfig, job: FitJob) -> str:
+    """Digest of what a training's state depends on, so that no other training takes it up.
+
+    Args:
+        class_images: the training images of each class, uint8, on the CPU.
+        config: of the generator.
+        job: its seed and device count.
+    """
+    images = {name: digests.of_bytes(pixels.contiguous().numpy().tobytes()) for name, pixels in class_images.items()}
+    parameters = config.model_dump(mode="json")
+    return digests.of_value(
+        {"layout": _LAYOUT, "images": images, "config": parameters, "seed": job.seed, "device": job.device.type}
+    )
+
+
+def make_optimizer(
+    parameters: list[Tensor], learning_rate: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> torch.optim.Adam:
+    """Adam, fused: one kernel for all parameters, on the CPU too."""
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=True)
+
+
+def ema_decay_at(step: int, decay: float, *, delay: int = 10) -> float:
+    """The decay of the weights' moving average at a step counted from 1: min(decay, step / (delay + step)).
+
+    It rises, so that the first weights, which know nothing, are soon forgotten, however short the training.
+    """
+    return min(decay, step / (delay + step))
+
+
+@torch.no_grad()
+def update_ema(averages: Sequence[Tensor], weights: Sequence[Tensor], decay: float) -> None:
+    """Averages = decay * averages + (1 - decay) * weights, in place (Yazici et al., 2019)."""
+    torch._foreach_lerp_(list(averages), list(weights), 1 - decay)

@@ -25,13 +25,14 @@ from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import DataError
-from synaug_core.generators.base import Generator, LatentGenerator
+from synaug_core.generators.base import FitJob, Generator, LatentGenerator
 from synaug_core.seeds import derive, stream
 
 __all__ = ["GENERATOR_CHECKS", "GeneratorCheck", "GeneratorSubject", "make_images"]
 
 _CPU = torch.device("cpu")
 _SEED, _OTHER_SEED = 11, 12
+_NO_CHECKPOINT = Checkpoint(None)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class GeneratorSubject:
     def fit(self, images: ImageSet, *classes: str, seed: int = _SEED) -> Generator:
         """A generator fitted on these classes, all that have a name where none is given."""
         generator = self.create(self.config, classes or images.classes, self.channels, self.size)
-        return generator.fit(images, seed=seed, device=self.device)
+        return generator.fit(images, FitJob(seed, self.device))
 
     def images(self, counts: Mapping[str, int]) -> ImageSet:
         """Made-up images of these classes."""
@@ -218,10 +219,10 @@ class _Interruption:
 
 
 def _fit_with(
-    subject: GeneratorSubject, images: ImageSet, progress: _Interruption, checkpoint: Checkpoint | None = None
+    subject: GeneratorSubject, images: ImageSet, progress: _Interruption, checkpoint: Checkpoint = _NO_CHECKPOINT
 ) -> Generator:
     generator = subject.create(subject.config, images.classes, subject.channels, subject.size)
-    return generator.fit(images, seed=_SEED, device=subject.device, progress=progress, checkpoint=checkpoint)
+    return generator.fit(images, FitJob(_SEED, subject.device, progress, checkpoint))
 
 
 def check_nan_in_one_class_leaves_the_others_equal(subject: GeneratorSubject) -> None:

@@ -39,10 +39,11 @@ def valid_model(door: str, place: Path) -> Path:
         import torch
 
         from synaug_core.generators import registry
+        from synaug_core.generators.base import FitJob
 
         options = GeneratorConfig(kind=door.partition("-")[2], steps=2, evaluate_every=1, width=8)
         made = registry.create(options, ("a", "b"), 1, 16)
-        made.fit(_images(), seed=0, device=torch.device("cpu")).save(folder)
+        made.fit(_images(), FitJob(seed=0, device=torch.device("cpu"))).save(folder)
     return folder
 
 

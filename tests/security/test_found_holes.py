@@ -25,7 +25,7 @@ from synaug_core.evaluate.predictions import Predictions
 from synaug_core.generators import storage
 from synaug_core.generators.base import Generator
 from synaug_core.generators.gan import ConditionalGAN
-from synaug_core.generators.weights import with_weights
+from synaug_core.generators.storage import build_module
 from synaug_core.quality.judge import Judges
 
 
@@ -129,16 +129,16 @@ _SPEC = {"config": {"kind": "gan"}, "classes": ["a", "b"], "channels": 1, "size"
     [{"config": None}, {"classes": 3}, {"channels": -1}, {"size": 10**12}, {"reports": {"a": {}}}, {"classes": []}],
 )
 def test_a_stored_generator_s_spec_is_checked(change: dict[str, Any]) -> None:
-    assert isinstance(ConditionalGAN._of_spec(_SPEC, "cpu"), Generator)
+    assert isinstance(ConditionalGAN._from_spec(_SPEC, "cpu"), Generator)
     with pytest.raises(ArtifactError, match="spec cannot be read"):
-        ConditionalGAN._of_spec(_SPEC | change, "cpu")
+        ConditionalGAN._from_spec(_SPEC | change, "cpu")
     with pytest.raises(ArtifactError, match="spec cannot be read"):
-        ConditionalGAN._of_spec({k: v for k, v in _SPEC.items() if k not in change}, "cpu")
+        ConditionalGAN._from_spec({k: v for k, v in _SPEC.items() if k not in change}, "cpu")
 
 
 def test_a_network_that_cannot_be_is_told(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError):
-        with_weights(lambda: torch.nn.Linear(-1, 3), {}, torch.device("cpu"))
+        build_module(lambda: torch.nn.Linear(-1, 3), {}, torch.device("cpu"))
     (tmp_path / "spec.json").write_text("[" * 100_000)
     with pytest.raises(ArtifactError, match="holds no generator"):
         storage.read_kind(tmp_path)

@@ -14,7 +14,7 @@ from synaug_core.config import SynthesisConfig, TargetedConfig
 from synaug_core.errors import ConfigError
 from synaug_core.generators import randoms
 from synaug_core.generators.base import LatentGenerator
-from synaug_core.generators.exact import exact
+from synaug_core.generators.pixels import deterministic_kernels
 from synaug_core.generators.pixels import to_float, to_uint8
 from synaug_core.seeds import derive, stream
 from synaug_core.synthesis.latent import ends
@@ -105,7 +105,7 @@ def _batch(
         rows = torch.arange(first, first + size, device=start.device).clamp_max(len(start) - 1)
         here = start[rows]
         own = None if lost is None else lost[rows]
-        with exact(start.device):
+        with deterministic_kernels(start.device):
             up = ascend(
                 here,
                 partial(_given, score, own),

@@ -13,6 +13,7 @@ from synaug_core.classify.training import train
 from synaug_core.config import STANDARD_ARMS, ArmConfig, GeneratorConfig, OnlineConfig
 from synaug_core.errors import ConfigError
 from synaug_core.generators.autoencoder import SpatialAutoencoder
+from synaug_core.generators.base import FitJob
 from synaug_core.generators.class_vae import ClassVAE
 from synaug_core.seeds import stream
 from synaug_core.synthesis.targeted import OnlineSynthesis
@@ -31,7 +32,7 @@ def fitted(make_set):
         config = GeneratorConfig(kind=kind, steps=20, evaluate_every=10, width=4, latent_dim=6)
         data = make_set(counts)
         made = {"autoencoder": SpatialAutoencoder, "vae": ClassVAE}[kind](config, data.classes, 1, 16)
-        return made.fit(data, seed=1, device=CPU)
+        return made.fit(data, FitJob(seed=1, device=CPU))
 
     return fit
 
@@ -255,7 +256,7 @@ def test_a_generator_without_a_latent_space_is_refused(make_set):
 def test_on_a_gpu(make_set, quick):
     device = torch.device("cuda")
     config = GeneratorConfig(kind="autoencoder", steps=20, evaluate_every=10, width=4)
-    generator = SpatialAutoencoder(config, ("a", "b"), 1, 16).fit(make_set(), seed=1, device=device)
+    generator = SpatialAutoencoder(config, ("a", "b"), 1, 16).fit(make_set(), FitJob(seed=1, device=device))
     choices = OnlineConfig(samples=4, steps=2, start=0.2)
     maker = OnlineSynthesis([generator], make_set(), choices, batch_size=8, device=device)
     sets = make_set(), make_set(seed=1)

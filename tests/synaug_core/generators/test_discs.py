@@ -5,6 +5,7 @@ import torch
 
 from synaug_core.config import GeneratorConfig
 from synaug_core.generators import registry
+from synaug_core.generators.base import FitJob
 from synaug_core.testing.conformance import make_images
 
 _CASES = [
@@ -27,7 +28,7 @@ def bright(images):
 def test_each_class_gets_its_own_disc(kind, size, steps, device):
     images = make_images({"small": 60, "middle": 60, "large": 60}, 1, size)
     config = GeneratorConfig(kind=kind, steps=steps, evaluate_every=steps // 4)
-    fitted = registry.create(config, images.classes, 1, size).fit(images, seed=1, device=torch.device(device))
+    fitted = registry.create(config, images.classes, 1, size).fit(images, FitJob(seed=1, device=torch.device(device)))
     assert {report.status for report in fitted.reports.values()} == {"finished"}
     real = [bright(images.of_class(name).images) for name in images.classes]
     made = [bright(fitted.sample(60, name, seed=2)) for name in images.classes]

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from synaug_core.config import GeneratorConfig
 from synaug_core.errors import ArtifactError, ConfigError
 from synaug_core.generators import registry
+from synaug_core.generators.base import FitJob
 from synaug_core.generators.class_vae import ClassVAE
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.testing.conformance import make_images
@@ -15,7 +16,7 @@ from synaug_core.testing.conformance import make_images
 @pytest.fixture
 def saved(small, tmp_path):
     images = make_images({"a": 5, "b": 4}, 1, 16)
-    generator = registry.create(small, ("b", "a"), 1, 16).fit(images, seed=1, device=torch.device("cpu"))
+    generator = registry.create(small, ("b", "a"), 1, 16).fit(images, FitJob(seed=1, device=torch.device("cpu")))
     generator.save(tmp_path / "g")
     return generator, tmp_path / "g"
 

@@ -3,10 +3,13 @@
 import itertools
 
 import pytest
+import torch
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.errors import DeadlineError
-from synaug_core.generators.training_loop import Clock, go
+from synaug_core.generators.base import FitJob
+from synaug_core.generators.diffusion import EMA_DELAY
+from synaug_core.generators.training_loop import Clock, ema_decay_at, run_training, update_ema
 
 
 class Count:
@@ -34,23 +37,21 @@ class Count:
 
 
 def train(run, checkpoint=None, fingerprint="x", deadline=None):
-    told = []
-    go(
-        run,
-        Clock(deadline),
-        steps=10,
-        fingerprint=fingerprint,
-        progress=lambda done, total, **values: told.append((done, total, values)),
-        checkpoint=checkpoint or Checkpoint(None),
-    )
-    return told
+    calls = []
+
+    def progress(done, total, **values):
+        calls.append((done, total, values))
+
+    job = FitJob(0, torch.device("cpu"), progress, checkpoint or Checkpoint(None), deadline)
+    run_training(run, Clock(deadline), job, steps=10, fingerprint=fingerprint)
+    return calls
 
 
 def test_each_block_is_told():
-    told = train(run := Count())
+    calls = train(run := Count())
     assert run.begun
-    assert [(done, total) for done, total, _ in told] == [(4, 10), (8, 10), (10, 10)]
-    assert told[0][2] == {"loss": 0.25}
+    assert [(done, total) for done, total, _ in calls] == [(4, 10), (8, 10), (10, 10)]
+    assert calls[0][2] == {"loss": 0.25}
 
 
 def test_a_training_that_stops_early_has_done_all():
@@ -80,3 +81,24 @@ def test_the_deadline_is_looked_at_before_each_block(monkeypatch):
     monkeypatch.setattr(Clock, "seconds", property(lambda self: float(next(ticks))))
     with pytest.raises(DeadlineError, match=r"the generator took longer than 0\.5 s \(4 of 10 steps\)"):
         train(Count(), deadline=0.5)
+
+
+def test_average_follows_by_the_formula():
+    averages, weights = [torch.tensor([1.0, 2.0]), torch.tensor([4.0])], [torch.tensor([3.0, 0.0]), torch.tensor([0.0])]
+    update_ema(averages, weights, 0.75)
+    assert averages[0].tolist() == [1.5, 1.5]
+    assert averages[1].tolist() == [3.0]
+
+
+def test_decay_rises_to_what_is_asked_for():
+    decays = [ema_decay_at(step, 0.995) for step in range(1, 5000)]
+    assert decays == sorted(decays)
+    assert decays[0] == pytest.approx(1 / 11)
+    assert decays[-1] == 0.995
+    first = torch.tensor(decays[:60]).prod()
+    assert first < 1e-6  # what is left of the first weights after a short training
+
+
+def test_the_average_of_the_diffusion_model_warms_up():
+    assert ema_decay_at(1, 0.995, delay=EMA_DELAY) == pytest.approx(0.1)
+    assert ema_decay_at(10_001, 0.995, delay=EMA_DELAY) == 0.995

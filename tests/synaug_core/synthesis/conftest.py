@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from synaug_core.config import GeneratorConfig
+from synaug_core.generators.base import FitJob
 from synaug_core.generators.class_vae import ClassVAE
 from synaug_core.testing.conformance import make_images
 
@@ -15,4 +16,4 @@ def train():
 def generator(train):
     config = GeneratorConfig(steps=40, evaluate_every=20, width=8, latent_dim=6, learning_rate=3e-3)
     fitted = ClassVAE(config, ("large", "single", "small"), 1, 16)
-    return fitted.fit(train, seed=5, device=torch.device("cpu"))
+    return fitted.fit(train, FitJob(seed=5, device=torch.device("cpu")))

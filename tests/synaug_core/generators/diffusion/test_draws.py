@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from synaug_core.generators.diffusion import draws
+from synaug_core.generators.diffusion import draw_block, draw_noise
 
 CHOICES = {"batch": 8, "label_dropout": 0.1, "mirror": True, "noise_levels": 1000}
 
 
 def block(counts=(50, 7, 1), number=0, steps=40, **changes):
-    return draws.block(counts, 1, number, steps=steps, **(CHOICES | changes))
+    return draw_block(counts, 1, number, steps=steps, **(CHOICES | changes))
 
 
 def test_batches_are_balanced_over_the_classes():
@@ -20,12 +20,12 @@ def test_batches_are_balanced_over_the_classes():
 
 
 def test_rows_belong_to_their_class_and_all_are_used():
-    found = block()
-    first = torch.tensor([0, 50, 57])[found.labels]
-    count = torch.tensor([50, 7, 1])[found.labels]
-    assert ((found.rows >= first) & (found.rows < first + count)).all()
+    batches = block()
+    first = torch.tensor([0, 50, 57])[batches.labels]
+    count = torch.tensor([50, 7, 1])[batches.labels]
+    assert ((batches.rows >= first) & (batches.rows < first + count)).all()
     for start, n in ((0, 50), (50, 7)):
-        times = torch.bincount(found.rows.flatten(), minlength=58)[start : start + n]
+        times = torch.bincount(batches.rows.flatten(), minlength=58)[start : start + n]
         assert int(times.max() - times.min()) <= 1
 
 
@@ -52,5 +52,5 @@ def test_blocks_repeat_and_differ():
     assert torch.equal(block().rows, block().rows)
     assert not torch.equal(block().rows, block(number=40).rows)
     like = torch.empty(2, 1, 4, 4)
-    assert torch.equal(draws.noise(like, 1, 3), draws.noise(like, 1, 3))
-    assert not torch.equal(draws.noise(like, 1, 3), draws.noise(like, 1, 4))
+    assert torch.equal(draw_noise(like, 1, 3), draw_noise(like, 1, 3))
+    assert not torch.equal(draw_noise(like, 1, 3), draw_noise(like, 1, 4))

@@ -4,8 +4,8 @@ import diffusers
 import pytest
 import torch
 
-from synaug_core.generators.diffusion.network import make_solver, signal_shares
-from synaug_core.generators.diffusion.sampling import denoiser, sample_deterministic
+from synaug_core.generators.diffusion import guided_denoiser, sample_deterministic
+from synaug_core.nets.denoiser import make_solver, signal_shares
 from synaug_core.seeds import stream
 
 LEVELS = 1000
@@ -59,7 +59,7 @@ def test_an_exact_velocity_network_finds_the_point(kind):
         alpha, sigma = (s.float().view(-1, 1, 1, 1) for s in (table[levels].sqrt(), (1 - table[levels]).sqrt()))
         return (alpha * noisy - point) / sigma
 
-    denoise = denoiser(network, table, torch.ones(1), torch.zeros(1), 1.0, BOUNDS)
+    denoise = guided_denoiser(network, table, torch.ones(1), torch.zeros(1), 1.0, BOUNDS)
     made = sample_deterministic(denoise, noise(), make_solver(kind, LEVELS, 10))
     assert torch.allclose(made, point.expand_as(made), atol=1e-4)
 
@@ -101,7 +101,7 @@ def test_ddim_is_that_of_diffusers_where_the_steps_divide_the_levels():
 def test_guidance_1_is_the_conditional_prediction_in_one_pass():
     network, table, levels = Velocity(), shares(), torch.tensor([500, 200, 10])
     condition, hidden = torch.tensor([1.0, 0.0]), torch.zeros(2)
-    guess = {w: denoiser(network, table, condition, hidden, w, BOUNDS)(noise(), levels) for w in (0.0, 1.0)}
+    guess = {w: guided_denoiser(network, table, condition, hidden, w, BOUNDS)(noise(), levels) for w in (0.0, 1.0)}
     assert network.seen == 6
     alpha, sigma = (s.float().view(-1, 1, 1, 1) for s in (table[levels].sqrt(), (1 - table[levels]).sqrt()))
     for w, of in ((1.0, condition), (0.0, hidden)):
@@ -112,12 +112,15 @@ def test_guidance_1_is_the_conditional_prediction_in_one_pass():
 def test_guidance_exaggerates_the_difference_linearly():
     network, table, levels = Velocity(), shares(), torch.tensor([500, 500, 500])
     small = 0.1 * noise()
-    guess = [denoiser(network, table, torch.ones(1), torch.zeros(1), w, BOUNDS)(small, levels) for w in (0.0, 1.0, 1.5)]
+    guess = [
+        guided_denoiser(network, table, torch.ones(1), torch.zeros(1), w, BOUNDS)(small, levels)
+        for w in (0.0, 1.0, 1.5)
+    ]
     assert torch.allclose(guess[2], guess[0] + 1.5 * (guess[1] - guess[0]), atol=1e-6)
 
 
 def test_images_are_clipped():
-    made = denoiser(Velocity(), shares(), torch.full((1,), 50.0), torch.zeros(1), 3.0, BOUNDS)(
+    made = guided_denoiser(Velocity(), shares(), torch.full((1,), 50.0), torch.zeros(1), 3.0, BOUNDS)(
         noise(), torch.full((3,), 900)
     )
     assert float(made.abs().max()) == 1.0

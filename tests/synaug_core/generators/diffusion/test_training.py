@@ -13,10 +13,11 @@ import synaug_core
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.errors import ArtifactError, ConfigError, DeadlineError
 from synaug_core.generators import registry
-from synaug_core.generators.diffusion import ConditionalDiffusion, training
-from synaug_core.generators.diffusion.network import Denoiser, levels_of, signal_shares
-from synaug_core.generators.training_loop import Clock
-from synaug_core.progress import silent
+from synaug_core.generators.base import FitJob
+from synaug_core.generators.diffusion import ConditionalDiffusion, DiffusionRun, learning_rate_at, velocity_losses
+from synaug_core.generators.pixels import ImagePool
+from synaug_core.generators.training_loop import Clock, run_training
+from synaug_core.nets.denoiser import Denoiser, levels_of, signal_shares
 from synaug_core.seeds import seeded_init, stream
 from synaug_core.testing.conformance import make_images
 
@@ -35,10 +36,11 @@ def start(config, size=8, kind=Denoiser):
 
 
 def run(network, pool, config, checkpoint=None, deadline=None):
-    return training.train(
-        network, pool, [6, 4], signal_shares(1000), config,
-        seed=3, fingerprint="x", progress=silent, checkpoint=checkpoint or Checkpoint(None), deadline=deadline,
-    )  # fmt: skip
+    clock = Clock(deadline)
+    training = DiffusionRun(network, ImagePool(pool, CPU), [6, 4], config, 3, clock)
+    job = FitJob(3, CPU, checkpoint=checkpoint or Checkpoint(None), deadline=deadline)
+    run_training(training, clock, job, steps=config.steps, fingerprint="x")
+    return training.course
 
 
 def test_velocity_is_that_of_diffusers():
@@ -52,13 +54,13 @@ def test_velocity_is_that_of_diffusers():
         seen["noisy"] = noisy
         return torch.zeros_like(noisy)
 
-    losses = training.velocity_losses(network, x, e, levels, torch.zeros(5, 1), signal_shares(1000))
+    losses = velocity_losses(network, x, e, levels, torch.zeros(5, 1), signal_shares(1000))
     assert torch.allclose(seen["noisy"], scheduler.add_noise(x, e, levels), atol=1e-4)
     assert torch.allclose(losses, scheduler.get_velocity(x, e, levels).square().mean((1, 2, 3)), atol=1e-4)
 
 
 def test_the_rate_rises_and_falls():
-    rates = [training.learning_rate_at(s, 1000, 1.0) for s in range(1000)]
+    rates = [learning_rate_at(s, 1000, 1.0) for s in range(1000)]
     assert rates[99] == 1.0
     assert rates[0] == 0.01
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
@@ -102,7 +104,7 @@ def test_a_divergence_keeps_the_last_good_weights(small, tmp_path):
 
 def test_a_training_that_diverges_at_once_still_makes_images(small):
     config = small.model_copy(update={"learning_rate": 1e30})
-    fitted = make(config).fit(make_images({"a": 6, "b": 4}, 1, 16), seed=1, device=CPU)
+    fitted = make(config).fit(make_images({"a": 6, "b": 4}, 1, 16), FitJob(seed=1, device=CPU))
     assert fitted.reports["a"].status == "diverged"
     assert "lower generator.learning_rate" in fitted.reports["a"].notes[0]
     assert fitted.sample(2, "a", seed=1).shape == (2, 1, 16, 16)
@@ -110,7 +112,7 @@ def test_a_training_that_diverges_at_once_still_makes_images(small):
 
 def test_the_loss_falls_and_is_reported(small):
     config = small.model_copy(update={"steps": 60, "evaluate_every": 20, "learning_rate": 3e-3, "batch_size": 16})
-    fitted = make(config, 8).fit(make_images({"a": 6, "b": 4}, 1, 8), seed=1, device=CPU)
+    fitted = make(config, 8).fit(make_images({"a": 6, "b": 4}, 1, 8), FitJob(seed=1, device=CPU))
     for name in ("a", "b"):
         curve = fitted.reports[name].losses["velocity_error"]
         assert [step for step, _ in curve] == [20, 40, 60]
@@ -125,7 +127,7 @@ def test_classes_learn_their_own_brightness(small):
         flat.contiguous(), images.labels, images.classes, images.ids, images.groups, images.provenance
     )
     config = small.model_copy(update={"steps": 80, "evaluate_every": 40, "learning_rate": 1e-2, "batch_size": 16})
-    fitted = make(config, 8).fit(images, seed=1, device=CPU)
+    fitted = make(config, 8).fit(images, FitJob(seed=1, device=CPU))
     dark, bright = (fitted.sample(8, name, seed=2).float().mean() for name in ("a", "b"))
     assert dark < 80
     assert bright > 170
@@ -134,7 +136,7 @@ def test_classes_learn_their_own_brightness(small):
 def test_images_are_standardised_by_the_training_set(small):
     images = make_images({"a": 30, "b": 20}, 3, 8)
     config = small.model_copy(update={"steps": 1})
-    fitted = ConditionalDiffusion(config, ("a", "b"), 3, 8).fit(images, seed=1, device=CPU)
+    fitted = ConditionalDiffusion(config, ("a", "b"), 3, 8).fit(images, FitJob(seed=1, device=CPU))
     network, pixels = fitted._network, images.images.float() / 255
     units = network.standardise(pixels)
     assert torch.allclose(units.mean((0, 2, 3)), torch.zeros(3), atol=1e-4)
@@ -159,15 +161,15 @@ def test_any_size_and_width():
 def test_what_the_user_is_told(small, tmp_path):
     images = make_images({"a": 6, "b": 4}, 1, 16)
     with pytest.raises(ConfigError, match="8 to 128 px"):
-        make(small, 7).fit(images, seed=1, device=CPU)
+        make(small, 7).fit(images, FitJob(seed=1, device=CPU))
     options = small.diffusion.model_copy(update={"noise_levels": 10, "sampling_steps": 11})
     with pytest.raises(ConfigError, match="take fewer steps"):
-        make(small.model_copy(update={"diffusion": options})).fit(images, seed=1, device=CPU)
+        make(small.model_copy(update={"diffusion": options})).fit(images, FitJob(seed=1, device=CPU))
     with pytest.raises(DeadlineError, match="of 4 steps"):
-        make(small).fit(images, seed=1, device=CPU, deadline=0)
+        make(small).fit(images, FitJob(seed=1, device=CPU, deadline=0))
     with pytest.raises(ConfigError, match="none yet"):
         make(small).sample(1, "a", seed=1)
-    fitted = make(small).fit(images, seed=1, device=CPU)
+    fitted = make(small).fit(images, FitJob(seed=1, device=CPU))
     with pytest.raises(ConfigError, match="'z'"):
         fitted.sample(1, "z", seed=1)
     fitted.save(tmp_path)
@@ -191,7 +193,7 @@ def test_the_time_is_looked_at_within_a_block(small, monkeypatch):
 def test_without_diffusers_one_line_says_so(small, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install diffusers"):
-        make(small).fit(make_images({"a": 2, "b": 2}, 1, 16), seed=1, device=CPU)
+        make(small).fit(make_images({"a": 2, "b": 2}, 1, 16), FitJob(seed=1, device=CPU))
 
 
 def test_one_file_imports_diffusers_and_only_when_it_is_used():

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from synaug_core.generators.gan.augmentation import CHANCES, augment
+from synaug_core.generators.gan import CHANCES, augment
 from synaug_core.seeds import stream
 
 ALL = ("color", "translation", "cutout", "mirror")

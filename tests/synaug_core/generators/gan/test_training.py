@@ -6,10 +6,9 @@ import torch
 from synaug_core.config import GANConfig
 from synaug_core.errors import ArtifactError, ConfigError, DeadlineError
 from synaug_core.generators import registry
-from synaug_core.generators.gan import ConditionalGAN
-from synaug_core.generators.gan.draws import block
-from synaug_core.generators.gan.networks import Networks
-from synaug_core.generators.pool import Pool
+from synaug_core.generators.base import FitJob
+from synaug_core.generators.gan import ConditionalGAN, Networks, draw_block, r1_penalty
+from synaug_core.generators.pixels import ImagePool
 from synaug_core.nets.gan import Discriminator, ImageGenerator
 from synaug_core.seeds import seeded_init, stream
 from synaug_core.testing.conformance import make_images
@@ -18,7 +17,8 @@ CPU = torch.device("cpu")
 
 
 def _fit(config, images, **more):
-    return ConditionalGAN(config, images.classes, images.channels, images.size).fit(images, seed=1, device=CPU, **more)
+    generator = ConditionalGAN(config, images.classes, images.channels, images.size)
+    return generator.fit(images, FitJob(seed=1, device=CPU, **more))
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def test_diverged_keeps_the_last_good_weights(small, images):
     good = _fit(small.model_copy(update={"steps": 2}), images)
     train = Networks.train
 
-    def broken(self, draws, first):
-        found = train(self, draws, first)
+    def broken(self, batches, first):
+        losses = train(self, batches, first)
         if first >= 2:
             for network in (self.generator, self.average):
                 network.head.weight.data.fill_(torch.nan)
-        return found
+        return losses
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Networks, "train", broken)
@@ -72,7 +72,7 @@ def test_a_rate_beyond_reason_diverges_and_still_samples(small, images):
 
 
 def test_loss_that_is_not_finite_ends_the_training(small, images, monkeypatch):
-    monkeypatch.setattr(Networks, "train", lambda self, draws, first: torch.full((3,), torch.inf))
+    monkeypatch.setattr(Networks, "train", lambda self, batches, first: torch.full((3,), torch.inf))
     assert _fit(small, images).reports["b"].status == "diverged"
 
 
@@ -102,23 +102,23 @@ def test_refusals(small, images, tmp_path):
 
 def test_classes_take_turns_and_a_rare_one_is_seen_as_often():
     rows = [torch.arange(0, 20), torch.arange(20, 22), torch.arange(22, 50)]
-    draws = block(rows, [1, 2, 3], 4, 5, steps=6, batch=8, latent=2, mirror=True)
-    counts = torch.bincount(draws.labels.flatten())
+    batches = draw_block(rows, [1, 2, 3], 4, 5, steps=6, batch=8, latent=2, mirror=True)
+    counts = torch.bincount(batches.labels.flatten())
     assert counts.max() - counts.min() <= 1
-    assert draws.labels[0, 0] == (5 * 8) % 3
+    assert batches.labels[0, 0] == (5 * 8) % 3
     for label, own in enumerate(rows):
-        seen = draws.rows[draws.labels == label]
+        seen = batches.rows[batches.labels == label]
         assert torch.isin(seen, own).all()
         assert torch.bincount(seen, minlength=50)[own].max() <= -(-len(seen) // len(own))
-    assert draws.mirrored is not None
-    assert block(rows, [1, 2, 3], 4, 5, steps=6, batch=8, latent=2, mirror=False).mirrored is None
+    assert batches.mirrored is not None
+    assert draw_block(rows, [1, 2, 3], 4, 5, steps=6, batch=8, latent=2, mirror=False).mirrored is None
 
 
 def test_more_classes_than_a_batch_holds():
     rows = [torch.tensor([i]) for i in range(11)]
-    draws = block(rows, list(range(11)), 4, 0, steps=11, batch=4, latent=2, mirror=False)
-    assert torch.bincount(draws.labels.flatten()).tolist() == [4] * 11
-    assert torch.equal(draws.labels, draws.rows)
+    batches = draw_block(rows, list(range(11)), 4, 0, steps=11, batch=4, latent=2, mirror=False)
+    assert torch.bincount(batches.labels.flatten()).tolist() == [4] * 11
+    assert torch.equal(batches.labels, batches.rows)
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 28), (1, 51), (3, 128)])
@@ -145,13 +145,11 @@ def test_the_class_matters_to_both_networks():
 
 def test_penalty_of_real_images_only_is_that_of_a_pass_of_their_own(small, images):
     """The mean over a batch of real and made images together is half of that over the real ones."""
-    from synaug_core.generators.gan.losses import gradient_penalty
-
-    networks = Networks(Pool(images.images, CPU), classes=2, channels=1, size=16, config=small, seed=1)
+    networks = Networks(ImagePool(images.images, CPU), classes=2, channels=1, size=16, config=small, seed=1)
     networks.discriminator.eval()
     batch = torch.rand(8, 1, 16, 16, generator=stream(1)).requires_grad_()
     labels = torch.zeros(8, dtype=torch.int64)
-    together = 2 * gradient_penalty(networks.discriminator(batch, labels)[:4], batch)
+    together = 2 * r1_penalty(networks.discriminator(batch, labels)[:4], batch)
     real = batch[:4].detach().requires_grad_()
-    alone = gradient_penalty(networks.discriminator(real, labels[:4]), real)
+    alone = r1_penalty(networks.discriminator(real, labels[:4]), real)
     assert torch.allclose(together, alone, rtol=1e-4)

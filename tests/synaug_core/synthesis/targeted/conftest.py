@@ -5,6 +5,7 @@ from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import STANDARD_ARMS, ClassifierConfig, DataConfig, GeneratorConfig
 from synaug_core.data.prepare import prepare
 from synaug_core.generators.autoencoder import SpatialAutoencoder
+from synaug_core.generators.base import FitJob
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +26,7 @@ def digits():
 def autoencoder(digits):
     config = GeneratorConfig(kind="autoencoder", steps=120, evaluate_every=40, width=8)
     made = SpatialAutoencoder(config, digits.train.classes, 1, 16)
-    return made.fit(digits.train, seed=1, device=torch.device("cpu"))
+    return made.fit(digits.train, FitJob(seed=1, device=torch.device("cpu")))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""What comes from diffusers: the U-Net, the noise schedule and the solvers. No other file imports it."""
+"""The denoising network, and what belongs to it in diffusers: the noise schedule and the solvers.
+
+No other file imports diffusers.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def make_solver(kind: Sampler, noise_levels: int, steps: int) -> Any:
 
 
 class Denoiser(nn.Module):
-    """A small U-Net that tells signal from noise, given the level and a condition.
+    """A small U-Net that separates signal from noise, given the level and a condition.
 
     Args:
         channels: 1 or 3.
@@ -151,5 +154,5 @@ class Denoiser(nn.Module):
         side = noisy.shape[-1]
         before, after = self.pad // 2, self.pad - self.pad // 2
         padded = F.pad(noisy, (before, after, before, after)) if self.pad else noisy
-        found: Tensor = self.unet(padded, level, self.condition(condition), return_dict=False)[0]
-        return found[..., before : before + side, before : before + side]
+        velocity: Tensor = self.unet(padded, level, self.condition(condition), return_dict=False)[0]
+        return velocity[..., before : before + side, before : before + side]

@@ -2,12 +2,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synaug_core.generators import draws, randoms
+from synaug_core.generators import autoencoding, randoms
 
 
 @given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.4]), st.integers(0, 99))
 def test_every_image_is_either_trained_on_or_held_out(n, share, seed):
-    rows, held_out = draws.divide(n, share, seed)
+    rows, held_out = autoencoding.hold_out(n, share, seed)
     assert sorted([*rows.tolist(), *held_out.tolist()]) == list(range(n))
     assert len(held_out) == (max(1, round(share * n)) if share and n >= 10 else 0)
 
@@ -16,7 +16,7 @@ def test_every_image_is_either_trained_on_or_held_out(n, share, seed):
 def test_a_block_shows_every_image_before_any_comes_again(n, number):
     rows = torch.arange(100, 100 + n)
     batch = min(8, n)
-    shown = draws.block(rows, 5, number, steps=6, batch=batch, latent=2, mirror=False).rows.flatten()
+    shown = autoencoding.draw_block(rows, 5, number, steps=6, batch=batch, latent=2, mirror=False).rows.flatten()
     for start in range(0, len(shown) - n + 1, n):
         assert sorted(shown[start : start + n].tolist()) == rows.tolist()
     counts = torch.bincount(shown - 100, minlength=n)
@@ -25,7 +25,7 @@ def test_a_block_shows_every_image_before_any_comes_again(n, number):
 
 def test_blocks_repeat_and_differ():
     def block(number, seed=5):
-        return draws.block(torch.arange(20), seed, number, steps=3, batch=8, latent=2, mirror=True)
+        return autoencoding.draw_block(torch.arange(20), seed, number, steps=3, batch=8, latent=2, mirror=True)
 
     one, same, next_one = block(0), block(0), block(1)
     assert torch.equal(one.rows, same.rows)
@@ -37,19 +37,19 @@ def test_blocks_repeat_and_differ():
 
 
 def test_where_images_lie_in_the_pool_changes_no_draw():
-    here = draws.block(torch.arange(9), 1, 0, steps=2, batch=4, latent=2, mirror=False)
-    there = draws.block(torch.arange(9) + 50, 1, 0, steps=2, batch=4, latent=2, mirror=False)
+    here = autoencoding.draw_block(torch.arange(9), 1, 0, steps=2, batch=4, latent=2, mirror=False)
+    there = autoencoding.draw_block(torch.arange(9) + 50, 1, 0, steps=2, batch=4, latent=2, mirror=False)
     assert torch.equal(here.rows + 50, there.rows)
     assert torch.equal(here.noise, there.noise)
 
 
 def test_an_examination_looks_at_all_images_or_many():
     trained, none = torch.arange(100, 1100), torch.tensor([], dtype=torch.int64)
-    few = draws.examination(trained, torch.tensor([4, 7, 9]), 1, 2)
+    few = autoencoding.draw_exam(trained, torch.tensor([4, 7, 9]), 1, 2)
     assert sorted(few.rows.flatten().unique().tolist()) == [4, 7, 9]
     assert few.rows.shape[1] >= 32
-    assert draws.examination(trained, torch.arange(1000), 1, 2).rows.shape == (1, 256)
-    assert draws.examination(trained, none, 1, 2).rows.shape == (1, 32)
+    assert autoencoding.draw_exam(trained, torch.arange(1000), 1, 2).rows.shape == (1, 256)
+    assert autoencoding.draw_exam(trained, none, 1, 2).rows.shape == (1, 32)
 
 
 @given(st.integers(1, 600), st.integers(0, 600))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from synaug_core.errors import ArtifactError
-from synaug_core.generators.weights import copied, under, with_weights
+from synaug_core.generators.storage import build_module, copy_weights, strip_prefix
 from synaug_core.seeds import seeded_init
 
 CPU = torch.device("cpu")
@@ -18,7 +18,7 @@ def layer():
 
 def test_a_module_of_weights_is_for_use_only():
     source = layer()
-    made = with_weights(layer, source.state_dict(), CPU)
+    made = build_module(layer, source.state_dict(), CPU)
     assert not made.training
     assert not any(p.requires_grad for p in made.parameters())
     assert made[0].weight.is_contiguous(memory_format=torch.channels_last)
@@ -34,12 +34,12 @@ def test_weights_of_another_module_are_refused(change):
     else:
         weights["0.bias" if change == "shape" else "1.bias"] = torch.zeros(7)
     with pytest.raises(ArtifactError, match="do not fit"):
-        with_weights(layer, weights, CPU)
+        build_module(layer, weights, CPU)
 
 
 def test_copies_stay_as_they_are():
     module = layer()
-    kept = copied(module.state_dict())
+    kept = copy_weights(module.state_dict())
     before = {name: value.clone() for name, value in kept.items()}
     with torch.no_grad():
         module[0].weight.zero_()
@@ -48,4 +48,4 @@ def test_copies_stay_as_they_are():
 
 def test_names_under_a_prefix():
     one, two = torch.tensor(1), torch.tensor(2)
-    assert under("1.", {"1.a": one, "11.a": two, "a.1.": two}) == {"a": one}
+    assert strip_prefix("1.", {"1.a": one, "11.a": two, "a.1.": two}) == {"a": one}

@@ -9,6 +9,7 @@ import torch
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig, VAEConfig
 from synaug_core.errors import ConfigError, DeadlineError
+from synaug_core.generators.base import FitJob
 from synaug_core.generators.class_vae import ClassVAE
 from synaug_core.seeds import stream
 from synaug_core.testing.conformance import make_images
@@ -17,7 +18,8 @@ CPU = torch.device("cpu")
 
 
 def fit(config, images, *, seed=3, **options):
-    return ClassVAE(config, images.classes, images.channels, images.size).fit(images, seed=seed, device=CPU, **options)
+    generator = ClassVAE(config, images.classes, images.channels, images.size)
+    return generator.fit(images, FitJob(seed=seed, device=CPU, **options))
 
 
 class StopError(Exception):

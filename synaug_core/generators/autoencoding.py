@@ -1,0 +1,180 @@
+"""What the generators with an encoder share: images held out, batches with posterior noise, early stop, posteriors.
+
+Everything of a block of steps is drawn from a seed that names the class and the block, so that a training
+taken up at a block goes on with the same numbers, and one class never moves another's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from synaug_core.config import GeneratorConfig
+from synaug_core.generators.elbo import kl_per_unit
+from synaug_core.generators.fit_report import ACTIVE_VARIANCE, CurvePoint, FitReport, Status
+from synaug_core.generators.pixels import deterministic_kernels, in_chunks, to_float
+from synaug_core.generators.storage import Weights
+from synaug_core.seeds import derive, stream
+
+__all__ = ["Batches", "Course", "Encoder", "draw_block", "draw_exam", "encode_posteriors", "hold_out", "make_report"]
+
+_FEWEST_TO_DIVIDE = 10
+"""Below this many images of a class none is held out."""
+_MOST_HELD_OUT = 256
+"""Most held-out images of one evaluation: it must stay cheap beside the steps between two of them."""
+_EXAM_SAMPLES = 32
+"""Posterior samples of an evaluation, at least (few images come several times); of images trained on, whose loss
+decides nothing, no more than these."""
+
+Encoder = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Images float32 (n, channels, size, size) in [0, 1] to posterior mean and log variance, (n, latent) each."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The numbers of a few steps of one class.
+
+    Attributes:
+        rows: positions of images, int64 (steps, batch).
+        noise: standard normal, float32 (steps, batch, latent).
+        mirrored: which images are flipped left to right, bool (steps, batch); None for none.
+    """
+
+    rows: Tensor
+    noise: Tensor
+    mirrored: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batches:
+        """The same numbers on a device."""
+        mirrored = None if self.mirrored is None else self.mirrored.to(device)
+        return Batches(self.rows.to(device), self.noise.to(device), mirrored)
+
+
+def hold_out(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Positions 0..n-1 divided into those to train on and those held out, int64, each sorted."""
+    count = max(1, round(share * n)) if share > 0 and n >= _FEWEST_TO_DIVIDE else 0
+    order = torch.randperm(n, generator=stream(derive(seed, "held out")))
+    return order[count:].sort().values, order[:count].sort().values
+
+
+def draw_block(rows: Tensor, seed: int, number: int, *, steps: int, batch: int, latent: int, mirror: bool) -> Batches:
+    """Batches that go through all of `rows` in a random order before any comes again, and their noise."""
+    random = stream(derive(seed, "block", number))
+    rounds = -(-steps * batch // len(rows))
+    order = torch.rand(rounds, len(rows), generator=random).argsort(dim=1).flatten()[: steps * batch]
+    noise = torch.randn(steps, batch, latent, generator=random)
+    mirrored = torch.rand(steps, batch, generator=random) < 0.5 if mirror else None
+    return Batches(rows[order].view(steps, batch), noise, mirrored)
+
+
+def draw_exam(rows: Tensor, held_out: Tensor, seed: int, latent: int) -> Batches:
+    """One batch of the held-out images, or of some trained on if there are none; the same at every evaluation."""
+    random = stream(derive(seed, "examination"))
+    candidates, most = (held_out, _MOST_HELD_OUT) if len(held_out) else (rows, _EXAM_SAMPLES)
+    chosen = candidates[torch.randperm(len(candidates), generator=random)[:most]]
+    chosen = chosen.repeat(-(-_EXAM_SAMPLES // len(chosen)))
+    return Batches(chosen[None], torch.randn(1, len(chosen), latent, generator=random))
+
+
+@dataclass
+class Course:
+    """How far the training of a model has come, and when it is to stop."""
+
+    status: Status | None = None
+    """None while the training goes on."""
+    steps: int = 0
+    best_step: int = 0
+    best_loss: float = math.inf
+    stale: int = 0
+    """Judged evaluations since the best one."""
+    curves: list[CurvePoint] = field(default_factory=list)
+    weights: Weights = field(default_factory=dict)
+    """The best weights."""
+    seconds: float = 0.0
+    """Wall time, once the training is through."""
+
+    def state(self) -> dict[str, Any]:
+        """As numbers, texts and tensors, for `from_state`."""
+        return vars(self) | {"curves": [point.model_dump() for point in self.curves]}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Course:
+        """The course that `state` was taken of."""
+        return cls(**(dict(state) | {"curves": [CurvePoint(**point) for point in state["curves"]]}))
+
+    def judge(self, point: CurvePoint, loss: float, config: GeneratorConfig, *, judged: bool) -> bool:
+        """Write an evaluation down; True where the present weights are worth keeping.
+
+        Args:
+            point: the evaluation.
+            loss: of the images examined.
+            config: its `steps` and `patience` end the training.
+            judged: False where `loss` cannot tell good weights from bad: the latest are then the best.
+        """
+        self.steps = point.step
+        self.curves.append(point)
+        better = not judged or loss < self.best_loss
+        if better:
+            self.best_step, self.stale = self.steps, 0
+            self.best_loss = loss if judged else math.inf
+        else:
+            self.stale += 1
+        if self.steps >= config.steps:
+            self.status = "finished"
+        elif self.stale >= config.patience:
+            self.status = "early stop"
+        return better
+
+
+def encode_posteriors(encoder: Encoder, images: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Posterior mean and log variance, float32 (n, latent) each on `device`, of uint8 images.
+
+    An image's posterior depends on itself alone, not on how many are encoded with it.
+    """
+    with torch.no_grad(), deterministic_kernels(device):
+        stacked = in_chunks(images.to(device), lambda chunk: torch.cat(encoder(to_float(chunk)), dim=1))
+    mean, log_variance = stacked.chunk(2, dim=1)
+    return mean, log_variance
+
+
+def make_report(
+    name: str,
+    course: Course,
+    posterior: tuple[Tensor, Tensor],
+    *,
+    images: int,
+    held_out: int,
+    variance: float,
+    seconds: float,
+) -> FitReport:
+    """How the fit of a class went.
+
+    Args:
+        name: of the class.
+        course: of its training.
+        posterior: mean and log variance, (n, latent) each, of all its images.
+        images: number trained on.
+        held_out: number kept for the early stop.
+        variance: of the likelihood.
+        seconds: wall time.
+    """
+    mean, log_variance = posterior
+    return FitReport(
+        class_name=name,
+        images=images,
+        held_out=held_out,
+        steps=course.steps,
+        best_step=course.best_step,
+        status=course.status or "finished",
+        curves=tuple(course.curves),
+        latent_dim=mean.shape[1],
+        active_units=int((mean.var(0, correction=0) > ACTIVE_VARIANCE).sum()),
+        kl_per_unit=tuple(kl_per_unit(mean, log_variance).mean(0).tolist()),
+        variance=variance,
+        seconds=seconds,
+    )
