@@ -236,6 +236,7 @@ class DiffusionRun(ModelRun[_Course]):
         self.course = _Course(self._averaged_weights())
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         for average, stored in zip(self.averaged, state["averaged"], strict=True):
@@ -244,6 +245,7 @@ class DiffusionRun(ModelRun[_Course]):
         self.course = _Course(self._averaged_weights(), state["status"], state["steps"], state["best_step"], losses)
 
     def state(self) -> dict[str, Any]:
+        """Network, optimiser, averaged weights and course."""
         course = self.course
         return {
             "network": self.network.state_dict(),

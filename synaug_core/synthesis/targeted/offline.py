@@ -14,8 +14,7 @@ from synaug_core.config import SynthesisConfig, TargetedConfig
 from synaug_core.errors import ConfigError
 from synaug_core.generators import randoms
 from synaug_core.generators.base import LatentGenerator
-from synaug_core.generators.pixels import deterministic_kernels
-from synaug_core.generators.pixels import to_float, to_uint8
+from synaug_core.generators.pixels import deterministic_kernels, to_float, to_uint8
 from synaug_core.seeds import derive, stream
 from synaug_core.synthesis.latent import ends
 from synaug_core.synthesis.made import Made, Source
