@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from synaug_core.config import ComputeConfig, GeneratorConfig
-from synaug_core.generators.base import FitJob
 from synaug_core.names import slugs
 from synaug_core.refs import DatasetRef, GeneratorRef, RunRef
 from tasks.engine.naming import group_name
@@ -44,6 +43,7 @@ def fit_group(
 ) -> GeneratorRef:
     """Fit the models of a group of classes on their training images."""
     from synaug_core.generators import registry
+    from synaug_core.generators.base import FitJob
     from synaug_core.report.figures.training import fit_figure
     from synaug_core.report.sheets import reconstruction
     from synaug_core.seeds import derive
