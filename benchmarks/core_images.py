@@ -29,10 +29,9 @@ from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
 from synaug_core.report.figures.training import fit_figure
 from synaug_core.report.quality import quality_page
 from synaug_core.seeds import derive
-from synaug_core.synthesis.alpha_sweep import alpha_sweep
+from synaug_core.synthesis.alpha_sweep import ALPHAS, alpha_sweep, walks
 from synaug_core.synthesis.make import synthesise
 from synaug_core.synthesis.plan import plan
-from synaug_core.synthesis.walks import ALPHAS, walks
 
 __all__ = ["make_images"]
 

@@ -23,8 +23,7 @@ from synaug_core.generators.autoencoder import SpatialAutoencoder
 from synaug_core.generators.base import FitJob
 from synaug_core.seeds import stream
 from synaug_core.synthesis.targeted.ascent import ascend, median_distance
-from synaug_core.synthesis.targeted.posterior import dropout_posterior
-from synaug_core.synthesis.targeted.uncertainty import mutual_information
+from synaug_core.synthesis.targeted.uncertainty import dropout_posterior, mutual_information
 
 __all__ = ["compare"]
 

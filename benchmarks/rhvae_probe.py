@@ -48,7 +48,7 @@ from synaug_core.names import slugs
 from synaug_core.report.tiles import Row, sheet
 from synaug_core.seeds import derive, stream
 from synaug_core.synthesis import registry as strategies
-from synaug_core.synthesis.made import Source
+from synaug_core.synthesis.strategy import Source
 
 _TOTAL = 200
 """Images of each class after filling up."""

@@ -119,8 +119,8 @@ def synthesise_group(
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         for class_name, funnel in made.funnel.items():
             label = short[class_name]
-            recorder.metrics({f"wanted/{label}": funnel.wanted, f"made/{label}": funnel.made})
-            recorder.metrics({f"images/{label}": funnel.kept, f"unjudged/{label}": funnel.unjudged})
+            recorder.metrics({f"wanted/{label}": funnel.planned, f"made/{label}": funnel.generated})
+            recorder.metrics({f"images/{label}": funnel.accepted, f"unjudged/{label}": funnel.unjudged})
             recorder.metrics({f"dropped/{slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
             recorder.metrics({f"{what}/{label}": v for what, v in made.measures.get(class_name, {}).items()})
             recorder.metrics({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
@@ -128,7 +128,7 @@ def synthesise_group(
         recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
         recorder.text(_table(made, unlikely), "funnel.csv")
         notes = tuple(
-            f"{way}, {c}: {f.kept} of {f.wanted} images passed the filters, {f.made} were made"
+            f"{way}, {c}: {f.accepted} of {f.planned} images passed the filters, {f.generated} were made"
             + (f"; {_would_drop([unlikely[c]])}" if c in unlikely else "")
             for c, f in made.funnel.items()
             if not f.filled
@@ -171,7 +171,7 @@ def _table(made: Synthesised, unlikely: Mapping[str, float]) -> str:
     for name, f in made.funnel.items():
         dropped = [f.dropped.get(reason, 0) for reason in REASONS]
         ends = (f.surplus, f.unjudged, "yes" if f.filled else "no", unlikely.get(name, ""))
-        rows.writerow([name, f.wanted, f.made, f.kept, *dropped, *ends])
+        rows.writerow([name, f.planned, f.generated, f.accepted, *dropped, *ends])
     return text.getvalue()
 
 
@@ -191,8 +191,7 @@ def _draw(
     from synaug_core.report.contact import contact_page, contact_sheet
     from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
     from synaug_core.report.sheets import interpolation, real_beside_synthetic, targeted_sheet
-    from synaug_core.synthesis.alpha_sweep import alpha_sweep
-    from synaug_core.synthesis.walks import ALPHAS, walks
+    from synaug_core.synthesis.alpha_sweep import ALPHAS, alpha_sweep, walks
 
     images = made.images
     if made.funnel:

@@ -169,9 +169,11 @@ def _make_report(label: int, name: str, images: int, course: _Course, seconds: f
     """How the fit went for the class with number `label`, of `images` images."""
     notes: tuple[str, ...] = ()
     if course.status == "diverged":
-        kept = f"the weights of step {course.best_step} are kept" if course.best_step else "no trained weights are left"
+        outcome = (
+            f"the weights of step {course.best_step} are kept" if course.best_step else "no trained weights are left"
+        )
         advice = "try a lower generator.learning_rate"
-        notes = (f"the loss was no number any more by step {course.steps}; {kept}; {advice}",)
+        notes = (f"the loss was no number any more by step {course.steps}; {outcome}; {advice}",)
     curve = tuple((step, values[label]) for step, values in course.losses if not math.isnan(values[label]))
     return FitReport(
         class_name=name,

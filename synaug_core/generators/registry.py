@@ -1,4 +1,4 @@
-"""The kinds of generators by name. Others register theirs the same way."""
+"""The kinds of generators by name. A kind's class says all that is to be known of it; see `Generator`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import torch
 
 from synaug_core.config import GeneratorConfig
 from synaug_core.errors import ConfigError
-from synaug_core.generators import storage
-from synaug_core.generators.autoencoder import SpatialAutoencoder
+from synaug_core.generators import autoencoder, class_vae, diffusion, gan, storage
 from synaug_core.generators.base import Generator, LatentGenerator
-from synaug_core.generators.class_vae import ClassVAE
-from synaug_core.generators.diffusion import ConditionalDiffusion
-from synaug_core.generators.gan import ConditionalGAN
 from synaug_core.plugins import GENERATORS, load_plugin, plugin_names
 
 __all__ = ["create", "find", "kinds", "latent_kinds", "load", "register"]
 
-_KINDS: dict[str, type[Generator]] = {}
+_BUILT_IN: tuple[type[Generator], ...] = (
+    class_vae.ClassVAE,
+    autoencoder.SpatialAutoencoder,
+    gan.ConditionalGAN,
+    diffusion.ConditionalDiffusion,
+)
+_KINDS: dict[str, type[Generator]] = {cls.kind: cls for cls in _BUILT_IN}
 
 
 def register(kind: str, cls: type[Generator]) -> None:
@@ -32,7 +34,7 @@ def register(kind: str, cls: type[Generator]) -> None:
 
 
 def kinds() -> tuple[str, ...]:
-    """The names known, sorted; those of plugins too."""
+    """The names of all kinds, sorted; those of plugins too."""
     return tuple(sorted({*_KINDS, *plugin_names(GENERATORS)}))
 
 
@@ -76,13 +78,9 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Generator:
 def _register_plugin(kind: str, plugin: object) -> None:
     if not (isinstance(plugin, type) and issubclass(plugin, Generator)):
         raise ConfigError(f"plugin {kind!r} ({GENERATORS}): {plugin!r} is no subclass of Generator")
-    if getattr(plugin, "kind", None) != kind:
-        own = getattr(plugin, "kind", None)
-        raise ConfigError(f"plugin {kind!r} ({GENERATORS}): its class says kind = {own!r}; the two must be equal")
+    class_kind = getattr(plugin, "kind", None)
+    if class_kind != kind:
+        raise ConfigError(
+            f"plugin {kind!r} ({GENERATORS}): its class says kind = {class_kind!r}; the two must be equal"
+        )
     register(kind, plugin)
-
-
-register(ClassVAE.kind, ClassVAE)
-register(ConditionalDiffusion.kind, ConditionalDiffusion)
-register(SpatialAutoencoder.kind, SpatialAutoencoder)
-register(ConditionalGAN.kind, ConditionalGAN)

@@ -18,10 +18,10 @@ class _Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        last = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(last.weight)
+        output = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(output.weight)
         self.body = nn.Sequential(
-            group_norm(channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU(), last
+            group_norm(channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU(), output
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,14 +60,13 @@ class SpatialAutoencoderNet(nn.Module):
             nn.Conv2d(wide[-1], 2 * latent_channels, 1),
         )
         back, sides = wide[::-1], sizes[::-1]
-        last = halvings - 1
         ups = zip(back, (*back[1:], channels), sides[1:], strict=True)
         self.decoder = nn.Sequential(
             nn.Conv2d(latent_channels, back[0], 3, padding=1),
             _Residual(back[0]),
             group_norm(back[0]),
             nn.SiLU(),
-            *(Up(a, b, side, last=i == last) for i, (a, b, side) in enumerate(ups)),
+            *(Up(a, b, side, to_image=i == halvings - 1) for i, (a, b, side) in enumerate(ups)),
         )
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,6 +88,6 @@ class SpatialAutoencoderNet(nn.Module):
     @torch.no_grad()
     def start_at(self, level: Tensor) -> None:
         """Let every decoded image start near one colour, float32 (channels,) in [0, 1]."""
-        last = self.decoder[-1]
-        if isinstance(last, Up) and last.grow.bias is not None:
-            last.grow.bias.copy_(logit(level))
+        output = self.decoder[-1]
+        if isinstance(output, Up) and output.grow.bias is not None:
+            output.grow.bias.copy_(logit(level))

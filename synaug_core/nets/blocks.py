@@ -46,17 +46,17 @@ class Down(nn.Sequential):
 class Up(nn.Module):
     """Double the sides and crop: (n, in, s, s) to (n, out, size, size) with size 2s or 2s - 1.
 
-    A transposed convolution with kernel 4 and stride 2 covers every pixel equally often. The `last` one makes
-    the image: it has no group norm and no SiLU, and starts as bilinear interpolation of mixed channels, so that
+    A transposed convolution with kernel 4 and stride 2 covers every pixel equally often. The one that
+    makes the image has no group norm and no SiLU, and starts as bilinear interpolation of mixed channels, so that
     neighbouring pixels start alike and a short training leaves no checkerboard (compare Aitken et al., 2017).
     """
 
-    def __init__(self, inside: int, outside: int, size: int, *, last: bool = False) -> None:
+    def __init__(self, inside: int, outside: int, size: int, *, to_image: bool = False) -> None:
         super().__init__()
         self.size = size
         self.grow = nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1)
-        self.finish = nn.Identity() if last else nn.Sequential(group_norm(outside), nn.SiLU())
-        if last:
+        self.finish = nn.Identity() if to_image else nn.Sequential(group_norm(outside), nn.SiLU())
+        if to_image:
             _make_bilinear(self.grow)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,10 +46,9 @@ class Decoder(nn.Module):
         self.side, self.wide = sizes[0], wide[0]
         self.head = nn.Linear(latent_dim, self.wide * self.side**2)
         self.start = nn.SiLU()
-        last = len(wide) - 1
         self.body = nn.Sequential(
             *(
-                Up(inside, outside, side, last=i == last)
+                Up(inside, outside, side, to_image=i == len(wide) - 1)
                 for i, (inside, outside, side) in enumerate(zip(wide, (*wide[1:], channels), sizes[1:], strict=True))
             )
         )

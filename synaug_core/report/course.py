@@ -203,15 +203,6 @@ def _probes(config: Config) -> Iterator[tuple[str, str]]:
         yield stage, f"{words} {_seed(config, probe.name).capitalize()}."
 
 
-_STRATEGIES = {
-    "interpolate": "decoded from between two training images of a class in latent space",
-    "prior": "sampled from the generator",
-    "reconstruct": "training images through the generator and back",
-    "random": "training images moved at random in latent space, as far as targeted ones",
-    "targeted": "training images moved in latent space to where a classifier is unsure",
-    "duplicate": "copies of training images",
-    "mixup": "mixtures of two training images of a class",
-}
 _PLANS = {
     "auto": "every class is filled up to the largest",
     "all": "every class is filled up to the largest",
@@ -273,7 +264,7 @@ def _judges(config: Config) -> str:
 def _synthesis(config: Config, synthesis: SynthesisConfig) -> str:
     s = synthesis
     said = f"Strategy {plain(s.strategy)}"
-    if meaning := _STRATEGIES.get(s.strategy):
+    if meaning := find(s.strategy).description:
         said += f" ({meaning})"
     if find(s.strategy).generator:
         said += f", generator {plain(config.generator_named(s.generator).kind)}"

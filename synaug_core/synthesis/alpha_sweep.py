@@ -1,4 +1,4 @@
-"""What the place between two ends, and the fineness of a grid of places, do to the images that are made."""
+"""What lies between two training images: walks to look at, and what the place on the way does to new images."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from torch import Tensor
 from synaug_core.config import SynthesisConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators.base import Generator, LatentGenerator
-from synaug_core.generators.pixels import to_float
+from synaug_core.generators.pixels import to_float, to_uint8
 from synaug_core.quality.distances import pairwise, spacing
 from synaug_core.seeds import derive
+from synaug_core.synthesis import latent
 from synaug_core.synthesis.interpolate import interpolate
-from synaug_core.synthesis.made import Source
-from synaug_core.synthesis.walks import ALPHAS
+from synaug_core.synthesis.strategy import Source
 
-__all__ = ["GRIDS", "MEASURES", "AlphaSweep", "Look", "alpha_sweep", "look"]
+__all__ = ["ALPHAS", "GRIDS", "MEASURES", "AlphaSweep", "Appearance", "alpha_sweep", "measure_appearance", "walks"]
 
+ALPHAS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+"""Values of a, from the first end to the second."""
 GRIDS = (2, 3, 5, 9, 17)
 """Numbers of values of a, evenly from 0 to 1."""
 MEASURES = ("sharpness", "variety", "novelty", "distinct")
 _MOST_CLASSES = 12
 _MOST_REALS = 200
 """Training images of a class that are used."""
-_MADE = 64
-"""Images made for each figure."""
+_NEW_IMAGES = 64
+"""New images for each figure."""
 _SAME = 0.05
 """Images nearer to each other than this share of the reals' typical distance count as one."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """How made images look beside the real ones of their class; None where that is undefined.
+class Appearance:
+    """How new images compare with the real ones of their class; None where that is undefined.
 
     Distances are root mean square differences of pixels in [0, 1].
     """
@@ -57,33 +59,33 @@ class AlphaSweep:
     Attributes:
         class_name: the class.
         images: real images that the figures rest on.
-        made: images made for each figure.
-        by_alpha: a single value of a -> the look of images made there.
-        by_grid: number of values, evenly from 0 to 1 -> the look of as many images made on that grid.
-        uniform: the look of images with a drawn from [0, 1]: a grid without end.
+        new_images: number of new images for each figure.
+        by_alpha: a single value of a -> the appearance of images there.
+        by_grid: number of values, evenly from 0 to 1 -> that of as many images on that grid.
+        uniform: that of images with a drawn from [0, 1]: a grid without end.
         ends: the two real images of the walk, uint8 (2, c, h, w).
-        walk: what is made between them, uint8 (len(by_alpha), c, h, w).
+        walk: the images between them, uint8 (len(by_alpha), c, h, w).
     """
 
     class_name: str
     images: int
-    made: int
-    by_alpha: dict[float, Look]
-    by_grid: dict[int, Look]
-    uniform: Look
+    new_images: int
+    by_alpha: dict[float, Appearance]
+    by_grid: dict[int, Appearance]
+    uniform: Appearance
     ends: Tensor = field(repr=False)
     walk: Tensor = field(repr=False)
 
     def metrics(self, label: str) -> dict[str, float]:
         """Every defined figure under a name such as `alpha/at-0.5/sharpness/label` or `alpha/grid-5/distinct/label`."""
-        looks = {f"at-{a:g}": one for a, one in self.by_alpha.items()}
-        looks |= {f"grid-{k}": one for k, one in self.by_grid.items()} | {"uniform": self.uniform}
-        values = {f"alpha/{name}/{m}/{label}": getattr(one, m) for name, one in looks.items() for m in MEASURES}
+        points = {f"at-{a:g}": appearance for a, appearance in self.by_alpha.items()}
+        points |= {f"grid-{k}": appearance for k, appearance in self.by_grid.items()} | {"uniform": self.uniform}
+        values = {f"alpha/{name}/{m}/{label}": getattr(point, m) for name, point in points.items() for m in MEASURES}
         return {name: value for name, value in values.items() if value is not None}
 
 
 def alpha_sweep(generator: Generator, train: ImageSet, config: SynthesisConfig, *, seed: int) -> list[AlphaSweep]:
-    """Interpolate at each of `ALPHAS` and on each of `GRIDS`, and look at what comes out.
+    """Interpolate at each of `ALPHAS` and on each of `GRIDS`, and measure how the images compare with real ones.
 
     All images of a class come from the same pairs; only a differs. Pairing, ends, path and detail are the
     configuration's. For the generator's first twelve classes; those with fewer than two images are left out.
@@ -96,43 +98,60 @@ def alpha_sweep(generator: Generator, train: ImageSet, config: SynthesisConfig, 
     """
     if not isinstance(generator, LatentGenerator):
         return []
-    found = []
+    sweeps = []
     for name in generator.classes[:_MOST_CLASSES]:
-        own = train.of_class(name)
-        own = own.take(range(min(len(own), _MOST_REALS)))
-        if len(own) >= 2:
-            found.append(_sweep(Source(name, own, generator), config, derive(seed, "alpha sweep", name)))
-    return found
+        images = train.of_class(name)
+        images = images.take(range(min(len(images), _MOST_REALS)))
+        if len(images) >= 2:
+            sweeps.append(_sweep(Source(name, images, generator), config, derive(seed, "alpha sweep", name)))
+    return sweeps
 
 
 def _sweep(source: Source, config: SynthesisConfig, seed: int) -> AlphaSweep:
-    reals = _Reals(source.images.images)
+    real = _RealImages(source.images.images)
 
-    def made(values: tuple[float, ...], mode: str = "grid") -> Tensor:
-        chosen = config.model_copy(update={"alpha": values, "alpha_mode": mode})
-        return interpolate(source, _MADE, chosen, seed=seed).images
+    def interpolate_at(values: tuple[float, ...], mode: str = "grid") -> Tensor:
+        changed = config.model_copy(update={"alpha": values, "alpha_mode": mode})
+        return interpolate(source, _NEW_IMAGES, changed, seed=seed).images
 
-    at = {a: made((a,)) for a in ALPHAS}
-    first = interpolate(source, 1, config, seed=seed).provenance[0]["parents"]
-    rows = [source.images.ids.index(parent) for parent in first]
+    by_alpha = {a: interpolate_at((a,)) for a in ALPHAS}
+    first_parents = interpolate(source, 1, config, seed=seed).provenance[0]["parents"]
+    rows = [source.images.ids.index(parent) for parent in first_parents]
     return AlphaSweep(
         class_name=source.class_name,
         images=len(source.images),
-        made=_MADE,
-        by_alpha={a: reals.look(images) for a, images in at.items()},
-        by_grid={k: reals.look(made(tuple(i / (k - 1) for i in range(k)))) for k in GRIDS},
-        uniform=reals.look(made((0.0, 1.0), "uniform")),
+        new_images=_NEW_IMAGES,
+        by_alpha={a: real.compare(images) for a, images in by_alpha.items()},
+        by_grid={k: real.compare(interpolate_at(tuple(i / (k - 1) for i in range(k)))) for k in GRIDS},
+        uniform=real.compare(interpolate_at((0.0, 1.0), "uniform")),
         ends=source.images.images[rows].cpu(),
-        walk=torch.cat([images[:1] for images in at.values()]),
+        walk=torch.cat([images[:1] for images in by_alpha.values()]),
     )
 
 
-def look(made: Tensor, real: Tensor) -> Look:
-    """Compare made images with real ones, uint8 (n, c, h, w) and (m, c, h, w), m >= 1."""
-    return _Reals(real).look(made)
+def walks(generator: Generator, train: ImageSet, config: SynthesisConfig) -> list[tuple[str, Tensor]]:
+    """For up to twelve classes of a latent generator: the name, and uint8 images (9, c, h, w) at `ALPHAS` from the
+    decoded first to the decoded last image of the class. Empty for a generator without a latent space."""
+    if not isinstance(generator, LatentGenerator):
+        return []
+    rows = []
+    for name in generator.classes[:_MOST_CLASSES]:
+        images = train.of_class(name)
+        if len(images) < 2:
+            continue
+        mean, _ = generator.encode(images.images[[0, -1]], name)
+        n = len(ALPHAS)
+        path = latent.walk(mean[:1].expand(n, -1), mean[1:].expand(n, -1), torch.tensor(ALPHAS), config.path)
+        rows.append((name, to_uint8(generator.decode(path, name))))
+    return rows
 
 
-class _Reals:
+def measure_appearance(images: Tensor, real: Tensor) -> Appearance:
+    """Compare new images with real ones, uint8 (n, c, h, w) and (m, c, h, w), m >= 1."""
+    return _RealImages(real).compare(images)
+
+
+class _RealImages:
     """The real images and what others are measured against."""
 
     def __init__(self, images: Tensor) -> None:
@@ -141,14 +160,14 @@ class _Reals:
         self._variety = _mean_of_pairs(pairwise(self._images, self._images))
         self._unit = spacing(self._images)
 
-    def look(self, made: Tensor) -> Look:
-        between = pairwise(made, made)
-        copied = pairwise(made, self._images).amin(1)
+    def compare(self, images: Tensor) -> Appearance:
+        between = pairwise(images, images)
+        to_nearest_real = pairwise(images, self._images).amin(1)
         earlier = between.masked_fill(torch.ones_like(between, dtype=torch.bool).triu(), torch.inf)
-        return Look(
-            sharpness=_ratio(_sharpness(made), self._sharpness),
+        return Appearance(
+            sharpness=_ratio(_sharpness(images), self._sharpness),
             variety=_ratio(_mean_of_pairs(between), self._variety),
-            novelty=_ratio(_mean(copied), self._unit),
+            novelty=_ratio(_mean(to_nearest_real), self._unit),
             distinct=_mean((earlier >= _SAME * self._unit).all(1)) if self._unit else None,
         )
 

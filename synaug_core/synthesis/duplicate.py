@@ -5,13 +5,13 @@ from __future__ import annotations
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators import randoms
 from synaug_core.seeds import derive
-from synaug_core.synthesis.made import Made, Source
+from synaug_core.synthesis.strategy import NewImages, Source
 
 __all__ = ["duplicate"]
 
 
-def duplicate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+def duplicate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
     """The class's training images, unchanged, in a random order; all of them before any comes again."""
     chosen = randoms.cycle(n, len(source.images), derive(seed, "first"))
     parents = [{"parents": [source.images.ids[i]]} for i in chosen.tolist()]
-    return Made(source.images.images[chosen].cpu(), parents)
+    return NewImages(source.images.images[chosen].cpu(), parents)

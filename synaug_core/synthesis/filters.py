@@ -38,7 +38,7 @@ class Reference:
     contrast: float
 
     @classmethod
-    def of(cls, images: Tensor) -> Reference:
+    def from_images(cls, images: Tensor) -> Reference:
         """From the class's training images, uint8 (n, c, h, w), n >= 1."""
         return cls(spacing(images), float(contrast(images).min()))
 
@@ -79,27 +79,27 @@ def apply(
         config: the thresholds.
         judge: who has not seen the candidates' parents.
         already_kept: uint8 (m, c, h, w) of earlier rounds.
-        reference: `Reference.of(train.images)`, where it is known already.
+        reference: `Reference.from_images(train.images)`, where it is known already.
     """
     n = len(candidates)
-    known = reference or Reference.of(train.images)
+    training = reference or Reference.from_images(train.images)
     reasons: list[Reason | None] = [None] * n
     probability = torch.full((n,), torch.nan, dtype=torch.float64)
     if config.blankness is not None:
-        _mark(reasons, contrast(candidates.images) < config.blankness * known.contrast, "blank")
+        _mark(reasons, contrast(candidates.images) < config.blankness * training.contrast, "blank")
     if config.memorisation:
         rows = _passed(reasons)
         distance, _ = nearest(candidates.images[rows], train.images)
-        _mark(reasons, distance.flatten() < config.memorisation * known.unit, "copy of a training image", rows)
+        _mark(reasons, distance.flatten() < config.memorisation * training.unit, "copy of a training image", rows)
     if config.label_consistency is not None and judge is not None:
         rows = _passed(reasons)
         chosen = candidates.take(rows)
-        told = torch.as_tensor(np.asarray(judge(chosen), dtype=np.float64))
-        probability[rows] = told[torch.arange(len(rows)), chosen.labels]
+        judged = torch.as_tensor(np.asarray(judge(chosen), dtype=np.float64))
+        probability[rows] = judged[torch.arange(len(rows)), chosen.labels]
         _mark(reasons, probability[rows] < config.label_consistency, "unlikely label", rows)
     if config.near_duplicates:
         rows = _passed(reasons)
-        alike = _alike(candidates.images[rows], already_kept, config.near_duplicates * known.unit)
+        alike = _alike(candidates.images[rows], already_kept, config.near_duplicates * training.unit)
         _mark(reasons, alike, "near-duplicate", rows)
     keep = torch.tensor([reason is None for reason in reasons], dtype=torch.bool)
     return Verdict(keep, tuple(reasons), probability)
@@ -110,8 +110,8 @@ def _passed(reasons: list[Reason | None]) -> Tensor:
 
 
 def _mark(reasons: list[Reason | None], failed: Tensor, reason: Reason, rows: Tensor | None = None) -> None:
-    where = failed.nonzero().flatten()
-    for i in (where if rows is None else rows[where]).tolist():
+    positions = failed.nonzero().flatten()
+    for i in (positions if rows is None else rows[positions]).tolist():
         reasons[i] = reason
 
 
@@ -123,9 +123,9 @@ def _alike(images: Tensor, before: Tensor | None, least: float) -> Tensor:
     for start in range(0, len(images), 256):
         stop = min(start + 256, len(images))
         block = images[start:stop]
-        kept = images[:start][~alike[:start]]
-        if len(kept):
-            alike[start:stop] |= nearest(block, kept)[0].flatten() < least
+        accepted = images[:start][~alike[:start]]
+        if len(accepted):
+            alike[start:stop] |= nearest(block, accepted)[0].flatten() < least
         close = (pairwise(block, block) < least).numpy()
         flags = alike[start:stop].numpy()
         for i in range(1, len(block)):  # greedy: whether one stays depends on those before it

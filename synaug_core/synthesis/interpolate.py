@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
+from torch import Tensor
 
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators import randoms
-from synaug_core.generators.pixels import to_uint8
+from synaug_core.generators.pixels import to_float, to_uint8
 from synaug_core.seeds import derive
-from synaug_core.synthesis import detail
-from synaug_core.synthesis.latent import alphas, ends, nearest, partners, walk
-from synaug_core.synthesis.made import Made, Source
+from synaug_core.synthesis import latent
+from synaug_core.synthesis.strategy import NewImages, Source
 
-__all__ = ["interpolate"]
+__all__ = ["interpolate", "restore_detail", "takes_second_detail"]
 
 
-def interpolate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+def interpolate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
     """Decode points between the latent vectors of two different images, z = (1 - a) z1 + a z2.
 
     The first end goes through all images in a random order before any comes again; the second is any other
     one, or one of its nearest in latent space (as in DeepSMOTE, arXiv 2105.02340). With `ends: sample`, each
     new image draws its own sample of both posteriors. A class of one image has it at both ends.
 
-    With `detail`, what the decoder loses of a real end is added to the decoded image (see `detail.restore`).
+    With `detail`, what the decoder loses of a real end is added to the decoded image (see `restore_detail`).
     An end's loss is x - dec(z_end) with the very z_end that the way begins or stops at, its posterior's mean or
     the sample drawn: so at a = 0, and with `residual` at a = 1, the image is the real one under either choice of
     `ends`; samples make the images between differ more.
@@ -30,21 +32,45 @@ def interpolate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -
     Raises:
         ConfigError: the generator has no latent space.
     """
-    encoder, images, class_name = source.latent("interpolate"), source.images, source.class_name
-    mean, log_variance = encoder.encode(images.images, class_name)
-    near = nearest(mean, config.neighbours).cpu() if config.pairing == "neighbours" and len(images) > 1 else None
+    generator, images, class_name = source.latent("interpolate"), source.images, source.class_name
+    mean, log_variance = generator.encode(images.images, class_name)
+    neighbours = None
+    if config.pairing == "neighbours" and len(images) > 1:
+        neighbours = latent.nearest(mean, config.neighbours).cpu()
     first = randoms.cycle(n, len(images), derive(seed, "first"))
-    second = partners(first, len(images), near, derive(seed, "second"))
-    alpha = alphas(n, config.alpha, config.alpha_mode, seed)
-    start = ends(mean[first], log_variance[first], config.ends, derive(seed, "start"))
-    end = ends(mean[second], log_variance[second], config.ends, derive(seed, "end"))
-    made = encoder.decode(walk(start, end, alpha, config.path), class_name)
-    told = {}
+    second = latent.partners(first, len(images), neighbours, derive(seed, "second"))
+    alpha = latent.alphas(n, config.alpha, config.alpha_mode, seed)
+    start = latent.ends(mean[first], log_variance[first], config.ends, derive(seed, "start"))
+    end = latent.ends(mean[second], log_variance[second], config.ends, derive(seed, "end"))
+    pixels = generator.decode(latent.walk(start, end, alpha, config.path), class_name)
+    origin: dict[str, Any] = {}
     if config.detail != "none":
-        far = detail.from_second(alpha, config.detail)
-        real = images.images[torch.where(far, second, first)]
-        decoded = encoder.decode(torch.where(far[:, None].to(start.device), end, start), class_name)
-        made, told = detail.restore(made, real, decoded), {"detail": config.detail}
+        from_second = takes_second_detail(alpha, config.detail)
+        real = images.images[torch.where(from_second, second, first)]
+        decoded = generator.decode(torch.where(from_second[:, None].to(start.device), end, start), class_name)
+        pixels, origin = restore_detail(pixels, real, decoded), {"detail": config.detail}
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
-    provenance = [{"parents": [images.ids[i], images.ids[j]], "alpha": a, **told} for i, j, a in pairs]
-    return Made(to_uint8(made), provenance)
+    provenance = [{"parents": [images.ids[i], images.ids[j]], "alpha": a, **origin} for i, j, a in pairs]
+    return NewImages(to_uint8(pixels), provenance)
+
+
+def takes_second_detail(alpha: Tensor, form: Literal["change", "residual"]) -> Tensor:
+    """Whose detail an image at share `alpha` (n,) of the way gets: bool (n,), True for the second end.
+
+    `change` takes the first end's everywhere, so that x' = x1 + (dec(z) - dec(z1)): a real image and the decoded
+    change. `residual` takes the nearer end's: the first one's for a < 0.5, from there on the second one's.
+    """
+    return alpha >= 0.5 if form == "residual" else torch.zeros_like(alpha, dtype=torch.bool)
+
+
+def restore_detail(decoded: Tensor, real: Tensor, decoded_real: Tensor) -> Tensor:
+    """The image x' = clip(dec(z) + x - dec(z_x)), float32 in [0, 1].
+
+    Where dec(z) and dec(z_x) are equal to the last bit, that is x, up to rounding far below one of 255 levels.
+
+    Args:
+        decoded: dec(z), float32 (n, c, h, w) in [0, 1].
+        real: the real image x of each row, uint8, same shape.
+        decoded_real: dec(z_x), what the decoder makes of it, float32.
+    """
+    return decoded.add(to_float(real.to(decoded.device))).sub_(decoded_real).clamp_(0, 1)

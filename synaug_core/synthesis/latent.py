@@ -25,8 +25,8 @@ def ends(mean: Tensor, log_variance: Tensor, kind: Ends, seed: int) -> Tensor:
 
 def nearest(mean: Tensor, k: int) -> Tensor:
     """Positions of each row's k nearest other rows (Euclidean), nearest first, int64 (n, min(k, n - 1))."""
-    exact = mean.double()
-    distance = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
+    precise = mean.double()
+    distance = torch.cdist(precise, precise, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
     return distance.sort(dim=1, stable=True).indices[:, : min(k, len(mean) - 1)]
 
 
@@ -59,14 +59,14 @@ def walk(start: Tensor, end: Tensor, alpha: Tensor, path: LatentPath) -> Tensor:
     parallel ends, or from the origin, there is no such circle and it goes straight. At a = 0 and a = 1 both
     give the ends exactly.
     """
-    a, one, other = alpha.to(start.device)[:, None].double(), start.double(), end.double()
-    straight = (1 - a) * one + a * other
+    a, z1, z2 = alpha.to(start.device)[:, None].double(), start.double(), end.double()
+    straight = (1 - a) * z1 + a * z2
     if path == "linear":
         return straight.to(start)
-    lengths = one.norm(dim=1, keepdim=True) * other.norm(dim=1, keepdim=True)
-    cosine = (one * other).sum(1, keepdim=True) / lengths
+    lengths = z1.norm(dim=1, keepdim=True) * z2.norm(dim=1, keepdim=True)
+    cosine = (z1 * z2).sum(1, keepdim=True) / lengths
     angle = torch.arccos(cosine.clamp(-1, 1))
     sine = torch.sin(angle)
-    arc = (torch.sin((1 - a) * angle) * one + torch.sin(a * angle) * other) / sine
+    arc = (torch.sin((1 - a) * angle) * z1 + torch.sin(a * angle) * z2) / sine
     undefined = (lengths == 0) | (sine < _PARALLEL)
     return torch.where(undefined | (a == 0) | (a == 1), straight, arc).to(start)

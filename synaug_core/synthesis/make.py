@@ -1,4 +1,4 @@
-"""The planned images of a generator's classes, as an image set; made until the plan is filled or a limit is hit."""
+"""The planned images of each class as an image set, in rounds until the plan is filled or a limit is hit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from synaug_core.names import slugs
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive
 from synaug_core.synthesis import filters, registry
-from synaug_core.synthesis.made import Made, Source
+from synaug_core.synthesis.strategy import Entry, NewImages, Source
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
@@ -34,35 +34,38 @@ _REAL = "duplicate"
 """Its images are real ones, which need no gate."""
 
 
-class Funnel(Frozen, extra="ignore"):  # its JSON holds `filled`, which is no field
-    """What became of the images made of one class: made = kept + all dropped + surplus."""
+class Funnel(Frozen, extra="ignore", populate_by_name=True, serialize_by_alias=True):
+    """How many images of one class passed the filters: generated = accepted + all dropped + surplus.
 
-    wanted: int
-    made: int
-    kept: int
+    Its JSON keeps the keys of version 0.1.0, and `filled`, which is no field.
+    """
+
+    planned: int = Field(alias="wanted")
+    generated: int = Field(alias="made")
+    accepted: int = Field(alias="kept")
     dropped: dict[str, int] = Field(default_factory=dict)
     """Images by the reason for which they were dropped; see `filters.REASONS`."""
     surplus: int = 0
     """Images that passed in the last round when the plan was filled already."""
     unjudged: int = 0
-    """Images kept whose label nobody could judge, though the filter asks for it."""
+    """Images accepted whose label nobody could judge, though the filter asks for it."""
     rounds: int = 1
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
     @property
     def filled(self) -> bool:
-        """True where all wanted images are there; else the limit was hit."""
-        return self.kept >= self.wanted
+        """True where all planned images are there; else the limit was hit."""
+        return self.accepted >= self.planned
 
 
 @dataclass(frozen=True)
 class Synthesised:
-    """The images kept, and how they came to be.
+    """The images accepted, and how they came to be.
 
     Attributes:
         images: in the order of classes.
-        funnel: of each class that was asked for.
-        measures: the strategy's own figures of each class, means over all images made, dropped ones included.
+        funnel: of each class of the plan that the generator knows.
+        measures: the strategy's own figures of each class, means over all images generated, dropped ones included.
     """
 
     images: ImageSet
@@ -83,8 +86,8 @@ def synthesise(
 ) -> Synthesised:
     """Make `plan[class]` images of each class that the generator knows; other classes are left out.
 
-    With filters, images are made in rounds until the plan is filled or `filters.limit` times the wanted number
-    were made; the funnel says which. The first round makes what would be made without filters. Of the controls,
+    With filters, images are generated in rounds until the plan is filled or `filters.limit` times the planned number
+    were generated; the funnel says which. The first round generates what would be without filters. Of the controls,
     duplicates pass unchecked and reconstructions may repeat themselves.
 
     Args:
@@ -95,7 +98,7 @@ def synthesise(
         seed: a class's images depend on this and its name, not on the other classes.
         judge: gives synthetic images their class probabilities; None: labels are not checked.
         target: classifiers whose uncertainty a targeted strategy seeks.
-        progress: told the images kept and wanted in all.
+        progress: called with the images accepted and planned in all.
 
     Returns:
         Images with `train.classes`, classes in that order; ids are synthetic/<class>/<number>, a group is the
@@ -109,24 +112,24 @@ def synthesise(
     entry = registry.find(config.strategy)
     if entry.generator and generator is None:
         raise ConfigError(f"synthesis.strategy: {config.strategy} needs a generator")
-    known = train.classes if generator is None else generator.classes
-    wanted = {c: plan.get(c, 0) for c in train.classes if c in known and plan.get(c, 0) > 0}
-    maker = _Maker(entry, generator, train, config, judge, target, seed)
-    parts, total = [train.take([])], sum(wanted.values())
+    classes = train.classes if generator is None else generator.classes
+    counts = {c: plan.get(c, 0) for c in train.classes if c in classes and plan.get(c, 0) > 0}
+    synthesis = _Synthesis(entry, generator, train, config, judge, target, seed)
+    parts, total = [train.take([])], sum(counts.values())
     funnels: dict[str, Funnel] = {}
     measures: dict[str, dict[str, float]] = {}
-    for name, n in wanted.items():
-        before = sum(len(part) for part in parts)
-        kept, funnels[name], measures[name] = maker.of_class(name, n, partial(_tell, progress, before, total))
-        parts.append(kept)
+    for name, n in counts.items():
+        report = partial(_report_progress, progress, sum(len(part) for part in parts), total)
+        part, funnels[name], measures[name] = synthesis.fill_class(name, n, report)
+        parts.append(part)
     return Synthesised(concatenate(parts), funnels, measures)
 
 
 @dataclass(frozen=True)
-class _Maker:
+class _Synthesis:
     """All that the classes have in common."""
 
-    entry: registry.Entry
+    entry: Entry
     generator: Generator | None
     train: ImageSet
     config: SynthesisConfig
@@ -134,56 +137,57 @@ class _Maker:
     target: tuple[TrainedClassifier, ...]
     seed: int
 
-    def of_class(
-        self, name: str, wanted: int, tell: Callable[[int], None]
+    def fill_class(
+        self, name: str, planned: int, report: Callable[[int], None]
     ) -> tuple[ImageSet, Funnel, dict[str, float]]:
-        """Rounds until `wanted` images are kept or the limit is hit."""
-        own = self._own(name)
-        source, seed = Source(name, own, self.generator, self.target), derive(self.seed, "synthesis", name)
+        """Rounds until `planned` images are accepted or the limit is hit."""
+        class_images = self._class_images(name)
+        source = Source(name, class_images, self.generator, self.target)
+        seed = derive(self.seed, "synthesis", name)
         gate = self._gate()
-        reference = filters.Reference.of(own.images) if gate is not None else None
-        kept, measures, dropped = self.train.take([]), _Means(), Counter[str]()
-        made = surplus = unjudged = rounds = 0
-        ask, limit = wanted, wanted if gate is None else max(wanted, math.floor(gate.limit * wanted))
-        while ask > 0:
-            batch = self.entry.make(source, ask, self.config, seed=derive(seed, "round", rounds) if rounds else seed)
+        reference = filters.Reference.from_images(class_images.images) if gate is not None else None
+        accepted, measures, dropped = self.train.take([]), _Means(), Counter[str]()
+        generated = surplus = unjudged = rounds = 0
+        n, limit = planned, planned if gate is None else max(planned, math.floor(gate.limit * planned))
+        while n > 0:
+            batch = self.entry.make(source, n, self.config, seed=derive(seed, "round", rounds) if rounds else seed)
             candidates = self._as_set(batch, name)
-            measures.add(batch.measures, ask)
-            made, rounds, before = made + ask, rounds + 1, len(kept)
+            measures.add(batch.measures, n)
+            generated, rounds, before = generated + n, rounds + 1, len(accepted)
             if gate is None:
-                kept = candidates
+                accepted = candidates
             else:
                 judge = self.judge if gate.label_consistency is not None else None
-                verdict = filters.apply(candidates, own, gate, judge, kept.images, reference=reference)
+                verdict = filters.apply(candidates, class_images, gate, judge, accepted.images, reference=reference)
                 rows = verdict.keep.nonzero().flatten()
-                surplus += max(0, len(rows) - (wanted - before))
-                rows = rows[: wanted - before]
+                surplus += max(0, len(rows) - (planned - before))
+                rows = rows[: planned - before]
                 chances = verdict.probability[rows]
-                kept = concatenate([kept, _with_probability(candidates.take(rows), chances)])
+                accepted = concatenate([accepted, _with_probability(candidates.take(rows), chances)])
                 dropped.update(reason for reason in verdict.reasons if reason is not None)
                 unjudged += int(chances.isnan().sum()) if judge is not None else 0
-            tell(len(kept))
-            # Ask for as many as the last round's luck suggests; after a round in vain for many more.
-            luck = (len(kept) - before + 1) / (ask + 1)
-            ask = min(math.ceil((wanted - len(kept)) / luck), limit - made)
+            report(len(accepted))
+            # Generate as many as the last round's luck suggests; after a round in vain many more.
+            luck = (len(accepted) - before + 1) / (n + 1)
+            n = min(math.ceil((planned - len(accepted)) / luck), limit - generated)
         funnel = Funnel(
-            wanted=wanted,
-            made=made,
-            kept=len(kept),
+            planned=planned,
+            generated=generated,
+            accepted=len(accepted),
             dropped={reason: dropped[reason] for reason in filters.REASONS if dropped[reason]},
             surplus=surplus,
             unjudged=unjudged,
             rounds=rounds,
         )
-        return _numbered(kept, slugs(self.train.classes)[name]), funnel, measures.values()
+        return _with_ids(accepted, slugs(self.train.classes)[name]), funnel, measures.values()
 
-    def _own(self, name: str) -> ImageSet:
+    def _class_images(self, name: str) -> ImageSet:
         if self.generator is not None:
             return self.generator.of_class(self.train, name)
-        own = self.train.of_class(name)
-        if not len(own):
+        images = self.train.of_class(name)
+        if not len(images):
             raise DataError(f"class {name!r} has no training images to make others from; drop it or add images")
-        return own
+        return images
 
     def _gate(self) -> FilterConfig | None:
         gate = self.config.filters
@@ -193,23 +197,23 @@ class _Maker:
             return gate.model_copy(update={"memorisation": None, "near_duplicates": None})
         return gate
 
-    def _as_set(self, made: Made, name: str) -> ImageSet:
-        n, train = len(made.images), self.train
+    def _as_set(self, batch: NewImages, name: str) -> ImageSet:
+        n, train = len(batch.images), self.train
         group_of = dict(zip(train.ids, train.groups, strict=True))
-        told = {"generator": self.generator.kind if self.generator else None, "strategy": self.config.strategy}
-        groups = ["+".join(sorted({group_of[p] for p in origin["parents"]})) for origin in made.provenance]
+        method = {"generator": self.generator.kind if self.generator else None, "strategy": self.config.strategy}
+        groups = ["+".join(sorted({group_of[p] for p in origin["parents"]})) for origin in batch.provenance]
         return ImageSet(
-            images=made.images,
+            images=batch.images,
             labels=torch.full((n,), train.classes.index(name), dtype=torch.int64),
             classes=train.classes,
             ids=tuple(map(str, range(n))),
             groups=tuple(groups),
-            provenance=tuple(json.dumps({**told, **origin}) for origin in made.provenance),
+            provenance=tuple(json.dumps({**method, **origin}) for origin in batch.provenance),
         )
 
 
-def _tell(progress: Progress, before: int, total: int, kept: int) -> None:
-    progress(before + kept, total)
+def _report_progress(progress: Progress, before: int, total: int, accepted: int) -> None:
+    progress(before + accepted, total)
 
 
 class _Means:
@@ -229,13 +233,13 @@ class _Means:
 
 
 def _with_probability(images: ImageSet, probability: Tensor) -> ImageSet:
-    def told(text: str, chance: float) -> str:
+    def with_chance(text: str, chance: float) -> str:
         return text if math.isnan(chance) else json.dumps(json.loads(text) | {"label_probability": round(chance, 6)})
 
-    texts = (told(text, chance) for text, chance in zip(images.provenance, probability.tolist(), strict=True))
+    texts = (with_chance(text, chance) for text, chance in zip(images.provenance, probability.tolist(), strict=True))
     return replace(images, provenance=tuple(texts))
 
 
-def _numbered(images: ImageSet, slug: str) -> ImageSet:
+def _with_ids(images: ImageSet, slug: str) -> ImageSet:
     ids = tuple(f"synthetic/{slug}/{k}" for k in range(len(images)))
-    return replace(images, ids=ids, groups=tuple(g or own for g, own in zip(images.groups, ids, strict=True)))
+    return replace(images, ids=ids, groups=tuple(group or i for group, i in zip(images.groups, ids, strict=True)))

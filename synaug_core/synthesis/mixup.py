@@ -9,7 +9,7 @@ from synaug_core.config import SynthesisConfig
 from synaug_core.generators import randoms
 from synaug_core.seeds import derive
 from synaug_core.synthesis.latent import partners
-from synaug_core.synthesis.made import Made, Source
+from synaug_core.synthesis.strategy import NewImages, Source
 
 __all__ = ["mixup"]
 
@@ -17,7 +17,7 @@ _ROWS = 1024
 """Images mixed at once, so that many large ones need no second copy of themselves as floats."""
 
 
-def mixup(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+def mixup(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
     """Mixtures x' = (1 - a) x1 + a x2 with a ~ Beta(mixup_alpha, mixup_alpha) (Zhang et al., arXiv 1710.09412).
 
     Unlike there, both images are of one class, so that the label stays what it is. The first goes through all
@@ -27,16 +27,16 @@ def mixup(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made
     first = randoms.cycle(n, len(images), derive(seed, "first"))
     second = partners(first, len(images), None, derive(seed, "second"))
     alpha = _beta(randoms.uniform(n, 1, derive(seed, "alpha"))[:, 0], config.mixup_alpha)
-    made = images.images.new_empty((n, *images.images.shape[1:]), device="cpu")
+    mixed = images.images.new_empty((n, *images.images.shape[1:]), device="cpu")
     for rows in torch.split(torch.arange(n), _ROWS):
-        made[rows] = _mixed(images.images[first[rows]], images.images[second[rows]], alpha[rows])
+        mixed[rows] = _mix(images.images[first[rows]], images.images[second[rows]], alpha[rows])
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
-    return Made(made, [{"parents": [images.ids[i], images.ids[j]], "alpha": a} for i, j, a in pairs])
+    return NewImages(mixed, [{"parents": [images.ids[i], images.ids[j]], "alpha": a} for i, j, a in pairs])
 
 
-def _mixed(one: Tensor, other: Tensor, alpha: Tensor) -> Tensor:
+def _mix(first: Tensor, second: Tensor, alpha: Tensor) -> Tensor:
     """uint8 images mixed by `alpha` (n,), rounded."""
-    start, end = one.cpu().double(), other.cpu().double()
+    start, end = first.cpu().double(), second.cpu().double()
     return torch.lerp(start, end, alpha[:, None, None, None]).round_().clamp_(0, 255).to(torch.uint8)
 
 

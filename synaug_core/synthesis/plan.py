@@ -50,33 +50,33 @@ def _to_largest(present: Mapping[str, int], word: str) -> dict[str, int]:
         "minority": {smallest},
     }
     if word not in chosen:
-        known = ", ".join(chosen)
-        raise ConfigError(f"synthesis.sampling_strategy: unknown word {word!r}; known are {known}")
+        words = ", ".join(chosen)
+        raise ConfigError(f"synthesis.sampling_strategy: unknown word {word!r}; known are {words}")
     most = max(present.values())
     return {name: most - n for name, n in present.items() if name in chosen[word]}
 
 
 def _to_ratio(present: Mapping[str, int], ratio: float) -> dict[str, int]:
-    where = f"synthesis.sampling_strategy: ratio {ratio:g}"
+    key = f"synthesis.sampling_strategy: ratio {ratio:g}"
     if not 0 < ratio <= 1:
-        raise ConfigError(f"{where} must lie in (0, 1]: the smaller class's count over the larger one's")
+        raise ConfigError(f"{key} must lie in (0, 1]: the smaller class's count over the larger one's")
     if len(present) != 2:
-        raise ConfigError(f"{where} needs two classes with images, there are {len(present)}; use a word or totals")
+        raise ConfigError(f"{key} needs two classes with images, there are {len(present)}; use a word or totals")
     smaller, larger = sorted(present, key=lambda name: present[name])
-    wanted = int(present[larger] * ratio)
-    if wanted < present[smaller]:
+    total = int(present[larger] * ratio)
+    if total < present[smaller]:
         now = present[smaller] / present[larger]
-        raise ConfigError(f"{where} is below the present one ({now:.3g}); images are added, never removed")
-    return {smaller: wanted - present[smaller]}
+        raise ConfigError(f"{key} is below the present one ({now:.3g}); images are added, never removed")
+    return {smaller: total - present[smaller]}
 
 
 def _to_totals(counts: Mapping[str, int], totals: Mapping[str, int]) -> dict[str, int]:
-    where = "synthesis.sampling_strategy"
+    key = "synthesis.sampling_strategy"
     for name, total in totals.items():
         if name not in counts:
-            raise ConfigError(f"{where}: unknown class {name!r}; classes are {', '.join(counts)}")
+            raise ConfigError(f"{key}: unknown class {name!r}; classes are {', '.join(counts)}")
         if total < counts[name]:
-            raise ConfigError(f"{where}: {total} of class {name!r} wanted, {counts[name]} are there; none are removed")
+            raise ConfigError(f"{key}: {total} of class {name!r} wanted, {counts[name]} are there; none are removed")
         if not counts[name] and total:
-            raise ConfigError(f"{where}: class {name!r} has no training images to make new ones from")
+            raise ConfigError(f"{key}: class {name!r} has no training images to make new ones from")
     return {name: total - counts[name] for name, total in totals.items()}

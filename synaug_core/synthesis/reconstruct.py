@@ -7,12 +7,12 @@ from synaug_core.generators import randoms
 from synaug_core.generators.pixels import to_uint8
 from synaug_core.seeds import derive
 from synaug_core.synthesis.latent import ends
-from synaug_core.synthesis.made import Made, Source
+from synaug_core.synthesis.strategy import NewImages, Source
 
 __all__ = ["reconstruct"]
 
 
-def reconstruct(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+def reconstruct(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
     """Decode the posterior's mean, or with `ends: sample` a sample, of each training image in turn.
 
     The images come in a random order, all of them before any comes again.
@@ -20,9 +20,9 @@ def reconstruct(source: Source, n: int, config: SynthesisConfig, *, seed: int) -
     Raises:
         ConfigError: the generator has no latent space.
     """
-    encoder, images, class_name = source.latent("reconstruct"), source.images, source.class_name
-    mean, log_variance = encoder.encode(images.images, class_name)
+    generator, images, class_name = source.latent("reconstruct"), source.images, source.class_name
+    mean, log_variance = generator.encode(images.images, class_name)
     chosen = randoms.cycle(n, len(images), derive(seed, "first"))
     z = ends(mean[chosen], log_variance[chosen], config.ends, derive(seed, "start"))
-    made = to_uint8(encoder.decode(z, class_name))
-    return Made(made, [{"parents": [images.ids[i]]} for i in chosen.tolist()])
+    pixels = to_uint8(generator.decode(z, class_name))
+    return NewImages(pixels, [{"parents": [images.ids[i]]} for i in chosen.tolist()])

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from synaug_core.errors import ConfigError
 from synaug_core.plugins import STRATEGIES, load_plugin, plugin_names
+from synaug_core.synthesis import targeted
 from synaug_core.synthesis.duplicate import duplicate
 from synaug_core.synthesis.interpolate import interpolate
-from synaug_core.synthesis.made import Strategy
 from synaug_core.synthesis.mixup import mixup
 from synaug_core.synthesis.prior import prior
 from synaug_core.synthesis.reconstruct import reconstruct
-from synaug_core.synthesis.targeted.offline import random, targeted
+from synaug_core.synthesis.strategy import Entry
 
 __all__ = ["Entry", "find", "names", "register"]
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A strategy and what it needs.
-
-    Attributes:
-        make: the strategy.
-        generator: a fitted generator of the class.
-        latent: one that encodes and decodes.
-        target: classifiers trained on real images.
-        repeats: a control that repeats training images on purpose: copies and near-duplicates pass the filters.
-    """
-
-    make: Strategy
-    generator: bool = True
-    latent: bool = False
-    target: bool = False
-    repeats: bool = False
-
-
-_STRATEGIES: dict[str, Entry] = {}
+_STRATEGIES: dict[str, Entry] = {
+    "duplicate": Entry(duplicate, generator=False, repeats=True, description="copies of training images"),
+    "interpolate": Entry(
+        interpolate,
+        latent=True,
+        description="decoded from between two training images of a class in latent space",
+    ),
+    "mixup": Entry(mixup, generator=False, description="mixtures of two training images of a class"),
+    "prior": Entry(prior, description="sampled from the generator"),
+    "reconstruct": Entry(
+        reconstruct,
+        latent=True,
+        repeats=True,
+        description="training images through the generator and back",
+    ),
+    "random": Entry(
+        targeted.random,
+        latent=True,
+        target=True,
+        description="training images moved at random in latent space, as far as targeted ones",
+    ),
+    "targeted": Entry(
+        targeted.targeted,
+        latent=True,
+        target=True,
+        description="training images moved in latent space to where a classifier is unsure",
+    ),
+}
 
 
 def register(name: str, entry: Entry) -> None:
@@ -50,7 +55,7 @@ def register(name: str, entry: Entry) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """The names known, sorted; those of plugins too."""
+    """The names of all strategies, sorted; those of plugins too."""
     return tuple(sorted({*_STRATEGIES, *plugin_names(STRATEGIES)}))
 
 
@@ -69,12 +74,3 @@ def find(name: str) -> Entry:
     if name not in _STRATEGIES:
         raise ConfigError(f"synthesis.strategy: unknown strategy {name!r}; known are {', '.join(names())}")
     return _STRATEGIES[name]
-
-
-register("duplicate", Entry(duplicate, generator=False, repeats=True))
-register("interpolate", Entry(interpolate, latent=True))
-register("mixup", Entry(mixup, generator=False))
-register("prior", Entry(prior))
-register("reconstruct", Entry(reconstruct, latent=True, repeats=True))
-register("random", Entry(random, latent=True, target=True))
-register("targeted", Entry(targeted, latent=True, target=True))

@@ -96,33 +96,33 @@ def check_images_have_the_shape_and_range(subject: GeneratorSubject) -> None:
     generator = subject.fit(subject.images({"a": 12, "b": 5}))
     for n in (0, 1, 7):
         for name in ("a", "b"):
-            made = generator.sample(n, name, seed=1)
-            _expect(made.dtype == torch.uint8 and made.device.type == "cpu", "images are uint8 on the CPU")
-            _expect(made.shape == (n, subject.channels, subject.size, subject.size), f"shape for n = {n}")
+            images = generator.sample(n, name, seed=1)
+            _expect(images.dtype == torch.uint8 and images.device.type == "cpu", "images are uint8 on the CPU")
+            _expect(images.shape == (n, subject.channels, subject.size, subject.size), f"shape for n = {n}")
     _expect(int(generator.sample(16, "a", seed=1).max()) > 0, "images are not all black")
 
 
 def check_same_seed_same_bytes(subject: GeneratorSubject) -> None:
     """Equal seeds give equal images, other seeds others; in the fit as in the sample."""
     images = subject.images({"a": 12})
-    first, again = subject.fit(images), subject.fit(images)
-    one = first.sample(6, "a", seed=1)
-    _expect_equal(one, first.sample(6, "a", seed=1), "a sample repeats")
-    _expect_equal(one, again.sample(6, "a", seed=1), "a fit repeats")
-    _expect(not torch.equal(one, first.sample(6, "a", seed=2)), "another seed samples other images")
-    other = subject.fit(images, seed=_OTHER_SEED)
-    _expect(not torch.equal(one, other.sample(6, "a", seed=1)), "another seed fits another model")
+    first, second = subject.fit(images), subject.fit(images)
+    sample = first.sample(6, "a", seed=1)
+    _expect_equal(sample, first.sample(6, "a", seed=1), "a sample repeats")
+    _expect_equal(sample, second.sample(6, "a", seed=1), "a fit repeats")
+    _expect(not torch.equal(sample, first.sample(6, "a", seed=2)), "another seed samples other images")
+    reseeded = subject.fit(images, seed=_OTHER_SEED)
+    _expect(not torch.equal(sample, reseeded.sample(6, "a", seed=1)), "another seed fits another model")
 
 
 def check_random_state_is_left_alone(subject: GeneratorSubject) -> None:
     """The global random stream of torch is neither used nor moved."""
     images = subject.images({"a": 12})
     before = torch.random.get_rng_state()
-    one = subject.fit(images).sample(4, "a", seed=1)
+    sample = subject.fit(images).sample(4, "a", seed=1)
     _expect_equal(torch.random.get_rng_state(), before, "the global random state stays as it was")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_OTHER_SEED)
-        _expect_equal(subject.fit(images).sample(4, "a", seed=1), one, "the global random state changes nothing")
+        _expect_equal(subject.fit(images).sample(4, "a", seed=1), sample, "the global random state changes nothing")
 
 
 def check_the_first_images_stay(subject: GeneratorSubject) -> None:
@@ -145,7 +145,7 @@ def check_classes_are_isolated(subject: GeneratorSubject) -> None:
 
 
 def check_saved_is_loaded(subject: GeneratorSubject) -> None:
-    """A loaded generator makes the same images and tells the same story; equal fits save equal bytes."""
+    """A loaded generator makes the same images and has the same reports; equal fits save equal bytes."""
     images = subject.images({"a": 12, "b": 4})
     generator = subject.fit(images)
     generator.save(subject.folder / "one")
@@ -178,8 +178,8 @@ def check_tiny_classes_work(subject: GeneratorSubject) -> None:
 def check_missing_images_are_refused(subject: GeneratorSubject) -> None:
     """A class without images, an unknown class, and images of another size are the user's fault."""
     images = subject.images({"a": 3, "b": 0})
-    other = make_images({"a": 3}, subject.channels, subject.size + 4)
-    for wrong, classes in ((images, ("a", "b")), (images, ("a", "z")), (other, ("a",))):
+    larger = make_images({"a": 3}, subject.channels, subject.size + 4)
+    for wrong, classes in ((images, ("a", "b")), (images, ("a", "z")), (larger, ("a",))):
         try:
             subject.fit(wrong, *classes)
         except DataError:
@@ -190,14 +190,14 @@ def check_missing_images_are_refused(subject: GeneratorSubject) -> None:
 def check_an_interrupted_fit_goes_on(subject: GeneratorSubject) -> None:
     """Interrupted after any evaluation and taken up again, a fit ends with the same bytes."""
     images = subject.images({"a": 12, "b": 4})
-    calls = _Interruption(after=None)
-    _fit_with(subject, images, calls).save(subject.folder / "whole")
-    _expect(calls.seen > 1, "the subject's fit reports progress more than once")
-    for after in range(1, calls.seen):
-        kept = Checkpoint(subject.folder / f"state-{after}", every=0)
+    counter = _Interruption(after=None)
+    _fit_with(subject, images, counter).save(subject.folder / "whole")
+    _expect(counter.calls > 1, "the subject's fit reports progress more than once")
+    for after in range(1, counter.calls):
+        checkpoint = Checkpoint(subject.folder / f"state-{after}", every=0)
         with contextlib.suppress(_Interruption.Happened):
-            _fit_with(subject, images, _Interruption(after=after), kept)
-        _fit_with(subject, images, _Interruption(after=None), kept).save(subject.folder / f"at-{after}")
+            _fit_with(subject, images, _Interruption(after=after), checkpoint)
+        _fit_with(subject, images, _Interruption(after=None), checkpoint).save(subject.folder / f"at-{after}")
         for path in (subject.folder / "whole").iterdir():
             same = path.read_bytes() == (subject.folder / f"at-{after}" / path.name).read_bytes()
             _expect(same, f"{path.name} repeats after an interruption at evaluation {after}")
@@ -210,11 +210,11 @@ class _Interruption:
         pass
 
     def __init__(self, after: int | None) -> None:
-        self.after, self.seen = after, 0
+        self.after, self.calls = after, 0
 
     def __call__(self, done: int, total: int, **values: float) -> None:
-        self.seen += 1
-        if self.seen == self.after:
+        self.calls += 1
+        if self.calls == self.after:
             raise _Interruption.Happened
 
 
@@ -231,25 +231,26 @@ def check_nan_in_one_class_leaves_the_others_equal(subject: GeneratorSubject) ->
     if subject.poison is None:
         return
     images = subject.images({"a": 14, "bad": 12, "c": 12})
-    kept = Checkpoint(subject.folder / "poisoned", every=0)
+    checkpoint = Checkpoint(subject.folder / "poisoned", every=0)
     with contextlib.suppress(_Interruption.Happened):
-        _fit_with(subject, images, _Interruption(after=1), kept)
-    state = kept.load()
+        _fit_with(subject, images, _Interruption(after=1), checkpoint)
+    state = checkpoint.load()
     if state is None:
         raise AssertionError("expected: a fit offers its state to the checkpoint after each evaluation")
     subject.poison(state["run"], "bad", images.classes.index("bad"))
-    kept.offer(lambda: state)
-    broken = _fit_with(subject, images, _Interruption(after=None), kept)
+    checkpoint.offer(lambda: state)
+    broken = _fit_with(subject, images, _Interruption(after=None), checkpoint)
     _expect(broken.reports["bad"].status == "diverged", "the class that broke down is reported")
     for name in ("a", "c"):
         report = broken.reports[name]
         steps = report.best_step if report.status == "diverged" else subject.config.steps
         before = replace(subject, config=subject.config.model_copy(update={"steps": steps})).fit(images)
-        made, wanted = broken.sample(6, name, seed=1), before.sample(6, name, seed=1)
+        images_after, images_before = broken.sample(6, name, seed=1), before.sample(6, name, seed=1)
         if report.status == "diverged" or subject.isolated:
-            _expect_equal(made, wanted, f"images of {name}")
+            _expect_equal(images_after, images_before, f"images of {name}")
         else:  # rounding
-            _expect(int((made.int() - wanted.int()).abs().max()) <= 2, f"images of {name} to 2 of 255 grey levels")
+            difference = int((images_after.int() - images_before.int()).abs().max())
+            _expect(difference <= 2, f"images of {name} to 2 of 255 grey levels")
 
 
 def check_latent_space(subject: GeneratorSubject) -> None:
@@ -283,10 +284,10 @@ GENERATOR_CHECKS: tuple[GeneratorCheck, ...] = (
 )
 
 
-def _expect(held: bool, what: str) -> None:
-    if not held:
-        raise AssertionError(f"expected: {what}")
+def _expect(condition: bool, expectation: str) -> None:
+    if not condition:
+        raise AssertionError(f"expected: {expectation}")
 
 
-def _expect_equal(one: Tensor, other: Tensor, what: str) -> None:
-    _expect(one.shape == other.shape and torch.equal(one.cpu(), other.cpu()), f"{what}: equal to the last bit")
+def _expect_equal(first: Tensor, second: Tensor, subject: str) -> None:
+    _expect(first.shape == second.shape and torch.equal(first.cpu(), second.cpu()), f"{subject}: equal to the last bit")

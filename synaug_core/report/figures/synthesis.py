@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from torch import Tensor
 
-    from synaug_core.synthesis.alpha_sweep import AlphaSweep, Look
+    from synaug_core.synthesis.alpha_sweep import AlphaSweep, Appearance
 
 __all__ = ["alpha_figure", "funnel_figure"]
 
@@ -95,7 +95,7 @@ def _pixels(image: Tensor) -> object:
     return image.permute(1, 2, 0).squeeze(2).numpy()
 
 
-def _line(axes: Axes, looks: Mapping[float, Look], measure: str, colour: str, label: str | None) -> None:
+def _line(axes: Axes, looks: Mapping[float, Appearance], measure: str, colour: str, label: str | None) -> None:
     scale = _CERTAIN.get(measure, 1.0)
     points = [(x, scale * v) for x, one in looks.items() if (v := getattr(one, measure)) is not None]
     if points:

@@ -83,8 +83,8 @@ def median_distance(latents: Tensor) -> float:
     upper = torch.triu_indices(len(some), len(some), 1, device=some.device)
     between = torch.cdist(some, some, compute_mode="donot_use_mm_for_euclid_dist")[upper[0], upper[1]]
     for lengths in (between, some.norm(dim=1)):
-        if len(lengths) and (found := float(lengths.median())) > 0:
-            return found
+        if len(lengths) and (median := float(lengths.median())) > 0:
+            return median
     return 1.0
 
 

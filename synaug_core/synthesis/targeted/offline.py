@@ -17,10 +17,14 @@ from synaug_core.generators.base import LatentGenerator
 from synaug_core.generators.pixels import deterministic_kernels, to_float, to_uint8
 from synaug_core.seeds import derive, stream
 from synaug_core.synthesis.latent import ends
-from synaug_core.synthesis.made import Made, Source
+from synaug_core.synthesis.strategy import NewImages, Source
 from synaug_core.synthesis.targeted.ascent import ascend, median_distance, move
-from synaug_core.synthesis.targeted.posterior import Posterior, dropout_posterior, ensemble_posterior
-from synaug_core.synthesis.targeted.uncertainty import measure
+from synaug_core.synthesis.targeted.uncertainty import (
+    Posterior,
+    dropout_posterior,
+    ensemble_posterior,
+    uncertainty_function,
+)
 
 __all__ = ["random", "targeted"]
 
@@ -28,7 +32,7 @@ _ROWS_ON_CPU = 32
 """Rows that ascend at once on a CPU, few enough to stay in its caches; elsewhere a whole batch."""
 
 
-def targeted(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+def targeted(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
     """Training images moved, in latent space, to where the target classifier is less sure (TSynD, arXiv 2406.17473).
 
     The start is each training image of the class in turn, as in `reconstruct`, which zero steps give. Lengths are in
@@ -44,19 +48,21 @@ def targeted(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> M
     Raises:
         ConfigError: no latent space, no target classifier, a posterior without spread, or images of another shape.
     """
-    return _made(source, n, config, seed, "targeted")
+    return _move_images(source, n, config, seed, "targeted")
 
 
-def random(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+def random(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
     """The control of `targeted`: for each image the same start and step length, in a random direction.
 
     Raises:
         ConfigError: as `targeted`.
     """
-    return _made(source, n, config, seed, "random")
+    return _move_images(source, n, config, seed, "random")
 
 
-def _made(source: Source, n: int, config: SynthesisConfig, seed: int, kind: Literal["targeted", "random"]) -> Made:
+def _move_images(
+    source: Source, n: int, config: SynthesisConfig, seed: int, kind: Literal["targeted", "random"]
+) -> NewImages:
     generator, images, name = source.latent(kind), source.images, source.class_name
     choices = config.targeted
     posteriors = _posteriors(source, choices, generator, seed)
@@ -68,23 +74,25 @@ def _made(source: Source, n: int, config: SynthesisConfig, seed: int, kind: Lite
     lost = None
     if config.detail != "none":
         lost = to_float(images.images[chosen].to(start.device)) - generator.decode(start, name)
-    parts = []
+    parts, columns = [], []
     for number, rows in enumerate(torch.split(torch.arange(n, device=start.device), choices.batch_size)):
         score = _score(generator, name, posteriors(number), choices)
-        own = None if lost is None else lost[rows]
-        parts.append(_batch(start[rows], aside[rows], own, score, choices, unit, kind))
-    z, found = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        batch_lost = None if lost is None else lost[rows]
+        moved, figures = _move_batch(start[rows], aside[rows], batch_lost, score, choices, unit, kind)
+        parts.append(moved)
+        columns.append(figures)
+    z, table = torch.cat(parts), torch.cat(columns)
     provenance = [
         {"parents": [images.ids[i]], "uncertainty_before": b, "uncertainty_after": a, "step_length": length}
-        for i, (b, a, length) in zip(chosen.tolist(), found.tolist(), strict=True)
+        for i, (b, a, length) in zip(chosen.tolist(), table.tolist(), strict=True)
     ]
-    made = generator.decode(z, name)
+    pixels = generator.decode(z, name)
     if lost is not None:
-        made, provenance = (made + lost).clamp(0, 1), [told | {"detail": config.detail} for told in provenance]
-    return Made(to_uint8(made), provenance, _measures(found) if n else {})
+        pixels, provenance = (pixels + lost).clamp(0, 1), [origin | {"detail": config.detail} for origin in provenance]
+    return NewImages(to_uint8(pixels), provenance, _mean_measures(table) if n else {})
 
 
-def _batch(
+def _move_batch(
     start: Tensor,
     aside: Tensor,
     lost: Tensor | None,
@@ -99,30 +107,30 @@ def _batch(
     image must not depend on how many are asked for.
     """
     size = min(config.batch_size, _ROWS_ON_CPU) if start.device.type == "cpu" else config.batch_size
-    z, found = [start[:0]], [torch.empty(0, 3, dtype=torch.float64, device=start.device)]
+    z, columns = [start[:0]], [torch.empty(0, 3, dtype=torch.float64, device=start.device)]
     for first in range(0, len(start), size):
         rows = torch.arange(first, first + size, device=start.device).clamp_max(len(start) - 1)
-        here = start[rows]
-        own = None if lost is None else lost[rows]
+        chunk = start[rows]
+        chunk_lost = None if lost is None else lost[rows]
         with deterministic_kernels(start.device):
             up = ascend(
-                here,
-                partial(_given, score, own),
+                chunk,
+                partial(_score_with_detail, score, chunk_lost),
                 steps=config.steps,
                 step_size=config.step_size * unit,
                 radius=config.radius * unit,
             )
             end, after = up.z, up.after
             if kind == "random":
-                end = move(here, aside[rows], up.length)
+                end = move(chunk, aside[rows], up.length)
                 with torch.no_grad():
-                    after = score(end, own)
+                    after = score(end, chunk_lost)
         z.append(end)
-        found.append(torch.stack((up.before, after, up.length.to(after) / unit), dim=1))
-    return torch.cat(z)[: len(start)], torch.cat(found)[: len(start)]
+        columns.append(torch.stack((up.before, after, up.length.to(after) / unit), dim=1))
+    return torch.cat(z)[: len(start)], torch.cat(columns)[: len(start)]
 
 
-def _given(score: Callable[[Tensor, Tensor | None], Tensor], lost: Tensor | None, z: Tensor) -> Tensor:
+def _score_with_detail(score: Callable[[Tensor, Tensor | None], Tensor], lost: Tensor | None, z: Tensor) -> Tensor:
     return score(z, lost)
 
 
@@ -130,7 +138,7 @@ def _score(
     generator: LatentGenerator, name: str, posterior: Posterior, config: TargetedConfig
 ) -> Callable[[Tensor, Tensor | None], Tensor]:
     """The uncertainty about the decoded image, with the detail given back where there is some."""
-    uncertainty = measure(config.uncertainty)
+    uncertainty = uncertainty_function(config.uncertainty)
 
     def score(z: Tensor, lost: Tensor | None) -> Tensor:
         decoded = generator.decode_with_gradient(z, name)
@@ -143,14 +151,14 @@ def _posteriors(
     source: Source, config: TargetedConfig, generator: LatentGenerator, seed: int
 ) -> Callable[[int], Posterior]:
     """The posterior of each batch, by its number."""
-    wanted = (generator.channels, generator.size)
+    shape = (generator.channels, generator.size)
     if not source.target:
         raise ConfigError("synthesis.strategy: targeted and random need a classifier trained on real images")
     for classifier in source.target:
-        if (classifier.channels, classifier.size) != wanted:
-            own = (classifier.channels, classifier.size)
+        takes = (classifier.channels, classifier.size)
+        if takes != shape:
             raise ConfigError(
-                f"synthesis.targeted: the classifier takes {own} (channels, px), the generator makes {wanted}"
+                f"synthesis.targeted: the classifier takes {takes} (channels, px), the generator makes {shape}"
             )
     models = [_ready(classifier.model, source) for classifier in source.target]
     if config.posterior == "ensemble":
@@ -174,9 +182,9 @@ def _ready(model: Classifier, source: Source) -> Classifier:
     return model.to(device).eval()
 
 
-def _measures(found: Tensor) -> dict[str, float]:
-    before, after, length = found.double().mean(0).tolist()
-    raised = float((found[:, 1] > found[:, 0]).double().mean())
+def _mean_measures(table: Tensor) -> dict[str, float]:
+    before, after, length = table.double().mean(0).tolist()
+    raised = float((table[:, 1] > table[:, 0]).double().mean())
     return {
         "uncertainty_before": before,
         "uncertainty_after": after,

@@ -14,8 +14,7 @@ from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ConfigError
 from synaug_core.generators.base import Generator, LatentGenerator
 from synaug_core.synthesis.targeted.ascent import ascend, median_distance, move
-from synaug_core.synthesis.targeted.posterior import dropout_posterior
-from synaug_core.synthesis.targeted.uncertainty import measure
+from synaug_core.synthesis.targeted.uncertainty import dropout_posterior, uncertainty_function
 
 __all__ = ["OnlineSynthesis"]
 
@@ -49,27 +48,27 @@ class OnlineSynthesis:
         device: torch.device | str = "cpu",
     ) -> None:
         self._config = config
-        self._each = max(1, round(config.share * batch_size))
+        self._starts = max(1, round(config.share * batch_size))
         self._labels = train.labels.to(device)
         self._names = train.classes
-        self._of_class = _by_class(generators, train)
-        used = list({id(g): g for g in self._of_class.values()}.values())
+        self._generators = _by_class(generators, train)
+        used = list({id(g): g for g in self._generators.values()}.values())
         self._joint = used[0] if len(used) == 1 and used[0].joint else None
         latents: Tensor | None = None
         self._unit = torch.ones(len(train), device=device)
-        for name, generator in self._of_class.items():
-            mine = train.labels == train.classes.index(name)
-            mean = generator.encode(train.images[mine], name)[0].to(device)
+        for name, generator in self._generators.items():
+            rows = train.labels == train.classes.index(name)
+            mean = generator.encode(train.images[rows], name)[0].to(device)
             latents = mean.new_empty(len(train), mean.shape[1]) if latents is None else latents
-            latents[mine.to(device)] = mean
-            self._unit[mine.to(device)] = median_distance(mean)
+            latents[rows.to(device)] = mean
+            self._unit[rows.to(device)] = median_distance(mean)
         if latents is None:
             raise ConfigError("online synthesis needs training images")
         self._latents = latents
         self._identity = digests.of_value(
             {
                 "config": config.model_dump(mode="json"),
-                "images": self._each,
+                "images": self._starts,
                 "latents": digests.of_bytes(latents.cpu().numpy().tobytes()),
                 "decoded": digests.of_bytes(
                     self._decoder(self._labels[:1])(latents[:1]).detach().cpu().numpy().tobytes()
@@ -106,7 +105,7 @@ class OnlineSynthesis:
             return decode(z), labels
 
     def _moved(self, model: Classifier, start: Tensor, unit: Tensor, decode: Decode, stream: torch.Generator) -> Tensor:
-        config, uncertainty = self._config, measure(self._config.uncertainty)
+        config, uncertainty = self._config, uncertainty_function(self._config.uncertainty)
         posterior = dropout_posterior(model, config.samples, stream)
         up = ascend(
             start,
@@ -124,7 +123,7 @@ class OnlineSynthesis:
         """Positions of the first real images of the batch; where they are too few, others stand in. Fixed shapes, so
         that the device need not be waited for."""
         count = len(self._labels)
-        first = positions[(positions >= count).to(torch.int8).argsort(stable=True)[: self._each]]
+        first = positions[(positions >= count).to(torch.int8).argsort(stable=True)[: self._starts]]
         return first % count
 
     def _decoder(self, labels: Tensor) -> Decode:
@@ -136,18 +135,18 @@ class OnlineSynthesis:
         present = [name for i, name in enumerate(self._names) if i in set(labels.tolist())]
         rows = [(labels == self._names.index(name)).nonzero().flatten() for name in present]
         back = torch.cat(rows).argsort()
-        parts = [(self._of_class[name], name, own) for name, own in zip(present, rows, strict=True)]
-        return lambda z: torch.cat([g.decode_with_gradient(z[own], name) for g, name, own in parts])[back]
+        parts = [(self._generators[name], name, part) for name, part in zip(present, rows, strict=True)]
+        return lambda z: torch.cat([g.decode_with_gradient(z[part], name) for g, name, part in parts])[back]
 
 
 def _by_class(generators: Sequence[Generator], train: ImageSet) -> dict[str, LatentGenerator]:
     """The generator of each class that has images."""
-    found: dict[str, LatentGenerator] = {}
+    by_class: dict[str, LatentGenerator] = {}
     for generator in generators:
         if not isinstance(generator, LatentGenerator):
             raise ConfigError(f"online.generator: {generator.kind} has no latent space; use autoencoder or vae")
-        found |= dict.fromkeys(generator.classes, generator)
+        by_class |= dict.fromkeys(generator.classes, generator)
     present = [name for name, n in train.counts().items() if n]
-    if missing := [name for name in present if name not in found]:
+    if missing := [name for name in present if name not in by_class]:
         raise ConfigError(f"online.generator: no generator was fitted for class {missing[0]!r}")
-    return {name: found[name] for name in present}
+    return {name: by_class[name] for name in present}

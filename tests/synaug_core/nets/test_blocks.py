@@ -35,7 +35,7 @@ def test_up_gives_the_size_asked_for(size):
 
 
 def test_up_touches_every_inner_pixel_equally_often():
-    up = Up(1, 1, 16, last=True)
+    up = Up(1, 1, 16, to_image=True)
     torch.nn.init.ones_(up.grow.weight)
     torch.nn.init.zeros_(up.grow.bias)
     inner = up(torch.ones(1, 1, 8, 8))[..., 1:-1, 1:-1]
@@ -59,6 +59,6 @@ def test_logit_is_undone_by_the_sigmoid_and_finite_at_the_ends():
 @pytest.mark.parametrize("last", [False, True])
 def test_a_pixel_shuffle_computes_what_the_transposed_convolution_does(size, last):
     with seeded_init(2):
-        up = Up(6, 5, size, last=last)
+        up = Up(6, 5, size, to_image=last)
     x = torch.randn(3, 6, 4, 4, generator=stream(0))
     torch.testing.assert_close(ShuffledUp(up)(x), up(x))

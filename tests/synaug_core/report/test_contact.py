@@ -13,7 +13,7 @@ from PIL import Image
 from synaug_core.report.contact import contact_page, contact_sheet
 from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
 from synaug_core.report.style import png
-from synaug_core.synthesis.alpha_sweep import AlphaSweep, Look
+from synaug_core.synthesis.alpha_sweep import AlphaSweep, Appearance
 from tests.synaug_core.report.reading import Page
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
@@ -140,7 +140,7 @@ def test_funnel_of_nothing():
 
 @pytest.mark.parametrize(("classes", "channels"), [(1, 1), (5, 3)])
 def test_alpha_figure(classes, channels, hostile):
-    one, gap = Look(0.8, 0.9, 0.5, 0.75), Look(None, None, None, None)
+    one, gap = Appearance(0.8, 0.9, 0.5, 0.75), Appearance(None, None, None, None)
     images = torch.zeros(3, channels, 8, 8, dtype=torch.uint8)
     sweeps = [
         AlphaSweep(hostile[i], 9, 24, {0.0: one, 0.5: gap, 1.0: one}, {2: one, 5: one}, gap, images[:2], images)

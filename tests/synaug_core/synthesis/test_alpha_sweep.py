@@ -3,8 +3,7 @@ import torch
 
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators.base import Generator
-from synaug_core.synthesis.alpha_sweep import GRIDS, alpha_sweep, look
-from synaug_core.synthesis.walks import ALPHAS
+from synaug_core.synthesis.alpha_sweep import ALPHAS, GRIDS, alpha_sweep, measure_appearance
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def test_what_the_place_and_the_grid_change(sweeps):
         assert sweep.by_alpha[0.5].novelty > sweep.by_alpha[0.25].novelty > 0
         assert sweep.by_grid[2].novelty == 0
         assert sweep.by_grid[5].novelty > 0
-        assert sweep.by_grid[2].distinct <= sweep.images / sweep.made
+        assert sweep.by_grid[2].distinct <= sweep.images / sweep.new_images
         assert sweep.by_grid[5].distinct > sweep.by_grid[2].distinct
         assert sweep.uniform.distinct >= sweep.by_grid[5].distinct
 
@@ -55,22 +54,22 @@ def test_it_repeats_and_is_told_under_names(sweeps, generator, train):
 
 def test_the_reals_against_themselves():
     images = torch.randint(0, 256, (12, 3, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    same = look(images, images)
+    same = measure_appearance(images, images)
     assert (same.sharpness, same.variety, same.novelty, same.distinct) == (1, 1, 0, 1)
-    assert look(images.repeat(2, 1, 1, 1), images).distinct == 0.5
-    flat = look(torch.full_like(images, 128), images)
+    assert measure_appearance(images.repeat(2, 1, 1, 1), images).distinct == 0.5
+    flat = measure_appearance(torch.full_like(images, 128), images)
     assert (flat.sharpness, flat.variety, flat.distinct) == (0, 0, 1 / 12)
 
 
 def test_what_is_undefined_is_none():
     plain = torch.full((3, 1, 8, 8), 7, dtype=torch.uint8)
-    none = look(plain, plain)
+    none = measure_appearance(plain, plain)
     assert (none.sharpness, none.variety, none.novelty, none.distinct) == (None, None, None, None)
     noise = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    one = look(noise[:1], noise)
+    one = measure_appearance(noise[:1], noise)
     assert one.variety is None
     assert one.distinct == 1
-    nothing = look(noise[:0], noise)
+    nothing = measure_appearance(noise[:0], noise)
     assert (nothing.sharpness, nothing.variety, nothing.novelty, nothing.distinct) == (None, None, None, None)
 
 

@@ -5,10 +5,9 @@ import torch
 
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators.pixels import to_float, to_uint8
-from synaug_core.synthesis.alpha_sweep import look
-from synaug_core.synthesis.detail import from_second, restore
-from synaug_core.synthesis.interpolate import interpolate
-from synaug_core.synthesis.made import Source
+from synaug_core.synthesis.alpha_sweep import measure_appearance
+from synaug_core.synthesis.interpolate import interpolate, restore_detail, takes_second_detail
+from synaug_core.synthesis.strategy import Source
 
 
 def made(generator, train, n=25, **choices):
@@ -53,7 +52,7 @@ def test_it_is_as_sharp_as_the_real_images(generator, train):
     sharpness = {}
     for detail in ("none", "change", "residual"):
         own, new = made(generator, train, 40, detail=detail)
-        sharpness[detail] = look(new.images, own.images).sharpness
+        sharpness[detail] = measure_appearance(new.images, own.images).sharpness
     assert sharpness["none"] < 0.7
     assert sharpness["change"] > 0.9
     assert sharpness["residual"] > 0.9
@@ -61,12 +60,12 @@ def test_it_is_as_sharp_as_the_real_images(generator, train):
 
 def test_whose_detail():
     alpha = torch.tensor([0.0, 0.49, 0.5, 1.0])
-    assert from_second(alpha, "change").tolist() == [False] * 4
-    assert from_second(alpha, "residual").tolist() == [False, False, True, True]
+    assert takes_second_detail(alpha, "change").tolist() == [False] * 4
+    assert takes_second_detail(alpha, "residual").tolist() == [False, False, True, True]
 
 
 def test_every_level_comes_back():
     """Float rounding never moves one of the 256 levels, whatever the decoder says."""
     real = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(64, 1, 16, 16)
     decoded = torch.rand(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(to_uint8(restore(decoded, real, decoded)), real)
+    assert torch.equal(to_uint8(restore_detail(decoded, real, decoded)), real)

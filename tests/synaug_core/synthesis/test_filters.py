@@ -13,8 +13,8 @@ from synaug_core.quality.distances import pairwise
 from synaug_core.seeds import stream
 from synaug_core.synthesis import filters, registry
 from synaug_core.synthesis.filters import REASONS, Reference, apply
-from synaug_core.synthesis.made import Made
 from synaug_core.synthesis.make import Funnel, synthesise
+from synaug_core.synthesis.strategy import NewImages
 
 NONE = FilterConfig(label_consistency=None, memorisation=None, near_duplicates=None, blankness=None)
 
@@ -54,7 +54,7 @@ def test_copies_of_training_images_are_dropped():
 
 
 def test_the_threshold_is_in_units_of_the_training_images_distances():
-    unit = Reference.of(TRAIN.images).unit
+    unit = Reference.from_images(TRAIN.images).unit
     image = noise(1, seed=2)
     share = float(pairwise(image, TRAIN.images).min()) / unit
     assert bool(apply(as_set(image), TRAIN, one(memorisation=share * 0.999)).keep)
@@ -122,7 +122,7 @@ def test_the_first_failed_check_is_the_reason_and_later_ones_are_spared():
 
 def test_one_training_image_has_its_contrast_as_unit():
     single = TRAIN.take([0])
-    reference = Reference.of(single.images)
+    reference = Reference.from_images(single.images)
     assert reference.unit == pytest.approx(reference.contrast)
     made = as_set(torch.cat([single.images, noise(1, seed=2)]))
     assert apply(made, single, FilterConfig()).keep.tolist() == [False, True]
@@ -162,8 +162,8 @@ def test_rounds_fill_the_plan_and_the_funnel_adds_up(generator, train):
     assert {c: n for c, n in made.images.counts().items() if n} == PLAN
     for name, n in PLAN.items():
         funnel = made.funnel[name]
-        assert (funnel.wanted, funnel.kept, funnel.filled) == (n, n, True)
-        assert funnel.made == funnel.kept + sum(funnel.dropped.values()) + funnel.surplus
+        assert (funnel.planned, funnel.accepted, funnel.filled) == (n, n, True)
+        assert funnel.generated == funnel.accepted + sum(funnel.dropped.values()) + funnel.surplus
         assert funnel.rounds > 1
         assert funnel.dropped["unlikely label"] > 0
         own = made.images.of_class(name)
@@ -181,7 +181,7 @@ def test_the_first_round_is_what_is_made_without_filters(generator, train):
         mine, all_made = gated.images.of_class(name), free.images.of_class(name).images
         passed = all_made[torch.tensor(picky()(free.images.of_class(name))[:, 0] >= 0.6)]
         assert torch.equal(mine.images[: len(passed)], passed)
-    assert free.funnel["small"] == Funnel(wanted=13, made=13, kept=13)
+    assert free.funnel["small"] == Funnel(planned=13, generated=13, accepted=13)
 
 
 def test_the_limit_is_said(generator, train):
@@ -190,7 +190,7 @@ def test_the_limit_is_said(generator, train):
 
     made = synthesise(generator, train, PLAN, strict(limit=3.5), seed=1, judge=nobody)
     funnel = made.funnel["small"]
-    assert (funnel.made, funnel.kept, funnel.filled) == (45, 0, False)
+    assert (funnel.generated, funnel.accepted, funnel.filled) == (45, 0, False)
     assert funnel.dropped == {"unlikely label": 45}
     assert len(made.images) == 0
 
@@ -198,9 +198,9 @@ def test_the_limit_is_said(generator, train):
 def test_a_single_image_s_interpolations_are_near_duplicates(generator, train):
     config = SynthesisConfig(filters=FilterConfig(label_consistency=None))
     funnel = synthesise(generator, train, {"single": 9}, config, seed=1).funnel["single"]
-    assert funnel.kept <= 1
+    assert funnel.accepted <= 1
     assert not funnel.filled
-    assert funnel.made == 36
+    assert funnel.generated == 36
     assert funnel.rounds < 10
 
 
@@ -229,7 +229,7 @@ def test_controls_that_repeat_are_not_dropped_for_it(generator, train):
     again = synthesise(generator, train, {"small": 20}, SynthesisConfig(strategy="reconstruct"), seed=1)
     assert again.funnel["small"].filled
     copies = synthesise(None, train, {"small": 20}, SynthesisConfig(strategy="duplicate"), seed=1)
-    assert copies.funnel["small"] == Funnel(wanted=20, made=20, kept=20)
+    assert copies.funnel["small"] == Funnel(planned=20, generated=20, accepted=20)
 
 
 def test_what_a_strategy_says_of_itself_counts_not_its_name(generator, train, monkeypatch):
@@ -237,12 +237,12 @@ def test_what_a_strategy_says_of_itself_counts_not_its_name(generator, train, mo
 
     def copies(source, n, config, *, seed):
         rows = torch.arange(n) % len(source.images)
-        return Made(source.images.images[rows], [{"parents": [source.images.ids[i]]} for i in rows.tolist()])
+        return NewImages(source.images.images[rows], [{"parents": [source.images.ids[i]]} for i in rows.tolist()])
 
     for repeats, kept in ((True, 20), (False, 0)):
         monkeypatch.setitem(registry._STRATEGIES, "copies", registry.Entry(copies, generator=False, repeats=repeats))
         made = synthesise(None, train, {"small": 20}, SynthesisConfig(strategy="copies"), seed=1)
-        assert made.funnel["small"].kept == kept
+        assert made.funnel["small"].accepted == kept
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def recorded(monkeypatch):
 
     def make(source, n, config, *, seed):
         given.append((source, n, seed))
-        return Made(noise(n, seed=seed % 1000), [{"parents": []}] * n, {"gain": float(n), "odd": 1.0})
+        return NewImages(noise(n, seed=seed % 1000), [{"parents": []}] * n, {"gain": float(n), "odd": 1.0})
 
     monkeypatch.setitem(registry._STRATEGIES, "noise", registry.Entry(make, generator=False))
     return given
@@ -279,7 +279,7 @@ def test_measures_are_means_over_all_images_made(train, recorded):
     made = synthesise(None, train, {"large": 9}, config, seed=1, judge=picky())
     sizes = [n for _, n, _ in recorded]
     assert len(sizes) == made.funnel["large"].rounds > 1
-    assert sum(sizes) == made.funnel["large"].made
+    assert sum(sizes) == made.funnel["large"].generated
     assert len({seed for _, _, seed in recorded}) == len(sizes)
     assert made.measures["large"]["gain"] == pytest.approx(sum(n * n for n in sizes) / sum(sizes))
     assert made.measures["large"]["odd"] == 1

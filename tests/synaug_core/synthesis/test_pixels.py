@@ -8,8 +8,8 @@ from scipy import stats
 from synaug_core.config import CONTROL_STRATEGIES, SynthesisConfig
 from synaug_core.synthesis import registry
 from synaug_core.synthesis.duplicate import duplicate
-from synaug_core.synthesis.made import Source
 from synaug_core.synthesis.mixup import mixup
+from synaug_core.synthesis.strategy import Source
 from synaug_core.testing.conformance import make_images
 
 

@@ -7,9 +7,9 @@ from synaug_core.generators.base import Generator
 from synaug_core.generators.pixels import to_uint8
 from synaug_core.synthesis import registry
 from synaug_core.synthesis.interpolate import interpolate
-from synaug_core.synthesis.made import Source
 from synaug_core.synthesis.prior import prior
 from synaug_core.synthesis.reconstruct import reconstruct
+from synaug_core.synthesis.strategy import Source
 
 CHOICES = [
     SynthesisConfig(),

@@ -12,7 +12,7 @@ from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import ClassifierConfig, SynthesisConfig, TargetedConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators.pixels import to_uint8
-from synaug_core.synthesis.made import Source
+from synaug_core.synthesis.strategy import Source
 from synaug_core.synthesis.targeted import random, targeted
 
 NORMAL = torch.tensor([0.8, 0.6])

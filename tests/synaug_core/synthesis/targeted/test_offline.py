@@ -8,12 +8,11 @@ from synaug_core.config import SynthesisConfig, TargetedConfig
 from synaug_core.errors import ConfigError
 from synaug_core.seeds import stream
 from synaug_core.synthesis import registry
-from synaug_core.synthesis.made import Source
 from synaug_core.synthesis.reconstruct import reconstruct
+from synaug_core.synthesis.strategy import Source
 from synaug_core.synthesis.targeted import random, targeted
 from synaug_core.synthesis.targeted.ascent import ascend
-from synaug_core.synthesis.targeted.posterior import dropout_posterior, ensemble_posterior
-from synaug_core.synthesis.targeted.uncertainty import mutual_information
+from synaug_core.synthesis.targeted.uncertainty import dropout_posterior, ensemble_posterior, mutual_information
 
 
 @pytest.fixture

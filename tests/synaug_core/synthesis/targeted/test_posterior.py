@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from synaug_core.seeds import stream
-from synaug_core.synthesis.targeted.posterior import dropout_posterior, ensemble_posterior
+from synaug_core.synthesis.targeted.uncertainty import dropout_posterior, ensemble_posterior
 
 
 def test_masks_are_fixed_and_come_from_the_stream(classifiers, digits):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
-from synaug_core.synthesis.targeted.uncertainty import entropy_of_mean, measure, mutual_information
+from synaug_core.synthesis.targeted.uncertainty import entropy_of_mean, mutual_information, uncertainty_function
 
 
 def probabilities(k, n, c, seed, sharpness=3.0):
@@ -48,5 +48,5 @@ def test_as_scipy_has_it():
 @pytest.mark.parametrize("kind", ["mi", "entropy"])
 def test_gradients_are_finite_where_a_class_has_no_probability(kind):
     logits = torch.tensor([[[0.0, -2000.0, 1.0]], [[900.0, 0.0, 0.0]]], dtype=torch.float64, requires_grad=True)
-    measure(kind)(logits.softmax(-1)).sum().backward()
+    uncertainty_function(kind)(logits.softmax(-1)).sum().backward()
     assert bool(logits.grad.isfinite().all())

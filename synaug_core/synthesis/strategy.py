@@ -1,4 +1,4 @@
-"""What a strategy gets and gives back."""
+"""What a strategy gets, what it gives back, and the entry that says what it needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from synaug_core.generators.base import Generator, LatentGenerator
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
 
-__all__ = ["Made", "Source", "Strategy"]
+__all__ = ["Entry", "NewImages", "Source", "Strategy"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Made:
+class NewImages:
     """New images of one class and where each comes from.
 
     Attributes:
@@ -79,6 +79,27 @@ class Strategy(Protocol):
         ConfigError: the source lacks what the strategy needs.
     """
 
-    def __call__(self, source: Source, n: int, config: SynthesisConfig, *, seed: int) -> Made:
+    def __call__(self, source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
         """See the class."""
         ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A strategy, what it needs, and what a report says of it.
+
+    Attributes:
+        make: the strategy.
+        generator: a fitted generator of the class.
+        latent: one that encodes and decodes.
+        target: classifiers trained on real images.
+        repeats: a control that repeats training images on purpose: copies and near-duplicates pass the filters.
+        description: what its images are, as part of a sentence; empty: the name alone is shown.
+    """
+
+    make: Strategy
+    generator: bool = True
+    latent: bool = False
+    target: bool = False
+    repeats: bool = False
+    description: str = ""
