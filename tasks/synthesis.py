@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from synaug_core.generators.base import Generator
     from synaug_core.quality.judge import Judges
     from synaug_core.services.mlflow.tracking import Recorder
-    from synaug_core.synthesis.make import Synthesised
+    from synaug_core.synthesis.make import SynthesisResult
 
 __all__ = ["Need", "needs_of", "synthesise_group"]
 
@@ -160,7 +160,7 @@ def _would_drop(shares: Sequence[float]) -> str:
     return f"the label filter would drop {low if low == high else f'{low} to {high}'} % of the real images too"
 
 
-def _table(made: Synthesised, unlikely: Mapping[str, float]) -> str:
+def _table(made: SynthesisResult, unlikely: Mapping[str, float]) -> str:
     """What became of the images of each class, as CSV: MLflow's page shows it as a table."""
     from synaug_core.synthesis.filters import REASONS
 
@@ -180,7 +180,7 @@ def _draw(
     dataset: DatasetRef,
     generator: Generator | None,
     train: ImageSet,
-    made: Synthesised,
+    made: SynthesisResult,
     config: SynthesisConfig,
     seed: int,
     digest: str,

@@ -129,7 +129,7 @@ class SpatialAutoencoder(LatentGenerator):
         Raises:
             ConfigError: nothing was fitted yet, or not with this class.
         """
-        return self._fitted(self._model, class_name)
+        return self._fitted_model(self._model, class_name)
 
     def _network(self) -> SpatialAutoencoderNet:
         choices = self.config.autoencoder

@@ -150,7 +150,7 @@ class Generator(ABC):
                 limits = f"is for images of {SMALLEST} to {largest} px"
             raise ConfigError(f"generator.kind: {self.kind} {limits}, these have {self.size}")
 
-    def _fitted(self, model: _Model | None, class_name: str) -> _Model:
+    def _fitted_model(self, model: _Model | None, class_name: str) -> _Model:
         """The model of a class, which is `model` where there is one.
 
         Raises:

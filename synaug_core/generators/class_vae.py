@@ -106,7 +106,7 @@ class ClassVAE(LatentGenerator):
         Raises:
             ConfigError: the class was not fitted here.
         """
-        return self._fitted(self._models.get(class_name), class_name)
+        return self._fitted_model(self._models.get(class_name), class_name)
 
     def _network(self) -> ConvVAE:
         return ConvVAE(self.channels, self.size, self.config.width, self.config.latent_dim)

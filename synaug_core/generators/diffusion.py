@@ -99,7 +99,7 @@ class ConditionalDiffusion(Generator):
 
     def sample(self, n: int, class_name: str, *, seed: int) -> Tensor:
         """Noise turned into images of a class in `sampling_steps` steps."""
-        options, network = self.config.diffusion, self._fitted(self._network, class_name)
+        options, network = self.config.diffusion, self._fitted_model(self._network, class_name)
         shape = (self.channels, self.size, self.size)
         if n == 0:
             return torch.empty(0, *shape, dtype=torch.uint8)
@@ -117,7 +117,7 @@ class ConditionalDiffusion(Generator):
     def save(self, folder: Path) -> None:
         """Write the averaged weights: equal trainings are equal bytes."""
         spec = self._spec()
-        storage.write(folder, self.kind, spec, self._fitted(self._network, self._names[0]).state_dict())
+        storage.write(folder, self.kind, spec, self._fitted_model(self._network, self._names[0]).state_dict())
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:

@@ -88,14 +88,14 @@ class ConditionalGAN(Generator):
         Raises:
             ConfigError: the class was not fitted here.
         """
-        generator = self._fitted(self._generator, class_name)
+        generator = self._fitted_model(self._generator, class_name)
         z = randoms.normal(n, self.config.latent_dim, derive(seed, "sample", class_name))
         return to_uint8(sample_images(generator, z.to(self._device), sorted(self.classes).index(class_name)))
 
     def save(self, folder: Path) -> None:
         """Write the averaged generator: equal trainings are equal bytes."""
         spec = self._spec()
-        storage.write(folder, self.kind, spec, self._fitted(self._generator, self.classes[0]).state_dict())
+        storage.write(folder, self.kind, spec, self._fitted_model(self._generator, self.classes[0]).state_dict())
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:

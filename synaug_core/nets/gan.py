@@ -73,7 +73,7 @@ class ImageGenerator(nn.Module):
         self.side, self.wide, self.latent_dim = sizes[0], wide[0], latent_dim
         self.embedding = nn.Embedding(classes, latent_dim)
         self.head = nn.Linear(2 * latent_dim, self.wide * self.side**2)
-        self.norms = nn.ModuleList(ConditionalNorm(channels_here, 2 * latent_dim) for channels_here in wide)
+        self.norms = nn.ModuleList(ConditionalNorm(c, 2 * latent_dim) for c in wide)
         self.ups = nn.ModuleList(
             _Doubling(inside, outside, side)
             for inside, outside, side in zip(wide, (*wide[1:], channels), sizes[1:], strict=True)

@@ -28,7 +28,7 @@ from synaug_core.synthesis.strategy import Entry, NewImages, Source
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
 
-__all__ = ["Funnel", "Synthesised", "synthesise"]
+__all__ = ["Funnel", "SynthesisResult", "synthesise"]
 
 _REAL = "duplicate"
 """Its images are real ones, which need no gate."""
@@ -59,7 +59,7 @@ class Funnel(Frozen, extra="ignore", populate_by_name=True, serialize_by_alias=T
 
 
 @dataclass(frozen=True)
-class Synthesised:
+class SynthesisResult:
     """The images accepted, and how they came to be.
 
     Attributes:
@@ -83,7 +83,7 @@ def synthesise(
     judge: filters.Judge | None = None,
     target: tuple[TrainedClassifier, ...] = (),
     progress: Progress = silent,
-) -> Synthesised:
+) -> SynthesisResult:
     """Make `plan[class]` images of each class that the generator knows; other classes are left out.
 
     With filters, images are generated in rounds until the plan is filled or `filters.limit` times the planned number
@@ -122,7 +122,7 @@ def synthesise(
         report = partial(_report_progress, progress, sum(len(part) for part in parts), total)
         part, funnels[name], measures[name] = synthesis.fill_class(name, n, report)
         parts.append(part)
-    return Synthesised(concatenate(parts), funnels, measures)
+    return SynthesisResult(concatenate(parts), funnels, measures)
 
 
 @dataclass(frozen=True)
