@@ -175,12 +175,12 @@ def _seen(champion: ModelVersion, dataset: DatasetRef, test: ImageSet) -> frozen
     """Test images that the champion was trained or tuned on; None where its data are gone."""
     if champion.tags.get("synaug.dataset_digest") == dataset.digest:
         return frozenset()  # divided as today
-    from synaug_core.data.seen import seen_in
+    from synaug_core.data.imageset import find_repeated_ids
     from synaug_core.errors import ArtifactError, UserError
     from synaug_core.services.models.training_images import images_behind
 
     try:
-        return seen_in(test, images_behind(settings(), champion, ("train", "val")))
+        return find_repeated_ids(test, images_behind(settings(), champion, ("train", "val")))
     except (UserError, ArtifactError):
         return None
 

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synaug_core.config import DataConfig
-from synaug_core.data.duplicates import Found, connected
-from synaug_core.data.folds import Fold, divide_fold
+from synaug_core.data.duplicates import DuplicateGraph, connected
 from synaug_core.data.report import Conflict, DuplicateKind, Duplicates, Removed, Split, SplitOrigin
 from synaug_core.data.sources.base import Item
-from synaug_core.data.split import divide
+from synaug_core.data.split import Fold, divide, divide_fold
 from synaug_core.errors import DataError
 
 __all__ = ["Assigned", "assign"]
@@ -35,7 +34,9 @@ class Assigned:
     removed: tuple[Removed, ...]
 
 
-def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int, fold: Fold | None = None) -> Assigned:
+def assign(
+    items: Sequence[Item], duplicates: DuplicateGraph, config: DataConfig, seed: int, fold: Fold | None = None
+) -> Assigned:
     """Take the supplied split, or make one, or complete one without validation or test images; or make one of the
     divisions of a cross-validation.
 
@@ -51,35 +52,35 @@ def assign(items: Sequence[Item], found: Found, config: DataConfig, seed: int, f
     if fold is not None and supplied - {"train"}:
         raise DataError("data.split.folds: these images come with a split of their own; leave folds out to use it")
     removed: dict[int, str] = {}
-    contradictions = _contradictions(items, found.owner)
+    contradictions = _contradictions(items, duplicates.owner)
     if config.duplicates.conflicting_labels == "remove":
         for rows in contradictions:
             for n in rows:
                 if sides[n] in (None, "train"):
                     removed[n] = "equal to an image with another label"
     if supplied and config.duplicates.across_splits == "remove":
-        removed |= {n: why for n, why in _across(items, sides, found).items() if n not in removed}
+        removed |= {n: why for n, why in _across(items, sides, duplicates).items() if n not in removed}
     for n in removed:
         sides[n] = None
-    groups = _units(items, found)
+    groups = _units(items, duplicates)
     origin: SplitOrigin = "supplied"
     if missing := _missing(supplied, config):
         origin = "completed" if supplied - {"train"} else "made"
         pool = [n for n in range(len(items)) if n not in removed and items[n].split in (None, "train")]
         labels, units = [items[n].label for n in pool], [groups[n] for n in pool]
-        made = (
+        new_sides = (
             divide(labels, units, missing, seed)
             if fold is None
             else divide_fold(labels, units, fold, config.split.validation, seed)
         )
-        for n, side in zip(pool, made, strict=True):
+        for n, side in zip(pool, new_sides, strict=True):
             sides[n] = side
-    shown = [items[n].split if n in removed else side for n, side in enumerate(sides)]
+    shown_sides = [items[n].split if n in removed else side for n, side in enumerate(sides)]
     return Assigned(
         sides=tuple(sides),
         groups=groups,
         origin=origin,
-        duplicates=_duplicates(items, found, shown),
+        duplicates=_duplicates(items, duplicates, shown_sides),
         conflicts=tuple(
             Conflict(ids=tuple(items[n].id for n in rows), classes=tuple(items[n].label for n in rows))
             for rows in contradictions
@@ -98,38 +99,38 @@ def _contradictions(items: Sequence[Item], owner: NDArray[np.int64]) -> list[lis
     return [rows for rows in _members(owner) if len({items[n].label for n in rows}) > 1]
 
 
-def _across(items: Sequence[Item], sides: Sequence[Split | None], found: Found) -> dict[int, str]:
+def _across(items: Sequence[Item], sides: Sequence[Split | None], duplicates: DuplicateGraph) -> dict[int, str]:
     """Images to leave out because they, near-duplicates or others of their group are on a later side."""
     rank = np.array([_RANK[s] for s in sides])
-    count = int(found.owner.max()) + 1
+    count = int(duplicates.owner.max()) + 1
     equal = np.full(count, -1)
-    np.maximum.at(equal, found.owner, rank)
+    np.maximum.at(equal, duplicates.owner, rank)
     near = equal.copy()
-    np.maximum.at(near, found.near[:, 0], equal[found.near[:, 1]])
-    np.maximum.at(near, found.near[:, 1], equal[found.near[:, 0]])
+    np.maximum.at(near, duplicates.near[:, 0], equal[duplicates.near[:, 1]])
+    np.maximum.at(near, duplicates.near[:, 1], equal[duplicates.near[:, 0]])
     latest: dict[str, int] = {}
-    for item, own in zip(items, rank, strict=True):
+    for item, side_rank in zip(items, rank, strict=True):
         if item.group is not None:
-            latest[item.group] = max(int(own), latest.get(item.group, -1))
+            latest[item.group] = max(int(side_rank), latest.get(item.group, -1))
     names = {value: _WORDS[side] for side, value in _RANK.items() if side is not None}
     reasons: dict[int, str] = {}
     for n, item in enumerate(items):
-        own, owner = rank[n], found.owner[n]
-        if equal[owner] > own:
+        side_rank, owner = rank[n], duplicates.owner[n]
+        if equal[owner] > side_rank:
             reasons[n] = f"equal to a {names[int(equal[owner])]} image"
-        elif near[owner] > own:
+        elif near[owner] > side_rank:
             reasons[n] = f"nearly equal to a {names[int(near[owner])]} image"
-        elif item.group is not None and latest[item.group] > own:
+        elif item.group is not None and latest[item.group] > side_rank:
             reasons[n] = f"its group {item.group} has {names[latest[item.group]]} images"
     return reasons
 
 
-def _units(items: Sequence[Item], found: Found) -> tuple[str, ...]:
+def _units(items: Sequence[Item], duplicates: DuplicateGraph) -> tuple[str, ...]:
     """For each image the name of what must stay together: linked by group, equality or near-equality at any remove.
 
     The name is the first of its groups' names, or of its images' ids.
     """
-    clusters = found.clusters()
+    clusters = duplicates.clusters()
     offset = int(clusters.max()) + 1
     numbers: dict[str, int] = {}
     links = [
@@ -145,8 +146,10 @@ def _units(items: Sequence[Item], found: Found) -> tuple[str, ...]:
     return tuple(names[number][1] for number in unit.tolist())
 
 
-def _duplicates(items: Sequence[Item], found: Found, sides: Sequence[Split | None]) -> tuple[Duplicates, ...]:
-    def told(kind: DuplicateKind, rows: Sequence[int]) -> Duplicates:
+def _duplicates(
+    items: Sequence[Item], duplicates: DuplicateGraph, sides: Sequence[Split | None]
+) -> tuple[Duplicates, ...]:
+    def describe(kind: DuplicateKind, rows: Sequence[int]) -> Duplicates:
         return Duplicates(
             kind=kind,
             ids=tuple(items[n].id for n in rows),
@@ -154,15 +157,17 @@ def _duplicates(items: Sequence[Item], found: Found, sides: Sequence[Split | Non
             splits=tuple(sides[n] for n in rows),
         )
 
-    exact = [told("exact", rows) for rows in _members(found.owner)]
-    linked = set(found.near.flatten().tolist())
-    near = [told("near", rows) for rows in _members(found.clusters()) if int(found.owner[rows[0]]) in linked]
-    return (*exact, *near)
+    equal = [describe("exact", rows) for rows in _members(duplicates.owner)]
+    linked = set(duplicates.near.flatten().tolist())
+    near = [
+        describe("near", rows) for rows in _members(duplicates.clusters()) if int(duplicates.owner[rows[0]]) in linked
+    ]
+    return (*equal, *near)
 
 
 def _members(numbers: NDArray[np.int64]) -> list[list[int]]:
     """Positions that share a number, where there are at least two."""
-    where: Mapping[int, list[int]] = defaultdict(list)
+    positions: Mapping[int, list[int]] = defaultdict(list)
     for n, number in enumerate(numbers.tolist()):
-        where[number].append(n)
-    return [rows for rows in where.values() if len(rows) > 1]
+        positions[number].append(n)
+    return [rows for rows in positions.values() if len(rows) > 1]

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 
 from synaug_core.config.data import SmallClasses
+from synaug_core.data.report import Removed, Split
+from synaug_core.data.sources.base import Item
 from synaug_core.errors import DataError
 
-__all__ = ["check_sides", "choose_classes", "small_classes", "untested"]
+__all__ = ["check_sides", "choose_classes", "small_classes", "untested", "why_left_out"]
 
 
-def choose_classes(known: Sequence[str], wanted: Sequence[str] | None, most: int | None = None) -> tuple[str, ...]:
+def choose_classes(
+    available: Sequence[str], requested: Sequence[str] | None, most: int | None = None
+) -> tuple[str, ...]:
     """The classes to use, in order: those wanted, or all; the first `most` of them.
 
     Raises:
         DataError: an unknown class, a class twice, or fewer than two.
     """
-    if wanted is None:
-        chosen = tuple(known)
+    if requested is None:
+        chosen = tuple(available)
     else:
-        chosen = tuple(unicodedata.normalize("NFC", c) for c in wanted)
-        if unknown := [c for c in chosen if c not in known]:
-            raise DataError(f"data.classes: no class {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+        chosen = tuple(unicodedata.normalize("NFC", c) for c in requested)
+        if unknown := [c for c in chosen if c not in available]:
+            raise DataError(f"data.classes: no class {', '.join(map(repr, unknown))}; there are {', '.join(available)}")
         if len(set(chosen)) < len(chosen):
             raise DataError(f"data.classes: {', '.join(chosen)} names a class twice")
     if len(chosen) < 2:
@@ -58,12 +63,12 @@ def small_classes(
         return {}
     if not small:
         return {}
-    found = [_of_which(name, count, images[name]) for name, count in small.items()]
-    said = "; ".join([*found, f"at least {least} training images are needed", *why(small)])
+    counts = [_of_which(name, count, images[name]) for name, count in small.items()]
+    message = "; ".join([*counts, f"at least {least} training images are needed", *why(small)])
     if policy == "refuse":
-        raise DataError(f"{said}: add images, or set data.small_classes to drop or keep")
+        raise DataError(f"{message}: add images, or set data.small_classes to drop or keep")
     if len(train) - len(small) < 2:
-        raise DataError(f"{said}: without such classes fewer than two are left")
+        raise DataError(f"{message}: without such classes fewer than two are left")
     return small
 
 
@@ -91,8 +96,8 @@ def check_sides(
     """
     for side, counts in (("validation", val), ("test", test)):
         if not sum(counts.values()):
-            said = "; ".join([f"there are no {side} images", *(why() if side == "validation" else ())])
-            raise DataError(f"{said}; supply some, or add images so that some can be set aside")
+            message = "; ".join([f"there are no {side} images", *(why() if side == "validation" else ())])
+            raise DataError(f"{message}; supply some, or add images so that some can be set aside")
     lines = []
     for side, counts in (("validation", val), ("test", test)):
         if empty := [name for name, count in counts.items() if count == 0]:
@@ -108,3 +113,44 @@ def untested(test: Mapping[str, int]) -> tuple[str, ...]:
         return ()
     it = "it" if len(empty) == 1 else "them"
     return (f"no test images of {', '.join(empty)}: nothing is known of {it}, and balanced accuracy leaves {it} out",)
+
+
+def why_left_out(
+    items: Sequence[Item],
+    removed: Sequence[Removed],
+    classes: Container[str],
+    sides: Container[Split | None],
+    word: str,
+) -> list[str]:
+    """One sentence, without its full stop, for each kind of reason, the commonest first.
+
+    Args:
+        items: all images that were read.
+        removed: those of them that were left out, and why.
+        classes: only images of these classes are told of.
+        sides: only images supplied for these sides are; None: for no side.
+        word: what such an image is called, such as `training`.
+    """
+    reasons = {r.id: r.reason for r in removed}
+    counts: Counter[str] = Counter()
+    groups: dict[str, str] = {}
+    for item in items:
+        reason = reasons.get(item.id)
+        if reason is None or item.label not in classes or item.split not in sides:
+            continue
+        # The reason names the group; images of many groups are told together.
+        kind = reason.removeprefix(f"its group {item.group} ")
+        counts[kind] += 1
+        if kind != reason:
+            groups.setdefault(kind, str(item.group))
+    return [_sentence(count, word, kind, groups.get(kind)) for kind, count in counts.most_common()]
+
+
+def _sentence(count: int, word: str, kind: str, group: str | None) -> str:
+    single = count == 1
+    start = f"{count} {word} image{'' if single else 's'} {'was' if single else 'were'} left out because "
+    if group is None:
+        return f"{start}{'it is' if single else 'they are'} {kind}"
+    also = kind.replace("has ", "also has ", 1)
+    example = group if single else f"such as {group}"
+    return f"{start}{'its' if single else 'their'} group {also} ({example}; keep a group on one side)"

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Found", "connected", "exact_groups", "find_duplicates", "near_pairs", "perceptual_hash"]
+__all__ = ["DuplicateGraph", "connected", "exact_groups", "find_duplicates", "near_pairs", "perceptual_hash"]
 
 _CHUNK = 4096
 """Images or candidate pairs worked on at once."""
 
 
 @dataclass(frozen=True)
-class Found:
+class DuplicateGraph:
     """What is equal to what.
 
     Attributes:
@@ -32,7 +32,9 @@ class Found:
         return connected(sets, self.near)[self.owner]
 
 
-def find_duplicates(thumbnails: NDArray[np.uint8], digests: Sequence[str], distance: int, correlation: float) -> Found:
+def find_duplicates(
+    thumbnails: NDArray[np.uint8], digests: Sequence[str], distance: int, correlation: float
+) -> DuplicateGraph:
     """Equal images by `digests`, nearly equal ones as `near_pairs` (none for `distance` -1).
 
     Args:
@@ -44,7 +46,7 @@ def find_duplicates(thumbnails: NDArray[np.uint8], digests: Sequence[str], dista
     owner = exact_groups(digests)
     _, first = np.unique(owner, return_index=True)
     near = near_pairs(thumbnails[first], distance, correlation) if distance >= 0 else np.empty((0, 2), np.int64)
-    return Found(owner, near)
+    return DuplicateGraph(owner, near)
 
 
 def exact_groups(digests: Sequence[str]) -> NDArray[np.int64]:
@@ -136,9 +138,9 @@ def _apart_from_others(
     k = 1.0 / (len(faces) - 2) if len(faces) > 2 else 0.0
     a, b = faces[i].astype(np.float64), faces[j].astype(np.float64)
     aa, bb, ab = ((x * y).sum(axis=1) for x, y in ((a, a), (b, b), (a, b)))
-    at, bt = a @ total, b @ total
-    am, bm = k * (at - aa - ab), k * (bt - bb - ab)
-    mm = k * k * (total @ total + aa + bb + 2 * (ab - at - bt))
+    a_total, b_total = a @ total, b @ total
+    am, bm = k * (a_total - aa - ab), k * (b_total - bb - ab)
+    mm = k * k * (total @ total + aa + bb + 2 * (ab - a_total - b_total))
     squares = (aa - 2 * am + mm) * (bb - 2 * bm + mm)
     usable = (aa > 0) & (bb > 0) & (squares > 1e-12)
     return np.where(usable, (ab - am - bm + mm) / np.sqrt(np.where(usable, squares, 1.0)), 0.0)

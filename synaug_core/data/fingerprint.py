@@ -39,9 +39,9 @@ def _folder(root: Path) -> list[list[str]]:
     home = root.resolve()
     entries = list(walk(root))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = list(pool.map(lambda entry: _file(entry, home), entries))
+        contents = list(pool.map(lambda entry: _file(entry, home), entries))
     names = [e.id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for e in entries]
-    return [list(pair) for pair in zip(names, found, strict=True)]
+    return [list(pair) for pair in zip(names, contents, strict=True)]
 
 
 def _file(entry: Entry, home: Path) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-__all__ = ["ImageSet", "concatenate"]
+__all__ = ["ImageSet", "concatenate", "find_repeated_ids"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,8 @@ class ImageSet:
 
     def counts(self) -> dict[str, int]:
         """Number of images of each class, in class order, zeros included."""
-        found = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
-        return dict(zip(self.classes, found, strict=True))
+        counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True))
 
     def is_synthetic(self) -> Tensor:
         """Bool (n,): the images that were made, by their provenance."""
@@ -73,12 +74,12 @@ class ImageSet:
 
     def take(self, index: Tensor | Sequence[int]) -> ImageSet:
         """The images at `index` (int64 positions or a boolean mask), in that order."""
-        where = torch.as_tensor(index)
-        where = where.nonzero().flatten() if where.dtype == torch.bool else where.to(torch.int64)
-        rows = where.tolist()
+        positions = torch.as_tensor(index)
+        positions = positions.nonzero().flatten() if positions.dtype == torch.bool else positions.to(torch.int64)
+        rows = positions.tolist()
         return ImageSet(
-            images=self.images[where],
-            labels=self.labels[where],
+            images=self.images[positions],
+            labels=self.labels[positions],
             classes=self.classes,
             ids=tuple(self.ids[i] for i in rows),
             groups=tuple(self.groups[i] for i in rows),
@@ -112,3 +113,17 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         groups=tuple(g for s in sets for g in s.groups),
         provenance=tuple(p for s in sets for p in s.provenance),
     )
+
+
+def find_repeated_ids(images: ImageSet, earlier: ImageSet) -> frozenset[str]:
+    """Ids of the images whose pixels are those of an image of `earlier`; names, labels and groups do not count."""
+    earlier_digests = set(_digests(earlier))
+    return frozenset(
+        name for name, digest in zip(images.ids, _digests(images), strict=True) if digest in earlier_digests
+    )
+
+
+def _digests(images: ImageSet) -> Iterator[bytes]:
+    shape = repr(tuple(images.images.shape[1:])).encode()
+    for image in images.images.cpu().numpy():
+        yield hashlib.blake2b(image.tobytes(), digest_size=16, key=shape).digest()

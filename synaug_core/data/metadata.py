@@ -54,8 +54,8 @@ def apply_metadata(listing: Listing, config: DataConfig) -> Listing:
     if path is None:
         return listing
     rows = _read(path)
-    known = {item.id for item in listing.items} | {r.path for r in listing.rejected}
-    if unknown := [i for i in rows if i not in known]:
+    known_ids = {item.id for item in listing.items} | {r.path for r in listing.rejected}
+    if unknown := [i for i in rows if i not in known_ids]:
         raise DataError(
             f"{path.name}: {len(unknown)} ids are not images of {listing.name}, such as {unknown[0]!r}; "
             f"an id is a path below the source, such as {listing.items[0].id!r}"

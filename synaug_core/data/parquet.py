@@ -88,7 +88,7 @@ def _schema(images: ImageSet) -> pa.Schema:
         "label": {"names": list(images.classes), "_type": "ClassLabel"},
         **dict.fromkeys(_TEXTS, text),
     }
-    ours = {
+    facts = {
         "classes": list(images.classes),
         "channels": images.channels,
         "height": images.images.shape[2],
@@ -101,7 +101,7 @@ def _schema(images: ImageSet) -> pa.Schema:
     ]
     return pa.schema(
         fields,
-        metadata={"huggingface": json.dumps({"info": {"features": features}}), "synaug": json.dumps(ours)},
+        metadata={"huggingface": json.dumps({"info": {"features": features}}), "synaug": json.dumps(facts)},
     )
 
 

@@ -13,20 +13,14 @@ import numpy as np
 import torch
 
 from synaug_core.config import DataConfig
-from synaug_core.data.assign import assign
-from synaug_core.data.checks import check_sides, choose_classes, small_classes
-from synaug_core.data.duplicates import Found, find_duplicates
-from synaug_core.data.folds import Fold, check_fold
+from synaug_core.data import assign, checks, reading, thinning
+from synaug_core.data.duplicates import DuplicateGraph, find_duplicates
 from synaug_core.data.imageset import ImageSet
-from synaug_core.data.left_out import why_left_out
-from synaug_core.data.longtail import long_tail
-from synaug_core.data.low_data import few_of_each
 from synaug_core.data.metadata import apply_metadata
-from synaug_core.data.notes import notes
-from synaug_core.data.reading import ReadImages, check_rejected, default_size, open_source, read_all
-from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split
+from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split, describe_findings
 from synaug_core.data.resize import with_channels
 from synaug_core.data.sources.base import Listing
+from synaug_core.data.split import Fold, check_fold
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
 
@@ -97,42 +91,44 @@ class _Collected:
     """What was read, and what in it is equal or nearly so."""
 
     listing: Listing
-    read: ReadImages
+    read: reading.ReadImages
     rejected: tuple[Rejected, ...]
-    found: Found
+    duplicates: DuplicateGraph
     size: int
 
 
 def _collected(config: DataConfig, progress: Progress) -> _Collected:
-    listing = _chosen(apply_metadata(open_source(config), config), config)
-    size = config.image_size or default_size(listing.items)
-    read = read_all(listing.items, size, config.fit, progress)
+    listing = _chosen(apply_metadata(reading.open_source(config), config), config)
+    size = config.image_size or reading.default_size(listing.items)
+    read = reading.read_all(listing.items, size, config.fit, progress)
     rejected = (*listing.rejected, *read.rejected)
-    check_rejected(rejected, len(read.items), config.max_rejected)
-    found = find_duplicates(read.thumbnails, read.digests, config.duplicates.distance, config.duplicates.correlation)
-    return _Collected(listing, read, rejected, found, size)
+    reading.check_rejected(rejected, len(read.items), config.max_rejected)
+    duplicates = find_duplicates(
+        read.thumbnails, read.digests, config.duplicates.distance, config.duplicates.correlation
+    )
+    return _Collected(listing, read, rejected, duplicates, size)
 
 
 def _divided(collected: _Collected, config: DataConfig, seed: int, fold: Fold | None) -> Prepared:
     listing, read, size = collected.listing, collected.read, collected.size
     labels = [item.label for item in read.items]
-    assigned = assign(read.items, collected.found, config, seed, fold)
+    assigned = assign.assign(read.items, collected.duplicates, config, seed, fold)
     sides = list(assigned.sides)
     thinned = _thin(sides, labels, [i.id for i in read.items], listing.classes, config, seed)
     images, train_images = Counter(labels), _count(sides, labels, listing.classes, "train")
 
-    def why(some: Container[str]) -> list[str]:
+    def why(names: Container[str]) -> list[str]:
         thin = [f"{thinned} training images were left out to make the long tail or the low-data set"] if thinned else []
-        return why_left_out(read.items, assigned.removed, some, (None, "train"), "training") + thin
+        return checks.why_left_out(read.items, assigned.removed, names, (None, "train"), "training") + thin
 
-    small = small_classes(train_images, images, config.small_classes, config.min_per_class, why)
+    small = checks.small_classes(train_images, images, config.small_classes, config.min_per_class, why)
     classes = tuple(c for c in listing.classes if c not in small)
     if fold is not None:
         check_fold(labels, assigned.groups, assigned.sides, classes, fold.folds)
-    lines = check_sides(
+    lines = checks.check_sides(
         _count(sides, labels, classes, "val"),
         _count(sides, labels, classes, "test"),
-        lambda: why_left_out(read.items, assigned.removed, classes, ("val",), "validation"),
+        lambda: checks.why_left_out(read.items, assigned.removed, classes, ("val",), "validation"),
     )
 
     channels = config.channels or (1 if read.all_grey else 3)
@@ -157,13 +153,15 @@ def _divided(collected: _Collected, config: DataConfig, seed: int, fold: Fold | 
         thinned=thinned,
         notes=(),
     )
-    return Prepared(train, val, test, report.model_copy(update={"notes": (*notes(report, len(read.items)), *lines)}))
+    return Prepared(
+        train, val, test, report.model_copy(update={"notes": (*describe_findings(report, len(read.items)), *lines)})
+    )
 
 
 def _chosen(listing: Listing, config: DataConfig) -> Listing:
-    classes = choose_classes(listing.classes, config.classes, config.max_classes)
-    wanted = set(classes)
-    items = tuple(item for item in listing.items if item.label in wanted)
+    classes = checks.choose_classes(listing.classes, config.classes, config.max_classes)
+    chosen_names = set(classes)
+    items = tuple(item for item in listing.items if item.label in chosen_names)
     if not items:
         raise DataError(f"data.source: {config.source} has no images of {', '.join(classes)}")
     return replace(listing, items=items, classes=classes)
@@ -178,30 +176,34 @@ def _thin(
     seed: int,
 ) -> int:
     """Take training images out of `sides`, for a long tail and for the low-data mode; their number."""
-    out = 0
+    removed_count = 0
 
     def keep_where(chosen: Callable[[list[str], list[str]], list[bool]]) -> int:
         train = [n for n, side in enumerate(sides) if side == "train"]
-        kept = chosen([labels[n] for n in train], [ids[n] for n in train])
-        for n, keep in zip(train, kept, strict=True):
+        is_kept = chosen([labels[n] for n in train], [ids[n] for n in train])
+        for n, keep in zip(train, is_kept, strict=True):
             if not keep:
                 sides[n] = None
-        return kept.count(False)
+        return is_kept.count(False)
 
     if (ratio := config.long_tail) is not None:
-        out += keep_where(lambda own, names: long_tail(own, names, classes, ratio, seed))
+        removed_count += keep_where(
+            lambda train_labels, train_ids: thinning.long_tail(train_labels, train_ids, classes, ratio, seed)
+        )
     if (most := config.per_class) is not None:
-        out += keep_where(lambda own, names: few_of_each(own, names, most, seed))
-    return out
+        removed_count += keep_where(
+            lambda train_labels, train_ids: thinning.few_of_each(train_labels, train_ids, most, seed)
+        )
+    return removed_count
 
 
 def _count(sides: Sequence[Split | None], labels: Sequence[str], classes: Sequence[str], side: Split) -> dict[str, int]:
-    own = Counter(label for label, s in zip(labels, sides, strict=True) if s == side)
-    return {name: own[name] for name in classes}
+    counts = Counter(label for label, s in zip(labels, sides, strict=True) if s == side)
+    return {name: counts[name] for name in classes}
 
 
 def _image_set(
-    read: ReadImages,
+    read: reading.ReadImages,
     rows: Sequence[int],
     classes: tuple[str, ...],
     groups: Sequence[str],

@@ -59,7 +59,7 @@ class ReadImages:
 
 
 @dataclass(frozen=True)
-class _One:
+class _ReadImage:
     square: NDArray[np.uint8]
     thumbnail: NDArray[np.uint8]
     digest: str
@@ -99,9 +99,9 @@ def read_all(items: Sequence[Item], size: int, fit: Fit = "crop", progress: Prog
         DataError: not one image can be read.
     """
     accepted: list[Item] = []
-    found: list[_One] = []
+    read_images: list[_ReadImage] = []
     rejected: list[Rejected] = []
-    every = max(1, len(items) // 100)
+    report_interval = max(1, len(items) // 100)
     with _pool() as pool:
         for done, (item, result) in enumerate(
             zip(items, pool.map(lambda i: _read_one(i, size, fit), items), strict=True), start=1
@@ -110,17 +110,17 @@ def read_all(items: Sequence[Item], size: int, fit: Fit = "crop", progress: Prog
                 rejected.append(Rejected(path=item.id, reason=result))
             else:
                 accepted.append(item)
-                found.append(result)
-            if done % every == 0 or done == len(items):
+                read_images.append(result)
+            if done % report_interval == 0 or done == len(items):
                 progress(done, len(items))
-    if not found:
+    if not read_images:
         raise DataError(f"data.source: not one of {len(items)} files can be used: {_first(rejected)}")
-    heights, widths = [o.shape[0] for o in found], [o.shape[1] for o in found]
+    heights, widths = [o.shape[0] for o in read_images], [o.shape[1] for o in read_images]
     facts = ImageFacts(
-        images=len(found),
-        formats=_counted(o.format for o in found),
-        grey=sum(len(o.shape) == 2 for o in found),
-        bits=_counted(str(o.bits) for o in found),
+        images=len(read_images),
+        formats=_counted(o.format for o in read_images),
+        grey=sum(len(o.shape) == 2 for o in read_images),
+        bits=_counted(str(o.bits) for o in read_images),
         height=_spread(heights),
         width=_spread(widths),
         elongated=sum(max(h, w) > 2 * min(h, w) for h, w in zip(heights, widths, strict=True)),
@@ -128,9 +128,9 @@ def read_all(items: Sequence[Item], size: int, fit: Fit = "crop", progress: Prog
     )
     return ReadImages(
         items=tuple(accepted),
-        squares=tuple(o.square for o in found),
-        thumbnails=np.stack([o.thumbnail for o in found]),
-        digests=tuple(o.digest for o in found),
+        squares=tuple(o.square for o in read_images),
+        thumbnails=np.stack([o.thumbnail for o in read_images]),
+        digests=tuple(o.digest for o in read_images),
         facts=facts,
         rejected=tuple(rejected),
     )
@@ -150,14 +150,14 @@ def check_rejected(rejected: Sequence[Rejected], accepted: int, limit: float) ->
         )
 
 
-def _read_one(item: Item, size: int, fit: Fit) -> _One | str:
+def _read_one(item: Item, size: int, fit: Fit) -> _ReadImage | str:
     try:
         decoded = item.image.read()
     except UnreadableError as error:
         return str(error)
     pixels = decoded.pixels
     grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    return _One(
+    return _ReadImage(
         square=resize(pixels, size, fit),
         thumbnail=np.asarray(grey),
         digest=digests.of_bytes(repr(pixels.shape).encode() + pixels.tobytes()),
@@ -172,8 +172,8 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _first(rejected: Sequence[Rejected]) -> str:
-    shown = "; ".join(f"{r.path}: {r.reason}" for r in rejected[:3])
-    return shown + ("; ..." if len(rejected) > 3 else "")
+    reasons = "; ".join(f"{r.path}: {r.reason}" for r in rejected[:3])
+    return reasons + ("; ..." if len(rejected) > 3 else "")
 
 
 def _counted(values: Any) -> dict[str, int]:

@@ -70,7 +70,7 @@ def list_folder(root: Path, limits: Limits, skip: Path | None = None) -> Listing
     items: list[Item] = []
     rejected: list[Rejected] = []
     classes: set[str] = set()
-    seen: set[str] = set()
+    names: set[str] = set()
     for entry in entries:
         split = splits.get(entry.parts[0]) if splits else None
         if splits and split is None:
@@ -85,10 +85,14 @@ def list_folder(root: Path, limits: Limits, skip: Path | None = None) -> Listing
                 rejected.append(Rejected(path=_text(entry.id), reason="lies outside the class folders"))
             continue
         name = _text(entry.id)
-        if name in seen:
-            rejected.append(Rejected(path=name, reason="its name differs from another's in the form of letters only"))
+        if name in names:
+            rejected.append(
+                Rejected(
+                    path=name, reason="another file has the same name, but for how its accents are encoded (Unicode)"
+                )
+            )
             continue
-        seen.add(name)
+        names.add(name)
         items.append(Item(name, _text(entry.parts[depth]), _stored(entry, home, limits), split))
     if not classes:
         raise DataError(
@@ -112,10 +116,10 @@ def _split_folders(root: Path, entries: list[Entry]) -> dict[str, Split]:
         return {}
     if link := next((t for t in named if (root / t).is_symlink()), None):
         raise DataError(f"data.source: {root / link} is a link to a folder, which is not followed; put a copy there")
-    others = sorted({e.parts[0] for e in entries if e.looks_like_image and len(e.parts) > 1} - set(named))
-    if others:
+    extra = sorted({e.parts[0] for e in entries if e.looks_like_image and len(e.parts) > 1} - set(named))
+    if extra:
         raise DataError(
-            f"data.source: {root} has split folders ({', '.join(named)}) beside others ({', '.join(others[:5])}); "
+            f"data.source: {root} has split folders ({', '.join(named)}) beside others ({', '.join(extra[:5])}); "
             "keep only train, val and test there, or only class folders"
         )
     if "train" not in named.values():

@@ -32,33 +32,33 @@ def list_npz(path: Path, limits: Limits) -> Listing:
         DataError: not such a file.
     """
     arrays = _load(path)
-    found = [s for s in _SPLITS if f"{s}_images" in arrays]
-    if "train" not in found:
+    splits = [s for s in _SPLITS if f"{s}_images" in arrays]
+    if "train" not in splits:
         keys = ", ".join(sorted(arrays)) or "none"
         raise DataError(f"{path}: the arrays train_images and train_labels are missing (found: {keys})")
-    images = {s: _images(path, s, arrays[f"{s}_images"], limits) for s in found}
-    labels = {s: _labels(path, s, arrays.get(f"{s}_labels"), len(images[s])) for s in found}
+    images = {s: _images(path, s, arrays[f"{s}_images"], limits) for s in splits}
+    labels = {s: _labels(path, s, arrays.get(f"{s}_labels"), len(images[s])) for s in splits}
     present = sorted({int(v) for values in labels.values() for v in np.unique(values)})
     names = _class_names(path, arrays, present)
     items = tuple(
-        Item(f"{split}/{i}", names[int(label)], ArrayImage(pixels), split if len(found) > 1 else None)
-        for split in found
+        Item(f"{split}/{i}", names[int(label)], ArrayImage(pixels), split if len(splits) > 1 else None)
+        for split in splits
         for i, (pixels, label) in enumerate(zip(images[split], labels[split], strict=True))
     )
     return Listing(path.name, items, tuple(names.values()))
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    wanted = {f"{s}_{what}" for s in _SPLITS for what in ("images", "labels")} | set(_NAMES)
+    keys = {f"{s}_{what}" for s in _SPLITS for what in ("images", "labels")} | set(_NAMES)
     try:
-        found = np.load(path, allow_pickle=False)
-        if not isinstance(found, NpzFile):
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, NpzFile):
             raise ValueError("it holds one array, not an archive of several")
-        with found as archive:
+        with loaded as archive:
             entries = archive.zip.infolist() if archive.zip else []
             if sum(entry.file_size for entry in entries) > _MOST_BYTES:
                 raise ValueError("it unpacks to more than 64 GB")
-            return {str(key): _array(archive, key) if key in wanted else np.empty(0) for key in archive.files}
+            return {str(key): _array(archive, key) if key in keys else np.empty(0) for key in archive.files}
     except Exception as error:  # parsers of hostile bytes raise nearly anything
         words = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: cannot be read as an .npz file ({words or type(error).__name__})") from error
@@ -102,9 +102,9 @@ def _class_names(path: Path, arrays: dict[str, NDArray[Any]], present: list[int]
     key = next((k for k in _NAMES if k in arrays), None)
     if key is None:
         return {label: str(label) for label in present}
-    given = arrays[key]
-    if given.ndim != 1 or given.dtype.kind != "U" or len(set(given.tolist())) < len(given):
+    class_names = arrays[key]
+    if class_names.ndim != 1 or class_names.dtype.kind != "U" or len(set(class_names.tolist())) < len(class_names):
         raise DataError(f"{path}: {key} must be a list of distinct texts")
-    if present and present[-1] >= len(given):
-        raise DataError(f"{path}: label {present[-1]} has no name in {key}, which has {len(given)}")
-    return {label: str(given[label]) for label in present}
+    if present and present[-1] >= len(class_names):
+        raise DataError(f"{path}: label {present[-1]} has no name in {key}, which has {len(class_names)}")
+    return {label: str(class_names[label]) for label in present}

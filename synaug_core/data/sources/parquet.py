@@ -37,16 +37,16 @@ def list_parquet(path: Path, limits: Limits) -> Listing:
     read = [(file, *_read(file, limits)) for file in files if not file.name.startswith(".")]
     several = len({split for _, _, splits in read for split in splits}) > 1
     items: list[Item] = []
-    seen: set[str] = set()
+    names: set[str] = set()
     for file, images, splits in read:
         for n, name in enumerate(images.ids):
-            if name in seen:
+            if name in names:
                 raise DataError(f"{file.name}: the image {name!r} stands in {path.name} twice")
-            seen.add(name)
+            names.add(name)
             pixels = images.images[n].numpy()
-            plain = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+            plain_pixels = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
             label = images.classes[int(images.labels[n])]
-            items.append(Item(name, label, ArrayImage(plain), splits[n] if several else None, images.groups[n]))
+            items.append(Item(name, label, ArrayImage(plain_pixels), splits[n] if several else None, images.groups[n]))
     orders = {images.classes for _, images, _ in read}
     classes = orders.pop() if len(orders) == 1 else tuple(sorted({c for order in orders for c in order}))
     return Listing(path.name, tuple(items), classes)
@@ -57,21 +57,21 @@ def _read(file: Path, limits: Limits) -> tuple[ImageSet, list[Split | None]]:
     try:
         _check_claims(file, limits)
         images, texts = parquet.read_with_splits(file)
-        made = bool(images.is_synthetic().any())
+        has_synthetic = bool(images.is_synthetic().any())
     except Exception as error:  # parsers of hostile bytes raise nearly anything
         words = " ".join(str(error).split()).removeprefix(f"{file} ")[:200]
         raise DataError(f"{file}: cannot be read as a Parquet file of images ({words})") from error
-    if made:
+    if has_synthetic:
         raise DataError(f"{file}: holds synthetic images, which cannot stand for real ones")
     return images, [SPLIT_NAMES.get(text.casefold()) for text in texts]
 
 
 def _check_claims(file: Path, limits: Limits) -> None:
     """Refuse sizes that would fill the memory before a pixel is read."""
-    found = pq.read_metadata(file)
-    facts = json.loads((found.metadata or {})[b"synaug"])
+    metadata = pq.read_metadata(file)
+    facts = json.loads((metadata.metadata or {})[b"synaug"])
     shape = [int(facts[key]) for key in ("channels", "height", "width")]
     if shape[0] not in (1, 3) or min(shape) < 1:
         raise ValueError(f"images of {shape[0]} channels, {shape[1]} x {shape[2]} pixels")
-    if shape[1] * shape[2] > limits.megapixels * 1e6 or math.prod(shape) * found.num_rows > _MOST_BYTES:
-        raise ValueError(f"{found.num_rows} images of {shape[1]} x {shape[2]} pixels are too large")
+    if shape[1] * shape[2] > limits.megapixels * 1e6 or math.prod(shape) * metadata.num_rows > _MOST_BYTES:
+        raise ValueError(f"{metadata.num_rows} images of {shape[1]} x {shape[2]} pixels are too large")

@@ -6,8 +6,8 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from synaug_core.config import DataConfig, SplitConfig
-from synaug_core.data.folds import Fold, check_fold, divide_fold, fold_of_each
 from synaug_core.data.prepare import prepare_folds
+from synaug_core.data.split import Fold, assign_folds, check_fold, divide_fold
 from synaug_core.errors import DataError
 
 LABELS = ["a"] * 40 + ["b"] * 20 + ["c"] * 10
@@ -15,7 +15,7 @@ UNITS = [f"u{n // 2:02}" for n in range(70)]
 
 
 def test_every_image_is_tested_once_and_classes_are_spread():
-    found = fold_of_each(LABELS, UNITS, 5, 3)
+    found = assign_folds(LABELS, UNITS, 5, 3)
     of_class = {c: Counter(f for f, label in zip(found, LABELS, strict=True) if label == c) for c in "abc"}
     assert of_class == {
         "a": dict.fromkeys(range(5), 8),
@@ -25,15 +25,15 @@ def test_every_image_is_tested_once_and_classes_are_spread():
 
 
 def test_units_stay_whole():
-    found = fold_of_each(LABELS, UNITS, 5, 3)
+    found = assign_folds(LABELS, UNITS, 5, 3)
     assert len(set(zip(UNITS, found, strict=True))) == len(set(UNITS))
 
 
 def test_neither_order_nor_other_names_matter():
-    found = dict(zip(UNITS, fold_of_each(LABELS, UNITS, 5, 3), strict=True))
-    turned = dict(zip(UNITS[::-1], fold_of_each(LABELS[::-1], UNITS[::-1], 5, 3), strict=True))
+    found = dict(zip(UNITS, assign_folds(LABELS, UNITS, 5, 3), strict=True))
+    turned = dict(zip(UNITS[::-1], assign_folds(LABELS[::-1], UNITS[::-1], 5, 3), strict=True))
     assert found == turned
-    assert found != dict(zip(UNITS, fold_of_each(LABELS, UNITS, 5, 4), strict=True))
+    assert found != dict(zip(UNITS, assign_folds(LABELS, UNITS, 5, 4), strict=True))
 
 
 def test_sides_of_a_fold():
@@ -49,12 +49,12 @@ def test_sides_of_a_fold():
 
 def test_more_folds_than_images():
     with pytest.raises(DataError, match="6 folds cannot be made of 8 images or groups with at most 4"):
-        fold_of_each(["a"] * 4 + ["b"] * 4, [str(n) for n in range(8)], 6, 0)
+        assign_folds(["a"] * 4 + ["b"] * 4, [str(n) for n in range(8)], 6, 0)
 
 
 def test_a_class_smaller_than_the_folds_is_in_some_of_them(recwarn):
     labels = ["a"] * 20 + ["b"] * 3
-    found = fold_of_each(labels, [str(n) for n in range(23)], 5, 0)
+    found = assign_folds(labels, [str(n) for n in range(23)], 5, 0)
     assert len(set(found[20:])) == 3
     assert not recwarn.list
 
@@ -135,7 +135,7 @@ def test_groups_and_the_assignment_count_too():
 def test_agrees_with_scikit_learn_where_every_image_is_a_unit():
     """As evenly spread as the library's own shuffle of the same labels."""
     units = [f"{n:02}" for n in range(70)]
-    ours = fold_of_each(LABELS, units, 5, 1)
+    ours = assign_folds(LABELS, units, 5, 1)
     theirs = [0] * 70
     for number, (_, rows) in enumerate(
         StratifiedGroupKFold(5, shuffle=True, random_state=0).split(LABELS, LABELS, units)

@@ -1,0 +1,63 @@
+"""Fewer training images of each class, on request: a long tail, and the low-data mode."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from synaug_core.errors import DataError
+from synaug_core.seeds import derive
+
+__all__ = ["choose_of_each", "few_of_each", "long_tail", "profile"]
+
+
+def choose_of_each(
+    labels: Sequence[str], ids: Sequence[str], counts: Mapping[str, int], seed: int, stage: str
+) -> list[bool]:
+    """Which images to keep so that each class has at most `counts[class]`. The choice in a class depends on the seed,
+    the stage's name and its own images alone, and a smaller count keeps a part of what a larger one keeps."""
+    of_class: dict[str, list[str]] = defaultdict(list)
+    for label, name in zip(labels, ids, strict=True):
+        of_class[label].append(name)
+    chosen = {
+        name
+        for label, class_ids in of_class.items()
+        for name in sorted(class_ids, key=lambda n: (derive(seed, stage, label, n), n))[: counts[label]]
+    }
+    return [name in chosen for name in ids]
+
+
+def few_of_each(labels: Sequence[str], ids: Sequence[str], most: int, seed: int) -> list[bool]:
+    """Which training images to keep so that no class has more than `most`: see `choose_of_each`, so that the points of
+    a learning curve are nested."""
+    return choose_of_each(labels, ids, dict.fromkeys(labels, most), seed, "low_data")
+
+
+def profile(counts: Mapping[str, int], ratio: float) -> dict[str, int]:
+    """Images to keep of each class: n_i = n_0 ratio^(-i / (C - 1)), i in the order of `counts`, with the largest n_0
+    that every class can meet (the exponential profile of Cui et al. 2019, arXiv 1901.05555).
+
+    Raises:
+        DataError: the last class would have no image.
+    """
+    last_position = max(1, len(counts) - 1)
+    falls = {name: ratio ** (-i / last_position) for i, name in enumerate(counts)}
+    first = min(count / falls[name] for name, count in counts.items())
+    targets = {name: min(counts[name], int(first * fall + 0.5)) for name, fall in falls.items()}
+    if empty := [name for name, count in targets.items() if count < 1]:
+        raise DataError(
+            f"data.long_tail: a ratio of {ratio:g} leaves no training image of {', '.join(empty)}; "
+            "ask for less, or name data.classes with the largest class first"
+        )
+    return targets
+
+
+def long_tail(labels: Sequence[str], ids: Sequence[str], classes: Sequence[str], ratio: float, seed: int) -> list[bool]:
+    """Which training images to keep: those of `choose_of_each`, so that a larger ratio keeps a part of what a smaller
+    one keeps.
+
+    Raises:
+        DataError: as `profile`.
+    """
+    counts = Counter(labels)
+    return choose_of_each(labels, ids, profile({name: counts[name] for name in classes}, ratio), seed, "long_tail")
