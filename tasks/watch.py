@@ -145,19 +145,19 @@ def _compared(
     config: Config, version: ModelVersion, recent: list[Kept], classifier: TrainedClassifier
 ) -> tuple[Finding, Image | None]:
     """The finding, and a sheet of the most unusual recent images where they were kept."""
-    from synaug_core.drift.finding import look, reference_rows
-    from synaug_core.drift.inputs import described, gathered
-    from synaug_core.drift.mmd import unusual
+    from synaug_core.drift.finding import detect_drift, reference_rows
+    from synaug_core.drift.inputs import describe_images, gather_recent
+    from synaug_core.drift.mmd import rank_unusual
     from synaug_core.report.sheets import unusual_sheet
     from synaug_core.seeds import derive
     from synaug_core.services.models.training_images import images_behind
 
     asked, seed = config.watch, derive(config.seed, "watch")
-    found = gathered(recent, classifier, asked.features)
+    found = gather_recent(recent, classifier, asked.features)
     splits = ("val", "test") if asked.reference == "held_out" else ("train",)
     images = images_behind(settings(), version, splits).images
-    known, known_classes = described(images[reference_rows(len(images), seed)], classifier, asked.features)
-    finding = look(
+    known, known_classes = describe_images(images[reference_rows(len(images), seed)], classifier, asked.features)
+    finding = detect_drift(
         known,
         found.features,
         known_classes.numpy(),
@@ -166,9 +166,9 @@ def _compared(
         config=asked,
         seed=seed,
     )
-    if not len(found.shown) or not asked.unusual or not len(known):
+    if not len(found.pixels) or not asked.unusual or not len(known):
         return finding, None
-    far, order, relative = unusual(known, found.features[: len(found.shown)])
+    far, order, relative = rank_unusual(known, found.features[: len(found.pixels)])
     first = order[: asked.unusual]
     predicted = [classifier.classes[i] for i in found.classes[first].tolist()]
-    return finding, unusual_sheet(found.shown[first], far[: asked.unusual].tolist(), predicted, relative=relative)
+    return finding, unusual_sheet(found.pixels[first], far[: asked.unusual].tolist(), predicted, relative=relative)

@@ -70,7 +70,7 @@ class Stage:
         return "failed" if self.count("failed") else "done"
 
     @property
-    def begun(self) -> float:
+    def first_start(self) -> float:
         """When its first step began, which may have waited for other stages; results taken from before do not count."""
         worked = [step for step in self.steps.values() if step.state != "cached"]
         if any(step.started == step.ended for step in worked):  # told of at its end alone
@@ -80,9 +80,9 @@ class Stage:
     def seconds(self, now: float) -> float:
         """Time since its first step began, up to the end of the last one."""
         if self.state == "running":
-            return now - self.begun
+            return now - self.first_start
         ends = [step.ended for step in self.steps.values() if step.ended is not None]
-        return max(ends, default=self.touched) - self.begun
+        return max(ends, default=self.touched) - self.first_start
 
     def left(self, now: float) -> float | None:
         """Seconds until all expected steps are over, at the pace so far; results taken from before do not count."""

@@ -12,7 +12,7 @@ class Check:
     """What was found; `mend` says what to do where it is a problem."""
 
     name: str
-    found: str
+    status: str
     mend: str = ""
 
     @property

@@ -29,12 +29,12 @@ _log = logging.getLogger(__name__)
 def checks(settings: Settings) -> Iterator[Check]:
     """Every check, each made as it is asked for."""
     servers = (server_checks.mlflow, server_checks.store, server_checks.prefect, server_checks.tuning)
-    every: tuple[Callable[[Settings], Check | None], ...] = (_python, _libraries, _home, _disk, _torch, *servers)
-    for check in every:
+    all_checks: tuple[Callable[[Settings], Check | None], ...] = (_python, _libraries, _home, _disk, _torch, *servers)
+    for check in all_checks:
         try:
-            found = check(settings)
-            if found is not None:
-                yield found
+            outcome = check(settings)
+            if outcome is not None:
+                yield outcome
         except Exception as error:
             from synaug_core.services.secrets import first_line, redacted
 
@@ -43,8 +43,8 @@ def checks(settings: Settings) -> Iterator[Check]:
 
 
 def _python(_: Settings) -> Check:
-    found = platform.python_version()
-    return Check("python", found, "" if sys.version_info >= (3, 11) else "install Python 3.11 or later")
+    version = platform.python_version()
+    return Check("python", version, "" if sys.version_info >= (3, 11) else "install Python 3.11 or later")
 
 
 def _libraries(_: Settings) -> Check:
@@ -73,17 +73,17 @@ def _besides_lock() -> str:
     if not lock.is_file():
         return ""
     pinned = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
-    other = []
+    differing = []
     for name, version in pinned.items():
         try:
-            found = metadata.version(name)
+            installed = metadata.version(name)
         except metadata.PackageNotFoundError:  # for another platform
             continue
-        if found.partition("+")[0] != version.partition("+")[0]:
-            other.append(f"{name} {found}")
-    if not other:
+        if installed.partition("+")[0] != version.partition("+")[0]:
+            differing.append(f"{name} {installed}")
+    if not differing:
         return ", as locked"
-    return f"; not as locked: {', '.join(other[:_SHOWN])}{' ...' if len(other) > _SHOWN else ''}"
+    return f"; not as locked: {', '.join(differing[:_SHOWN])}{' ...' if len(differing) > _SHOWN else ''}"
 
 
 def _home(settings: Settings) -> Check:
@@ -93,15 +93,15 @@ def _home(settings: Settings) -> Check:
 
 def _disk(settings: Settings) -> Check:
     folder = next(f for f in (settings.home, *settings.home.parents) if f.exists())
-    passing = Path(tempfile.gettempdir())
-    free, passing_free = (shutil.disk_usage(f).free / 1e9 for f in (folder, passing))
-    found = f"{free:.1f} GB free, {passing_free:.1f} GB in {passing}"
+    temporary = Path(tempfile.gettempdir())
+    free, temporary_free = (shutil.disk_usage(f).free / 1e9 for f in (folder, temporary))
+    free_text = f"{free:.1f} GB free, {temporary_free:.1f} GB in {temporary}"
     if free < _GIGABYTES_NEEDED:
         needed = f"free at least {_GIGABYTES_NEEDED:.0f} GB (`synaug gc` shows what may go)"
-        return Check("disk", found, f"{needed}, or set SYNAUG_HOME to another disk")
-    if passing_free < _PASSING_NEEDED:
-        return Check("disk", found, f"free at least {_PASSING_NEEDED:.0f} GB there, or set TMPDIR to another disk")
-    return Check("disk", found)
+        return Check("disk", free_text, f"{needed}, or set SYNAUG_HOME to another disk")
+    if temporary_free < _PASSING_NEEDED:
+        return Check("disk", free_text, f"free at least {_PASSING_NEEDED:.0f} GB there, or set TMPDIR to another disk")
+    return Check("disk", free_text)
 
 
 def _torch(_: Settings) -> Check:
@@ -138,5 +138,5 @@ def _driver() -> str | None:
         line = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
     except (OSError, IndexError):
         return None
-    found = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", line)
-    return found.group(1) if found else "unknown"
+    match = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", line)
+    return match.group(1) if match else "unknown"

@@ -33,21 +33,21 @@ def prepare(session: Session) -> Settings:
     from synaug_core.errors import UserError
     from synaug_core.services.settings import apply_environment, settings
 
-    found = settings()
-    folder = found.home / "logs"
+    current = settings()
+    folder = current.home / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise UserError(f"the folder {found.home} cannot be made ({reason}); set SYNAUG_HOME to another") from error
-    apply_environment(found)
+        raise UserError(f"the folder {current.home} cannot be made ({reason}); set SYNAUG_HOME to another") from error
+    apply_environment(current)
     session.log = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     handler = logging.FileHandler(session.log, delay=True, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a log line that finds the disk full is not shown as a traceback
-    return found
+    return current
 
 
 def import_quietly(modules: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
 
     Args:
         settings: where MLflow is.
-        run_id: whole, or its first signs.
+        run_id: whole, or its first characters.
         folder: to write to.
 
     Returns:
@@ -41,14 +41,14 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
     mlflow = client(settings)
     top = find_run(mlflow, run_id)
     written = int(_export_one(settings, mlflow, top, folder))
-    taken: set[Path] = set()
+    used_folders: set[Path] = set()
     for run in _below(mlflow, top):
         stage = slug(run.data.tags.get("synaug.stage", "run"))
         name = slug(run.info.run_name or run.info.run_id)
         place = Path(stage) if name == stage else Path(stage, name)
-        if place in taken:
+        if place in used_folders:
             place = Path(stage, f"{name}-{run.info.run_id[:8]}")
-        taken.add(place)
+        used_folders.add(place)
         written += _export_one(settings, mlflow, run, folder / place)
     return written
 
@@ -134,14 +134,21 @@ def write_predictions(source: Path, target: Path) -> None:
     """A CSV file: id, class, predicted class, and a column of probabilities for each class."""
     from synaug_core.evaluate.predictions import Predictions
 
-    found = Predictions.read(source)
+    table = Predictions.read(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["id", "class", "predicted", *(f"p({c})" for c in found.classes)])
-        for name, label, best, p in zip(found.ids, found.labels, found.predicted, found.probabilities, strict=True):
-            shown = [f"{value:.6g}" for value in p.tolist()]
-            rows.writerow([_harmless(name), _harmless(found.classes[label]), _harmless(found.classes[best]), *shown])
+        rows.writerow(["id", "class", "predicted", *(f"p({c})" for c in table.classes)])
+        for name, label, best, p in zip(table.ids, table.labels, table.predicted, table.probabilities, strict=True):
+            row = [f"{value:.6g}" for value in p.tolist()]
+            rows.writerow(
+                [
+                    _harmless(name),
+                    _harmless(table.classes[label]),
+                    _harmless(table.classes[best]),
+                    *row,
+                ]
+            )
 
 
 def _harmless(text: str) -> str:

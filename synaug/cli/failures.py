@@ -13,7 +13,7 @@ from synaug_core.errors import DiskFullError, SynaugError, UserError
 from synaug_core.services.secrets import redacted
 from synaug_core.services.writable import says_full
 
-__all__ = ["FAILED", "USER_ERROR", "find_user_error", "printable", "report", "say"]
+__all__ = ["FAILED", "USER_ERROR", "find_user_error", "print_error", "printable", "report"]
 
 FAILED = 1
 USER_ERROR = 2
@@ -23,11 +23,11 @@ _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 
 def printable(text: str) -> str:
     """One line with nothing in it that steers a terminal or cannot be written: such characters become escapes."""
-    shown = _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
-    return shown.encode("utf-8", "backslashreplace").decode()
+    escaped = _STEERING.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+    return escaped.encode("utf-8", "backslashreplace").decode()
 
 
-def say(line: str) -> None:
+def print_error(line: str) -> None:
     """One line on stderr."""
     print(f"synaug: {printable(line)}", file=sys.stderr, flush=True)  # noqa: T201 - a command line's output
 
@@ -73,22 +73,24 @@ def report(error: Exception, session: Session) -> int:
     user_error = find_user_error(error)
     if user_error is not None:
         for line in str(user_error).splitlines():
-            say(line)
+            print_error(line)
         return USER_ERROR
-    where = _keep(error, session)
+    hint = _keep(error, session)
     full = next((e for e in _causes(error, set()) if isinstance(e, DiskFullError)), None)
     if full is not None:
-        say(f"{full} ({where})")
+        print_error(f"{full} ({hint})")
         return FAILED
     if _fills_disk(error):
-        say(f"no space left on the disk; make room, then run the same command again: it continues ({where})")
+        print_error(f"no space left on the disk; make room, then run the same command again: it continues ({hint})")
         return FAILED
     if _lost_prefect(error):
-        say(f"the Prefect server does not answer any more; run the same command again: it continues ({where})")
+        print_error(f"the Prefect server does not answer any more; run the same command again: it continues ({hint})")
         return FAILED
     text = redacted(" ".join(str(error).split()))
     # Our own errors are written to be read; of others the kind matters as well.
-    say(f"{text if isinstance(error, SynaugError) and text else f'{type(error).__name__}: {text}'[:500]} ({where})")
+    print_error(
+        f"{text if isinstance(error, SynaugError) and text else f'{type(error).__name__}: {text}'[:500]} ({hint})"
+    )
     return FAILED
 
 

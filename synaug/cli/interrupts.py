@@ -24,7 +24,7 @@ def stop_on_ctrl_c(line: str, console: Console) -> Iterator[None]:
 
     Nothing is lost by ending at once: every finished step is kept, and long trainings keep checkpoints.
     """
-    asked = False
+    is_asked = False
 
     def leave() -> None:
         console.show_cursor(True)
@@ -32,11 +32,11 @@ def stop_on_ctrl_c(line: str, console: Console) -> Iterator[None]:
         os._exit(failures.FAILED)
 
     def end(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal is_asked
+        if is_asked:
             leave()
-        asked = True
-        failures.say(line)
+        is_asked = True
+        failures.print_error(line)
         timer = threading.Timer(_PATIENCE, leave)
         timer.daemon = True
         timer.start()
@@ -46,5 +46,5 @@ def stop_on_ctrl_c(line: str, console: Console) -> Iterator[None]:
     try:
         yield
     finally:
-        if not asked:
+        if not is_asked:
             signal.signal(signal.SIGINT, before)

@@ -45,8 +45,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(f"synaug {metadata.version('synaug')}")
         raise typer.Exit
 
@@ -86,7 +86,7 @@ def execute(arguments: Sequence[str]) -> int:
         app(args=list(arguments), prog_name="synaug", obj=session)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            failures.say("stopped")
+            failures.print_error("stopped")
             return failures.FAILED
         return end.code if isinstance(end.code, int) else failures.FAILED if end.code else 0
     except Exception as error:

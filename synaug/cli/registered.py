@@ -20,14 +20,14 @@ def name_and_alias(model: str) -> tuple[str, Alias]:
     Raises:
         UserError: there is no such alias.
     """
-    name, _, given = model.partition("@")
-    if _is_number(given):
+    name, _, selector = model.partition("@")
+    if _is_number(selector):
         raise UserError(
-            f"MODEL: give an alias, not version {given}; `synaug models promote {name} {given}` makes it champion"
+            f"MODEL: give an alias, not version {selector}; `synaug models promote {name} {selector}` makes it champion"
         )
     aliases: dict[str, Alias] = {alias: alias for alias in get_args(Alias)}
-    if (alias := aliases.get(given or "champion")) is None:
-        raise UserError(f"MODEL: there is no alias {given!r}; known are {', '.join(aliases)}")
+    if (alias := aliases.get(selector or "champion")) is None:
+        raise UserError(f"MODEL: there is no alias {selector!r}; known are {', '.join(aliases)}")
     return name, alias
 
 
@@ -39,30 +39,30 @@ def named_version(settings: Settings, model: str) -> ModelVersion:
     """
     from synaug_core.services.models import registry
 
-    name, _, given = model.partition("@")
-    if _is_number(given):
-        of_name = registry.history(settings, name) if name in registry.names(settings) else []
-        found = next((version for version in of_name if version.version == given), None)
+    name, _, selector = model.partition("@")
+    if _is_number(selector):
+        versions = registry.history(settings, name) if name in registry.names(settings) else []
+        version_found = next((version for version in versions if version.version == selector), None)
     else:
         name, alias = name_and_alias(model)
-        given, found = alias, registry.current(settings, name, alias)
-    if found is None:
-        raise UserError(f"MODEL: {_why_not(settings, name, given)}")
-    return found
+        selector, version_found = alias, registry.current(settings, name, alias)
+    if version_found is None:
+        raise UserError(f"MODEL: {_why_not(settings, name, selector)}")
+    return version_found
 
 
-def _why_not(settings: Settings, name: str, given: str) -> str:
+def _why_not(settings: Settings, name: str, selector: str) -> str:
     from synaug_core.services.models import registry
 
-    known = registry.names(settings)
-    if name not in known:
-        return f"{name!r} is neither a classifier's folder nor a registered model; {registry.in_words(known)}"
-    there = registry.history(settings, name)
-    if _is_number(given):
-        return f"{name} has no version {given}; it has {', '.join(version.version for version in reversed(there))}"
-    aliases = sorted({f"{name}@{a}" for version in there for a in version.aliases})
-    return f"{name} has no {given}" + (f"; try {' or '.join(aliases)}" if aliases else "")
+    known_names = registry.names(settings)
+    if name not in known_names:
+        return f"{name!r} is neither a classifier's folder nor a registered model; {registry.in_words(known_names)}"
+    versions = registry.history(settings, name)
+    if _is_number(selector):
+        return f"{name} has no version {selector}; it has {', '.join(v.version for v in reversed(versions))}"
+    aliases = sorted({f"{name}@{a}" for version in versions for a in version.aliases})
+    return f"{name} has no {selector}" + (f"; try {' or '.join(aliases)}" if aliases else "")
 
 
-def _is_number(given: str) -> bool:
-    return given.isascii() and given.isdigit()
+def _is_number(selector: str) -> bool:
+    return selector.isascii() and selector.isdigit()

@@ -37,17 +37,17 @@ def mlflow(settings: Settings) -> Check:
     from synaug_core.services.health import mlflow_server_version
     from synaug_core.services.secrets import redacted
 
-    ours = metadata.version("mlflow")
+    client = metadata.version("mlflow")
     try:
-        theirs = mlflow_server_version(settings)
+        server = mlflow_server_version(settings)
     except SynaugError as error:
         refused = "refuses" in str(error)
         return Check("mlflow", str(error), _LOGIN if refused else _mlflow_mend(str(error)))
-    found = f"{ours}, {redacted(settings.tracking_uri)}"
-    if theirs is None:
-        return Check("mlflow", found)
-    mend = _versions("MLflow", ours, theirs)
-    return Check("mlflow", f"{found}, server {theirs}", mend)
+    status = f"{client}, {redacted(settings.tracking_uri)}"
+    if server is None:
+        return Check("mlflow", status)
+    mend = _versions("MLflow", client, server)
+    return Check("mlflow", f"{status}, server {server}", mend)
 
 
 def _mlflow_mend(line: str) -> str:
@@ -69,18 +69,20 @@ def store(settings: Settings) -> Check | None:
         if place is None:
             return None
         health.try_store(settings, place)
-        ahead = health.clock_difference(settings, place)
+        ahead_by = health.clock_difference(settings, place)
     except SynaugError as error:
-        usual = "check the store's address and credentials, and ask its administrator for the line above"
-        mend = next((mend for sign, mend in _MENDS.items() if sign in str(error)), usual)
+        default_mend = "check the store's address and credentials, and ask its administrator for the line above"
+        mend = next((mend for sign, mend in _MENDS.items() if sign in str(error)), default_mend)
         return Check("store", str(error), mend)
-    found = f"{redacted(place)} can be written and read"
-    if ahead is not None and abs(ahead) > _LARGEST_SKEW:
-        way = "ahead of" if ahead > 0 else "behind"
+    status = f"{redacted(place)} can be written and read"
+    if ahead_by is not None and abs(ahead_by) > _LARGEST_SKEW:
+        way = "ahead of" if ahead_by > 0 else "behind"
         return Check(
-            "store", f"{found}; this clock is {abs(ahead):.0f} s {way} the server's", _MENDS["(RequestTimeTooSkewed"]
+            "store",
+            f"{status}; this clock is {abs(ahead_by):.0f} s {way} the server's",
+            _MENDS["(RequestTimeTooSkewed"],
         )
-    return Check("store", found)
+    return Check("store", status)
 
 
 def prefect(settings: Settings) -> Check:
@@ -94,22 +96,22 @@ def prefect(settings: Settings) -> Check:
         importlib.import_module("prefect.server.api.server")
     except Exception as error:
         return Check("prefect", f"{type(error).__name__}: {error}", "install synaug again (make setup)")
-    ours = metadata.version("prefect")
+    client = metadata.version("prefect")
     if settings.prefect_api_url is None:
-        return Check("prefect", f"{ours}, with a server of its own in each run")
+        return Check("prefect", f"{client}, with a server of its own in each run")
     from tasks.engine.prefect_server import server_version
 
-    found = f"{ours}, {redacted(settings.prefect_api_url)}"
+    status = f"{client}, {redacted(settings.prefect_api_url)}"
     try:
         environment.require_answer(settings.prefect_api_url)
-        theirs = server_version()
+        server = server_version()
     except UserError as error:
         if "refuses" in str(error):
             return Check(
-                "prefect", f"{found}: {error}", "set PREFECT_API_AUTH_STRING (or PREFECT_API_KEY) as it wants it"
+                "prefect", f"{status}: {error}", "set PREFECT_API_AUTH_STRING (or PREFECT_API_KEY) as it wants it"
             )
         return Check("prefect", str(error), "start the server, or correct or unset PREFECT_API_URL")
-    return Check("prefect", f"{found}, server {theirs}", _versions("Prefect", ours, theirs))
+    return Check("prefect", f"{status}, server {server}", _versions("Prefect", client, server))
 
 
 def tuning(settings: Settings) -> Check | None:
@@ -130,13 +132,13 @@ def tuning(settings: Settings) -> Check | None:
     return Check("searches", f"{version}, {redacted(settings.tuning_storage)}")
 
 
-def _versions(name: str, ours: str, theirs: str) -> str:
+def _versions(name: str, client: str, server: str) -> str:
     """A client newer than its server may ask for what that does not know; the other way round is meant to work."""
-    if _release(ours)[0] == _release(theirs)[0] and _release(ours) <= _release(theirs):
+    if _release(client)[0] == _release(server)[0] and _release(client) <= _release(server):
         return ""
-    if _release(ours)[:2] == _release(theirs)[:2]:  # a correction only
+    if _release(client)[:2] == _release(server)[:2]:  # a correction only
         return ""
-    return f"let {name} be of one version in both places: {ours} here, {theirs} on the server"
+    return f"let {name} be of one version in both places: {client} here, {server} on the server"
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -32,20 +32,20 @@ class Server:
     process: subprocess.Popen[bytes]
 
 
-def free_port(wanted: int) -> int:
+def free_port(first: int) -> int:
     """The first free loopback port from `wanted` on.
 
     Raises:
         SynaugError: the next 50 ports are all taken.
     """
-    for port in range(wanted, wanted + _PORTS_TRIED):
+    for port in range(first, first + _PORTS_TRIED):
         with socket.socket() as probe:
             # As servers do: a port whose last connections are still closing counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise SynaugError(f"no free port from {wanted} to {wanted + _PORTS_TRIED - 1}")
+    raise SynaugError(f"no free port from {first} to {first + _PORTS_TRIED - 1}")
 
 
 @contextlib.contextmanager

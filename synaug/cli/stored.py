@@ -28,26 +28,27 @@ def find_run(mlflow: Any, text: str) -> Any:
 
     if not re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},32}}", text):
         raise UserError(
-            f"RUN: {text!r} is no id; `synaug ui` shows the ids, or give the first {_SHORTEST} signs of one"
+            f"RUN: {text!r} is not the id of a run; `synaug ui` shows the ids, and the first {_SHORTEST} characters "
+            "of one are enough"
         )
     numbers = [e.experiment_id for e in every(mlflow.search_experiments)]
-    found = patiently(mlflow.search_runs, numbers, filter_string=f"attributes.run_id LIKE '{text}%'", max_results=5)
-    if not found:
+    runs = patiently(mlflow.search_runs, numbers, filter_string=f"attributes.run_id LIKE '{text}%'", max_results=5)
+    if not runs:
         raise UserError(f"there is no run {text!r} in this store; `synaug ui` shows the ids of those there are")
-    if len(found) > 1:
-        raise UserError(f"RUN: {text} is the beginning of several ids: {', '.join(r.info.run_id for r in found)}")
-    return found[0]
+    if len(runs) > 1:
+        raise UserError(f"RUN: {text} is the beginning of several ids: {', '.join(r.info.run_id for r in runs)}")
+    return runs[0]
 
 
 def above(mlflow: Any, run: Any) -> list[Any]:
     """The runs above a run, nearest first."""
     from synaug_core.services.mlflow.clients import patiently
 
-    found: list[Any] = []
-    while (parent := run.data.tags.get(_PARENT)) and all(parent != a.info.run_id for a in found):
+    ancestors: list[Any] = []
+    while (parent := run.data.tags.get(_PARENT)) and all(parent != a.info.run_id for a in ancestors):
         run = patiently(mlflow.get_run, parent)
-        found.append(run)
-    return found
+        ancestors.append(run)
+    return ancestors
 
 
 def below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:

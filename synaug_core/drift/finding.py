@@ -1,4 +1,4 @@
-"""What a look at recent images came to."""
+"""Whether recent images drifted away from the reference: the two tests, and the finding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synaug_core.evaluate.sentence import p_text
 from synaug_core.frozen import Frozen
 from synaug_core.seeds import derive
 
-__all__ = ["Finding", "look", "reference_rows"]
+__all__ = ["Finding", "detect_drift", "reference_rows"]
 
 Verdict = Literal["drift", "no drift shown", "too few images"]
 _MOST_REFERENCE = 2000
@@ -76,7 +76,7 @@ class Finding(Frozen):
 
     def metrics(self) -> dict[str, float | None]:
         """Figures by their names in MLflow."""
-        found: dict[str, float | None] = {
+        metrics: dict[str, float | None] = {
             "watch/images": float(self.recent),
             "watch/reference": float(self.reference),
             "watch/mmd": self.mmd,
@@ -85,8 +85,8 @@ class Finding(Frozen):
             "watch/classes_p": self.classes_p,
         }
         if self.verdict != "too few images":
-            found["watch/drift"] = float(self.verdict == "drift")
-        return found | {f"watch/{name}_p_adjusted": p for name, p in self.adjusted.items()}
+            metrics["watch/drift"] = float(self.verdict == "drift")
+        return metrics | {f"watch/{name}_p_adjusted": p for name, p in self.adjusted.items()}
 
 
 def reference_rows(images: int, seed: int) -> list[int]:
@@ -97,7 +97,7 @@ def reference_rows(images: int, seed: int) -> list[int]:
     return drawn
 
 
-def look(
+def detect_drift(
     reference: Tensor,
     recent: Tensor,
     reference_classes: NDArray[np.int64],
@@ -110,7 +110,7 @@ def look(
     """Compare recent images with the reference: their features, and the mix of classes predicted for them.
 
     There is drift where either test is significant at the declared level after Holm's correction for the two of
-    them, so one look errs with at most that probability.
+    them, so one comparison errs with at most that probability.
 
     Args:
         reference: features (n, d) of images that the model was not trained on, at most 2000 (`reference_rows`).
@@ -130,7 +130,7 @@ def look(
     if m < config.minimum or n < _LEAST_REFERENCE:
         return Finding(verdict="too few images", level=config.level, recent=m, minimum=config.minimum, reference=n)
     tested = mmd_test(reference, recent, permutations=config.permutations, seed=derive(seed, "mmd"))
-    counts = [np.bincount(found, minlength=len(classes)) for found in (reference_classes, recent_classes)]
+    counts = [np.bincount(has_drift, minlength=len(classes)) for has_drift in (reference_classes, recent_classes)]
     mixed = frequency_test(
         counts[0].tolist(), counts[1].tolist(), draws=config.permutations, seed=derive(seed, "classes")
     )
@@ -148,5 +148,5 @@ def look(
         classes_p=mixed.p_value,
         shares={name: (float(shares[0][i]), float(shares[1][i])) for i, name in enumerate(classes)},
     )
-    found = min(finding.adjusted.values()) <= config.level
-    return finding.model_copy(update={"verdict": "drift"}) if found else finding
+    has_drift = min(finding.adjusted.values()) <= config.level
+    return finding.model_copy(update={"verdict": "drift"}) if has_drift else finding

@@ -40,11 +40,11 @@ def frequency_test(reference: Sequence[int], recent: Sequence[int], *, draws: in
     Raises:
         ValueError: counts of different length, or a side without images.
     """
-    one, other = np.asarray(reference, dtype=np.int64), np.asarray(recent, dtype=np.int64)
-    if one.shape != other.shape or one.sum() == 0 or other.sum() == 0:
+    reference_counts, recent_counts = np.asarray(reference, dtype=np.int64), np.asarray(recent, dtype=np.int64)
+    if reference_counts.shape != recent_counts.shape or reference_counts.sum() == 0 or recent_counts.sum() == 0:
         raise ValueError("counts of the same classes are needed, with an image on each side")
-    pooled, m = one + other, int(other.sum())
-    observed = float(_statistic(other[None], pooled, m)[0])
+    pooled, m = reference_counts + recent_counts, int(recent_counts.sum())
+    observed = float(_statistic(recent_counts[None], pooled, m)[0])
     drawn = np.random.default_rng(seed).multivariate_hypergeometric(pooled, m, size=draws, method="marginals")
     as_far = int((_statistic(drawn, pooled, m) >= observed * (1 - _TOLERANCE) - _TOLERANCE).sum())
     return FrequencyTest(observed, (1 + as_far) / (1 + draws))
@@ -52,8 +52,8 @@ def frequency_test(reference: Sequence[int], recent: Sequence[int], *, draws: in
 
 def _statistic(recent: NDArray[np.int64], pooled: NDArray[np.int64], m: int) -> NDArray[np.float64]:
     """Pearson's chi-square of (B, k) counts of m images against the rest of the pool."""
-    there = pooled > 0
+    possible = pooled > 0
     total = int(pooled.sum())
-    expected = pooled[there] * (m / total)
-    found: NDArray[np.float64] = ((recent[:, there] - expected) ** 2 / expected).sum(1) * (total / (total - m))
-    return found
+    expected = pooled[possible] * (m / total)
+    statistic: NDArray[np.float64] = ((recent[:, possible] - expected) ** 2 / expected).sum(1) * (total / (total - m))
+    return statistic

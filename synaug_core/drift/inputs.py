@@ -15,7 +15,7 @@ from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config.watch import Features
 from synaug_core.quality.features import features
 
-__all__ = ["Recent", "Served", "described", "gathered"]
+__all__ = ["Recent", "Served", "describe_images", "gather_recent"]
 
 _SIDE = 8
 
@@ -43,44 +43,44 @@ class Recent:
     Attributes:
         features: float32 (n, d), on the CPU.
         classes: int64 (n,): predicted.
-        shown: uint8 (k, channels, size, size): the pixels of the first k.
+        pixels: uint8 (k, channels, size, size): the pixels of the first k.
     """
 
     features: Tensor
     classes: Tensor
-    shown: Tensor
+    pixels: Tensor
 
 
-def gathered(kept: Iterable[Served], classifier: TrainedClassifier, kind: Features) -> Recent:
-    """Recent images as `described` has them, and after these the kept features of images without pixels.
+def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind: Features) -> Recent:
+    """Recent images as `describe_images` has them, and after these the kept features of images without pixels.
 
     An image of another shape than the classifier takes is left out, and so are features of another length or of a
     class that it does not know; for thumbnails kept features are of no use.
 
     Args:
-        kept: in any order, which stays.
+        served: in any order, which stays.
         classifier: of the same version as the kept features.
-        kind: as in `described`.
+        kind: as in `describe_images`.
     """
     index = {name: i for i, name in enumerate(classifier.classes)}
     shape = (classifier.channels, classifier.size, classifier.size)
     width = classifier.model.linear.in_features if kind == "classifier" else None
-    pixels, predicted, own = [], [], []
-    for one in kept:
-        if one.pixels is not None and one.pixels.shape == shape:
-            pixels.append(torch.from_numpy(one.pixels))
-        elif one.features is not None and len(one.features) == width and one.predicted in index:
-            own.append(torch.from_numpy(one.features))
-            predicted.append(index[one.predicted])
-    shown = torch.stack(pixels) if pixels else torch.empty(0, *shape, dtype=torch.uint8)
-    found, classes = described(shown, classifier, kind)
-    if own:
-        found = torch.cat([found, torch.stack(own)])
+    pixels, predicted, kept_features = [], [], []
+    for image in served:
+        if image.pixels is not None and image.pixels.shape == shape:
+            pixels.append(torch.from_numpy(image.pixels))
+        elif image.features is not None and len(image.features) == width and image.predicted in index:
+            kept_features.append(torch.from_numpy(image.features))
+            predicted.append(index[image.predicted])
+    stacked = torch.stack(pixels) if pixels else torch.empty(0, *shape, dtype=torch.uint8)
+    gathered_features, classes = describe_images(stacked, classifier, kind)
+    if kept_features:
+        gathered_features = torch.cat([gathered_features, torch.stack(kept_features)])
         classes = torch.cat([classes, torch.tensor(predicted)])
-    return Recent(found, classes, shown)
+    return Recent(gathered_features, classes, stacked)
 
 
-def described(images: Tensor, classifier: TrainedClassifier, kind: Features) -> tuple[Tensor, Tensor]:
+def describe_images(images: Tensor, classifier: TrainedClassifier, kind: Features) -> tuple[Tensor, Tensor]:
     """Each image's features and its predicted class.
 
     Args:
@@ -91,10 +91,10 @@ def described(images: Tensor, classifier: TrainedClassifier, kind: Features) -> 
     Returns:
         float32 (n, d) and int64 (n,), on the CPU.
     """
-    own = features(images, classifier)
+    classifier_features = features(images, classifier)
     with torch.no_grad():
-        classes = classifier.model.head(own.to(classifier.model.mean.device)).argmax(dim=1).cpu()
-    return (own if kind == "classifier" else _thumbnails(images)), classes
+        classes = classifier.model.head(classifier_features.to(classifier.model.mean.device)).argmax(dim=1).cpu()
+    return (classifier_features if kind == "classifier" else _thumbnails(images)), classes
 
 
 def _thumbnails(images: Tensor) -> Tensor:

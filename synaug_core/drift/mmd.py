@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["MmdTest", "mmd_test", "unusual"]
+__all__ = ["MmdTest", "mmd_test", "rank_unusual"]
 
 _AT_ONCE = 256
 """Relabellings in one product: their memory is this times the images."""
@@ -71,7 +71,7 @@ def mmd_test(reference: Tensor, recent: Tensor, *, permutations: int, seed: int)
     return MmdTest(value, tuple(null), (1 + as_far) / (1 + permutations))
 
 
-def unusual(reference: Tensor, recent: Tensor) -> tuple[Tensor, Tensor, bool]:
+def rank_unusual(reference: Tensor, recent: Tensor) -> tuple[Tensor, Tensor, bool]:
     """Recent images by how far they are from what is known: the distance to the fifth nearest image of the reference
     (to the last where there are fewer), features divided by the reference's standard deviation.
 
@@ -87,11 +87,13 @@ def unusual(reference: Tensor, recent: Tensor) -> tuple[Tensor, Tensor, bool]:
     from synaug_core.quality.distances import nearest
 
     scale = _scale(reference.double())
-    known, new = reference.double() / scale, recent.double() / scale
-    distance = nearest(new, known, k=_NEIGHBOURS)[0][:, -1]
-    usual = nearest(known, known, k=_NEIGHBOURS, same=True)[0][:, -1].median() if len(known) > 1 else torch.tensor(0.0)
-    relative = bool(usual > 0)
-    ordered = (distance / usual if relative else distance).sort(descending=True, stable=True)
+    past, new = reference.double() / scale, recent.double() / scale
+    distance = nearest(new, past, k=_NEIGHBOURS)[0][:, -1]
+    usual_distance = (
+        nearest(past, past, k=_NEIGHBOURS, same=True)[0][:, -1].median() if len(past) > 1 else torch.tensor(0.0)
+    )
+    relative = bool(usual_distance > 0)
+    ordered = (distance / usual_distance if relative else distance).sort(descending=True, stable=True)
     return ordered.values, ordered.indices, relative
 
 
@@ -99,14 +101,14 @@ def _gaussian(pooled: Tensor) -> Tensor:
     """exp(-d^2 / (2 w^2)), w the median distance of different images; float64 (n, n)."""
     x = pooled / _scale(pooled)
     squares = (x * x).sum(1)
-    both = squares[:, None] + squares[None, :]
-    distance = both - 2 * (x @ x.T)
-    distance[distance <= _ROUNDING * both] = 0  # or the width for mostly equal images would be made of rounding
+    norm_sums = squares[:, None] + squares[None, :]
+    distance = norm_sums - 2 * (x @ x.T)
+    distance[distance <= _ROUNDING * norm_sums] = 0  # or the width for mostly equal images would be made of rounding
     upper = distance[tuple(torch.triu_indices(len(x), len(x), 1))]
     width = float(upper.median()) if len(upper) else 0.0
     if width == 0:  # more than half of the pairs are equal
-        some = upper[upper > 0]
-        width = float(some.median()) if len(some) else 1.0
+        positive = upper[upper > 0]
+        width = float(positive.median()) if len(positive) else 1.0
     return torch.exp(-distance / (2 * width))
 
 
@@ -126,7 +128,7 @@ def _values(kernel: Tensor, recent: NDArray[np.bool_], m: int) -> NDArray[np.flo
     of_reference = kernel.sum() - of_recent - 2 * across
     own_recent = diagonal @ z
     own_reference = diagonal.sum() - own_recent
-    found: NDArray[np.float64] = (
+    values: NDArray[np.float64] = (
         (of_recent - own_recent) / (m * (m - 1)) + (of_reference - own_reference) / (n * (n - 1)) - 2 * across / (n * m)
     ).numpy()
-    return found
+    return values

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from synaug_core.errors import ArtifactError
 from synaug_core.frozen import Frozen
@@ -29,7 +29,11 @@ class Header(Frozen):
     """Of the design."""
 
 
-class Answer(Frozen):
+class _Line(Frozen):
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+
+class Answer(_Line):
     """What one rater said of one image. It holds the truth too, so that results need nothing else."""
 
     rater: str
@@ -42,7 +46,7 @@ class Answer(Frozen):
     said_synthetic: bool
     seconds: float = Field(ge=0, le=_LONGEST)
     """From when the image was there to the answer."""
-    at: float
+    answered_at: float = Field(alias="at")
     """When, in seconds since 1970."""
 
     @property
@@ -51,10 +55,10 @@ class Answer(Frozen):
         return self.synthetic == self.said_synthetic
 
 
-class _Undo(Frozen):
+class _Undo(_Line):
     undo: str
     """The rater whose last answer does not count."""
-    at: float
+    undone_at: float = Field(alias="at")
 
 
 class Stored(BaseModel):
@@ -93,11 +97,11 @@ def read(path: Path) -> Stored:
             entry = json.loads(line)
             if isinstance(entry, dict) and "undo" in entry:
                 undo = _Undo.model_validate(entry)
-                changed = undo.at
+                changed = undo.undone_at
                 _take_back(answers, undo.undo)
             else:
                 answers.append(Answer.model_validate(entry))
-                changed = answers[-1].at
+                changed = answers[-1].answered_at
     except (IndexError, ValueError, ValidationError) as error:
         raise ArtifactError(f"the answers {path} are damaged at line {number}") from error
     return Stored(header=header, answers=answers, changed=changed)
@@ -148,7 +152,7 @@ class AnswerLog:
         with self._lock:
             self._write(answer)
             self._answers.append(answer)
-            self._changed = answer.at
+            self._changed = answer.answered_at
 
     def undo(self, rater: str) -> Answer | None:
         """Take a rater's last answer back; that answer, or None where there is none.
@@ -159,9 +163,9 @@ class AnswerLog:
         with self._lock:
             if not any(a.rater == rater for a in self._answers):
                 return None
-            line = _Undo(undo=rater, at=time.time())
+            line = _Undo(undo=rater, undone_at=time.time())
             self._write(line)
-            self._changed = line.at
+            self._changed = line.undone_at
             return _take_back(self._answers, rater)
 
     def answers(self) -> list[Answer]:
@@ -169,7 +173,7 @@ class AnswerLog:
         with self._lock:
             return list(self._answers)
 
-    def of(self, rater: str) -> list[Answer]:
+    def answers_of(self, rater: str) -> list[Answer]:
         """One rater's, in the order given."""
         return [a for a in self.answers() if a.rater == rater]
 

@@ -27,7 +27,7 @@ class Item:
     Attributes:
         id: its id in its own set.
         class_name: its class.
-        synthetic: whether it was made.
+        synthetic: whether a model made it.
         row: its position in its own set.
     """
 
@@ -57,7 +57,7 @@ class Design:
         return of_value([[item.id, item.class_name, item.synthetic] for item in self.items])
 
 
-def choose(train: ImageSet, made: ImageSet, *, images: int, seed: int) -> Design:
+def choose(train: ImageSet, synthetic: ImageSet, *, images: int, seed: int) -> Design:
     """Draw half real, half synthetic images: as many of both in each class, so that the class tells nothing.
 
     Classes get equal shares as far as they have images; who gets the last ones is drawn. Real images that a drawn
@@ -65,15 +65,15 @@ def choose(train: ImageSet, made: ImageSet, *, images: int, seed: int) -> Design
 
     Args:
         train: real images the generator was fitted on.
-        made: synthetic images.
+        synthetic: synthetic images.
         images: how many to show, real and synthetic together; fewer are taken where there are fewer.
         seed: equal seeds draw equal images.
 
     Raises:
         DataError: no class has both real and synthetic images.
     """
-    there, new = train.counts(), made.counts()
-    capacity = {name: min(there.get(name, 0), n) for name, n in new.items()}
+    real_counts, synthetic_counts = train.counts(), synthetic.counts()
+    capacity = {name: min(real_counts.get(name, 0), n) for name, n in synthetic_counts.items()}
     if not any(capacity.values()):
         raise DataError("there is no class with both real and synthetic images to show")
     items: list[Item] = []
@@ -83,12 +83,12 @@ def choose(train: ImageSet, made: ImageSet, *, images: int, seed: int) -> Design
         if not count:
             continue
         draw = np.random.default_rng(derive(seed, "turing", "images", name))
-        fakes = draw.permutation(made.rows_of(name).tolist())[:count]
-        used = {str(p) for i in fakes for p in json.loads(made.provenance[i]).get("parents") or ()}
+        fakes = draw.permutation(synthetic.rows_of(name).tolist())[:count]
+        used = {str(p) for i in fakes for p in json.loads(synthetic.provenance[i]).get("parents") or ()}
         mixed = draw.permutation(train.rows_of(name).tolist())
         reals = sorted(mixed, key=lambda i: train.ids[i] in used)[:count]
         parents += sum(train.ids[i] in used for i in reals)
-        items += [Item(made.ids[i], name, True, int(i)) for i in sorted(fakes)]
+        items += [Item(synthetic.ids[i], name, True, int(i)) for i in sorted(fakes)]
         items += [Item(train.ids[i], name, False, int(i)) for i in sorted(reals)]
     return Design(tuple(items), seed, parents)
 

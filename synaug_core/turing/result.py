@@ -133,13 +133,13 @@ def score_of(answers: Sequence[Answer], seed: int = 0) -> Score:
 
 def _agreement(answers: Sequence[Answer], names: Sequence[str], images: int) -> Agreement | None:
     """Of those who answered everything, where two did; else of all, on the images that all answered."""
-    said = {name: {a.item: a.said_synthetic for a in answers if a.rater == name} for name in names}
-    done = [name for name in names if len(said[name]) == images]
+    calls = {name: {a.item: a.said_synthetic for a in answers if a.rater == name} for name in names}
+    done = [name for name in names if len(calls[name]) == images]
     chosen = done if len(done) > 1 else list(names)
-    common = sorted(set.intersection(*(set(said[name]) for name in chosen)))
+    common = sorted(set.intersection(*(set(calls[name]) for name in chosen)))
     if len(chosen) < 2 or not common:
         return None
-    table = np.array([[said[name][item] for item in common] for name in chosen])
+    table = np.array([[calls[name][item] for item in common] for name in chosen])
     kappa = cohen_kappa(table[0], table[1]) if len(chosen) == 2 else fleiss_kappa(table)
     kind: KappaName = "Cohen's kappa" if len(chosen) == 2 else "Fleiss' kappa"
     return Agreement(name=kind, kappa=kappa, raters=tuple(chosen), images=len(common))
@@ -149,29 +149,29 @@ def _fooled(answers: Sequence[Answer]) -> tuple[Fooled, ...]:
     by_item: dict[int, list[Answer]] = {}
     for answer in answers:
         by_item.setdefault(answer.item, []).append(answer)
-    found = [
+    fooled = [
         Fooled(
             item=item,
-            image=given[0].image,
-            class_name=given[0].class_name,
-            synthetic=given[0].synthetic,
+            image=item_answers[0].image,
+            class_name=item_answers[0].class_name,
+            synthetic=item_answers[0].synthetic,
             wrong=wrong,
-            answers=len(given),
+            answers=len(item_answers),
         )
-        for item, given in by_item.items()
-        if 2 * (wrong := sum(not a.right for a in given)) > len(given)
+        for item, item_answers in by_item.items()
+        if 2 * (wrong := sum(not a.right for a in item_answers)) > len(item_answers)
     ]
-    return tuple(sorted(found, key=lambda f: (-f.wrong / f.answers, -f.wrong, f.item)))
+    return tuple(sorted(fooled, key=lambda f: (-f.wrong / f.answers, -f.wrong, f.item)))
 
 
 def _verdict(pooled: Score, raters: int) -> tuple[Verdict, str]:
     who = _NUMBERS.get(raters, f"{raters} people")
     low, high = f"{100 * pooled.low:.0f}", f"{100 * pooled.high:.0f}"
-    said = f"{who} told real and synthetic images apart in {100 * pooled.accuracy:.0f} % of cases "
-    said += f"({100 * _CONFIDENCE:.0f} % interval {low} to {high} %; guessing gives 50 %): "
+    sentence = f"{who} told real and synthetic images apart in {100 * pooled.accuracy:.0f} % of cases "
+    sentence += f"({100 * _CONFIDENCE:.0f} % interval {low} to {high} %; guessing gives 50 %): "
     if pooled.low > 0.5:
-        return "distinguishable", said + "distinguishable."
+        return "distinguishable", sentence + "distinguishable."
     if pooled.high < 0.5:
-        return "mistaken for each other", said + "a difference was seen, but taken for the opposite."
+        return "mistaken for each other", sentence + "a difference was seen, but taken for the opposite."
     wide = f"{pooled.answers} answer{'s do' if pooled.answers != 1 else ' does'} not rule out a rate of {high} %"
-    return "not shown to be distinguishable", said + f"not shown to be distinguishable; {wide}."
+    return "not shown to be distinguishable", sentence + f"not shown to be distinguishable; {wide}."

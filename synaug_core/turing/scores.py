@@ -58,7 +58,7 @@ class Score(Frozen):
 
 def score(
     synthetic: Bools,
-    said: Bools,
+    called: Bools,
     seconds: NDArray[np.float64],
     *,
     images: Integers | None = None,
@@ -74,24 +74,24 @@ def score(
 
     Args:
         synthetic: bool (n,), what the images are; n >= 1.
-        said: bool (n,), whether they were called synthetic.
+        called: bool (n,), whether they were called synthetic.
         seconds: float (n,), time of each answer.
         images: int64 (n,), which image; default: each answer is of an image of its own.
         strata: int64 (n,), the images' classes; default: one.
         confidence: of the interval.
         seed: of the relabelling.
     """
-    n, right = len(said), synthetic == said
+    n, right = len(called), synthetic == called
     k = int(right.sum())
     which = np.arange(n) if images is None else images
     repeated = len(np.unique(which)) < n
     if repeated:
-        p_value = relabelling_p(synthetic, said, which, np.zeros(n, np.int64) if strata is None else strata, seed)
+        p_value = relabelling_p(synthetic, called, which, np.zeros(n, np.int64) if strata is None else strata, seed)
     else:
         p_value = binomial_p(k, n)
     low, high = wilson(k / n, effective_answers(right, which) if repeated else n, confidence)
-    fakes, hits = int(synthetic.sum()), int((said & synthetic).sum())
-    reals, alarms = n - fakes, int((said & ~synthetic).sum())
+    fakes, hits = int(synthetic.sum()), int((called & synthetic).sum())
+    reals, alarms = n - fakes, int((called & ~synthetic).sum())
     d_prime, criterion = sensitivity(hits, fakes, alarms, reals) if fakes and reals else (None, None)
     return Score(
         answers=n,
@@ -127,16 +127,16 @@ def effective_answers(right: Bools, images: Integers) -> float:
     """
     n = len(right)
     share = float(right.mean())
-    _, where = np.unique(images, return_inverse=True)
-    size = np.bincount(where).astype(np.float64)
+    _, image_numbers = np.unique(images, return_inverse=True)
+    size = np.bincount(image_numbers).astype(np.float64)
     if len(size) < 2 or share in (0.0, 1.0):
         return float(len(size))
-    off = np.bincount(where, weights=right) - share * size
+    off = np.bincount(image_numbers, weights=right) - share * size
     variance = len(size) / (len(size) - 1) * float((off**2).sum()) / n**2
     return n / max(1.0, variance * n / (share * (1 - share)))
 
 
-def relabelling_p(synthetic: Bools, said: Bools, images: Integers, strata: Integers, seed: int = 0) -> float:
+def relabelling_p(synthetic: Bools, called: Bools, images: Integers, strata: Integers, seed: int = 0) -> float:
     """Two-sided p of the number of right answers when it is chance alone which images are the synthetic ones.
 
     If nobody can tell the two kinds apart, the answers would be the same had other images of the class been the
@@ -145,24 +145,26 @@ def relabelling_p(synthetic: Bools, said: Bools, images: Integers, strata: Integ
 
     Args:
         synthetic: bool (n,), the same for all answers to one image.
-        said: bool (n,).
+        called: bool (n,).
         images: int64 (n,), which image.
         strata: int64 (n,), the image's class.
         seed: of the draws.
     """
-    _, first, where = np.unique(images, return_index=True, return_inverse=True)
+    _, first, image_numbers = np.unique(images, return_index=True, return_inverse=True)
     truth, layer = synthetic[first], strata[first]
-    lean = np.bincount(where, weights=np.where(said, 1.0, -1.0))  # a label moves the right answers by this much
-    seen, expected = float(lean[truth].sum()), 0.0
-    found = np.zeros(_DRAWS)
+    lean = np.bincount(
+        image_numbers, weights=np.where(called, 1.0, -1.0)
+    )  # a label moves the right answers by this much
+    observed, expected = float(lean[truth].sum()), 0.0
+    draws = np.zeros(_DRAWS)
     draw = np.random.default_rng(derive(seed, "turing", "relabelling"))
-    for one in np.unique(layer):
-        values, count = lean[layer == one], int(truth[layer == one].sum())
+    for stratum in np.unique(layer):
+        values, count = lean[layer == stratum], int(truth[layer == stratum].sum())
         expected += float(values.mean()) * count
         for start in range(0, _DRAWS, _AT_ONCE):
             dealt = draw.permuted(np.broadcast_to(values, (_AT_ONCE, len(values))), axis=1)
-            found[start : start + _AT_ONCE] += dealt[:, :count].sum(1)
-    as_far = int((np.abs(found - expected) >= abs(seen - expected) - 1e-9).sum())
+            draws[start : start + _AT_ONCE] += dealt[:, :count].sum(1)
+    as_far = int((np.abs(draws - expected) >= abs(observed - expected) - 1e-9).sum())
     return (as_far + 1) / (_DRAWS + 1)
 
 
@@ -179,15 +181,15 @@ def cohen_kappa(first: Bools, second: Bools) -> float | None:
     return None if by_chance == 1.0 else (agreed - by_chance) / (1 - by_chance)
 
 
-def fleiss_kappa(said: Bools) -> float | None:
+def fleiss_kappa(called: Bools) -> float | None:
     """Agreement of two or more raters beyond chance (Fleiss 1971); None where all said the same of all images.
 
     Args:
-        said: bool (raters, n): what each of two or more raters said of n >= 1 images.
+        called: bool (raters, n): what each of two or more raters said of n >= 1 images.
     """
-    raters, yes = len(said), said.sum(0).astype(np.float64)
+    raters, yes = len(called), called.sum(0).astype(np.float64)
     no = raters - yes
     agreed = float(((yes * (yes - 1) + no * (no - 1)) / (raters * (raters - 1))).mean())
-    share = float(said.mean())
+    share = float(called.mean())
     by_chance = share**2 + (1 - share) ** 2
     return None if by_chance == 1.0 else (agreed - by_chance) / (1 - by_chance)

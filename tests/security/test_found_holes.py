@@ -186,5 +186,5 @@ def test_a_classifier_of_impossible_size_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_nothing_that_is_shown_steers_the_terminal(text: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
-    failures.say(text)
+    failures.print_error(text)
     assert capsys.readouterr().err == f"synaug: {shown}\n"

@@ -199,9 +199,9 @@ def test_all_that_is_computed_stands_on_one_drawn_reference(
     from synaug_core.drift import finding, mmd
 
     sizes = []
-    real = mmd.unusual
+    real = mmd.rank_unusual
     monkeypatch.setattr(finding, "_MOST_REFERENCE", 90)
-    monkeypatch.setattr(mmd, "unusual", lambda known, new: (sizes.append(len(known)), real(known, new))[1])
+    monkeypatch.setattr(mmd, "rank_unusual", lambda known, new: (sizes.append(len(known)), real(known, new))[1])
     serve(60)
     found = run_watch(config(permutations=399)).finding
     assert found.reference == 90

@@ -54,8 +54,8 @@ def deploy(
 
     if name is not None and len(sources) > 1:
         raise UserError("--name: give one SOURCE at a time, or leave the names to the configurations")
-    wanted = [_load(source, set_ or ()) for source in sources]
-    _check_names([config.name for config, _ in wanted])
+    configs = [_load(source, set_ or ()) for source in sources]
+    _check_names([config.name for config, _ in configs])
     settings = environment.prepare(ctx.obj)
     if settings.prefect_api_url is None:
         raise UserError(
@@ -78,11 +78,11 @@ def deploy(
         pool=pool,
         job_variables=variables,
     )
-    done = apply(wanted, options, pool_kind=pool_type, renew_pool=renew_pool, notify=notify)
-    for one in done:
-        typer.echo(_line(one, timezone))
+    done = apply(configs, options, pool_kind=pool_type, renew_pool=renew_pool, notify=notify)
+    for applied in done:
+        typer.echo(_line(applied, timezone))
     typer.echo(f"a worker has to run: prefect worker start --pool {pool}")
-    started = next(one.name for one in done if one.name.startswith("retrain/"))
+    started = next(applied.name for applied in done if applied.name.startswith("retrain/"))
     typer.echo(f"start it now:        prefect deployment run {started}")
 
 
@@ -115,20 +115,20 @@ def _job_variables(settings: Settings, pool: PoolKind, image: str | None) -> dic
     if pool == "process":
         if image is not None:
             raise UserError("--image: runs of a process pool have none; give --pool-type docker or kubernetes")
-        told = environment.without_secrets(settings)
+        variables = environment.without_secrets(settings)
         if not settings.has_local_tracking:  # the servers are shared; folders are each worker's own
-            told = {name: value for name, value in told.items() if name not in _FOLDERS}
-        return {"env": told, "working_dir": str(Path.cwd())}
+            variables = {name: value for name, value in variables.items() if name not in _FOLDERS}
+        return {"env": variables, "working_dir": str(Path.cwd())}
     if settings.has_local_tracking:
         raise UserError(
             f"--pool-type {pool}: its runs cannot reach {redacted(settings.tracking_uri)}; "
             "set MLFLOW_TRACKING_URI to an MLflow server"
         )
-    shown = redacted(settings.tracking_uri)
-    found = {} if shown != settings.tracking_uri else {"MLFLOW_TRACKING_URI": shown}
-    return {"env": found, **({} if image is None else {"image": image})}
+    tracking_uri = redacted(settings.tracking_uri)
+    variables = {} if tracking_uri != settings.tracking_uri else {"MLFLOW_TRACKING_URI": tracking_uri}
+    return {"env": variables, **({} if image is None else {"image": image})}
 
 
-def _line(one: Applied, timezone: str) -> str:
-    when = f", runs at '{one.cron}' ({timezone})" if one.cron else ""
-    return f"{one.change:<10}{one.kind} {one.name}{when}"
+def _line(applied: Applied, timezone: str) -> str:
+    when = f", runs at '{applied.cron}' ({timezone})" if applied.cron else ""
+    return f"{applied.change:<10}{applied.kind} {applied.name}{when}"

@@ -22,7 +22,7 @@ def doctor(ctx: typer.Context) -> None:
     for check in checks(environment.prepare(ctx.obj)):
         problems += not check.is_well
         mark = Text("OK       ", "green") if check.is_well else Text("PROBLEM  ", "red")
-        console.print(mark + Text(f"{check.name:<10} {check.found}", "default"))
+        console.print(mark + Text(f"{check.name:<10} {check.status}", "default"))
         if check.mend:
             console.print(f"{'':<20}{check.mend}", markup=False)
     if problems:

@@ -12,7 +12,7 @@ __all__ = ["export"]
 
 def export(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="Id of a run, or its first signs; a retraining brings all below it.")],
+    run: Annotated[str, typer.Argument(help="Id of a run, or its first characters; a retraining brings all below it.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
 ) -> None:
     """Write a run's images (PNG in class folders), models, predictions (CSV) and pages into a folder."""

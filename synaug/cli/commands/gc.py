@@ -52,10 +52,10 @@ def gc(
     if not yes:
         typer.echo("nothing was deleted; `--yes` deletes it")
         return
-    _say(clean(planned), planned)
+    _print_outcome(clean(planned), planned)
 
 
-def _say(done: Cleaned, planned: Cleaning) -> None:
+def _print_outcome(done: Cleaned, planned: Cleaning) -> None:
     for name, run in done.busy.items():
         typer.echo(f"{name} was left alone: the run {run} began meanwhile; call again when it has ended")
     if done.held:
@@ -90,14 +90,14 @@ def _table(planned: Cleaning) -> Table:
 
 def _row(planned: Cleaning, experiment: str | None = None) -> tuple[str, str, str, str]:
     """Retrainings, runs, images and size; of one experiment, or of all."""
-    gone, thinned = (
+    deleted_runs, thinned = (
         [run for run in runs if experiment in (None, run.experiment)]
         for runs in (planned.plan.gone, planned.plan.thinned)
     )
-    whole = sum(run.stage == "retrain" for run in gone)
+    whole = sum(run.stage == "retrain" for run in deleted_runs)
     retrainings = f"{whole}, {len(thinned)} in part" if thinned else str(whole)
-    size = sum(planned.sizes[run.id] for run in gone)
-    return retrainings, str(len(gone)), str(sum(run.images for run in gone)), _bytes(size)
+    size = sum(planned.sizes[run.id] for run in deleted_runs)
+    return retrainings, str(len(deleted_runs)), str(sum(run.images for run in deleted_runs)), _bytes(size)
 
 
 def _bytes(size: int) -> str:

@@ -40,15 +40,15 @@ def list_models(
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
-    wanted = [name] if name else registry.names(settings)
-    if not wanted:
+    model_names = [name] if name else registry.names(settings)
+    if not model_names:
         typer.echo("no model is registered yet; `synaug run` registers one")
         return
     table = Table("model", "version", "alias", "made (UTC)", "decision")
-    for model in wanted:
+    for model in model_names:
         for version in registry.history(settings, model):
-            made = f"{version.created:%Y-%m-%d %H:%M}"
-            cells = (model, version.version, ", ".join(version.aliases), made, _decision(version))
+            created = f"{version.created:%Y-%m-%d %H:%M}"
+            cells = (model, version.version, ", ".join(version.aliases), created, _decision(version))
             table.add_row(*map(escape, cells))
     Console().print(table)
 
@@ -101,17 +101,17 @@ def history(
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
-    found = registry.reigns(settings, name)
+    reigns = registry.reigns(settings, name)
     if as_json:
-        typer.echo(json.dumps([_as_json(reign) for reign in found], indent=1))
+        typer.echo(json.dumps([_as_json(reign) for reign in reigns], indent=1))
         return
-    if not found:
+    if not reigns:
         typer.echo(f"{name} has had no champion yet; `synaug models promote {name} VERSION` makes one")
         return
     table = Table("champion", "since (UTC)", "until (UTC)", "how", "by", "why")
-    for reign in found:
+    for reign in reigns:
         since, until = (f"{t:%Y-%m-%d %H:%M:%S}" if t else "" for t in (reign.since, reign.until))
-        cells = (reign.version or "none", since, until or ("now" if reign is found[0] else ""), *_how(reign))
+        cells = (reign.version or "none", since, until or ("now" if reign is reigns[0] else ""), *_how(reign))
         table.add_row(*map(escape, cells))
     Console().print(table)
 
@@ -136,6 +136,8 @@ def _decision(version: ModelVersion) -> str:
     if version.tags.get("synaug.promoted_by") != "a person":
         return decision
     why = version.tags.get("synaug.promoted_why", "")
-    said = f"promoted by a person: {why}" if why and why != decision else "promoted by a person"
+    promoted = f"promoted by a person: {why}" if why and why != decision else "promoted by a person"
     gate = decision.removeprefix(_REFUSED)
-    return "; ".join([said, *([decision if gate == decision else f"the gate had refused: {gate}"] if decision else [])])
+    return "; ".join(
+        [promoted, *([decision if gate == decision else f"the gate had refused: {gate}"] if decision else [])]
+    )

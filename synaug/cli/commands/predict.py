@@ -57,11 +57,11 @@ def predict(
             if not Path(model).is_dir():
                 raise
             raise UserError(f"MODEL: {error}") from error
-    found, unread = _classify(classifier, images, fit or its_fit)
+    answers, unread = _classify(classifier, images, fit or its_fit)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(answers, indent=2, ensure_ascii=False))
     else:
-        for answer in found:
+        for answer in answers:
             typer.echo(printable(_line(answer)))
     if unread:
         raise DataError("\n".join(printable(line) for line in unread))
@@ -74,14 +74,14 @@ def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.services.models.exported import classifier_folder, described_fit, trained_fit
 
-    given = Path(model)
-    if given.is_dir():
-        inner = given / "artifacts" / "classifier"
+    path = Path(model)
+    if path.is_dir():
+        inner = path / "artifacts" / "classifier"
         if inner.is_dir():
-            return inner, described_fit(given / "MLmodel")
+            return inner, described_fit(path / "MLmodel")
         # A folder that merely has a model's name hides no model.
-        if TrainedClassifier.is_in(given) or given.name != model:
-            return given, "crop"
+        if TrainedClassifier.is_in(path) or path.name != model:
+            return path, "crop"
     version = named_version(settings, model)
     return classifier_folder(settings, version.source, staging), trained_fit(settings, version.source, staging)
 
@@ -96,15 +96,17 @@ def _classify(
     from synaug.cli.pictures import read_pictures
     from synaug_core.serving.answer import one_image
 
-    found: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
     unread: list[str] = []
     for start in range(0, len(images), _AT_ONCE):
         read, lines = read_pictures(classifier, images[start : start + _AT_ONCE], fit)
         unread += lines
         if read:
             rows = classifier.predict(torch.from_numpy(np.stack([pixels for _, pixels in read]))).tolist()
-            found += [one_image(str(path), classifier.classes, row) for (path, _), row in zip(read, rows, strict=True)]
-    return found, unread
+            answers += [
+                one_image(str(path), classifier.classes, row) for (path, _), row in zip(read, rows, strict=True)
+            ]
+    return answers, unread
 
 
 def _line(answer: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ __all__ = ["report"]
 
 def report(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="Id of a retraining, or its first signs.")],
+    run: Annotated[str, typer.Argument(help="Id of a retraining, or its first characters.")],
     page: Annotated[
         Path | None, typer.Option("--page", metavar="FILE", help="Write the HTML page to this file instead.")
     ] = None,
@@ -26,8 +26,8 @@ def report(
     check_place(page, "--page")
     settings = environment.prepare(ctx.obj)
     mlflow = client(settings)
-    found = stored.find_run(mlflow, run)
-    comparison = next(stored.below(mlflow, found, "comparison"), None)
+    target_run = stored.find_run(mlflow, run)
+    comparison = next(stored.below(mlflow, target_run, "comparison"), None)
     if comparison is None:
         raise UserError(f"{run} has no comparison: give the id of a retraining that is done")
     with stored.artifact(settings, mlflow, comparison, "comparison.txt" if page is None else "comparison.html") as file:

@@ -45,12 +45,12 @@ def sweep(
 
         outcome = run_sweep(config)
     write_json(outcome, json_file)
-    out = Console(highlight=False)
+    console = Console(highlight=False)
     if not quiet:
         from synaug_core.report.terminal import sweep_table
 
-        out.print(sweep_table(outcome.result))
-    out.print(escape(outcome.sentence), soft_wrap=True)
-    out.print(f"Report: {escape(outcome.page)}", soft_wrap=True)
+        console.print(sweep_table(outcome.result))
+    console.print(escape(outcome.sentence), soft_wrap=True)
+    console.print(f"Report: {escape(outcome.page)}", soft_wrap=True)
     if any(cell.verdict is None for cell in outcome.result.cells):
         raise typer.Exit(failures.FAILED)

@@ -13,7 +13,9 @@ __all__ = ["turing"]
 
 def turing(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="Id (or its beginning) of a synthesis run, an arm or a retraining.")],
+    run: Annotated[
+        str, typer.Argument(help="Id (or its first characters) of a synthesis run, an arm or a retraining.")
+    ],
     arm: Annotated[
         str | None, typer.Option(help="Of a retraining: whose images; default: the best arm that has synthetic ones.")
     ] = None,
@@ -43,7 +45,7 @@ def turing(
         typer.echo(serving.record_result(test).sentence)
         return
     shown = len(test.design.items)
-    typer.echo(f"{test.found.name}: {shown // 2} real and {shown // 2} synthetic images")
+    typer.echo(f"{test.test_images.name}: {shown // 2} real and {shown // 2} synthetic images")
     if images is not None and shown < images - 1:
         typer.echo(f"there are no more than {shown // 2} of each kind in the same classes", err=True)
 
@@ -55,7 +57,7 @@ def turing(
     # also where a shell started it with interrupts ignored
     before = {sign: signal.signal(sign, _end) for sign in (signal.SIGINT, signal.SIGTERM)}
     try:
-        answered = serving.serve(test, rater=rater, port=port, say=typer.echo, ready=ready)
+        answered = serving.serve(test, rater=rater, port=port, notify=typer.echo, ready=ready)
     finally:
         for sign, handler in before.items():
             signal.signal(sign, handler)

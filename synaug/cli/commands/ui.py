@@ -62,11 +62,11 @@ def ui(
         typer.echo("stopped", err=True)
 
 
-def _mlflow(settings: Settings, wanted: int) -> contextlib.AbstractContextManager[Server]:
+def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[Server]:
     from synaug.cli import servers
     from synaug_core.services.settings import child_environment
 
-    port = servers.free_port(wanted)
+    port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
     # Addresses go through the environment: a database's may hold a password, and a command line is public.
     places = {"MLFLOW_BACKEND_STORE_URI": settings.tracking_uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -78,11 +78,11 @@ def _mlflow(settings: Settings, wanted: int) -> contextlib.AbstractContextManage
     return servers.start("MLflow", command, environment, url=url, health=f"{url}/health", log=log)
 
 
-def _prefect(settings: Settings, wanted: int) -> contextlib.AbstractContextManager[Server]:
+def _prefect(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[Server]:
     from synaug.cli import servers
     from synaug_core.services.settings import child_environment
 
-    port = servers.free_port(wanted)
+    port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", servers.HOST, "--port", str(port)]
     places = {"PREFECT_UI_API_URL": f"{url}/api"}

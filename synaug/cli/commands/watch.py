@@ -45,8 +45,8 @@ def watch(
     except KeyboardInterrupt:
         raise typer.Exit(failures.FAILED) from None
     write_json(outcome, json_file)
-    out = Console(highlight=False)
-    out.print(escape(f"{outcome.model} version {outcome.version}: {outcome.sentence}"), soft_wrap=True)
+    output = Console(highlight=False)
+    output.print(escape(f"{outcome.model} version {outcome.version}: {outcome.sentence}"), soft_wrap=True)
     if outcome.retraining:
-        out.print(escape(outcome.retraining), soft_wrap=True)
-    out.print(f"Run {outcome.run_id}; `synaug ui` shows it.", soft_wrap=True)
+        output.print(escape(outcome.retraining), soft_wrap=True)
+    output.print(f"Run {outcome.run_id}; `synaug ui` shows it.", soft_wrap=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synaug_core.refs import RunRef
     from synaug_core.turing.design import Item
 
-__all__ = ["Found", "find"]
+__all__ = ["JudgedImages", "find"]
 
 _STAGE, _KEY, _ARM = "synaug.stage", "synaug.key", "synaug.arm"
 _VALIDATION = "val/balanced_accuracy"
@@ -25,27 +25,27 @@ _SYNTHESIS = "synthesis."
 
 
 @dataclass(frozen=True)
-class Found:
+class JudgedImages:
     """What a test is about.
 
     Attributes:
         run: the run its result belongs to: the synthesis run, or the arm's.
         name: the data set, and the images' name.
         train: the training images that the generator knew.
-        made: the synthetic images.
+        synthetic_images: the synthetic images.
     """
 
     run: RunRef
     name: str
     train: ImageSet
-    made: ImageSet
+    synthetic_images: ImageSet
 
     def pixels(self, item: Item) -> Tensor:
         """The uint8 image (channels, side, side) of an item of the test."""
-        return (self.made if item.synthetic else self.train).images[item.row]
+        return (self.synthetic_images if item.synthetic else self.train).images[item.row]
 
 
-def find(settings: Settings, text: str, arm: str | None = None) -> Found:
+def find(settings: Settings, text: str, arm: str | None = None) -> JudgedImages:
     """The images behind a synthesis run, an arm, a fold, or a whole retraining.
 
     Args:
@@ -68,34 +68,36 @@ def find(settings: Settings, text: str, arm: str | None = None) -> Found:
     if stage == "synthesis":
         if arm is not None:
             raise UserError(f"--arm: {text} is a synthesis run, one set of images; give the id of the retraining")
-        target, above, made = run, _belonging(mlflow, run), [run]
+        target, above, synthesis_runs = run, _belonging(mlflow, run), [run]
     elif stage in ("retrain", "fold", "arm"):
         top = run if stage == "retrain" else _belonging(mlflow, run)[-1]
         target = run if stage == "arm" and arm is None else _arm(mlflow, top, text, arm)
         inner = run if stage == "fold" else next(stored.below(mlflow, top, "fold"), top)
-        above, made = [inner, top], _syntheses(mlflow, inner, target)
+        above, synthesis_runs = [inner, top], _syntheses(mlflow, inner, target)
     else:
         raise UserError(f"{text} is {_a(stage or 'foreign')} run; give a synthesis run, an arm or a retraining")
-    sets = [_images(settings, mlflow, one, "images/synthetic.parquet") for one in made]
-    images = concatenate([one for one in sets if len(one)]) if any(map(len, sets)) else None
+    sets = [_images(settings, mlflow, source, "images/synthetic.parquet") for source in synthesis_runs]
+    images = concatenate([synthetic for synthetic in sets if len(synthetic)]) if any(map(len, sets)) else None
     if images is None:
         raise UserError(f"{text} has no synthetic images: none was asked for, or none passed the filters")
     name = run.data.tags.get("synaug.dataset") or above[-1].info.run_name
     called = f"{name}: {target.info.run_name}"
-    return Found(run_ref(settings, target.info.run_id), called, _training_images(settings, mlflow, above), images)
+    return JudgedImages(
+        run_ref(settings, target.info.run_id), called, _training_images(settings, mlflow, above), images
+    )
 
 
 def _belonging(mlflow: Any, run: Any) -> list[Any]:
     """The runs above a run, at least one."""
-    if not (found := stored.above(mlflow, run)):
+    if not (ancestors := stored.above(mlflow, run)):
         raise UserError(f"{run.info.run_id} belongs to no retraining, so its training images are not known")
-    return found
+    return ancestors
 
 
 def _arm(mlflow: Any, top: Any, text: str, name: str | None) -> Any:
     """The arm of that name, or the best one that has synthetic images."""
     arms = {run.data.tags.get(_ARM, run.info.run_name): run for run in stored.below(mlflow, top, "arm")}
-    having = [n for n, run in arms.items() if _asked(run)]
+    having = [n for n, run in arms.items() if _synthesis_parameters(run)]
     if not having:
         raise UserError(f"{text} has no arm with synthetic images that is done; give the id of a synthesis run")
     if name is None:
@@ -107,7 +109,7 @@ def _arm(mlflow: Any, top: Any, text: str, name: str | None) -> Any:
     return arms[name]
 
 
-def _asked(arm: Any) -> dict[str, str]:
+def _synthesis_parameters(arm: Any) -> dict[str, str]:
     """The parameters of an arm's synthesis, as its own runs have them."""
     return {k.removeprefix(_SYNTHESIS): v for k, v in arm.data.params.items() if k.startswith(_SYNTHESIS)}
 
@@ -116,16 +118,16 @@ def _is_control(arm: Any) -> bool:
     """Copies and mixtures of real images are the last that anybody wants to be asked about."""
     from synaug_core.config.arms import CONTROL_STRATEGIES
 
-    return _asked(arm).get("strategy") in CONTROL_STRATEGIES
+    return _synthesis_parameters(arm).get("strategy") in CONTROL_STRATEGIES
 
 
 def _syntheses(mlflow: Any, inner: Any, arm: Any) -> list[Any]:
     """The synthesis runs, one for each group of classes, that made an arm's images: those with its parameters."""
-    asked = _asked(arm)
+    parameters = _synthesis_parameters(arm)
     return [
         run
         for run in stored.below(mlflow, inner, "synthesis")
-        if asked and {k: v for k, v in run.data.params.items() if k != "classes"} == asked
+        if parameters and {k: v for k, v in run.data.params.items() if k != "classes"} == parameters
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from synaug.cli.turing.finding import Found, find
+from synaug.cli.turing.finding import JudgedImages, find
 from synaug.cli.turing.recording import record
 from synaug.cli.turing.server import TuringServer
 from synaug.cli.turing.sitting import Sitting
@@ -33,13 +33,13 @@ class Prepared:
     """A test that can be taken.
 
     Attributes:
-        found: its images.
+        test_images: its images.
         design: which of them are shown.
         header: the first line of its answers.
         answers: the file with them; it need not be there.
     """
 
-    found: Found
+    test_images: JudgedImages
     design: Design
     header: Header
     answers: Path
@@ -48,11 +48,11 @@ class Prepared:
     def note(self) -> str:
         """How its images were chosen."""
         half = len(self.design.items) // 2
-        said = f"{half} synthetic images, drawn at random, beside {half} real ones of the same classes from the "
-        said += "training images, all of the same size and encoding."
+        sentence = f"{half} synthetic images, drawn at random, beside {half} real ones of the same classes from the "
+        sentence += "training images, all of the same size and encoding."
         if self.design.parents:
-            said += f" {self.design.parents} of the real ones are parents of synthetic ones shown."
-        return said
+            sentence += f" {self.design.parents} of the real ones are parents of synthetic ones shown."
+        return sentence
 
 
 def prepare(settings: Settings, run: str, *, arm: str | None, images: int | None, seed: int | None) -> Prepared:
@@ -62,26 +62,28 @@ def prepare(settings: Settings, run: str, *, arm: str | None, images: int | None
         UserError: there is no such run or arm, or no class with real and synthetic images.
         ArtifactError: images or answers are missing or damaged.
     """
-    found = find(settings, run, arm)
-    folder = settings.home / "turing" / found.run.run_id
-    last = newest(folder) if images is None and seed is None else None
-    if last is not None:
-        header = read(last).header
+    test_images = find(settings, run, arm)
+    folder = settings.home / "turing" / test_images.run.run_id
+    last_answers = newest(folder) if images is None and seed is None else None
+    if last_answers is not None:
+        header = read(last_answers).header
         images, seed = header.images, header.seed
     images, seed = images or _IMAGES, _SEED if seed is None else seed
-    design = choose(found.train, found.made, images=images, seed=seed)
+    design = choose(test_images.train, test_images.synthetic_images, images=images, seed=seed)
     header = Header(images=images, seed=seed, digest=design.digest)
-    return Prepared(found, design, header, folder / f"{design.digest[:16]}.jsonl")
+    return Prepared(test_images, design, header, folder / f"{design.digest[:16]}.jsonl")
 
 
-def serve(test: Prepared, *, rater: str, port: int, say: Callable[[str], None], ready: Callable[[str], None]) -> bool:
+def serve(
+    test: Prepared, *, rater: str, port: int, notify: Callable[[str], None], ready: Callable[[str], None]
+) -> bool:
     """Show the test until KeyboardInterrupt; the result is recorded whenever a rater is done, and at the end.
 
     Args:
         test: what is shown.
         rater: filled in on the page; may be empty.
         port: 0 takes a free one.
-        say: told in lines what happens.
+        notify: told in lines what happens.
         ready: told the page's address once it answers.
 
     Returns:
@@ -92,9 +94,9 @@ def serve(test: Prepared, *, rater: str, port: int, say: Callable[[str], None], 
     """
     finished: queue.SimpleQueue[str] = queue.SimpleQueue()
     with _alone(test.answers), AnswerLog(test.answers, test.header) as log:
-        sitting = Sitting(test.design, test.found.pixels, log, finished.put)
+        sitting = Sitting(test.design, test.test_images.pixels, log, finished.put)
         try:
-            server = TuringServer(sitting, name=test.found.name, port=port, rater=rater)
+            server = TuringServer(sitting, name=test.test_images.name, port=port, rater=rater)
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise UserError(f"--port: {port} cannot be used ({reason})") from error
@@ -105,16 +107,16 @@ def serve(test: Prepared, *, rater: str, port: int, say: Callable[[str], None], 
                 while True:
                     with contextlib.suppress(queue.Empty):
                         name = finished.get(timeout=0.5)
-                        say(f"{name} has answered all {len(test.design.items)} images")
-                        _record_now(test, say)
+                        notify(f"{name} has answered all {len(test.design.items)} images")
+                        _record_now(test, notify)
             except KeyboardInterrupt:
                 pass
             finally:
                 server.shutdown()
         if not log.answers():
-            say("no answer was given; nothing was recorded")
+            notify("no answer was given; nothing was recorded")
             return False
-        say(record_result(test).sentence)
+        notify(record_result(test).sentence)
         return True
 
 
@@ -129,18 +131,18 @@ def record_result(test: Prepared) -> TuringResult:
         raise UserError("nobody has answered yet; `synaug turing RUN` shows the images")
     result = evaluate(stored.answers, images=len(test.design.items), seed=test.design.seed)
     page = result_page(
-        result, lambda f: test.found.pixels(test.design.items[f.item]), name=test.found.name, note=test.note
+        result, lambda f: test.test_images.pixels(test.design.items[f.item]), name=test.test_images.name, note=test.note
     )
-    record(test.found.run, result, stored.answers, page, stored.changed)
+    record(test.test_images.run, result, stored.answers, page, stored.changed)
     return result
 
 
-def _record_now(test: Prepared, say: Callable[[str], None]) -> None:
+def _record_now(test: Prepared, notify: Callable[[str], None]) -> None:
     """Record while others may still answer; what goes wrong is said, and tried again at the end."""
     try:
         record_result(test)
     except Exception as error:
-        say(f"the result could not be recorded yet ({first_line(error)}); the answers are kept")
+        notify(f"the result could not be recorded yet ({first_line(error)}); the answers are kept")
 
 
 @contextlib.contextmanager

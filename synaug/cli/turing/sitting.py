@@ -58,8 +58,8 @@ class Sitting:
         """
         name = _name(rater)
         with self._lock:
-            known = next((r for r in self.log.raters() if r.casefold() == name.casefold()), name)
-            return self._state(known)
+            rater_name = next((r for r in self.log.raters() if r.casefold() == name.casefold()), name)
+            return self._state(rater_name)
 
     def answer(self, rater: Any, image: Any, synthetic: Any, seconds: Any) -> dict[str, Any]:
         """Take an answer to the image the rater sees now; one to an earlier image is ignored, as of a page that
@@ -73,21 +73,21 @@ class Sitting:
             raise Refused(400, "That is no answer.")
         with self._lock:
             position = self._position(image, name)
-            answered = self.log.of(name)
+            answered = self.log.answers_of(name)
             item = self._next(name, answered)
             if item is None or position != item:
                 return self._state(name)
-            shown = self.design.items[item]
+            design_item = self.design.items[item]
             self.log.add(
                 Answer(
                     rater=name,
                     item=item,
-                    image=shown.id,
-                    class_name=shown.class_name,
-                    synthetic=shown.synthetic,
+                    image=design_item.id,
+                    class_name=design_item.class_name,
+                    synthetic=design_item.synthetic,
                     said_synthetic=synthetic,
                     seconds=round(float(min(seconds, _MOST_SECONDS)), 3),
-                    at=time.time(),
+                    answered_at=time.time(),
                 )
             )
             state = self._state(name)
@@ -104,7 +104,7 @@ class Sitting:
         name = _name(rater)
         with self._lock:
             position = self._position(image, name)
-            item = self._next(name, self.log.of(name))
+            item = self._next(name, self.log.answers_of(name))
             if item is None:
                 raise Refused(409, "You are done; the result has been shown.")
             if position == item:
@@ -134,11 +134,11 @@ class Sitting:
         return item
 
     def _state(self, name: str) -> dict[str, Any]:
-        answered = self.log.of(name)
+        answered = self.log.answers_of(name)
         item = self._next(name, answered)
         state: dict[str, Any] = {"rater": name, "done": len(answered), "total": len(self.design.items), "result": None}
         if item is None:
-            state["result"] = _told(answered, self.design.seed)
+            state["result"] = _describe_own_result(answered, self.design.seed)
             return state
         if (name, item) not in self._tokens:
             token = secrets.token_urlsafe(18)
@@ -148,22 +148,22 @@ class Sitting:
         return state | {"class": shown, "image": self._tokens[name, item]}
 
 
-def _told(answers: list[Answer], seed: int) -> dict[str, Any]:
+def _describe_own_result(answers: list[Answer], seed: int) -> dict[str, Any]:
     """What the page says to a rater who is done."""
-    one = evaluate(answers, images=len(answers), seed=seed)
-    mine = score_of(answers, seed)
+    result = evaluate(answers, images=len(answers), seed=seed)
+    own_score = score_of(answers, seed)
     reals = sum(not a.synthetic for a in answers)
     wrong = sum(a.said_synthetic and not a.synthetic for a in answers)
     missed = sum(not a.said_synthetic and a.synthetic for a in answers)
     figures = [
-        ("Right", f"{mine.right} of {mine.answers}"),
+        ("Right", f"{own_score.right} of {own_score.answers}"),
         ("Synthetic taken for real", f"{missed} of {len(answers) - reals}"),
         ("Real taken for synthetic", f"{wrong} of {reals}"),
     ]
-    if mine.d_prime is not None:
-        figures.append(("Sensitivity d′ (0 is chance)", f"{mine.d_prime:.2f}".replace("-", "−")))
-    figures.append(("Median time", f"{mine.seconds:.1f} s"))
-    return {"sentence": one.sentence.replace("One person", "You", 1), "figures": figures}
+    if own_score.d_prime is not None:
+        figures.append(("Sensitivity d′ (0 is chance)", f"{own_score.d_prime:.2f}".replace("-", "−")))
+    figures.append(("Median time", f"{own_score.seconds:.1f} s"))
+    return {"sentence": result.sentence.replace("One person", "You", 1), "figures": figures}
 
 
 def _name(text: Any) -> str:

@@ -59,7 +59,7 @@ def test_a_bucket_is_written_read_and_left_as_it_was(bucket: Any, set_up: Callab
     found = server_checks.store(set_up(SYNAUG_ARTIFACT_ROOT=bucket.at("runs")))
     assert found is not None
     assert found.is_well, found
-    assert found.found.startswith(f"{bucket.at('runs')} can be written and read")
+    assert found.status.startswith(f"{bucket.at('runs')} can be written and read")
     assert bucket.keys() == ["runs/mine"]
 
 
@@ -89,9 +89,9 @@ def test_each_trouble_with_s3_has_its_mend(
     found = server_checks.store(set_up(**given))
     assert found is not None
     assert not found.is_well
-    assert line in found.found
+    assert line in found.status
     assert mend in found.mend
-    assert "hunter2" not in found.found + found.mend
+    assert "hunter2" not in found.status + found.mend
 
 
 class Late(http.server.BaseHTTPRequestHandler):
@@ -180,7 +180,7 @@ def test_a_number_in_an_address_is_no_answer(set_up: Callable[..., Settings], mo
         found = server_checks.mlflow(set_up(MLFLOW_TRACKING_URI=f"{current.tracking_uri}/401"))
         server.shutdown()
     assert not found.is_well
-    assert "refuses" not in found.found
+    assert "refuses" not in found.status
 
 
 def test_a_check_that_fails_is_in_the_log(
@@ -194,7 +194,7 @@ def test_a_check_that_fails_is_in_the_log(
     assert found.mend == "see the line before this one, and the log"
     assert "lost its head" in caplog.text
     assert "Traceback" in caplog.text
-    assert "hunter2" not in caplog.text + found.found
+    assert "hunter2" not in caplog.text + found.status
 
 
 def test_no_connection_stays_open(
@@ -218,10 +218,10 @@ def test_the_database_of_searches(set_up: Callable[..., Settings], tmp_path: Pat
     ill = server_checks.tuning(set_up(SYNAUG_TUNING_STORAGE="postgresql+psycopg://me:hunter2@127.0.0.1:9/x"))
     assert ill is not None
     assert "PGPASSWORD" in ill.mend
-    assert "hunter2" not in ill.found
+    assert "hunter2" not in ill.status
     no_driver = server_checks.tuning(set_up(SYNAUG_TUNING_STORAGE="mysql://me@127.0.0.1:9/x"))
     assert no_driver is not None
-    assert "is not installed" in no_driver.found
+    assert "is not installed" in no_driver.status
 
 
 @pytest.mark.parametrize(
@@ -253,12 +253,12 @@ def guarded_mlflow(tmp_path: Path, home: Path) -> Iterator[str]:
 @pytest.mark.slow
 def test_mlflow_with_passwords(guarded_mlflow: str, set_up: Callable[..., Settings]) -> None:
     refused = server_checks.mlflow(set_up(MLFLOW_TRACKING_URI=guarded_mlflow))
-    assert "refuses these credentials" in refused.found
+    assert "refuses these credentials" in refused.status
     assert "MLFLOW_TRACKING_PASSWORD" in refused.mend
     current = set_up(MLFLOW_TRACKING_USERNAME="admin", MLFLOW_TRACKING_PASSWORD="a-long-password")
     well = server_checks.mlflow(current)
     assert well.is_well, well
-    assert "server 3." in well.found
+    assert "server 3." in well.status
     login = base64.b64encode(b"admin:a-long-password").decode()
     request = urllib.request.Request(
         f"{guarded_mlflow}/api/2.0/mlflow/users/create",

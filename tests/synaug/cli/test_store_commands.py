@@ -155,7 +155,7 @@ def test_what_cannot_be_exported(command: Command, store: Store, tmp_path: Path)
         (store.retraining, "file", "is there already; give a new or empty folder"),
         (store.retraining, "file/out", "cannot be written (file exists)"),
         ("0" * 32, "out", "there is no run"),
-        ("no such id", "out", "RUN: 'no such id' is no id; `synaug ui` shows the ids"),
+        ("no such id", "out", "RUN: 'no such id' is not the id of a run; `synaug ui` shows the ids"),
         (store.empty, "out", "has no artifacts to write"),
     ]:
         said = command("export", run, tmp_path / target)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from synaug_core.config import WatchConfig
-from synaug_core.drift.finding import Finding, look, reference_rows
+from synaug_core.drift.finding import Finding, detect_drift, reference_rows
 from synaug_core.report.figures.drift import classes_figure, distance_figure
 from synaug_core.report.style import png
 from synaug_core.seeds import stream
@@ -25,7 +25,7 @@ def found(
     known = torch.randn(120, 6, generator=stream(seed))
     recent = torch.randn(m, 6, generator=stream(seed + 10_000)) + shift
     config = WatchConfig(**{"minimum": 20, "permutations": 199, **asked})
-    return look(
+    return detect_drift(
         known, recent, rng.choice(3, 120, p=(0.6, 0.3, 0.1)), rng.choice(3, m, p=mix), CLASSES, config=config, seed=seed
     )
 
@@ -76,7 +76,7 @@ def test_few_images_say_nothing():
             classes_figure(one)
     config = WatchConfig(minimum=20)
     classes = np.zeros(50, dtype=np.int64)
-    few = look(torch.ones(5, 2), torch.ones(50, 2), classes[:5], classes, CLASSES, config=config, seed=0)
+    few = detect_drift(torch.ones(5, 2), torch.ones(50, 2), classes[:5], classes, CLASSES, config=config, seed=0)
     assert few.sentence == "Too few known images to say anything: 5, at least 10 are needed."
 
 
@@ -89,11 +89,11 @@ def test_a_large_reference_is_thinned_for_both_tests_alike():
     assert max(rows) >= 2000
     assert rows == reference_rows(2600, seed=0) != reference_rows(2600, seed=1)
     assert reference_rows(2000, seed=0) == list(range(2000))
-    one = look(known[rows], known[:30] + 5, classes[rows], classes[:30], CLASSES, config=config, seed=0)
+    one = detect_drift(known[rows], known[:30] + 5, classes[rows], classes[:30], CLASSES, config=config, seed=0)
     assert (one.reference, one.recent, one.verdict) == (2000, 30, "drift")
     assert [one.shares[name][0] * 2000 for name in CLASSES] == pytest.approx(np.bincount(classes[rows]))
     with pytest.raises(ValueError, match="2600 images, at most 2000"):
-        look(known, known[:30], classes, classes[:30], CLASSES, config=config, seed=0)
+        detect_drift(known, known[:30], classes, classes[:30], CLASSES, config=config, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy import stats
 
-from synaug_core.drift.inputs import described, gathered
-from synaug_core.drift.mmd import mmd_test, unusual
+from synaug_core.drift.inputs import describe_images, gather_recent
+from synaug_core.drift.mmd import mmd_test, rank_unusual
 from synaug_core.seeds import stream
 
 
@@ -112,7 +112,7 @@ def test_the_unusual_come_first():
     known, new = normal(50, 4, 1), normal(20, 4, 2)
     new[7] += 30
     new[3] += 10
-    far, order, relative = unusual(known, new)
+    far, order, relative = rank_unusual(known, new)
     assert relative
     assert order[:2].tolist() == [7, 3]
     assert far[0] > far[1] > 3
@@ -126,10 +126,12 @@ def test_darker_and_brighter_digits_are_found(digits, classifier):
     held_out = torch.cat([digits.val.images, digits.test.images])
     order = np.random.default_rng(1).permutation(len(held_out))
     known, recent = held_out[order[240:]], held_out[order[:240]]
-    reference, _ = described(known, classifier, "classifier")
+    reference, _ = describe_images(known, classifier, "classifier")
 
     def p(images: torch.Tensor, seed: int = 0) -> float:
-        return mmd_test(reference, described(images, classifier, "classifier")[0], permutations=199, seed=seed).p_value
+        return mmd_test(
+            reference, describe_images(images, classifier, "classifier")[0], permutations=199, seed=seed
+        ).p_value
 
     assert p(recent) > 0.01
     for change in (-60, 16, 60):
@@ -139,15 +141,15 @@ def test_darker_and_brighter_digits_are_found(digits, classifier):
 
 def test_features_and_classes_are_the_classifiers(digits, classifier):
     images = digits.val.images[:20]
-    features, classes = described(images, classifier, "classifier")
+    features, classes = describe_images(images, classifier, "classifier")
     assert features.shape == (20, classifier.model.linear.in_features)
     assert np.array_equal(classes.numpy(), classifier.predict(images).argmax(axis=1))
-    small, same = described(images, classifier, "thumbnails")
+    small, same = describe_images(images, classifier, "thumbnails")
     assert small.shape == (20, 64)
     assert torch.equal(classes, same)
     expected = images.float().unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(-1, -2)).flatten(1) / 255
     assert torch.allclose(small, expected, atol=1e-6)
-    assert described(images[:0], classifier, "thumbnails")[0].shape == (0, 64)
+    assert describe_images(images[:0], classifier, "thumbnails")[0].shape == (0, 64)
 
 
 def test_ties_are_ties_whatever_the_features():
@@ -161,7 +163,7 @@ def test_ties_are_ties_whatever_the_features():
 def test_without_a_usual_distance_there_are_no_multiples():
     known = torch.cat([torch.zeros(20, 3), torch.ones(4, 3)])
     new = torch.tensor([[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]])
-    far, order, relative = unusual(known, new)
+    far, order, relative = rank_unusual(known, new)
     assert not relative
     assert order.tolist() == [1, 0]
     spread = float(known.std(dim=0, correction=0)[0])
@@ -178,7 +180,7 @@ class Kept:
 
 def test_what_was_kept_becomes_rows_with_those_that_can_be_shown_first(digits, classifier):
     images = digits.val.images[:4]
-    own, said = described(images, classifier, "classifier")
+    own, said = describe_images(images, classifier, "classifier")
     names = [classifier.classes[i] for i in said]
     kept = [
         Kept(names[0], features=own[0].numpy()),
@@ -188,13 +190,13 @@ def test_what_was_kept_becomes_rows_with_those_that_can_be_shown_first(digits, c
         Kept(names[2], features=own[2, :-1].numpy()),
         Kept(names[3], pixels=images[3].numpy()),
     ]
-    found = gathered(kept, classifier, "classifier")
-    assert torch.equal(found.shown, images[[1, 3]])
+    found = gather_recent(kept, classifier, "classifier")
+    assert torch.equal(found.pixels, images[[1, 3]])
     assert found.classes.tolist() == said[[1, 3, 0]].tolist()
     assert torch.allclose(found.features, own[[1, 3, 0]], atol=1e-5)
-    small = gathered(kept, classifier, "thumbnails")
-    assert torch.equal(small.features, described(images[[1, 3]], classifier, "thumbnails")[0])
+    small = gather_recent(kept, classifier, "thumbnails")
+    assert torch.equal(small.features, describe_images(images[[1, 3]], classifier, "thumbnails")[0])
     assert len(small.classes) == 2
-    none = gathered([], classifier, "classifier")
+    none = gather_recent([], classifier, "classifier")
     assert none.features.shape == (0, own.shape[1])
-    assert none.shown.shape == (0, *images.shape[1:])
+    assert none.pixels.shape == (0, *images.shape[1:])

@@ -29,7 +29,7 @@ def test_answers_come_back(tmp_path: Path) -> None:
         assert read(path).answers == given  # on the disk while it is open
     with AnswerLog(path, HEADER) as log:
         assert log.answers() == given
-        assert log.of("Ann") == [given[0], given[2]]
+        assert log.answers_of("Ann") == [given[0], given[2]]
         assert log.raters() == ["Ann", "Bö \u2028"]
         assert log.changed == 102.0
     assert read(path).header == HEADER

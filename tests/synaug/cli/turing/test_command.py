@@ -55,26 +55,26 @@ def counts(images: Any) -> dict[str, int]:
 def test_images_are_found(at_store: Any) -> None:
     current = at_store.settings
     whole = find(current, at_store.top)
-    assert counts(whole.made) == {"EOSINOPHIL": 9, "Ä <b>&": 9, "../../etc": 9}  # of both groups of classes
+    assert counts(whole.synthetic_images) == {"EOSINOPHIL": 9, "Ä <b>&": 9, "../../etc": 9}  # of both groups of classes
     assert whole.run.run_id == at_store.arms["strong"]  # the best one that is no control
     assert counts(whole.train) == counts(at_store.train)
     assert whole.name == "cells: arm arm/strong"
     weak = find(current, at_store.top, "weak")
-    assert (counts(weak.made), weak.run.run_id) == ({"EOSINOPHIL": 9}, at_store.arms["weak"])
+    assert (counts(weak.synthetic_images), weak.run.run_id) == ({"EOSINOPHIL": 9}, at_store.arms["weak"])
     assert find(current, at_store.top, "copies").run.run_id == at_store.arms["copies"]
     assert find(current, at_store.arms["weak"]).run.run_id == at_store.arms["weak"]
     one = find(current, at_store.synthesis[1][:12])
-    assert (counts(one.made), one.run.run_id) == ({"Ä <b>&": 9, "../../etc": 9}, at_store.synthesis[1])
+    assert (counts(one.synthetic_images), one.run.run_id) == ({"Ä <b>&": 9, "../../etc": 9}, at_store.synthesis[1])
 
 
 def test_reused_images_and_folds_are_found(at_store: Any) -> None:
     current = at_store.settings
     again = find(current, at_store.reusing)
-    assert counts(again.made) == {"EOSINOPHIL": 9, "Ä <b>&": 9, "../../etc": 9}
+    assert counts(again.synthetic_images) == {"EOSINOPHIL": 9, "Ä <b>&": 9, "../../etc": 9}
     assert counts(again.train) == counts(at_store.train)
     assert find(current, at_store.reused).run.run_id == at_store.reused
     first, second = find(current, at_store.folds), find(current, at_store.fold)
-    assert counts(first.made) == counts(second.made) == {"EOSINOPHIL": 9}
+    assert counts(first.synthetic_images) == counts(second.synthetic_images) == {"EOSINOPHIL": 9}
     assert counts(first.train) == counts(at_store.train)
     assert counts(second.train) == {"EOSINOPHIL": 5, "Ä <b>&": 5}  # that fold's own
 
@@ -82,9 +82,9 @@ def test_reused_images_and_folds_are_found(at_store: Any) -> None:
 def test_what_cannot_be_found(at_store: Any) -> None:
     for run, arm, reason in [
         ("0" * 32, None, "there is no run '0000"),
-        ("no such id", None, "is no id"),
-        ("abc", None, "is no id"),
-        ("%%%%", None, "is no id"),
+        ("no such id", None, "is not the id of a run"),
+        ("abc", None, "is not the id of a run"),
+        ("%%%%", None, "is not the id of a run"),
         (at_store.top, "nothing", "--arm: 'nothing' is not there; there are "),
         (at_store.top, "original", "--arm: 'original' has no synthetic images; there are "),
         (at_store.top, "void", "has no synthetic images: none was asked for, or none passed"),
