@@ -1,5 +1,7 @@
 """Every error synaug raises on purpose. `UserError` means the input is at fault; its text is one clear line."""
 
+from collections.abc import Iterator
+
 __all__ = [
     "ArtifactError",
     "ConfigError",
@@ -10,6 +12,7 @@ __all__ = [
     "SynaugError",
     "UserError",
     "WeightsError",
+    "causes",
 ]
 
 
@@ -47,3 +50,19 @@ class DivergenceError(SynaugError):
 
 class DeadlineError(SynaugError):
     """A training passed the time it was given."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that is behind it, each once: causes and contexts, a group's errors, and errors that another
+    one wraps (boto3, SQLAlchemy, requests and urllib3 keep them as attributes or arguments)."""
+    waiting: list[BaseException] = [error]
+    past: set[int] = set()
+    while waiting:
+        cause = waiting.pop(0)
+        if id(cause) in past:
+            continue
+        past.add(id(cause))
+        yield cause
+        wrapped = [getattr(cause, name, None) for name in ("__cause__", "__context__", "orig", "reason")]
+        wrapped += [getattr(cause, "last_exception", None), *getattr(cause, "exceptions", ()), *cause.args]
+        waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]

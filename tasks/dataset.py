@@ -31,7 +31,7 @@ def read_fingerprint(config: DataConfig) -> str:
     Of objects in S3 only the listing is asked for: their names, sizes and ETags.
     """
     if _is_remote(config):
-        from synaug_core.services.s3.datasets import bucket_fingerprint
+        from synaug_core.services.s3.mirror import bucket_fingerprint
         from synaug_core.services.settings import settings
 
         return _remote_fingerprint(config, bucket_fingerprint(config.source, settings()))
@@ -90,7 +90,7 @@ def _at_hand(name: str, config: DataConfig, fingerprint: str) -> Iterator[tuple[
         return
     from synaug_core.data.reading import check_rejected
     from synaug_core.data.report import Rejected
-    from synaug_core.services.s3.datasets import mirrored
+    from synaug_core.services.s3.mirror import mirrored
     from synaug_core.services.settings import settings
 
     with mirrored(config.source, settings(), progress("dataset", name)) as mirror:
@@ -139,7 +139,7 @@ def _describe(
     """Tags, counts, previews and the page of a data set on its run."""
     from synaug_core.report import sheets
     from synaug_core.report.dataset import counts_figure, dataset_page
-    from synaug_core.services.mlflow.finished import FINGERPRINT_LENGTH
+    from synaug_core.services.mlflow.retrainings import FINGERPRINT_LENGTH
 
     train = prepared.train
     splits = {"train": train, "val": prepared.val, "test": prepared.test}
@@ -171,7 +171,7 @@ def what_changed(name: str, data: DataConfig) -> tuple[str, str | None]:
         DataError: the images cannot be read.
         UserError: they are in S3, and the way to them is not as it should be.
     """
-    from synaug_core.services.mlflow.finished import FINGERPRINT_LENGTH, last_finished
+    from synaug_core.services.mlflow.retrainings import FINGERPRINT_LENGTH, last_finished
     from synaug_core.services.settings import settings
 
     now = read_fingerprint.fn(data)

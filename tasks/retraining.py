@@ -30,7 +30,7 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
 
     Runs of this experiment that died without saying so are closed first.
     """
-    from synaug_core.services.mlflow.left_runs import FLOW_RUN
+    from synaug_core.services.mlflow.retrainings import FLOW_RUN
     from synaug_core.services.mlflow.tracking import open_run, reap
 
     code = digests.code_version()
@@ -56,7 +56,7 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
 @action
 def about_name(config: Config) -> tuple[str, ...]:
     """A note where retrainings of other data bear the same name: they share the registered model."""
-    from synaug_core.services.mlflow.sources import sources_of
+    from synaug_core.services.mlflow.retrainings import sources_of
 
     others = sorted(sources_of(settings(), f"synaug/{config.name}") - {str(config.data.source)})
     if not others:
@@ -109,7 +109,7 @@ def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
 @action
 def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
     """End the parent run well, with what came of it in its tags; of one that is found done, note when."""
-    from synaug_core.services.mlflow.finished import note_asked
+    from synaug_core.services.mlflow.retrainings import note_asked
     from synaug_core.services.mlflow.tracking import is_finished, recording_in
     from synaug_core.services.versions import environment
 
@@ -136,6 +136,6 @@ def fail_retraining(run: RunRef, reason: str, status: Literal["FAILED", "KILLED"
 @action
 def close_left(flow_runs: tuple[str, ...], reason: str) -> int:
     """End what flow runs that have died left open in MLflow, and say how many runs that were."""
-    from synaug_core.services.mlflow.left_runs import close_runs_of
+    from synaug_core.services.mlflow.retrainings import close_runs_of
 
     return len(close_runs_of(settings(), flow_runs, reason))

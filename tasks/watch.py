@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.services.models.registry import ModelVersion
-    from synaug_core.serving.recent import Kept
+    from synaug_core.serving.log import Kept
 
 __all__ = ["Looked", "look_at_inputs", "start_retraining"]
 
@@ -56,8 +56,7 @@ def look_at_inputs(config: Config) -> Looked:
     from synaug_core.errors import UserError
     from synaug_core.services.mlflow.tracking import recording
     from synaug_core.services.models import registry
-    from synaug_core.serving.log import log_folder
-    from synaug_core.serving.recent import read_recent
+    from synaug_core.serving.log import log_folder, read_recent
 
     asked, name = config.watch, f"synaug-{config.name}"
     version = registry.current(settings(), name, "champion")

@@ -227,7 +227,12 @@ def test_everything_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"], *project["optional-dependencies"]["dask"]]
     declared = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines}
-    brought = {"annotated_types": "pydantic", "botocore": "boto3", "dask": "distributed"}  # parts of those
+    brought = {
+        "annotated_types": "pydantic",
+        "botocore": "boto3",
+        "dask": "distributed",
+        "urllib3": "boto3",
+    }  # parts of those
     known = packages_distributions()
     undeclared = []
     for found in (i for file in sources(*LAYERS) for i in imports(file)):

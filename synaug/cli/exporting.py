@@ -55,7 +55,7 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
 
 def _below(mlflow: Any, run: Any) -> Iterator[Any]:
     """The runs below a run, at any depth; searched trials hold no files and are left out."""
-    from synaug_core.services.mlflow.clients import patiently
+    from synaug_core.services.retry import patiently
 
     condition = f"tags.`{_PARENT}` = '{run.info.run_id}' and tags.`synaug.stage` != 'trial'"
     token = None
@@ -70,9 +70,9 @@ def _below(mlflow: Any, run: Any) -> Iterator[Any]:
 
 
 def _export_one(settings: Settings, mlflow: Any, run: Any, folder: Path) -> bool:
-    from synaug_core.services.mlflow.adoption import REUSED
     from synaug_core.services.mlflow.artifacts import fetch_uri
-    from synaug_core.services.mlflow.clients import patiently
+    from synaug_core.services.mlflow.tracking import REUSED
+    from synaug_core.services.retry import patiently
 
     # A run that stands for an earlier one leaves the files there.
     holder = patiently(mlflow.get_run, run.data.tags[REUSED]) if REUSED in run.data.tags else run

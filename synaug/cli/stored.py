@@ -24,14 +24,14 @@ def find_run(mlflow: Any, text: str) -> Any:
     Raises:
         UserError: no id, no such run, or several.
     """
-    from synaug_core.services.mlflow.clients import every, patiently
+    from synaug_core.services.retry import every_result, patiently
 
     if not re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},32}}", text):
         raise UserError(
             f"RUN: {text!r} is not the id of a run; `synaug ui` shows the ids, and the first {_SHORTEST} characters "
             "of one are enough"
         )
-    numbers = [e.experiment_id for e in every(mlflow.search_experiments)]
+    numbers = [e.experiment_id for e in every_result(mlflow.search_experiments)]
     runs = patiently(mlflow.search_runs, numbers, filter_string=f"attributes.run_id LIKE '{text}%'", max_results=5)
     if not runs:
         raise UserError(f"there is no run {text!r} in this store; `synaug ui` shows the ids of those there are")
@@ -42,7 +42,7 @@ def find_run(mlflow: Any, text: str) -> Any:
 
 def above(mlflow: Any, run: Any) -> list[Any]:
     """The runs above a run, nearest first."""
-    from synaug_core.services.mlflow.clients import patiently
+    from synaug_core.services.retry import patiently
 
     ancestors: list[Any] = []
     while (parent := run.data.tags.get(_PARENT)) and all(parent != a.info.run_id for a in ancestors):
@@ -53,11 +53,11 @@ def above(mlflow: Any, run: Any) -> list[Any]:
 
 def below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:
     """The runs of one stage right below a run, oldest first."""
-    from synaug_core.services.mlflow.clients import every
+    from synaug_core.services.retry import every_result
 
     condition = f"tags.`{_PARENT}` = '{run.info.run_id}' and tags.`{_STAGE}` = '{stage}'"
     order = ["attributes.start_time ASC"]
-    return every(mlflow.search_runs, [run.info.experiment_id], filter_string=condition, order_by=order)
+    return every_result(mlflow.search_runs, [run.info.experiment_id], filter_string=condition, order_by=order)
 
 
 @contextlib.contextmanager
@@ -67,9 +67,9 @@ def artifact(settings: Settings, mlflow: Any, run: Any, path: str) -> Iterator[P
     Raises:
         ArtifactError: it is missing or damaged.
     """
-    from synaug_core.services.mlflow.adoption import REUSED
     from synaug_core.services.mlflow.artifacts import fetch_uri
-    from synaug_core.services.mlflow.clients import patiently
+    from synaug_core.services.mlflow.tracking import REUSED
+    from synaug_core.services.retry import patiently
 
     # A run that stands for an earlier one leaves the files there.
     holder = patiently(mlflow.get_run, run.data.tags[REUSED]) if REUSED in run.data.tags else run

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synaug_core.errors import SynaugError, UserError
-from synaug_core.services.mlflow.clients import client, patiently
-from synaug_core.services.mlflow.repositories import explaining_place, in_s3, repository
+from synaug_core.services.mlflow.artifacts import explaining_place, in_s3, repository
+from synaug_core.services.mlflow.clients import client
+from synaug_core.services.retry import patiently
 from synaug_core.services.s3.client import s3_client
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings

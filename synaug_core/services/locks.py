@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synaug_core.errors import SynaugError
-from synaug_core.services.writable import disk_full, require_writable, says_full
+from synaug_core.services.writable import disk_full, is_disk_full, require_writable
 
 __all__ = ["exclusive"]
 
@@ -42,6 +42,6 @@ def _held(path: Path, timeout: float) -> sqlite3.Connection:
         if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _HELD:
             raise SynaugError(f"{path} is held by another process ({error})") from error
         require_writable(path.parent)
-        if says_full(str(error)):  # room for a small file, and none for the lock
+        if is_disk_full(error):  # room for a small file, and none for the lock
             raise disk_full(path.parent) from error
         raise SynaugError(f"{path} cannot be locked ({error}); delete it while nothing runs") from error

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from synaug_core.errors import DiskFullError, UserError
+from synaug_core.errors import DiskFullError, UserError, causes
 
-__all__ = ["Trouble", "disk_full", "require_writable", "says_full", "trouble_with"]
+__all__ = ["Trouble", "disk_full", "is_disk_full", "require_writable", "says_full", "trouble_with"]
 
 _FULL = ("No space left on device", "Disk quota exceeded", "disk is full")
+_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_SQLSTATE = "53100"
 _ROOM = 2**16
 
 
@@ -32,7 +35,7 @@ def trouble_with(folder: Path, room: int = _ROOM) -> Trouble | None:
             file.write(bytes(room))
             file.flush()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _ERRNOS:
             return _full(folder)
         reason = (error.strerror or "unknown reason").lower()
         return Trouble(f"{folder}: {reason}", "set SYNAUG_HOME to a folder you may write to", full=False)
@@ -57,8 +60,18 @@ def disk_full(folder: Path) -> DiskFullError:
     return DiskFullError(f"{trouble.found}; {trouble.mend}")
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a full disk is behind an error of the system or of a database."""
+    return any(
+        getattr(cause, "errno", None) in _ERRNOS
+        or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        or getattr(cause, "sqlstate", None) == _SQLSTATE
+        for cause in causes(error)
+    )
+
+
 def says_full(text: str) -> bool:
-    """Whether an error's text, or a log's, tells of a full disk; databases say it in words of their own."""
+    """Whether the log of another process, of which there is nothing but text, tells of a full disk."""
     return any(words in text for words in _FULL)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.serving.refused import Refused
+from synaug_core.serving.errors import Refused
 from synaug_core.serving.uploads import Upload
 
 if TYPE_CHECKING:

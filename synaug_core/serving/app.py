@@ -20,12 +20,12 @@ from starlette.requests import ClientDisconnect
 from synaug_core.data.decode import Limits
 from synaug_core.report.html import render
 from synaug_core.serving.answer import Answer, answer
+from synaug_core.serving.errors import Refused
 from synaug_core.serving.guard import FAILED, Guard, may_ask, refusal
 from synaug_core.serving.log import PredictionLog
 from synaug_core.serving.metrics import CONTENT_TYPE, Metrics, Value
 from synaug_core.serving.model import Holder
 from synaug_core.serving.options import ServiceOptions
-from synaug_core.serving.refused import Refused
 from synaug_core.serving.uploads import read_body, uploads
 
 __all__ = ["Service"]

@@ -14,9 +14,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 
 from synaug_core.services.secrets import first_line
+from synaug_core.serving.errors import Refused
 from synaug_core.serving.metrics import Metrics
 from synaug_core.serving.options import is_loopback
-from synaug_core.serving.refused import Refused
 
 __all__ = ["FAILED", "Guard", "may_ask", "refusal"]
 

@@ -11,7 +11,7 @@ from email.message import Message
 from typing import Any
 
 from synaug_core.report.words import plain
-from synaug_core.serving.refused import Refused
+from synaug_core.serving.errors import Refused
 
 __all__ = ["Upload", "media_type", "read_body", "uploads"]
 

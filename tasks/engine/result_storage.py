@@ -159,7 +159,7 @@ def delete_results(results: Iterable[KeptResult]) -> None:
         for result in ordered:
             (place / result.name).unlink(missing_ok=True)
     elif isinstance(place, S3Results):
-        from synaug_core.services.s3.cleaning import delete_objects
+        from synaug_core.services.s3.objects import delete_objects
         from synaug_core.services.settings import settings
 
         # one call for each number: within a call objects go in any order
@@ -187,7 +187,7 @@ def _file_names(place: Path | S3Results | None) -> list[str]:
     if isinstance(place, Path):
         return sorted(path.name for path in place.iterdir()) if place.is_dir() else []
     if isinstance(place, S3Results):
-        from synaug_core.services.s3.cleaning import object_names
+        from synaug_core.services.s3.objects import object_names
         from synaug_core.services.settings import settings
 
         return object_names(place.address, settings())

@@ -43,7 +43,7 @@ class Operations:
                 assert digests.of_value(files) == folder.name
 
     def mirror(self) -> None:
-        from synaug_core.services.s3.datasets import mirrored
+        from synaug_core.services.s3.mirror import mirrored
 
         s3 = client(self.servers.store.server)
         if not s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.name}/").get("KeyCount"):

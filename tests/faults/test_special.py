@@ -157,7 +157,7 @@ def test_killed_while_images_are_fetched(
     name: str, scene: Callable[..., Scene], servers: Servers, place: Callable[[bool], Settings], account: Note
 ) -> None:
     """Only what is missing is fetched the next time."""
-    from synaug_core.services.s3.datasets import mirrored
+    from synaug_core.services.s3.mirror import mirrored
 
     begun, rng, images = time.monotonic(), np.random.default_rng(2), {}
     s3 = client(servers.store.server)
@@ -194,7 +194,7 @@ def test_killed_while_images_are_fetched(
 def test_a_small_disk_and_many_images(
     name: str, scene: Callable[..., Scene], servers: Servers, place: Callable[[bool], Settings], account: Note
 ) -> None:
-    from synaug_core.services.s3.datasets import mirrored
+    from synaug_core.services.s3.mirror import mirrored
 
     begun, one = time.monotonic(), scene(name)
     client(servers.store.server).put_object(Bucket=BUCKET, Key="disk-images/pets/cat/one.png", Body=b"x" * 2000)

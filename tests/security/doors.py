@@ -93,7 +93,7 @@ def _address(case: Case, folder: Path) -> None:
 
 
 def _body(case: Case, folder: Path) -> None:
-    from synaug_core.serving.refused import Refused
+    from synaug_core.serving.errors import Refused
     from synaug_core.serving.uploads import uploads
 
     try:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from synaug.cli.servers import HOST
 from synaug.cli.turing.sitting import Sitting
 from synaug_core.report.turing import rating_page
-from synaug_core.serving.refused import Refused
+from synaug_core.serving.errors import Refused
 
 __all__ = ["TuringServer"]
 

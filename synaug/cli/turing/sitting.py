@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug_core.report.turing import as_png
 from synaug_core.report.words import plain
-from synaug_core.serving.refused import Refused
+from synaug_core.serving.errors import Refused
 from synaug_core.turing.answers import Answer, AnswerLog
 from synaug_core.turing.design import Design, Item, order
 from synaug_core.turing.result import evaluate, score_of

@@ -12,18 +12,20 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import url2pathname
 
 from synaug_core.digests import of_file, of_value
 from synaug_core.errors import ArtifactError, UserError
 from synaug_core.refs import Reference, RunRef
-from synaug_core.services.mlflow.clients import client_of, patiently
-from synaug_core.services.mlflow.repositories import explaining_place, repository
+from synaug_core.s3_address import S3Address, s3_address
+from synaug_core.services.mlflow.clients import client_of
 from synaug_core.services.processes import is_dead, me
-from synaug_core.services.retry import pause
+from synaug_core.services.retry import patiently, repeatedly
+from synaug_core.services.s3.client import explaining
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings, settings
 
@@ -31,21 +33,22 @@ __all__ = [
     "PART",
     "digest",
     "exists",
+    "explaining_place",
     "fetch",
     "fetch_uri",
+    "in_s3",
     "is_there",
     "local_path",
     "part_owner",
     "put_file",
     "put_folder",
+    "repository",
     "storing",
 ]
 
 Signature = tuple[tuple[str, int, int], ...]
-
 PART = ".part-"
 """Begins the names of the cache's folders that are not whole yet."""
-
 _roots: dict[str, str] = {}  # of runs' artifacts: where they are never changes
 _verified: dict[tuple[str, str], Signature] = {}
 _fetching: dict[str, threading.Lock] = {}
@@ -132,19 +135,16 @@ def fetch(reference: Reference) -> Path:
                 return _verify(cached, reference)
             except ArtifactError:  # a damaged copy; the store has the original
                 shutil.rmtree(cached.parent)
-        _check_listed(reference.uri, current)
-        for attempt in range(_TRIES):
-            try:
-                with _part(current) as part:
-                    fetched = _verify(_download(reference.uri, part, current), reference)
-                    _publish(part, cached.parent)
-                    # where another process was quicker, its files have times of their own, and are read once more
-                    _verified[str(cached), reference.sha256] = _verified.pop((str(fetched), reference.sha256))
-                break
-            except ArtifactError:
-                if attempt + 1 == _TRIES:
-                    raise
-                pause(0.3 * 3**attempt)
+
+        def fill_cache() -> None:
+            with _part(current) as part:
+                fetched = _verify(_download(reference.uri, part, current), reference)
+                _publish(part, cached.parent)
+                # where another process was quicker, its files have times of their own, and are read once more
+                _verified[str(cached), reference.sha256] = _verified.pop((str(fetched), reference.sha256))
+
+        _require_listed(reference.uri, current)
+        repeatedly(fill_cache, (ArtifactError,), _TRIES)
         return _verify(cached, reference)
 
 
@@ -169,8 +169,8 @@ def fetch_uri(current: Settings, uri: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     local = local_path(uri)
     if local is None:
-        _check_listed(uri, current)
-        return _download(uri, folder, current)
+        _require_listed(uri, current)
+        return repeatedly(lambda: _download(uri, folder, current), (ArtifactError,), _TRIES)
     if not local.exists():
         raise ArtifactError(f"missing artifact: {redacted(uri)}")
     target = folder / local.name
@@ -260,7 +260,7 @@ def _listed(uri: str, current: Settings) -> bool:
     return any(posixpath.basename(item.path.rstrip("/")) == name for item in found)
 
 
-def _check_listed(uri: str, current: Settings) -> None:
+def _require_listed(uri: str, current: Settings) -> None:
     if not is_there(current, uri):
         raise ArtifactError(f"missing artifact: {redacted(uri)}")
 
@@ -274,6 +274,7 @@ def _download(uri: str, folder: Path, current: Settings) -> Path:
         # MLflow fetches in parts and keeps to itself why one of them failed.
         if (free := shutil.disk_usage(folder).free) < _SPARE:
             raise ArtifactError(f"{error}; only {free / 1e6:.1f} MB are free on the disk of {current.home}") from error
+        _require_listed(uri, current)  # where the server is gone, this says so
         raise
 
 
@@ -302,3 +303,30 @@ def _verify(path: Path, reference: Reference) -> Path:
             raise ArtifactError(f"artifact {redacted(reference.uri)} has other bytes than were written")
         _verified[key] = signature
     return path
+
+
+def in_s3(place: str) -> S3Address | None:
+    """The address of objects that `place` is; None where it is none."""
+    try:
+        return s3_address(place)
+    except ValueError:
+        return None
+
+
+@contextmanager
+def explaining_place(place: str, current: Settings) -> Iterator[None]:
+    """Say what boto3 means, where the place is in S3. Raises as `explaining`."""
+    address = in_s3(place)
+    with explaining(address, current) if address else nullcontext():
+        yield
+
+
+def repository(place: str, current: Settings) -> Any:
+    """MLflow's artifact repository of an address.
+
+    Raises:
+        MlflowException: no store has addresses of this kind.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(place, tracking_uri=current.tracking_uri, registry_uri=current.tracking_uri)

@@ -6,37 +6,21 @@ import contextlib
 import functools
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from synaug_core.errors import SynaugError, UserError
+from synaug_core.errors import UserError
 from synaug_core.reachable import silence
 from synaug_core.refs import RunRef
 from synaug_core.services.locks import exclusive
-from synaug_core.services.retry import pause
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings, settings
-from synaug_core.services.writable import disk_full, require_writable, says_full
+from synaug_core.services.writable import disk_full, is_disk_full, require_writable
 
-__all__ = ["client", "client_of", "every", "patiently", "secret_free_uri"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
+__all__ = ["client", "client_of", "secret_free_uri"]
 
 _PATIENCE = 15.0  # seconds until a server is taken to be absent
-_OUTAGE = 30.0  # seconds that a database may take to come back
-_PAUSE = 5.0
-_A_PAGE = 1000
-# Of databases, of connections, and of S3 where what arrived was not what was sent.
-_PASSING = (
-    "database is locked", "database is busy", "deadlock", "Connection reset", "Connection aborted", "Connection broken",
-    "IncompleteRead", "server closed the connection", "connection is lost", "consuming input failed",
-    "terminating connection", "the database system is", "failed: Connection refused", "BadDigest", "IncompleteBody",
-    "XAmzContentSHA256Mismatch",
-)  # fmt: skip
-_EXHAUSTED = "Max retries exceeded"  # MLflow's client has been patient already
 
 
 def client(current: Settings) -> Any:
@@ -61,44 +45,6 @@ def secret_free_uri(current: Settings) -> str:
     return redacted(current.tracking_uri)
 
 
-def patiently(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call again, for half a minute, where a database was busy or away, a connection broke, or bytes arrived damaged.
-
-    Raises:
-        SynaugError: MLflow's server did not answer, or failed, as often as its client asked. Others as the function.
-    """
-    end, wait = time.monotonic() + _OUTAGE, 0.2
-    while True:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            text = str(error)
-            if _EXHAUSTED in text and "/mlflow" in text:
-                raise SynaugError(_about_server(text)) from error
-            if time.monotonic() >= end or not any(sign in text for sign in _PASSING):
-                raise
-            pause(wait)
-            wait = min(_PAUSE, 2 * wait)
-
-
-def every(search: Callable[..., Any], *args: Any, **conditions: Any) -> Iterator[Any]:
-    """What one of MLflow's searches finds, page after page, each asked for `patiently`. Raises as that."""
-    token = None
-    while True:
-        page = patiently(search, *args, **conditions, max_results=_A_PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _about_server(text: str) -> str:
-    server = f"MLflow's server at {redacted(settings().tracking_uri)}"
-    if "error responses" in text:
-        return f"{server} fails: its log says why, and often it is its database or its store; then run this again"
-    return f"{server} does not answer any more; start it or check MLFLOW_TRACKING_URI, then run this again"
-
-
 @functools.cache
 def _client(uri: str, home: Path) -> Any:
     from mlflow import MlflowClient
@@ -116,7 +62,7 @@ def _client(uri: str, home: Path) -> Any:
             opened.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         require_writable(home)
-        if says_full(str(error)):
+        if is_disk_full(error):
             raise disk_full(home) from error
         reason = redacted(str(error).strip().splitlines()[0])
         raise UserError(f"MLflow's database {redacted(uri)} cannot be opened: {reason}") from error

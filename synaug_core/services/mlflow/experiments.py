@@ -8,7 +8,8 @@ from typing import Any
 
 from synaug_core.errors import UserError
 from synaug_core.names import slug
-from synaug_core.services.mlflow.clients import client, patiently
+from synaug_core.services.mlflow.clients import client
+from synaug_core.services.retry import patiently
 from synaug_core.services.settings import Settings
 
 __all__ = ["experiment_id"]

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from synaug_core.refs import RunRef
-from synaug_core.services.mlflow.clients import client_of, patiently, secret_free_uri
+from synaug_core.services.mlflow.clients import client_of, secret_free_uri
 from synaug_core.services.mlflow.experiments import experiment_id
+from synaug_core.services.retry import patiently
 from synaug_core.services.settings import Settings
 
 __all__ = ["link_to", "link_to_artifact", "link_to_comparison", "link_to_experiment", "link_to_model"]

@@ -1,4 +1,7 @@
-"""What a step records of itself: gathered in memory, written to its MLflow run in few calls."""
+"""What a step records of itself: gathered in memory, written to its MLflow run in few calls.
+
+Of images it records who they are, never their pixels.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,23 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.refs import RunRef
-from synaug_core.services.mlflow import artifacts, flat
-from synaug_core.services.mlflow.clients import client_of, patiently
-from synaug_core.services.mlflow.datasets import dataset_input, manifest
+from synaug_core.services.mlflow import artifacts
+from synaug_core.services.mlflow.clients import client_of
+from synaug_core.services.mlflow.values import as_params, as_tags, is_number
+from synaug_core.services.retry import patiently
+from synaug_core.services.secrets import redacted
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from synaug_core.data.imageset import ImageSet
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "_dataset_input", "manifest"]
 
 _METRICS_A_CALL = 800
 _OTHERS_A_CALL = 100
 _CHANGED = "synaug.changed_params"
+_DIGEST_LENGTH = 36
 
 
 class Recorder:
@@ -46,15 +52,15 @@ class Recorder:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Parameters; nested mappings become dotted names."""
-        self._params |= flat.params(values)
+        self._params |= as_params(values)
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Tags."""
-        self._tags |= flat.tags(values)
+        self._tags |= as_tags(values)
 
     def metrics(self, values: Mapping[str, float | None], step: int | None = None) -> None:
         """Metrics at one step; None, NaN and infinite values are left out."""
-        self._points += [(k, float(v), step or 0) for k, v in values.items() if v is not None and flat.is_number(v)]
+        self._points += [(k, float(v), step or 0) for k, v in values.items() if v is not None and is_number(v)]
 
     def curve(self, name: str, steps: Sequence[int], values: Sequence[float]) -> None:
         """One metric over steps."""
@@ -96,7 +102,7 @@ class Recorder:
         import pandas as pd
 
         table = images if isinstance(images, pd.DataFrame) else manifest(images, context)
-        self._inputs.append(dataset_input(table, name=name, digest=digest, context=context, source=source))
+        self._inputs.append(_dataset_input(table, name=name, digest=digest, context=context, source=source))
 
     def flush(self) -> None:
         """Write what was gathered; may be called at any time, and again."""
@@ -153,3 +159,40 @@ class Recorder:
             history = patiently(self._client.get_metric_history, self.run.run_id, name)
             known |= {(name, m.value, m.step) for m in history}
         return [p for p in points if p not in known]
+
+
+def manifest(images: ImageSet, split: str) -> pd.DataFrame:
+    """One row an image: id, label (the class's name), split, group."""
+    import pandas as pd
+
+    labels = [images.classes[i] for i in images.labels.tolist()]
+    return pd.DataFrame({"id": list(images.ids), "label": labels, "split": split, "group": list(images.groups)})
+
+
+def _dataset_input(table: pd.DataFrame, *, name: str, digest: str, context: str, source: str = "") -> Any:
+    """An MLflow `DatasetInput`.
+
+    Args:
+        table: the manifest; only its columns and size are stored.
+        name: the data set's.
+        digest: the data's own; cut to the 36 characters MLflow takes.
+        context: what the run used it for (`train`, `val`, `test`).
+        source: where the images lie; credentials in it are left out.
+    """
+    import mlflow.data
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.entities import DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    # MLflow's own resolution of sources touches disk and network and warns; ours is only a name to read.
+    place = CodeDatasetSource(tags={"uri": _secret_free(source) or name})
+    dataset = mlflow.data.from_pandas(table, source=place, name=name, digest=digest[:_DIGEST_LENGTH])
+    return DatasetInput(dataset._to_mlflow_entity(), [InputTag(MLFLOW_DATASET_CONTEXT, context)])
+
+
+def _secret_free(source: str) -> str:
+    """Without user, password, query and fragment."""
+    head = source.partition("?")[0].partition("#")[0] if "://" in source else source
+    scheme, separator, rest = head.partition("://")
+    place = f"{scheme}{separator}{rest.partition('/')[0].rpartition('@')[2]}{''.join(rest.partition('/')[1:])}"
+    return redacted(place if separator else head)

@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args
 from synaug_core.digests import code_version
 from synaug_core.refs import RunRef
 from synaug_core.services.locks import exclusive
-from synaug_core.services.mlflow.clients import client, client_of, every, patiently, secret_free_uri
+from synaug_core.services.mlflow.clients import client, client_of, secret_free_uri
 from synaug_core.services.mlflow.experiments import experiment_id
 from synaug_core.services.processes import is_dead, me
+from synaug_core.services.retry import every_result, patiently
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 from synaug_core.services.versions import git_commit
@@ -132,7 +133,7 @@ def reap(
     number = experiment_id(current, experiment)
     closed = []
     # all are read before one is changed: pages go by the order of what is found
-    for run in list(every(mlflow.search_runs, [number], filter_string="attributes.status = 'RUNNING'")):
+    for run in list(every_result(mlflow.search_runs, [number], filter_string="attributes.status = 'RUNNING'")):
         above = ancestors(mlflow, run)
         if below is not None:
             left = any(a.info.run_id == below.run_id for a in above)

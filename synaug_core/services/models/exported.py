@@ -18,7 +18,8 @@ from synaug_core.digests import code_version
 from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.artifacts import digest, fetch_uri
-from synaug_core.services.mlflow.clients import client, client_of, patiently
+from synaug_core.services.mlflow.clients import client, client_of
+from synaug_core.services.retry import patiently
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 from synaug_core.vocabulary import Fit

@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from synaug_core.errors import SynaugError
 from synaug_core.services.locks import exclusive
-from synaug_core.services.mlflow.clients import client, patiently
+from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.experiments import experiment_id
+from synaug_core.services.retry import patiently
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from synaug_core.refs import RunRef
 from synaug_core.services.locks import exclusive
-from synaug_core.services.mlflow import flat
-from synaug_core.services.mlflow.clients import client, patiently
+from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.values import as_tags
 from synaug_core.services.models import versions as model_versions
 from synaug_core.services.models.champions import ANYONE, ChampionChangedError, Reign, promote, reigns, rollback
 from synaug_core.services.models.promotion_log import TAG, drop_log, new_log
@@ -24,6 +24,7 @@ from synaug_core.services.models.versions import (
     require,
     tag_version,
 )
+from synaug_core.services.retry import patiently
 from synaug_core.services.settings import Settings
 
 __all__ = [
@@ -70,7 +71,7 @@ def register(
             # the place itself: a models:/ address would be resolved by MLflow's global client
             source=model.artifact_location,
             run_id=run.run_id,
-            tags=flat.tags({**(tags or {}), _KEY: key}),
+            tags=as_tags({**(tags or {}), _KEY: key}),
             model_id=model.model_id,
         )
         number = str(made.version)

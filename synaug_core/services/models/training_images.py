@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.errors import UserError
-from synaug_core.services.mlflow.adoption import REUSED
 from synaug_core.services.mlflow.artifacts import fetch_uri
-from synaug_core.services.mlflow.clients import client, patiently
+from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.runs import PARENT, STAGE
+from synaug_core.services.mlflow.tracking import REUSED
 from synaug_core.services.models.registry import ModelVersion
+from synaug_core.services.retry import patiently
 from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:

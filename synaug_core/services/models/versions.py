@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synaug_core.errors import UserError
-from synaug_core.services.mlflow import flat
-from synaug_core.services.mlflow.clients import every, patiently
+from synaug_core.services.mlflow.values import as_tags
+from synaug_core.services.retry import every_result, patiently
 from synaug_core.vocabulary import Alias
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 _TRIES = 3
-_TAKEN = ("UNIQUE constraint failed", "duplicate key", "Duplicate entry")
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,14 @@ def read_versions(mlflow: Any, name: str) -> list[ModelVersion]:
     """Every version, in no particular order; none where there is no such model."""
     aliases = aliases_of(mlflow, name)
     # by default those changed last come first, and one that is changed meanwhile would be on no page
-    found = every(mlflow.search_model_versions, f"name = '{name}'", order_by=["version_number ASC"])
+    found = every_result(mlflow.search_model_versions, f"name = '{name}'", order_by=["version_number ASC"])
     return [_of(version, aliases) for version in found]
 
 
 def read_every_version(mlflow: Any) -> list[ModelVersion]:
     """Every version of every registered model, by model and number."""
-    aliases = {model.name: _texts(model.aliases) for model in every(mlflow.search_registered_models)}
-    found = every(mlflow.search_model_versions, order_by=["name ASC", "version_number ASC"])
+    aliases = {model.name: _texts(model.aliases) for model in every_result(mlflow.search_registered_models)}
+    found = every_result(mlflow.search_model_versions, order_by=["name ASC", "version_number ASC"])
     return [_of(version, aliases.get(version.name, {})) for version in found]
 
 
@@ -119,7 +118,7 @@ def require(mlflow: Any, name: str, version: str | None = None) -> None:
 
 def names(mlflow: Any) -> list[str]:
     """The registered models that synaug made."""
-    return sorted(m.name for m in every(mlflow.search_registered_models) if m.tags.get("synaug") == "true")
+    return sorted(m.name for m in every_result(mlflow.search_registered_models) if m.tags.get("synaug") == "true")
 
 
 def in_words(names: Sequence[str]) -> str:
@@ -129,7 +128,7 @@ def in_words(names: Sequence[str]) -> str:
 
 def tag_version(mlflow: Any, name: str, version: str, tags: Mapping[str, Any]) -> None:
     """Set tags, without secrets."""
-    for key, value in flat.tags(tags).items():
+    for key, value in as_tags(tags).items():
         _write(mlflow.set_model_version_tag, name, version, key, value)
 
 
@@ -143,7 +142,7 @@ def _write(function: Callable[..., Any], *args: str) -> None:
             patiently(function, *args)
             return
         except MlflowException as error:
-            if not any(sign in str(error) for sign in _TAKEN):
+            if error.error_code != "BAD_REQUEST":  # MLflow's code for what its database refuses
                 raise
     patiently(function, *args)
 

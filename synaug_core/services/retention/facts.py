@@ -8,14 +8,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from synaug_core.services.mlflow.adoption import REUSED
 from synaug_core.services.mlflow.artifacts import fetch_uri, is_there
-from synaug_core.services.mlflow.clients import client, every
+from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.runs import PARENT, PROCESS, STAGE
+from synaug_core.services.mlflow.tracking import REUSED
 from synaug_core.services.models import registry
 from synaug_core.services.models.versions import read_every_version
 from synaug_core.services.processes import is_dead
 from synaug_core.services.retention.rule import RunFacts, VersionFacts
+from synaug_core.services.retry import every_result
 from synaug_core.services.settings import Settings
 
 __all__ = ["CLEANED", "experiments", "read_runs", "read_versions", "running_in"]
@@ -29,7 +30,7 @@ _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 def experiments(current: Settings) -> dict[str, str]:
     """Name -> id of the experiments of retrainings that are not deleted."""
-    found = every(client(current).search_experiments)
+    found = every_result(client(current).search_experiments)
     return {e.name: str(e.experiment_id) for e in found if e.name.startswith(_PREFIX)}
 
 
@@ -43,7 +44,7 @@ def read_runs(current: Settings, numbers: dict[str, str]) -> list[RunFacts]:
 
     facts = []
     for name, number in numbers.items():
-        found = every(client(current).search_runs, [number], run_view_type=ViewType.ALL)
+        found = every_result(client(current).search_runs, [number], run_view_type=ViewType.ALL)
         facts += [_facts(current, name, run) for run in found if STAGE in run.data.tags]
     return facts
 
@@ -53,7 +54,9 @@ def running_in(current: Settings, number: str) -> str | None:
     from mlflow.entities import ViewType
 
     condition = "attributes.status = 'RUNNING'"
-    found = every(client(current).search_runs, [number], filter_string=condition, run_view_type=ViewType.ACTIVE_ONLY)
+    found = every_result(
+        client(current).search_runs, [number], filter_string=condition, run_view_type=ViewType.ACTIVE_ONLY
+    )
     return next((str(run.info.run_id) for run in found if _is_running(run)), None)
 
 

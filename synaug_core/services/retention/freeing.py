@@ -14,11 +14,10 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from synaug_core.errors import ArtifactError
-from synaug_core.services.mlflow.artifacts import local_path
-from synaug_core.services.mlflow.clients import client, every, patiently
-from synaug_core.services.mlflow.repositories import repository
+from synaug_core.services.mlflow.artifacts import local_path, repository
+from synaug_core.services.mlflow.clients import client
 from synaug_core.services.retention.facts import CLEANED
-from synaug_core.services.retry import pause
+from synaug_core.services.retry import every_result, patiently, pause
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings
 
@@ -39,7 +38,7 @@ def models_of(current: Settings, numbers: list[str], runs: Collection[str]) -> d
     """Run -> the logged models that it made (id -> address), of the experiments with these numbers."""
     mlflow, found = client(current), {run: dict[str, str]() for run in runs}
     for number in numbers:
-        for model in every(mlflow.search_logged_models, [number]):
+        for model in every_result(mlflow.search_logged_models, [number]):
             if model.source_run_id in found:
                 found[model.source_run_id][model.model_id] = model.artifact_location
     return found

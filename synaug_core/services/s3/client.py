@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from synaug_core.errors import DataError, SynaugError, UserError
+from synaug_core.errors import DataError, SynaugError, UserError, causes
 from synaug_core.s3_address import S3Address
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings
@@ -81,15 +81,15 @@ def listed(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
     """
     if objects := objects_at(client, address):
         return objects
-    if address.key and _exactly(client, address):
+    if address.key and _find_exact(client, address):
         raise DataError(f"{address} is one object; give a prefix above the images, or an .npz or .parquet object")
     raise DataError(f"{address} has no objects")
 
 
 def objects_at(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
     """What `listed` gives, or nothing where there is nothing. Raises botocore's errors, for `explaining`."""
-    if address.is_file and (found := _exactly(client, address)):
-        return (found,)
+    if address.is_file and (stored := _find_exact(client, address)):
+        return (stored,)
     prefix = f"{address.key}/" if address.key else ""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=address.bucket, Prefix=prefix)
     raw = (entry for page in pages for entry in page.get("Contents", ()))
@@ -97,10 +97,10 @@ def objects_at(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
     return tuple(sorted(objects, key=lambda o: o.key))
 
 
-def _exactly(client: Any, address: S3Address) -> StoredObject | None:
+def _find_exact(client: Any, address: S3Address) -> StoredObject | None:
     """The object with this very key: it comes first among those that begin with it."""
-    found = client.list_objects_v2(Bucket=address.bucket, Prefix=address.key, MaxKeys=1).get("Contents", ())
-    return next((_object(e, address.name) for e in found if e["Key"] == address.key), None)
+    entries = client.list_objects_v2(Bucket=address.bucket, Prefix=address.key, MaxKeys=1).get("Contents", ())
+    return next((_object(e, address.name) for e in entries if e["Key"] == address.key), None)
 
 
 def _object(entry: dict[str, Any], name: str) -> StoredObject:
@@ -131,15 +131,7 @@ def _origin(error: BaseException) -> Exception | None:
     """The error of botocore's that this one is, or came of: transfer managers and MLflow wrap them."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    seen: list[BaseException] = []
-    at: BaseException | None = error
-    while at is not None and at not in seen:
-        if isinstance(at, (BotoCoreError, ClientError)):
-            origin: Exception = at
-            return origin
-        seen.append(at)
-        at = at.__cause__ or getattr(at, "last_exception", None) or at.__context__
-    return None
+    return next((cause for cause in causes(error) if isinstance(cause, (BotoCoreError, ClientError))), None)
 
 
 def _explained(error: Exception, address: S3Address, current: Settings) -> SynaugError:
@@ -164,15 +156,15 @@ def _explained(error: Exception, address: S3Address, current: Settings) -> Synau
 
 def _answered(error: Any, address: S3Address, place: str) -> SynaugError:
     """What the server's refusal means."""
-    told = error.response.get("Error", {})
-    code = str(told.get("Code", "")) or "no code"
+    answer = error.response.get("Error", {})
+    code = str(answer.get("Code", "")) or "no code"
     if code == "NoSuchBucket":
         return DataError(f"there is no bucket {address.bucket!r} for {place}")
     if code in _NO_ENTRY:
         return UserError(f"no access to {place} with these credentials ({code})")
     if code in _GONE:
         return DataError(f"{place} changed while it was read; start the run again")
-    words = redacted(" ".join(f"{code} {told.get('Message', '')}".split()))[:200]
+    words = redacted(" ".join(f"{code} {answer.get('Message', '')}".split()))[:200]
     return SynaugError(f"{place}: the server says {words}")
 
 
@@ -181,6 +173,6 @@ def _place(error: Exception, address: S3Address, current: Settings) -> str:
     server = getattr(error, "kwargs", {}).get("endpoint_url") or current.s3_endpoint
     if not server:
         return str(address)
-    scheme, found, rest = str(server).partition("://")
+    scheme, separator, rest = str(server).partition("://")
     host = rest.partition("/")[0].rpartition("@")[2]
-    return f"{address} at {scheme}{found}{host}"
+    return f"{address} at {scheme}{separator}{host}"

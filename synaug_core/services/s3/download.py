@@ -1,26 +1,33 @@
-"""One object into one file: whole, verified, or not at all."""
+"""One object into one file: whole, verified by the checksums that S3 servers give, or not at all."""
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
 import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from synaug_core.errors import ArtifactError, DataError
 from synaug_core.s3_address import S3Address
-from synaug_core.services.retry import pause
-from synaug_core.services.s3.checksums import CHECKSUMS, is_of_parts, likely_parts, md5
+from synaug_core.services.retry import repeatedly
 from synaug_core.services.s3.client import StoredObject
 
-__all__ = ["LARGE", "broken", "download"]
+__all__ = ["CHECKSUMS", "LARGE", "broken", "download", "is_of_parts", "likely_parts", "md5"]
 
 LARGE = 16 * 2**20
 """Bytes from which an object is fetched in parts, several at once."""
-
 _TRIES = 4
 _BLOCK = 2**20
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MD5_OF_PARTS = re.compile(r"([0-9a-f]{32})-([0-9]{1,5})")
+_MIB = 2**20
+_PART_SIZES = tuple(n * _MIB for n in (8, 5, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512, 1024))
+"""What clients usually cut objects into (boto3, MLflow: 8 and 10 MiB)."""
+_md5 = functools.partial(hashlib.md5, usedforsecurity=False)
 
 
 class _DamagedError(Exception):
@@ -37,21 +44,22 @@ def download(client: Any, address: S3Address, stored: StoredObject, target: Path
         DataError: the object changed since it was listed.
         Exception: botocore's errors, for `explaining`; OSError of the disk.
     """
-    fetch = _in_parts if stored.size >= LARGE else _at_once
-    for attempt in range(_TRIES):
+    fetch = _fetch_parts if stored.size >= LARGE else _fetch_whole
+
+    def fetch_verified() -> None:
         try:
             fetch(client, address, stored, target)
             _verify(client, address, stored, target)
-            return
-        except broken() as error:
+        except broken():
             target.unlink(missing_ok=True)
-            if attempt + 1 == _TRIES:
-                if isinstance(error, _DamagedError):
-                    raise ArtifactError(
-                        f"{address}: the object {stored.name!r} came with wrong bytes {_TRIES} times ({error})"
-                    ) from error
-                raise
-        pause(0.3 * 3**attempt)
+            raise
+
+    try:
+        repeatedly(fetch_verified, broken(), _TRIES)
+    except _DamagedError as error:
+        raise ArtifactError(
+            f"{address}: the object {stored.name!r} came with wrong bytes {_TRIES} times ({error})"
+        ) from error
 
 
 def broken() -> tuple[type[Exception], ...]:
@@ -66,7 +74,7 @@ def broken() -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
-def _at_once(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
+def _fetch_whole(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
     version = {"IfMatch": stored.etag} if stored.etag else {}
     body = client.get_object(Bucket=address.bucket, Key=stored.key, **version)["Body"]
     with body, target.open("wb") as file:
@@ -74,7 +82,7 @@ def _at_once(client: Any, address: S3Address, stored: StoredObject, target: Path
             file.write(block)
 
 
-def _in_parts(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
+def _fetch_parts(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
     from boto3.s3.transfer import TransferConfig
 
     config = TransferConfig(multipart_threshold=LARGE, multipart_chunksize=LARGE // 2, max_concurrency=8)
@@ -98,9 +106,13 @@ def _verify(client: Any, address: S3Address, stored: StoredObject, target: Path)
 def _verify_by_what_the_server_says(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
     """The ETag did not settle it: it is no MD5 (encryption by a key of the user), or its parts' sizes are unusual."""
     head = _check_unchanged(client, address, stored)
-    for name, of_file in CHECKSUMS.items():
-        if (told := head.get(name)) and head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in told:
-            if of_file(target) != told:
+    for name, compute in CHECKSUMS.items():
+        if (
+            (checksum := head.get(name))
+            and head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
+            and "-" not in checksum
+        ):
+            if compute(target) != checksum:
                 raise _DamagedError(f"the server's {name.removeprefix('Checksum')} is another")
             return
     if head.get("SSECustomerAlgorithm") or "kms" in str(head.get("ServerSideEncryption", "")):
@@ -130,3 +142,59 @@ def _part_sizes(client: Any, address: S3Address, stored: StoredObject, parts: in
             return []
         sizes.append(head["ContentLength"])
     return sizes if sum(sizes) == stored.size else []
+
+
+def md5(path: Path) -> str:
+    """In hex: the ETag of an object that was written in one piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _md5).hexdigest()
+
+
+def likely_parts(size: int, parts: int) -> Iterator[list[int]]:
+    """Ways to cut `size` bytes into `parts` parts of a usual size, the last one being what is left."""
+    if parts == 1:
+        yield [size]
+    for part_size in _PART_SIZES:
+        if parts > 1 and part_size * (parts - 1) < size <= part_size * parts:
+            yield [part_size] * (parts - 1) + [size - part_size * (parts - 1)]
+
+
+def is_of_parts(path: Path, expected: str, cuts: Iterable[list[int]]) -> bool:
+    """Whether the MD5 of the MD5s of the file's parts, cut one of these ways, is `expected`."""
+    return any(_md5_of_parts(path, sizes) == expected for sizes in cuts)
+
+
+def _md5_of_parts(path: Path, sizes: list[int]) -> str:
+    total = _md5()
+    with path.open("rb") as file:
+        for size in sizes:
+            part, left = _md5(), size
+            while left and (block := file.read(min(left, _BLOCK))):
+                part.update(block)
+                left -= len(block)
+            total.update(part.digest())
+    return total.hexdigest()
+
+
+def _whole(path: Path, name: str) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, functools.partial(hashlib.new, name, usedforsecurity=False))
+    return base64.b64encode(digest.digest()).decode()
+
+
+def _crc32(path: Path) -> str:
+    total = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            total = zlib.crc32(block, total)
+    return base64.b64encode(total.to_bytes(4, "big")).decode()
+
+
+CHECKSUMS: dict[str, Callable[[Path], str]] = {
+    "ChecksumSHA256": functools.partial(_whole, name="sha256"),
+    "ChecksumSHA1": functools.partial(_whole, name="sha1"),
+    "ChecksumCRC32": _crc32,
+}
+
+
+"""Names as in S3's answers -> base64 of a file's checksum."""

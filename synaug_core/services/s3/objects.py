@@ -1,25 +1,25 @@
-"""Small objects by name below an address: written whole, read whole."""
+"""Small objects by name below an address: written whole, read whole, named, deleted."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from synaug_core.digests import of_bytes
 from synaug_core.errors import ArtifactError
 from synaug_core.s3_address import S3Address, s3_address
-from synaug_core.services.mlflow.clients import patiently
-from synaug_core.services.retry import pause
-from synaug_core.services.s3.client import explaining, s3_client
+from synaug_core.services.retry import patiently, repeatedly
+from synaug_core.services.s3.client import THREADS, explaining, objects_at, s3_client
 from synaug_core.services.s3.download import broken
 from synaug_core.services.s3.names import why_not_a_path
 from synaug_core.services.settings import Settings
 
-__all__ = ["object_uri", "read_object", "write_object"]
+__all__ = ["delete_objects", "object_names", "object_uri", "read_object", "write_object"]
 
 _DIGEST = "sha256"
 _TRIES = 4
-
 _client = functools.lru_cache(maxsize=4)(s3_client)
 
 
@@ -45,31 +45,22 @@ def read_object(place: str, name: str, current: Settings) -> bytes:
     """
     uri, address = object_uri(place, name), s3_address(place)
     with explaining(address, current):
-        for attempt in range(_TRIES):
-            pause(0.3 * attempt)
-            try:
-                content, expected = _read(_client(current), address, name)
-            except broken():
-                if attempt + 1 == _TRIES:
-                    raise
-                continue
-            if expected is None:
-                break
-            if of_bytes(content) == expected:
-                return content
-        else:
-            raise ArtifactError(f"{uri} has other bytes than were written")
-    raise FileNotFoundError(f"there is no object {uri}")
+        content = repeatedly(lambda: _read(_client(current), address, name), (*broken(), ArtifactError), _TRIES)
+    if content is None:
+        raise FileNotFoundError(f"there is no object {uri}")
+    return content
 
 
-def _read(client: Any, address: S3Address, name: str) -> tuple[bytes, str | None]:
-    """The bytes that came and the digest of those that were written; no digest: there is no such object."""
+def _read(client: Any, address: S3Address, name: str) -> bytes | None:
+    """The object's bytes; None where there is no such object. ArtifactError: its digest is another's."""
     try:
         answer = patiently(client.get_object, Bucket=address.bucket, Key=_key(address, name))
     except client.exceptions.NoSuchKey:
-        return b"", None
+        return None
     content = bytes(answer["Body"].read())
-    return content, answer.get("Metadata", {}).get(_DIGEST, of_bytes(content))
+    if of_bytes(content) != answer.get("Metadata", {}).get(_DIGEST, of_bytes(content)):
+        raise ArtifactError(f"s3://{address.bucket}/{_key(address, name)} has other bytes than were written")
+    return content
 
 
 def write_object(place: str, name: str, content: bytes, current: Settings) -> str:
@@ -88,3 +79,21 @@ def write_object(place: str, name: str, content: bytes, current: Settings) -> st
 
 def _key(address: S3Address, name: str) -> str:
     return f"{address.key}/{name}" if address.key else name
+
+
+def object_names(place: str, current: Settings) -> list[str]:
+    """The objects below `place` (`s3://...`), without its own key; none where there is no object. Raises as
+    `explaining`."""
+    address = s3_address(place)
+    with explaining(address, current):
+        return [stored.name for stored in objects_at(s3_client(current), address)]
+
+
+def delete_objects(place: str, names: Iterable[str], current: Settings) -> None:
+    """Delete these objects; one that is gone already is no error. Raises as `explaining`."""
+    address, client = s3_address(place), s3_client(current)
+    keys = [object_uri(place, name).removeprefix(f"s3://{address.bucket}/") for name in names]
+    with explaining(address, current), ThreadPoolExecutor(THREADS) as pool:
+        # One request each: servers differ in which checksum they want for a list of objects.
+        for _ in pool.map(lambda key: client.delete_object(Bucket=address.bucket, Key=key), keys):
+            pass

@@ -230,8 +230,7 @@ def test_it_ends_in_order_and_has_kept_what_it_saw(service: Process, store: Stor
     assert service.stop(signal.SIGINT) == 0
     assert service.said.endswith("stopped\n")
     assert "Traceback" not in service.said
-    from synaug_core.serving.log import log_folder
-    from synaug_core.serving.recent import read_recent
+    from synaug_core.serving.log import log_folder, read_recent
 
     found = read_recent(log_folder(store.settings, NAME), most=100)
     assert len(found) == 3  # the pictures; equal ones count once

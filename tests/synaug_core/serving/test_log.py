@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 
 from synaug_core.serving import log as log_module
-from synaug_core.serving import recent
 from synaug_core.serving.answer import Answer
-from synaug_core.serving.log import PredictionLog
-from synaug_core.serving.recent import read_recent
+from synaug_core.serving.log import PredictionLog, read_recent
 
 CLASSES = ("a", "Ä b")
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -195,8 +193,8 @@ def test_old_files_are_not_read(written, monkeypatch):
     first.write_bytes(b"would be an error if it were read as ours")
     os.utime(first, (START.timestamp() - 60,) * 2)
     read = []
-    real = recent._rows
-    monkeypatch.setattr(recent, "_rows", lambda path: read.append(path) or real(path))
+    real = log_module._rows
+    monkeypatch.setattr(log_module, "_rows", lambda path: read.append(path) or real(path))
     assert len(read_recent(folder, most=2)) == 2
     assert len(read_recent(folder, most=9, since=START)) == 2
     assert first not in read

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synaug_core.serving.refused import Refused
+from synaug_core.serving.errors import Refused
 from synaug_core.serving.uploads import media_type, read_body, uploads
 
 BOUNDARY = "multipart/form-data; boundary=XX"

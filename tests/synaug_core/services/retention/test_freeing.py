@@ -15,8 +15,8 @@ import pytest
 
 from synaug_core.errors import ArtifactError
 from synaug_core.refs import Reference, RunRef
+from synaug_core.services import retry
 from synaug_core.services.locks import exclusive
-from synaug_core.services.mlflow import clients
 from synaug_core.services.mlflow.artifacts import PART, exists, put_file, put_folder
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.tracking import adopt, finish, open_run
@@ -168,7 +168,7 @@ def test_versions_that_somebody_else_registered_count_too(current: Settings, new
 def test_what_fills_several_pages_is_read_to_the_end(
     current: Settings, new_run: Callable[..., RunRef], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "_A_PAGE", 1)
+    monkeypatch.setattr(retry, "_PAGE_LENGTH", 1)
     runs = {key: new_run(key) for key in ("a", "b", "c")}
     for key, run in runs.items():
         add_version(current, NAME, run, key)

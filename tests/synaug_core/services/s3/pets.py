@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from synaug_core.services.s3.datasets import Mirror, mirrored
+from synaug_core.services.s3.mirror import Mirror, mirrored
 from synaug_core.services.settings import settings
 
 FILES = {f"cat/{i}.png": b"cat %d" % i for i in range(3)} | {"dog/ü é+%&?#.png": b"dog", "dog/deep/er.png": b"deep"}

@@ -4,8 +4,8 @@ import pytest
 
 from synaug_core.errors import DataError
 from synaug_core.s3_address import s3_address
-from synaug_core.services.s3.cleaning import object_names
 from synaug_core.services.s3.client import listed, s3_client
+from synaug_core.services.s3.objects import object_names
 from synaug_core.services.settings import settings
 from tests.s3.fixtures import Bucket
 

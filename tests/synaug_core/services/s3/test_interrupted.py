@@ -14,7 +14,7 @@ import pytest
 from synaug_core.errors import ArtifactError, DataError, SynaugError, UserError
 from synaug_core.services.s3 import download as downloading
 from synaug_core.services.s3 import mirror as mirroring
-from synaug_core.services.s3.datasets import mirrored
+from synaug_core.services.s3.mirror import mirrored
 from synaug_core.services.settings import Settings
 from tests.synaug_core.services.s3.pets import FILES, files, mirror
 

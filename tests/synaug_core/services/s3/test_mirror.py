@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from synaug_core.services.s3.datasets import bucket_fingerprint, mirrored
+from synaug_core.services.s3.mirror import bucket_fingerprint, mirrored
 from synaug_core.services.settings import Settings
 from tests.synaug_core.services.s3.pets import FILES, files, mirror
 

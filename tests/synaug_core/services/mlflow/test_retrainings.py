@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from synaug_core.refs import RunRef
-from synaug_core.services.mlflow import clients
+from synaug_core.services import retry
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.left_runs import FLOW_RUN, close_runs_of
+from synaug_core.services.mlflow.retrainings import FLOW_RUN, close_runs_of, sources_of
 from synaug_core.services.mlflow.runs import finish, open_run
+from synaug_core.services.mlflow.tracking import recording
 from synaug_core.services.settings import Settings
 
 Make = Callable[..., RunRef]
@@ -22,7 +23,7 @@ def state(current: Settings, run: RunRef) -> tuple[str, str | None]:
 def test_what_a_dead_flow_run_left_open_is_closed(
     current: Settings, new_run: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "_A_PAGE", 1)  # every search has pages
+    monkeypatch.setattr(retry, "_PAGE_LENGTH", 1)  # every search has pages
     dead = new_run("dead", **{FLOW_RUN: "1"})
     steps = [new_run(f"step {n}", dead, "generator") for n in range(3)]
     finish(steps[0])
@@ -48,3 +49,12 @@ def test_a_run_that_was_taken_up_is_left_alone(current: Settings, new_run: Make)
 
 def test_nothing_was_ever_trained(current: Settings) -> None:
     assert close_runs_of(current, ["1"], "Crashed") == []
+
+
+def test_the_sources_of_an_experiment_are_those_of_its_data_sets(current: Settings) -> None:
+    assert sources_of(current, "synaug/pets") == frozenset()
+    for key, stage, source in (("1", "dataset", "/a/pets"), ("2", "dataset", "/b/pets"), ("3", "retrain", "/c")):
+        with recording(current, experiment="synaug/pets", key=key, stage=stage, name=key) as recorder:
+            recorder.params({"source": source})
+    assert sources_of(current, "synaug/pets") == {"/a/pets", "/b/pets"}
+    assert sources_of(current, "synaug/other") == frozenset()

@@ -9,18 +9,18 @@ from typing import Any
 
 from synaug_core.services.secrets import redacted
 
-__all__ = ["is_number", "params", "tags"]
+__all__ = ["as_params", "as_tags", "is_number"]
 
 _PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
 
 
-def params(values: Mapping[str, Any]) -> dict[str, str]:
+def as_params(values: Mapping[str, Any]) -> dict[str, str]:
     """Nested mappings become dotted names, sequences JSON texts; credentials in addresses are left out."""
     return {name: redacted(_text(value))[:_PARAM_LENGTH] for name, value in _leaves(values)}
 
 
-def tags(values: Mapping[str, Any]) -> dict[str, str]:
-    """As `params`, for tags."""
+def as_tags(values: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of tags; credentials in addresses are left out."""
     return {name: redacted(_text(value))[:_TAG_LENGTH] for name, value in values.items()}
 
 

@@ -1,0 +1,96 @@
+"""The retrainings of a data set: the last that finished, the data they were made from, runs that a dead one left."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synaug_core.refs import RunRef
+from synaug_core.services.mlflow.clients import client, client_of
+from synaug_core.services.mlflow.runs import PARENT, STAGE, end
+from synaug_core.services.retry import every_result, patiently
+from synaug_core.services.settings import Settings
+
+__all__ = ["FINGERPRINT_LENGTH", "FLOW_RUN", "Finished", "close_runs_of", "last_finished", "note_asked", "sources_of"]
+
+FINGERPRINT_LENGTH = 16
+"""So many characters of a data set's fingerprint are a parameter of its run."""
+_ASKED = "synaug.asked_at"
+"""Tag of a finished retraining that was asked for again and found done: when last."""
+FLOW_RUN = "prefect.flow_run_id"
+"""Tag of every run of a retraining: the flow run that writes it, or did last."""
+_OURS = "name LIKE 'synaug/%'"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A retraining that ended well; `fingerprint` is the beginning of its data's."""
+
+    run_id: str
+    fingerprint: str
+
+
+def note_asked(run: RunRef) -> None:
+    """Note on a finished retraining that it was asked for again: it is now the last one, whenever it ended."""
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    patiently(client_of(run).set_tag, run.run_id, _ASKED, now)
+
+
+def last_finished(current: Settings, experiment: str) -> Finished | None:
+    """The retraining of an experiment that ended well, or was found done, last; None where there is none, or not even
+    the experiment."""
+    mlflow = client(current)
+    found = patiently(mlflow.get_experiment_by_name, experiment)
+    if found is None:
+        return None
+    condition = f"tags.`{STAGE}` = 'retrain' and attributes.status = 'FINISHED'"
+    done = list(every_result(mlflow.search_runs, [found.experiment_id], filter_string=condition))
+    if not done:
+        return None
+    run_id = str(max(done, key=_last_used).info.run_id)
+    below = patiently(
+        mlflow.search_runs,
+        [found.experiment_id],
+        filter_string=f"tags.`{STAGE}` = 'dataset' and tags.`{PARENT}` = '{run_id}'",
+        max_results=1,
+    )
+    return Finished(run_id, below[0].data.params.get("fingerprint", "") if below else "")
+
+
+def _last_used(run: Any) -> float:
+    asked = run.data.tags.get(_ASKED)
+    ended = float(run.info.end_time or 0) / 1000
+    return max(ended, dt.datetime.fromisoformat(asked).timestamp()) if asked else ended
+
+
+def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> list[str]:
+    """Set the RUNNING runs of these flow runs to KILLED, with the first line of `reason` as their `synaug.error`.
+
+    Who asks knows that the flow runs have ended. A run that a later flow run took up bears that one's id and stays.
+
+    Returns:
+        The ids of the closed runs.
+    """
+    mlflow = client(current)
+    known = [found.experiment_id for found in every_result(mlflow.search_experiments, filter_string=_OURS)]
+    closed: list[str] = []
+    for flow_run in flow_runs if known else ():
+        condition = f"attributes.status = 'RUNNING' and tags.`{FLOW_RUN}` = '{flow_run}'"
+        for run in list(every_result(mlflow.search_runs, experiment_ids=known, filter_string=condition)):
+            end(mlflow, run.info.run_id, "KILLED", reason)
+            closed.append(run.info.run_id)
+    return closed
+
+
+def sources_of(current: Settings, experiment: str) -> frozenset[str]:
+    """The values of `data.source` of the data sets in an experiment; none where there is no such experiment."""
+    mlflow = client(current)
+    found = mlflow.get_experiment_by_name(experiment)
+    if found is None:
+        return frozenset()
+    runs = every_result(
+        mlflow.search_runs, experiment_ids=[found.experiment_id], filter_string=f"tags.`{STAGE}` = 'dataset'"
+    )
+    return frozenset(run.data.params["source"] for run in runs if "source" in run.data.params)
