@@ -47,11 +47,9 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
         return {arm.name: None for arm in config.arms}, []
     if any(s.generator != "default" or s.strategy not in ("interpolate", "prior") for s in distinct):
         raise UserError("this benchmark knows one generator and the strategies interpolate and prior")
-    grouped = groups(
-        {name: counts[name] for name in classes}, config.generator, device_type=job.device.type, workers=job.workers
-    )
+    grouped = groups({name: counts[name] for name in classes}, config.generator, device_type=job.device.type)
     fits = [call(_fit, job, group, number) for number, group in enumerate(grouped)]
-    parts = panels(config.judge.folds, job.workers)
+    parts = panels(config.judge.folds, config.judge.folds)
     on_reals = [*(call(_judges, job, part, number) for number, part in enumerate(parts)), call(_target, job)]
     first, second = (on_reals, fits) if job.workers > 1 else (fits, on_reals)
     found: list[Any] = job.side_by_side([*first, *second])

@@ -186,12 +186,11 @@ def _fit_generators(config: Config, dataset: DatasetRef, needs: dict[str, Need],
     for arm in config.arms:
         if arm.online is not None:
             want(arm.online.generator, tuple(c for c in dataset.classes if dataset.train.counts[c]))
-    workers = worker_count(config.compute)
     jobs = [
         (key, generator, group)
         for key, (generator, classes) in wanted.items()
         for group in group_classes(
-            dataset, tuple(c for c in dataset.classes if c in classes), generator, config.compute, workers
+            dataset, tuple(c for c in dataset.classes if c in classes), generator, config.compute
         )
     ]
     steps = [
@@ -238,7 +237,7 @@ def begin_on_reals(
     config: Config, dataset: DatasetRef, *, targets: int, judges: bool, run: RunRef, ledger: Ledger
 ) -> OnReals:
     """Submit so many targets and, where they are wanted, the judges: first what takes longest."""
-    parts = share_judges(config.judge, worker_count(config.compute)) if judges else {}
+    parts = share_judges(config.judge) if judges else {}
     panel = tuple(
         (
             name,

@@ -16,9 +16,9 @@ __all__ = ["fit_group", "group_classes"]
 
 @action
 def group_classes(
-    dataset: DatasetRef, classes: tuple[str, ...], config: GeneratorConfig, compute: ComputeConfig, workers: int
+    dataset: DatasetRef, classes: tuple[str, ...], config: GeneratorConfig, compute: ComputeConfig
 ) -> tuple[tuple[str, ...], ...]:
-    """Which classes are fitted together, so that the devices at hand share the work.
+    """Which classes are fitted in one step: by configuration, data and kind of device, whatever workers there are.
 
     A kind with one model for all classes learns all that have images, whichever are asked for.
     """
@@ -29,7 +29,7 @@ def group_classes(
     if registry.find(config.kind).joint:
         return (tuple(name for name in dataset.classes if dataset.train.counts[name]),)
     counts = {name: dataset.train.counts[name] for name in classes}
-    return groups(counts, config, device_type=devices.resolve(compute.device).type, workers=workers)
+    return groups(counts, config, device_type=devices.resolve(compute.device).type)
 
 
 @step("data", "nets", "generators")

@@ -53,14 +53,13 @@ def fit_target(
     return reference
 
 
-def share_judges(config: JudgeConfig, workers: int) -> dict[str, tuple[tuple[int, ...], ...]]:
-    """The judges that are trained in one step each, by the step's name, so that the workers share them: of each judge
-    the folds that it leaves out."""
+def share_judges(config: JudgeConfig) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """The judges that are trained in one step, by the step's name: of each judge the folds that it leaves out.
+
+    There are as many steps as folds, for workers to share; the number of workers has no say in what a step is."""
     from synaug_core.quality.folds import panels
 
-    parts = panels(config.folds, workers)
-    if len(parts) == 1:
-        return {"judges": parts[0]}
+    parts = panels(config.folds, config.folds)
     return {f"judges {n} of {len(parts)}": part for n, part in enumerate(parts, start=1)}
 
 

@@ -95,7 +95,7 @@ class GeneratorConfig(Section):
     augment: Literal["none", "mirror"] = "mirror"
     """`mirror` also shows each training image mirrored left to right; `none` where that changes the class."""
     group_size: Count | None = None
-    """Classes fitted in one call; default: all on a GPU, few on a CPU, so that its cores share them. Kinds with one
+    """Classes fitted in one call; default: all on a GPU, one on a CPU, so that its cores share them. Kinds with one
     model for all classes always fit them together."""
     vae: VAEConfig = VAEConfig()
     gan: GANConfig = GANConfig()

@@ -9,27 +9,21 @@ from synaug_core.config import GeneratorConfig
 
 __all__ = ["groups"]
 
-_GROUPS_PER_WORKER = 2
-"""So that a worker whose classes stop early finds more to do."""
 
-
-def groups(
-    counts: Mapping[str, int], config: GeneratorConfig, *, device_type: str, workers: int
-) -> tuple[tuple[str, ...], ...]:
+def groups(counts: Mapping[str, int], config: GeneratorConfig, *, device_type: str) -> tuple[tuple[str, ...], ...]:
     """Classes in groups that are fitted one call each; the same for the same arguments, in any order of `counts`.
 
-    On a GPU all classes are one group unless `config.group_size` says otherwise. On a CPU there are up to two
-    groups for each of `workers`, of equal cost as far as that goes, the costliest first. A step's cost grows
-    with the batch, and a batch never exceeds the class, hence cost = min(images, batch size).
+    On a GPU all classes are one group, on a CPU each is a group of its own, unless `config.group_size` says
+    otherwise. How many cores or workers there are has no say: it must not decide what is found again. Groups are of
+    equal cost as far as that goes, the costliest first. A step's cost grows with the batch, and a batch never exceeds
+    the class, hence cost = min(images, batch size).
     """
     if not counts:
         return ()
     if config.group_size is not None:
         number = ceil(len(counts) / config.group_size)
-    elif device_type == "cuda":
-        number = 1
     else:
-        number = min(len(counts), _GROUPS_PER_WORKER * max(1, workers))
+        number = 1 if device_type == "cuda" else len(counts)
     most = config.group_size or len(counts)
     cost = {name: min(max(1, n), config.batch_size) for name, n in counts.items()}
     bins: list[list[str]] = [[] for _ in range(number)]

@@ -31,7 +31,7 @@ TINY: dict[str, Any] = {
     "evaluation": {"resamples": 200},
     "robustness": {"perturbations": ["noise"], "attacks": ["fgsm"], "eps": [4], "images": 30, "repetitions": 1},
     "explanation": {"images": 2},
-    "compute": {"workers": 2},  # the judges are in as many steps
+    "compute": {"workers": 2},
 }
 
 

@@ -47,7 +47,7 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
     assert found["best_arm"] in ARMS
     assert found["verdict"] == "no gain shown"
     assert found["model"] == {"name": "synaug-tiny", "version": "1", "alias": "champion"}
-    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 3 + 2 + 1 + 2 + 6 + 3 + 1 + 1 + 1, 0)
+    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 4 + 2 + 1 + 2 + 6 + 3 + 1 + 1 + 1, 0)
     stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
     assert found["seconds"].keys() == stages | {"robustness", "explanation", "report", "registration"}
     assert found["notes"] == []
@@ -69,7 +69,7 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
         "start": 1,
         "dataset": 1,
         "generator": 2,
-        "judge": 3,
+        "judge": 4,
         "synthesis": 2,
         "quality": 1,
         "tuning": 2,
@@ -89,7 +89,7 @@ def test_runs_are_nested_as_designed(first: Any) -> None:
         "dataset": 1,
         "generator": 2,
         "target": 1,
-        "judge": 2,
+        "judge": 3,
         "synthesis": 2,
         "quality": 1,
         "tuning": 1,
