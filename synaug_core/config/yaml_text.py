@@ -1,57 +1,74 @@
-"""YAML as people expect it: `no` is a word, `1e-3` is a number, a key stands once, keys are text."""
+"""YAML 1.2 as people expect it: `no` is a word, `1e-3` is a number, a key stands once, keys are text."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any
 
-import yaml
-from yaml.composer import ComposerError
-from yaml.constructor import ConstructorError
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from synaug_core.errors import ConfigError
 
 __all__ = ["parse"]
 
-_RESOLVERS = (
-    ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", "~nN"),
-    ("tag:yaml.org,2002:int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
-    (
-        "tag:yaml.org,2002:float",
-        r"[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
-        "-+.0123456789",
-    ),
-)
+_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.?[0-9]*)([eE][-+]?[0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML with the scalars of YAML 1.2, which has no yes/no booleans, octal numbers or dates."""
+class _Composer(Composer):
+    """Refuses aliases: a few nested ones can stand for billions of values."""
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        # A few nested aliases can stand for billions of values.
-        if self.check_event(yaml.AliasEvent):
-            mark = cast(Any, self).get_event().start_mark
+    def compose_node(self, parent: Node | None, index: Any) -> Any:
+        if self.parser.check_event(AliasEvent):
+            mark = self.parser.get_event().start_mark
             raise ComposerError(None, None, "aliases (*name) are not read; write the value out", mark)
         return super().compose_node(parent, index)
 
 
-def _construct_map(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise ConstructorError(None, None, "a key must be a word", key.start_mark)
-        if key.value in found:
-            raise ConstructorError(None, None, f"the key {key.value!r} stands here twice", key.start_mark)
-        found[key.value] = loader.construct_object(value, deep=True)
-    return found
+class _Constructor(SafeConstructor):
+    """Plain values; every key is the text that stands there."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        if not isinstance(node, MappingNode):
+            raise ConstructorError(None, None, f"expected a mapping, but found {node.id}", node.start_mark)
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode) or not (key.value or key.style):
+                raise ConstructorError(None, None, "a key must be a word", key.start_mark)
+            if key.value in values:
+                raise ConstructorError(None, None, f"the key {key.value!r} stands here twice", key.start_mark)
+            values[key.value] = self.construct_object(value, deep=True)
+        return values
+
+    def construct_scalar_as_text(self, node: Any) -> Any:
+        """Dates, `=` and `<<` are words too."""
+        return self.construct_scalar(node)
+
+    def construct_decimal(self, node: Any) -> Any:
+        """A whole number as people write it; codes such as 007, 0x1F and 0b1 are words."""
+        text = self.construct_scalar(node)
+        return self.construct_yaml_int(node) if _INT.fullmatch(text) else text
+
+    def construct_fraction(self, node: Any) -> Any:
+        """A number as people write it, with `.5e3` among them, which the library takes for a word; 1_0.5 is one."""
+        text = self.construct_scalar(node)
+        return self.construct_yaml_float(node) if node.style is None and _FLOAT.fullmatch(text) else text
 
 
-_Loader.yaml_implicit_resolvers = {}
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
-for _tag, _pattern, _first in _RESOLVERS:
-    _empty = [""] if _tag.endswith("null") else []
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), [*_first, *_empty])
+for _kind, _construct in {
+    "int": _Constructor.construct_decimal,
+    "float": _Constructor.construct_fraction,
+    "str": _Constructor.construct_fraction,
+    "timestamp": _Constructor.construct_scalar_as_text,
+    "value": _Constructor.construct_scalar_as_text,
+    "merge": _Constructor.construct_scalar_as_text,
+}.items():
+    _Constructor.add_constructor(f"tag:yaml.org,2002:{_kind}", _construct)
 
 
 def parse(text: str, where: str) -> Any:
@@ -64,14 +81,16 @@ def parse(text: str, where: str) -> Any:
     Raises:
         ConfigError: not YAML, a key given twice, an alias, a tag that asks for an object.
     """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer, yaml.Constructor = _Composer, _Constructor
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader: it builds plain values only
-    except yaml.MarkedYAMLError as error:
+        return yaml.load(text)
+    except MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark and "\n" in text.strip() else ""
         problem = (error.problem or "not readable").replace("\n", " ").removeprefix("but ")
         raise ConfigError(f"{where}{place}: cannot be read as YAML: {problem}") from error
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         raise ConfigError(f"{where}: not a YAML text ({' '.join(str(error).split())})") from error
     except RecursionError as error:
         raise ConfigError(f"{where}: nested too deeply") from error

@@ -61,9 +61,9 @@ def test_unsafe_calls_are_found(text: str) -> None:
 
 
 def test_yaml_is_read_by_a_safe_loader_that_makes_plain_values() -> None:
-    import yaml
+    from ruamel.yaml.constructor import SafeConstructor
 
     from synaug_core.config import yaml_text
 
-    assert issubclass(yaml_text._Loader, yaml.SafeLoader)
-    assert not any("python" in str(tag) for tag in yaml_text._Loader.yaml_constructors)
+    assert issubclass(yaml_text._Constructor, SafeConstructor)
+    assert not any("python" in str(tag) for tag in yaml_text._Constructor.yaml_constructors)

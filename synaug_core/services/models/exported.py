@@ -109,11 +109,12 @@ def trained_fit(current: Settings, source: str, folder: Path) -> Fit:
 
 def described_fit(description: Path) -> Fit:
     """What a model's file `MLmodel` says of how its training images were made square. Raises as `trained_fit`."""
-    import yaml
+    from ruamel.yaml import YAML, YAMLError
 
     try:
-        found = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]["python_function"]["config"]["fit"]
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        model = YAML(typ="safe", pure=True).load(description.read_text(encoding="utf-8"))
+        found = model["flavors"]["python_function"]["config"]["fit"]
+    except (OSError, YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ArtifactError(f"the model at {redacted(str(description.parent))} has no readable description") from error
     known: dict[str, Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
     if found not in known:
