@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["code_version", "of_bytes", "of_file", "of_value"]
+__all__ = ["code_version", "library_versions", "of_bytes", "of_file", "of_value"]
 
 _ROOT = Path(__file__).resolve().parent
 _NUMERIC = ("diffusers", "numpy", "pillow", "scikit-learn", "scipy", "timm", "torch")
@@ -32,14 +32,17 @@ def of_value(value: Any) -> str:
 
 
 @functools.cache
-def code_version(*packages: str) -> str:
-    """Digest of the source of the named `synaug_core` packages (all where none is named), of the modules beside them,
-    which every package may use, and of the numeric libraries' versions: what a cached result depends on besides its
-    inputs."""
-    folders = [_ROOT / p for p in packages] or [_ROOT]
-    files = sorted({*_ROOT.glob("*.py"), *(f for folder in folders for f in folder.rglob("*.py"))})
-    sources = {str(f.relative_to(_ROOT)): of_file(f) for f in files}
-    return of_value({"sources": sources, "libraries": {n: _version(n) for n in _NUMERIC}})
+def code_version() -> str:
+    """Digest of all of the core's source and of the numeric libraries' versions: what a run depends on besides its
+    inputs. What a single step depends on: `code_reach`."""
+    sources = {str(f.relative_to(_ROOT)): of_file(f) for f in sorted(_ROOT.rglob("*.py"))}
+    return of_value({"sources": sources, "libraries": library_versions()})
+
+
+@functools.cache
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that make the numbers."""
+    return {name: _version(name) for name in _NUMERIC}
 
 
 def _version(library: str) -> str:

@@ -1,12 +1,12 @@
 """References: what travels between tasks instead of tensors."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import TuningConfig
-from synaug_core.frozen import Frozen
+from synaug_core.frozen import INCIDENTAL, Frozen
 from synaug_core.vocabulary import Alias, Fit
 
 __all__ = [
@@ -26,19 +26,19 @@ __all__ = [
     "SearchRef",
     "SyntheticRef",
     "TrialResult",
-    "identity",
 ]
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Place = Annotated[str, INCIDENTAL]
 
 
 class RunRef(Frozen):
     """An MLflow run and the tags its children inherit. Where things are recorded, never part of what they are."""
 
-    run_id: str
-    experiment: str
-    tracking_uri: str
-    tags: dict[str, str] = Field(default_factory=dict)
+    run_id: Place
+    experiment: Place
+    tracking_uri: Place
+    tags: Annotated[dict[str, str], INCIDENTAL] = Field(default_factory=dict)
 
 
 class Reference(Frozen):
@@ -47,9 +47,9 @@ class Reference(Frozen):
     A folder's digest is the digest of its files' names and digests.
     """
 
-    uri: str
+    uri: Place
     sha256: Digest
-    run_id: str
+    run_id: Place
     """The MLflow run that holds it."""
 
 
@@ -69,7 +69,7 @@ class SyntheticRef(ImageSetRef):
 
     wanted: int
     """Images that the plan asked for; fewer may have passed the filters."""
-    seconds: float
+    seconds: Annotated[float, INCIDENTAL]
     """Wall time of making and checking them."""
     notes: tuple[str, ...] = ()
     """Classes whose plan was not filled."""
@@ -91,7 +91,7 @@ class DatasetRef(Frozen):
     report: Reference
     """What was read, rejected and removed, as JSON."""
     rejected: int
-    run_id: str
+    run_id: Place
 
 
 class GeneratorRef(Reference):
@@ -143,7 +143,7 @@ class TrialResult(Frozen):
     number: int
     value: float | None
     """None: pruned."""
-    run_id: str
+    run_id: Place
 
 
 class RepetitionRef(Frozen):
@@ -157,7 +157,7 @@ class RepetitionRef(Frozen):
     predictions: PredictionsRef
     validated: PredictionsRef
     """On the validation images."""
-    run_id: str
+    run_id: Place
 
 
 class ComparisonRef(Reference):
@@ -186,20 +186,3 @@ class SearchRef(Frozen):
     initial: Tuned
     """What the first trial tries."""
     run: RunRef
-
-
-_NOT_WHAT_IT_IS = {"uri", "run_id", "workers", "runner", "deadline", "seconds"}
-
-
-def identity(value: Any) -> Any:
-    """A JSON-able value that says what something is, leaving out where it lies and how fast it was made: the base
-    of cache keys."""
-    if isinstance(value, RunRef):
-        return None
-    if isinstance(value, BaseModel):
-        return {k: identity(getattr(value, k)) for k in type(value).model_fields if k not in _NOT_WHAT_IT_IS}
-    if isinstance(value, dict):
-        return {str(k): identity(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [identity(v) for v in value]
-    return value

@@ -9,7 +9,7 @@ from tasks.engine.step import step
 __all__ = ["check_choices"]
 
 
-@step("nets", "generators", "synthesis", "classify")
+@step
 def check_choices(dataset: DatasetRef, config: Config) -> bool:
     """Refuse what these images cannot serve: a plan, a generator or a backbone; and weights that cannot be had.
 

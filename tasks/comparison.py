@@ -39,7 +39,7 @@ def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
     }
 
 
-@step("data", "evaluate")
+@step
 def compare_arms(
     dataset: DatasetRef,
     config: Config,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from synaug_core import digests
+from synaug_core.code_reach import records_only
 from synaug_core.config import DataConfig
 from synaug_core.errors import DataError
 from synaug_core.refs import DatasetRef, RunRef
@@ -40,7 +41,7 @@ def read_fingerprint(config: DataConfig) -> str:
     return fingerprint(config)
 
 
-@step("data")
+@step
 def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, parent: RunRef) -> DatasetRef:
     """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files."""
     from synaug_core.data.prepare import prepare
@@ -52,7 +53,7 @@ def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, 
     return dataset
 
 
-@step("data")
+@step
 def prepare_folds(
     name: str, config: DataConfig, fingerprint: str, seed: int, repetitions: int, parent: RunRef
 ) -> tuple[DatasetRef, ...]:
@@ -133,6 +134,7 @@ def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfi
     )
 
 
+@records_only
 def _describe(
     recorder: Recorder, prepared: Prepared, dataset: DatasetRef, config: DataConfig, fingerprint: str, seed: int
 ) -> None:

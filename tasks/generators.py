@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from synaug_core.code_reach import records_only
 from synaug_core.config import ComputeConfig, GeneratorConfig
 from synaug_core.names import slugs
 from synaug_core.refs import DatasetRef, GeneratorRef, RunRef
@@ -10,6 +13,13 @@ from tasks.engine.progress import progress
 from tasks.engine.recording import checkpoint, recorded
 from tasks.engine.slots import device_slot
 from tasks.engine.step import action, step
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from synaug_core.data.imageset import ImageSet
+    from synaug_core.generators.base import Generator
+    from synaug_core.services.mlflow.tracking import Recorder
 
 __all__ = ["fit_group", "group_classes"]
 
@@ -32,7 +42,7 @@ def group_classes(
     return groups(counts, config, device_type=devices.resolve(compute.device).type)
 
 
-@step("data", "nets", "generators")
+@step
 def fit_group(
     dataset: DatasetRef,
     classes: tuple[str, ...],
@@ -44,30 +54,45 @@ def fit_group(
     """Fit the models of a group of classes on their training images."""
     from synaug_core.generators import registry
     from synaug_core.generators.base import FitJob
-    from synaug_core.report.figures.training import fit_figure
-    from synaug_core.report.sheets import reconstruction
     from synaug_core.seeds import derive
     from tasks.engine.loading import load_images
     from tasks.engine.storing import store_generator
 
     name, short = f"{config.kind} {group_name(classes)}", slugs(dataset.classes)
     saved = checkpoint()
-    with recorded("generator", name, parent) as recorder, device_slot(compute) as device:
-        train = load_images(dataset.train)
-        generator = registry.create(config, classes, dataset.channels, dataset.image_size)
-        job = FitJob(derive(seed, "generator"), device, progress("generator", name), saved, compute.deadline)
-        generator.fit(train, job)
+    with recorded("generator", name, parent) as recorder:
+        with device_slot(compute) as device:
+            train = load_images(dataset.train)
+            generator = registry.create(config, classes, dataset.channels, dataset.image_size)
+            job = FitJob(derive(seed, "generator"), device, progress("generator", name), saved, compute.deadline)
+            generator.fit(train, job)
+            sheet = _reconstructions(generator, train)
+        reference = store_generator(recorder, generator)
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         for class_name, report in generator.reports.items():
             for curve, steps, values in report.series():
                 recorder.curve(f"{curve}/{short[class_name]}", steps, values)
             recorder.metrics(report.metrics(short[class_name]))
-        recorder.figure(fit_figure(generator.reports), "figures/training.png")
-        if (sheet := reconstruction(generator, train)) is not None:
-            recorder.figure(sheet, "figures/reconstructions.png")
         recorder.json({c: r.model_dump(mode="json") for c, r in generator.reports.items()}, "fit_report.json")
-        reference = store_generator(recorder, generator)
+        _draw(recorder, generator, sheet)
         if reference.notes:
             recorder.tags({"synaug.notes": "; ".join(reference.notes)})
     saved.clear()
     return reference
+
+
+@records_only
+def _reconstructions(generator: Generator, train: ImageSet) -> Image | None:
+    """Training images beside what the generator makes of them: the one picture that needs its device."""
+    from synaug_core.report.sheets import reconstruction
+
+    return reconstruction(generator, train)
+
+
+@records_only
+def _draw(recorder: Recorder, generator: Generator, sheet: Image | None) -> None:
+    from synaug_core.report.figures.training import fit_figure
+
+    recorder.figure(fit_figure(generator.reports), "figures/training.png")
+    if sheet is not None:
+        recorder.figure(sheet, "figures/reconstructions.png")

@@ -16,7 +16,7 @@ _ARM = ArmConfig(name="target", sampling="balanced", augmentation="traditional")
 """The best that real images alone can do: what a target or a judge has to be."""
 
 
-@step("data", "nets", "classify")
+@step
 def fit_target(
     dataset: DatasetRef,
     number: int,
@@ -63,7 +63,7 @@ def share_judges(config: JudgeConfig) -> dict[str, tuple[tuple[int, ...], ...]]:
     return {f"judges {n} of {len(parts)}": part for n, part in enumerate(parts, start=1)}
 
 
-@step("data", "nets", "classify", "quality")
+@step
 def fit_judges(
     dataset: DatasetRef,
     name: str,

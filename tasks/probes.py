@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["arm_metrics", "load_measurement", "report_sections", "run_probe"]
 
 
-@step("data", "nets", "classify", "evaluate", "probes", "report")
+@step
 def run_probe(
     name: str,
     dataset: DatasetRef,

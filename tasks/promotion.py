@@ -11,7 +11,8 @@ from prefect import task
 
 from synaug_core import digests
 from synaug_core.config import ComputeConfig, EvaluationConfig, PromotionConfig
-from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef, identity
+from synaug_core.frozen import identity
+from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef
 from synaug_core.services.settings import settings
 from synaug_core.vocabulary import Alias
 from tasks.engine.slots import device_slot

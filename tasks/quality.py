@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from synaug_core.code_reach import records_only
 from synaug_core.config import ClassifierConfig, ComputeConfig, QualityConfig, SynthesisConfig
 from synaug_core.refs import (
     ClassifierRef,
@@ -17,12 +20,16 @@ from tasks.engine.recording import checkpoint, recorded
 from tasks.engine.slots import device_slot
 from tasks.engine.step import step
 
+if TYPE_CHECKING:
+    from synaug_core.quality.report import QualityReport
+    from synaug_core.services.mlflow.tracking import Recorder
+
 __all__ = ["assess_images"]
 
 _CONTROL = SynthesisConfig(strategy="reconstruct", filters=None)
 
 
-@step("data", "nets", "classify", "quality", "generators", "synthesis")
+@step
 def assess_images(
     dataset: DatasetRef,
     name: str,
@@ -41,7 +48,6 @@ def assess_images(
     from synaug_core.generators.base import LatentGenerator
     from synaug_core.quality.assess import assess
     from synaug_core.quality.usefulness import usefulness
-    from synaug_core.report.quality import quality_page
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
     from tasks.engine.loading import load_classifier, load_generator, load_images, load_judges
@@ -83,9 +89,16 @@ def assess_images(
             reconstruction=concatenate(controls) if controls else None,
             usefulness=useful,
         )
-        recorder.metrics(report.metrics())
-        recorder.text(quality_page(report, name=f"{dataset.name}: {name}"), "quality.html")
+        _record(recorder, report, name=f"{dataset.name}: {name}")
         reference = store_quality(recorder, report)
     for state in saved.values():
         state.clear()
     return reference
+
+
+@records_only
+def _record(recorder: Recorder, report: QualityReport, name: str) -> None:
+    from synaug_core.report.quality import quality_page
+
+    recorder.metrics(report.metrics())
+    recorder.text(quality_page(report, name=name), "quality.html")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["sheets_of", "write_report"]
 
 
-@step("data", "evaluate", "quality", "probes", "report")
+@step
 def write_report(
     dataset: DatasetRef,
     config: Config,

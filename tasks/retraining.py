@@ -8,7 +8,8 @@ from prefect.runtime import flow_run
 
 from synaug_core import digests
 from synaug_core.config import Config
-from synaug_core.refs import RunRef, identity
+from synaug_core.frozen import identity
+from synaug_core.refs import RunRef
 from synaug_core.services.settings import settings
 from tasks.engine.step import action
 
@@ -34,19 +35,18 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
     from synaug_core.services.mlflow.tracking import open_run, reap
 
     code = digests.code_version()
-    # how recent inputs are watched changes nothing of a retraining
-    asked = digests.of_value({key: value for key, value in identity(config).items() if key != "watch"})
+    config_digest = digests.of_value(identity(config))
     experiment = f"synaug/{config.name}"
     reap(settings(), experiment)
     return open_run(
         settings(),
         experiment=experiment,
-        key=digests.of_value([asked, fingerprint, code]),
+        key=digests.of_value([config_digest, fingerprint, code]),
         stage="retrain",
-        name=f"retrain {asked[:8]}",
+        name=f"retrain {config_digest[:8]}",
         tags={
             "synaug.dataset": config.name,
-            "synaug.config_digest": asked,
+            "synaug.config_digest": config_digest,
             "synaug.code_version": code,
             FLOW_RUN: str(flow_run.id),
         },

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from synaug_core.code_reach import records_only
 from synaug_core.config import ComputeConfig, SynthesisConfig
 from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
@@ -20,6 +21,8 @@ from tasks.engine.slots import device_slot
 from tasks.engine.step import action, step
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from synaug_core.data.imageset import ImageSet
     from synaug_core.generators.base import Generator
     from synaug_core.quality.judge import Judges
@@ -74,7 +77,7 @@ _UNLIKELY = "funnel/reals_label_filter_would_drop"
 """Metric: share of a class's real images that the label filter would drop."""
 
 
-@step("data", "nets", "generators", "synthesis", "quality", "classify")
+@step
 def synthesise_group(
     dataset: DatasetRef,
     classes: tuple[str, ...],
@@ -87,6 +90,7 @@ def synthesise_group(
     parent: RunRef,
 ) -> SyntheticRef:
     """Make the planned images of some classes, and keep those that pass the filters."""
+    from synaug_core.quality.neighbours import nearest_training_image
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
     from synaug_core.synthesis.plan import plan
@@ -94,39 +98,32 @@ def synthesise_group(
     from tasks.engine.storing import store_images
 
     way = synthesis_name(config, generator.kind if generator is not None else None)
-    name, short = f"{way} {group_name(classes)}", slugs(dataset.classes)
-    with recorded("synthesis", name, parent) as recorder, device_slot(compute) as device:
-        train, where = load_images(dataset.train), str(device)
-        planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
-        wanted = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
-        fitted = load_generator(generator, where) if generator is not None else None
-        judge = load_judges(judges, where) if judges else None
-        aims = tuple(load_classifier(reference, where) for reference in target)
-        began = time.monotonic()
-        made = synthesise(
-            fitted,
-            train,
-            wanted,
-            config,
-            seed=derive(seed, "synthesis"),
-            judge=judge.probabilities if judge is not None else None,
-            target=aims,
-            progress=progress("synthesis", name),
-        )
-        seconds = time.monotonic() - began
-        unlikely = _unlikely_reals(judge, train, tuple(made.funnel), config)
-        reference = store_images(recorder, made.images, "images/synthetic.parquet", "synthetic")
-        recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
-        for class_name, funnel in made.funnel.items():
-            label = short[class_name]
-            recorder.metrics({f"wanted/{label}": funnel.planned, f"made/{label}": funnel.generated})
-            recorder.metrics({f"images/{label}": funnel.accepted, f"unjudged/{label}": funnel.unjudged})
-            recorder.metrics({f"dropped/{slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
-            recorder.metrics({f"{what}/{label}": v for what, v in made.measures.get(class_name, {}).items()})
-            recorder.metrics({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
-        recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
-        recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
-        recorder.text(_table(made, unlikely), "funnel.csv")
+    name = f"{way} {group_name(classes)}"
+    planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
+    wanted = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
+    with recorded("synthesis", name, parent) as recorder:
+        with device_slot(compute) as device:
+            train, where = load_images(dataset.train), str(device)
+            fitted = load_generator(generator, where) if generator is not None else None
+            judge = load_judges(judges, where) if judges else None
+            aims = tuple(load_classifier(reference, where) for reference in target)
+            start = time.monotonic()
+            made = synthesise(
+                fitted,
+                train,
+                wanted,
+                config,
+                seed=derive(seed, "synthesis"),
+                judge=judge.probabilities if judge is not None else None,
+                target=aims,
+                progress=progress("synthesis", name),
+            )
+            seconds = time.monotonic() - start
+            unlikely = _unlikely_reals(judge, train, tuple(made.funnel), config)
+            reference = store_images(recorder, made.images, "images/synthetic.parquet", "synthetic")
+            if fitted is not None:
+                _draw_latents(recorder, dataset, fitted, train, made.images, config, derive(seed, "synthesis"))
+            nearest = nearest_training_image(made.images, train) if len(made.images) else None
         notes = tuple(
             f"{way}, {c}: {f.accepted} of {f.planned} images passed the filters, {f.generated} were made"
             + (f"; {_would_drop([unlikely[c]])}" if c in unlikely else "")
@@ -135,7 +132,13 @@ def synthesise_group(
         )
         if notes:
             recorder.tags({"synaug.notes": "; ".join(notes)})
-        _draw(recorder, dataset, fitted, train, made, config, derive(seed, "synthesis"), reference.sha256, unlikely)
+        recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
+        recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
+        _record_funnel(recorder, dataset, made, unlikely)
+        if nearest is not None:
+            images = f"{dataset.name}-synthetic"
+            recorder.dataset_input(made.images, name=images, digest=reference.sha256[:36], context="synthetic")
+            _draw_images(recorder, dataset, train, made.images, nearest, config, generator)
     return SyntheticRef(**reference.model_dump(), wanted=sum(wanted.values()), seconds=seconds, notes=notes)
 
 
@@ -160,6 +163,27 @@ def _would_drop(shares: Sequence[float]) -> str:
     return f"the label filter would drop {low if low == high else f'{low} to {high}'} % of the real images too"
 
 
+@records_only
+def _record_funnel(recorder: Recorder, dataset: DatasetRef, made: SynthesisResult, unlikely: Mapping[str, float]) -> None:
+    """What became of the images of each class: metrics, JSON, a table and a figure."""
+    from synaug_core.report.figures.synthesis import funnel_figure
+
+    short = slugs(dataset.classes)
+    for class_name, funnel in made.funnel.items():
+        label = short[class_name]
+        recorder.metrics({f"wanted/{label}": funnel.planned, f"made/{label}": funnel.generated})
+        recorder.metrics({f"images/{label}": funnel.accepted, f"unjudged/{label}": funnel.unjudged})
+        recorder.metrics({f"dropped/{slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
+        recorder.metrics({f"{name}/{label}": v for name, v in made.measures.get(class_name, {}).items()})
+        recorder.metrics({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
+    recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
+    recorder.text(_table(made, unlikely), "funnel.csv")
+    if made.funnel:
+        heading = _would_drop(tuple(unlikely.values())) if unlikely else ""
+        figure = funnel_figure({c: f.model_dump() for c, f in made.funnel.items()}, heading)
+        recorder.figure(figure, "figures/funnel.png")
+
+
 def _table(made: SynthesisResult, unlikely: Mapping[str, float]) -> str:
     """What became of the images of each class, as CSV: MLflow's page shows it as a table."""
     from synaug_core.synthesis.filters import REASONS
@@ -175,43 +199,48 @@ def _table(made: SynthesisResult, unlikely: Mapping[str, float]) -> str:
     return text.getvalue()
 
 
-def _draw(
+@records_only
+def _draw_images(
     recorder: Recorder,
     dataset: DatasetRef,
-    generator: Generator | None,
     train: ImageSet,
-    made: SynthesisResult,
+    images: ImageSet,
+    nearest: tuple[Tensor, Tensor],
+    config: SynthesisConfig,
+    generator: GeneratorRef | None,
+) -> None:
+    """The images beside real ones; `nearest` are each one's nearest training image and how far that is."""
+    from synaug_core.report.contact import contact_page, contact_sheet
+    from synaug_core.report.sheets import real_beside_synthetic
+
+    neighbour, distance = nearest
+    provenance = [json.loads(text) for text in images.provenance]
+    scores = {"nearest_distance": [round(d, 4) for d in distance.tolist()]}
+    scores |= {s: [entry.get(s) for entry in provenance] for s in _SCORES if any(s in entry for entry in provenance)}
+    heading = f"{dataset.name}: real and synthetic images"
+    note = f"Strategy: {config.strategy}{f'; generator: {generator.kind}' if generator else ''}."
+    recorder.figure(real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")
+    page = contact_page(train, images, neighbour, scores, heading=heading, note=note)
+    recorder.text(page, "contact_sheet.html")
+    recorder.figure(contact_sheet(train, images, neighbour, heading=heading), "figures/contact_sheet.png")
+
+
+@records_only
+def _draw_latents(
+    recorder: Recorder,
+    dataset: DatasetRef,
+    generator: Generator,
+    train: ImageSet,
+    images: ImageSet,
     config: SynthesisConfig,
     seed: int,
-    digest: str,
-    unlikely: Mapping[str, float],
 ) -> None:
-    """The figures and the pages of a synthesis run."""
-    from synaug_core.quality.neighbours import nearest_training_image
-    from synaug_core.report.contact import contact_page, contact_sheet
-    from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
-    from synaug_core.report.sheets import interpolation, real_beside_synthetic, targeted_sheet
-    from synaug_core.synthesis.alpha_sweep import ALPHAS, alpha_sweep, walks
+    """Ways through the latent space: the pictures that need the generator, and so its device."""
+    from synaug_core.report.figures.synthesis import alpha_figure
+    from synaug_core.report.sheets import interpolation, targeted_sheet
+    from synaug_core.synthesis.alpha_sweep import alpha_sweep
+    from synaug_core.synthesis.walks import ALPHAS, walks
 
-    images = made.images
-    if made.funnel:
-        heading = _would_drop(tuple(unlikely.values())) if unlikely else ""
-        funnel = {c: f.model_dump() for c, f in made.funnel.items()}
-        recorder.figure(funnel_figure(funnel, heading), "figures/funnel.png")
-    if len(images):
-        recorder.dataset_input(images, name=f"{dataset.name}-synthetic", digest=digest[:36], context="synthetic")
-        recorder.figure(real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")
-        nearest, distance = nearest_training_image(images, train)
-        told = [json.loads(text) for text in images.provenance]
-        scores = {"nearest_distance": [round(d, 4) for d in distance.tolist()]}
-        scores |= {s: [one.get(s) for one in told] for s in _SCORES if any(s in one for one in told)}
-        heading = f"{dataset.name}: real and synthetic images"
-        note = f"Strategy: {config.strategy}{f'; generator: {generator.kind}' if generator else ''}."
-        page = contact_page(train, images, nearest, scores, heading=heading, note=note)
-        recorder.text(page, "contact_sheet.html")
-        recorder.figure(contact_sheet(train, images, nearest, heading=heading), "figures/contact_sheet.png")
-    if generator is None:
-        return
     if len(images) and config.strategy in ("targeted", "random"):
         sheet = targeted_sheet(generator, train, images)
         if sheet is not None:

@@ -67,7 +67,7 @@ def online_synthesis(
     return OnlineSynthesis(fitted, train, arm.online, batch_size=config.batch_size, device=device)
 
 
-@step("data", "nets", "generators", "synthesis", "classify", "evaluate")
+@step
 def train_repetition(
     dataset: DatasetRef,
     arm: ArmConfig,

@@ -8,9 +8,11 @@ from synaug_core import digests
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, TuningConfig
 from synaug_core.errors import DataError
+from synaug_core.frozen import identity
 from synaug_core.progress import part_of
-from synaug_core.refs import DatasetRef, GeneratorRef, RunRef, SearchRef, SyntheticRef, TrialResult, identity
+from synaug_core.refs import DatasetRef, GeneratorRef, RunRef, SearchRef, SyntheticRef, TrialResult
 from synaug_core.services.settings import settings
+from tasks.engine.keys import step_code
 from tasks.engine.naming import trial_name
 from tasks.engine.progress import progress
 from tasks.engine.recording import checkpoint, recorded
@@ -41,9 +43,8 @@ def open_search(
     from synaug_core.seeds import derive
     from synaug_core.services.mlflow.tracking import open_run
 
-    what = identity([dataset, arms, synthetic, online, classifier, config, seed])
     key = digests.of_value(
-        [what, digests.code_version("config", "data", "nets", "generators", "synthesis", "classify")]
+        [identity([dataset, arms, synthetic, online, classifier, config, seed]), step_code(run_trial)]
     )
     names = ", ".join(arm.name for arm in arms)
     run = open_run(
@@ -69,7 +70,7 @@ def ask_trials(search: SearchRef) -> tuple[TrialSpec, ...]:
     return tuning.ask(_open(search))
 
 
-@step("data", "nets", "generators", "synthesis", "classify")
+@step
 def run_trial(
     dataset: DatasetRef,
     arms: tuple[ArmConfig, ...],

@@ -17,8 +17,8 @@ from prefect.exceptions import ObjectNotFound
 from synaug_core import digests
 from synaug_core.config import Config
 from synaug_core.drift.finding import Finding
-from synaug_core.frozen import Frozen
-from synaug_core.refs import RunRef, identity
+from synaug_core.frozen import Frozen, identity
+from synaug_core.refs import RunRef
 from synaug_core.services.settings import settings
 from tasks.engine.slots import device_slot
 from tasks.engine.step import action

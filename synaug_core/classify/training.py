@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from synaug_core import digests
+from synaug_core import code_reach, digests
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify.history import Evaluation
 from synaug_core.classify.loop import Loop
@@ -121,5 +121,5 @@ def _key(
         arm.training_settings(),
         None if online is None else online.identity,
     ]
-    code = digests.code_version("classify", "nets")
+    code = code_reach.module_version(__name__)
     return digests.of_value([settings, data, list(train.classes), init_seed, batch_seed, device.type, code])

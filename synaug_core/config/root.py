@@ -14,6 +14,7 @@ from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.synthesis import SynthesisConfig
 from synaug_core.config.watch import WatchConfig
+from synaug_core.frozen import INCIDENTAL
 
 __all__ = ["ComputeConfig", "Config"]
 
@@ -25,13 +26,13 @@ class ComputeConfig(Section):
     """auto, cpu, cuda (any GPU of the machine that is free) or cuda:N."""
     threads: Count = 1
     """CPU threads of one step."""
-    workers: Count | None = None
-    """Steps side by side; default: one per CPU core, or one for each GPU. On a cluster it has to be said: groups of
-    classes follow it, and the cluster may grow and shrink."""
-    runner: Literal["threads", "dask"] = "threads"
+    workers: Annotated[Count | None, INCIDENTAL] = None
+    """Steps side by side; default: one per CPU core, or one for each GPU. On a cluster it has to be said, as that may
+    grow and shrink."""
+    runner: Annotated[Literal["threads", "dask"], INCIDENTAL] = "threads"
     """threads: all steps in this process; dask: in processes of this machine, or of the cluster that the variable
     SYNAUG_DASK_SCHEDULER names."""
-    deadline: Annotated[float, Field(gt=0)] | None = None
+    deadline: Annotated[Annotated[float, Field(gt=0)] | None, INCIDENTAL] = None
     """Seconds after which a single training gives up."""
 
 
@@ -59,7 +60,8 @@ class Config(Section):
     robustness: RobustnessConfig = RobustnessConfig()
     explanation: ExplanationConfig = ExplanationConfig()
     promotion: PromotionConfig = PromotionConfig()
-    watch: WatchConfig = WatchConfig()
+    watch: Annotated[WatchConfig, INCIDENTAL] = WatchConfig()
+    """How recent inputs are watched changes nothing of a retraining."""
     compute: ComputeConfig = ComputeConfig()
 
     @model_validator(mode="before")

@@ -7,35 +7,39 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from prefect import Task
 from prefect.context import TaskRunContext
 
 from synaug_core import digests
-from synaug_core.plugins import plugin_sources
-from synaug_core.refs import Reference, identity
+from synaug_core.code_reach import code_behind
+from synaug_core.frozen import identity
+from synaug_core.refs import Reference
 
-__all__ = ["StepKey", "this_key"]
+__all__ = ["StepKey", "step_code", "this_key"]
 
 
 class StepKey:
-    """A Prefect cache key function: digest of a step's source, of the core packages it calls, and of its arguments.
+    """A Prefect cache key function: digest of all code that a step can reach, and of its arguments.
 
     A cached result is only references. Where an object behind one of them no longer exists, the key gets a number
     behind it, so that the step runs again.
     """
 
-    def __init__(self, function: Callable[..., Any], packages: tuple[str, ...]) -> None:
-        self._name = function.__qualname__
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
         self._source = inspect.getsource(function)
-        self._packages = packages
+
+    @functools.cached_property
+    def code(self) -> str:
+        """The version of the code that the step can reach."""
+        return code_behind(self._function, self._source)
 
     def of(self, arguments: Mapping[str, Any]) -> str:
         """The key of a call with these arguments."""
         return digests.of_value(
             {
-                "step": self._name,
-                "source": digests.of_bytes(self._source.encode()),
-                "core": digests.code_version("config", *self._packages),
-                "plugins": _plugins() if {"generators", "synthesis"} & set(self._packages) else {},
+                "step": self._function.__qualname__,
+                "code": self.code,
                 "arguments": identity(dict(arguments)),
             }
         )
@@ -50,9 +54,11 @@ class StepKey:
         return candidate
 
 
-@functools.cache
-def _plugins() -> dict[str, str]:
-    return plugin_sources()
+def step_code(step: Task[..., Any]) -> str:
+    """The version of the code that a step can reach."""
+    if not isinstance(step.cache_key_fn, StepKey):
+        raise TypeError(f"{step.name} is no step")
+    return step.cache_key_fn.code
 
 
 def this_key() -> str:

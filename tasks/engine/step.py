@@ -21,21 +21,17 @@ _RETRIES = 2
 _DELAYS = [2.0, 10.0]
 
 
-def step(*packages: str) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """A task whose result is found again by its key: its inputs, and the code of the core packages it calls."""
-
-    def declare(function: Callable[P, R]) -> Task[P, R]:
-        return task(
-            name=_name(function),
-            cache_key_fn=StepKey(function, packages),
-            persist_result=True,
-            result_serializer="json",
-            retries=_RETRIES,
-            retry_delay_seconds=_DELAYS,
-            retry_condition_fn=_a_retry_can_help,
-        )(function)
-
-    return declare
+def step(function: Callable[P, R]) -> Task[P, R]:
+    """A task whose result is found again by its key: its inputs, and the code that it can reach."""
+    return task(
+        name=_name(function),
+        cache_key_fn=StepKey(function),
+        persist_result=True,
+        result_serializer="json",
+        retries=_RETRIES,
+        retry_delay_seconds=_DELAYS,
+        retry_condition_fn=_a_retry_can_help,
+    )(function)
 
 
 def action(function: Callable[P, R]) -> Task[P, R]:

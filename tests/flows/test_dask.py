@@ -30,7 +30,7 @@ pytest.importorskip("prefect_dask")
 HERE = ComputeConfig(runner="dask", workers=2)
 
 
-@step()
+@step
 def counted(name: str) -> tuple[str, int]:
     for done in range(1, 4):
         publish(Event("counting", name, done, 3, {"figure": done / 2}))

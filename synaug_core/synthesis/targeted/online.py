@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from synaug_core import digests
+from synaug_core import code_reach, digests
 from synaug_core.classify.model import Classifier, evaluating
 from synaug_core.config import OnlineConfig
 from synaug_core.data.imageset import ImageSet
@@ -73,7 +73,7 @@ class OnlineSynthesis:
                 "decoded": digests.of_bytes(
                     self._decoder(self._labels[:1])(latents[:1]).detach().cpu().numpy().tobytes()
                 ),
-                "code": digests.code_version("synthesis", "generators"),
+                "code": code_reach.module_version(__name__),
             }
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synaug_core.config import ComputeConfig
-from synaug_core.refs import identity
+from synaug_core.frozen import identity
 
 
 def test_where_steps_run_is_no_part_of_what_they_are() -> None:

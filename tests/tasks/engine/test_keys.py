@@ -1,30 +1,33 @@
 from __future__ import annotations
 
+import ast
+import importlib
+import pkgutil
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import Task
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 from prefect.serializers import JSONSerializer
 
-from synaug_core import digests
+import tasks
+from synaug_core import code_reach
 from synaug_core.config import ComputeConfig, Config
 from synaug_core.refs import ComparisonRef, DatasetRef, ImageSetRef, RunRef
-from tasks.comparison import compare_arms
-from tasks.dataset import prepare_dataset
 from tasks.engine.keys import StepKey, this_key
-from tasks.training import train_repetition
 
 
 def work(dataset: DatasetRef, config: Config) -> DatasetRef:
     return dataset
 
 
-KEY = StepKey(work, ("data",))
+KEY = StepKey(work)
 
 
 def moved(reference: Any, place: str) -> Any:
@@ -81,41 +84,106 @@ def test_the_key_changes_with_the_code() -> None:
         return same
 
     one, other = inner("one"), inner("other")
-    assert StepKey(one, ()).of({"x": 1}) != StepKey(other, ()).of({"x": 1})
-    assert StepKey(one, ("data",)).of({"x": 1}) != StepKey(one, ("data", "nets")).of({"x": 1})
+    assert StepKey(one).of({"x": 1}) != StepKey(other).of({"x": 1})
 
 
-def test_every_step_knows_the_code_it_calls(root: Path) -> None:
-    """What a step imports from the core is among the packages of its key, beside what only draws or records, and what
-    every key counts: the configuration and the modules beside the packages."""
-    beside = {path.stem for path in (root / "synaug_core").glob("*.py")}
-    free = {"report", "services", "serving", "config"} | beside
-    for task in (prepare_dataset, train_repetition, compare_arms):
-        key = task.cache_key_fn
-        assert isinstance(key, StepKey)
+def all_steps() -> dict[str, Any]:
+    """Every step of the project by its name."""
+    modules = [importlib.import_module(module.name) for module in pkgutil.walk_packages(tasks.__path__, "tasks.")]
+    found = {v.name: v for module in modules for v in vars(module).values() if isinstance(v, Task)}
+    return {name: task for name, task in found.items() if isinstance(task.cache_key_fn, StepKey)}
+
+
+STEPS = all_steps()
+
+
+@pytest.fixture
+def copied(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The project's code in a folder where it may be edited, and nothing remembered of the real one."""
+    for package in ("synaug_core", "tasks"):
+        shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code_reach, "ROOT", tmp_path)
+    forget()
+    yield tmp_path
+    monkeypatch.undo()
+    forget()
+
+
+def forget() -> None:
+    for function in vars(code_reach).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
+
+
+def code_of(name: str) -> str:
+    key = STEPS[name].cache_key_fn
+    return code_reach.code_behind(key._function, key._source)
+
+
+def test_there_are_steps() -> None:
+    assert {"prepare-dataset", "fit-group", "train-repetition", "compare-arms", "write-report"} <= STEPS.keys()
+
+
+def test_a_steps_code_is_read_from_its_imports(copied: Path) -> None:
+    """An edit of any module of the core changes the code of just the steps that can reach it."""
+    before = {name: code_of(name) for name in STEPS}
+    reached = {name: set(code_reach.reached_code(s.fn, s.cache_key_fn._source)) for name, s in STEPS.items()}
+    modules = sorted({module for names in reached.values() for module in names if module.startswith("synaug_core")})
+    never = "synaug_core.services.settings"
+    assert not any(never in names for names in reached.values())
+    for module in (*modules[::9], never):
+        file = code_reach._file(module)
+        text = file.read_text()
+        file.write_text(f"{text}\n# another line\n")
+        forget()
+        changed = {name for name in STEPS if code_of(name) != before[name]}
+        assert changed == {name for name in STEPS if module in reached[name]}, module
+        file.write_text(text)
+
+
+def test_a_helpers_edit_changes_the_steps_that_call_it_alone(copied: Path) -> None:
+    before = {name: code_of(name) for name in STEPS}
+    file = copied / "tasks" / "training.py"
+    file.write_text(file.read_text().replace("part = 1.0 if share is None else share", "part = share or 1.0"))
+    forget()
+    assert {name for name in STEPS if code_of(name) != before[name]} == {"train-repetition", "run-trial"}
+
+
+@pytest.mark.parametrize("package", ["synthesis", "generators", "classify", "quality", "evaluate", "report"])
+def test_the_report_is_written_again_after_an_edit_of_what_it_quotes(package: str) -> None:
+    step = STEPS["write-report"]
+    reached = code_reach.reached_code(step.fn, step.cache_key_fn._source)
+    assert any(module.startswith(f"synaug_core.{package}.") for module in reached)
+
+
+@pytest.mark.parametrize("name", ["fit-group", "synthesise-group", "prepare-dataset", "assess-images"])
+def test_an_edit_of_a_picture_trains_and_makes_nothing_again(name: str) -> None:
+    reached = code_reach.reached_code(STEPS[name].fn, STEPS[name].cache_key_fn._source)
+    assert not any(module.startswith("synaug_core.report") for module in reached)
+
+
+def test_imports_are_read_as_python_reads_them(root: Path) -> None:
+    for path in sorted((root / "synaug_core").rglob("*.py")):
+        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                node.body = []
         imported = {
-            line.split("synaug_core.")[1].split(".")[0].split(" ")[0]
-            for line in key._source.splitlines()
-            if line.strip().startswith("from synaug_core.")
+            code_reach._target(node.module, alias.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("synaug_core")
+            for alias in node.names
         }
-        assert imported - free <= set(key._packages), task.name
+        assert imported <= set(code_reach.imported_modules(module)), module
 
 
-@pytest.mark.parametrize("changed", ["seeds.py", "frozen.py", "data/split.py"])
-def test_the_code_of_a_package_counts_and_so_does_what_lies_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path, changed: str
-) -> None:
-    monkeypatch.setattr(digests, "_ROOT", tmp_path)
-    for name in ("seeds.py", "frozen.py", "data/split.py", "nets/vae.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(root / "synaug_core" / name, tmp_path / name)
-    code = digests.code_version.__wrapped__  # what it remembers is of the real folder
-    before = code("data"), code()
-    (tmp_path / "nets" / "vae.py").write_text("a package that is not named")
-    assert code("data") == before[0]
-    assert code() != before[1]
-    (tmp_path / changed).write_text("something else")
-    assert code("data") != before[0]
+def test_all_keys_together_take_a_moment() -> None:
+    forget()
+    start = time.process_time()
+    for name in STEPS:
+        code_of(name)
+    assert time.process_time() - start < 1.0  # 0.2 seconds on an idle core
 
 
 def context_of(store: ResultStore) -> Any:

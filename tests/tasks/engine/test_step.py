@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("server")
 calls: list[str] = []
 
 
-@step("data")
+@step
 def keep(place: str) -> Reference:
     calls.append(this_key())
     path = Path(place)
@@ -66,7 +66,7 @@ def test_a_step_is_done_once_until_its_artifact_is_gone_an_action_each_time(tmp_
 tries = itertools.count()
 
 
-@step()
+@step
 def stumble(error: str) -> bool:
     next(tries)
     raise {"disk": OSError, "data": DataError, "lost": ArtifactError, "bug": KeyError}[error](error)
