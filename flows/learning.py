@@ -6,22 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from prefect.futures import PrefectFuture
-
-from flows.images import Images, Judged, judge_images, make_images, of_arms
-from flows.ledger import Ledger
+from flows.images import ArmImages, Assessed, Images, assess_arms, images_by_arm, make_images
 from flows.process import set_libraries_aside
+from flows.stages import Stages, Submitted
 from synaug_core.classify.search_space import TrialSpec, Tuned
 from synaug_core.config import ArmConfig, Config
-from synaug_core.refs import DatasetRef, QualityRef, RepetitionRef, RunRef, SyntheticRef
+from synaug_core.refs import DatasetRef, QualityRef, RepetitionRef, RunRef
+from tasks import retraining, tuning
 from tasks.dataset import prepare_dataset, prepare_folds
+from tasks.engine.context import Context
 from tasks.engine.machine import worker_count
 from tasks.engine.naming import trial_name
-from tasks.retraining import adopt_runs, open_folds
 from tasks.training import train_repetition
-from tasks.tuning import ask_trials, ended_trials, finish_search, open_search, run_trial, tell_trials
 
-__all__ = ["Division", "Learnt", "divide", "learn", "train_arms", "tune"]
+__all__ = ["Division", "Learning", "divide", "learn"]
 
 
 @dataclass(frozen=True)
@@ -29,114 +27,160 @@ class Division:
     """Training, validation and test images, and what is trained on them.
 
     Attributes:
-        dataset: the images.
-        run: where what is made from its training images is recorded.
+        context: the images, and the run below which what is made from the training images is recorded.
         repetitions: numbers of the trainings of each arm; over all divisions each number stands once.
     """
 
-    dataset: DatasetRef
-    run: RunRef
+    context: Context
     repetitions: tuple[int, ...]
 
+    @property
+    def dataset(self) -> DatasetRef:
+        """The images."""
+        return self.context.dataset
 
-def divide(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> tuple[RunRef, tuple[Division, ...]]:
+
+@dataclass(frozen=True)
+class Learning:
+    """What all divisions came to, in their order.
+
+    Attributes:
+        images: what the arms add to the real images.
+        assessed: the sets of images whose quality was assessed.
+        quality: the reports, in the order of `assessed`.
+        repetitions: every training of every arm.
+    """
+
+    images: tuple[Images, ...]
+    assessed: tuple[Assessed, ...]
+    quality: tuple[tuple[QualityRef, ...], ...]
+    repetitions: tuple[RepetitionRef, ...]
+
+    def reports(self) -> dict[str, QualityRef]:
+        """Names of arms -> the report on their images, in the first division."""
+        return dict(zip(self.assessed[0].arms.values(), self.quality[0], strict=True))
+
+    def by_arm(self, config: Config) -> list[dict[str, ArmImages]]:
+        """For each division, each arm's synthetic images and the report on them."""
+        parts = zip(self.images, self.assessed, self.quality, strict=True)
+        return [images_by_arm(config, images, assessed, quality) for images, assessed, quality in parts]
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of generators and images: each line once, with the folds that it is about where
+        these are not all."""
+        folds_of: dict[str, list[int]] = {}
+        for number, images in enumerate(self.images, start=1):
+            for note in images.notes():
+                folds_of.setdefault(note, []).append(number)
+        return tuple(_with_folds(note, numbers, len(self.images)) for note, numbers in folds_of.items())
+
+
+def divide(config: Config, fingerprint: str, run: RunRef, stages: Stages) -> tuple[RunRef, tuple[Division, ...]]:
     """Read the images and divide them; the run with the data set's tags, and the divisions.
 
     In a cross-validation everything that learns, the generators, filters and the search too, learns inside each fold.
     """
-    folds = config.data.split.folds
-    with ledger.stage("dataset"):
+    folds, source = config.data.split.folds, (config.name, config.data, fingerprint, config.seed)
+    with stages.timed("dataset"):
         if folds is None:
-            one = prepare_dataset.submit(config.name, config.data, fingerprint, config.seed, run)
-            found: tuple[DatasetRef, ...] = tuple(ledger.gather("dataset", [(config.name, one)]))
+            one = stages.submit("dataset", prepare_dataset, [(config.name, (*source, run))])
+            datasets: tuple[DatasetRef, ...] = tuple(stages.gather(one))
         else:
-            many = prepare_folds.submit(config.name, config.data, fingerprint, config.seed, config.repetitions, run)
-            [found] = ledger.gather("dataset", [(config.name, many)])
-        adopt_runs(run, (found[0].run_id,))
-    run = run.model_copy(update={"tags": run.tags | {"synaug.dataset_digest": found[0].digest}})
-    if folds is None:
-        return run, (Division(found[0], run, tuple(range(config.repetitions))),)
-    runs = open_folds(run, tuple(dataset.digest for dataset in found))
-    return run, tuple(Division(d, r, (n,)) for n, (d, r) in enumerate(zip(found, runs, strict=True)))
+            all_folds = stages.submit("dataset", prepare_folds, [(config.name, (*source, config.repetitions, run))])
+            [datasets] = stages.gather(all_folds)
+        retraining.adopt_runs(run, (datasets[0].run_id,))
+    run = run.model_copy(update={"tags": run.tags | {"synaug.dataset_digest": datasets[0].digest}})
+    runs = (run,) if folds is None else retraining.open_folds(run, tuple(dataset.digest for dataset in datasets))
+    numbers = [tuple(range(config.repetitions))] if folds is None else [(n,) for n in range(len(datasets))]
+    contexts = [
+        Context(dataset=dataset, seed=config.seed, compute=config.compute, run=below)
+        for dataset, below in zip(datasets, runs, strict=True)
+    ]
+    return run, tuple(Division(context, n) for context, n in zip(contexts, numbers, strict=True))
 
 
-def tune(config: Config, dataset: DatasetRef, made: Images, run: RunRef, ledger: Ledger) -> dict[str, Tuned]:
-    """The best parameters found, by arm."""
+def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, RunRef], stages: Stages) -> Learning:
+    """Make the images of every division, search, and train every arm; trainings of one division run beside the
+    generators of the next."""
+    all_images: list[Images] = []
+    assessed: list[Assessed] = []
+    trainings: list[Submitted[RepetitionRef]] = []
+    spare = worker_count(config.compute) > config.tuning.parallel  # where trials need all, images are judged after them
+    expected = len(config.arms) * sum(len(division.repetitions) for division in divisions)
+    for division in divisions:
+        images = make_images(config, division.context, stages)
+        if not all_images:
+            set_libraries_aside()
+        all_images.append(images)
+        assess = partial(assess_arms, config, division.context, images, stages)
+        early = assess() if spare else None
+        tuned = _tune(config, division.context, images, stages)
+        assessed.append(early or assess())
+        jobs = _trainings(config, division, images, tuned, arm_runs)
+        trainings += stages.submit("training", train_repetition, jobs, expected)
+    with stages.timed("training"):
+        repetitions = stages.gather(trainings)
+    with stages.timed("quality"):
+        quality = [
+            tuple(stages.gather(sets.steps, adopt_below=division.context.run))
+            for division, sets in zip(divisions, assessed, strict=True)
+        ]
+    return Learning(tuple(all_images), tuple(assessed), tuple(quality), tuple(repetitions))
+
+
+def _tune(config: Config, context: Context, images: Images, stages: Stages) -> dict[str, Tuned]:
+    """The best parameters of each arm: of one search for all arms, or of one for each, all with equally many trials."""
     if config.tuning.trials == 0:
         return {arm.name: Tuned() for arm in config.arms}
-    with ledger.stage("tuning"):
+    with stages.timed("tuning"):
         if config.tuning.scope == "per_arm":
             trials = config.tuning.trials * len(config.arms)
-            return {arm.name: _search((arm,), trials, config, dataset, made, run, ledger) for arm in config.arms}
+            return {arm.name: _search(config, context, (arm,), images, stages, trials) for arm in config.arms}
         searched = tuple(arm for arm in config.arms if arm.name in config.tuning.arms) or config.arms[:1]
-        shared = _search(searched, config.tuning.trials, config, dataset, made, run, ledger)
+        shared = _search(config, context, searched, images, stages, config.tuning.trials)
         return {arm.name: shared for arm in config.arms}
 
 
 def _search(
-    arms: tuple[ArmConfig, ...],
-    expected: int,
-    config: Config,
-    dataset: DatasetRef,
-    made: Images,
-    run: RunRef,
-    ledger: Ledger,
+    config: Config, context: Context, arms: tuple[ArmConfig, ...], images: Images, stages: Stages, expected: int
 ) -> Tuned:
-    images = {arm.name: made.synthetic[arm.name] for arm in arms}
-    online = {arm.name: made.online[arm.name] for arm in arms}
-    search = open_search(dataset, arms, images, online, config.classifier, config.tuning, config.seed, run)
-    told: set[int] = set()
+    synthetic = {arm.name: images.synthetic[arm.name] for arm in arms}
+    online = {arm.name: images.online[arm.name] for arm in arms}
+    search = tuning.open_search(context, arms, synthetic, online, config.classifier, config.tuning)
+    inside, entered = context.below(search.run), set[int]()
 
-    def make(trials: tuple[TrialSpec, ...]) -> None:
-        told.update(trial.number for trial in trials)
-        futures = [
+    def run(trials: tuple[TrialSpec, ...]) -> None:
+        entered.update(trial.number for trial in trials)
+        jobs = [
             (
                 trial_name(trial.number, arms, config.tuning),
-                run_trial.submit(
-                    dataset,
-                    arms,
-                    images,
-                    online,
-                    config.classifier,
-                    search,
-                    trial,
-                    config.seed,
-                    config.compute,
-                    search.run,
-                ),
+                (inside, arms, synthetic, online, config.classifier, search, trial),
             )
             for trial in trials
         ]
-        tell_trials(search, trials, tuple(ledger.gather("tuning", futures, expected)))
+        results = stages.gather(stages.submit("tuning", tuning.run_trial, jobs, expected))
+        tuning.enter_results(search, trials, tuple(results))
 
-    if trials := ended_trials(search):
-        make(trials)
-    while trials := ask_trials(search):
-        make(trials)
+    if trials := tuning.ended_trials(search):
+        run(trials)
+    while trials := tuning.ask_trials(search):
+        run(trials)
     # What a retraining of the same at the same time made meanwhile belongs to this one too.
-    if trials := tuple(trial for trial in ended_trials(search) if trial.number not in told):
-        make(trials)
-    return finish_search(search)
+    if trials := tuple(trial for trial in tuning.ended_trials(search) if trial.number not in entered):
+        run(trials)
+    return tuning.finish_search(search)
 
 
-def train_arms(
-    config: Config, division: Division, images: Images, tuned: Mapping[str, Tuned], parents: Mapping[str, RunRef]
-) -> list[tuple[str, PrefectFuture[RepetitionRef]]]:
-    """Begin every repetition of every arm; the arms of one repetition are a pair."""
+def _trainings(
+    config: Config, division: Division, images: Images, tuned: Mapping[str, Tuned], arm_runs: Mapping[str, RunRef]
+) -> list[tuple[str, tuple[object, ...]]]:
+    """Name and arguments of every repetition of every arm; the arms of one repetition are a pair."""
     return [
         (
             f"{arm.name} {repetition}",
-            train_repetition.submit(
-                division.dataset,
-                arm,
-                repetition,
-                images.synthetic[arm.name],
-                images.online[arm.name],
-                config.classifier,
-                tuned[arm.name],
-                config.seed,
-                config.compute,
-                parents[arm.name],
+            (
+                *(division.context.below(arm_runs[arm.name]), arm, repetition),
+                *(images.synthetic[arm.name], images.online[arm.name], config.classifier, tuned[arm.name]),
             ),
         )
         for repetition in division.repetitions
@@ -144,70 +188,7 @@ def train_arms(
     ]
 
 
-@dataclass(frozen=True)
-class Learnt:
-    """Of all divisions, in their order.
-
-    Attributes:
-        images: what the arms add to the real images.
-        judged: the sets of images that were judged, by key.
-        quality: what was found, in the order of `judged`.
-        repetitions: every training of every arm.
-    """
-
-    images: tuple[Images, ...]
-    judged: tuple[Judged, ...]
-    quality: tuple[tuple[QualityRef, ...], ...]
-    repetitions: tuple[RepetitionRef, ...]
-
-    def reports(self) -> dict[str, QualityRef]:
-        """Names of arms -> what was found of their images, in the first division."""
-        return {name: found for (name, _), found in zip(self.judged[0].values(), self.quality[0], strict=True)}
-
-    def by_arm(self, config: Config) -> list[dict[str, tuple[tuple[SyntheticRef, ...], QualityRef | None]]]:
-        """For each division, each arm's synthetic images and what was found of them."""
-        parts = zip(self.images, self.judged, self.quality, strict=True)
-        return [of_arms(config, images, judged, quality) for images, judged, quality in parts]
-
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know of generators and images: each line once, with the folds that it is about where
-        these are not all."""
-        about: dict[str, list[int]] = {}
-        for number, images in enumerate(self.images, start=1):
-            for note in images.notes():
-                about.setdefault(note, []).append(number)
-        return tuple(_of_folds(note, numbers, len(self.images)) for note, numbers in about.items())
-
-
-def learn(config: Config, divisions: Sequence[Division], parents: Mapping[str, RunRef], ledger: Ledger) -> Learnt:
-    """Make the images of every division, search, and train every arm; trainings of one division run beside the
-    generators of the next."""
-    images: list[Images] = []
-    judged: list[Judged] = []
-    trained: list[tuple[str, PrefectFuture[RepetitionRef]]] = []
-    spare = worker_count(config.compute) > config.tuning.parallel  # where trials need all, images are judged after them
-    expected = len(config.arms) * sum(len(division.repetitions) for division in divisions)
-    for division in divisions:
-        made = make_images(config, division.dataset, division.run, ledger)
-        if not images:
-            set_libraries_aside()
-        images.append(made)
-        judge = partial(judge_images, config, division.dataset, made, division.run, ledger)
-        early = judge() if spare else None
-        tuned = tune(config, division.dataset, made, division.run, ledger)
-        judged.append(judge() if early is None else early)
-        begun = train_arms(config, division, made, tuned, parents)
-        trained += ledger.follow("training", begun, expected)
-    with ledger.stage("training"):
-        repetitions = ledger.gather("training", trained)
-    with ledger.stage("quality"):
-        quality = [tuple(ledger.gather("quality", list(parts.values()))) for parts in judged]
-        for division, found in zip(divisions, quality, strict=True):
-            adopt_runs(division.run, tuple(one.run_id for one in found))
-    return Learnt(tuple(images), tuple(judged), tuple(quality), tuple(repetitions))
-
-
-def _of_folds(note: str, numbers: Sequence[int], folds: int) -> str:
+def _with_folds(note: str, numbers: Sequence[int], folds: int) -> str:
     if len(numbers) == folds:
         return note
     return f"fold{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))} of {folds}: {note}"

@@ -7,11 +7,12 @@ from statistics import fmean
 
 from pydantic import Field
 
-from flows.ledger import Account
+from flows.images import ArmImages
+from flows.stages import Account
 from synaug_core.evaluate.contrast import Contrast
 from synaug_core.evaluate.results import Comparison, Verdict
 from synaug_core.frozen import Frozen
-from synaug_core.refs import DatasetRef, QualityRef, RegisteredRef, RunRef, SyntheticRef
+from synaug_core.refs import DatasetRef, RegisteredRef, RunRef
 from synaug_core.vocabulary import Alias
 
 __all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "outcome_of"]
@@ -80,7 +81,7 @@ def outcome_of(
     comparison: Comparison,
     page: str,
     registered: RegisteredRef | None,
-    synthetic: Sequence[Mapping[str, tuple[tuple[SyntheticRef, ...], QualityRef | None]]],
+    synthetic: Sequence[Mapping[str, ArmImages]],
     notes: tuple[str, ...],
     run: RunRef,
     account: Account,
@@ -123,15 +124,15 @@ def outcome_of(
     )
 
 
-def _facts(divisions: Sequence[tuple[tuple[SyntheticRef, ...], QualityRef | None]]) -> ImagesFacts:
+def _facts(divisions: Sequence[ArmImages]) -> ImagesFacts:
     """The images of all divisions, and the means over them of what the judge found."""
-    made = [reference for references, _ in divisions for reference in references]
-    images = sum(reference.images for reference in made)
-    judged = [quality.overall for _, quality in divisions if quality is not None]
+    synthetic = [reference for division in divisions for reference in division.synthetic]
+    images = sum(reference.images for reference in synthetic)
+    judged = [division.quality.overall for division in divisions if division.quality is not None]
     names = dict.fromkeys(name for overall in judged for name in overall)
     return ImagesFacts(
-        wanted=sum(reference.wanted for reference in made),
+        wanted=sum(reference.wanted for reference in synthetic),
         images=images,
-        seconds_per_1000=1000 * sum(reference.seconds for reference in made) / max(1, images),
+        seconds_per_1000=1000 * sum(reference.seconds for reference in synthetic) / max(1, images),
         quality={name: fmean(o[name] for o in judged if name in o) for name in names},
     )

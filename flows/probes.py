@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flows.learning import Division
-from flows.ledger import Ledger
+from flows.stages import Stages
 from synaug_core.config import Config
 from synaug_core.evaluate.results import Comparison
 from synaug_core.probes.base import ComparedArms
@@ -23,7 +23,7 @@ def run_probes(
     repetitions: Sequence[RepetitionRef],
     parents: Mapping[str, RunRef],
     run: RunRef,
-    ledger: Ledger,
+    stages: Stages,
     comparison: Comparison | None = None,
 ) -> tuple[ProbeRef, ...]:
     """Run each enabled probe on the first trainings of the division: without a comparison those that look at one
@@ -38,13 +38,12 @@ def run_probes(
         jobs = [(f"{r.arm} {r.repetition}", (r,), parents[r.arm]) for r in first]
         if probe.compares_arms:
             jobs = [(probe.label, first, run)]
-        shared = (probe.narrow(section), compared, config.seed, config.compute)
-        with ledger.stage(probe.name):
-            steps = [
-                (label, run_probe.submit(probe.name, division.dataset, trainings, *shared, parent))
+        with stages.timed(probe.name):
+            arguments = [
+                (label, (probe.name, division.context.below(parent), trainings, probe.narrow(section), compared))
                 for label, trainings, parent in jobs
             ]
-            measured = ledger.gather(probe.name, steps)
+            measured = stages.gather(stages.submit(probe.name, run_probe, arguments))
             for reference, (_, _, parent) in zip(measured, jobs, strict=True):
                 adopt_runs(parent, (reference.run_id,))
         references += measured

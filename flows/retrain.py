@@ -5,10 +5,10 @@ from __future__ import annotations
 from prefect import flow, tags
 
 from flows.learning import divide, learn
-from flows.ledger import Ledger
 from flows.outcome import Outcome, outcome_of
 from flows.probes import run_probes
 from flows.process import close_dead_runs, libraries_aside, process_tag, sigterm_as_ctrl_c, untagged_steps
+from flows.stages import Stages
 from flows.workers import default_runner, task_runner
 from synaug_core.choices import check_without_images
 from synaug_core.config import Config
@@ -21,7 +21,7 @@ from tasks.engine.cancelling import unwanted_on_failure
 from tasks.outcome import place_of, read_comparison, show_in_prefect
 from tasks.promotion import register_best
 from tasks.report import write_report
-from tasks.retraining import about_name, adopt_runs, close_folds, close_retraining, fail_retraining, open_retraining
+from tasks.retraining import about_name, close_folds, close_retraining, fail_retraining, open_retraining
 
 __all__ = ["retrain", "run_retrain"]
 
@@ -34,11 +34,11 @@ def retrain(config: Config = Config()) -> Outcome:
     """
     with untagged_steps(), sigterm_as_ctrl_c(), libraries_aside(), unwanted_on_failure():
         check_without_images(config)
-        ledger = Ledger()
+        stages = Stages()
         fingerprint = read_fingerprint(config.data)
         run = open_retraining(config, fingerprint)
         try:
-            return _retrain(config, fingerprint, run, ledger)
+            return _retrain(config, fingerprint, run, stages)
         except Exception as error:
             fail_retraining(run, str(error))
             raise
@@ -54,47 +54,46 @@ def run_retrain(config: Config) -> Outcome:
         return retrain.with_options(task_runner=task_runner(config.compute))(config)
 
 
-def _retrain(config: Config, fingerprint: str, run: RunRef, ledger: Ledger) -> Outcome:
-    run, divisions = divide(config, fingerprint, run, ledger)
-    dataset = divisions[0].dataset
+def _retrain(config: Config, fingerprint: str, run: RunRef, stages: Stages) -> Outcome:
+    run, divisions = divide(config, fingerprint, run, stages)
+    first = divisions[0]
+    dataset = first.dataset
     check_choices(dataset, config)
-    parents = open_arms(config.arms, run)
-    learnt = learn(config, divisions, parents, ledger)
-    repetitions = learnt.repetitions
-    probed = run_probes(config, divisions[0], repetitions, parents, run, ledger)
-    with ledger.stage("comparison"):
-        submitted = compare_arms.submit(dataset, config, repetitions, run)
-        [comparison] = ledger.gather("comparison", [("arms", submitted)])
-    adopt_runs(run, (comparison.run_id,))
-    compared = read_comparison(comparison)
-    probed += run_probes(config, divisions[0], repetitions, parents, run, ledger, compared)
-    notes = (*untested(dataset.test.counts), *learnt.notes(), *_about_registering(config))
-    with ledger.stage("report"):
-        synthetic, quality = learnt.images[0].synthetic, learnt.reports()
-        written = write_report.submit(dataset, config, comparison, synthetic, quality, probed, notes)
-        arms = [record_arm.submit(a, parents[a.name], comparison, repetitions, probed) for a in config.arms]
-        [page] = ledger.gather("report", [("page", written)])
-        for recorded in arms:
-            recorded.result()
+    arm_runs = open_arms(config.arms, run)
+    learning = learn(config, divisions, arm_runs, stages)
+    repetitions = learning.repetitions
+    measurements = run_probes(config, first, repetitions, arm_runs, run, stages)
+    with stages.timed("comparison"):
+        comparing = stages.submit("comparison", compare_arms, [("arms", (dataset, config, repetitions, run))])
+        [comparison_ref] = stages.gather(comparing, adopt_below=run)
+    comparison = read_comparison(comparison_ref)
+    measurements += run_probes(config, first, repetitions, arm_runs, run, stages, comparison)
+    notes = (*untested(dataset.test.counts), *learning.notes(), *_about_registering(config))
+    with stages.timed("report"):
+        synthetic, quality = learning.images[0].synthetic, learning.reports()
+        page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes)
+        writing = stages.submit("report", write_report, [("page", page)])
+        arms = [record_arm.submit(a, arm_runs[a.name], comparison_ref, repetitions, measurements) for a in config.arms]
+        [page_ref] = stages.gather(writing)
+        for recorded_arm in arms:
+            recorded_arm.result()
     registered = None
     if config.promotion.enabled and len(divisions) == 1:
-        with ledger.stage("registration"):
-            registered = register_best(
-                dataset, comparison, config.promotion, config.evaluation, config.seed, config.compute, run
-            )
-    show_in_prefect(dataset, compared, comparison, run)
+        with stages.timed("registration"):
+            registered = register_best(first.context.below(run), comparison_ref, config.promotion, config.evaluation)
+    show_in_prefect(dataset, comparison, comparison_ref, run)
     outcome = outcome_of(
         dataset,
-        compared,
-        place_of(page),
+        comparison,
+        place_of(page_ref),
         registered,
-        learnt.by_arm(config),
+        learning.by_arm(config),
         (*notes, *about_name(config)),
         run,
-        ledger.account(),
+        stages.account(),
     )
     if len(divisions) > 1:
-        close_folds(tuple(division.run for division in divisions))
+        close_folds(tuple(division.context.run for division in divisions))
     close_retraining(config, run, outcome.verdict, outcome.best_arm, outcome.seconds)
     return outcome
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synaug_core.code_reach import records_only
-from synaug_core.config import ComputeConfig, GeneratorConfig
+from synaug_core.config import GeneratorConfig
 from synaug_core.names import slugs
-from synaug_core.refs import DatasetRef, GeneratorRef, RunRef
+from synaug_core.refs import GeneratorRef
+from tasks.engine.context import Context
 from tasks.engine.naming import group_name
 from tasks.engine.progress import progress
 from tasks.engine.recording import checkpoint, recorded
@@ -25,9 +26,7 @@ __all__ = ["fit_group", "group_classes"]
 
 
 @action
-def group_classes(
-    dataset: DatasetRef, classes: tuple[str, ...], config: GeneratorConfig, compute: ComputeConfig
-) -> tuple[tuple[str, ...], ...]:
+def group_classes(context: Context, classes: tuple[str, ...], config: GeneratorConfig) -> tuple[tuple[str, ...], ...]:
     """Which classes are fitted in one step: by configuration, data and kind of device, whatever workers there are.
 
     A kind with one model for all classes learns all that have images, whichever are asked for.
@@ -36,20 +35,18 @@ def group_classes(
     from synaug_core.generators import registry
     from synaug_core.generators.grouping import groups
 
+    dataset = context.dataset
     if registry.find(config.kind).joint:
         return (tuple(name for name in dataset.classes if dataset.train.counts[name]),)
     counts = {name: dataset.train.counts[name] for name in classes}
-    return groups(counts, config, device_type=devices.resolve(compute.device).type)
+    return groups(counts, config, device_type=devices.resolve(context.compute.device).type)
 
 
 @step
 def fit_group(
-    dataset: DatasetRef,
+    context: Context,
     classes: tuple[str, ...],
     config: GeneratorConfig,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> GeneratorRef:
     """Fit the models of a group of classes on their training images."""
     from synaug_core.generators import registry
@@ -58,14 +55,15 @@ def fit_group(
     from tasks.engine.loading import load_images
     from tasks.engine.storing import store_generator
 
+    dataset = context.dataset
     name, short = f"{config.kind} {group_name(classes)}", slugs(dataset.classes)
     saved = checkpoint()
-    with recorded("generator", name, parent) as recorder:
-        with device_slot(compute) as device:
+    with recorded("generator", name, context.run) as recorder:
+        with device_slot(context.compute) as device:
             train = load_images(dataset.train)
             generator = registry.create(config, classes, dataset.channels, dataset.image_size)
-            job = FitJob(derive(seed, "generator"), device, progress("generator", name), saved, compute.deadline)
-            generator.fit(train, job)
+            seed, show = derive(context.seed, "generator"), progress("generator", name)
+            generator.fit(train, FitJob(seed, device, show, saved, context.compute.deadline))
             sheet = _reconstructions(generator, train)
         reference = store_generator(recorder, generator)
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})

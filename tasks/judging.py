@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from synaug_core.checkpoints import Checkpoint
-from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, JudgeConfig
-from synaug_core.refs import ClassifierRef, DatasetRef, JudgesRef, RunRef
+from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
+from synaug_core.refs import ClassifierRef, JudgesRef
+from tasks.engine.context import Context
 from tasks.engine.progress import progress
 from tasks.engine.recording import checkpoint, recorded
 from tasks.engine.slots import device_slot
@@ -18,12 +19,9 @@ _ARM = ArmConfig(name="target", sampling="balanced", augmentation="traditional")
 
 @step
 def fit_target(
-    dataset: DatasetRef,
+    context: Context,
     number: int,
     config: ClassifierConfig,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> ClassifierRef:
     """A classifier trained on the real training images, with the configured parameters; `number` is its seed."""
     from synaug_core.classify.training import train
@@ -32,18 +30,18 @@ def fit_target(
     from tasks.engine.storing import store_classifier
 
     saved = checkpoint()
-    with recorded("target", f"target {number}", parent) as recorder, device_slot(compute) as device:
+    with recorded("target", f"target {number}", context.run) as recorder, device_slot(context.compute) as device:
         classifier = train(
             config,
             _ARM,
-            load_images(dataset.train),
-            load_images(dataset.val),
-            init_seed=derive(seed, "init", "target", number),
-            batch_seed=derive(seed, "batches", "target", number),
+            load_images(context.dataset.train),
+            load_images(context.dataset.val),
+            init_seed=derive(context.seed, "init", "target", number),
+            batch_seed=derive(context.seed, "batches", "target", number),
             device=device,
             progress=progress("judge", f"target {number}"),
             checkpoint=saved,
-            deadline=compute.deadline,
+            deadline=context.compute.deadline,
         )
         recorder.params(config.model_dump() | {"number": number})
         for seen in classifier.history.evaluations:
@@ -65,14 +63,11 @@ def share_judges(config: JudgeConfig) -> dict[str, tuple[tuple[int, ...], ...]]:
 
 @step
 def fit_judges(
-    dataset: DatasetRef,
+    context: Context,
     name: str,
     leaving_out: tuple[tuple[int, ...], ...],
     classifier: ClassifierConfig,
     config: JudgeConfig,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> JudgesRef:
     """Classifiers that each left out some folds of the training images, to judge labels of images made from those."""
     from synaug_core.names import slugs
@@ -87,20 +82,20 @@ def fit_judges(
     def kept(judge: str) -> Checkpoint:
         return saved.setdefault(judge, checkpoint(f"-{judge}"))
 
-    with recorded("judge", name, parent) as recorder, device_slot(compute) as device:
-        train = load_images(dataset.train)
+    with recorded("judge", name, context.run) as recorder, device_slot(context.compute) as device:
+        train = load_images(context.dataset.train)
         judges = Judges.fit(
             train,
             classifier,
             config,
-            seed=derive(seed, "judges"),
+            seed=derive(context.seed, "judges"),
             device=device,
             leaving_out=leaving_out,
             progress=progress("judge", name),
-            deadline=compute.deadline,
+            deadline=context.compute.deadline,
             checkpoint_for=kept,
         )
-        short = slugs(dataset.classes)
+        short = slugs(context.dataset.classes)
         recorder.params(classifier.model_dump() | config.model_dump(include={"folds", "steps"}))
         for label, found in real_consistency(judges, train).items():
             recorder.metrics(

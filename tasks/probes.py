@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.config import ComputeConfig
 from synaug_core.config.probes import ProbeConfig
 from synaug_core.probes import base
 from synaug_core.probes.registry import PROBES
-from synaug_core.refs import DatasetRef, ProbeRef, Reference, RepetitionRef, RunRef
+from synaug_core.refs import ProbeRef, Reference, RepetitionRef
+from tasks.engine.context import Context
 from tasks.engine.progress import progress
 from tasks.engine.recording import recorded
 from tasks.engine.slots import device_slot
@@ -28,13 +28,10 @@ __all__ = ["arm_metrics", "load_measurement", "report_sections", "run_probe"]
 @step
 def run_probe(
     name: str,
-    dataset: DatasetRef,
+    context: Context,
     repetitions: tuple[RepetitionRef, ...],
     config: ProbeConfig,
     compared: base.ComparedArms | None,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> ProbeRef:
     """Run a probe on one training, or on the first trainings of all arms where it compares them."""
     from synaug_core.seeds import derive
@@ -53,17 +50,17 @@ def run_probe(
         )
         trainings.setdefault(r.arm, []).append(training)
     with (
-        recorded(name, f"{name} {label}" if subject else name, parent, tags) as recorder,
-        device_slot(compute) as device,
+        recorded(name, f"{name} {label}" if subject else name, context.run, tags) as recorder,
+        device_slot(context.compute) as device,
     ):
         measurement = probe.run(
             base.ProbeInput(
-                dataset=dataset.name,
-                test=load_images(dataset.test),
+                dataset=context.dataset.name,
+                test=load_images(context.dataset.test),
                 trainings=trainings,
                 config=config,
                 compared=compared,
-                seed=derive(seed, name),
+                seed=derive(context.seed, name),
                 device=device,
                 progress=progress(name, label),
             )

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, get_args
 from prefect import task
 
 from synaug_core import digests
-from synaug_core.config import ComputeConfig, EvaluationConfig, PromotionConfig
+from synaug_core.config import EvaluationConfig, PromotionConfig
 from synaug_core.frozen import identity
 from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef
 from synaug_core.services.settings import settings
 from synaug_core.vocabulary import Alias
+from tasks.engine.context import Context
 from tasks.engine.slots import device_slot
 from tasks.engine.step import action
 from tasks.training import predictions
@@ -36,13 +37,10 @@ _TRIES = 3
 
 @action
 def register_best(
-    dataset: DatasetRef,
+    context: Context,
     comparison: ComparisonRef,
     promotion: PromotionConfig,
     evaluation: EvaluationConfig,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> RegisteredRef:
     """Register the best arm's model as challenger, measure it against the champion, and let the gate decide.
 
@@ -61,6 +59,7 @@ def register_best(
     from synaug_core.services.models.exported import log_model
     from tasks.engine.loading import load_images, load_predictions
 
+    dataset = context.dataset
     name = f"synaug-{dataset.name}"
     key = digests.of_value(identity([dataset, comparison, promotion, evaluation]))
     if (decided := _decided(name, key)) is not None:
@@ -68,9 +67,14 @@ def register_best(
     best, test = comparison.best, load_images(dataset.test)
     with (
         recording(
-            settings(), experiment=parent.experiment, key=key, stage="promotion", name="promotion", parent=parent
+            settings(),
+            experiment=context.run.experiment,
+            key=key,
+            stage="promotion",
+            name="promotion",
+            parent=context.run,
         ) as recorder,
-        device_slot(compute) as device,
+        device_slot(context.compute) as device,
     ):
         owner = run_ref(settings(), best.run_id)
         model = log_model(owner, fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit)
@@ -86,12 +90,12 @@ def register_best(
                 config=promotion,
                 confidence=evaluation.confidence,
                 resamples=evaluation.resamples,
-                seed=derive(seed, "promotion"),
+                seed=derive(context.seed, "promotion"),
                 obstacle=measured.obstacle,
                 seen=measured.seen,
             )
             version = registry.register(
-                settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, parent)
+                settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, context.run)
             )
             if not decision.promoted:
                 break

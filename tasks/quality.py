@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synaug_core.code_reach import records_only
-from synaug_core.config import ClassifierConfig, ComputeConfig, QualityConfig, SynthesisConfig
+from synaug_core.config import ClassifierConfig, QualityConfig, SynthesisConfig
 from synaug_core.refs import (
     ClassifierRef,
-    DatasetRef,
     GeneratorRef,
     JudgesRef,
     QualityRef,
-    RunRef,
     SyntheticRef,
 )
+from tasks.engine.context import Context
 from tasks.engine.progress import progress
 from tasks.engine.recording import checkpoint, recorded
 from tasks.engine.slots import device_slot
@@ -31,7 +30,7 @@ _CONTROL = SynthesisConfig(strategy="reconstruct", filters=None)
 
 @step
 def assess_images(
-    dataset: DatasetRef,
+    context: Context,
     name: str,
     synthetic: tuple[SyntheticRef, ...],
     generators: tuple[GeneratorRef, ...],
@@ -39,9 +38,6 @@ def assess_images(
     judges: tuple[JudgesRef, ...],
     classifier: ClassifierConfig,
     config: QualityConfig,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> QualityRef:
     """Judge the images against held-out real ones, beside reconstructions of the training images where there are."""
     from synaug_core.data.imageset import concatenate
@@ -53,15 +49,18 @@ def assess_images(
     from tasks.engine.loading import load_classifier, load_generator, load_images, load_judges
     from tasks.engine.storing import store_quality
 
+    dataset = context.dataset
     saved = {part: checkpoint(f"-{part}") for part in ("real", "synthetic")}
     show = progress("quality", name)
-    with recorded("quality", f"quality {name}", parent) as recorder, device_slot(compute) as device:
+    with recorded("quality", f"quality {name}", context.run) as recorder, device_slot(context.compute) as device:
         where, train, held_out = str(device), load_images(dataset.train), load_images(dataset.val)
         images = concatenate([load_images(reference) for reference in synthetic])
         fitted = [load_generator(reference, where) for reference in generators]
         present = {c: min(n, config.most) for c, n in train.counts().items() if images.counts()[c]}
         controls = [
-            synthesise(g, train, {c: n for c, n in present.items() if c in g.classes}, _CONTROL, seed=seed).images
+            synthesise(
+                g, train, {c: n for c, n in present.items() if c in g.classes}, _CONTROL, seed=context.seed
+            ).images
             for g in fitted
             if isinstance(g, LatentGenerator)
         ]
@@ -72,10 +71,10 @@ def assess_images(
                 images,
                 held_out,
                 classifier,
-                seed=derive(seed, "usefulness"),
+                seed=derive(context.seed, "usefulness"),
                 device=device,
                 progress=show,
-                deadline=compute.deadline,
+                deadline=context.compute.deadline,
                 checkpoint_for=saved.__getitem__,
             )
         report = assess(
@@ -84,7 +83,7 @@ def assess_images(
             images,
             features_by=load_classifier(target, where),
             config=config,
-            seed=derive(seed, "quality"),
+            seed=derive(context.seed, "quality"),
             judges=load_judges(judges, where),
             reconstruction=concatenate(controls) if controls else None,
             usefulness=useful,

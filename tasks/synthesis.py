@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.code_reach import records_only
-from synaug_core.config import ComputeConfig, SynthesisConfig
+from synaug_core.config import SynthesisConfig
 from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
-from synaug_core.refs import ClassifierRef, DatasetRef, GeneratorRef, JudgesRef, RunRef, SyntheticRef
+from synaug_core.refs import ClassifierRef, DatasetRef, GeneratorRef, JudgesRef, SyntheticRef
+from tasks.engine.context import Context
 from tasks.engine.naming import group_name, synthesis_name
 from tasks.engine.progress import progress
 from tasks.engine.recording import recorded
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from synaug_core.services.mlflow.tracking import Recorder
     from synaug_core.synthesis.make import SynthesisResult
 
-__all__ = ["Need", "needs_of", "synthesise_group"]
+__all__ = ["Need", "list_needs", "synthesise_group"]
 
 
 class Need(Frozen):
@@ -48,7 +49,7 @@ _ENSEMBLE = 5
 
 
 @action
-def needs_of(dataset: DatasetRef, syntheses: tuple[SynthesisConfig, ...]) -> tuple[Need, ...]:
+def list_needs(dataset: DatasetRef, syntheses: tuple[SynthesisConfig, ...]) -> tuple[Need, ...]:
     """Look every strategy up. A synthesis whose plan asks for no image needs nothing."""
     from synaug_core.synthesis import registry
     from synaug_core.synthesis.plan import plan
@@ -79,15 +80,12 @@ _UNLIKELY = "funnel/reals_label_filter_would_drop"
 
 @step
 def synthesise_group(
-    dataset: DatasetRef,
+    context: Context,
     classes: tuple[str, ...],
     generator: GeneratorRef | None,
     judges: tuple[JudgesRef, ...],
     target: tuple[ClassifierRef, ...],
     config: SynthesisConfig,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> SyntheticRef:
     """Make the planned images of some classes, and keep those that pass the filters."""
     from synaug_core.quality.neighbours import nearest_training_image
@@ -97,12 +95,13 @@ def synthesise_group(
     from tasks.engine.loading import load_classifier, load_generator, load_images, load_judges
     from tasks.engine.storing import store_images
 
+    dataset = context.dataset
     way = synthesis_name(config, generator.kind if generator is not None else None)
     name = f"{way} {group_name(classes)}"
     planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
     wanted = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
-    with recorded("synthesis", name, parent) as recorder:
-        with device_slot(compute) as device:
+    with recorded("synthesis", name, context.run) as recorder:
+        with device_slot(context.compute) as device:
             train, where = load_images(dataset.train), str(device)
             fitted = load_generator(generator, where) if generator is not None else None
             judge = load_judges(judges, where) if judges else None
@@ -113,7 +112,7 @@ def synthesise_group(
                 train,
                 wanted,
                 config,
-                seed=derive(seed, "synthesis"),
+                seed=derive(context.seed, "synthesis"),
                 judge=judge.probabilities if judge is not None else None,
                 target=aims,
                 progress=progress("synthesis", name),
@@ -122,7 +121,7 @@ def synthesise_group(
             unlikely = _unlikely_reals(judge, train, tuple(made.funnel), config)
             reference = store_images(recorder, made.images, "images/synthetic.parquet", "synthetic")
             if fitted is not None:
-                _draw_latents(recorder, dataset, fitted, train, made.images, config, derive(seed, "synthesis"))
+                _draw_latents(recorder, dataset, fitted, train, made.images, config, derive(context.seed, "synthesis"))
             nearest = nearest_training_image(made.images, train) if len(made.images) else None
         notes = tuple(
             f"{way}, {c}: {f.accepted} of {f.planned} images passed the filters, {f.generated} were made"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synaug_core.classify.search_space import Tuned
-from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig
-from synaug_core.refs import DatasetRef, GeneratorRef, RepetitionRef, RunRef, SyntheticRef
+from synaug_core.config import ArmConfig, ClassifierConfig
+from synaug_core.refs import DatasetRef, GeneratorRef, RepetitionRef, SyntheticRef
+from tasks.engine.context import Context
 from tasks.engine.loading import load_generator, load_images, load_joined
 from tasks.engine.progress import progress
 from tasks.engine.recording import checkpoint, recorded
@@ -69,16 +70,13 @@ def online_synthesis(
 
 @step
 def train_repetition(
-    dataset: DatasetRef,
+    context: Context,
     arm: ArmConfig,
     repetition: int,
     synthetic: tuple[SyntheticRef, ...],
     online: tuple[GeneratorRef, ...],
     config: ClassifierConfig,
     tuned: Tuned,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> RepetitionRef:
     """Train, keep the classifier that `config.keep` calls best on the validation images, predict the test images once.
 
@@ -90,9 +88,13 @@ def train_repetition(
     from tasks.engine.loading import load_images
     from tasks.engine.storing import store_classifier, store_predictions
 
+    dataset = context.dataset
     saved = checkpoint()
     tags = {"synaug.arm": arm.name, "synaug.seed": str(repetition)}
-    with recorded("repetition", f"{arm.name} {repetition}", parent, tags) as recorder, device_slot(compute) as device:
+    with (
+        recorded("repetition", f"{arm.name} {repetition}", context.run, tags) as recorder,
+        device_slot(context.compute) as device,
+    ):
         images = training_images(dataset, arm, synthetic, tuned.values.get("synthetic_share"))
         val, test = load_images(dataset.val), load_images(dataset.test)
         fitted = tuned.apply(config)
@@ -101,12 +103,12 @@ def train_repetition(
             arm,
             images,
             val,
-            init_seed=derive(seed, "init", repetition),
-            batch_seed=derive(seed, "batches", arm.name, repetition),
+            init_seed=derive(context.seed, "init", repetition),
+            batch_seed=derive(context.seed, "batches", arm.name, repetition),
             device=device,
             progress=progress("training", f"{arm.name} {repetition}"),
             checkpoint=saved,
-            deadline=compute.deadline,
+            deadline=context.compute.deadline,
             online=online_synthesis(dataset, arm, online, fitted, device),
         )
         seen_val = predictions(classifier, val, device)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from synaug_core import digests
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
-from synaug_core.config import ArmConfig, ClassifierConfig, ComputeConfig, TuningConfig
+from synaug_core.config import ArmConfig, ClassifierConfig, TuningConfig
 from synaug_core.errors import DataError
 from synaug_core.frozen import identity
 from synaug_core.progress import part_of
-from synaug_core.refs import DatasetRef, GeneratorRef, RunRef, SearchRef, SyntheticRef, TrialResult
+from synaug_core.refs import GeneratorRef, SearchRef, SyntheticRef, TrialResult
 from synaug_core.services.settings import settings
+from tasks.engine.context import Context
 from tasks.engine.keys import step_code
 from tasks.engine.naming import trial_name
 from tasks.engine.progress import progress
@@ -22,7 +23,7 @@ from tasks.engine.step import action, step
 if TYPE_CHECKING:
     from synaug_core.classify.tuning import Search
 
-__all__ = ["ask_trials", "ended_trials", "finish_search", "open_search", "run_trial", "tell_trials"]
+__all__ = ["ask_trials", "ended_trials", "enter_results", "finish_search", "open_search", "run_trial"]
 
 Synthetic = dict[str, tuple[SyntheticRef, ...]]
 Online = dict[str, tuple[GeneratorRef, ...]]
@@ -30,28 +31,32 @@ Online = dict[str, tuple[GeneratorRef, ...]]
 
 @action
 def open_search(
-    dataset: DatasetRef,
+    context: Context,
     arms: tuple[ArmConfig, ...],
     synthetic: Synthetic,
     online: Online,
     classifier: ClassifierConfig,
     config: TuningConfig,
-    seed: int,
-    parent: RunRef,
 ) -> SearchRef:
     """The study of this search, and its MLflow run: new ones, or those an earlier try began."""
     from synaug_core.seeds import derive
     from synaug_core.services.mlflow.tracking import open_run
 
+    dataset = context.dataset
     key = digests.of_value(
-        [identity([dataset, arms, synthetic, online, classifier, config, seed]), step_code(run_trial)]
+        [identity([dataset, arms, synthetic, online, classifier, config, context.seed]), step_code(run_trial)]
     )
     names = ", ".join(arm.name for arm in arms)
     run = open_run(
-        settings(), experiment=parent.experiment, key=key, stage="tuning", name=f"tuning {names}", parent=parent
+        settings(),
+        experiment=context.run.experiment,
+        key=key,
+        stage="tuning",
+        name=f"tuning {names}",
+        parent=context.run,
     )
     initial = as_configured(classifier)
-    return SearchRef(study=key, seed=derive(seed, "tuning", names), config=config, initial=initial, run=run)
+    return SearchRef(study=key, seed=derive(context.seed, "tuning", names), config=config, initial=initial, run=run)
 
 
 @action
@@ -72,16 +77,13 @@ def ask_trials(search: SearchRef) -> tuple[TrialSpec, ...]:
 
 @step
 def run_trial(
-    dataset: DatasetRef,
+    context: Context,
     arms: tuple[ArmConfig, ...],
     synthetic: Synthetic,
     online: Online,
     config: ClassifierConfig,
     search: SearchRef,
     trial: TrialSpec,
-    seed: int,
-    compute: ComputeConfig,
-    parent: RunRef,
 ) -> TrialResult:
     """Train every arm of the search with the trial's parameters; the value is their mean balanced accuracy on the
     validation images. All trials have the same initial weights and batches: only the parameters differ."""
@@ -93,6 +95,7 @@ def run_trial(
     from tasks.engine.loading import load_images
     from tasks.training import online_synthesis, training_images
 
+    dataset = context.dataset
     opened = _open(search)
     steps = config.steps_or_half(search.config.steps)
     fitted = trial.parameters.apply(config).model_copy(update={"steps": steps})
@@ -100,7 +103,7 @@ def run_trial(
     saved = [checkpoint(f"-{arm.name}") for arm in arms]
     scores: list[float] = []
     value: float | None = None
-    with recorded("trial", f"trial {trial.number}", parent) as recorder, device_slot(compute) as device:
+    with recorded("trial", f"trial {trial.number}", context.run) as recorder, device_slot(context.compute) as device:
         recorder.params({**trial.parameters.values, "number": trial.number, "steps": steps})
         try:
             for arm, kept in zip(arms, saved, strict=True):
@@ -109,12 +112,12 @@ def run_trial(
                     arm,
                     training_images(dataset, arm, synthetic[arm.name], trial.parameters.values.get("synthetic_share")),
                     load_images(dataset.val),
-                    init_seed=derive(seed, "init", "tuning"),
-                    batch_seed=derive(seed, "batches", "tuning", arm.name),
+                    init_seed=derive(context.seed, "init", "tuning"),
+                    batch_seed=derive(context.seed, "batches", "tuning", arm.name),
                     device=device,
                     progress=part_of(show, before=len(scores) * steps, of=len(arms) * steps),
                     checkpoint=kept,
-                    deadline=compute.deadline,
+                    deadline=context.compute.deadline,
                     on_evaluation=tuning.watch(opened, trial, steps=steps, scores=tuple(scores)),
                     online=online_synthesis(dataset, arm, online[arm.name], fitted, device),
                 )
@@ -131,7 +134,7 @@ def run_trial(
 
 
 @action
-def tell_trials(search: SearchRef, trials: tuple[TrialSpec, ...], results: tuple[TrialResult, ...]) -> None:
+def enter_results(search: SearchRef, trials: tuple[TrialSpec, ...], results: tuple[TrialResult, ...]) -> None:
     """Enter a round's values into the study; trials of an earlier retraining are adopted below the search's run."""
     from synaug_core.classify import tuning
     from synaug_core.services.mlflow.tracking import adopt

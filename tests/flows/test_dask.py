@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prefect import flow, task
 
-from flows.ledger import Ledger
+from flows.stages import Stages
 from flows.sweep import sweep
 from flows.workers import ConfiguredRunner, shared_runners, task_runner
 from synaug_core.config import ComputeConfig, Config
@@ -92,9 +92,9 @@ def patient(marks: Path, wanted: int) -> bool:
 
 @flow
 def count(names: tuple[str, ...], config: dict[str, Any]) -> tuple[list[Any], int]:
-    ledger = Ledger()
-    found = ledger.gather("counting", [(name, counted.submit(name)) for name in names])
-    return found, ledger.cached
+    stages = Stages()
+    counts = stages.gather(stages.submit("counting", counted, [(name, (name,)) for name in names]))
+    return counts, stages.cached
 
 
 @contextmanager

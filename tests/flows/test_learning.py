@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flows.learning import Learnt
+from flows.learning import Learning
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Noted:
 
 def notes(*folds: tuple[str, ...]) -> tuple[str, ...]:
     images: Any = tuple(Noted(told) for told in folds)
-    return Learnt(images, (), (), ()).notes()
+    return Learning(images, (), (), ()).notes()
 
 
 def test_a_note_names_its_folds_unless_it_is_about_all() -> None:

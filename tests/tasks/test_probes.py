@@ -22,6 +22,7 @@ from synaug_core.refs import DatasetRef, PredictionsRef, ProbeRef, RepetitionRef
 from synaug_core.seeds import stream
 from synaug_core.services.mlflow.tracking import Recorder, open_run
 from synaug_core.services.settings import settings
+from tasks.engine.context import Context
 from tasks.engine.storing import store_classifier, store_images, store_predictions
 from tasks.probes import load_measurement, run_probe
 from tasks.training import predictions
@@ -36,9 +37,9 @@ def probed(
     dataset: DatasetRef, repetitions: tuple[RepetitionRef, ...], config: RobustnessConfig, parent: RunRef
 ) -> list[tuple[str, ProbeRef]]:
     compute = ComputeConfig(device="cpu", threads=1)
+    context = Context(dataset=dataset, seed=7, compute=compute, run=parent)
     futures = [
-        run_probe.submit("robustness", dataset, (r,), PROBES["robustness"].narrow(config), None, 7, compute, parent)
-        for r in repetitions
+        run_probe.submit("robustness", context, (r,), PROBES["robustness"].narrow(config), None) for r in repetitions
     ]
     return [(f.wait(), f.state.name, f.result())[1:] for f in futures]
 
@@ -104,7 +105,8 @@ def test_asking_more_trainings_does_not_ask_the_first_again(case) -> None:
 def explained(dataset: DatasetRef, repetitions: tuple[RepetitionRef, ...], parent: RunRef) -> ProbeRef:
     config, compute = ExplanationConfig(images=3), ComputeConfig(device="cpu", threads=1)
     compared = ComparedArms(reference="control", best="combined")
-    return run_probe("explanation", dataset, repetitions, config, compared, 0, compute, parent)
+    context = Context(dataset=dataset, seed=0, compute=compute, run=parent)
+    return run_probe("explanation", context, repetitions, config, compared)
 
 
 @pytest.fixture

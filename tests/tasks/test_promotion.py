@@ -21,6 +21,7 @@ from synaug_core.services.mlflow.artifacts import digest
 from synaug_core.services.mlflow.tracking import open_run
 from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
+from tasks.engine.context import Context
 from tasks.promotion import Measured
 from tests.versions import add_version
 
@@ -52,9 +53,8 @@ def register(dataset: DatasetRef, tmp_path: Path) -> Callable[[], RegisteredRef]
     comparison = ComparisonRef(uri="file:///nowhere", sha256="2" * 64, run_id="run", best=best)
 
     def call() -> RegisteredRef:
-        return module.register_best.fn(
-            dataset, comparison, PromotionConfig(), EvaluationConfig(), 0, ComputeConfig(device="cpu"), parent
-        )
+        context = Context(dataset=dataset, seed=0, compute=ComputeConfig(device="cpu"), run=parent)
+        return module.register_best.fn(context, comparison, PromotionConfig(), EvaluationConfig())
 
     return call
 

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Completed, Failed
 
-from flows.ledger import Ledger
+from flows.stages import Stages
 from synaug_core.errors import DataError
 from tasks.engine.progress_bus import Event, subscribe
 
@@ -42,10 +42,10 @@ def events() -> Any:
 
 
 def test_steps_are_counted_and_their_results_come_in_order(events: list[Event]) -> None:
-    ledger = Ledger()
-    with ledger.stage("generator"):
-        assert ledger.gather("generator", [("a", done(1)), ("b", cached(2)), ("c", done(3))]) == [1, 2, 3]
-    account = ledger.account()
+    stages = Stages()
+    with stages.timed("generator"):
+        assert stages.gather(stages.track("generator", [("a", done(1)), ("b", cached(2)), ("c", done(3))])) == [1, 2, 3]
+    account = stages.account()
     assert (account.steps, account.cached_steps) == (3, 1)
     assert account.seconds.keys() == {"total", "generator"}
     assert 0 <= account.seconds["generator"] <= account.seconds["total"]
@@ -54,33 +54,33 @@ def test_steps_are_counted_and_their_results_come_in_order(events: list[Event]) 
 
 
 def test_the_first_failure_is_raised_after_all_have_ended(events: list[Event]) -> None:
-    ledger = Ledger()
+    stages = Stages()
     futures = [("a", failed(DataError("first"))), ("b", done(2)), ("c", failed(ValueError("second")))]
-    with pytest.raises(DataError, match="first"), ledger.stage("training"):
-        ledger.gather("training", futures)
+    with pytest.raises(DataError, match="first"), stages.timed("training"):
+        stages.gather(stages.track("training", futures))
     assert [(e.name, e.state) for e in events if e.name] == [("a", "failed"), ("b", "done"), ("c", "failed")]
-    assert "training" in ledger.account().seconds
+    assert "training" in stages.account().seconds
 
 
 def test_a_step_s_end_is_told_when_it_ends_and_once(events: list[Event]) -> None:
-    ledger, inner = Ledger(), Future[Any]()
+    stages, inner = Stages(), Future[Any]()
     late: PrefectConcurrentFuture[Any] = PrefectConcurrentFuture(uuid4(), inner)
-    ledger.follow("judge", [("a", late), ("b", cached(1))])
+    steps = stages.track("judge", [("a", late), ("b", cached(1))])
     assert [(e.name, e.state) for e in events if e.name] == [("b", "cached")]
     inner.set_result(Failed(data=DataError("no")))
     ends = [(e.name, e.state, e.id) for e in events if e.name]
     assert ends[1:] == [("a", "failed", str(late.task_run_id))]
     with pytest.raises(DataError, match="no"):
-        ledger.gather("judge", [("a", late)])
+        stages.gather(steps[:1])
     assert [(e.name, e.state, e.id) for e in events if e.name] == ends
     assert {e.total for e in events if not e.name} == {2}
 
 
 def test_a_stage_in_rounds_knows_how_many_steps_it_will_have(events: list[Event]) -> None:
-    ledger = Ledger()
-    with ledger.stage("tuning"):
+    stages = Stages()
+    with stages.timed("tuning"):
         for first in (0, 2, 4):
-            ledger.gather("tuning", [(f"trial {first + i}", done(i)) for i in range(2)], expected=6)
+            stages.gather(stages.track("tuning", [(f"trial {first + i}", done(i)) for i in range(2)], expected=6))
     told = [(e.done, e.total) for e in events if not e.name and e.total]
     assert told == [(0, 6), (1, 6), (2, 6), (2, 6), (3, 6), (4, 6), (4, 6), (5, 6), (6, 6)]
-    assert ledger.account().steps == 6
+    assert stages.account().steps == 6

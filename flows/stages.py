@@ -1,0 +1,136 @@
+"""The stages of a flow run: their steps are submitted, followed to their ends, counted, timed and adopted."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from prefect import Task
+from prefect.futures import PrefectFuture
+
+from synaug_core.refs import RunRef
+from tasks.engine.cancelling import Unwanted
+from tasks.engine.progress_bus import Event, publish
+from tasks.retraining import adopt_runs
+
+__all__ = ["Account", "Stages", "Submitted"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Account:
+    """How many steps there were, how many of them were found in the cache, and the seconds of each stage."""
+
+    steps: int
+    cached_steps: int
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Submitted(Generic[R]):
+    """A step under way: its stage, its name there, and what it will give."""
+
+    stage: str
+    name: str
+    future: PrefectFuture[R]
+
+
+class Stages:
+    """One flow run's steps, by stage."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.cached = 0
+        self.seconds: dict[str, float] = {}
+        self._sizes: Counter[str] = Counter()
+        self._submitted: Counter[str] = Counter()
+        self._gathered: Counter[str] = Counter()
+        self._announced: set[UUID] = set()
+        self._announcing = threading.Lock()
+        self._started = time.monotonic()
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Time a stage and say that it begins and ends."""
+        start = time.monotonic()
+        publish(Event(stage, "", 0, 0))
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start
+            publish(Event(stage, "", 0, 0))
+
+    def submit(
+        self, stage: str, step: Task[..., R], jobs: Iterable[tuple[str, tuple[Any, ...]]], expected: int = 0
+    ) -> list[Submitted[R]]:
+        """Submit a step for each job, a name and arguments; all that can run side by side do.
+
+        `expected` is the number of steps that the whole stage will have, where these are not all.
+        """
+        return self.track(stage, [(name, step.submit(*arguments)) for name, arguments in jobs], expected)
+
+    def track(
+        self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]], expected: int = 0
+    ) -> list[Submitted[R]]:
+        """Announce the end of each of these named steps when it comes, which may be long before anybody waits."""
+        self._submitted[stage] += len(futures)
+        self._sizes[stage] = max(expected, self._sizes[stage], self._submitted[stage])
+        publish(Event(stage, "", self._gathered[stage], self._sizes[stage]))
+        for name, future in futures:
+            future.add_done_callback(partial(self._announce, stage, name))
+        return [Submitted(stage, name, future) for name, future in futures]
+
+    def gather(self, submitted: Sequence[Submitted[R]], adopt_below: RunRef | None = None) -> list[R]:
+        """The results of steps, in order; the first failure is raised after all have ended.
+
+        Steps that an earlier retraining made are shown below the run `adopt_below`.
+        """
+        failure: Exception | None = None
+        results: list[Any] = []
+        for step in submitted:
+            step.future.wait()
+            self._announce(step.stage, step.name, step.future)  # who waits is woken before callbacks are called
+            self.steps += 1
+            self.cached += _state(step.future) == "cached"
+            try:
+                results.append(step.future.result())
+            except Exception as error:
+                failure = failure or error
+            self._gathered[step.stage] += 1
+            publish(Event(step.stage, "", self._gathered[step.stage], self._sizes[step.stage]))
+        if failure is not None:
+            raise failure
+        if adopt_below is not None and results:
+            adopt_runs(adopt_below, tuple(result.run_id for result in results))
+        return results
+
+    def account(self) -> Account:
+        """The account so far; `total` is the time since this object was made."""
+        return Account(self.steps, self.cached, {"total": time.monotonic() - self._started, **self.seconds})
+
+    def _announce(self, stage: str, name: str, future: PrefectFuture[Any]) -> None:
+        """Say once that a step has ended; who comes second waits until it is said."""
+        with self._announcing:
+            if future.task_run_id not in self._announced:
+                self._announced.add(future.task_run_id)
+                try:
+                    future.wait()
+                except Unwanted:  # the run is over, and has said why
+                    return
+                publish(Event(stage, name, 1, 1, state=_state(future), id=str(future.task_run_id)))
+
+
+def _state(future: PrefectFuture[Any]) -> Literal["done", "cached", "failed"]:
+    """Of a step that has ended."""
+    state = future.state
+    if not state.is_completed():
+        return "failed"
+    return "cached" if state.name == "Cached" else "done"
