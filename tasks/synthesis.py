@@ -163,7 +163,9 @@ def _would_drop(shares: Sequence[float]) -> str:
 
 
 @records_only
-def _record_funnel(recorder: Recorder, dataset: DatasetRef, made: SynthesisResult, unlikely: Mapping[str, float]) -> None:
+def _record_funnel(
+    recorder: Recorder, dataset: DatasetRef, made: SynthesisResult, unlikely: Mapping[str, float]
+) -> None:
     """What became of the images of each class: metrics, JSON, a table and a figure."""
     from synaug_core.report.figures.synthesis import funnel_figure
 
@@ -237,8 +239,7 @@ def _draw_latents(
     """Ways through the latent space: the pictures that need the generator, and so its device."""
     from synaug_core.report.figures.synthesis import alpha_figure
     from synaug_core.report.sheets import interpolation, targeted_sheet
-    from synaug_core.synthesis.alpha_sweep import alpha_sweep
-    from synaug_core.synthesis.walks import ALPHAS, walks
+    from synaug_core.synthesis.alpha_sweep import ALPHAS, alpha_sweep, walks
 
     if len(images) and config.strategy in ("targeted", "random"):
         sheet = targeted_sheet(generator, train, images)
