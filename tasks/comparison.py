@@ -13,7 +13,6 @@ from tasks.engine.step import action, step
 from tasks.probes import arm_metrics
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.intervals import Interval
     from synaug_core.evaluate.reliability import Reliability
     from synaug_core.evaluate.results import Comparison
 
@@ -111,31 +110,7 @@ def record_arm(
     compared = load_comparison(comparison)
     with recording_in(run) as recorder:
         recorder.params(arm.model_dump())
-        recorder.metrics(_flat(compared, arm.name) | {"val/balanced_accuracy": compared.arms[arm.name].validation})
-        recorder.metrics(arm_metrics(probes, arm.name))
+        recorder.metrics(compared.flat_metrics(arm.name) | arm_metrics(probes, arm.name))
         recorder.figure(arm_confusion(compared, arm.name), "figures/confusion.png")
         histories = {f"repetition {r.repetition}": TrainedClassifier.history_in(fetch(r.classifier)) for r in mine}
         recorder.figure(history_figure(histories), "figures/training.png")
-
-
-def _flat(comparison: Comparison, arm: str) -> dict[str, float]:
-    """An arm's figures by their names in MLflow; what is undefined is left out."""
-    found: dict[str, float] = {}
-    for name, interval in comparison.arms[arm].metrics.items():
-        found |= _bounded(f"test/{name}", interval)
-    if (trusted := comparison.reliability.get(arm)) is None:
-        return found
-    found |= {"test/temperature": trusted.temperature, "test/ece_scaled": trusted.after.ece}
-    for state, ending in ((trusted.before, ""), (trusted.after, "_scaled")):
-        found |= {f"test/nll{ending}": state.nll, f"test/brier{ending}": state.brier}
-    for name, point in trusted.points.items():
-        place = f"test/class/{comparison.slug(name)}"
-        found |= _bounded(f"{place}/recall_at_precision", point.recall)
-        found |= _bounded(f"{place}/precision_at_precision", point.precision)
-    return found
-
-
-def _bounded(name: str, interval: Interval | None) -> dict[str, float]:
-    if interval is None:
-        return {}
-    return {name: interval.mean, f"{name}/low": interval.low, f"{name}/high": interval.high}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from synaug_core.evaluate.results import Comparison
+from synaug_core.metrics import shown_in
 from synaug_core.names import slug
 from synaug_core.refs import ComparisonRef, DatasetRef, Reference, RunRef
 from tasks.engine.step import action
@@ -21,7 +22,6 @@ __all__ = ["place_of", "read_comparison", "show_in_prefect"]
 _LOCAL_UI = "http://127.0.0.1:5000"
 """Where `synaug ui` shows a local store."""
 _WIDTH = 900
-_SHOWN = ("balanced_accuracy", "macro_auc", "accuracy", "macro_f1", "ece")
 
 
 @action
@@ -47,10 +47,9 @@ def show_in_prefect(dataset: DatasetRef, comparison: Comparison, stored: Compari
     from tasks.engine.loading import load_images
 
     key = slug(dataset.name).lower().replace("_", "-")
-    rarest = f"class/{comparison.slug(comparison.rarest_class)}/recall"
+    columns = [comparison.key_of(metric) for metric in shown_in("page")]
     rows = [
-        {"arm": name} | {m: _percent(result.metrics, m) for m in (rarest, *_SHOWN)}
-        for name, result in comparison.arms.items()
+        {"arm": name} | {m: _percent(result.metrics, m) for m in columns} for name, result in comparison.arms.items()
     ]
     create_markdown_artifact(markdown=f"# {dataset.name}\n\n{comparison.sentence}", key=f"{key}-verdict")
     create_table_artifact(table=rows, key=f"{key}-arms", description="Test figures in %, with intervals")

@@ -15,7 +15,8 @@ __all__ = ["record_sweep"]
 @action
 def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> tuple[RunRef, str]:
     """The run of this sweep, and where its page lies: a path where the store is local, else its address."""
-    from synaug_core.report.sweep import METRICS, sweep_figure, sweep_page
+    from synaug_core.metrics import shown_in
+    from synaug_core.report.sweep import sweep_figure, sweep_page
     from synaug_core.services.mlflow.tracking import open_run, recording_in
     from tasks.engine.storing import store_text
     from tasks.outcome import place_of
@@ -34,8 +35,8 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
         recorder.metrics({"gains": sum(cell.verdict == "gain" for cell in result.cells)})
         recorder.json(config.model_dump(mode="json"), "config.json")
         recorder.json(result.model_dump(mode="json"), "sweep.json")
-        for metric in METRICS:
-            recorder.figure(sweep_figure(result, metric), f"figures/{metric}.png")
+        for metric in shown_in("sweep"):
+            recorder.figure(sweep_figure(result, metric.name), f"figures/{metric.name}.png")
         page = store_text(
             recorder, sweep_page(result, name=experiment.removeprefix("synaug/"), config=config.base), "sweep.html"
         )

@@ -1,10 +1,11 @@
 """How arms are judged: figures and their intervals, the test that decides, operating points, promotion."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from synaug_core.config.base import Count, Section
+from synaug_core.metrics import Endpoint
 
 __all__ = ["BEST", "EvaluationConfig", "PrimaryConfig", "PromotionConfig"]
 
@@ -17,7 +18,7 @@ class PrimaryConfig(Section):
 
     arm: str = BEST
     """An arm that is no control, or `best`: the one of these that does best on the validation images."""
-    metric: Literal["balanced_accuracy", "macro_auc"] = "balanced_accuracy"
+    metric: Endpoint = "balanced_accuracy"
 
 
 class EvaluationConfig(Section):

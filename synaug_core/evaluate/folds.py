@@ -13,6 +13,7 @@ from synaug_core.evaluate.intervals import Interval, check_same_images
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.proportions import wilson
 from synaug_core.evaluate.scorer import confusion, scores
+from synaug_core.metrics import METRICS
 from synaug_core.names import slugs
 
 __all__ = ["check_folds", "corrected_t", "fold_contrast", "fold_intervals", "overlap"]
@@ -96,7 +97,7 @@ def corrected_t(values: ArrayLike, ratio: float, confidence: float) -> tuple[Int
 def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float) -> dict[str, Interval]:
     """Mean over all trainings of every metric of `scores`, with its interval by the corrected resampled t.
 
-    A metric that only some folds define is the mean over those. Bounds end at 0 and 1. The figures of one class are
+    A metric that only some folds define is the mean over those. Bounds end at the metric's own. The figures of a class are
     never surer than so many different images allow: the interval covers Wilson's score interval too, or a class of two
     images, found in both folds, would be certain.
     `support` counts each image once.
@@ -109,7 +110,10 @@ def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float
     single = [scores(p) for p in reps]
     names = list(dict.fromkeys(name for s in single for name in s))
     found = {
-        name: _within(corrected_t([s[name] for s in single if name in s], overlap(folds), confidence)[0], 0, 1)
+        name: _within(
+            corrected_t([s[name] for s in single if name in s], overlap(folds), confidence)[0],
+            *(METRICS[name].bounds if name in METRICS else (0.0, 1.0)),
+        )
         for name in names
         if not name.endswith("/support")
     }
@@ -148,7 +152,8 @@ def fold_contrast(
     if not len(differences):
         raise ValueError(f"{metric} is undefined on these test images")
     interval, p = corrected_t(differences, overlap(folds), confidence)
-    return _within(interval, -1, 1), p, len(differences)
+    least, most = METRICS[metric].bounds
+    return _within(interval, least - most, most - least), p, len(differences)
 
 
 def _labels_of(parts: Sequence[Predictions], where: str) -> dict[str, int]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import Array, Counts, Scorer, ratio, scores
 from synaug_core.frozen import Frozen
+from synaug_core.metrics import CLASS_METRICS, METRICS
 from synaug_core.names import slugs
 
 __all__ = [
@@ -76,7 +77,9 @@ def intervals(
     names = list(dict.fromkeys(name for s in single for name in s))
     means = {name: float(np.mean([s[name] for s in single if name in s])) for name in names}
     drawn = _draws([Scorer(p) for p in repetitions], resamples, np.random.default_rng(seed))
-    drawn["ece"] = np.clip(drawn["ece"] - max(float(drawn["ece"].mean()) - means["ece"], 0.0), 0, 1)
+    for name, metric in METRICS.items():
+        if metric.raised_by_resampling and name in means:
+            drawn[name] = np.clip(drawn[name] - max(float(drawn[name].mean()) - means[name], 0.0), *metric.bounds)
     exact = {name for name in names if name.endswith("/support")}
     return {
         name: Interval(mean=means[name], low=means[name], high=means[name])
@@ -124,13 +127,12 @@ def _batch(
     alarms = rng.poisson(1.0, (number, size)).astype(np.float32)
     found: dict[str, list[Array]] = {}
     for scorer in scorers:
-        values = scorer.averages(scorer.counts(weights))
-        values |= {"macro_auc": scorer.macro_auc(weights), "ece": scorer.ece(weights)}
+        values = scorer.measure(weights)
         one = scorer.counts(padded[:n])
         hits, misses = padded[n : n + number], padded[n + number :]
         one = Counts(one.hits + hits, one.support + hits + misses, one.predicted + hits + alarms)
         for c, name in enumerate(slugs(classes).values()):
-            values |= {f"class/{name}/{metric}": getattr(one, metric)[c] for metric in ("precision", "recall", "f1")}
+            values |= {f"class/{name}/{metric}": getattr(one, metric)[c] for metric in CLASS_METRICS}
         for metric, value in values.items():
             found.setdefault(metric, []).append(value)
     return {metric: _mean_over(np.stack(values), chosen) for metric, values in found.items()}

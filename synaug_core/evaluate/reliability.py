@@ -167,6 +167,14 @@ class Reliability(Frozen):
         """Mean over the repetitions."""
         return float(np.mean(self.temperatures))
 
+    def metrics(self) -> dict[str, float]:
+        """Its figures of all classes by their names in MLflow; `_scaled`: after scaling."""
+        before, after = self.before, self.after
+        return {"temperature": self.temperature, "ece_scaled": after.ece, "nll": before.nll, "brier": before.brier} | {
+            "nll_scaled": after.nll,
+            "brier_scaled": after.brier,
+        }
+
     @property
     def point(self) -> OperatingPoint:
         """The rarest class's operating point."""

@@ -17,6 +17,7 @@ from synaug_core.evaluate.proportions import Discordance
 from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
 from synaug_core.evaluate.sentence import design_text
 from synaug_core.frozen import Frozen
+from synaug_core.metrics import Metric
 from synaug_core.names import slugs
 
 __all__ = ["ArmResult", "Comparison", "Verdict", "by_rarity", "judged_arm", "recall_changes", "shown_arms"]
@@ -93,6 +94,26 @@ class Comparison(Frozen):
     def slug(self, class_name: str) -> str:
         """The class's name inside metric names."""
         return self._slugs[class_name]
+
+    def key_of(self, metric: Metric) -> str:
+        """Where an arm's `metrics` have it: those of the rarest class have no key of their own."""
+        rarest = f"class/{self.slug(self.rarest_class)}/{metric.of_rarest_class}"
+        return rarest if metric.of_rarest_class else metric.name
+
+    def flat_metrics(self, arm: str) -> dict[str, float]:
+        """An arm's metrics by their names in MLflow, each with `/low` and `/high`; what is undefined is left out."""
+        intervals: dict[str, Interval | None] = dict(self.arms[arm].metrics)
+        flat = {"val/balanced_accuracy": self.arms[arm].validation}
+        if (reliability := self.reliability.get(arm)) is not None:
+            flat |= {f"test/{name}": value for name, value in reliability.metrics().items()}
+            for name, point in reliability.points.items():
+                intervals[f"class/{self.slug(name)}/recall_at_precision"] = point.recall
+                intervals[f"class/{self.slug(name)}/precision_at_precision"] = point.precision
+        for name, interval in intervals.items():
+            if interval is not None:
+                for ending, value in (("", interval.mean), ("/low", interval.low), ("/high", interval.high)):
+                    flat[f"test/{name}{ending}"] = value
+        return flat
 
     @cached_property
     def _slugs(self) -> dict[str, str]:

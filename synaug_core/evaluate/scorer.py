@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.metrics import CLASS_METRICS, METRICS
 from synaug_core.names import slugs
 
 __all__ = ["BINS", "ENDPOINTS", "Counts", "Scorer", "calibration", "confusion", "ratio", "scores", "top_label_bins"]
@@ -87,6 +88,12 @@ class Scorer:
         stacked = np.concatenate([self._hits, self._truth, self._guess]).astype(kind, copy=False) @ weights
         hits, support, predicted = np.split(stacked, 3)
         return Counts(hits, support, predicted)
+
+    def measure(self, weights: Array, counts: Counts | None = None) -> dict[str, Array]:
+        """Every metric of the catalogue that is about all classes; `counts` where they are computed already."""
+        values = self.averages(self.counts(weights) if counts is None else counts)
+        names = [name for name, metric in METRICS.items() if not metric.of_rarest_class]
+        return {name: values[name] if name in values else getattr(self, name)(weights) for name in names}
 
     def averages(self, counts: Counts) -> dict[str, Array]:
         """Accuracy, balanced accuracy, macro and weighted averages, over the classes that have images.
@@ -172,31 +179,28 @@ class Scorer:
 
 
 ENDPOINTS: dict[str, Callable[[Scorer, Array], Array]] = {
-    "balanced_accuracy": Scorer.balanced_accuracy,
-    "macro_auc": Scorer.macro_auc,
+    name: getattr(Scorer, name) for name, metric in METRICS.items() if metric.may_decide
 }
-"""The primary endpoints, in the order in which they are tested."""
+"""The metrics that may decide, in the order in which they are tested."""
 
 
 def scores(p: Predictions) -> dict[str, float]:
-    """Accuracy, balanced accuracy, macro-AUC, ECE, averages, and precision, recall, F1 and support of each class.
+    """Every metric of the catalogue, and precision, recall, F1 and support of each class.
 
-    Names are `accuracy`, `balanced_accuracy`, `macro_auc`, `ece`, `{macro,weighted}_{precision,recall,f1}` and
-    `class/<slug>/{precision,recall,f1,support}`; all but `support` lie in [0, 1]. What is undefined is left out:
-    a class without images, the precision of a class that was never predicted, the AUC where all images are of
-    one class, and everything where there is no image.
+    Names are those of `METRICS` and `class/<slug>/{precision,recall,f1,support}`. What is undefined is left out: a
+    class without images, the precision of a class that was never predicted, the AUC where all images are of one
+    class, and everything where there is no image.
     """
     if not len(p):
         return {}
     scorer, ones = Scorer(p), np.ones((len(p), 1))
     counts = scorer.counts(ones)
-    found = {name: float(values[0]) for name, values in scorer.averages(counts).items()}
-    found |= {"macro_auc": float(scorer.macro_auc(ones)[0]), "ece": float(scorer.ece(ones)[0])}
+    values = {name: float(value[0]) for name, value in scorer.measure(ones, counts).items()}
     for c, name in enumerate(slugs(p.classes).values()):
         if scorer.present[c]:
-            for metric in ("precision", "recall", "f1", "support"):
-                found[f"class/{name}/{metric}"] = float(getattr(counts, metric)[c, 0])
-    return {name: value for name, value in found.items() if not np.isnan(value)}
+            for metric in (*CLASS_METRICS, "support"):
+                values[f"class/{name}/{metric}"] = float(getattr(counts, metric)[c, 0])
+    return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
 def confusion(p: Predictions) -> NDArray[np.int64]:

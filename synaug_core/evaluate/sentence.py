@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from synaug_core.evaluate.contrast import LEAST, Contrast, needed_repetitions
 from synaug_core.evaluate.power import Power
+from synaug_core.metrics import METRICS
 
 __all__ = ["design_text", "p_text", "percent_text", "points", "power_text", "sentence"]
-
-_METRICS = {"balanced_accuracy": "balanced accuracy", "macro_auc": "macro-AUC"}
 
 
 def sentence(
@@ -32,10 +31,10 @@ def sentence(
     if best_control is None:
         return f"No gain shown: there is no control (an arm that a gain has to beat) to compare {rival} with."
     if contrast is None:
-        return f"No gain shown: the test images are of one class, so that {_METRICS[metric]} has no meaning."
+        return f"No gain shown: the test images are of one class, so that {METRICS[metric].title} has no meaning."
     d = contrast.difference
     amount = points(d.mean)
-    unit = f"points of {_METRICS[contrast.metric]}"
+    unit = f"points of {METRICS[contrast.metric].title}"
     size, side = (amount[1:], "below") if amount[0] == "-" else (amount, "over" if amount[0] == "+" else "away from")
     said = f"{contrast.arm} is {size} {unit} {side} the best control, {best_control} "
     said += f"({percent_text(confidence)} interval {points(d.low)} to {points(d.high)}, {p_text(contrast.p_adjusted)}"

@@ -8,6 +8,7 @@ from synaug_core.evaluate.contrast import Contrast, holm
 from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.results import Comparison, Verdict
 from synaug_core.frozen import Frozen
+from synaug_core.metrics import METRICS
 
 __all__ = ["SweepCell", "SweepResult", "sweep_result"]
 
@@ -78,13 +79,15 @@ def sweep_result(
             made.append(_failed(where, one, run))
             continue
         first = one.contrasts[0].model_copy(update={"p_adjusted": adjusted[str(n)]}) if one.contrasts else None
-        rare = f"class/{one.slug(one.rarest_class)}/recall"
         made.append(
             SweepCell(
                 labels=dict(where),
                 arms={
-                    arm: {m: i for m, i in result.metrics.items() if "/" not in m}
-                    | ({"rarest_recall": result.metrics[rare]} if rare in result.metrics else {})
+                    arm: {
+                        m.name: result.metrics[key]
+                        for m in METRICS.values()
+                        if (key := one.key_of(m)) in result.metrics
+                    }
                     for arm, result in one.arms.items()
                 },
                 controls=tuple(arm for arm, result in one.arms.items() if result.is_control),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.config.evaluation import BEST
 from synaug_core.evaluate.sentence import power_text
+from synaug_core.metrics import METRICS, Place, shown_in
 from synaug_core.report.words import metric_name, number, plain
 
 if TYPE_CHECKING:
@@ -125,26 +126,26 @@ def limits(comparison: Comparison) -> list[str]:
     return said
 
 
-_SHOWN = ("balanced_accuracy", "macro_auc", "macro_f1", "accuracy", "ece")
-_LOW_IS_GOOD = {"ece"}
 _ROUNDED = 9
 
 
-def columns(comparison: Comparison) -> dict[str, str]:
-    """Metric -> heading, the rarest class first."""
-    rare = comparison.rarest_class
-    first = {f"class/{comparison.slug(rare)}/recall": f"recall of {plain(rare)}"}
-    return first | {metric: metric_name(metric) for metric in _SHOWN}
+def columns(comparison: Comparison, place: Place, class_name: Callable[[str], str] = plain) -> dict[str, str]:
+    """Key of each metric that is shown in a place -> its heading; `class_name` shortens that of the rarest class."""
+    rare = class_name(comparison.rarest_class)
+    return {
+        comparison.key_of(m): f"{m.of_rarest_class} of {rare}" if m.of_rarest_class else m.title
+        for m in shown_in(place)
+    }
 
 
-def best(comparison: Comparison) -> dict[str, set[str]]:
+def best(comparison: Comparison, place: Place) -> dict[str, set[str]]:
     """The arms with the best mean of each column, all of them where they are level; none where there is one arm."""
-    found = {}
-    for metric in columns(comparison):
-        means = {a: round(r.metrics[metric].mean, _ROUNDED) for a, r in comparison.arms.items() if metric in r.metrics}
-        top = (min if metric in _LOW_IS_GOOD else max)(means.values(), default=0.0)
-        found[metric] = {a for a, v in means.items() if v == top} if len(means) > 1 else set()
-    return found
+    best_arms = {}
+    for key in columns(comparison, place):
+        means = {a: round(r.metrics[key].mean, _ROUNDED) for a, r in comparison.arms.items() if key in r.metrics}
+        top = (max if key not in METRICS or METRICS[key].higher_is_better else min)(means.values(), default=0.0)
+        best_arms[key] = {a for a, v in means.items() if v == top} if len(means) > 1 else set()
+    return best_arms
 
 
 def counts(comparison: Comparison, dataset: Mapping[str, Any] | None) -> list[tuple[str, list[int]]]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from synaug_core.metrics import shown_in
 from synaug_core.report import style
 from synaug_core.report.html import pictures, render
 from synaug_core.report.words import in_figure, metric_name
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from synaug_core.evaluate.sweep import SweepCell, SweepResult
 
-__all__ = ["METRICS", "along", "sweep_figure", "sweep_page"]
+__all__ = ["along", "sweep_figure", "sweep_page"]
 
 
 def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any] | None = None) -> str:
@@ -27,7 +28,8 @@ def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any]
         name: the data set's name.
         config: what all combinations have in common.
     """
-    shown = [metric for metric in METRICS if any(metric in arm for cell in result.cells for arm in cell.arms.values())]
+    measured = {name for cell in result.cells for metrics in cell.arms.values() for name in metrics}
+    shown = [metric.name for metric in shown_in("sweep") if metric.name in measured]
     return render(
         "sweep.html",
         sweep=result,
@@ -39,7 +41,6 @@ def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any]
     )
 
 
-METRICS = ("balanced_accuracy", "macro_auc", "rarest_recall")
 _COLUMNS = 3
 _MOST_PANELS = 12
 
@@ -56,7 +57,7 @@ def sweep_figure(result: SweepResult, metric: str) -> Figure:
 
     Args:
         result: the sweep.
-        metric: `balanced_accuracy`, `macro_auc`, `rarest_recall` or another average of `scores`.
+        metric: a name of the catalogue.
     """
     key = along(result)
     panels: dict[tuple[tuple[str, str], ...], list[SweepCell]] = {}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synaug_core.evaluate.sentence import percent_text, points
-from synaug_core.report.sections import best, trainings_name
-from synaug_core.report.words import METRIC_NAMES, p_short, percent, plain, span
+from synaug_core.report.sections import best, columns, trainings_name
+from synaug_core.report.words import p_short, percent, plain, span
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from synaug_core.evaluate.sweep import SweepResult
 
 __all__ = ["sweep_table", "table"]
-
-_SHOWN = ("balanced_accuracy", "macro_auc", "macro_f1", "accuracy")
 
 
 def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
@@ -84,7 +82,7 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
     grid.add_column("arm", no_wrap=True)
     for heading in names.values():
         grid.add_column(Text(heading), justify="right", no_wrap=True)
-    highest = best(comparison)
+    highest = best(comparison, "terminal")
     for arm, result in comparison.arms.items():
         chosen = arm == comparison.best_arm
         cells = [Text(f"{'▸' if chosen else ' '} {plain(arm)}", style="bold" if chosen else "")]
@@ -101,9 +99,12 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
 
 
 def _columns(comparison: Comparison) -> dict[str, str]:
-    rare = comparison.rarest_class
-    first = {f"class/{comparison.slug(rare)}/recall": f"recall of\n{plain(rare, 16)}"}
-    return first | {metric: METRIC_NAMES[metric].replace(" ", "\n", 1) for metric in _SHOWN}
+    """Key -> heading on two lines."""
+    headings = columns(comparison, "terminal", lambda name: plain(name, 16))
+    return {
+        key: heading.replace(" of ", " of\n", 1) if " of " in heading else heading.replace(" ", "\n", 1)
+        for key, heading in headings.items()
+    }
 
 
 def _legend(comparison: Comparison) -> str:

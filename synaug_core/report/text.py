@@ -23,7 +23,6 @@ WIDTH = 100
 _ARM, _CLASS = 22, 16
 _MOST_NOTES = 40
 _GLUE = "\N{NO-BREAK SPACE}"
-_METRICS = ("balanced_accuracy", "macro_auc")
 
 
 def comparison_text(
@@ -59,12 +58,10 @@ def comparison_text(
 
 
 def _arms(c: Comparison) -> list[str]:
-    rare = f"class/{c.slug(c.rarest_class)}/recall"
-    columns = {rare: f"recall of {_cut(c.rarest_class, 9)}"}
-    columns |= {metric: metric_name(metric) for metric in (*_METRICS, "macro_f1", "accuracy")}
+    columns, drawn = sections.columns(c, "text", lambda name: _cut(name, 9)), sections.columns(c, "forest")
     rows = []
     for arm, result in c.arms.items():
-        values = [_value(result.metrics.get(m), short=m in ("macro_f1", "accuracy")) for m in columns]
+        values = [_value(result.metrics.get(m), short=m not in drawn) for m in columns]
         mark = "*" if arm == c.best_arm else " "
         rows.append([f"{mark} {_cut(arm, _ARM)}", *values])
     head = ["arm, in %", *columns.values()]

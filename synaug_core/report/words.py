@@ -6,29 +6,16 @@ import unicodedata
 
 from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.sentence import p_text
+from synaug_core.metrics import METRICS
 
-__all__ = ["METRIC_NAMES", "SPLIT_NAMES", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
+__all__ = ["SPLIT_NAMES", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
-
-METRIC_NAMES = {
-    "balanced_accuracy": "balanced accuracy",
-    "macro_auc": "macro-AUC",
-    "macro_f1": "macro-F1",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "weighted_f1": "weighted F1",
-    "weighted_precision": "weighted precision",
-    "weighted_recall": "weighted recall",
-    "accuracy": "accuracy",
-    "ece": "calibration error",
-    "rarest_recall": "recall of the rarest class",
-}
 
 
 def metric_name(metric: str) -> str:
     """What a metric is called in print."""
-    return METRIC_NAMES.get(metric, metric.replace("_", " "))
+    return METRICS[metric].title if metric in METRICS else metric.replace("_", " ")
 
 
 def plain(text: str, limit: int = 28) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from synaug_core.evaluate.results import judged_arm, recall_changes
 from synaug_core.evaluate.sentence import points
 from synaug_core.report import style
-from synaug_core.report.sections import trainings_name
+from synaug_core.report.sections import columns, trainings_name
 from synaug_core.report.words import in_figure, metric_name, percent
 
 if TYPE_CHECKING:
@@ -29,20 +29,17 @@ def forest_figure(comparison: Comparison, metrics: Sequence[str] | None = None) 
 
     Args:
         comparison: what to show.
-        metrics: names as in `scores`; default: recall of the rarest class, balanced accuracy, macro-AUC.
+        metrics: names as in `scores`; default: those that the catalogue shows here.
     """
-    rare = comparison.rarest_class
-    rare_recall = f"class/{comparison.slug(rare)}/recall"
-    wanted = metrics or (rare_recall, "balanced_accuracy", "macro_auc")
-    shown = [m for m in wanted if any(m in result.metrics for result in comparison.arms.values())]
+    headings = columns(comparison, "forest", lambda name: in_figure(name, 14))
+    shown = [m for m in metrics or headings if any(m in result.metrics for result in comparison.arms.values())]
     panels = len(shown) + bool(comparison.others)
     arms = list(comparison.arms)
     figure = style.new_figure(1.4 + 2.45 * panels, 1.15 + 0.46 * len(arms))
     found = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     for axes, metric in zip(found, shown, strict=False):
         _metric_panel(axes, comparison, metric)
-        name = f"recall of {in_figure(rare, 14)}" if metric == rare_recall else metric_name(metric)
-        _title(axes, f"{name}, %")
+        _title(axes, f"{headings.get(metric) or metric_name(metric)}, %")
     if comparison.others:
         _difference_panel(found[-1], comparison)
     found[0].set_yticks(range(len(arms)), [in_figure(a, 20) for a in arms])
