@@ -97,10 +97,9 @@ def corrected_t(values: ArrayLike, ratio: float, confidence: float) -> tuple[Int
 def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float) -> dict[str, Interval]:
     """Mean over all trainings of every metric of `scores`, with its interval by the corrected resampled t.
 
-    A metric that only some folds define is the mean over those. Bounds end at the metric's own. The figures of a class are
-    never surer than so many different images allow: the interval covers Wilson's score interval too, or a class of two
-    images, found in both folds, would be certain.
-    `support` counts each image once.
+    A metric that only some folds define is the mean over those. Bounds end at the metric's own. The figures of a class
+    are never surer than so many different images allow: the interval covers Wilson's score interval too, or a class of
+    two images, found in both folds, would be certain. `support` counts each image once.
 
     Args:
         reps: predictions in the order repetition * folds + fold, checked by `check_folds`.

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synaug_core.evaluate.sentence import percent_text, points
 from synaug_core.report.sections import best, columns, trainings_name
 from synaug_core.report.words import p_short, percent, plain, span
 
 if TYPE_CHECKING:
+    from rich.box import Box
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
     from synaug_core.evaluate.results import Comparison
     from synaug_core.evaluate.sweep import SweepResult
 
-__all__ = ["sweep_table", "table"]
+__all__ = ["new_table", "sweep_table", "table"]
 
 
 def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
@@ -29,15 +31,11 @@ def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
 
 def sweep_table(sweep: SweepResult) -> Table:
     """A line for each combination: its declared synthetic arm, or else its best one, against its best control."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for key in sweep.varied:
-        grid.add_column(Text(plain(key, 30)))
-    for heading in ("comparison", "points", "p", "p, Holm", "verdict"):
-        grid.add_column(heading, justify="left" if heading in ("comparison", "verdict") else "right")
+    keys = [plain(key, 30) for key in sweep.varied]
+    left = (*range(len(keys) + 1), len(keys) + 4)
+    grid = new_table([*keys, "comparison", "points", "p", "p, Holm", "verdict"], left=left, no_wrap=False)
     for cell in sweep.cells:
         labels = [Text(plain(cell.labels[key], 30)) for key in sweep.varied]
         if (c := cell.contrast) is None:
@@ -48,6 +46,28 @@ def sweep_table(sweep: SweepResult) -> Table:
         p, adjusted = p_short(c.p_value), p_short(c.p_adjusted)
         grid.add_row(*labels, compared, points(c.difference.mean), p, adjusted, Text(cell.verdict or ""))
     return grid
+
+
+def new_table(
+    headings: Sequence[str],
+    *,
+    left: Collection[int] = (0,),
+    no_wrap: bool = True,
+    box: Box | None = None,
+    **options: Any,
+) -> Table:
+    """An empty table with a line below its headings: the columns `left` hold words, the others figures to the right.
+
+    `box` and `options` are rich's; nothing in a heading is read as markup.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box or SIMPLE_HEAD, pad_edge=False, header_style="bold", **options)
+    for i, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="left" if i in left else "right", no_wrap=no_wrap)
+    return table
 
 
 @dataclass(frozen=True)
@@ -74,14 +94,9 @@ class _Table:
 
 
 def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    grid.add_column("arm", no_wrap=True)
-    for heading in names.values():
-        grid.add_column(Text(heading), justify="right", no_wrap=True)
+    grid = new_table(["arm", *names.values()])
     highest = best(comparison, "terminal")
     for arm, result in comparison.arms.items():
         chosen = arm == comparison.best_arm

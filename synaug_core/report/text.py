@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from synaug_core.evaluate.results import judged_arm, recall_changes, shown_arms
 from synaug_core.evaluate.sentence import percent_text, points
 from synaug_core.report import sections
+from synaug_core.report.terminal import new_table
 from synaug_core.report.words import metric_name, p_short, percent, plain
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ WIDTH = 100
 _ARM, _CLASS = 22, 16
 _MOST_NOTES = 40
 _GLUE = "\N{NO-BREAK SPACE}"
+_RULE_BELOW_HEAD = "    \n    \n -- \n    \n    \n    \n    \n    \n"
+"""A box of rich's with one line only."""
 
 
 def comparison_text(
@@ -65,14 +69,12 @@ def _arms(c: Comparison) -> list[str]:
         mark = "*" if arm == c.best_arm else " "
         rows.append([f"{mark} {_cut(arm, _ARM)}", *values])
     head = ["arm, in %", *columns.values()]
-    while max(map(_wide, table := _table(head, rows))) > WIDTH:
-        head, rows = head[:-1], [row[:-1] for row in rows]
     controls = ", ".join(plain(a) for a, r in c.arms.items() if r.is_control) or "none"
     legend = (
         f"Means over {sections.trainings_name(c)} with their {percent_text(c.confidence)} intervals; "
         f"* best on the validation images. Controls, which a gain has to beat: {controls}."
     )
-    return ["ARMS", *table, *_wrapped(legend)]
+    return ["ARMS", *_tables(head, rows), *_wrapped(legend)]
 
 
 def _contrasts(c: Comparison) -> list[str]:
@@ -120,31 +122,36 @@ def _listed(heading: str, lines: Sequence[str]) -> list[str]:
     return [heading.upper(), *(out for line in lines for out in _wrapped(line, "- "))]
 
 
+def _tables(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The table; columns that have no room continue below, beside the first column again."""
+    columns = len(head)
+    while columns > 2 and max(map(_wide, _table(head[:columns], [row[:columns] for row in rows]))) > WIDTH:
+        columns -= 1
+    lines = _table(head[:columns], [row[:columns] for row in rows])
+    if columns == len(head):
+        return lines
+    rest = [[row[0], *row[columns:]] for row in rows]
+    return [*lines, "", *_tables([head[0], *head[columns:]], rest)]
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns as wide as what stands in them, headings on two lines where they would be wider than their cells."""
-    cells = [max((_wide(row[i]) for row in rows), default=0) for i in range(len(head))]
-    broken = [
-        textwrap.wrap(text, max(width, 9), max_lines=2, placeholder="…")
-        for text, width in zip(head, cells, strict=True)
+    from rich.box import Box
+    from rich.console import Console
+    from rich.text import Text
+
+    widths = [max((_wide(row[i]) for row in rows), default=0) for i in range(len(head))]
+    headings = [
+        "\n".join(textwrap.wrap(text, max(width, 9), max_lines=2, placeholder="…"))
+        for text, width in zip(head, widths, strict=True)
     ]
-    widths = [max(w, *map(_wide, lines)) for w, lines in zip(cells, broken, strict=True)]
-    tall = max(map(len, broken))
-    lines = [[""] * (tall - len(of)) + of for of in broken]
-    found = [_line([of[i] for of in lines], widths) for i in range(tall)]
-    found.append("-" * (sum(widths) + 2 * (len(widths) - 1)))
-    return [*found, *(_line(row, widths) for row in rows)]
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Words to the left, figures to the right."""
-    parts = list(_padded(row, widths))
-    return "  ".join(parts).rstrip()
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    for i, (text, width) in enumerate(zip(row, widths, strict=True)):
-        space = " " * (width - _wide(text))
-        yield text + space if i == 0 else space + text
+    grid = new_table(headings, box=Box(_RULE_BELOW_HEAD, ascii=True), show_edge=False, padding=(0, 1, 0, 0))
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console = Console(width=1000, file=io.StringIO(), color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(grid)
+    return [line.rstrip() for line in capture.get().splitlines()]
 
 
 def _cut(text: str, columns: int) -> str:
