@@ -107,7 +107,7 @@ def outcome_of(
             arm: _facts([parts[arm] for parts in synthetic if arm in parts])
             for arm in dict.fromkeys(arm for parts in synthetic for arm in parts)
         },
-        contrasts=(*comparison.contrasts, *comparison.others),
+        contrasts=(*comparison.contrasts, *comparison.family),
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,

@@ -15,7 +15,7 @@ INCIDENTAL = "incidental"
 class Frozen(BaseModel):
     """Values that do not change; fields that nobody knows are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 def identity(value: Any) -> Any:

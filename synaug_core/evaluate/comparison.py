@@ -20,7 +20,7 @@ from synaug_core.evaluate.scorer import ENDPOINTS, confusion
 from synaug_core.evaluate.sentence import sentence
 from synaug_core.seeds import derive
 
-__all__ = ["Duel", "Evidence", "compare", "weigh"]
+__all__ = ["Contest", "Evidence", "compare", "judge_contest"]
 
 
 def compare(
@@ -78,7 +78,7 @@ def compare(
         synthetic = [arm for arm, result in arms.items() if not result.is_control]
         endpoints = [metric for metric in ENDPOINTS if metric in arms[best_control].metrics]
         endpoints.sort(key=lambda metric: metric != primary.metric)
-        evidence = weigh(Duel(test, rival, best_control, synthetic, endpoints, config, seed, folds))
+        evidence = judge_contest(Contest(test, rival, best_control, synthetic, endpoints, config, seed, folds))
     deciding = next(iter(evidence.contrasts), None)
     gain = deciding is not None and _is_gain(deciding, 1 - config.confidence)
     labels = np.concatenate([p.labels for p in first[: folds or 1]])
@@ -96,7 +96,7 @@ def compare(
         best_control=best_control,
         best_synthetic=best_synthetic,
         contrasts=evidence.contrasts,
-        others=evidence.others,
+        family=evidence.family,
         verdict="gain" if gain else "no gain shown",
         sentence=sentence(
             gain,
@@ -148,7 +148,7 @@ def _result(
         if folds is None
         else fold_intervals(reps, folds=folds, confidence=config.confidence),
         confusion=tuple(tuple(row) for row in np.sum([confusion(p) for p in reps], axis=0).tolist()),
-        calibration=ConfidenceBins.of(reps),
+        calibration=ConfidenceBins.from_predictions(reps),
         validation=float(np.mean(validation)),
         is_control=is_control,
         repetitions=len(reps),
@@ -169,12 +169,12 @@ class Evidence(NamedTuple):
     """What speaks for or against the arm to be judged; as in `Comparison`."""
 
     contrasts: tuple[Contrast, ...] = ()
-    others: tuple[Contrast, ...] = ()
+    family: tuple[Contrast, ...] = ()
     mcnemar: tuple[Discordance, ...] = ()
     power: Power | None = None
 
 
-class Duel(NamedTuple):
+class Contest(NamedTuple):
     """Who is judged against whom, and by what rules.
 
     Attributes:
@@ -198,56 +198,71 @@ class Duel(NamedTuple):
     folds: int | None
 
     @property
-    def is_chosen_in_sight(self) -> bool:
+    def is_chosen_on_test_images(self) -> bool:
         """Whether test images had a part in the choice of the synthetic arm."""
         return self.folds is not None and self.config.primary.arm == BEST
 
 
-def weigh(duel: Duel) -> Evidence:
+def judge_contest(contest: Contest) -> Evidence:
     """Judge the arm on all endpoints, all synthetic arms on the declared one, and what a larger design would see."""
-    contrasts, others = _contrasts(duel)
-    ours, theirs, level = duel.test[duel.rival], duel.test[duel.against], 1 - duel.config.confidence
-    power = power_report(
-        ours,
-        theirs,
-        duel.config.primary.metric,
-        level=level / len(others) if duel.is_chosen_in_sight else level,
-        resamples=duel.config.resamples,
-        seed=derive(duel.seed, "power"),
-        folds=duel.folds,
+    contrasts, family = _contrasts(contest)
+    arm_predictions, control_predictions, level = (
+        contest.test[contest.rival],
+        contest.test[contest.against],
+        1 - contest.config.confidence,
     )
-    return Evidence(contrasts, others, discordances(ours, theirs) if duel.folds is None else (), power)
+    power = power_report(
+        arm_predictions,
+        control_predictions,
+        contest.config.primary.metric,
+        level=level / len(family) if contest.is_chosen_on_test_images else level,
+        resamples=contest.config.resamples,
+        seed=derive(contest.seed, "power"),
+        folds=contest.folds,
+    )
+    return Evidence(
+        contrasts, family, discordances(arm_predictions, control_predictions) if contest.folds is None else (), power
+    )
 
 
-def _contrasts(duel: Duel) -> tuple[tuple[Contrast, ...], tuple[Contrast, ...]]:
+def _contrasts(contest: Contest) -> tuple[tuple[Contrast, ...], tuple[Contrast, ...]]:
     """The arm to be judged on the endpoints in their order, and all synthetic arms on the first, as one family."""
-    contrasts = tuple(_contrast(duel, duel.rival, metric) for metric in duel.endpoints)
+    contrasts = tuple(_contrast(contest, contest.rival, metric) for metric in contest.endpoints)
     family = {
-        arm: contrasts[0] if arm == duel.rival else _contrast(duel, arm, duel.endpoints[0]) for arm in duel.synthetic
+        arm: contrasts[0] if arm == contest.rival else _contrast(contest, arm, contest.endpoints[0])
+        for arm in contest.synthetic
     }
     adjusted = holm({arm: c.p_value for arm, c in family.items()})
-    others = {arm: c.model_copy(update={"p_adjusted": adjusted[arm]}) for arm, c in family.items()}
-    if duel.is_chosen_in_sight:
-        contrasts = (others[duel.rival], *contrasts[1:])
-    return contrasts, tuple(others.values())
+    family_contrasts = {arm: c.model_copy(update={"p_adjusted": adjusted[arm]}) for arm, c in family.items()}
+    if contest.is_chosen_on_test_images:
+        contrasts = (family_contrasts[contest.rival], *contrasts[1:])
+    return contrasts, tuple(family_contrasts.values())
 
 
-def _contrast(duel: Duel, arm: str, metric: str) -> Contrast:
-    ours, theirs, confidence = duel.test[arm], duel.test[duel.against], duel.config.confidence
-    if duel.folds is None:
-        seed = derive(duel.seed, "contrasts")
-        resamples = duel.config.resamples
-        found = contrast(ours, theirs, metric, confidence=confidence, resamples=resamples, seed=seed)
+def _contrast(contest: Contest, arm: str, metric: str) -> Contrast:
+    arm_predictions, control_predictions, confidence = (
+        contest.test[arm],
+        contest.test[contest.against],
+        contest.config.confidence,
+    )
+    if contest.folds is None:
+        seed = derive(contest.seed, "contrasts")
+        resamples = contest.config.resamples
+        measured = contrast(
+            arm_predictions, control_predictions, metric, confidence=confidence, resamples=resamples, seed=seed
+        )
     else:
-        found = fold_contrast(ours, theirs, metric, folds=duel.folds, confidence=confidence)
-    difference, p, pairs = found
+        measured = fold_contrast(
+            arm_predictions, control_predictions, metric, folds=contest.folds, confidence=confidence
+        )
+    difference, p, pairs = measured
     return Contrast(
         arm=arm,
-        against=duel.against,
+        against=contest.against,
         metric=metric,
         difference=difference,
         p_value=p,
         p_adjusted=p,
         repetitions=pairs,
-        test="sign_flip" if duel.folds is None else "corrected_t",
+        test="sign_flip" if contest.folds is None else "corrected_t",
     )

@@ -61,16 +61,18 @@ class Contrast(Frozen):
 class Pairs:
     """The i-th trainings of two methods as pairs, on a primary endpoint; what one side has more is left aside."""
 
-    def __init__(self, ours: Sequence[Predictions], theirs: Sequence[Predictions], metric: str) -> None:
+    def __init__(
+        self, arm_predictions: Sequence[Predictions], control_predictions: Sequence[Predictions], metric: str
+    ) -> None:
         self._measure = ENDPOINTS[metric]
-        self._scorers = [(Scorer(a), Scorer(b)) for a, b in zip(ours, theirs, strict=False)]
+        self._scorers = [(Scorer(a), Scorer(b)) for a, b in zip(arm_predictions, control_predictions, strict=False)]
 
     def plain(self) -> NDArray[np.float64]:
-        """float64 (R,): ours minus theirs; NaN where the metric is undefined."""
+        """float64 (R,): arm minus control; NaN where the metric is undefined."""
         return np.array([self.weighted(i, np.ones((len(a.p), 1)))[0] for i, (a, _) in enumerate(self._scorers)])
 
     def weighted(self, pair: int, weights: Array) -> Array:
-        """(B,): ours minus theirs in one pair under image weights (n, B)."""
+        """(B,): arm minus control in one pair under image weights (n, B)."""
         a, b = self._scorers[pair]
         return self._measure(a, weights) - self._measure(b, weights)
 
@@ -79,22 +81,22 @@ class Pairs:
 
 
 def contrast(
-    ours: Sequence[Predictions],
-    theirs: Sequence[Predictions],
+    arm_predictions: Sequence[Predictions],
+    control_predictions: Sequence[Predictions],
     metric: str,
     *,
     confidence: float,
     resamples: int,
     seed: int,
 ) -> tuple[Interval, float, int]:
-    """Mean paired difference (ours - theirs) of a primary endpoint, its p-value and the number of pairs.
+    """Mean paired difference (arm - control) of a primary endpoint, its p-value and the number of pairs.
 
     The i-th repetitions form a pair; what one side has more is left aside. The interval is the crossed bootstrap
     over pairs and test images (stratified by class), both sides under the same draws.
 
     Args:
-        ours: predictions of one method's repetitions.
-        theirs: those of the other, for the same images.
+        arm_predictions: predictions of one method's repetitions.
+        control_predictions: those of the other, for the same images.
         metric: `balanced_accuracy` or `macro_auc`.
         confidence: level of the interval.
         resamples: number of bootstrap resamples.
@@ -103,10 +105,10 @@ def contrast(
     Raises:
         ValueError: no pair, different test images, or a metric that is undefined on them.
     """
-    pairs = Pairs(ours, theirs, metric)
+    pairs = Pairs(arm_predictions, control_predictions, metric)
     number = len(pairs)
-    check_same_images([*ours[:number], *theirs[:number]])
-    labels = ours[0].labels
+    check_same_images([*arm_predictions[:number], *control_predictions[:number]])
+    labels = arm_predictions[0].labels
     plain = pairs.plain()
     if np.isnan(plain).any():
         raise ValueError(f"{metric} is undefined on these test images")

@@ -28,25 +28,25 @@ def check_folds(arms: Mapping[str, Sequence[Predictions]], folds: int) -> None:
     """
     if folds < 2:
         raise ValueError(f"folds: at least 2 expected, got {folds}")
-    if len({p.classes for found in arms.values() for p in found}) > 1:
+    if len({p.classes for trainings in arms.values() for p in trainings}) > 1:
         raise ValueError("the trainings are not about the same classes")
-    known: dict[str, int] | None = None
-    for arm, found in arms.items():
-        if not found or len(found) % folds:
-            raise ValueError(f"arm {arm}: {len(found)} trainings are not whole repetitions of {folds} folds")
-        for start in range(0, len(found), folds):
-            here = _labels_of(found[start : start + folds], f"arm {arm}, repetition {start // folds}")
-            if known is not None and here != known:
+    expected_labels: dict[str, int] | None = None
+    for arm, trainings in arms.items():
+        if not trainings or len(trainings) % folds:
+            raise ValueError(f"arm {arm}: {len(trainings)} trainings are not whole repetitions of {folds} folds")
+        for start in range(0, len(trainings), folds):
+            labels = _labels_of(trainings[start : start + folds], f"arm {arm}, repetition {start // folds}")
+            if expected_labels is not None and labels != expected_labels:
                 raise ValueError(f"arm {arm}, repetition {start // folds}: its folds are about other images or labels")
-            known = here
-    most = max(len(found) for found in arms.values())
+            expected_labels = labels
+    most = max(len(trainings) for trainings in arms.values())
     for i in range(most):
-        at = {arm: found[i] for arm, found in arms.items() if i < len(found)}
+        predictions_by_arm = {arm: trainings[i] for arm, trainings in arms.items() if i < len(trainings)}
         try:
-            check_same_images(list(at.values()))
+            check_same_images(list(predictions_by_arm.values()))
         except ValueError as error:
-            where = f"repetition {i // folds}, fold {i % folds}"
-            raise ValueError(f"{where}: the arms need the same test images in the same order ({error})") from error
+            place = f"repetition {i // folds}, fold {i % folds}"
+            raise ValueError(f"{place}: the arms need the same test images in the same order ({error})") from error
 
 
 def overlap(folds: int) -> float:
@@ -79,15 +79,15 @@ def corrected_t(values: ArrayLike, ratio: float, confidence: float) -> tuple[Int
     """
     from scipy.special import stdtr, stdtrit
 
-    found = np.asarray(values, np.float64)
-    n = len(found)
+    results = np.asarray(values, np.float64)
+    n = len(results)
     if not n:
         raise ValueError("at least one result is needed")
-    mean = float(found.mean())
+    mean = float(results.mean())
     if n == 1:
         most = float(np.finfo(np.float64).max)
         return Interval(mean=mean, low=-most, high=most), 1.0
-    error = sqrt((1 / n + ratio) * float(found.var(ddof=1)))
+    error = sqrt((1 / n + ratio) * float(results.var(ddof=1)))
     half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
     t = abs(mean) / error if error else (inf if mean else 0.0)
     p = min(1.0, 2 * float(stdtr(n - 1, -t)))
@@ -108,7 +108,7 @@ def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float
     """
     single = [scores(p) for p in reps]
     names = list(dict.fromkeys(name for s in single for name in s))
-    found = {
+    intervals = {
         name: _within(
             corrected_t([s[name] for s in single if name in s], overlap(folds), confidence)[0],
             *(METRICS[name].bounds if name in METRICS else (0.0, 1.0)),
@@ -121,24 +121,29 @@ def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float
     for c, name in enumerate(slugs(reps[0].classes).values()):
         images = {"recall": support[c], "precision": predicted[c], "f1": (support[c] + predicted[c]) / 2}
         for metric, n in images.items():
-            if (key := f"class/{name}/{metric}") in found:
-                found[key] = _at_least_wilson(found[key], float(n), confidence)
+            if (key := f"class/{name}/{metric}") in intervals:
+                intervals[key] = _at_least_wilson(intervals[key], float(n), confidence)
         if (key := f"class/{name}/support") in names:
             count = float(round(support[c]))
-            found[key] = Interval(mean=count, low=count, high=count)
-    return {name: found[name] for name in names}
+            intervals[key] = Interval(mean=count, low=count, high=count)
+    return {name: intervals[name] for name in names}
 
 
 def fold_contrast(
-    ours: Sequence[Predictions], theirs: Sequence[Predictions], metric: str, *, folds: int, confidence: float
+    arm_predictions: Sequence[Predictions],
+    control_predictions: Sequence[Predictions],
+    metric: str,
+    *,
+    folds: int,
+    confidence: float,
 ) -> tuple[Interval, float, int]:
-    """Mean paired difference (ours - theirs) over the folds, its p-value by the corrected t test, number of pairs.
+    """Mean paired difference (arm - control) over the folds, its p-value by the corrected t test, number of pairs.
 
     Folds that do not define the metric are left aside.
 
     Args:
-        ours: predictions of one method in the order repetition * folds + fold, checked by `check_folds`.
-        theirs: those of the other, with the same images at each index.
+        arm_predictions: predictions of one method in the order repetition * folds + fold, checked by `check_folds`.
+        control_predictions: those of the other, with the same images at each index.
         metric: `balanced_accuracy` or `macro_auc`.
         folds: number of folds.
         confidence: level of the interval.
@@ -146,7 +151,7 @@ def fold_contrast(
     Raises:
         ValueError: no fold defines the metric.
     """
-    differences = Pairs(ours, theirs, metric).plain()
+    differences = Pairs(arm_predictions, control_predictions, metric).plain()
     differences = differences[~np.isnan(differences)]
     if not len(differences):
         raise ValueError(f"{metric} is undefined on these test images")
@@ -155,16 +160,16 @@ def fold_contrast(
     return _within(interval, least - most, most - least), p, len(differences)
 
 
-def _labels_of(parts: Sequence[Predictions], where: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _labels_of(parts: Sequence[Predictions], place: str) -> dict[str, int]:
+    labels: dict[str, int] = {}
     for fold, p in enumerate(parts):
         if not len(p):
-            raise ValueError(f"{where}, fold {fold}: no test images")
-        mine = dict(zip(p.ids, p.labels.tolist(), strict=True))
-        if twice := next((name for name in p.ids if name in found), None):
-            raise ValueError(f"{where}: image {twice} is a test image of two folds")
-        found |= mine
-    return found
+            raise ValueError(f"{place}, fold {fold}: no test images")
+        fold_labels = dict(zip(p.ids, p.labels.tolist(), strict=True))
+        if twice := next((name for name in p.ids if name in labels), None):
+            raise ValueError(f"{place}: image {twice} is a test image of two folds")
+        labels |= fold_labels
+    return labels
 
 
 def _within(interval: Interval, least: float, most: float) -> Interval:

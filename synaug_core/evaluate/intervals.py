@@ -40,8 +40,8 @@ class Interval(Frozen):
 def bounds(mean: float, drawn: Array, confidence: float) -> Interval:
     """The percentile interval of `drawn` (B,), NaN left aside, never without the mean itself."""
     tail = (1 - confidence) / 2
-    kept = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(kept, [tail, 1 - tail]) if len(kept) else (mean, mean)
+    defined = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (mean, mean)
     return Interval(mean=mean, low=min(float(low), mean), high=max(float(high), mean))
 
 
@@ -122,10 +122,10 @@ def _batch(
     n, number = len(labels), len(classes)
     chosen = draw_repetitions(len(scorers), size, rng)
     weights = draw_stratified(labels, size, rng)
-    every = np.arange(number)
-    padded = draw_stratified(np.concatenate([labels, every, every]), size, rng)
+    class_indices = np.arange(number)
+    padded = draw_stratified(np.concatenate([labels, class_indices, class_indices]), size, rng)
     alarms = rng.poisson(1.0, (number, size)).astype(np.float32)
-    found: dict[str, list[Array]] = {}
+    draws: dict[str, list[Array]] = {}
     for scorer in scorers:
         values = scorer.measure(weights)
         one = scorer.counts(padded[:n])
@@ -134,8 +134,8 @@ def _batch(
         for c, name in enumerate(slugs(classes).values()):
             values |= {f"class/{name}/{metric}": getattr(one, metric)[c] for metric in CLASS_METRICS}
         for metric, value in values.items():
-            found.setdefault(metric, []).append(value)
-    return {metric: _mean_over(np.stack(values), chosen) for metric, values in found.items()}
+            draws.setdefault(metric, []).append(value)
+    return {metric: _mean_over(np.stack(values), chosen) for metric, values in draws.items()}
 
 
 def _mean_over(values: Array, chosen: NDArray[np.float32]) -> Array:

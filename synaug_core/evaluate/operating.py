@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from synaug_core.evaluate.intervals import Finite, Interval, batch_sizes, bounds, draw_repetitions, draw_stratified
 from synaug_core.evaluate.predictions import Predictions
@@ -36,7 +36,9 @@ class Threshold(Frozen):
 class OperatingPoint(Frozen):
     """What a class's thresholds, one for each repetition, do on the test images."""
 
-    wanted: Share
+    target_precision: Annotated[
+        Share, Field(validation_alias=AliasChoices("target_precision", "wanted"), serialization_alias="wanted")
+    ]
     """Precision that the thresholds were set for."""
     thresholds: tuple[Threshold | None, ...]
     """Of each repetition; None: no threshold reaches the precision on its validation images, or there are none."""
@@ -72,9 +74,9 @@ def precision_recall(p: Predictions, class_index: int) -> tuple[Array, Array, Ar
     score = p.probabilities[:, class_index].astype(np.float64)
     order = np.argsort(-score, kind="stable")
     score, truth = score[order], (p.labels == class_index)[order].astype(np.float64)
-    last = np.flatnonzero(np.append(score[1:] != score[:-1], True)[: len(score)])
-    hits = truth.cumsum()[last]
-    return score[last], ratio(hits, last + 1.0), ratio(hits, np.full(len(last), truth.sum()))
+    last_of_ties = np.flatnonzero(np.append(score[1:] != score[:-1], True)[: len(score)])
+    hits = truth.cumsum()[last_of_ties]
+    return score[last_of_ties], ratio(hits, last_of_ties + 1.0), ratio(hits, np.full(len(last_of_ties), truth.sum()))
 
 
 def threshold_for(p: Predictions | None, class_index: int, precision: float) -> Threshold | None:
@@ -99,16 +101,16 @@ def threshold_for(p: Predictions | None, class_index: int, precision: float) -> 
 def mean_curve(repetitions: Sequence[Predictions], class_index: int) -> tuple[tuple[float, float], ...]:
     """(recall, precision) at recalls of 2, 4, ... 100 %: precision at the highest threshold that finds at least that
     share of the class, mean over the repetitions that have images of it. Empty where none has."""
-    wanted = np.arange(1, _STEPS + 1) / _STEPS
+    recall_grid = np.arange(1, _STEPS + 1) / _STEPS
     curves = []
     for p in repetitions:
         if np.any(p.labels == class_index):
             _, precisions, recalls = precision_recall(p, class_index)
             # k / n may fall short of a wanted j / m by a rounding error
-            curves.append(precisions[np.searchsorted(recalls, wanted - 1e-12)])
+            curves.append(precisions[np.searchsorted(recalls, recall_grid - 1e-12)])
     if not curves:
         return ()
-    return tuple((float(r), float(v)) for r, v in zip(wanted, np.mean(curves, axis=0), strict=True))
+    return tuple((float(r), float(v)) for r, v in zip(recall_grid, np.mean(curves, axis=0), strict=True))
 
 
 def operating_points(
@@ -142,10 +144,10 @@ def operating_points(
     """
     labels, rows = _every_image(test, validation)
     classes = test[0].classes
-    every = range(len(classes))
-    chosen = [[threshold_for(p, c, precision) for c in every] for p in validation]
+    class_indices = range(len(classes))
+    chosen = [[threshold_for(p, c, precision) for c in class_indices] for p in validation]
     # above every probability: nothing is taken for the class
-    values = np.array([[2.0 if t is None else t.value for t in of] for of in chosen])
+    values = np.array([[2.0 if t is None else t.value for t in row] for row in chosen])
     flagged = [(p.probabilities >= v).T.astype(np.float32) for p, v in zip(test, values, strict=True)]
     truth = [(np.arange(len(classes))[:, None] == p.labels).astype(np.float32) for p in test]
     ones = [_counts(t, f) for t, f in zip(truth, flagged, strict=True)]
@@ -154,22 +156,22 @@ def operating_points(
     if all(p is not None for p in validation):
         counts = [np.bincount(p.labels, minlength=len(classes)) for p in validation if p is not None]
         positives = np.min(counts, axis=0)
-    found = {}
+    points = {}
     for c, name in enumerate(classes):
-        reached = any(of[c] is not None for of in chosen)
-        told = {
+        reached = any(row[c] is not None for row in chosen)
+        intervals = {
             metric: _interval([getattr(one, metric)[c] for one in ones], drawn[metric][c], confidence)
             for metric in ("precision", "recall")
         }
-        found[name] = OperatingPoint(
-            wanted=precision,
-            thresholds=tuple(of[c] for of in chosen),
+        points[name] = OperatingPoint(
+            target_precision=precision,
+            thresholds=tuple(row[c] for row in chosen),
             validation_positives=int(positives[c]),
             test_positives=int(once[c]),
-            precision=told["precision"],
-            recall=told["recall"] if reached else None,
+            precision=intervals["precision"],
+            recall=intervals["recall"] if reached else None,
         )
-    return found
+    return points
 
 
 def _counts(truth: Array, flagged: Array) -> Counts:
@@ -192,10 +194,10 @@ def _every_image(
             place.setdefault(name, len(place))
     rows = [np.array([place[name] for name in p.ids], np.int64) for p in test]
     labels = np.full(len(place), -1, np.int64)
-    for p, where in zip(test, rows, strict=True):
-        if np.any((labels[where] >= 0) & (labels[where] != p.labels)):
+    for p, row in zip(test, rows, strict=True):
+        if np.any((labels[row] >= 0) & (labels[row] != p.labels)):
             raise ValueError("an image has different labels in different repetitions")
-        labels[where] = p.labels
+        labels[row] = p.labels
     return labels, rows
 
 
@@ -210,30 +212,32 @@ def _draws(
 ) -> dict[str, Array]:
     """Mean precision and recall of each class in each resample: name -> (C, B)."""
     n, number = len(labels), len(truth[0])
-    every = np.arange(number)
+    class_indices = np.arange(number)
     once = np.bincount(labels, minlength=number).astype(np.float32)[:, None]
     parts: dict[str, list[Array]] = {"precision": [], "recall": []}
     for size in batch_sizes(n + 2 * number, resamples):
         chosen = draw_repetitions(len(truth), size, rng)
-        weights = draw_stratified(np.concatenate([labels, every, every]), size, rng)
+        weights = draw_stratified(np.concatenate([labels, class_indices, class_indices]), size, rng)
         hits, misses = weights[n : n + number], weights[n + number :]
         alarms = rng.poisson(1.0, (number, size)).astype(np.float32)
         total = {name: np.zeros((number, size)) for name in parts}
         weight = {name: np.zeros((number, size)) for name in parts}
-        for repetition, (t, f, where) in enumerate(zip(truth, flagged, rows, strict=True)):
-            mine = weights[where]
+        for repetition, (t, f, row) in enumerate(zip(truth, flagged, rows, strict=True)):
+            image_weights = weights[row]
             share = ratio(t.sum(1, keepdims=True), once)
             share = np.nan_to_num(share, nan=0.0) * reached[repetition][:, None]
             counts = Counts(
-                (t * f) @ mine + share * hits, t @ mine + share * (hits + misses), f @ mine + share * (hits + alarms)
+                (t * f) @ image_weights + share * hits,
+                t @ image_weights + share * (hits + misses),
+                f @ image_weights + share * (hits + alarms),
             )
             for name in parts:
                 value = getattr(counts, name)
                 total[name] += np.nan_to_num(value, nan=0.0) * chosen[repetition]
                 weight[name] += ~np.isnan(value) * chosen[repetition]
-        for name, found in parts.items():
-            found.append(ratio(total[name], weight[name]))
-    return {name: np.concatenate(found, axis=1) for name, found in parts.items()}
+        for name, draws in parts.items():
+            draws.append(ratio(total[name], weight[name]))
+    return {name: np.concatenate(draws, axis=1) for name, draws in parts.items()}
 
 
 def _interval(values: Sequence[float], drawn: Array, confidence: float) -> Interval | None:

@@ -99,12 +99,12 @@ def sign_flip_power(spread: Spread, level: float) -> Finds:
         attained = attained_level(level, pairs)
         if attained <= 0:
             return 0.0
-        found = power_of(gain, spread, pairs, attained, images)
+        power = power_of(gain, spread, pairs, attained, images)
         sigma = sqrt(spread.training + spread.crossed / images)
         if attained > 2.0 ** (1 - pairs) or not sigma:
-            return found
+            return power
         shifted = gain + sqrt(spread.shared / images) * nodes
-        return min(found, float(ndtr(shifted / sigma) ** pairs @ weights / weights.sum()))
+        return min(power, float(ndtr(shifted / sigma) ** pairs @ weights / weights.sum()))
 
     return finds
 
@@ -149,8 +149,8 @@ def _power(noncentrality: float, df: float, level: float) -> float:
 
     if df > 1e5:  # the noncentral t's series tires; the normal is as good
         return float(ndtr(noncentrality + ndtri(level / 2)))
-    found = 1 - float(nctdtr(df, noncentrality, stdtrit(df, 1 - level / 2)))
-    return found if np.isfinite(found) else 1.0  # only far beyond any power asked for
+    power = 1 - float(nctdtr(df, noncentrality, stdtrit(df, 1 - level / 2)))
+    return power if np.isfinite(power) else 1.0  # only far beyond any power asked for
 
 
 def _least(enough: Callable[[int], bool], start: int) -> int | None:
@@ -208,8 +208,8 @@ class Power(Frozen):
 
 
 def power_report(
-    ours: Sequence[Predictions],
-    theirs: Sequence[Predictions],
+    arm_predictions: Sequence[Predictions],
+    control_predictions: Sequence[Predictions],
     metric: str,
     *,
     level: float,
@@ -226,26 +226,28 @@ def power_report(
     be half or twice as large.
 
     Args:
-        ours: predictions of one method's repetitions, or in the order repetition * folds + fold.
-        theirs: those of the other, with the same images at each index.
+        arm_predictions: predictions of one method's repetitions, or in the order repetition * folds + fold.
+        control_predictions: those of the other, with the same images at each index.
         metric: `balanced_accuracy` or `macro_auc`.
         level: of the two-sided test.
         resamples: bootstrap resamples.
         seed: of the draws.
         folds: number of folds; None: all repetitions have the same test images.
     """
-    pairs = Pairs(ours, theirs, metric)
+    pairs = Pairs(arm_predictions, control_predictions, metric)
     differences = pairs.plain()
     defined = np.flatnonzero(~np.isnan(differences))
     number = len(defined)
     if number < 2:
         return None
-    single, mean = _image_variances(ours, pairs, defined, resamples, np.random.default_rng(seed), folds is None)
+    single, mean = _image_variances(
+        arm_predictions, pairs, defined, resamples, np.random.default_rng(seed), folds is None
+    )
     spread = _spread(differences[defined], single, mean, 0.0 if folds is None else overlap(folds))
     if not spread.variance(number)[0]:
         return None
     finds = (sign_flip_power if folds is None else corrected_t_power)(spread, level)
-    images = sum(len(p) for p in ours[: folds or 1])
+    images = sum(len(p) for p in arm_predictions[: folds or 1])
 
     def needed(gain: float) -> Needed:
         return Needed(
@@ -254,7 +256,7 @@ def power_report(
             images=images_needed(gain, finds, number, images=images),
         )
 
-    seen = float(differences[defined].mean())
+    observed_gain = float(differences[defined].mean())
     sampled = spread.training + spread.crossed
     return Power(
         metric=metric,
@@ -267,7 +269,7 @@ def power_report(
         from_repetitions=sqrt(sampled / number),
         from_images=sqrt(spread.shared + sampled * spread.ratio),
         detectable=detectable(finds, number),
-        observed=needed(seen) if seen > 0 else None,
+        observed=needed(observed_gain) if observed_gain > 0 else None,
         wished=tuple(needed(gain) for gain in WISHED),
     )
 
@@ -281,7 +283,7 @@ def _spread(differences: NDArray[np.float64], single: float, mean: float, ratio:
 
 
 def _image_variances(
-    ours: Sequence[Predictions],
+    arm_predictions: Sequence[Predictions],
     pairs: Pairs,
     defined: NDArray[np.int64],
     resamples: int,
@@ -291,12 +293,14 @@ def _image_variances(
     """Bootstrap variance over test images of one pair's difference (mean over the pairs), and of their mean."""
 
     def drawn(members: NDArray[np.int64]) -> Array:
-        labels = ours[members[0]].labels
+        labels = arm_predictions[members[0]].labels
         parts = []
         for size in batch_sizes(len(labels), resamples):
             weights = draw_stratified(labels, size, rng, fewer=1)
             parts.append(np.stack([pairs.weighted(int(i), weights) for i in members]))
         return np.concatenate(parts, axis=1).astype(np.float64)
 
-    each = drawn(defined) if same_images else np.concatenate([drawn(defined[[i]]) for i in range(len(defined))])
-    return float(each.var(axis=1).mean()), float(each.mean(axis=0).var())
+    pair_differences = (
+        drawn(defined) if same_images else np.concatenate([drawn(defined[[i]]) for i in range(len(defined))])
+    )
+    return float(pair_differences.var(axis=1).mean()), float(pair_differences.mean(axis=0).var())

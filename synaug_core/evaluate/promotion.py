@@ -59,14 +59,14 @@ class Decision(Frozen):
         """The figures as flat numbers; differences with `/low` and `/high`."""
         if self.figures is None:
             return {}
-        found: dict[str, float] = {}
+        numbers: dict[str, float] = {}
         for name, value in self.figures:
             if isinstance(value, Interval):
-                where = f"difference/{name}"
-                found |= {where: value.mean, f"{where}/low": value.low, f"{where}/high": value.high}
+                key = f"difference/{name}"
+                numbers |= {key: value.mean, f"{key}/low": value.low, f"{key}/high": value.high}
             elif isinstance(value, (int, float)):
-                found[name] = float(value)
-        return found
+                numbers[name] = float(value)
+        return numbers
 
 
 def gate(
@@ -123,11 +123,11 @@ def gate(
     if not np.array_equal(challenger.labels, champion.labels):
         return decide(False, "Not promoted: the test images' labels have changed since the champion was measured.")
     counts = _test_counts(challenger)
-    told = len(challenger)
+    total = len(challenger)
     fresh = tuple(name for name in challenger.ids if name not in seen)
-    known = set(np.unique(challenger.labels)) - set(np.unique(challenger.in_order(fresh).labels))
-    if known:
-        names = ", ".join(challenger.classes[i] for i in sorted(known))
+    seen_classes = set(np.unique(challenger.labels)) - set(np.unique(challenger.in_order(fresh).labels))
+    if seen_classes:
+        names = ", ".join(challenger.classes[i] for i in sorted(seen_classes))
         return decide(False, f"Not promoted: the champion was trained on all of today's test images of {names}.")
     challenger, champion = challenger.in_order(fresh), champion.in_order(fresh)
     tested = [name for name, count in counts.items() if count]
@@ -149,8 +149,8 @@ def gate(
         f"{figures.rarest_images} test images)"
     )
     left_out = ""
-    if len(fresh) < told:
-        left_out = f" Compared on {len(fresh)} of {told} test images: the champion was trained on the others."
+    if len(fresh) < total:
+        left_out = f" Compared on {len(fresh)} of {total} test images: the champion was trained on the others."
     if better and not worse and not untested:
         reason = f"Promoted: no worse overall, {said_overall}; better where it counts, {said_rare}.{left_out}"
         return decide(True, reason, figures)
@@ -177,11 +177,12 @@ def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:
         return "there are no test images to compare on"
     if challenger.classes != champion.classes:
         return "it knows other classes than the champion does"
-    ours, theirs = set(challenger.ids), set(champion.ids)
-    if ours != theirs:
+    challenger_ids, champion_ids = set(challenger.ids), set(champion.ids)
+    if challenger_ids != champion_ids:
         return (
-            f"the two were not measured on the same test images ({len(ours & theirs)} in common, "
-            f"{len(ours - theirs)} only the challenger's, {len(theirs - ours)} only the champion's)"
+            f"the two were not measured on the same test images ({len(challenger_ids & champion_ids)} in common, "
+            f"{len(challenger_ids - champion_ids)} only the challenger's, "
+            f"{len(champion_ids - challenger_ids)} only the champion's)"
         )
     return None
 
@@ -195,16 +196,20 @@ def _figures(
     rng: np.random.Generator,
 ) -> Figures:
     labels = challenger.labels
-    ours, theirs = Scorer(challenger), Scorer(champion)
+    challenger_scorer, champion_scorer = Scorer(challenger), Scorer(champion)
     ones = np.ones((len(labels), 1))
-    mine, other = (float(s.balanced_accuracy(ones)[0]) for s in (ours, theirs))
+    challenger_accuracy, champion_accuracy = (
+        float(s.balanced_accuracy(ones)[0]) for s in (challenger_scorer, champion_scorer)
+    )
     drawn = np.concatenate(
         [
-            ours.balanced_accuracy(w) - theirs.balanced_accuracy(w)
+            challenger_scorer.balanced_accuracy(w) - champion_scorer.balanced_accuracy(w)
             for w in (draw_stratified(labels, size, rng) for size in batch_sizes(len(labels), resamples))
         ]
     )
-    recall_ours, recall_theirs = (float(s.counts(ones).recall[rarest, 0].mean()) for s in (ours, theirs))
+    recall_ours, recall_theirs = (
+        float(s.counts(ones).recall[rarest, 0].mean()) for s in (challenger_scorer, champion_scorer)
+    )
     (pair,) = discordances([challenger], [champion])
     right, other_right = ((p.predicted == labels).astype(np.float32) for p in (challenger, champion))
     wins = right - other_right
@@ -212,9 +217,9 @@ def _figures(
     return Figures(
         images=len(labels),
         ids_sha256=hashlib.sha256("\n".join(sorted(challenger.ids)).encode()).hexdigest(),
-        champion_balanced_accuracy=other,
-        challenger_balanced_accuracy=mine,
-        balanced_accuracy=bounds(mine - other, drawn, confidence),
+        champion_balanced_accuracy=champion_accuracy,
+        challenger_balanced_accuracy=challenger_accuracy,
+        balanced_accuracy=bounds(challenger_accuracy - champion_accuracy, drawn, confidence),
         rarest_classes=tuple(challenger.classes[c] for c in rarest),
         rarest_images=int(np.isin(labels, rarest).sum()),
         champion_rarest_recall=recall_theirs,

@@ -52,26 +52,28 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return binomial_p(only_first, only_first + only_second)
 
 
-def discordances(ours: Sequence[Predictions], theirs: Sequence[Predictions]) -> tuple[Discordance, ...]:
+def discordances(
+    arm_predictions: Sequence[Predictions], control_predictions: Sequence[Predictions]
+) -> tuple[Discordance, ...]:
     """The McNemar test of each pair of repetitions, in their order.
 
     The p-values are for reading one by one and are not combined: all pairs stand on the same test images, so an
     image that happens to suit one method speaks for it in every pair, and no rule for independent tests holds.
 
     Args:
-        ours: predictions of one method's repetitions.
-        theirs: those of the other, for the same images; what one side has more is left aside.
+        arm_predictions: predictions of one method's repetitions.
+        control_predictions: those of the other, for the same images; what one side has more is left aside.
 
     Raises:
         ValueError: no pair, or different test images.
     """
-    pairs = min(len(ours), len(theirs))
-    check_same_images([*ours[:pairs], *theirs[:pairs]])
-    found = []
-    for i, (a, b) in enumerate(zip(ours[:pairs], theirs[:pairs], strict=True)):
-        right, other = a.predicted == a.labels, b.predicted == b.labels
-        gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
-        found.append(
+    pairs = min(len(arm_predictions), len(control_predictions))
+    check_same_images([*arm_predictions[:pairs], *control_predictions[:pairs]])
+    pairs_compared = []
+    for i, (a, b) in enumerate(zip(arm_predictions[:pairs], control_predictions[:pairs], strict=True)):
+        right, control_right = a.predicted == a.labels, b.predicted == b.labels
+        gained, lost = int((right & ~control_right).sum()), int((control_right & ~right).sum())
+        pairs_compared.append(
             Discordance(repetition=i, only_arm_right=gained, only_against_right=lost, p_value=mcnemar(gained, lost))
         )
-    return tuple(found)
+    return tuple(pairs_compared)

@@ -72,8 +72,8 @@ def fit_temperature(validation: Predictions | None, *, pull: float = PULL) -> fl
         return float(np.log(np.exp(b * z).sum(1)).sum() - b * true + pull * (b - 1 - log_b))
 
     bounds = (-np.log(LIMITS[1]), -np.log(LIMITS[0]))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
-    return float(np.clip(np.exp(-found.x), *LIMITS))
+    optimum = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    return float(np.clip(np.exp(-optimum.x), *LIMITS))
 
 
 def apply(predictions: Predictions, temperature: float) -> Predictions:
@@ -123,7 +123,7 @@ class ConfidenceBins(Frozen):
     correct: tuple[int, ...]
 
     @classmethod
-    def of(cls, repetitions: Sequence[Predictions]) -> ConfidenceBins:
+    def from_predictions(cls, repetitions: Sequence[Predictions]) -> ConfidenceBins:
         """Of one repetition at least."""
         images, confidence, correct = np.sum([calibration(p) for p in repetitions], axis=0).tolist()
         return cls(
@@ -242,5 +242,5 @@ def _scored(repetitions: Sequence[Predictions]) -> ProbabilityScores:
         ece=float(np.mean([Scorer(p).ece(np.ones((len(p), 1)))[0] for p in repetitions])),
         nll=float(np.mean([negative_log_likelihood(p) for p in repetitions])),
         brier=float(np.mean([brier(p) for p in repetitions])),
-        bins=ConfidenceBins.of(repetitions),
+        bins=ConfidenceBins.from_predictions(repetitions),
     )

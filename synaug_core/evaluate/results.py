@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from math import hypot
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from synaug_core.config import PrimaryConfig
 from synaug_core.evaluate.contrast import Contrast
@@ -70,7 +70,9 @@ class Comparison(Frozen):
     contrasts: tuple[Contrast, ...]
     """The declared synthetic arm, or else the best, against the best control on the primary endpoints; the verdict
     rests on the first alone."""
-    others: tuple[Contrast, ...]
+    family: Annotated[
+        tuple[Contrast, ...], Field(validation_alias=AliasChoices("family", "others"), serialization_alias="others")
+    ]
     """Every synthetic arm against the best control on the first endpoint, Holm-adjusted: for information."""
     verdict: Verdict
     sentence: str
@@ -132,16 +134,16 @@ def recall_changes(comparison: Comparison, arm: str) -> dict[str, Interval]:
     Statistics in Medicine 27, 2008). They share their test images, which usually makes it too wide.
     Classes without test images are left out; empty without a best control.
     """
-    found: dict[str, Interval] = {}
+    changes: dict[str, Interval] = {}
     control = comparison.best_control
     for name in comparison.by_rarity if control else ():
         key = f"class/{comparison.slug(name)}/recall"
-        a, b = (comparison.arms[of].metrics.get(key) for of in (arm, control or ""))
+        a, b = (comparison.arms[compared].metrics.get(key) for compared in (arm, control or ""))
         if a is not None and b is not None:
             mean = a.mean - b.mean
             low, high = hypot(a.mean - a.low, b.high - b.mean), hypot(a.high - a.mean, b.mean - b.low)
-            found[name] = Interval(mean=mean, low=mean - low, high=mean + high)
-    return found
+            changes[name] = Interval(mean=mean, low=mean - low, high=mean + high)
+    return changes
 
 
 def judged_arm(comparison: Comparison) -> str | None:

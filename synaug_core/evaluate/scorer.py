@@ -101,19 +101,19 @@ class Scorer:
         A class that was never predicted counts as precision 0 in the averages (as in scikit-learn): leaving it
         out would reward a classifier that gives up a class.
         """
-        here = self.present
-        support = counts.support[here]
+        present = self.present
+        support = counts.support[present]
         share = support / support.sum(0)
-        found = {
-            "precision": np.nan_to_num(counts.precision[here], nan=0.0),
-            "recall": counts.recall[here],
-            "f1": counts.f1[here],
+        by_class = {
+            "precision": np.nan_to_num(counts.precision[present], nan=0.0),
+            "recall": counts.recall[present],
+            "f1": counts.f1[present],
         }
         averages = {
             "accuracy": counts.hits.sum(0) / counts.support.sum(0),
-            "balanced_accuracy": found["recall"].mean(0),
+            "balanced_accuracy": by_class["recall"].mean(0),
         }
-        for name, values in found.items():
+        for name, values in by_class.items():
             averages[f"macro_{name}"] = values.mean(0)
             averages[f"weighted_{name}"] = (share * values).sum(0)
         return averages
@@ -135,8 +135,8 @@ class Scorer:
             return np.full(weights.shape[1], np.nan)
         many = weights.shape[1] > 1 and len(self.p) <= _PAIRED_UP_TO
         won = self._won_by_pairs(weights) if many else self._won_by_ranks(weights)
-        mine = (self._truth.astype(weights.dtype, copy=False) @ weights)[self.present]
-        areas = won / (mine * (mine.sum(0) - mine))
+        class_weight = (self._truth.astype(weights.dtype, copy=False) @ weights)[self.present]
+        areas = won / (class_weight * (class_weight.sum(0) - class_weight))
         return np.asarray(areas.mean(0))
 
     def _won_by_pairs(self, weights: Array) -> Array:
@@ -159,23 +159,23 @@ class Scorer:
         """(n, n): 1 where image i beats image j of another class in the probability of i's class, 1/2 where level."""
         labels = self.p.labels
         scores = self.p.probabilities[:, labels].T
-        mine = scores.diagonal()[:, None]
-        beats = (mine > scores).astype(np.float32) + 0.5 * (mine == scores).astype(np.float32)
+        own_scores = scores.diagonal()[:, None]
+        beats = (own_scores > scores).astype(np.float32) + 0.5 * (own_scores == scores).astype(np.float32)
         return np.asarray(np.where(labels[:, None] != labels, beats, 0), np.float32)
 
     @cached_property
     def _ranks(self) -> list[tuple[Array, Array, Array, Array]]:
         """For each class: its images, the other images by rising score, and how many of those lie below, and
         below or level with, each of its images."""
-        found = []
+        ranks = []
         for c in np.flatnonzero(self.present):
             score = self.p.probabilities[:, c]
             positive, negative = np.flatnonzero(self.p.labels == c), np.flatnonzero(self.p.labels != c)
             negative = negative[np.argsort(score[negative], kind="stable")]
             below = np.searchsorted(score[negative], score[positive], "left")
             up_to = np.searchsorted(score[negative], score[positive], "right")
-            found.append((positive, negative, below, up_to))
-        return found
+            ranks.append((positive, negative, below, up_to))
+        return ranks
 
 
 ENDPOINTS: dict[str, Callable[[Scorer, Array], Array]] = {

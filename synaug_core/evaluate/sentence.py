@@ -36,21 +36,21 @@ def sentence(
     amount = points(d.mean)
     unit = f"points of {METRICS[contrast.metric].title}"
     size, side = (amount[1:], "below") if amount[0] == "-" else (amount, "over" if amount[0] == "+" else "away from")
-    said = f"{contrast.arm} is {size} {unit} {side} the best control, {best_control} "
-    said += f"({percent_text(confidence)} interval {points(d.low)} to {points(d.high)}, {p_text(contrast.p_adjusted)}"
+    text = f"{contrast.arm} is {size} {unit} {side} the best control, {best_control} "
+    text += f"({percent_text(confidence)} interval {points(d.low)} to {points(d.high)}, {p_text(contrast.p_adjusted)}"
     if contrast.p_adjusted != contrast.p_value:
-        said += " after Holm's correction for the choice of the arm"
+        text += " after Holm's correction for the choice of the arm"
     pairs = contrast.repetitions
     if folds is None:
-        said += f", {pairs} paired repetition{'s' * (pairs != 1)})."
+        text += f", {pairs} paired repetition{'s' * (pairs != 1)})."
         needed, noun = needed_repetitions(1 - confidence), "repetition"
     else:
-        said += f", corrected t test, {design_text(pairs, folds)})."
+        text += f", corrected t test, {design_text(pairs, folds)})."
         needed, noun = LEAST, "training"
     if pairs < needed:
         what = f"1 {noun} is" if pairs == 1 else f"{pairs} {noun}s are"
-        said += f" {what} too few to show a gain: it takes {needed}."
-    return ("Gain shown: " if gain else "No gain shown: ") + said
+        text += f" {what} too few to show a gain: it takes {needed}."
+    return ("Gain shown: " if gain else "No gain shown: ") + text
 
 
 def design_text(trainings: int, folds: int | None) -> str:
@@ -67,19 +67,19 @@ def power_text(power: Power) -> str:
     images = f"{power.images} test image{'s' * (power.images != 1)}"
     design = f"{design_text(power.repetitions * (power.folds or 1), power.folds)} on {images}"
     if power.detectable is None:
-        said = f"{design} can show no gain at all"
+        text = f"{design} can show no gain at all"
     else:
-        said = f"{design} would show a true gain of {_size(power.detectable)} or more {often}"
-    return "; ".join([said, *_wishes(power)]) + "."
+        text = f"{design} would show a true gain of {_size(power.detectable)} or more {often}"
+    return "; ".join([text, *_wishes(power)]) + "."
 
 
 def _wishes(power: Power) -> Iterator[str]:
     """For each gain out of reach so far: what would show it. Those that neither way alone shows come together."""
     seen = power.observed
-    asked = [(f"{_size(seen.gain)} (as seen here)", seen)] if seen else []
-    asked += [(_size(n.gain), n) for n in power.wished]
+    gains = [(f"{_size(seen.gain)} (as seen here)", seen)] if seen else []
+    gains += [(_size(n.gain), n) for n in power.wished]
     neither = []
-    for what, needed in asked:
+    for what, needed in gains:
         if power.detectable is not None and needed.gain >= power.detectable:
             continue
         ways = [f"{needed.repetitions:,} repetitions"] if needed.repetitions else []

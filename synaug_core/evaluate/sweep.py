@@ -47,17 +47,17 @@ class SweepResult(Frozen):
         done = [cell for cell in self.cells if cell.verdict is not None]
         gains = [cell for cell in done if cell.verdict == "gain"]
         failed = len(self.cells) - len(done)
-        said = f"{len(gains)} of {len(done)} combinations show a gain over their best control"
+        text = f"{len(gains)} of {len(done)} combinations show a gain over their best control"
         if gains:
             left = [c for c in gains if c.contrast is not None and c.contrast.p_adjusted < c.level]
-            said += f", {len(left)} of them also after Holm's correction over the sweep"
-        return said + (f"; {failed} failed." if failed else ".")
+            text += f", {len(left)} of them also after Holm's correction over the sweep"
+        return text + (f"; {failed} failed." if failed else ".")
 
 
 def sweep_result(
     varied: Sequence[str],
     labels: Sequence[Mapping[str, str]],
-    found: Sequence[Comparison | str],
+    outcomes: Sequence[Comparison | str],
     runs: Sequence[str],
     pages: Sequence[str | None],
 ) -> SweepResult:
@@ -66,22 +66,22 @@ def sweep_result(
     Args:
         varied: the keys.
         labels: of each combination, key -> name of its value.
-        found: of each combination, its comparison, or why it failed.
+        outcomes: of each combination, its comparison, or why it failed.
         runs: of each, its MLflow run ("" where it has none).
         pages: of each, where its own report lies.
     """
     adjusted = holm(
-        {str(n): c.contrasts[0].p_adjusted for n, c in enumerate(found) if isinstance(c, Comparison) and c.contrasts}
+        {str(n): c.contrasts[0].p_adjusted for n, c in enumerate(outcomes) if isinstance(c, Comparison) and c.contrasts}
     )
-    made = []
-    for n, (where, one, run, page) in enumerate(zip(labels, found, runs, pages, strict=True)):
+    cells = []
+    for n, (cell_labels, one, run, page) in enumerate(zip(labels, outcomes, runs, pages, strict=True)):
         if isinstance(one, str):
-            made.append(_failed(where, one, run))
+            cells.append(_failed(cell_labels, one, run))
             continue
         first = one.contrasts[0].model_copy(update={"p_adjusted": adjusted[str(n)]}) if one.contrasts else None
-        made.append(
+        cells.append(
             SweepCell(
-                labels=dict(where),
+                labels=dict(cell_labels),
                 arms={
                     arm: {
                         m.name: result.metrics[key]
@@ -102,7 +102,7 @@ def sweep_result(
                 page=page,
             )
         )
-    return SweepResult(varied=tuple(varied), cells=tuple(made))
+    return SweepResult(varied=tuple(varied), cells=tuple(cells))
 
 
 def _failed(labels: Mapping[str, str], why: str, run: str) -> SweepCell:

@@ -44,7 +44,7 @@ _MOST_TILES = 1200
 
 def contact_page(
     train: ImageSet,
-    made: ImageSet,
+    synthetic: ImageSet,
     nearest: Tensor | None = None,
     scores: Scores | None = None,
     *,
@@ -55,9 +55,9 @@ def contact_page(
 
     Args:
         train: real images.
-        made: synthetic images of the same classes; classes without any are left out.
-        nearest: int64 (n,), for each of `made` the position in `train` of the image most like it; -1: none.
-        scores: name -> a value for each of `made`; None or NaN where undefined. Numbers in the images' provenance,
+        synthetic: synthetic images of the same classes; classes without any are left out.
+        nearest: int64 (n,), for each of `synthetic` the position in `train` of the image most like it; -1: none.
+        scores: name -> a value for each of `synthetic`; None or NaN where undefined. Numbers in the images' provenance,
             such as `label_probability` or `alpha`, are shown without being named here.
         heading: the page's title.
         note: a line below it, such as what made the images.
@@ -66,19 +66,21 @@ def contact_page(
         ValueError: `nearest` or a score does not have one value for each image.
     """
     scores = scores or {}
-    index = _positions(made, nearest)
-    _check(made, scores)
-    counts, there = made.counts(), train.counts()
-    names = [name for name in made.classes if counts[name]]
-    each = max(1, min(_ON_PAGE, _MOST_TILES // max(len(names), 1)))
+    index = _positions(synthetic, nearest)
+    _check(synthetic, scores)
+    counts, real_counts = synthetic.counts(), train.counts()
+    names = [name for name in synthetic.classes if counts[name]]
+    per_class = max(1, min(_ON_PAGE, _MOST_TILES // max(len(names), 1)))
     blocks = []
     for name in names:
-        shown = made.rows_of(name)[:each].tolist()
-        cells = [_cell(train, made, i, index[i] if index else None, scores) for i in shown]
-        own = train.rows_of(name)[:each].tolist()
+        shown = synthetic.rows_of(name)[:per_class].tolist()
+        cells = [_cell(train, synthetic, i, index[i] if index else None, scores) for i in shown]
+        own = train.rows_of(name)[:per_class].tolist()
         reals = [{"image": _address(train.images[i]), "id": plain(train.ids[i], 60)} for i in own]
-        blocks.append({"name": name, "real": there.get(name, 0), "made": counts[name], "reals": reals, "cells": cells})
-    side = _side(made.size)
+        blocks.append(
+            {"name": name, "real": real_counts.get(name, 0), "made": counts[name], "reals": reals, "cells": cells}
+        )
+    side = _side(synthetic.size)
     return render(
         "contact.html",
         heading=heading or "Real and synthetic images",
@@ -87,14 +89,14 @@ def contact_page(
         side=side,
         real_columns=max(2, _REAL_WIDTH // (side + _GAP)),
         made_columns=max(3, _MADE_WIDTH // (side + _GAP)),
-        pixelated=made.size <= side,
+        pixelated=synthetic.size <= side,
         nearest=index is not None,
     )
 
 
 def contact_sheet(
     train: ImageSet,
-    made: ImageSet,
+    synthetic: ImageSet,
     nearest: Tensor | None = None,
     *,
     heading: str = "",
@@ -106,19 +108,19 @@ def contact_sheet(
     """
     import torch
 
-    index = _positions(made, nearest)
-    counts, there = made.counts(), train.counts()
-    names = [name for name in made.classes if counts[name]]
-    each = _IN_ROW if len(names) <= 12 else _IN_ROW // 2
-    left = max(2, each // 2)
-    blank = torch.full((1, *made.images.shape[1:]), 255, dtype=torch.uint8)
+    index = _positions(synthetic, nearest)
+    counts, real_counts = synthetic.counts(), train.counts()
+    names = [name for name in synthetic.classes if counts[name]]
+    per_class = _IN_ROW if len(names) <= 12 else _IN_ROW // 2
+    left = max(2, per_class // 2)
+    blank = torch.full((1, *synthetic.images.shape[1:]), 255, dtype=torch.uint8)
     rows = []
     for name in names:
-        shown = made.rows_of(name)[:each].tolist()
+        shown = synthetic.rows_of(name)[:per_class].tolist()
         reals = train.images[train.rows_of(name)[: 2 * left]].cpu()
         upper = torch.cat([reals[:left], blank.expand(max(0, left - len(reals)), -1, -1, -1)])
-        note = f"{number(there.get(name, 0))} real, {number(counts[name])} synthetic"
-        rows.append(Row(name, note, torch.cat([upper, made.images[shown].cpu()]), space=8))
+        note = f"{number(real_counts.get(name, 0))} real, {number(counts[name])} synthetic"
+        rows.append(Row(name, note, torch.cat([upper, synthetic.images[shown].cpu()]), space=8))
         if index:
             below = [train.images[k : k + 1].cpu() if (k := index[i]) >= 0 else blank for i in shown]
             lower = torch.cat([reals[left:], blank.expand(left - len(reals[left:]), -1, -1, -1)])
@@ -129,43 +131,47 @@ def contact_sheet(
     return sheet(rows, heading=heading, columns=columns, breaks=(left,), tile=tile)
 
 
-def _positions(made: ImageSet, nearest: Tensor | None) -> list[int] | None:
+def _positions(synthetic: ImageSet, nearest: Tensor | None) -> list[int] | None:
     if nearest is None:
         return None
-    if nearest.shape != (len(made),):
-        raise ValueError(f"nearest: one position for each of {len(made)} images expected, got {tuple(nearest.shape)}")
+    if nearest.shape != (len(synthetic),):
+        raise ValueError(
+            f"nearest: one position for each of {len(synthetic)} images expected, got {tuple(nearest.shape)}"
+        )
     return [int(i) for i in nearest.tolist()]
 
 
-def _check(made: ImageSet, scores: Scores) -> None:
+def _check(synthetic: ImageSet, scores: Scores) -> None:
     for name, values in scores.items():
-        if len(values) != len(made):
-            raise ValueError(f"scores: {len(made)} values of {name} expected, got {len(values)}")
+        if len(values) != len(synthetic):
+            raise ValueError(f"scores: {len(synthetic)} values of {name} expected, got {len(values)}")
 
 
-def _cell(train: ImageSet, made: ImageSet, i: int, near: int | None, scores: Scores) -> dict[str, Any]:
+def _cell(train: ImageSet, synthetic: ImageSet, i: int, near: int | None, scores: Scores) -> dict[str, Any]:
     """What the template shows of one synthetic image."""
-    facts = [(_score_name(name), f"{v:.3g}") for name, values in scores.items() if (v := _known(values[i])) is not None]
-    origin = json.loads(made.provenance[i])
+    facts = [
+        (_score_name(name), f"{v:.3g}") for name, values in scores.items() if (v := _finite(values[i])) is not None
+    ]
+    origin = json.loads(synthetic.provenance[i])
     parents = origin.get("parents") or []
     own = {name: v for name, v in origin.items() if name not in scores and isinstance(v, (int, float))}
-    facts += [(_score_name(name), f"{v:.3g}") for name, v in own.items() if _known(v) is not None]
+    facts += [(_score_name(name), f"{v:.3g}") for name, v in own.items() if _finite(v) is not None]
     lines = []
     if parents:
         named = [plain(p, 60) for p in parents[:2]] if len(parents) < 3 else [plain(parents[0], 60)]
         lines.append("From " + " and ".join([*named, *([f"{len(parents) - 1} more"] if len(parents) > 2 else [])]))
-    if found := near is not None and near >= 0:
+    if has_nearest := near is not None and near >= 0:
         lines.append(f"Nearest: {plain(train.ids[near], 60)}{', a parent' if train.ids[near] in parents else ''}")
     return {
-        "id": plain(made.ids[i], 60),
-        "image": _address(made.images[i]),
-        "nearest": _address(train.images[near]) if found else "",
+        "id": plain(synthetic.ids[i], 60),
+        "image": _address(synthetic.images[i]),
+        "nearest": _address(train.images[near]) if has_nearest else "",
         "facts": facts,
         "lines": lines,
     }
 
 
-def _known(value: float | None) -> float | None:
+def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 

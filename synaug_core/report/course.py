@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synaug_core.config import ArmConfig, Config, FilterConfig, GeneratorConfig, SynthesisConfig
     from synaug_core.evaluate.results import Comparison
 
-__all__ = ["course", "made_images"]
+__all__ = ["course", "describe_synthesis"]
 
 _KEEP = {"val_loss": "the lowest validation loss", "val_macro_auc": "the highest validation macro-AUC"}
 _SHOWN_ARMS = 20
@@ -37,7 +37,7 @@ def course(config: Config, comparison: Comparison, dataset: Mapping[str, Any] | 
         ("Images", _images(config, report)),
         ("Duplicates", _duplicates(config, report)),
         ("Division", _division(config, report)),
-        *made_images(config),
+        *describe_synthesis(config),
         ("Search", _search(config)),
         ("Training", _training(config, comparison)),
         ("Test images", _test(config, comparison)),
@@ -61,19 +61,19 @@ def _seed(config: Config, *parts: str | int) -> str:
 
 
 def _images(config: Config, report: Mapping[str, Any]) -> str:
-    said = f"Read from {plain(str(report.get('source') or config.data.source), 160)}"
+    text = f"Read from {plain(str(report.get('source') or config.data.source), 160)}"
     if facts := report.get("facts"):
-        said += f": {number(facts.get('images', 0))} images that could be used"
+        text += f": {number(facts.get('images', 0))} images that could be used"
     if size := report.get("image_size") or config.data.image_size:
         colour = {1: ", grey", 3: ", colour"}.get(report.get("channels") or config.data.channels or 0, "")
-        said += f", brought to {size} × {size} pixels ({config.data.fit}{colour})"
+        text += f", brought to {size} × {size} pixels ({config.data.fit}{colour})"
     if rejected := len(report.get("rejected", ())):
-        said += f"; {number(rejected)} file{'s were' if rejected != 1 else ' was'} rejected"
+        text += f"; {number(rejected)} file{'s were' if rejected != 1 else ' was'} rejected"
     classes = config.data.classes
     chosen = f" Only the classes {', '.join(plain(c) for c in classes)} were used." if classes else ""
     if most := config.data.max_classes:
         chosen += f" At most the first {most} classes were used."
-    return f"{said}.{chosen}"
+    return f"{text}.{chosen}"
 
 
 def _duplicates(config: Config, report: Mapping[str, Any]) -> str:
@@ -84,39 +84,39 @@ def _duplicates(config: Config, report: Mapping[str, Any]) -> str:
             f" or nearly (perceptual hashes at most {rule.distance} of 64 bits apart, thumbnails correlated at least "
             f"{rule.correlation:g})"
         )
-    found = len(report.get("duplicates", ()))
-    said = f"Images that are {how} were sought" + (
-        f": {number(found)} group{'s' * (found != 1)}." if "duplicates" in report else "."
+    groups = len(report.get("duplicates", ()))
+    text = f"Images that are {how} were sought" + (
+        f": {number(groups)} group{'s' * (groups != 1)}." if "duplicates" in report else "."
     )
     across = "removed from training or validation" if rule.across_splits == "remove" else "kept"
-    said += f" The division keeps them together; where the source has them in two parts, they were {across}."
+    text += f" The division keeps them together; where the source has them in two parts, they were {across}."
     conflicts = "left out of training" if rule.conflicting_labels == "remove" else "kept"
-    return f"{said} Equal images with different labels were {conflicts}."
+    return f"{text} Equal images with different labels were {conflicts}."
 
 
 def _division(config: Config, report: Mapping[str, Any]) -> str:
     split = config.data.split
     if split.folds is not None:
-        said = (
+        text = (
             f"{split.folds}-fold cross-validation, {config.repetitions} time{'s' * (config.repetitions != 1)}, each "
             f"time divided anew, by class; groups stay together. {_share(split.validation)} of the images validate. "
             f"First division: {_seed(config, 'repetition', 0)}. Everything that learns, the generators, filters and "
             "the search too, learnt inside each fold."
         )
     elif report.get("split") == "supplied":
-        said = "The training, validation and test images are those that the source supplies."
+        text = "The training, validation and test images are those that the source supplies."
     else:
-        said = (
+        text = (
             f"{_share(split.validation)} validation and {_share(split.test)} test images were drawn class by class "
             f"where the source has none; groups stay together. Paths of the draws: {config.seed}/split/…"
         )
     if ratio := config.data.long_tail:
-        said += f" The training images were thinned out to a long tail of {ratio:g} to 1."
-        said += f" Paths of the draws: {config.seed}/long_tail/…"
+        text += f" The training images were thinned out to a long tail of {ratio:g} to 1."
+        text += f" Paths of the draws: {config.seed}/long_tail/…"
     if most := config.data.per_class:
-        said += f" Low-data mode: at most {most} training images of each class, the same for generators and arms."
-        said += f" Paths of the draws: {config.seed}/low_data/…"
-    return said
+        text += f" Low-data mode: at most {most} training images of each class, the same for generators and arms."
+        text += f" Paths of the draws: {config.seed}/low_data/…"
+    return text
 
 
 def _share(value: float) -> str:
@@ -137,9 +137,9 @@ def _search(config: Config) -> str:
         seeds = _seed(config, "tuning", names)
     steps = config.classifier.steps_or_half(tuning.steps)
     varied = [HYPERPARAMETERS[name].title for name in tuning.ranges()]
-    where = ", in each fold anew" if config.data.split.folds else ""
+    place = ", in each fold anew" if config.data.split.folds else ""
     return (
-        f"{who}{where}, of {number(steps)} steps each, over {', '.join(varied)}; the measure is balanced accuracy on "
+        f"{who}{place}, of {number(steps)} steps each, over {', '.join(varied)}; the measure is balanced accuracy on "
         f"the validation images. Sampler: {seeds}."
     )
 
@@ -171,28 +171,30 @@ def _arms(config: Config) -> Iterator[str]:
 
 
 def _test(config: Config, comparison: Comparison) -> str:
-    said = "Each finished training predicted its test images once. No choice rests on them"
+    text = "Each finished training predicted its test images once. No choice rests on them"
     if comparison.folds and config.evaluation.primary.arm == BEST and comparison.best_synthetic:
         return (
-            f"{said} inside a fold; but what validates in one fold is a test image of another, so the choice of the "
+            f"{text} inside a fold; but what validates in one fold is a test image of another, so the choice of the "
             "arm is allowed for by Holm's correction."
         )
-    return f"{said}: arms, weights and thresholds were chosen on the validation images."
+    return f"{text}: arms, weights and thresholds were chosen on the validation images."
 
 
 def _comparison(config: Config, comparison: Comparison) -> str:
-    asked = config.evaluation
-    arm = "the best synthetic arm on the validation images" if asked.primary.arm == BEST else asked.primary.arm
+    evaluation = config.evaluation
+    arm = (
+        "the best synthetic arm on the validation images" if evaluation.primary.arm == BEST else evaluation.primary.arm
+    )
     seed = derive(config.seed, "comparison")
-    said = (
-        f"Declared beforehand: {plain(arm, 80)} against the best control, by {metric_name(asked.primary.metric)}. "
-        f"Intervals at {percent_text(asked.confidence)}"
+    text = (
+        f"Declared beforehand: {plain(arm, 80)} against the best control, by {metric_name(evaluation.primary.metric)}. "
+        f"Intervals at {percent_text(evaluation.confidence)}"
     )
     if comparison.folds is None:
-        said += f" from {number(asked.resamples)} bootstrap resamples"
+        text += f" from {number(evaluation.resamples)} bootstrap resamples"
     paths = "intervals, contrasts and power"
     return (
-        f"{said}. {_seed(config, 'comparison').capitalize()}; {paths} derive theirs from {seed}/… "
+        f"{text}. {_seed(config, 'comparison').capitalize()}; {paths} derive theirs from {seed}/… "
         f"Calibration and thresholds: {_seed(config, 'reliability')}."
     )
 
@@ -212,7 +214,7 @@ _PLANS = {
 }
 
 
-def made_images(config: Config) -> Iterator[tuple[str, str]]:
+def describe_synthesis(config: Config) -> Iterator[tuple[str, str]]:
     """The stages between the division of the images and the search; none where no arm has synthetic images."""
     syntheses: dict[str, tuple[SynthesisConfig, list[str]]] = {}
     for arm in config.arms:
@@ -223,16 +225,17 @@ def made_images(config: Config) -> Iterator[tuple[str, str]]:
     used += [arm.online.generator for arm in online if arm.online is not None]
     if used:
         yield "Generators", _generators(config, used)
-    found = [s for s, _ in syntheses.values()]
-    if found and (
-        config.quality.enabled or any((s.filters and s.filters.needs_judge) or find(s.strategy).target for s in found)
+    settings = [s for s, _ in syntheses.values()]
+    if settings and (
+        config.quality.enabled
+        or any((s.filters and s.filters.needs_judge) or find(s.strategy).target for s in settings)
     ):
         yield "Judges", _judges(config)
     for synthesis, arms in syntheses.values():
         yield f"Images for {', '.join(arms)}", _synthesis(config, synthesis)
     for arm in online:
         yield f"Images for {arm.name}", _online(arm)
-    if found and config.quality.enabled:
+    if settings and config.quality.enabled:
         yield (
             "Judgement",
             "The images were judged beside held-out real ones. Nothing that is trained depends on it. "
@@ -241,16 +244,16 @@ def made_images(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _generators(config: Config, names: list[str]) -> str:
-    each: dict[str, tuple[GeneratorConfig, list[str]]] = {}
+    by_settings: dict[str, tuple[GeneratorConfig, list[str]]] = {}
     for name in dict.fromkeys(names):
         generator = config.generator_named(name)
-        each.setdefault(generator.model_dump_json(), (generator, []))[1].append(name)
-    told = []
-    for generator, _ in each.values():
+        by_settings.setdefault(generator.model_dump_json(), (generator, []))[1].append(name)
+    texts = []
+    for generator, _ in by_settings.values():
         models = "one model for all classes" if generators.find(generator.kind).joint else "one model for each class"
-        told.append(f"{plain(generator.kind)} ({models}, at most {number(generator.steps)} steps)")
+        texts.append(f"{plain(generator.kind)} ({models}, at most {number(generator.steps)} steps)")
     seed = derive(config.seed, "generator")
-    return f"Fitted to the training images alone: {'; '.join(told)}. Seed {seed} ({config.seed}/generator)."
+    return f"Fitted to the training images alone: {'; '.join(texts)}. Seed {seed} ({config.seed}/generator)."
 
 
 def _judges(config: Config) -> str:
@@ -263,19 +266,19 @@ def _judges(config: Config) -> str:
 
 def _synthesis(config: Config, synthesis: SynthesisConfig) -> str:
     s = synthesis
-    said = f"Strategy {plain(s.strategy)}"
+    text = f"Strategy {plain(s.strategy)}"
     if meaning := find(s.strategy).description:
-        said += f" ({meaning})"
+        text += f" ({meaning})"
     if find(s.strategy).generator:
-        said += f", generator {plain(config.generator_named(s.generator).kind)}"
+        text += f", generator {plain(config.generator_named(s.generator).kind)}"
     if s.strategy == "interpolate":
         ends = " to ".join(f"{a:g}" for a in s.alpha) if s.alpha_mode == "uniform" else ", ".join(map(str, s.alpha))
-        said += f", a = {ends}, {s.path}, pairs {'at random' if s.pairing == 'random' else 'of neighbours'}"
-        said += f", detail: {s.detail}" if s.detail != "none" else ""
+        text += f", a = {ends}, {s.path}, pairs {'at random' if s.pairing == 'random' else 'of neighbours'}"
+        text += f", detail: {s.detail}" if s.detail != "none" else ""
     if find(s.strategy).target:
         t = s.targeted
-        said += f", {t.uncertainty.upper() if t.uncertainty == 'mi' else t.uncertainty} over {t.samples} samples"
-        said += f", {t.steps} steps of {t.step_size:g} within {t.radius:g}"
+        text += f", {t.uncertainty.upper() if t.uncertainty == 'mi' else t.uncertainty} over {t.samples} samples"
+        text += f", {t.steps} steps of {t.step_size:g} within {t.radius:g}"
     if isinstance(s.sampling_strategy, str):
         planned = _PLANS[s.sampling_strategy]
     elif isinstance(s.sampling_strategy, dict):
@@ -284,7 +287,7 @@ def _synthesis(config: Config, synthesis: SynthesisConfig) -> str:
         planned = f"the smaller class is filled up to {s.sampling_strategy:g} of the larger"
     times = f", times {s.multiple:g}" if s.multiple != 1 else ""
     seed = derive(config.seed, "synthesis")
-    return f"{said}. Plan: {planned}{times}. {_filters(s.filters)} Seed {seed} ({config.seed}/synthesis)."
+    return f"{text}. Plan: {planned}{times}. {_filters(s.filters)} Seed {seed} ({config.seed}/synthesis)."
 
 
 def _filters(filters: FilterConfig | None) -> str:
@@ -296,8 +299,8 @@ def _filters(filters: FilterConfig | None) -> str:
         "at least {:g} of it from another synthetic image": filters.near_duplicates,
         "contrast at least {:g} of the lowest real one": filters.blankness,
     }
-    told = [text.format(value) for text, value in checks.items() if value is not None]
-    return f"Filters: {'; '.join(told) or 'none'}; at most {filters.limit:g} made for each wanted."
+    texts = [text.format(value) for text, value in checks.items() if value is not None]
+    return f"Filters: {'; '.join(texts) or 'none'}; at most {filters.limit:g} made for each wanted."
 
 
 def _online(arm: ArmConfig) -> str:

@@ -39,12 +39,12 @@ def data_uri(picture: Picture) -> str:
 def pictures(named: Mapping[str, Picture]) -> list[tuple[str, str, int]]:
     """Caption, address and width in CSS pixels of each picture: figures at the size of the text around them,
     sheets pixel by pixel."""
-    found = []
+    shown = []
     for name, picture in named.items():
         data = _png(picture)
         width = int.from_bytes(data[16:20], "big")  # of the PNG's header
-        found.append((name, data_uri(data), round(width * _CSS / _DPI) if hasattr(picture, "savefig") else width))
-    return found
+        shown.append((name, data_uri(data), round(width * _CSS / _DPI) if hasattr(picture, "savefig") else width))
+    return shown
 
 
 def _png(picture: Picture) -> bytes:
@@ -97,7 +97,7 @@ def fine(figure: Figure) -> bytes:
 
 def drawn(figures: Mapping[str, Figure | bytes]) -> Shown:
     """Figures by caption, or what `fine` made of them."""
-    data = {caption: found if isinstance(found, bytes) else fine(found) for caption, found in figures.items()}
+    data = {caption: figure if isinstance(figure, bytes) else fine(figure) for caption, figure in figures.items()}
     slim = {c: _fewer(picture, _FIGURE_COLOURS) if len(picture) > _LARGE else picture for c, picture in data.items()}
     return [(caption, address, round(width * _CSS / _DPI)) for caption, address, width in pictures(slim)]
 

@@ -29,14 +29,14 @@ _MOST_NOTES = 40
 def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
     """The figures of all arms together, as PNGs: `forest`, `recall_by_class`, `reliability`, and `operating` where
     validation images chose operating points."""
-    found = {
+    figures = {
         "forest": forest_figure(comparison),
         "recall_by_class": recall_figure(comparison),
         "reliability": reliability_figure(comparison, comparison.reliability or None),
     }
     if comparison.reliability:
-        found["operating"] = operating_figure(comparison, comparison.reliability)
-    return {name: fine(figure) for name, figure in found.items()}
+        figures["operating"] = operating_figure(comparison, comparison.reliability)
+    return {name: fine(figure) for name, figure in figures.items()}
 
 
 def comparison_page(
@@ -71,7 +71,7 @@ def comparison_page(
         links: text -> address on the web, for what lies elsewhere.
     """
     figures = comparison_figures(comparison) if figures is None else figures
-    others = _other_matrices(comparison)
+    other_arms = _other_matrices(comparison)
     shown = shown_arms(comparison)
     columns, tabled = quality_tables(quality or {})
     values: dict[str, Any] = {
@@ -86,8 +86,8 @@ def comparison_page(
         "forest": drawn({"": figures["forest"]}),
         "recall": drawn({"": figures["recall_by_class"]}),
         "confusions": drawn({plain(a): arm_confusion(comparison, a) for a in shown}),
-        "more_confusions": drawn({plain(a): arm_confusion(comparison, a) for a in others}),
-        "matrices_left": len(comparison.arms) - len(shown) - len(others),
+        "more_confusions": drawn({plain(a): arm_confusion(comparison, a) for a in other_arms}),
+        "matrices_left": len(comparison.arms) - len(shown) - len(other_arms),
         "calibration": drawn({"": figures["reliability"]}),
         "operating": drawn({"": figures["operating"]}) if "operating" in figures else [],
         "probes": [_shown_probe(section) for section in probes],
@@ -150,4 +150,4 @@ def _contents(values: Mapping[str, Any]) -> dict[str, str]:
         ("versions", "Made with", values["versions"]),
         ("links", "Elsewhere", values["links"]),
     )
-    return {anchor: heading for anchor, heading, there in sections if there}
+    return {anchor: heading for anchor, heading, is_present in sections if is_present}

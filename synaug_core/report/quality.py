@@ -67,22 +67,22 @@ class QualityTable:
 
 def quality_tables(quality: Mapping[str, QualityReport]) -> tuple[list[tuple[str, str]], list[QualityTable]]:
     """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
-    known = {field: (heading, meaning, digits) for field, heading, meaning, digits in COLUMNS}
-    shown = [(known[f][0], known[f][1]) for f in _MEANS]
-    return shown, [_table(arms, report, known) for arms, report in quality.items() if report.classes]
+    columns = {field: (heading, meaning, digits) for field, heading, meaning, digits in COLUMNS}
+    shown = [(columns[f][0], columns[f][1]) for f in _MEANS]
+    return shown, [_table(arms, report, columns) for arms, report in quality.items() if report.classes]
 
 
-def _table(arms: str, report: QualityReport, known: Mapping[str, tuple[str, str, int]]) -> QualityTable:
-    made, real = report.overall(), report.overall("reals")
+def _table(arms: str, report: QualityReport, columns: Mapping[str, tuple[str, str, int]]) -> QualityTable:
+    synthetic, real = report.overall(), report.overall("reals")
 
     def mean(field: str) -> Cell:
-        value, beside = made.get(field), real.get(field)
-        below = [f"real {_text(beside.value, known[field][2])}"] if beside else []
-        return _text(value.value if value else None, known[field][2]), below
+        value, beside = synthetic.get(field), real.get(field)
+        below = [f"real {_text(beside.value, columns[field][2])}"] if beside else []
+        return _text(value.value if value else None, columns[field][2]), below
 
     return QualityTable(
         arms=arms,
-        rows=[(name, _counts(q), [_cell(q, f, known[f][2]) for f in _MEANS]) for name, q in report.classes.items()],
+        rows=[(name, _counts(q), [_cell(q, f, columns[f][2]) for f in _MEANS]) for name, q in report.classes.items()],
         means=[mean(field) for field in _MEANS],
         closed=len(report.classes) > _FEW,
         useful=_useful(report),
@@ -91,8 +91,8 @@ def _table(arms: str, report: QualityReport, known: Mapping[str, tuple[str, str,
 
 def _counts(quality: ClassQuality) -> list[str]:
     s = quality.synthetic
-    said = [f"{s.n} of {quality.made} looked at", f"{s.matched} beside real ones"]
-    return [*said, f"{s.judged} with a judge"] if s.judged != s.n else said
+    lines = [f"{s.n} of {quality.made} looked at", f"{s.matched} beside real ones"]
+    return [*lines, f"{s.judged} with a judge"] if s.judged != s.n else lines
 
 
 def _cell(quality: ClassQuality, field: str, digits: int) -> Cell:
@@ -100,10 +100,10 @@ def _cell(quality: ClassQuality, field: str, digits: int) -> Cell:
     if field == "kid":
         return value, _null(quality.synthetic)
     beside = [("real", quality.reals), ("recon.", quality.reconstruction)]
-    told = [
+    lines = [
         f"{name} {_text(v, digits)}" for name, f in beside if f is not None and (v := getattr(f, field)) is not None
     ]
-    return value, told
+    return value, lines
 
 
 def _null(figures: Figures) -> list[str]:
@@ -119,12 +119,12 @@ def _text(value: float | None, digits: int) -> str:
 
 
 def _useful(report: QualityReport) -> str:
-    found = report.usefulness
-    if found is None or found.real is None or found.synthetic is None:
+    usefulness = report.usefulness
+    if usefulness is None or usefulness.real is None or usefulness.synthetic is None:
         return ""
-    n = len(found.replaced)
+    n = len(usefulness.replaced)
     return (
         f"Synthetic images in place of as many real ones, in {n} class{'es' * (n != 1)}: a classifier trained so "
-        f"reaches {100 * found.synthetic:.1f} % balanced accuracy on held-out real images, trained on the real ones "
-        f"{100 * found.real:.1f} %."
+        f"reaches {100 * usefulness.synthetic:.1f} % balanced accuracy on held-out real images, trained on the real "
+        f"ones {100 * usefulness.real:.1f} %."
     )

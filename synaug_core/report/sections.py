@@ -62,13 +62,13 @@ def glued(text: str) -> str:
 def basis(comparison: Comparison) -> list[str]:
     """Design, declared contrast, controls and what the design could have shown: a short sentence each."""
     c, images = comparison, sum(comparison.test_counts.values())
-    found = [_design(c, images), _declared(c)]
+    texts = [_design(c, images), _declared(c)]
     if controls := [plain(arm) for arm, r in c.arms.items() if r.is_control]:
         best = f"; best of them on the validation images: {plain(c.best_control)}" if c.best_control else ""
-        found.append(f"A gain has to beat the best control. Controls: {', '.join(controls)}{best}.")
+        texts.append(f"A gain has to beat the best control. Controls: {', '.join(controls)}{best}.")
     if c.power is not None:
-        found.append(f"{power_text(c.power)} An estimate from the differences seen, no part of the verdict.")
-    return [glued(said) for said in found]
+        texts.append(f"{power_text(c.power)} An estimate from the differences seen, no part of the verdict.")
+    return [glued(text) for text in texts]
 
 
 def _design(c: Comparison, images: int) -> str:
@@ -81,12 +81,12 @@ def _design(c: Comparison, images: int) -> str:
 
 
 def _declared(c: Comparison) -> str:
-    asked = "the synthetic arm" if c.primary.arm == BEST else plain(c.primary.arm)
+    arm_text = "the synthetic arm" if c.primary.arm == BEST else plain(c.primary.arm)
     chosen = "the control that does best" + (" there" if c.primary.arm == BEST else " on the validation images")
     if c.primary.arm == BEST:
-        asked += " that does best on the validation images"
-    found = f" It came to {plain(c.contrasts[0].arm)} against {plain(c.contrasts[0].against)}." if c.contrasts else ""
-    return f"Declared before the run: {asked} against {chosen}, by {metric_name(c.primary.metric)}.{found}"
+        arm_text += " that does best on the validation images"
+    outcome = f" It came to {plain(c.contrasts[0].arm)} against {plain(c.contrasts[0].against)}." if c.contrasts else ""
+    return f"Declared before the run: {arm_text} against {chosen}, by {metric_name(c.primary.metric)}.{outcome}"
 
 
 def trainings_name(comparison: Comparison) -> str:
@@ -102,28 +102,28 @@ def tests_text(comparison: Comparison) -> str:
 
 def limits(comparison: Comparison) -> list[str]:
     """What these figures cannot say."""
-    said = []
+    texts = []
     few = [c for c in comparison.by_rarity if 0 < comparison.test_counts[c] < _FEW_IMAGES]
     none = [c for c in comparison.by_rarity if not comparison.test_counts[c]]
     if none:
-        said.append(f"No test images, hence no figures: {', '.join(plain(c) for c in none)}.")
+        texts.append(f"No test images, hence no figures: {', '.join(plain(c) for c in none)}.")
     if few:
         named = ", ".join(f"{plain(c)} ({comparison.test_counts[c]})" for c in few[:_NAMED])
         more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
-        said.append(f"Few test images, hence wide intervals: {named}{more}.")
+        texts.append(f"Few test images, hence wide intervals: {named}{more}.")
     if min(r.repetitions for r in comparison.arms.values()) == 1:
-        said.append("One repetition: the intervals know nothing of how much training varies.")
+        texts.append("One repetition: the intervals know nothing of how much training varies.")
     if comparison.folds:
-        said.append(
+        texts.append(
             "Folds share most of their training images; the corrected test allows for that by a rule of thumb, "
             "not exactly."
         )
-        said.append("Maps and disturbed test images, where they are shown, are of the first fold alone.")
+        texts.append("Maps and disturbed test images, where they are shown, are of the first fold alone.")
     if comparison.verdict != "gain" and not is_worse(comparison):
-        said.append("No gain shown is not proof that there is none: a smaller gain than the design can see may exist.")
-    said.append("All figures are about these test images; images from elsewhere may fare otherwise.")
-    said.append("Many figures stand side by side here. Only the first sentence is a test that was fixed beforehand.")
-    return said
+        texts.append("No gain shown is not proof that there is none: a smaller gain than the design can see may exist.")
+    texts.append("All figures are about these test images; images from elsewhere may fare otherwise.")
+    texts.append("Many figures stand side by side here. Only the first sentence is a test that was fixed beforehand.")
+    return texts
 
 
 _ROUNDED = 9
@@ -150,8 +150,8 @@ def best(comparison: Comparison, place: Place) -> dict[str, set[str]]:
 
 def counts(comparison: Comparison, dataset: Mapping[str, Any] | None) -> list[tuple[str, list[int]]]:
     """Class -> training, validation (where known) and test images, the rarest class first."""
-    known = (dataset or {}).get("counts", {})
-    val = known.get("val")
+    counts_by_split = (dataset or {}).get("counts", {})
+    val = counts_by_split.get("val")
     rows = []
     for name in comparison.by_rarity:
         row = [comparison.train_counts[name], comparison.test_counts[name]]

@@ -68,33 +68,33 @@ def reconstruction(generator: Generator, images: ImageSet) -> Image.Image | None
 
     if not isinstance(generator, LatentGenerator):
         return None
-    wanted = images.head_of_each_class(dict.fromkeys(generator.classes, _IN_ROW))
-    decoded = wanted.images.clone()
+    shown = images.head_of_each_class(dict.fromkeys(generator.classes, _IN_ROW))
+    decoded = shown.images.clone()
     with torch.no_grad():
         for name in generator.classes:
-            mine = wanted.labels == wanted.classes.index(name)
-            if mine.any():
-                mean, _ = generator.encode(wanted.images[mine], name)
-                decoded[mine] = to_uint8(generator.decode(mean, name))
-    return _reconstruction_sheet(wanted, decoded)
+            is_of_class = shown.labels == shown.classes.index(name)
+            if is_of_class.any():
+                mean, _ = generator.encode(shown.images[is_of_class], name)
+                decoded[is_of_class] = to_uint8(generator.decode(mean, name))
+    return _reconstruction_sheet(shown, decoded)
 
 
 def real_beside_synthetic(real: ImageSet, synthetic: ImageSet) -> Image.Image:
     """Real images on the left, synthetic ones on the right, for each class that has synthetic images."""
     import torch
 
-    made, there = synthetic.counts(), real.counts()
-    names = [name for name in synthetic.classes if made[name]]
+    synthetic_counts, real_counts = synthetic.counts(), real.counts()
+    names = [name for name in synthetic.classes if synthetic_counts[name]]
     blocks = _blocks(len(names))
-    each = _BESIDE if blocks == 1 else 4 if blocks == 2 else 3
+    per_class = _BESIDE if blocks == 1 else 4 if blocks == 2 else 3
     rows = []
     for name in names:
-        left, right = _first(real, name, each), _first(synthetic, name, each)
-        gap = left.new_full((each - len(left), *right.shape[1:]), 255)
-        note = f"{number(there.get(name, 0))} real, {number(made[name])} synthetic"
+        left, right = _first(real, name, per_class), _first(synthetic, name, per_class)
+        gap = left.new_full((per_class - len(left), *right.shape[1:]), 255)
+        note = f"{number(real_counts.get(name, 0))} real, {number(synthetic_counts[name])} synthetic"
         rows.append(Row(name, note, torch.cat([left, gap, right])))
-    columns = (("real", 0), ("synthetic", each))
-    return sheet(rows, columns=columns, breaks=(each,), blocks=blocks, tile=_tile(len(names)))
+    columns = (("real", 0), ("synthetic", per_class))
+    return sheet(rows, columns=columns, breaks=(per_class,), blocks=blocks, tile=_tile(len(names)))
 
 
 def interpolation(rows: Sequence[tuple[str, Tensor]], alphas: Sequence[float]) -> Image.Image:
@@ -178,18 +178,18 @@ def targeted_sheet(
     place = {name: i for i, name in enumerate(train.ids)}
     rows: list[Row] = []
     for label, name in enumerate(synthetic.classes):
-        mine = [
+        rows_of_class = [
             i
             for i, own in enumerate(synthetic.labels.tolist())
             if own == label and "step_length" in origins[i] and name in generator.classes
         ]
-        if not mine:
+        if not rows_of_class:
             continue
-        told = [origins[i] for i in mine]
-        shown, kind = mine[:per_class], str(told[0].get("strategy", "targeted"))
+        class_origins = [origins[i] for i in rows_of_class]
+        shown, kind = rows_of_class[:per_class], str(class_origins[0].get("strategy", "targeted"))
         original = train.images[[place[origins[i]["parents"][0]] for i in shown]]
         decoded = to_uint8(generator.decode(generator.encode(original, name)[0], name))
-        mean = [sum(o[f"uncertainty_{w}"] for o in told) / len(told) for w in ("before", "after")]
+        mean = [sum(o[f"uncertainty_{w}"] for o in class_origins) / len(class_origins) for w in ("before", "after")]
         rows += targeted_rows(name, original, decoded, synthetic.images[shown], kind=kind, uncertainty=mean)
     return sheet(rows, heading=heading, tile=84 if len(rows) <= 16 else 64) if rows else None
 
@@ -198,34 +198,34 @@ def targeted_rows(
     name: str,
     original: Tensor,
     decoded: Tensor,
-    made: Tensor,
+    synthetic: Tensor,
     *,
     kind: str = "targeted",
     uncertainty: Sequence[float] = (),
 ) -> list[Row]:
     """A class's four rows.
 
-    The difference is `made` - `decoded`: mid-grey where they are equal, brighter where `made` is; it is enlarged so
-    that the strongest half per cent saturates, by the factor that is stated beside it.
+    The difference is `synthetic` - `decoded`: mid-grey where they are equal, brighter where `synthetic` is; it is
+    enlarged so that the strongest half per cent saturates, by the factor that is stated beside it.
 
     Args:
         name: the class.
         original: uint8 (n, channels, h, w).
         decoded: their reconstructions, likewise.
-        made: what was made of them, likewise.
-        kind: strategy of `made`.
-        uncertainty: of `decoded` and of `made`, means of the class; empty where they are not known.
+        synthetic: what was made of them, likewise.
+        kind: strategy of `synthetic`.
+        uncertainty: of `decoded` and of `synthetic`, means of the class; empty where they are not known.
     """
     import torch
 
-    change = made.float() - decoded.float()
+    change = synthetic.float() - decoded.float()
     top = float(change.abs().flatten().quantile(0.995)) if change.numel() < 1 << 24 else float(change.abs().max())
     gain = min(_MOST_GAIN, max(1, int(127 / top))) if top else 1
     shown = (change * gain + 128).round().clamp(0, 255).to(torch.uint8)
-    told = [f", uncertainty {value:.2g}" for value in uncertainty] or ["", ""]
+    notes = [f", uncertainty {value:.2g}" for value in uncertainty] or ["", ""]
     return [
         Row(name, "original", original, space=12),
-        Row("", f"reconstruction{told[0]}", decoded),
-        Row("", f"{_LABELS.get(kind, kind)}{told[1]}", made),
+        Row("", f"reconstruction{notes[0]}", decoded),
+        Row("", f"{_LABELS.get(kind, kind)}{notes[1]}", synthetic),
         Row("", f"difference \N{MULTIPLICATION SIGN} {gain}", shown),
     ]

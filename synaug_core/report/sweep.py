@@ -48,7 +48,7 @@ _MOST_PANELS = 12
 def along(result: SweepResult) -> str:
     """The key that lies along the axis: the first whose values are all numbers, else the one with most values."""
     values = {key: list(dict.fromkeys(cell.labels[key] for cell in result.cells)) for key in result.varied}
-    numeric = [key for key, found in values.items() if len(found) > 1 and all(_is_number(v) for v in found)]
+    numeric = [key for key, labels in values.items() if len(labels) > 1 and all(_is_number(v) for v in labels)]
     return numeric[0] if numeric else max(values, key=lambda key: len(values[key]))
 
 
@@ -75,10 +75,10 @@ def sweep_figure(result: SweepResult, metric: str) -> Figure:
         if place >= len(shown):
             axes.set_visible(False)
             continue
-        others, cells = shown[place]
+        fixed, cells = shown[place]
         _panel(axes, cells, key, names, metric, arms, colours)
-        if others:
-            style.title(axes, in_figure(", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in others), 40))
+        if fixed:
+            style.title(axes, in_figure(", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in fixed), 40))
         axes.set_xlabel(in_figure(key, 40))
     for row in grid:
         row[0].set_ylabel(f"{metric_name(metric)}, %")
@@ -99,12 +99,12 @@ def _panel(
     style.dress(axes, grid="y")
     numeric = all(_is_number(name) for name in names)
     for number, arm in enumerate(arms):
-        found = [(cell.labels[key], cell.arms[arm][metric]) for cell in cells if metric in cell.arms.get(arm, {})]
+        values = [(cell.labels[key], cell.arms[arm][metric]) for cell in cells if metric in cell.arms.get(arm, {})]
         shift = (number - (len(arms) - 1) / 2) * 0.6 / max(len(arms), 1)
-        x = [names.index(label) + (0.12 if numeric else 1.0) * shift for label, _ in found]
-        middle = [100 * interval.mean for _, interval in found]
-        below = [100 * (interval.mean - interval.low) for _, interval in found]
-        above = [100 * (interval.high - interval.mean) for _, interval in found]
+        x = [names.index(label) + (0.12 if numeric else 1.0) * shift for label, _ in values]
+        middle = [100 * interval.mean for _, interval in values]
+        below = [100 * (interval.mean - interval.low) for _, interval in values]
+        above = [100 * (interval.high - interval.mean) for _, interval in values]
         axes.errorbar(
             x,
             middle,

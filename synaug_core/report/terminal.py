@@ -39,8 +39,8 @@ def sweep_table(sweep: SweepResult) -> Table:
     for cell in sweep.cells:
         labels = [Text(plain(cell.labels[key], 30)) for key in sweep.varied]
         if (c := cell.contrast) is None:
-            said = "no synthetic arm beside a control" if cell.verdict else f"failed: {plain(cell.sentence, 60)}"
-            grid.add_row(*labels, Text(said), "", "", "", "")
+            reason = "no synthetic arm beside a control" if cell.verdict else f"failed: {plain(cell.sentence, 60)}"
+            grid.add_row(*labels, Text(reason), "", "", "", "")
             continue
         compared = Text(f"{plain(c.arm)} − {plain(c.against)}")
         p, adjusted = p_short(c.p_value), p_short(c.p_adjusted)

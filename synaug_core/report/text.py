@@ -48,7 +48,7 @@ def comparison_text(
     parts = [
         [head, "=" * _wide(head)],
         _wrapped(comparison.sentence),
-        [line for said in sections.basis(comparison) for line in _wrapped(said)],
+        [line for sentence in sections.basis(comparison) for line in _wrapped(sentence)],
         _arms(comparison),
         _contrasts(comparison),
         _classes(comparison),
@@ -82,11 +82,11 @@ def _contrasts(c: Comparison) -> list[str]:
         return []
     main = [_contrast_row(d) for d in c.contrasts]
     head = ["comparison", "metric", "points", f"{percent_text(c.confidence)} interval", "p"]
-    found = ["SYNTHETIC IMAGES AGAINST THE BEST CONTROL", *_table(head, main)]
-    if len(c.others) > 1:
-        found += ["", "Every synthetic arm, for information; p after Holm:"]
-        found += _table(head, [_contrast_row(d) for d in c.others])
-    return [*found, *_wrapped(f"The verdict rests on the first line. {sections.tests_text(c)}")]
+    lines = ["SYNTHETIC IMAGES AGAINST THE BEST CONTROL", *_table(head, main)]
+    if len(c.family) > 1:
+        lines += ["", "Every synthetic arm, for information; p after Holm:"]
+        lines += _table(head, [_contrast_row(d) for d in c.family])
+    return [*lines, *_wrapped(f"The verdict rests on the first line. {sections.tests_text(c)}")]
 
 
 def _contrast_row(d: Contrast) -> list[str]:
@@ -174,17 +174,17 @@ def _wide(text: str) -> int:
 def _wrapped(text: str, bullet: str = "") -> list[str]:
     """Lines of at most the width; letters that take two columns count as two."""
     room = WIDTH - len(bullet)
-    found: list[str] = []
+    lines: list[str] = []
     line = ""
     for word in sections.glued(text).split(" "):
         for piece in _pieces(word, room):
             if line and _wide(line) + 1 + _wide(piece) > room:
-                found.append(line)
+                lines.append(line)
                 line = piece
             else:
                 line = f"{line} {piece}" if line else piece
-    found.append(line)
-    return [(" " * len(bullet) if i else bullet) + part.replace(_GLUE, " ") for i, part in enumerate(found)]
+    lines.append(line)
+    return [(" " * len(bullet) if i else bullet) + part.replace(_GLUE, " ") for i, part in enumerate(lines)]
 
 
 def _pieces(word: str, room: int) -> Iterator[str]:

@@ -45,8 +45,8 @@ def result_page(result: TuringResult, image_of: Callable[[Fooled], Tensor], *, n
     """
 
     def cells(synthetic: bool) -> tuple[list[tuple[str, Fooled]], int]:
-        found = [f for f in result.fooled if f.synthetic == synthetic]
-        return [(data_uri(as_png(image_of(f))), f) for f in found[:_MOST]], len(found)
+        images = [f for f in result.fooled if f.synthetic == synthetic]
+        return [(data_uri(as_png(image_of(f))), f) for f in images[:_MOST]], len(images)
 
     kinds = [
         ("Synthetic images taken for real ones", *cells(True)),

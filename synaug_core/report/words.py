@@ -20,8 +20,8 @@ def metric_name(metric: str) -> str:
 
 def plain(text: str, limit: int = 28) -> str:
     """One printable line of at most `limit` characters: no control characters, no runs of spaces."""
-    kept = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
-    line = " ".join(kept.split()) or "(no name)"
+    printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    line = " ".join(printable.split()) or "(no name)"
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

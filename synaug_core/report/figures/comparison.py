@@ -33,18 +33,18 @@ def forest_figure(comparison: Comparison, metrics: Sequence[str] | None = None) 
     """
     headings = columns(comparison, "forest", lambda name: in_figure(name, 14))
     shown = [m for m in metrics or headings if any(m in result.metrics for result in comparison.arms.values())]
-    panels = len(shown) + bool(comparison.others)
+    panels = len(shown) + bool(comparison.family)
     arms = list(comparison.arms)
     figure = style.new_figure(1.4 + 2.45 * panels, 1.15 + 0.46 * len(arms))
-    found = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
-    for axes, metric in zip(found, shown, strict=False):
+    axes_row = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    for axes, metric in zip(axes_row, shown, strict=False):
         _metric_panel(axes, comparison, metric)
         _title(axes, f"{headings.get(metric) or metric_name(metric)}, %")
-    if comparison.others:
-        _difference_panel(found[-1], comparison)
-    found[0].set_yticks(range(len(arms)), [in_figure(a, 20) for a in arms])
-    found[0].set_ylim(len(arms) - 0.4, -0.85)
-    for axes in found[1:]:
+    if comparison.family:
+        _difference_panel(axes_row[-1], comparison)
+    axes_row[0].set_yticks(range(len(arms)), [in_figure(a, 20) for a in arms])
+    axes_row[0].set_ylim(len(arms) - 0.4, -0.85)
+    for axes in axes_row[1:]:
         axes.tick_params(axis="y", length=0)
     return figure
 
@@ -90,7 +90,7 @@ def _difference_panel(axes: Axes, comparison: Comparison) -> None:
     style.dress(axes, grid="x")
     axes.axvline(0, color=style.GREY, lw=1, ls=(0, (4, 3)))
     rows = {arm: row for row, arm in enumerate(comparison.arms)}
-    for c in comparison.others:
+    for c in comparison.family:
         colour, mark = styles[c.arm]
         d, row = c.difference, rows[c.arm]
         axes.plot([100 * d.low, 100 * d.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
@@ -99,7 +99,7 @@ def _difference_panel(axes: Axes, comparison: Comparison) -> None:
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -1), max(high, 1))
     _title(axes, "difference from best control")
-    axes.set_xlabel(f"points of {metric_name(comparison.others[0].metric)}", fontsize=style.SMALL)
+    axes.set_xlabel(f"points of {metric_name(comparison.family[0].metric)}", fontsize=style.SMALL)
 
 
 _FEW = 8
@@ -125,11 +125,11 @@ def _dots(comparison: Comparison, tested: list[str], labels: list[str]) -> Figur
     arms = list(comparison.arms)
     changed = [a for a in arms if a != comparison.best_control] if comparison.best_control else []
     figure = style.new_figure(10.6 if changed else 8.6, 1.35 + len(tested) * (0.19 * len(arms) + 0.2))
-    found = figure.subplots(
+    grid = figure.subplots(
         1, 1 + bool(changed), sharey=True, squeeze=False, width_ratios=[1.15, 1][: 1 + bool(changed)]
     )
-    recall = found[0][0]
-    for axes in found[0]:
+    recall = grid[0][0]
+    for axes in grid[0]:
         style.dress(axes, grid="x")
         for row in range(1, len(tested), 2):
             axes.axhspan(row - 0.5, row + 0.5, color="#f7f8fa", zorder=0)
@@ -137,15 +137,15 @@ def _dots(comparison: Comparison, tested: list[str], labels: list[str]) -> Figur
         values = {c: comparison.arms[arm].metrics.get(f"class/{comparison.slug(c)}/recall") for c in tested}
         _rows(recall, comparison, arm, {c: v for c, v in values.items() if v}, tested, (i + 0.5) / len(arms))
         if arm in changed:
-            _rows(found[0][1], comparison, arm, recall_changes(comparison, arm), tested, (i + 0.5) / len(arms))
+            _rows(grid[0][1], comparison, arm, recall_changes(comparison, arm), tested, (i + 0.5) / len(arms))
     recall.set_yticks(range(len(tested)), labels)
     recall.set_ylim(len(tested) - 0.5, -0.5)
     recall.set_xlim(-2, 102)
     recall.set_xlabel("recall, %")
     if changed:
-        _zero(found[0][1])
-        found[0][1].tick_params(axis="y", length=0)
-        found[0][1].set_xlabel(f"change against {in_figure(comparison.best_control or '')}, points")
+        _zero(grid[0][1])
+        grid[0][1].tick_params(axis="y", length=0)
+        grid[0][1].set_xlabel(f"change against {in_figure(comparison.best_control or '')}, points")
     handles, names = recall.get_legend_handles_labels()
     figure.legend(
         handles, names, loc="outside upper center", ncols=min(len(arms), 6), frameon=False, fontsize=style.SMALL + 0.5
@@ -182,8 +182,8 @@ def _table(comparison: Comparison, tested: list[str], labels: list[str]) -> Figu
     values = np.full((len(tested), len(arms)), np.nan)
     for row, name in enumerate(tested):
         for column, arm in enumerate(arms):
-            if found := comparison.arms[arm].metrics.get(f"class/{comparison.slug(name)}/recall"):
-                values[row, column] = 100 * found.mean
+            if recall := comparison.arms[arm].metrics.get(f"class/{comparison.slug(name)}/recall"):
+                values[row, column] = 100 * recall.mean
     cells = (0.42 if crowded else 0.66) * len(arms)
     figure = style.new_figure(3.3 + cells + (2.7 if judged else 0), (1.7 if crowded else 1.2) + 0.235 * len(tested))
     panels = figure.subplots(1, 1 + bool(judged), squeeze=False, width_ratios=[cells, 2.6][: 1 + bool(judged)])[0]

@@ -65,14 +65,14 @@ def classes_figure(finding: Finding) -> Figure:
     if finding.classes_p is None:
         raise ValueError("too few images were compared for a figure")
     shares = finding.shares
-    kept = sorted(shares, key=lambda name: -abs(shares[name][1] - shares[name][0]))[:_MOST]
-    names = [name for name in shares if name in kept]
+    most_changed = sorted(shares, key=lambda name: -abs(shares[name][1] - shares[name][0]))[:_MOST]
+    names = [name for name in shares if name in most_changed]
     figure = style.new_figure(7.2, 1.5 + 0.34 * len(names))
     axes = figure.subplots()
     style.dress(axes, grid="x")
     for row, name in enumerate(names):
-        known, recent = (100 * share for share in shares[name])
-        axes.plot([known, recent], [row, row], color=style.LIGHT, lw=3, zorder=1, solid_capstyle="round")
+        known_share, recent = (100 * share for share in shares[name])
+        axes.plot([known_share, recent], [row, row], color=style.LIGHT, lw=3, zorder=1, solid_capstyle="round")
     rows = range(len(names))
     axes.plot([100 * shares[n][0] for n in names], rows, "o", color=style.GREY, ms=7, label="known images")
     axes.plot([100 * shares[n][1] for n in names], rows, "D", color=_COLOUR, ms=6.5, label="recent images")

@@ -130,10 +130,10 @@ def operating_figure(comparison: Comparison, reliability: Mapping[str, Reliabili
     recall.set_yticks(range(len(shown)), [in_figure(arm, 20) for arm in shown])
     precision.set_yticks(range(len(shown)), [])
     if points:
-        wanted = next(iter(points.values())).wanted
+        target = next(iter(points.values())).target_precision
         for line in (curves.axhline, precision.axvline):
-            line(100 * wanted, color=style.GREY, lw=1, ls=(0, (4, 3)), zorder=1)
-        figure.supxlabel(_note(points, wanted), fontsize=style.SMALL, color=style.GREY)
+            line(100 * target, color=style.GREY, lw=1, ls=(0, (4, 3)), zorder=1)
+        figure.supxlabel(_note(points, target), fontsize=style.SMALL, color=style.GREY)
     return figure
 
 
@@ -176,12 +176,12 @@ def _rows(
     style.dress(axes, grid="x")
     for row, (arm, value) in enumerate(values.items()):
         colour, mark = styles[arm]
-        reached, of = points[arm].reached, len(points[arm].thresholds)
+        reached, trainings = points[arm].reached, len(points[arm].thresholds)
         if value is None:
             text = "none taken for it" if reached else "not reached"
             axes.text(50, row, text, va="center", ha="center", fontsize=style.SMALL, color=style.GREY)
             continue
-        sure = reached == of
+        sure = reached == trainings
         axes.plot([100 * value.low, 100 * value.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
         axes.plot(
             100 * value.mean,
@@ -192,7 +192,7 @@ def _rows(
             mew=0.8 if sure else 1.5,
             ms=7.5,
         )
-        text = percent(value.mean) + ("" if sure else f"  ({reached} of {of} reached)")
+        text = percent(value.mean) + ("" if sure else f"  ({reached} of {trainings} reached)")
         # a long text at the edge would leave the panel
         side = "left" if value.mean < 0.2 and not sure else "right" if value.mean > 0.8 and not sure else "center"
         axes.annotate(
@@ -211,13 +211,13 @@ def _rows(
     axes.set_xlim(-3, 103)
 
 
-def _note(points: Mapping[str, OperatingPoint], wanted: float) -> str:
+def _note(points: Mapping[str, OperatingPoint], target: float) -> str:
     some = next(iter(points.values()))
     seen = min(p.validation_positives for p in points.values())
-    said = f"Thresholds set on the validation images ({seen} of the class) for {100 * wanted:g} % precision (dashed)"
-    said += f", tested on {some.test_positives} images of it."
+    text = f"Thresholds set on the validation images ({seen} of the class) for {100 * target:g} % precision (dashed)"
+    text += f", tested on {some.test_positives} images of it."
     if any(p.few for p in points.values()):
-        said += " With so few, a threshold is largely chance."
+        text += " With so few, a threshold is largely chance."
     if any(p.reached < len(p.thresholds) for p in points.values()):
-        said += "\nHollow: not reached in every repetition; such a repetition counts as recall 0."
-    return said
+        text += "\nHollow: not reached in every repetition; such a repetition counts as recall 0."
+    return text

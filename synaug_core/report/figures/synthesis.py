@@ -53,9 +53,9 @@ def alpha_figure(sweeps: Sequence[AlphaSweep]) -> Figure:
             _line(single, sweep.by_alpha, measure, colour, label)
             _grid(grid, sweep, measure, colour)
         name, unit = _PANELS[measure]
-        for axes, of in ((single, "a"), (grid, "values of a in the grid")):
+        for axes, axis_label in ((single, "a"), (grid, "values of a in the grid")):
             style.dress(axes, grid="y", small=True)
-            axes.set_xlabel(of, fontsize=style.SMALL)
+            axes.set_xlabel(axis_label, fontsize=style.SMALL)
             axes.set_ylim(bottom=0)
             if measure not in _CERTAIN:
                 axes.axhline(1, color=style.GREY, lw=0.9, ls="--", zorder=1)
@@ -115,7 +115,7 @@ def _grid_ticks(axes: Axes, sweep: AlphaSweep) -> None:
     axes.set_xticks(range(len(sweep.by_grid) + 1), [*map(str, sweep.by_grid), "any"])
 
 
-_KEPT = "#0072B2"
+_KEPT_COLOUR = "#0072B2"
 _REASONS = ("#E69F00", "#CC79A7", "#D55E00", "#56B4E9", "#009E73", "#9ca3af")
 _SURPLUS = "#d1d5db"
 _SHORT = "#b91c1c"
@@ -125,41 +125,43 @@ def funnel_figure(funnel: Mapping[str, Mapping[str, Any]], heading: str = "") ->
     """A bar for each class: kept images, then the dropped ones by reason; a mark where the plan is filled.
 
     Args:
-        funnel: class -> `wanted`, `made`, `kept` (counts), `dropped` (reason -> count) and `filled` (whether as many
+        funnel: class -> `planned`, `made`, `kept` (counts), `dropped` (reason -> count) and `filled` (whether as many
             as wanted were kept), one class at least, and `surplus` where images passed that were not needed any
             more. A class's counts may all be 0.
         heading: above the figure.
     """
-    reasons = list(dict.fromkeys(reason for of in funnel.values() for reason, n in of["dropped"].items() if n))
-    parts = [("kept", _KEPT, [of["kept"] for of in funnel.values()])]
+    reasons = list(dict.fromkeys(reason for counts in funnel.values() for reason, n in counts["dropped"].items() if n))
+    parts = [("kept", _KEPT_COLOUR, [counts["kept"] for counts in funnel.values()])]
     for i, reason in enumerate(reasons):
         label = f"dropped: {in_figure(reason.replace('_', ' '), 40)}"
-        parts.append((label, _REASONS[i % len(_REASONS)], [of["dropped"].get(reason, 0) for of in funnel.values()]))
-    if any(surplus := [of.get("surplus", 0) for of in funnel.values()]):
+        parts.append(
+            (label, _REASONS[i % len(_REASONS)], [counts["dropped"].get(reason, 0) for counts in funnel.values()])
+        )
+    if any(surplus := [counts.get("surplus", 0) for counts in funnel.values()]):
         parts.append(("not needed", _SURPLUS, surplus))
     rows = range(len(funnel))
     roomy = len(funnel) <= 12
     figure = style.new_figure(9.5, 1.5 + (0.42 if roomy else 0.28) * max(len(funnel), 2))
     axes = figure.add_subplot()
     style.dress(axes, grid="x", small=not roomy)
-    longest = max((max(of["made"], of["wanted"]) for of in funnel.values()), default=0) or 1
+    longest = max((max(counts["made"], counts["wanted"]) for counts in funnel.values()), default=0) or 1
     left = [0] * len(funnel)
     for label, colour, values in parts:
         axes.barh(rows, values, left=left, color=colour, height=0.68, label=label, edgecolor="white", linewidth=0.6)
         left = [start + value for start, value in zip(left, values, strict=True)]
-    wanted = [of["wanted"] for of in funnel.values()]
-    axes.vlines(wanted, [r - 0.44 for r in rows], [r + 0.44 for r in rows], color=style.INK, lw=2, label="wanted")
-    for row, of in zip(rows, funnel.values(), strict=True):
-        text = f"{number(of['kept'])} of {number(of['wanted'])} wanted, {number(of['made'])} made"
+    planned = [counts["wanted"] for counts in funnel.values()]
+    axes.vlines(planned, [r - 0.44 for r in rows], [r + 0.44 for r in rows], color=style.INK, lw=2, label="wanted")
+    for row, counts in zip(rows, funnel.values(), strict=True):
+        text = f"{number(counts['kept'])} of {number(counts['wanted'])} wanted, {number(counts['made'])} made"
         axes.annotate(
-            text if of["filled"] else f"{text}, not filled",
-            (max(of["made"], of["wanted"]), row),
+            text if counts["filled"] else f"{text}, not filled",
+            (max(counts["made"], counts["wanted"]), row),
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
             fontsize=style.SMALL if roomy else 7.5,
-            color=style.INK if of["filled"] else _SHORT,
-            fontweight="normal" if of["filled"] else "bold",
+            color=style.INK if counts["filled"] else _SHORT,
+            fontweight="normal" if counts["filled"] else "bold",
         )
     axes.set_yticks(rows, [in_figure(name) for name in funnel])
     axes.tick_params(axis="y", length=0)

@@ -39,8 +39,16 @@ def history_figure(histories: Mapping[str, History]) -> Figure:
             steps, values = zip(*points, strict=True)
             first = in_figure(label) if field == "train_loss" else None
             axes.plot(steps, values, color=colours[label], lw=1.5, label=first)
-            kept = [v for s, v in points if s == history.best_step]
-            axes.plot([history.best_step] * len(kept), kept, "o", color=colours[label], ms=5.5, mec="white", mew=0.8)
+            best_values = [v for s, v in points if s == history.best_step]
+            axes.plot(
+                [history.best_step] * len(best_values),
+                best_values,
+                "o",
+                color=colours[label],
+                ms=5.5,
+                mec="white",
+                mew=0.8,
+            )
         if not axes.lines:
             axes.text(0.5, 0.5, "no validation images", transform=axes.transAxes, ha="center", color=style.GREY)
             axes.set_yticks([])
@@ -92,9 +100,9 @@ def _fit_of_losses(reports: Mapping[str, FitReport], colours: Mapping[str, str])
         axes = figure.add_subplot(grid[i // columns, i % columns])
         style.dress(axes, grid="y", small=True)
         style.title(axes, name.replace("_", " "))
-        found = {c: r.losses[name] for c, r in reports.items() if r.losses.get(name)}
-        shared = len(found) > 1 and len(set(found.values())) == 1  # one model for all classes: one line
-        for class_name, points in list(found.items())[: 1 if shared else None]:
+        curves = {c: r.losses[name] for c, r in reports.items() if r.losses.get(name)}
+        shared = len(curves) > 1 and len(set(curves.values())) == 1  # one model for all classes: one line
+        for class_name, points in list(curves.items())[: 1 if shared else None]:
             colour = style.INK if shared else colours[class_name]
             axes.plot(*zip(*points, strict=True), color=colour, lw=1.6, marker="o" if len(points) == 1 else "")
         axes.set_xlim(left=0)
@@ -134,15 +142,15 @@ def _curves(axes: Axes, reports: Mapping[str, FitReport], curve: str, colours: M
     style.dress(axes, grid="y", small=True)
     late: list[float] = []
     for name, report in reports.items():
-        found = {n: (steps, values) for n, steps, values in report.series()}
-        if curve not in found:
+        series = {n: (steps, values) for n, steps, values in report.series()}
+        if curve not in series:
             continue
-        steps, values = found[curve]
+        steps, values = series[curve]
         axes.plot(steps, values, color=colours[name], lw=1.6 if len(reports) <= 8 else 0.9)
         if curve == "held_out_loss" and report.best_step in steps:
-            kept = values[steps.index(report.best_step)]
-            axes.plot(report.best_step, kept, "o", color=colours[name], ms=5, mec="white", mew=0.7)
-            late.append(kept)
+            best_value = values[steps.index(report.best_step)]
+            axes.plot(report.best_step, best_value, "o", color=colours[name], ms=5, mec="white", mew=0.7)
+            late.append(best_value)
         late.extend(values[len(values) // 10 if curve != "kl" and len(values) > 3 else 0 :])
     late = [v for v in late if np.isfinite(v)]
     if not late:

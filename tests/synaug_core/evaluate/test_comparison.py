@@ -28,8 +28,8 @@ def test_an_obvious_gain_is_found(made):
     assert "best control, control (95 % interval +" in c.sentence
     assert "p = .031, 6 paired repetitions" in c.sentence
     assert [x.metric for x in c.contrasts] == ["balanced_accuracy", "macro_auc"]
-    assert {x.arm for x in c.others} == {"synthetic", "combined"}
-    assert all(x.p_adjusted >= x.p_value for x in c.others)
+    assert {x.arm for x in c.family} == {"synthetic", "combined"}
+    assert all(x.p_adjusted >= x.p_value for x in c.family)
 
 
 def test_arms_are_chosen_on_the_validation_images_only(made):

@@ -41,7 +41,7 @@ def test_an_obvious_gain_is_found_in_cross_validation(cross_validated):
     assert "points of balanced accuracy over the best control, control (95 % interval +" in c.sentence
     assert "after Holm's correction for the choice of the arm, corrected t test, 5-fold" in c.sentence
     assert c.sentence.endswith("5-fold cross-validation repeated 2 times).")
-    assert {x.test for x in (*c.contrasts, *c.others)} == {"corrected_t"}
+    assert {x.test for x in (*c.contrasts, *c.family)} == {"corrected_t"}
     assert (c.folds, c.design, c.mcnemar) == (5, "5-fold cross-validation repeated 2 times", ())
     assert c.arms["control"].repetitions == c.contrasts[0].repetitions == 10
     d = [
@@ -62,13 +62,13 @@ def test_every_image_counts_once_in_the_counts_and_always_in_the_sums(cross_vali
 
 def test_the_arm_that_is_chosen_in_sight_of_test_images_pays_for_the_choice(cross_validated):
     _, c = _folded(cross_validated, gain=1.5)
-    expected = holm({x.arm: x.p_value for x in c.others})
+    expected = holm({x.arm: x.p_value for x in c.family})
     assert c.contrasts[0].p_adjusted == expected[c.best_synthetic]
     _, named = _folded(cross_validated, _config(arm="combined"), gain=1.5)
     assert named.contrasts[0].arm == "combined"
     assert named.contrasts[0].p_adjusted == named.contrasts[0].p_value
     assert "Holm" not in named.sentence
-    assert named.others == c.others
+    assert named.family == c.family
     assert named.power.level == pytest.approx(2 * c.power.level)
 
 
@@ -103,13 +103,13 @@ def test_the_verdict_is_about_the_declared_arm(crossed):
     assert (named.contrasts[0].arm, named.verdict, named.best_synthetic) == ("combined", "gain", "worse")
     assert named.sentence.startswith("Gain shown: combined is +")
     assert named.primary == PrimaryConfig(arm="combined")
-    assert {x.arm for x in named.others} == set(arms) - {"control"}
+    assert {x.arm for x in named.family} == set(arms) - {"control"}
 
 
 def test_the_declared_metric_comes_first_and_decides(crossed):
     c = _split(crossed, _config(metric="macro_auc"))
     assert [x.metric for x in c.contrasts] == ["macro_auc", "balanced_accuracy"]
-    assert {x.metric for x in c.others} == {"macro_auc"}
+    assert {x.metric for x in c.family} == {"macro_auc"}
     assert c.power.metric == "macro_auc"
     assert "points of macro-AUC over the best control" in c.sentence
 

@@ -109,7 +109,7 @@ def test_figures_are_those_of_the_test_images_at_the_threshold(made):
         assert point.recall.mean == pytest.approx(np.mean([recall_score(truth, f) for f in flagged]))
         assert point.precision.mean == pytest.approx(np.mean([precision_score(truth, f) for f in flagged]))
         assert point.recall.low < point.recall.mean < point.recall.high
-        assert (point.reached, point.test_positives, point.wanted) == (3, (30, 20, 12)[c], 0.8)
+        assert (point.reached, point.test_positives, point.target_precision) == (3, (30, 20, 12)[c], 0.8)
 
 
 def test_a_repetition_that_never_reaches_it_finds_nothing():

@@ -298,7 +298,7 @@ def test_the_text_says_what_the_page_says(text, full, none_shown):
             assert f"{percent(v.mean)} [{percent(v.low)}, {percent(v.high)}]" in text
             assert f"{percent(v.low)} – {percent(v.high)}" in full.text
         assert arm in text
-    for d in (*none_shown.contrasts, *none_shown.others):
+    for d in (*none_shown.contrasts, *none_shown.family):
         assert f"{points(d.difference.low)} to {points(d.difference.high)}" in text
         assert f"{points(d.difference.low)} to {points(d.difference.high)}".replace("-", "−") in full.text
 
