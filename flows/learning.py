@@ -12,6 +12,7 @@ from flows.stages import Stages, Submitted
 from synaug_core.classify.search_space import TrialSpec, Tuned
 from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import DatasetRef, QualityRef, RepetitionRef, RunRef
+from synaug_core.services.mlflow.tags import Tag
 from tasks import retraining, tuning
 from tasks.dataset import prepare_dataset, prepare_folds
 from tasks.engine.context import Context
@@ -89,7 +90,7 @@ def divide(config: Config, fingerprint: str, run: RunRef, stages: Stages) -> tup
             all_folds = stages.submit("dataset", prepare_folds, [(config.name, (*source, config.repetitions, run))])
             [datasets] = stages.gather(all_folds)
         retraining.adopt_runs(run, (datasets[0].run_id,))
-    run = run.model_copy(update={"tags": run.tags | {"synaug.dataset_digest": datasets[0].digest}})
+    run = run.model_copy(update={"tags": run.tags | {Tag.DATASET_DIGEST: datasets[0].digest}})
     runs = (run,) if folds is None else retraining.open_folds(run, tuple(dataset.digest for dataset in datasets))
     numbers = [tuple(range(config.repetitions))] if folds is None else [(n,) for n in range(len(datasets))]
     contexts = [

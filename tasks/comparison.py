@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import ComparisonRef, DatasetRef, ProbeRef, RepetitionRef, RunRef
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
 from tasks.engine.recording import recorded
 from tasks.engine.step import action, step
@@ -32,7 +33,7 @@ def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
             stage="arm",
             name=arm.name,
             parent=parent,
-            tags={"synaug.arm": arm.name},
+            tags={Tag.ARM: arm.name},
         )
         for arm in arms
     }
@@ -66,7 +67,7 @@ def compare_arms(
         trusted = {name: _reliability(found, comparison, config) for name, found in of_arm.items()}
         comparison = comparison.model_copy(update={"reliability": trusted})
         best = max(of_arm[comparison.best_arm], key=lambda r: (r.validation, -r.repetition))
-        recorder.tags({"synaug.verdict": comparison.verdict, "synaug.best_arm": comparison.best_arm})
+        recorder.tags({Tag.VERDICT: comparison.verdict, Tag.BEST_ARM: comparison.best_arm})
         return store_comparison(recorder, comparison, best)
 
 

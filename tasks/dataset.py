@@ -12,6 +12,7 @@ from synaug_core.code_reach import records_only
 from synaug_core.config import DataConfig
 from synaug_core.errors import DataError
 from synaug_core.refs import DatasetRef, RunRef
+from synaug_core.services.mlflow.tags import Tag
 from tasks.engine.progress import progress
 from tasks.engine.recording import recorded
 from tasks.engine.step import action, step
@@ -146,7 +147,7 @@ def _describe(
     train = prepared.train
     splits = {"train": train, "val": prepared.val, "test": prepared.test}
     stored = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-    recorder.tags({"synaug.dataset_digest": prepared.digest})
+    recorder.tags({Tag.DATASET_DIGEST: prepared.digest})
     recorder.params(
         {"source": config.source, "image_size": train.size, "channels": train.channels, "seed": seed}
         | {"classes": len(train.classes), "fingerprint": fingerprint[:FINGERPRINT_LENGTH]}

@@ -8,6 +8,7 @@ from synaug_core.code_reach import records_only
 from synaug_core.config import GeneratorConfig
 from synaug_core.names import slugs
 from synaug_core.refs import GeneratorRef
+from synaug_core.services.mlflow.tags import Tag
 from tasks.engine.context import Context
 from tasks.engine.naming import group_name
 from tasks.engine.progress import progress
@@ -74,7 +75,7 @@ def fit_group(
         recorder.json({c: r.model_dump(mode="json") for c, r in generator.reports.items()}, "fit_report.json")
         _draw(recorder, generator, sheet)
         if reference.notes:
-            recorder.tags({"synaug.notes": "; ".join(reference.notes)})
+            recorder.tags({Tag.NOTES: "; ".join(reference.notes)})
     saved.clear()
     return reference
 

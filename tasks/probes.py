@@ -12,6 +12,7 @@ from synaug_core.config.probes import ProbeConfig
 from synaug_core.probes import base
 from synaug_core.probes.registry import PROBES
 from synaug_core.refs import ProbeRef, Reference, RepetitionRef
+from synaug_core.services.mlflow.tags import Tag
 from tasks.engine.context import Context
 from tasks.engine.progress import progress
 from tasks.engine.recording import recorded
@@ -42,7 +43,7 @@ def run_probe(
         [repetition] = repetitions
         subject = {"arm": repetition.arm, "repetition": repetition.repetition}
         label = f"{repetition.arm} {repetition.repetition}"
-    tags = {"synaug.arm": subject["arm"], "synaug.seed": str(subject["repetition"])} if subject else None
+    tags = {Tag.ARM: subject["arm"], Tag.SEED: str(subject["repetition"])} if subject else None
     trainings: dict[str, list[base.Training]] = {}
     for r in repetitions:
         training = base.Training(

@@ -13,6 +13,7 @@ from synaug_core import digests
 from synaug_core.config import EvaluationConfig, PromotionConfig
 from synaug_core.frozen import identity
 from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
 from synaug_core.vocabulary import Alias
 from tasks.engine.context import Context
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Measured", "decision_tags", "example_image", "go_back", "make_champion", "measure", "register_best"]
 
-_DECIDED = "synaug.decision"
 _TRIES = 3
 
 
@@ -80,7 +80,7 @@ def register_best(
         model = log_model(owner, fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit)
         for attempt in range(_TRIES):
             champion = registry.current(settings(), name, "champion")
-            if champion is not None and champion.tags.get("synaug.key") == key:
+            if champion is not None and champion.tags.get(Tag.KEY) == key:
                 champion = registry.current(settings(), name, "previous")  # a kill came between promotion and its tags
             measured = measure(champion, dataset, test, device)
             decision = gate(
@@ -107,7 +107,7 @@ def register_best(
                 if attempt + 1 == _TRIES:
                     raise
         recorder.metrics(decision_figures(decision))
-        recorder.tags({"synaug.model": name, "synaug.version": version.version, _DECIDED: decision.reason})
+        recorder.tags({Tag.MODEL: name, Tag.VERSION: version.version, Tag.DECISION: decision.reason})
         recorder.json(decision.model_dump(mode="json"), "decision.json")
         recorder.text(promotion_page(decision, name=name, version=version.version), "promotion.html")
         recorder.flush()
@@ -125,18 +125,18 @@ def _decided(name: str, key: str) -> RegisteredRef | None:
     from synaug_core.services.models import registry
 
     for version in registry.versions(settings(), name):
-        if version.tags.get("synaug.key") == key and _DECIDED in version.tags:
+        if version.tags.get(Tag.KEY) == key and Tag.DECISION in version.tags:
             return RegisteredRef(
                 name=name,
                 version=version.version,
                 alias=next((alias for alias in get_args(Alias) if alias in version.aliases), None),
-                reason=version.tags[_DECIDED],
+                reason=version.tags[Tag.DECISION],
             )
     return None
 
 
 def _origin(arm: str, parent: RunRef) -> dict[str, str]:
-    return {**parent.tags, "synaug.arm": arm, "synaug.retraining": parent.run_id}
+    return {**parent.tags, Tag.ARM: arm, Tag.RETRAINING: parent.run_id}
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def measure(champion: ModelVersion | None, dataset: DatasetRef, test: ImageSet, 
 
 def _seen(champion: ModelVersion, dataset: DatasetRef, test: ImageSet) -> frozenset[str] | None:
     """Test images that the champion was trained or tuned on; None where its data are gone."""
-    if champion.tags.get("synaug.dataset_digest") == dataset.digest:
+    if champion.tags.get(Tag.DATASET_DIGEST) == dataset.digest:
         return frozenset()  # divided as today
     from synaug_core.data.imageset import find_repeated_ids
     from synaug_core.errors import ArtifactError, UserError
@@ -221,7 +221,7 @@ def decision_figures(decision: Decision) -> dict[str, float]:
 def decision_tags(decision: Decision) -> dict[str, str]:
     """The decision's outcome, reason and numbers, for a model version's tags."""
     numbers = {f"synaug.{name.replace('/', '.')}": f"{value:.6g}" for name, value in decision_figures(decision).items()}
-    return numbers | {"synaug.decision": decision.reason}
+    return numbers | {Tag.DECISION: decision.reason}
 
 
 @action

@@ -10,6 +10,7 @@ from synaug_core import digests
 from synaug_core.config import Config
 from synaug_core.frozen import identity
 from synaug_core.refs import RunRef
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
 from tasks.engine.step import action
 
@@ -31,7 +32,6 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
 
     Runs of this experiment that died without saying so are closed first.
     """
-    from synaug_core.services.mlflow.retrainings import FLOW_RUN
     from synaug_core.services.mlflow.tracking import open_run, reap
 
     code = digests.code_version()
@@ -45,10 +45,10 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
         stage="retrain",
         name=f"retrain {config_digest[:8]}",
         tags={
-            "synaug.dataset": config.name,
-            "synaug.config_digest": config_digest,
-            "synaug.code_version": code,
-            FLOW_RUN: str(flow_run.id),
+            Tag.DATASET: config.name,
+            Tag.CONFIG_DIGEST: config_digest,
+            Tag.CODE_VERSION: code,
+            Tag.FLOW_RUN: str(flow_run.id),
         },
     )
 
@@ -81,7 +81,7 @@ def open_folds(parent: RunRef, digests: tuple[str, ...]) -> tuple[RunRef, ...]:
             stage="fold",
             name=f"fold {number + 1} of {len(digests)}",
             parent=parent,
-            tags={"synaug.dataset_digest": digest},
+            tags={Tag.DATASET_DIGEST: digest},
         )
         for number, digest in enumerate(digests)
     )
@@ -117,7 +117,7 @@ def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, s
         note_asked(run)
         return
     with recording_in(run) as recorder:
-        recorder.tags(run.tags | {"synaug.verdict": verdict, "synaug.best_arm": best_arm})
+        recorder.tags(run.tags | {Tag.VERDICT: verdict, Tag.BEST_ARM: best_arm})
         recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})
         recorder.metrics({f"seconds/{stage}": value for stage, value in seconds.items()})
         recorder.json(config.model_dump(mode="json"), "config.json")

@@ -6,6 +6,7 @@ from synaug_core import digests
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.evaluate.sweep import SweepResult
 from synaug_core.refs import RunRef
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
 from tasks.engine.step import action
 
@@ -28,7 +29,7 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
         key=digests.of_value([asked, result.model_dump(mode="json", exclude={"cells": {"__all__": {"page"}}})]),
         stage="sweep",
         name=f"sweep {asked[:8]}",
-        tags={"synaug.config_digest": asked},
+        tags={Tag.CONFIG_DIGEST: asked},
     )
     with recording_in(run) as recorder:
         recorder.params({"keys": ", ".join(result.varied), "combinations": len(result.cells)})

@@ -14,6 +14,7 @@ from synaug_core.config import SynthesisConfig
 from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
 from synaug_core.refs import ClassifierRef, DatasetRef, GeneratorRef, JudgesRef, SyntheticRef
+from synaug_core.services.mlflow.tags import Tag
 from tasks.engine.context import Context
 from tasks.engine.naming import group_name, synthesis_name
 from tasks.engine.progress import progress
@@ -130,7 +131,7 @@ def synthesise_group(
             if not f.filled
         )
         if notes:
-            recorder.tags({"synaug.notes": "; ".join(notes)})
+            recorder.tags({Tag.NOTES: "; ".join(notes)})
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
         _record_funnel(recorder, dataset, made, unlikely)

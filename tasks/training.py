@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.refs import DatasetRef, GeneratorRef, RepetitionRef, SyntheticRef
+from synaug_core.services.mlflow.tags import Tag
 from tasks.engine.context import Context
 from tasks.engine.loading import load_generator, load_images, load_joined
 from tasks.engine.progress import progress
@@ -90,7 +91,7 @@ def train_repetition(
 
     dataset = context.dataset
     saved = checkpoint()
-    tags = {"synaug.arm": arm.name, "synaug.seed": str(repetition)}
+    tags = {Tag.ARM: arm.name, Tag.SEED: str(repetition)}
     with (
         recorded("repetition", f"{arm.name} {repetition}", context.run, tags) as recorder,
         device_slot(context.compute) as device,

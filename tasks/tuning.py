@@ -11,6 +11,7 @@ from synaug_core.errors import DataError
 from synaug_core.frozen import identity
 from synaug_core.progress import part_of
 from synaug_core.refs import GeneratorRef, SearchRef, SyntheticRef, TrialResult
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
 from tasks.engine.context import Context
 from tasks.engine.keys import step_code
@@ -126,7 +127,7 @@ def run_trial(
             value = sum(scores) / len(scores)
             recorder.metrics({"val/balanced_accuracy": value})
         except (Pruned, DivergenceError) as error:
-            recorder.tags({"synaug.outcome": type(error).__name__, "synaug.reason": str(error)})
+            recorder.tags({Tag.OUTCOME: type(error).__name__, Tag.REASON: str(error)})
         result = TrialResult(number=trial.number, value=value, run_id=recorder.run.run_id)
     for kept in saved:
         kept.clear()

@@ -19,6 +19,7 @@ from synaug_core.config import Config
 from synaug_core.drift.finding import Finding
 from synaug_core.frozen import Frozen, identity
 from synaug_core.refs import RunRef
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
 from tasks.engine.slots import device_slot
 from tasks.engine.step import action
@@ -78,7 +79,7 @@ def look_at_inputs(config: Config) -> Looked:
         key=key,
         stage="watch",
         name=f"watch version {version.version}",
-        tags={"synaug.dataset": config.name, "synaug.model": name, "synaug.version": version.version},
+        tags={Tag.DATASET: config.name, Tag.MODEL: name, Tag.VERSION: version.version},
     ) as recorder:
         with device_slot(config.compute) as device, tempfile.TemporaryDirectory(prefix="synaug-") as folder:
             from synaug_core.classify.trained import TrainedClassifier
@@ -87,7 +88,7 @@ def look_at_inputs(config: Config) -> Looked:
             stored = classifier_folder(settings(), version.source, Path(folder))
             finding, sheet = _compared(config, version, recent, TrainedClassifier.load(stored, device))
         recorder.params(asked.model_dump(mode="json"))
-        recorder.tags({"synaug.verdict": finding.verdict, "mlflow.note.content": finding.sentence})
+        recorder.tags({Tag.VERDICT: finding.verdict, Tag.NOTE: finding.sentence})
         recorder.metrics(finding.metrics())
         recorder.json(finding.model_dump(mode="json") | {"sentence": finding.sentence}, "watch.json")
         if finding.mmd is not None:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from synaug.cli.stored import find_run
 from synaug_core.names import slug, slugs
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
 
 __all__ = ["export_run", "write_images", "write_predictions"]
-
-_PARENT = "mlflow.parentRunId"
 
 
 def export_run(settings: Settings, run_id: str, folder: Path) -> int:
@@ -43,7 +42,7 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
     written = int(_export_one(settings, mlflow, top, folder))
     used_folders: set[Path] = set()
     for run in _below(mlflow, top):
-        stage = slug(run.data.tags.get("synaug.stage", "run"))
+        stage = slug(run.data.tags.get(Tag.STAGE, "run"))
         name = slug(run.info.run_name or run.info.run_id)
         place = Path(stage) if name == stage else Path(stage, name)
         if place in used_folders:
@@ -57,7 +56,7 @@ def _below(mlflow: Any, run: Any) -> Iterator[Any]:
     """The runs below a run, at any depth; searched trials hold no files and are left out."""
     from synaug_core.services.retry import patiently
 
-    condition = f"tags.`{_PARENT}` = '{run.info.run_id}' and tags.`synaug.stage` != 'trial'"
+    condition = f"tags.`{Tag.PARENT}` = '{run.info.run_id}' and tags.`{Tag.STAGE}` != 'trial'"
     token = None
     while True:
         page = patiently(mlflow.search_runs, [run.info.experiment_id], filter_string=condition, page_token=token)
@@ -71,11 +70,10 @@ def _below(mlflow: Any, run: Any) -> Iterator[Any]:
 
 def _export_one(settings: Settings, mlflow: Any, run: Any, folder: Path) -> bool:
     from synaug_core.services.mlflow.artifacts import fetch_uri
-    from synaug_core.services.mlflow.tracking import REUSED
     from synaug_core.services.retry import patiently
 
     # A run that stands for an earlier one leaves the files there.
-    holder = patiently(mlflow.get_run, run.data.tags[REUSED]) if REUSED in run.data.tags else run
+    holder = patiently(mlflow.get_run, run.data.tags[Tag.REUSED]) if Tag.REUSED in run.data.tags else run
     items = patiently(mlflow.list_artifacts, holder.info.run_id)
     with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
         for item in items:

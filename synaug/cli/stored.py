@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from synaug_core.errors import UserError
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import Settings
 
 __all__ = ["above", "artifact", "below", "find_run"]
 
-_PARENT, _STAGE = "mlflow.parentRunId", "synaug.stage"
 _SHORTEST = 4
 
 
@@ -45,7 +45,7 @@ def above(mlflow: Any, run: Any) -> list[Any]:
     from synaug_core.services.retry import patiently
 
     ancestors: list[Any] = []
-    while (parent := run.data.tags.get(_PARENT)) and all(parent != a.info.run_id for a in ancestors):
+    while (parent := run.data.tags.get(Tag.PARENT)) and all(parent != a.info.run_id for a in ancestors):
         run = patiently(mlflow.get_run, parent)
         ancestors.append(run)
     return ancestors
@@ -55,7 +55,7 @@ def below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:
     """The runs of one stage right below a run, oldest first."""
     from synaug_core.services.retry import every_result
 
-    condition = f"tags.`{_PARENT}` = '{run.info.run_id}' and tags.`{_STAGE}` = '{stage}'"
+    condition = f"tags.`{Tag.PARENT}` = '{run.info.run_id}' and tags.`{Tag.STAGE}` = '{stage}'"
     order = ["attributes.start_time ASC"]
     return every_result(mlflow.search_runs, [run.info.experiment_id], filter_string=condition, order_by=order)
 
@@ -68,10 +68,9 @@ def artifact(settings: Settings, mlflow: Any, run: Any, path: str) -> Iterator[P
         ArtifactError: it is missing or damaged.
     """
     from synaug_core.services.mlflow.artifacts import fetch_uri
-    from synaug_core.services.mlflow.tracking import REUSED
     from synaug_core.services.retry import patiently
 
     # A run that stands for an earlier one leaves the files there.
-    holder = patiently(mlflow.get_run, run.data.tags[REUSED]) if REUSED in run.data.tags else run
+    holder = patiently(mlflow.get_run, run.data.tags[Tag.REUSED]) if Tag.REUSED in run.data.tags else run
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
         yield fetch_uri(settings, f"{holder.info.artifact_uri.rstrip('/')}/{path}", Path(folder))

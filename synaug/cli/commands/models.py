@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synaug_core.services.mlflow.tags import Tag
+
 if TYPE_CHECKING:
     from synaug_core.services.models.registry import ModelVersion, Reign
 
@@ -132,10 +134,10 @@ def _as_json(reign: Reign) -> dict[str, str | None]:
 
 def _decision(version: ModelVersion) -> str:
     """What the gate said, and before it who overruled it and why."""
-    decision = version.tags.get("synaug.decision", "")
-    if version.tags.get("synaug.promoted_by") != "a person":
+    decision = version.tags.get(Tag.DECISION, "")
+    if version.tags.get(Tag.PROMOTED_BY) != "a person":
         return decision
-    why = version.tags.get("synaug.promoted_why", "")
+    why = version.tags.get(Tag.PROMOTED_WHY, "")
     promoted = f"promoted by a person: {why}" if why and why != decision else "promoted by a person"
     gate = decision.removeprefix(_REFUSED)
     return "; ".join(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug.cli import stored
 from synaug_core.errors import UserError
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["JudgedImages", "find"]
 
-_STAGE, _KEY, _ARM = "synaug.stage", "synaug.key", "synaug.arm"
 _VALIDATION = "val/balanced_accuracy"
 _SYNTHESIS = "synthesis."
 
@@ -64,7 +64,7 @@ def find(settings: Settings, text: str, arm: str | None = None) -> JudgedImages:
 
     mlflow = client(settings)
     run = stored.find_run(mlflow, text)
-    stage = run.data.tags.get(_STAGE, "")
+    stage = run.data.tags.get(Tag.STAGE, "")
     if stage == "synthesis":
         if arm is not None:
             raise UserError(f"--arm: {text} is a synthesis run, one set of images; give the id of the retraining")
@@ -80,7 +80,7 @@ def find(settings: Settings, text: str, arm: str | None = None) -> JudgedImages:
     images = concatenate([synthetic for synthetic in sets if len(synthetic)]) if any(map(len, sets)) else None
     if images is None:
         raise UserError(f"{text} has no synthetic images: none was asked for, or none passed the filters")
-    name = run.data.tags.get("synaug.dataset") or above[-1].info.run_name
+    name = run.data.tags.get(Tag.DATASET) or above[-1].info.run_name
     called = f"{name}: {target.info.run_name}"
     return JudgedImages(
         run_ref(settings, target.info.run_id), called, _training_images(settings, mlflow, above), images
@@ -96,7 +96,7 @@ def _belonging(mlflow: Any, run: Any) -> list[Any]:
 
 def _arm(mlflow: Any, top: Any, text: str, name: str | None) -> Any:
     """The arm of that name, or the best one that has synthetic images."""
-    arms = {run.data.tags.get(_ARM, run.info.run_name): run for run in stored.below(mlflow, top, "arm")}
+    arms = {run.data.tags.get(Tag.ARM, run.info.run_name): run for run in stored.below(mlflow, top, "arm")}
     having = [n for n, run in arms.items() if _synthesis_parameters(run)]
     if not having:
         raise UserError(f"{text} has no arm with synthetic images that is done; give the id of a synthesis run")
@@ -135,8 +135,8 @@ def _training_images(settings: Settings, mlflow: Any, above: Sequence[Any]) -> I
     """Those of the fold or the retraining that a synthesis run lies below."""
     place = ""
     for run in above:
-        if run.data.tags.get(_STAGE) == "fold":
-            place = f"{run.data.tags[_KEY].replace('fold/', 'fold-')}/"
+        if run.data.tags.get(Tag.STAGE) == "fold":
+            place = f"{run.data.tags[Tag.KEY].replace('fold/', 'fold-')}/"
         for dataset in stored.below(mlflow, run, "dataset"):
             return _images(settings, mlflow, dataset, f"{place}images/train.parquet")
     raise UserError(f"the training images of {above[-1].info.run_id} are not in this store")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from synaug_core.refs import RunRef
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.turing.answers import Answer
 from synaug_core.turing.result import TuringResult
 
@@ -27,7 +28,7 @@ def record(run: RunRef, result: TuringResult, answers: Sequence[Answer], page: s
     recorder = Recorder(run)
     try:
         recorder.metrics(result.metrics(), step=round(1000 * changed))
-        recorder.tags({"synaug.turing": result.sentence})
+        recorder.tags({Tag.TURING: result.sentence})
         recorder.json([answer.model_dump() for answer in answers], "turing/answers.json")
         recorder.json(result.model_dump(mode="json"), "turing/result.json")
         recorder.text(page, "turing/result.html")

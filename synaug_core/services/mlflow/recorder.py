@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow import artifacts
 from synaug_core.services.mlflow.clients import client_of
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.values import as_params, as_tags, is_number
 from synaug_core.services.retry import patiently
 from synaug_core.services.secrets import redacted
@@ -28,7 +29,6 @@ __all__ = ["Recorder", "_dataset_input", "manifest"]
 
 _METRICS_A_CALL = 800
 _OTHERS_A_CALL = 100
-_CHANGED = "synaug.changed_params"
 _DIGEST_LENGTH = 36
 
 
@@ -136,7 +136,7 @@ class Recorder:
         there = patiently(self._client.get_run, self.run.run_id).data
         changed = sorted(k for k, v in self._params.items() if there.params.get(k, v) != v)
         if changed:
-            self._tags[_CHANGED] = ", ".join(changed)[:500]
+            self._tags[Tag.CHANGED_PARAMS] = ", ".join(changed)[:500]
         now = int(time.time() * 1000)
         metrics = [Metric(k, v, now, step) for k, v, step in self._new_points(there.metrics)]
         params = [Param(k, v) for k, v in self._params.items() if k not in there.params]

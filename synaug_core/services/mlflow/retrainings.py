@@ -9,18 +9,15 @@ from typing import Any
 
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.clients import client, client_of
-from synaug_core.services.mlflow.runs import PARENT, STAGE, end
+from synaug_core.services.mlflow.runs import end
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.retry import every_result, patiently
 from synaug_core.services.settings import Settings
 
-__all__ = ["FINGERPRINT_LENGTH", "FLOW_RUN", "Finished", "close_runs_of", "last_finished", "note_asked", "sources_of"]
+__all__ = ["FINGERPRINT_LENGTH", "Finished", "close_runs_of", "last_finished", "note_asked", "sources_of"]
 
 FINGERPRINT_LENGTH = 16
 """So many characters of a data set's fingerprint are a parameter of its run."""
-_ASKED = "synaug.asked_at"
-"""Tag of a finished retraining that was asked for again and found done: when last."""
-FLOW_RUN = "prefect.flow_run_id"
-"""Tag of every run of a retraining: the flow run that writes it, or did last."""
 _OURS = "name LIKE 'synaug/%'"
 
 
@@ -35,7 +32,7 @@ class Finished:
 def note_asked(run: RunRef) -> None:
     """Note on a finished retraining that it was asked for again: it is now the last one, whenever it ended."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-    patiently(client_of(run).set_tag, run.run_id, _ASKED, now)
+    patiently(client_of(run).set_tag, run.run_id, Tag.ASKED_AT, now)
 
 
 def last_finished(current: Settings, experiment: str) -> Finished | None:
@@ -45,7 +42,7 @@ def last_finished(current: Settings, experiment: str) -> Finished | None:
     found = patiently(mlflow.get_experiment_by_name, experiment)
     if found is None:
         return None
-    condition = f"tags.`{STAGE}` = 'retrain' and attributes.status = 'FINISHED'"
+    condition = f"tags.`{Tag.STAGE}` = 'retrain' and attributes.status = 'FINISHED'"
     done = list(every_result(mlflow.search_runs, [found.experiment_id], filter_string=condition))
     if not done:
         return None
@@ -53,14 +50,14 @@ def last_finished(current: Settings, experiment: str) -> Finished | None:
     below = patiently(
         mlflow.search_runs,
         [found.experiment_id],
-        filter_string=f"tags.`{STAGE}` = 'dataset' and tags.`{PARENT}` = '{run_id}'",
+        filter_string=f"tags.`{Tag.STAGE}` = 'dataset' and tags.`{Tag.PARENT}` = '{run_id}'",
         max_results=1,
     )
     return Finished(run_id, below[0].data.params.get("fingerprint", "") if below else "")
 
 
 def _last_used(run: Any) -> float:
-    asked = run.data.tags.get(_ASKED)
+    asked = run.data.tags.get(Tag.ASKED_AT)
     ended = float(run.info.end_time or 0) / 1000
     return max(ended, dt.datetime.fromisoformat(asked).timestamp()) if asked else ended
 
@@ -77,7 +74,7 @@ def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> l
     known = [found.experiment_id for found in every_result(mlflow.search_experiments, filter_string=_OURS)]
     closed: list[str] = []
     for flow_run in flow_runs if known else ():
-        condition = f"attributes.status = 'RUNNING' and tags.`{FLOW_RUN}` = '{flow_run}'"
+        condition = f"attributes.status = 'RUNNING' and tags.`{Tag.FLOW_RUN}` = '{flow_run}'"
         for run in list(every_result(mlflow.search_runs, experiment_ids=known, filter_string=condition)):
             end(mlflow, run.info.run_id, "KILLED", reason)
             closed.append(run.info.run_id)
@@ -91,6 +88,6 @@ def sources_of(current: Settings, experiment: str) -> frozenset[str]:
     if found is None:
         return frozenset()
     runs = every_result(
-        mlflow.search_runs, experiment_ids=[found.experiment_id], filter_string=f"tags.`{STAGE}` = 'dataset'"
+        mlflow.search_runs, experiment_ids=[found.experiment_id], filter_string=f"tags.`{Tag.STAGE}` = 'dataset'"
     )
     return frozenset(run.data.params["source"] for run in runs if "source" in run.data.params)

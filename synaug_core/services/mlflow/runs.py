@@ -12,6 +12,7 @@ from synaug_core.refs import RunRef
 from synaug_core.services.locks import exclusive
 from synaug_core.services.mlflow.clients import client, client_of, secret_free_uri
 from synaug_core.services.mlflow.experiments import experiment_id
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.processes import is_dead, me
 from synaug_core.services.retry import every_result, patiently
 from synaug_core.services.secrets import redacted
@@ -20,8 +21,6 @@ from synaug_core.services.versions import git_commit
 
 __all__ = ["ancestors", "end", "find_run", "finish", "is_finished", "open_run", "opened_below", "reap", "run_ref"]
 
-KEY, STAGE, PROCESS, ERROR = "synaug.key", "synaug.stage", "synaug.process", "synaug.error"
-PARENT = "mlflow.parentRunId"
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 _ENDED: tuple[Status, ...] = get_args(Status)
 
@@ -108,7 +107,7 @@ def finish(run: RunRef, status: Status = "FINISHED", reason: str = "") -> None:
 def end(mlflow: Any, run_id: str, status: Status, reason: str = "") -> None:
     """`finish` for a run that is known by its id alone."""
     if lines := reason.strip().splitlines():
-        patiently(mlflow.set_tag, run_id, ERROR, redacted(lines[0])[:500])
+        patiently(mlflow.set_tag, run_id, Tag.ERROR, redacted(lines[0])[:500])
     patiently(mlflow.set_terminated, run_id, status)
 
 
@@ -141,7 +140,7 @@ def reap(
             age = time.time() - run.info.start_time / 1000
             left = (
                 any(a.info.status in _ENDED for a in above)
-                or is_dead(run.data.tags.get(PROCESS, ""))
+                or is_dead(run.data.tags.get(Tag.PROCESS, ""))
                 or (stale_after is not None and age > stale_after)
             )
         if left:
@@ -155,7 +154,7 @@ def ancestors(mlflow: Any, run: Any) -> list[Any]:
     from mlflow.exceptions import MlflowException
 
     above: list[Any] = []
-    while (parent := run.data.tags.get(PARENT)) and all(parent != a.info.run_id for a in above):
+    while (parent := run.data.tags.get(Tag.PARENT)) and all(parent != a.info.run_id for a in above):
         try:
             run = patiently(mlflow.get_run, parent)
         except MlflowException:  # deleted for good; nothing is above it
@@ -171,9 +170,9 @@ def _search(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
 def _with_key(mlflow: Any, number: str, key: str, parent: RunRef | None) -> list[Any]:
     if "'" in key or '"' in key:
         raise ValueError(f"a run's key must not hold quotation marks: {key}")
-    condition = f"tags.`{KEY}` = '{key}'" + (f" and tags.`{PARENT}` = '{parent.run_id}'" if parent else "")
+    condition = f"tags.`{Tag.KEY}` = '{key}'" + (f" and tags.`{Tag.PARENT}` = '{parent.run_id}'" if parent else "")
     found = patiently(mlflow.search_runs, [number], filter_string=condition, order_by=["attributes.start_time ASC"])
-    return [r for r in found if parent is not None or PARENT not in r.data.tags]
+    return [r for r in found if parent is not None or Tag.PARENT not in r.data.tags]
 
 
 def _only_one(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
@@ -183,7 +182,7 @@ def _only_one(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
         _with_key(mlflow, number, key, parent), key=lambda r: (r.info.start_time, r.info.run_id)
     ) or [None]
     for run in others:
-        if run.data.tags.get(PROCESS) == me():
+        if run.data.tags.get(Tag.PROCESS) == me():
             patiently(mlflow.delete_run, run.info.run_id)
     return first
 
@@ -192,10 +191,10 @@ def _take_up(mlflow: Any, run_id: str, tags: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
     patiently(mlflow.update_run, run_id, status="RUNNING")
-    fresh = {**tags, PROCESS: me()}
+    fresh = {**tags, Tag.PROCESS: me()}
     patiently(mlflow.log_batch, run_id, tags=[RunTag(k, v) for k, v in fresh.items()])
-    if ERROR in patiently(mlflow.get_run, run_id).data.tags:
-        patiently(mlflow.delete_tag, run_id, ERROR)
+    if Tag.ERROR in patiently(mlflow.get_run, run_id).data.tags:
+        patiently(mlflow.delete_tag, run_id, Tag.ERROR)
 
 
 def _own_tags(key: str, stage: str, parent: RunRef | None) -> dict[str, str]:
@@ -204,16 +203,16 @@ def _own_tags(key: str, stage: str, parent: RunRef | None) -> dict[str, str]:
     except (KeyError, OSError):  # a container's user without a name
         user = "unknown"
     tags = {
-        KEY: key,
-        STAGE: stage,
-        PROCESS: me(),
-        "synaug.code_version": code_version(),
-        "mlflow.user": user,
-        "mlflow.source.name": "synaug",
-        "mlflow.source.type": "LOCAL",
+        Tag.KEY: key,
+        Tag.STAGE: stage,
+        Tag.PROCESS: me(),
+        Tag.CODE_VERSION: code_version(),
+        Tag.USER: user,
+        Tag.SOURCE_NAME: "synaug",
+        Tag.SOURCE_TYPE: "LOCAL",
     }
     if commit := git_commit():
-        tags["mlflow.source.git.commit"] = commit
+        tags[Tag.GIT_COMMIT] = commit
     if parent is not None:
-        tags[PARENT] = parent.run_id
+        tags[Tag.PARENT] = parent.run_id
     return tags

@@ -19,8 +19,6 @@ from synaug_core.services.mlflow.links import (
 )
 from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.runs import (
-    PARENT,
-    PROCESS,
     ancestors,
     find_run,
     finish,
@@ -30,13 +28,13 @@ from synaug_core.services.mlflow.runs import (
     reap,
     run_ref,
 )
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.processes import me
 from synaug_core.services.retry import patiently
 from synaug_core.services.secrets import first_line
 from synaug_core.services.settings import Settings
 
 __all__ = [
-    "REUSED",
     "Recorder",
     "adopt",
     "find_run",
@@ -55,8 +53,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-REUSED = "synaug.reused_from"
-_NOTE = "mlflow.note.content"
 _PARAMS_PER_CALL = 100
 
 
@@ -101,7 +97,7 @@ def recording_in(
             finish(run)
     except BaseException as error:
         if isinstance(error, expected):
-            recorder.tags({"synaug.outcome": type(error).__name__})
+            recorder.tags({Tag.OUTCOME: type(error).__name__})
             recorder.flush()
             finish(run)
         else:
@@ -115,8 +111,8 @@ def _reopen(run: RunRef) -> bool:
     """Whether the run was FINISHED before; what stood in for another run is now one of its own."""
     mlflow = client_of(run)
     found: Any = patiently(mlflow.get_run, run.run_id)
-    if REUSED in found.data.tags:
-        for tag in (REUSED, "mlflow.note.content"):
+    if Tag.REUSED in found.data.tags:
+        for tag in (Tag.REUSED, Tag.NOTE):
             if tag in found.data.tags:
                 patiently(mlflow.delete_tag, run.run_id, tag)
     return bool(found.info.status == "FINISHED")
@@ -160,7 +156,7 @@ def adopt(run_id: str, parent: RunRef) -> RunRef:
 def _standing(mlflow: Any, found: Any, parent: RunRef) -> str | None:
     """The stand-in there is; one that a kill left half-written is deleted."""
     number = _experiment_of(mlflow, parent)
-    condition = f"tags.`{PARENT}` = '{parent.run_id}' and tags.`{REUSED}` = '{found.info.run_id}'"
+    condition = f"tags.`{Tag.PARENT}` = '{parent.run_id}' and tags.`{Tag.REUSED}` = '{found.info.run_id}'"
     for run in patiently(mlflow.search_runs, [number], filter_string=condition):
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
@@ -172,8 +168,14 @@ def _make_stand_in(mlflow: Any, found: Any, original: RunRef, parent: RunRef) ->
     from mlflow.entities import Metric, Param
 
     note = f"Reused from an earlier run, unchanged: [{found.info.run_name}]({link_to(original)}) has the artifacts."
-    tags = {**found.data.tags, **parent.tags, PARENT: parent.run_id, PROCESS: me(), REUSED: found.info.run_id}
-    tags[_NOTE] = note
+    tags = {
+        **found.data.tags,
+        **parent.tags,
+        Tag.PARENT: parent.run_id,
+        Tag.PROCESS: me(),
+        Tag.REUSED: found.info.run_id,
+    }
+    tags[Tag.NOTE] = note
     made = patiently(
         mlflow.create_run,
         _experiment_of(mlflow, parent),

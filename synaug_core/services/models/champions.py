@@ -18,6 +18,7 @@ from typing import Any
 
 from synaug_core.errors import SynaugError, UserError
 from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.models.promotion_log import Entry, PromotionLog, open_log
 from synaug_core.services.models.versions import ModelVersion, aliases_of, point, read_version, require, tag_version
 from synaug_core.services.settings import Settings
@@ -98,7 +99,7 @@ def promote(
     if before.champion != version:
         _expect(name, before, expected, f"version {version} was not promoted")
         previous = before.champion or (before.previous if before.previous != version else None)
-        reason = why or read_version(mlflow, name, version).tags.get("synaug.decision", "")
+        reason = why or read_version(mlflow, name, version).tags.get(Tag.DECISION, "")
         entry, won = log.claim(
             before.number + 1, action="promote", champion=version, previous=previous, by=by, why=reason
         )
@@ -138,7 +139,7 @@ def rollback(settings: Settings, name: str, *, why: str = "", expected: str | No
     if not won:
         raise _lost(name, entry, "nothing was rolled back")
     if before.champion is not None:
-        tag_version(mlflow, name, before.champion, {"synaug.rolled_back_at": _text(entry.at)})
+        tag_version(mlflow, name, before.champion, {Tag.ROLLED_BACK_AT: _text(entry.at)})
     return read_version(mlflow, name, before.previous)
 
 
@@ -229,7 +230,7 @@ def _lost(name: str, winner: Entry, outcome: str) -> ChampionChangedError:
 
 def _told(entry: Entry) -> dict[str, str]:
     """Tags of a version that became champion."""
-    return {"synaug.promoted_at": _text(entry.at), "synaug.promoted_by": entry.by, "synaug.promoted_why": entry.why}
+    return {Tag.PROMOTED_AT: _text(entry.at), Tag.PROMOTED_BY: entry.by, Tag.PROMOTED_WHY: entry.why}
 
 
 def _text(when: dt.datetime) -> str:

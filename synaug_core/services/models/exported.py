@@ -19,6 +19,7 @@ from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.artifacts import digest, fetch_uri
 from synaug_core.services.mlflow.clients import client, client_of
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.retry import patiently
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
@@ -27,7 +28,6 @@ from synaug_core.vocabulary import Fit
 __all__ = ["classifier_folder", "described_fit", "log_model", "trained_fit"]
 
 _NAME = "classifier"
-_SHA256 = "synaug.sha256"
 _CODE = Path(__file__).resolve().parents[2]
 _NEEDS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
 _saving = threading.Lock()
@@ -68,7 +68,7 @@ def log_model(
         name=_NAME,
         source_run_id=run.run_id,
         model_type="image classifier",
-        tags={_SHA256: sha256, "synaug.code_version": code_version(), "synaug.classes": ", ".join(classes)[:4000]},
+        tags={Tag.SHA256: sha256, Tag.CODE_VERSION: code_version(), Tag.CLASSES: ", ".join(classes)[:4000]},
     )
     try:
         with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
@@ -173,6 +173,6 @@ def _logged(mlflow: Any, run: RunRef, sha256: str) -> str | None:
     outputs = patiently(mlflow.get_run, run.run_id).outputs
     for output in outputs.model_outputs if outputs else []:
         model = patiently(mlflow.get_logged_model, output.model_id)
-        if model.tags.get(_SHA256) == sha256 and str(model.status) == "READY":
+        if model.tags.get(Tag.SHA256) == sha256 and str(model.status) == "READY":
             return f"models:/{model.model_id}"
     return None

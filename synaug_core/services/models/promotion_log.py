@@ -18,16 +18,15 @@ from synaug_core.errors import SynaugError
 from synaug_core.services.locks import exclusive
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.experiments import experiment_id
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.retry import patiently
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
 
-__all__ = ["EXPERIMENT", "TAG", "Entry", "PromotionLog", "drop_log", "new_log", "open_log"]
+__all__ = ["EXPERIMENT", "Entry", "PromotionLog", "drop_log", "new_log", "open_log"]
 
 EXPERIMENT = "synaug-registry"
 """The MLflow experiment with one run for each registered model."""
-TAG = "synaug.promotion_log"
-"""Tag of a registered model: the id of its run there."""
 
 _DONE = ".done"
 _LONGEST_REASON = 1000
@@ -94,8 +93,8 @@ class PromotionLog:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # the advice below would cost the history
                 raise
             raise SynaugError(
-                f"the MLflow run {self.run_id} with the history of promotions is gone; delete the tag {TAG} of the "
-                "registered model to begin a new one"
+                f"the MLflow run {self.run_id} with the history of promotions is gone; delete the tag "
+                f"{Tag.PROMOTION_LOG} of the registered model to begin a new one"
             ) from error
         if run.info.lifecycle_stage == "deleted":
             patiently(self.mlflow.restore_run, self.run_id)
@@ -138,7 +137,7 @@ class PromotionLog:
 def new_log(current: Settings, name: str) -> str:
     """Make the run that holds a model's list, and give its id."""
     mlflow = client(current)
-    tags = {"synaug.stage": "registry", "synaug.model": name, "mlflow.source.name": "synaug"}
+    tags = {Tag.STAGE: "registry", Tag.MODEL: name, Tag.SOURCE_NAME: "synaug"}
     run = patiently(mlflow.create_run, experiment_id(current, EXPERIMENT), tags=tags, run_name=name)
     patiently(mlflow.set_terminated, run.info.run_id, "FINISHED")
     return str(run.info.run_id)
@@ -160,10 +159,10 @@ def open_log(current: Settings, name: str) -> PromotionLog:
         with exclusive(current.home / "locks" / "registry.lock"):
             if (run_id := _tagged(mlflow, name)) is None:
                 run_id = new_log(current, name)
-                patiently(mlflow.set_registered_model_tag, name, TAG, run_id)
+                patiently(mlflow.set_registered_model_tag, name, Tag.PROMOTION_LOG, run_id)
     return PromotionLog(mlflow, run_id)
 
 
 def _tagged(mlflow: Any, name: str) -> str | None:
-    found: str | None = patiently(mlflow.get_registered_model, name).tags.get(TAG)
+    found: str | None = patiently(mlflow.get_registered_model, name).tags.get(Tag.PROMOTION_LOG)
     return found

@@ -8,10 +8,11 @@ from typing import Any
 from synaug_core.refs import RunRef
 from synaug_core.services.locks import exclusive
 from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.values import as_tags
 from synaug_core.services.models import versions as model_versions
 from synaug_core.services.models.champions import ANYONE, ChampionChangedError, Reign, promote, reigns, rollback
-from synaug_core.services.models.promotion_log import TAG, drop_log, new_log
+from synaug_core.services.models.promotion_log import drop_log, new_log
 from synaug_core.services.models.versions import (
     Alias,
     ModelVersion,
@@ -45,8 +46,6 @@ __all__ = [
     "versions",
 ]
 
-_KEY = "synaug.key"
-
 
 def register(
     settings: Settings, name: str, *, model_uri: str, run: RunRef, key: str, tags: Mapping[str, Any] | None = None
@@ -71,7 +70,7 @@ def register(
             # the place itself: a models:/ address would be resolved by MLflow's global client
             source=model.artifact_location,
             run_id=run.run_id,
-            tags=as_tags({**(tags or {}), _KEY: key}),
+            tags=as_tags({**(tags or {}), Tag.KEY: key}),
             model_id=model.model_id,
         )
         number = str(made.version)
@@ -128,7 +127,7 @@ def _make_model(settings: Settings, mlflow: Any, name: str) -> None:
             raise
     log = new_log(settings, name)
     try:
-        patiently(mlflow.create_registered_model, name, tags={"synaug": "true", TAG: log})
+        patiently(mlflow.create_registered_model, name, tags={"synaug": "true", Tag.PROMOTION_LOG: log})
     except MlflowException as error:
         drop_log(settings, log)
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -143,4 +142,4 @@ def _challenge(mlflow: Any, name: str, number: str) -> None:
 
 
 def _with_key(mlflow: Any, name: str, key: str) -> ModelVersion | None:
-    return min((v for v in read_versions(mlflow, name) if v.tags.get(_KEY) == key), key=numbered, default=None)
+    return min((v for v in read_versions(mlflow, name) if v.tags.get(Tag.KEY) == key), key=numbered, default=None)

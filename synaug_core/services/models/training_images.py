@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.errors import UserError
 from synaug_core.services.mlflow.artifacts import fetch_uri
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.runs import PARENT, STAGE
-from synaug_core.services.mlflow.tracking import REUSED
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.models.registry import ModelVersion
 from synaug_core.services.retry import patiently
 from synaug_core.services.settings import Settings
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
 
 __all__ = ["images_behind"]
-
-_RETRAINING = "synaug.retraining"
 
 
 def images_behind(current: Settings, version: ModelVersion, splits: Sequence[str]) -> ImageSet:
@@ -49,17 +46,17 @@ def _place(mlflow: Any, version: ModelVersion) -> str:
         f"the images that {version.name} version {version.version} was made from are not in this store; "
         "`synaug run` registers versions that know them"
     )
-    retraining = version.tags.get(_RETRAINING)
+    retraining = version.tags.get(Tag.RETRAINING)
     if retraining is None:
         raise unknown
     try:
         parent = patiently(mlflow.get_run, retraining)
-        condition = f"tags.`{PARENT}` = '{parent.info.run_id}' and tags.`{STAGE}` = 'dataset'"
+        condition = f"tags.`{Tag.PARENT}` = '{parent.info.run_id}' and tags.`{Tag.STAGE}` = 'dataset'"
         found = patiently(mlflow.search_runs, [parent.info.experiment_id], filter_string=condition)
         if not found:
             raise unknown
         # a run that stands for an earlier one leaves the files there
-        earlier = found[0].data.tags.get(REUSED)
+        earlier = found[0].data.tags.get(Tag.REUSED)
         holder = patiently(mlflow.get_run, earlier) if earlier else found[0]
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # the tag names no run

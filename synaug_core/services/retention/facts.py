@@ -10,8 +10,7 @@ from typing import Any
 
 from synaug_core.services.mlflow.artifacts import fetch_uri, is_there
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.runs import PARENT, PROCESS, STAGE
-from synaug_core.services.mlflow.tracking import REUSED
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.models import registry
 from synaug_core.services.models.versions import read_every_version
 from synaug_core.services.processes import is_dead
@@ -19,10 +18,8 @@ from synaug_core.services.retention.rule import RunFacts, VersionFacts
 from synaug_core.services.retry import every_result
 from synaug_core.services.settings import Settings
 
-__all__ = ["CLEANED", "experiments", "read_runs", "read_versions", "running_in"]
+__all__ = ["experiments", "read_runs", "read_versions", "running_in"]
 
-CLEANED = "synaug.gc"
-"""Tag of a run that a clean-up deleted, or below which it deleted others: when."""
 
 _PREFIX = "synaug/"
 _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
@@ -45,7 +42,7 @@ def read_runs(current: Settings, numbers: dict[str, str]) -> list[RunFacts]:
     facts = []
     for name, number in numbers.items():
         found = every_result(client(current).search_runs, [number], run_view_type=ViewType.ALL)
-        facts += [_facts(current, name, run) for run in found if STAGE in run.data.tags]
+        facts += [_facts(current, name, run) for run in found if Tag.STAGE in run.data.tags]
     return facts
 
 
@@ -70,7 +67,7 @@ def read_versions(current: Settings) -> list[VersionFacts]:
         VersionFacts(
             label=f"{v.name} version {v.version}",
             run_id=v.run_id,
-            retraining=v.tags.get("synaug.retraining", ""),
+            retraining=v.tags.get(Tag.RETRAINING, ""),
             prized=bool(v.aliases) or (v.name, v.version) in champions,
         )
         for v in versions
@@ -80,29 +77,31 @@ def read_versions(current: Settings) -> list[VersionFacts]:
 def _facts(current: Settings, experiment: str, run: Any) -> RunFacts:
     tags, info = run.data.tags, run.info
     deleted = info.lifecycle_stage == "deleted"
-    cleaned = tags.get(CLEANED)
+    cleaned = tags.get(Tag.CLEANED)
     return RunFacts(
         id=str(info.run_id),
         experiment=experiment,
-        stage=tags[STAGE],
+        stage=tags[Tag.STAGE],
         ended=(info.end_time or info.start_time) / 1000,
-        parent=tags.get(PARENT),
-        reused_from=tags.get(REUSED),
+        parent=tags.get(Tag.PARENT),
+        reused_from=tags.get(Tag.REUSED),
         finished=info.status == "FINISHED",
         running=not deleted and _is_running(run),
         deleted=deleted,
         freed=deleted and cleaned is not None,
-        judged="synaug.turing" in tags,
+        judged=Tag.TURING in tags,
         thinned=dt.datetime.fromisoformat(cleaned).timestamp() if cleaned else None,
-        names=_named(current, info.artifact_uri) if tags[STAGE] == "sweep" and not deleted else (),
-        images=_images(run.data.metrics) if tags[STAGE] in ("synthesis", "dataset") and REUSED not in tags else 0,
+        names=_named(current, info.artifact_uri) if tags[Tag.STAGE] == "sweep" and not deleted else (),
+        images=_images(run.data.metrics)
+        if tags[Tag.STAGE] in ("synthesis", "dataset") and Tag.REUSED not in tags
+        else 0,
         artifacts=info.artifact_uri,
     )
 
 
 def _is_running(run: Any) -> bool:
     """A run whose process is known to be dead is not; one of another host may be."""
-    return run.info.status == "RUNNING" and not is_dead(run.data.tags.get(PROCESS, ""))
+    return run.info.status == "RUNNING" and not is_dead(run.data.tags.get(Tag.PROCESS, ""))
 
 
 def _named(current: Settings, place: str) -> tuple[str, ...]:

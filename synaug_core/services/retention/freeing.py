@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from synaug_core.errors import ArtifactError
 from synaug_core.services.mlflow.artifacts import local_path, repository
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.retention.facts import CLEANED
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.retry import every_result, patiently, pause
 from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings
@@ -56,19 +56,19 @@ def free(current: Settings, run_id: str, models: dict[str, str]) -> None:
         patiently(mlflow.delete_logged_model, model)
     run = patiently(mlflow.get_run, run_id)
     _delete_files(current, run.info.artifact_uri)
-    if CLEANED not in run.data.tags or run.info.lifecycle_stage != "deleted":
+    if Tag.CLEANED not in run.data.tags or run.info.lifecycle_stage != "deleted":
         if run.info.lifecycle_stage == "deleted":  # by hand; only an active run can be marked
             patiently(mlflow.restore_run, run_id)
-        patiently(mlflow.set_tag, run_id, CLEANED, _now())
+        patiently(mlflow.set_tag, run_id, Tag.CLEANED, _now())
         patiently(mlflow.delete_run, run_id)
 
 
 def note_thinned(current: Settings, run_id: str) -> None:
     """Mark a run that stays that runs below it were deleted."""
     mlflow = client(current)
-    patiently(mlflow.set_tag, run_id, CLEANED, _now())
+    patiently(mlflow.set_tag, run_id, Tag.CLEANED, _now())
     note = "`synaug gc` deleted runs below this one; what is left is used by later runs or by a registered model."
-    patiently(mlflow.set_tag, run_id, "mlflow.note.content", note)
+    patiently(mlflow.set_tag, run_id, Tag.NOTE, note)
 
 
 def forget(current: Settings, run_ids: list[str], models: list[str]) -> bool:

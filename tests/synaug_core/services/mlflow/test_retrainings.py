@@ -7,8 +7,9 @@ import pytest
 from synaug_core.refs import RunRef
 from synaug_core.services import retry
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.retrainings import FLOW_RUN, close_runs_of, sources_of
+from synaug_core.services.mlflow.retrainings import close_runs_of, sources_of
 from synaug_core.services.mlflow.runs import finish, open_run
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.tracking import recording
 from synaug_core.services.settings import Settings
 
@@ -24,12 +25,14 @@ def test_what_a_dead_flow_run_left_open_is_closed(
     current: Settings, new_run: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "_PAGE_LENGTH", 1)  # every search has pages
-    dead = new_run("dead", **{FLOW_RUN: "1"})
+    dead = new_run("dead", **{Tag.FLOW_RUN: "1"})
     steps = [new_run(f"step {n}", dead, "generator") for n in range(3)]
     finish(steps[0])
-    called = open_run(current, experiment="synaug/other", key="k", stage="retrain", name="called", tags={FLOW_RUN: "2"})
-    alive, nobodys = new_run("alive", **{FLOW_RUN: "3"}), new_run("by hand")
-    elsewhere = open_run(current, experiment="mine", key="k", stage="x", name="x", tags={FLOW_RUN: "1"})
+    called = open_run(
+        current, experiment="synaug/other", key="k", stage="retrain", name="called", tags={Tag.FLOW_RUN: "2"}
+    )
+    alive, nobodys = new_run("alive", **{Tag.FLOW_RUN: "3"}), new_run("by hand")
+    elsewhere = open_run(current, experiment="mine", key="k", stage="x", name="x", tags={Tag.FLOW_RUN: "1"})
 
     closed = close_runs_of(current, ["1", "2"], "Crashed: postgresql://me:hunter2@host/db\nand more")
     assert sorted(closed) == sorted(run.run_id for run in (dead, *steps[1:], called))
@@ -41,8 +44,8 @@ def test_what_a_dead_flow_run_left_open_is_closed(
 
 
 def test_a_run_that_was_taken_up_is_left_alone(current: Settings, new_run: Make) -> None:
-    run = new_run("p", **{FLOW_RUN: "1"})
-    assert new_run("p", **{FLOW_RUN: "2"}).run_id == run.run_id
+    run = new_run("p", **{Tag.FLOW_RUN: "1"})
+    assert new_run("p", **{Tag.FLOW_RUN: "2"}).run_id == run.run_id
     assert close_runs_of(current, ["1"], "Crashed") == []
     assert state(current, run) == ("RUNNING", None)
 

@@ -17,6 +17,7 @@ import pytest
 from synaug_core.errors import SynaugError, UserError
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.tracking import open_run
 from synaug_core.services.models import champions, promotion_log, registry
 from synaug_core.services.models.registry import ChampionChangedError, current, promote, reigns, rollback
@@ -267,11 +268,11 @@ def test_a_model_from_elsewhere_gets_its_history(embedded: Settings, new_run: Ca
 
 def test_a_deleted_history_comes_back_and_a_lost_one_is_said(four: Settings) -> None:
     mlflow = client(four)
-    run_id = mlflow.get_registered_model(NAME).tags[promotion_log.TAG]
+    run_id = mlflow.get_registered_model(NAME).tags[Tag.PROMOTION_LOG]
     mlflow.delete_run(run_id)
     assert promote(four, NAME, "2").version == "2"
     assert mlflow.get_run(run_id).info.status == "FINISHED"
-    mlflow.set_registered_model_tag(NAME, promotion_log.TAG, "0" * 32)
+    mlflow.set_registered_model_tag(NAME, Tag.PROMOTION_LOG, "0" * 32)
     with pytest.raises(SynaugError, match=r"the MLflow run 0+ with the history of promotions is gone; delete the tag"):
         promote(four, NAME, "3")
 

@@ -19,6 +19,7 @@ from synaug_core.services import retry
 from synaug_core.services.locks import exclusive
 from synaug_core.services.mlflow.artifacts import PART, exists, put_file, put_folder
 from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.tracking import adopt, finish, open_run
 from synaug_core.services.models import registry
 from synaug_core.services.processes import me
@@ -123,7 +124,7 @@ def test_a_run_deleted_by_hand_is_freed_and_stays_deleted(current: Settings, fol
     freeing.free(current, run.run_id, {})
     found = client(current).get_run(run.run_id)
     assert found.info.lifecycle_stage == "deleted"
-    assert run_facts.CLEANED in found.data.tags
+    assert Tag.CLEANED in found.data.tags
     assert not exists(reference(current, run))
 
 
@@ -236,7 +237,7 @@ def test_files_that_s3_keeps_are_noticed(
     with pytest.raises(ArtifactError, match="artifacts cannot be deleted: its files are still there"):
         freeing.free(current, run.run_id, {})
     found = client(current).get_run(run.run_id)
-    assert (found.info.lifecycle_stage, run_facts.CLEANED in found.data.tags) == ("active", False)
+    assert (found.info.lifecycle_stage, Tag.CLEANED in found.data.tags) == ("active", False)
 
 
 def test_half_fetched_copies_go_when_their_process_is_dead(current: Settings) -> None:

@@ -1,0 +1,48 @@
+"""MLflow tags: every name that synaug writes or reads. They are stored, so they never change."""
+
+from __future__ import annotations
+
+__all__ = ["Tag"]
+
+
+class Tag:
+    """Names of tags of runs, models and versions."""
+
+    ARM = "synaug.arm"
+    ASKED_AT = "synaug.asked_at"  # when a finished retraining was last asked for again, and found done
+    BEST_ARM = "synaug.best_arm"
+    CHANGED_PARAMS = "synaug.changed_params"  # parameters that were recorded again with other values
+    CLASSES = "synaug.classes"
+    CODE_VERSION = "synaug.code_version"
+    CONFIG_DIGEST = "synaug.config_digest"
+    DATASET = "synaug.dataset"
+    DATASET_DIGEST = "synaug.dataset_digest"
+    DECISION = "synaug.decision"  # why a version was promoted, or not
+    ERROR = "synaug.error"  # the first line of what ended a run
+    CLEANED = "synaug.gc"  # when a clean-up freed a run's artifacts
+    KEY = "synaug.key"  # unique among the runs of one parent, and among the versions of a model
+    MODEL = "synaug.model"
+    NOTES = "synaug.notes"
+    OUTCOME = "synaug.outcome"
+    PROCESS = "synaug.process"  # who writes a run
+    PROMOTED_AT = "synaug.promoted_at"
+    PROMOTED_BY = "synaug.promoted_by"
+    PROMOTED_WHY = "synaug.promoted_why"
+    PROMOTION_LOG = "synaug.promotion_log"  # of a registered model: the MLflow run with the list of its champions
+    REASON = "synaug.reason"
+    RETRAINING = "synaug.retraining"  # of a version: the retraining that it came from
+    REUSED = "synaug.reused_from"  # the run that this one stands in for
+    ROLLED_BACK_AT = "synaug.rolled_back_at"
+    SEED = "synaug.seed"
+    SHA256 = "synaug.sha256"  # digest of a model's classifier
+    STAGE = "synaug.stage"  # what a run did: retrain, dataset, arm, repetition, ...
+    TURING = "synaug.turing"
+    VERDICT = "synaug.verdict"
+    VERSION = "synaug.version"
+    NOTE = "mlflow.note.content"
+    PARENT = "mlflow.parentRunId"
+    GIT_COMMIT = "mlflow.source.git.commit"
+    SOURCE_NAME = "mlflow.source.name"
+    SOURCE_TYPE = "mlflow.source.type"
+    USER = "mlflow.user"
+    FLOW_RUN = "prefect.flow_run_id"  # the flow run that writes a run, or did last
