@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.report import style
-from synaug_core.report.html import Picture, pictures, render
+from synaug_core.report.html import Picture, embed_pictures, render
 from synaug_core.report.words import SPLIT_NAMES, in_figure, number, plain
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[s
         report=report,
         name=plain(name, 60) if name else "",
         images=sum(sum(c.values()) for c in counts.values()),
-        figure=pictures({"": counts_figure(counts)}) if counts else [],
+        figure=embed_pictures({"": counts_figure(counts)}) if counts else [],
         rejected=rejected[:_LISTED],
         more_rejected=max(0, len(rejected) - _LISTED),
         reasons=Counter(r["reason"] for r in removed).most_common(),
@@ -41,7 +41,7 @@ def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[s
         duplicates=Counter(d["kind"] for d in report.get("duplicates", ())),
         dropped=list(report.get("dropped", ())),
         notes=list(report.get("notes", ())),
-        sheets=pictures({SPLIT_NAMES.get(caption, caption): sheet for caption, sheet in (sheets or {}).items()}),
+        sheets=embed_pictures({SPLIT_NAMES.get(caption, caption): sheet for caption, sheet in (sheets or {}).items()}),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "Shown", "data_uri", "drawn", "fine", "pictures", "render", "sheets_shown"]
+__all__ = ["Picture", "Shown", "data_uri", "embed_figures", "embed_pictures", "embed_sheets", "figure_png", "render"]
 
 Picture = Any
 """A matplotlib Figure, a PIL image, or the bytes of a PNG."""
@@ -36,7 +36,7 @@ def data_uri(picture: Picture) -> str:
     return "data:image/png;base64," + base64.b64encode(_png(picture)).decode()
 
 
-def pictures(named: Mapping[str, Picture]) -> list[tuple[str, str, int]]:
+def embed_pictures(named: Mapping[str, Picture]) -> list[tuple[str, str, int]]:
     """Caption, address and width in CSS pixels of each picture: figures at the size of the text around them,
     sheets pixel by pixel."""
     shown = []
@@ -90,25 +90,25 @@ _ROOM = 800_000
 """Bytes for the sheets of one call together."""
 
 
-def fine(figure: Figure) -> bytes:
+def figure_png(figure: Figure) -> bytes:
     """A figure as a PNG, finer than it is shown."""
     return png(figure, _DPI)
 
 
-def drawn(figures: Mapping[str, Figure | bytes]) -> Shown:
-    """Figures by caption, or what `fine` made of them."""
-    data = {caption: figure if isinstance(figure, bytes) else fine(figure) for caption, figure in figures.items()}
+def embed_figures(figures: Mapping[str, Figure | bytes]) -> Shown:
+    """Figures by caption, or as PNGs of `figure_png`."""
+    data = {caption: figure if isinstance(figure, bytes) else figure_png(figure) for caption, figure in figures.items()}
     slim = {c: _fewer(picture, _FIGURE_COLOURS) if len(picture) > _LARGE else picture for c, picture in data.items()}
-    return [(caption, address, round(width * _CSS / _DPI)) for caption, address, width in pictures(slim)]
+    return [(caption, address, round(width * _CSS / _DPI)) for caption, address, width in embed_pictures(slim)]
 
 
-def sheets_shown(sheets: Mapping[str, Picture]) -> Shown:
+def embed_sheets(sheets: Mapping[str, Picture]) -> Shown:
     """Sheets of images by caption, pixel by pixel; where they are too large together, with fewer colours."""
     data = {plain(name, 120) if name else "": _bytes(sheet) for name, sheet in sheets.items()}
     if (size := sum(map(len, data.values()))) > _ROOM:
         colours = 256 if size < 3 * _ROOM else 64 if size < 8 * _ROOM else 24
         data = {name: _fewer(sheet, colours) if len(sheet) > _LARGE else sheet for name, sheet in data.items()}
-    return pictures(data)
+    return embed_pictures(data)
 
 
 def _bytes(sheet: Picture) -> bytes:

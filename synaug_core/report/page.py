@@ -10,7 +10,7 @@ from synaug_core.evaluate.results import shown_arms
 from synaug_core.report import sections
 from synaug_core.report.figures.comparison import arm_confusion, forest_figure, recall_figure
 from synaug_core.report.figures.reliability import operating_figure, reliability_figure
-from synaug_core.report.html import Picture, drawn, fine, render, sheets_shown
+from synaug_core.report.html import Picture, embed_figures, embed_sheets, figure_png, render
 from synaug_core.report.quality import quality_tables
 from synaug_core.report.words import plain
 
@@ -36,7 +36,7 @@ def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
     }
     if comparison.reliability:
         figures["operating"] = operating_figure(comparison, comparison.reliability)
-    return {name: fine(figure) for name, figure in figures.items()}
+    return {name: figure_png(figure) for name, figure in figures.items()}
 
 
 def comparison_page(
@@ -83,24 +83,24 @@ def comparison_page(
         "tests": sections.tests_text(comparison),
         "columns": sections.columns(comparison, "page"),
         "best": sections.best(comparison, "page"),
-        "forest": drawn({"": figures["forest"]}),
-        "recall": drawn({"": figures["recall_by_class"]}),
-        "confusions": drawn({plain(a): arm_confusion(comparison, a) for a in shown}),
-        "more_confusions": drawn({plain(a): arm_confusion(comparison, a) for a in other_arms}),
+        "forest": embed_figures({"": figures["forest"]}),
+        "recall": embed_figures({"": figures["recall_by_class"]}),
+        "confusions": embed_figures({plain(a): arm_confusion(comparison, a) for a in shown}),
+        "more_confusions": embed_figures({plain(a): arm_confusion(comparison, a) for a in other_arms}),
         "matrices_left": len(comparison.arms) - len(shown) - len(other_arms),
-        "calibration": drawn({"": figures["reliability"]}),
-        "operating": drawn({"": figures["operating"]}) if "operating" in figures else [],
+        "calibration": embed_figures({"": figures["reliability"]}),
+        "operating": embed_figures({"": figures["operating"]}) if "operating" in figures else [],
         "probes": [_shown_probe(section) for section in probes],
-        "sheets": sheets_shown(sheets or {}),
+        "sheets": embed_sheets(sheets or {}),
         "quality_columns": columns,
         "quality": tabled,
         "notes": list(notes[:_MOST_NOTES]),
         "more_notes": max(0, len(notes) - _MOST_NOTES),
         "dataset": dataset,
         "counts": sections.counts(comparison, dataset),
-        "left_out": sections.left_out(dataset),
-        "refused": sections.refused(dataset),
-        "removals": sections.reasons(dataset),
+        "left_out": sections.count_left_out(dataset),
+        "refused": sections.list_rejected_files(dataset),
+        "removals": sections.count_removal_reasons(dataset),
         "course": list(course or ()),
         "limits": sections.limits(comparison),
         "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
@@ -115,8 +115,8 @@ def _shown_probe(section: ReportSection) -> dict[str, Any]:
     is_figure, picture = hasattr(section.picture, "savefig"), {"": section.picture}
     return {
         "section": section,
-        "sentences": [sections.glued(sentence) for sentence in section.sentences],
-        "picture": [] if section.picture is None else drawn(picture) if is_figure else sheets_shown(picture),
+        "sentences": [sections.keep_percent_on_line(sentence) for sentence in section.sentences],
+        "picture": [] if section.picture is None else embed_figures(picture) if is_figure else embed_sheets(picture),
         "pixels": not is_figure,
     }
 
@@ -137,17 +137,17 @@ def _contents(values: Mapping[str, Any]) -> dict[str, str]:
         ("arms", "Arms", True),
         ("contrasts", "Synthetic images against the best control", c.contrasts),
         ("classes", "Classes", True),
-        ("confusion", "What was taken for what", True),
-        ("operating", f"{rare} at a chosen precision", values["operating"]),
-        ("calibration", "How far the probabilities can be trusted", True),
+        ("confusion", "Confusion matrices", True),
+        ("operating", f"Recall of {rare} at a chosen precision", values["operating"]),
+        ("calibration", "Calibration of the probabilities", True),
         *((probe["section"].anchor, probe["section"].heading, True) for probe in values["probes"]),
         ("images", "Images", values["sheets"] or values["quality"]),
-        ("notes", "What happened on the way", values["notes"]),
+        ("notes", "Notes of the run", values["notes"]),
         ("data", "Data", True),
-        ("course", "What was done, in order", values["course"]),
-        ("limits", "What these figures cannot say", True),
+        ("course", "Procedure, stage by stage", values["course"]),
+        ("limits", "Limits of these figures", True),
         ("configuration", "Configuration", values["config"]),
-        ("versions", "Made with", values["versions"]),
-        ("links", "Elsewhere", values["links"]),
+        ("versions", "Versions", values["versions"]),
+        ("links", "Links", values["links"]),
     )
     return {anchor: heading for anchor, heading, is_present in sections if is_present}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synaug_core.report.html import pictures, render
+from synaug_core.report.html import embed_pictures, render
 from synaug_core.report.words import plain
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def promotion_page(decision: Decision, *, name: str = "", version: str = "") -> 
         name=plain(name, 60) if name else "",
         version=plain(version) if version else "",
         rarest=", ".join(plain(c) for c in f.rarest_classes) if f else "",
-        figure=pictures({"": difference_figure(f, decision.tolerance)}) if f else [],
+        figure=embed_pictures({"": difference_figure(f, decision.tolerance)}) if f else [],
     )
 
 

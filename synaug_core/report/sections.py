@@ -19,13 +19,13 @@ __all__ = [
     "basis",
     "best",
     "columns",
+    "count_left_out",
+    "count_removal_reasons",
     "counts",
-    "glued",
     "is_worse",
-    "left_out",
+    "keep_percent_on_line",
     "limits",
-    "reasons",
-    "refused",
+    "list_rejected_files",
     "tests_text",
     "trainings_name",
 ]
@@ -46,7 +46,7 @@ def answer(comparison: Comparison) -> tuple[str, str, str]:
     """Its colour (`yes`, `no`, or `worse` where the whole interval lies below 0), the verdict's words, and the rest."""
     head, colon, rest = comparison.sentence.partition(": ")
     kind = "yes" if comparison.verdict == "gain" else "worse" if is_worse(comparison) else "no"
-    return kind, glued(head + colon.rstrip()), glued(rest)
+    return kind, keep_percent_on_line(head + colon.rstrip()), keep_percent_on_line(rest)
 
 
 def is_worse(comparison: Comparison) -> bool:
@@ -54,7 +54,7 @@ def is_worse(comparison: Comparison) -> bool:
     return bool(comparison.contrasts) and comparison.contrasts[0].difference.high < 0
 
 
-def glued(text: str) -> str:
+def keep_percent_on_line(text: str) -> str:
     """A number and its percent sign stay on one line."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
@@ -68,7 +68,7 @@ def basis(comparison: Comparison) -> list[str]:
         texts.append(f"A gain has to beat the best control. Controls: {', '.join(controls)}{best}.")
     if c.power is not None:
         texts.append(f"{power_text(c.power)} An estimate from the differences seen, no part of the verdict.")
-    return [glued(text) for text in texts]
+    return [keep_percent_on_line(text) for text in texts]
 
 
 def _design(c: Comparison, images: int) -> str:
@@ -101,7 +101,7 @@ def tests_text(comparison: Comparison) -> str:
 
 
 def limits(comparison: Comparison) -> list[str]:
-    """What these figures cannot say."""
+    """Limits of these figures."""
     texts = []
     few = [c for c in comparison.by_rarity if 0 < comparison.test_counts[c] < _FEW_IMAGES]
     none = [c for c in comparison.by_rarity if not comparison.test_counts[c]]
@@ -162,7 +162,7 @@ def counts(comparison: Comparison, dataset: Mapping[str, Any] | None) -> list[tu
 _NAMED_FILES = 5
 
 
-def left_out(dataset: Mapping[str, Any] | None) -> str:
+def count_left_out(dataset: Mapping[str, Any] | None) -> str:
     """How many files and images, in one sentence; empty where there are none."""
     files, images = (len((dataset or {}).get(key, ())) for key in ("rejected", "removed"))
     parts = [f"{number(files)} file{'s' * (files != 1)} that could not be used"] if files else []
@@ -170,7 +170,7 @@ def left_out(dataset: Mapping[str, Any] | None) -> str:
     return f"Left out: {' and '.join(parts)}." if parts else ""
 
 
-def refused(dataset: Mapping[str, Any] | None) -> list[str]:
+def list_rejected_files(dataset: Mapping[str, Any] | None) -> list[str]:
     """The first few files that could not be used, each with its reason, and where the rest stand."""
     files = (dataset or {}).get("rejected", ())
     named = [f"{plain(file['path'], 160)}: {plain(file['reason'], 200)}" for file in files[:_NAMED_FILES]]
@@ -179,6 +179,6 @@ def refused(dataset: Mapping[str, Any] | None) -> list[str]:
     return named
 
 
-def reasons(dataset: Mapping[str, Any] | None) -> dict[str, int]:
+def count_removal_reasons(dataset: Mapping[str, Any] | None) -> dict[str, int]:
     """Reason -> number of readable images left out for it."""
     return dict(Counter(removed["reason"] for removed in (dataset or {}).get("removed", ())).most_common())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug_core.metrics import shown_in
 from synaug_core.report import style
-from synaug_core.report.html import pictures, render
+from synaug_core.report.html import embed_pictures, render
 from synaug_core.report.words import in_figure, metric_name
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any]
         "sweep.html",
         sweep=result,
         name=name,
-        figures=pictures({metric_name(metric): sweep_figure(result, metric) for metric in shown}),
+        figures=embed_pictures({metric_name(metric): sweep_figure(result, metric) for metric in shown}),
         columns={metric: metric_name(metric) for metric in shown},
         failed=[cell for cell in result.cells if cell.verdict is None],
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",

@@ -56,8 +56,8 @@ def comparison_text(
     parts += [_listed(section.heading, section.sentences) for section in probes]
     if notes:
         more = [f"... and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
-        parts.append(_listed("What happened on the way", [*(plain(n, 300) for n in notes[:_MOST_NOTES]), *more]))
-    parts.append(_listed("What these figures cannot say", sections.limits(comparison)))
+        parts.append(_listed("Notes of the run", [*(plain(n, 300) for n in notes[:_MOST_NOTES]), *more]))
+    parts.append(_listed("Limits of these figures", sections.limits(comparison)))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -176,7 +176,7 @@ def _wrapped(text: str, bullet: str = "") -> list[str]:
     room = WIDTH - len(bullet)
     lines: list[str] = []
     line = ""
-    for word in sections.glued(text).split(" "):
+    for word in sections.keep_percent_on_line(text).split(" "):
         for piece in _pieces(word, room):
             if line and _wide(line) + 1 + _wide(piece) > room:
                 lines.append(line)

@@ -14,7 +14,7 @@ from synaug_core.config import Config
 from synaug_core.evaluate.results import recall_changes
 from synaug_core.evaluate.sentence import points, power_text
 from synaug_core.report.course import course
-from synaug_core.report.html import sheets_shown
+from synaug_core.report.html import embed_sheets
 from synaug_core.report.page import comparison_page
 from synaug_core.report.text import comparison_text
 from synaug_core.report.words import percent
@@ -28,19 +28,19 @@ SECTIONS = {
     "arms": "Arms",
     "contrasts": "Synthetic images against the best control",
     "classes": "Classes",
-    "confusion": "What was taken for what",
-    "operating": "rare at a chosen precision",
-    "calibration": "How far the probabilities can be trusted",
+    "confusion": "Confusion matrices",
+    "operating": "Recall of rare at a chosen precision",
+    "calibration": "Calibration of the probabilities",
     "robustness": "Disturbed and attacked images",
     "maps": "Where the classifiers look",
     "images": "Images",
-    "notes": "What happened on the way",
+    "notes": "Notes of the run",
     "data": "Data",
-    "course": "What was done, in order",
-    "limits": "What these figures cannot say",
+    "course": "Procedure, stage by stage",
+    "limits": "Limits of these figures",
     "configuration": "Configuration",
-    "versions": "Made with",
-    "links": "Elsewhere",
+    "versions": "Versions",
+    "links": "Links",
 }
 
 
@@ -185,14 +185,14 @@ def test_large_sheets_lose_colours_but_not_their_size():
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     large = Image.fromarray(noise).resize((900, 600), Image.Resampling.BICUBIC)
     small = Image.fromarray(noise)
-    shown = sheets_shown({"large": large, "again <b>": large, "small": small, "": large})
+    shown = embed_sheets({"large": large, "again <b>": large, "small": small, "": large})
     assert [(caption, width) for caption, _, width in shown] == [
         *(("large", 900), ("again <b>", 900)),
         *(("small", 60), ("", 900)),
     ]
     modes = [Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).mode for _, address, _ in shown]
     assert modes == ["P", "P", "RGB", "P"]
-    [(_, alone, _)] = sheets_shown({"small": small})
+    [(_, alone, _)] = embed_sheets({"small": small})
     assert alone == shown[2][1]
 
 
