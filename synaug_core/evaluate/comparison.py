@@ -206,11 +206,8 @@ class Contest(NamedTuple):
 def judge_contest(contest: Contest) -> Evidence:
     """Judge the arm on all endpoints, all synthetic arms on the declared one, and what a larger design would see."""
     contrasts, family = _contrasts(contest)
-    arm_predictions, control_predictions, level = (
-        contest.test[contest.rival],
-        contest.test[contest.against],
-        1 - contest.config.confidence,
-    )
+    arm_predictions, control_predictions = contest.test[contest.rival], contest.test[contest.against]
+    level = 1 - contest.config.confidence
     power = power_report(
         arm_predictions,
         control_predictions,
@@ -220,9 +217,8 @@ def judge_contest(contest: Contest) -> Evidence:
         seed=derive(contest.seed, "power"),
         folds=contest.folds,
     )
-    return Evidence(
-        contrasts, family, discordances(arm_predictions, control_predictions) if contest.folds is None else (), power
-    )
+    mcnemar = discordances(arm_predictions, control_predictions) if contest.folds is None else ()
+    return Evidence(contrasts, family, mcnemar, power)
 
 
 def _contrasts(contest: Contest) -> tuple[tuple[Contrast, ...], tuple[Contrast, ...]]:
@@ -240,11 +236,8 @@ def _contrasts(contest: Contest) -> tuple[tuple[Contrast, ...], tuple[Contrast, 
 
 
 def _contrast(contest: Contest, arm: str, metric: str) -> Contrast:
-    arm_predictions, control_predictions, confidence = (
-        contest.test[arm],
-        contest.test[contest.against],
-        contest.config.confidence,
-    )
+    arm_predictions, control_predictions = contest.test[arm], contest.test[contest.against]
+    confidence = contest.config.confidence
     if contest.folds is None:
         seed = derive(contest.seed, "contrasts")
         resamples = contest.config.resamples

@@ -80,10 +80,10 @@ def intervals(
     for name, metric in METRICS.items():
         if metric.raised_by_resampling and name in means:
             drawn[name] = np.clip(drawn[name] - max(float(drawn[name].mean()) - means[name], 0.0), *metric.bounds)
-    exact = {name for name in names if name.endswith("/support")}
+    counts = {name for name in names if name.endswith("/support")}
     return {
         name: Interval(mean=means[name], low=means[name], high=means[name])
-        if name in exact
+        if name in counts
         else bounds(means[name], drawn[name], confidence)
         for name in names
     }

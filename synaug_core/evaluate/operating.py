@@ -1,4 +1,4 @@
-"""One class against the rest at a threshold: set on the validation images, told on the test images."""
+"""One class against the rest at a threshold: set on the validation images, measured on the test images."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ from synaug_core.frozen import Frozen
 
 __all__ = [
     "POWER",
-    "Finds",
     "Needed",
     "Power",
+    "PowerFunction",
     "Spread",
     "corrected_t_power",
     "detectable",
@@ -40,7 +40,7 @@ _FAR = 10.0
 """A gain that no metric has."""
 
 
-class Finds(Protocol):
+class PowerFunction(Protocol):
     """The power of a test."""
 
     def __call__(self, gain: float, pairs: int, images: float = 1.0) -> float:
@@ -87,13 +87,13 @@ def power_of(gain: float, spread: Spread, pairs: int, level: float, images: floa
     return _power(gain / sqrt(variance), df, level) if variance else 1.0
 
 
-def sign_flip_power(spread: Spread, level: float) -> Finds:
+def sign_flip_power(spread: Spread, level: float) -> PowerFunction:
     """Power of the rule for repetitions on the same test images: about that of the t test at the level that the
     sign-flip test attains. Where only differences of one sign reach it, as with 6 pairs at 5 %, never more than their
     probability, E[Phi((gain + u) / sigma)^J] over u ~ N(0, shared), sigma^2 = training + crossed."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(21)
 
-    def finds(gain: float, pairs: int, images: float = 1.0) -> float:
+    def power_at(gain: float, pairs: int, images: float = 1.0) -> float:
         from scipy.special import ndtr
 
         attained = attained_level(level, pairs)
@@ -106,41 +106,41 @@ def sign_flip_power(spread: Spread, level: float) -> Finds:
         shifted = gain + sqrt(spread.shared / images) * nodes
         return min(power, float(ndtr(shifted / sigma) ** pairs @ weights / weights.sum()))
 
-    return finds
+    return power_at
 
 
-def corrected_t_power(spread: Spread, level: float) -> Finds:
+def corrected_t_power(spread: Spread, level: float) -> PowerFunction:
     """Power of the corrected resampled t test over folds."""
     return lambda gain, pairs, images=1.0: power_of(gain, spread, pairs, level, images)
 
 
-def detectable(finds: Finds, pairs: int, power: float = POWER) -> float | None:
+def detectable(power_at: PowerFunction, pairs: int, power: float = POWER) -> float | None:
     """The smallest gain that is found with probability `power`; None: so few pairs find none."""
-    if pairs < LEAST or finds(_FAR, pairs) < power:
+    if pairs < LEAST or power_at(_FAR, pairs) < power:
         return None
     low, high = 0.0, _FAR
     for _ in range(80):
         middle = (low + high) / 2
-        low, high = (middle, high) if finds(middle, pairs) < power else (low, middle)
+        low, high = (middle, high) if power_at(middle, pairs) < power else (low, middle)
     return high
 
 
-def repetitions_needed(gain: float, finds: Finds, *, folds: int = 1, power: float = POWER) -> int | None:
+def repetitions_needed(gain: float, power_at: PowerFunction, *, folds: int = 1, power: float = POWER) -> int | None:
     """Fewest repetitions, of `folds` pairs each and 6 pairs or more, that find the gain; None: more than 10,000."""
-    return _least(lambda r: finds(gain, r * folds) >= power, -(-LEAST // folds))
+    return _least(lambda r: power_at(gain, r * folds) >= power, -(-LEAST // folds))
 
 
-def images_needed(gain: float, finds: Finds, pairs: int, *, images: int, power: float = POWER) -> int | None:
+def images_needed(gain: float, power_at: PowerFunction, pairs: int, *, images: int, power: float = POWER) -> int | None:
     """Fewest test images with which so many pairs find the gain; None: not even 10,000 times the present `images`."""
     if pairs < LEAST:
         return None
-    times = _least(lambda m: finds(gain, pairs, m) >= power, 1)
+    times = _least(lambda m: power_at(gain, pairs, m) >= power, 1)
     if times is None:
         return None
     low, high = (times - 1) * images, times * images
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if finds(gain, pairs, middle / images) >= power else (middle, high)
+        low, high = (low, middle) if power_at(gain, pairs, middle / images) >= power else (middle, high)
     return high
 
 
@@ -222,7 +222,7 @@ def power_report(
     The image parts of `Spread` come from a bootstrap over the test images within each class: the variance of one
     pair's difference estimates shared + crossed, that of the mean over J pairs shared + crossed / J. Folds have no
     image in common, so all of theirs is crossed; that more images also train better is left out, so that what folds
-    would need is told too high rather than too low. The figures rest on an estimated variance: with six pairs they may
+    would need is overestimated rather than under. The figures rest on an estimated variance: with six pairs they may
     be half or twice as large.
 
     Args:
@@ -246,14 +246,14 @@ def power_report(
     spread = _spread(differences[defined], single, mean, 0.0 if folds is None else overlap(folds))
     if not spread.variance(number)[0]:
         return None
-    finds = (sign_flip_power if folds is None else corrected_t_power)(spread, level)
+    power_at = (sign_flip_power if folds is None else corrected_t_power)(spread, level)
     images = sum(len(p) for p in arm_predictions[: folds or 1])
 
     def needed(gain: float) -> Needed:
         return Needed(
             gain=gain,
-            repetitions=repetitions_needed(gain, finds, folds=folds or 1),
-            images=images_needed(gain, finds, number, images=images),
+            repetitions=repetitions_needed(gain, power_at, folds=folds or 1),
+            images=images_needed(gain, power_at, number, images=images),
         )
 
     observed_gain = float(differences[defined].mean())
@@ -268,7 +268,7 @@ def power_report(
         sd=sqrt(sampled),
         from_repetitions=sqrt(sampled / number),
         from_images=sqrt(spread.shared + sampled * spread.ratio),
-        detectable=detectable(finds, number),
+        detectable=detectable(power_at, number),
         observed=needed(observed_gain) if observed_gain > 0 else None,
         wished=tuple(needed(gain) for gain in WISHED),
     )

@@ -207,7 +207,7 @@ def _figures(
             for w in (draw_stratified(labels, size, rng) for size in batch_sizes(len(labels), resamples))
         ]
     )
-    recall_ours, recall_theirs = (
+    challenger_recall, champion_recall = (
         float(s.counts(ones).recall[rarest, 0].mean()) for s in (challenger_scorer, champion_scorer)
     )
     (pair,) = discordances([challenger], [champion])
@@ -222,9 +222,9 @@ def _figures(
         balanced_accuracy=bounds(challenger_accuracy - champion_accuracy, drawn, confidence),
         rarest_classes=tuple(challenger.classes[c] for c in rarest),
         rarest_images=int(np.isin(labels, rarest).sum()),
-        champion_rarest_recall=recall_theirs,
-        challenger_rarest_recall=recall_ours,
-        rarest_recall=bounds(recall_ours - recall_theirs, rare, confidence),
+        champion_rarest_recall=champion_recall,
+        challenger_rarest_recall=challenger_recall,
+        rarest_recall=bounds(challenger_recall - champion_recall, rare, confidence),
         only_challenger_right=pair.only_arm_right,
         only_champion_right=pair.only_against_right,
         mcnemar_p=pair.p_value,

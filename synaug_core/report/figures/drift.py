@@ -71,8 +71,8 @@ def classes_figure(finding: Finding) -> Figure:
     axes = figure.subplots()
     style.dress(axes, grid="x")
     for row, name in enumerate(names):
-        known_share, recent = (100 * share for share in shares[name])
-        axes.plot([known_share, recent], [row, row], color=style.LIGHT, lw=3, zorder=1, solid_capstyle="round")
+        known_share, recent_share = (100 * share for share in shares[name])
+        axes.plot([known_share, recent_share], [row, row], color=style.LIGHT, lw=3, zorder=1, solid_capstyle="round")
     rows = range(len(names))
     axes.plot([100 * shares[n][0] for n in names], rows, "o", color=style.GREY, ms=7, label="known images")
     axes.plot([100 * shares[n][1] for n in names], rows, "D", color=_COLOUR, ms=6.5, label="recent images")
