@@ -1,1 +1,45 @@
-"""The public package: the command below `cli`, and what `import synaug` offers."""
+"""Learn rare image classes, make the missing images, and show whether they helped.
+
+>>> import synaug
+>>> outcome = synaug.run("my-images", repetitions=6)
+>>> outcome.verdict
+'gain'
+
+`docs/python.md` shows more. Importing this package loads neither torch nor mlflow nor prefect; using it does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synaug.images import Images, load_images
+    from synaug.models import Model, load_model
+    from synaug.retraining import Outcome, run
+    from synaug_core.config import Config
+    from synaug_core.errors import SynaugError, UserError
+
+__all__ = ["Config", "Images", "Model", "Outcome", "SynaugError", "UserError", "load_images", "load_model", "run"]
+
+_MODULES = {
+    "Config": "synaug_core.config",
+    "Images": "synaug.images",
+    "Model": "synaug.models",
+    "Outcome": "synaug.retraining",
+    "SynaugError": "synaug_core.errors",
+    "UserError": "synaug_core.errors",
+    "load_images": "synaug.images",
+    "load_model": "synaug.models",
+    "run": "synaug.retraining",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'synaug' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

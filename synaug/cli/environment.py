@@ -1,4 +1,4 @@
-"""The one place of the command that sets environment variables, before prefect and mlflow are imported."""
+"""The one place that sets environment variables, before prefect and mlflow are imported."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import contextlib
 import importlib
 import logging
 import os
+import sys
 import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from synaug.cli.session import Session
@@ -17,15 +19,40 @@ from tasks.engine.progress_bus import Event, publish
 if TYPE_CHECKING:
     from synaug_core.services.settings import Settings
 
-__all__ = ["import_quietly", "orchestrator", "prepare", "require_answer", "without_secrets"]
+__all__ = [
+    "brief_flows",
+    "import_quietly",
+    "orchestrator",
+    "prefect_server",
+    "prepare",
+    "prepare_home",
+    "require_answer",
+    "without_secrets",
+]
 
 _NOISY = ("prefect._internal", "prefect._internal.concurrency")  # they write to the terminal by themselves
 
 
 def prepare(session: Session) -> Settings:
-    """Set what the embedded default needs and the user has not set, open this call's log, and give the settings.
+    """Prepare the home folder, open this call's log, and give the settings.
 
     Log lines of all libraries go to the log file: the terminal belongs to the command.
+
+    Raises:
+        UserError: the home folder cannot be written.
+    """
+    current = prepare_home()
+    session.log = current.home / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    handler = logging.FileHandler(session.log, delay=True, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log line that finds the disk full is not shown as a traceback
+    return current
+
+
+def prepare_home() -> Settings:
+    """Make the home folder, set what the embedded default needs and the user has not set, and give the settings.
 
     Raises:
         UserError: the home folder cannot be written.
@@ -34,19 +61,12 @@ def prepare(session: Session) -> Settings:
     from synaug_core.services.settings import apply_environment, settings
 
     current = settings()
-    folder = current.home / "logs"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (current.home / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
         raise UserError(f"the folder {current.home} cannot be made ({reason}); set SYNAUG_HOME to another") from error
     apply_environment(current)
-    session.log = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    handler = logging.FileHandler(session.log, delay=True, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.captureWarnings(True)
-    logging.raiseExceptions = False  # a log line that finds the disk full is not shown as a traceback
     return current
 
 
@@ -62,14 +82,21 @@ def import_quietly(modules: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def orchestrator(settings: Settings) -> Iterator[None]:
-    """A Prefect server for what runs inside: the one at PREFECT_API_URL, or one that ends with this process.
+    """A Prefect server for one flow that runs inside. Raises as `prefect_server`."""
+    with prefect_server(settings), brief_flows(settings):
+        yield
+
+
+@contextlib.contextmanager
+def prefect_server(settings: Settings) -> Iterator[None]:
+    """The Prefect server at PREFECT_API_URL, or one that ends with the block.
 
     Libraries are imported while the server starts.
 
     Raises:
         UserError: no server answers at PREFECT_API_URL.
     """
-    from flows.embedded import api_server, wait_until_ready, without_heartbeats
+    from flows.embedded import api_server, wait_until_ready
     from synaug_core.services.settings import child_environment
 
     publish(Event("start", "libraries and servers"))
@@ -81,12 +108,23 @@ def orchestrator(settings: Settings) -> Iterator[None]:
             server = running.enter_context(api_server(log, child_environment(settings)))
             os.environ.update(PREFECT_API_URL=server.url, SYNAUG_OWN_PREFECT="1")
             running.callback(_leave_server)
+        if "prefect" in sys.modules:  # imported by the user's own program, it has read the variables as they were
+            from prefect.context import refresh_global_settings_context
+
+            refresh_global_settings_context()
         import_quietly(["mlflow", "flows.retrain"])
         if settings.prefect_api_url is None:
-            running.enter_context(without_heartbeats())
             wait_until_ready(server)
         publish(Event("start", "libraries and servers", state="done"))
         yield
+
+
+def brief_flows(settings: Settings) -> AbstractContextManager[None]:
+    """Spares flows what only a server needs that outlives this process."""
+    from flows.embedded import without_heartbeats
+
+    own = settings.prefect_api_url is None or settings.own_prefect
+    return without_heartbeats() if own else contextlib.nullcontext()
 
 
 def _leave_server() -> None:

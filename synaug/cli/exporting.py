@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from synaug.cli.stored import find_run
+from synaug.cli.stored import files_holder, find_run
 from synaug_core.names import slug, slugs
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import Settings
@@ -17,7 +17,7 @@ from synaug_core.services.settings import Settings
 if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
 
-__all__ = ["export_run", "write_images", "write_predictions"]
+__all__ = ["export_run", "runs_below", "write_images", "write_predictions"]
 
 
 def export_run(settings: Settings, run_id: str, folder: Path) -> int:
@@ -41,7 +41,7 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
     top = find_run(mlflow, run_id)
     written = int(_export_one(settings, mlflow, top, folder))
     used_folders: set[Path] = set()
-    for run in _below(mlflow, top):
+    for run in runs_below(mlflow, top):
         stage = slug(run.data.tags.get(Tag.STAGE, "run"))
         name = slug(run.info.run_name or run.info.run_id)
         place = Path(stage) if name == stage else Path(stage, name)
@@ -52,7 +52,7 @@ def export_run(settings: Settings, run_id: str, folder: Path) -> int:
     return written
 
 
-def _below(mlflow: Any, run: Any) -> Iterator[Any]:
+def runs_below(mlflow: Any, run: Any) -> Iterator[Any]:
     """The runs below a run, at any depth; searched trials hold no files and are left out."""
     from synaug_core.services.retry import patiently
 
@@ -62,7 +62,7 @@ def _below(mlflow: Any, run: Any) -> Iterator[Any]:
         page = patiently(mlflow.search_runs, [run.info.experiment_id], filter_string=condition, page_token=token)
         for child in page:
             yield child
-            yield from _below(mlflow, child)
+            yield from runs_below(mlflow, child)
         token = page.token
         if not token:
             return
@@ -72,8 +72,7 @@ def _export_one(settings: Settings, mlflow: Any, run: Any, folder: Path) -> bool
     from synaug_core.services.mlflow.artifacts import fetch_uri
     from synaug_core.services.retry import patiently
 
-    # A run that stands for an earlier one leaves the files there.
-    holder = patiently(mlflow.get_run, run.data.tags[Tag.REUSED]) if Tag.REUSED in run.data.tags else run
+    holder = files_holder(mlflow, run)
     items = patiently(mlflow.list_artifacts, holder.info.run_id)
     with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
         for item in items:

@@ -13,7 +13,7 @@ from synaug_core.errors import UserError
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import Settings
 
-__all__ = ["above", "artifact", "below", "find_run"]
+__all__ = ["above", "artifact", "below", "files_holder", "find_run", "image_sets"]
 
 _SHORTEST = 4
 
@@ -60,6 +60,21 @@ def below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:
     return every_result(mlflow.search_runs, [run.info.experiment_id], filter_string=condition, order_by=order)
 
 
+def files_holder(mlflow: Any, run: Any) -> Any:
+    """The run that has a run's files: itself, or the earlier one that it stands for."""
+    from synaug_core.services.retry import patiently
+
+    return patiently(mlflow.get_run, run.data.tags[Tag.REUSED]) if Tag.REUSED in run.data.tags else run
+
+
+def image_sets(mlflow: Any, run: Any) -> list[str]:
+    """Paths of the image sets among a run's files."""
+    from synaug_core.services.retry import patiently
+
+    files = patiently(mlflow.list_artifacts, files_holder(mlflow, run).info.run_id, "images")
+    return [file.path for file in files if file.path.endswith(".parquet")]
+
+
 @contextlib.contextmanager
 def artifact(settings: Settings, mlflow: Any, run: Any, path: str) -> Iterator[Path]:
     """A local copy of one of a run's files, while the block lasts.
@@ -68,9 +83,7 @@ def artifact(settings: Settings, mlflow: Any, run: Any, path: str) -> Iterator[P
         ArtifactError: it is missing or damaged.
     """
     from synaug_core.services.mlflow.artifacts import fetch_uri
-    from synaug_core.services.retry import patiently
 
-    # A run that stands for an earlier one leaves the files there.
-    holder = patiently(mlflow.get_run, run.data.tags[Tag.REUSED]) if Tag.REUSED in run.data.tags else run
+    holder = files_holder(mlflow, run)
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
         yield fetch_uri(settings, f"{holder.info.artifact_uri.rstrip('/')}/{path}", Path(folder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,6 @@ from synaug_core.vocabulary import Fit
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.services.settings import Settings
 
 __all__ = ["predict"]
 
@@ -44,20 +42,11 @@ def predict(
     """
     from synaug.cli import environment
     from synaug.cli.failures import printable
-    from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.devices import resolve
-    from synaug_core.errors import ArtifactError, DataError, UserError
+    from synaug.models import open_classifier
+    from synaug_core.errors import DataError
 
-    settings = environment.prepare(ctx.obj)
-    with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
-        folder, its_fit = _fetched(settings, model, Path(staging))
-        try:
-            classifier = TrainedClassifier.load(folder, resolve(device))
-        except ArtifactError as error:
-            if not Path(model).is_dir():
-                raise
-            raise UserError(f"MODEL: {error}") from error
-    answers, unread = _classify(classifier, images, fit or its_fit)
+    classifier, trained_fit = open_classifier(environment.prepare(ctx.obj), model, device)
+    answers, unread = _classify(classifier, images, fit or trained_fit)
     if as_json:
         typer.echo(json.dumps(answers, indent=2, ensure_ascii=False))
     else:
@@ -65,25 +54,6 @@ def predict(
             typer.echo(printable(_line(answer)))
     if unread:
         raise DataError("\n".join(printable(line) for line in unread))
-
-
-def _fetched(settings: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
-    """The folder of a saved classifier (given, inside a given MLflow model, or a registered version's), and how its
-    training images were made square."""
-    from synaug.cli.registered import named_version
-    from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.services.models.exported import classifier_folder, described_fit, trained_fit
-
-    path = Path(model)
-    if path.is_dir():
-        inner = path / "artifacts" / "classifier"
-        if inner.is_dir():
-            return inner, described_fit(path / "MLmodel")
-        # A folder that merely has a model's name hides no model.
-        if TrainedClassifier.is_in(path) or path.name != model:
-            return path, "crop"
-    version = named_version(settings, model)
-    return classifier_folder(settings, version.source, staging), trained_fit(settings, version.source, staging)
 
 
 def _classify(

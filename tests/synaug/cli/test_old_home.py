@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.backup.home import restore_home
-
 Synaug = Callable[..., Any]
 
 
-@pytest.fixture(params=["0.1.0"])
-def expected(request: pytest.FixtureRequest, root: Path, tmp_path: Path, home: Path) -> Path:
-    """The folder of what that version answered; its home is SYNAUG_HOME."""
-    with tarfile.open(root / "tests" / "homes" / f"{request.param}.tar.xz") as archive:
-        archive.extractall(tmp_path / "old", filter="data")
-    restore_home(tmp_path / "old" / "home", home)
-    return tmp_path / "old" / "expected"
-
-
 @pytest.fixture
-def run_ids(expected: Path) -> dict[str, str]:
-    return json.loads((expected / "runs.json").read_text())
+def run_ids(old_home: Path) -> dict[str, str]:
+    return json.loads((old_home / "runs.json").read_text())
 
 
-def assert_predicts_as_before(synaug: Synaug, expected: Path) -> None:
-    images = sorted((expected / "images").iterdir())
-    for model, answers in json.loads((expected / "predictions.json").read_text()).items():
+def assert_predicts_as_before(synaug: Synaug, old_home: Path) -> None:
+    images = sorted((old_home / "images").iterdir())
+    for model, answers in json.loads((old_home / "predictions.json").read_text()).items():
         code, out, err = synaug("predict", model, *images, "--json", "--device", "cpu")
         assert code == 0, err
         for answer, before in zip(json.loads(out), answers, strict=True):
@@ -40,25 +28,25 @@ def assert_predicts_as_before(synaug: Synaug, expected: Path) -> None:
             assert answer["probabilities"] == pytest.approx(before["probabilities"], abs=1e-6)
 
 
-def test_its_models_predict_and_keep_their_history(synaug: Synaug, expected: Path) -> None:
-    assert_predicts_as_before(synaug, expected)
+def test_its_models_predict_and_keep_their_history(synaug: Synaug, old_home: Path) -> None:
+    assert_predicts_as_before(synaug, old_home)
     code, out, err = synaug("models", "list")
     assert code == 0, err
     assert "champion" in out
     assert "previous" in out
     code, out, err = synaug("models", "history", "synaug-digits", "--json")
     assert code == 0, err
-    assert json.loads(out) == json.loads((expected / "history.json").read_text())
+    assert json.loads(out) == json.loads((old_home / "history.json").read_text())
     assert synaug("models", "rollback", "synaug-digits", "--expect", "2").code == 0
     assert json.loads(synaug("models", "history", "synaug-digits", "--json").out)[0]["champion"] == "1"
 
 
 def test_its_retrainings_are_reported_and_exported(
-    synaug: Synaug, expected: Path, run_ids: dict[str, str], tmp_path: Path
+    synaug: Synaug, old_home: Path, run_ids: dict[str, str], tmp_path: Path
 ) -> None:
     code, out, err = synaug("report", run_ids["first"])
     assert code == 0, err
-    assert out == (expected / "report.txt").read_text()
+    assert out == (old_home / "report.txt").read_text()
     page = tmp_path / "page.html"
     assert synaug("report", run_ids["first"][:8], "--page", page).code == 0
     assert "balanced accuracy" in page.read_text().lower()
@@ -73,7 +61,7 @@ def test_its_retrainings_are_reported_and_exported(
 
 
 def test_garbage_collection_deletes_what_no_model_needs(
-    synaug: Synaug, expected: Path, run_ids: dict[str, str]
+    synaug: Synaug, old_home: Path, run_ids: dict[str, str]
 ) -> None:
     code, out, err = synaug("gc", "--keep", 0, "--days", 0)
     assert code == 0, err
@@ -84,4 +72,4 @@ def test_garbage_collection_deletes_what_no_model_needs(
     assert "7 runs deleted" in out
     assert synaug("report", run_ids["unregistered"]).code == 2
     assert synaug("report", run_ids["second"]).code == 0
-    assert_predicts_as_before(synaug, expected)
+    assert_predicts_as_before(synaug, old_home)

@@ -1,0 +1,90 @@
+"""`synaug.load_images`: a stored image set as arrays and a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synaug import process
+from synaug.cli import exporting, stored
+from synaug_core.data import imageset, parquet
+from synaug_core.errors import UserError
+from synaug_core.refs import Reference
+from synaug_core.services.mlflow import artifacts, clients
+
+__all__ = ["Images", "load_images"]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled images.
+
+    Attributes:
+        images: uint8 (n, height, width, 1 or 3).
+        labels: int64 (n,), indices into `classes`.
+        classes: class names; a class may have no image.
+        frame: a row for each image: `id`, `class`, `group`, and `provenance` (JSON: where it is from, or how made).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    frame: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in self.frame["class"].value_counts(sort=False).items())
+        return f"<Images {self.images.shape}: {counts}>"
+
+
+def load_images(reference: str | Reference, name: str = "synthetic") -> Images:
+    """An image set that a run stored.
+
+    Args:
+        reference: the id of a run, or how it begins; of a retraining, the runs below it are searched too. Or the
+            reference of an image set, as steps return it.
+        name: of the set: `synthetic` (made images), or `train`, `val`, `test` of the data set.
+
+    Raises:
+        UserError: there is no such run or set, or there are several sets of that name.
+        ArtifactError: its file is missing or damaged.
+    """
+    current = process.open_home()
+    if isinstance(reference, Reference):
+        return _as_arrays(parquet.read(artifacts.fetch(reference)))
+    mlflow = clients.client(current)
+    top = stored.find_run(mlflow, reference)
+    sets = [(run, path) for run in (top, *exporting.runs_below(mlflow, top)) for path in stored.image_sets(mlflow, run)]
+    matching = [(run, path) for run, path in sets if PurePosixPath(path).stem == name]
+    if not matching:
+        names = ", ".join(sorted({PurePosixPath(path).stem for _, path in sets}))
+        raise UserError(f"the run {reference} holds no images {name!r}; " + (f"it has {names}" if names else "none"))
+    if len(matching) > 1:
+        runs = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run, _ in matching)
+        raise UserError(f"the run {reference} holds several sets of images {name!r}; give the id of one: {runs}")
+    [(run, path)] = matching
+    with stored.artifact(current, mlflow, run, path) as file:
+        return _as_arrays(parquet.read(file))
+
+
+def _as_arrays(stored_set: imageset.ImageSet) -> Images:
+    labels = stored_set.labels.numpy()
+    return Images(
+        images=stored_set.images.permute(0, 2, 3, 1).contiguous().numpy(),
+        labels=labels,
+        classes=stored_set.classes,
+        frame=pd.DataFrame(
+            {
+                "id": stored_set.ids,
+                "class": pd.Categorical.from_codes(labels, list(stored_set.classes)),
+                "group": stored_set.groups,
+                "provenance": stored_set.provenance,
+            }
+        ),
+    )
