@@ -27,7 +27,8 @@ class Images:
         images: uint8 (n, height, width, 1 or 3).
         labels: int64 (n,), indices into `classes`.
         classes: class names; a class may have no image.
-        frame: a row for each image: `id`, `class`, `group`, and `provenance` (JSON: where it is from, or how made).
+        frame: a row for each image: `id`, `class`, `group`, `provenance` (JSON: where it is from, or how made)
+            and `run`, the name of the run that holds it.
     """
 
     images: NDArray[np.uint8]
@@ -44,7 +45,7 @@ class Images:
 
 
 def load_images(reference: str | Reference, name: str = "synthetic") -> Images:
-    """An image set that a run stored.
+    """The images of a set that a run stored; where several runs below it have one, one after the other.
 
     Args:
         reference: the id of a run, or how it begins; of a retraining, the runs below it are searched too. Or the
@@ -52,28 +53,30 @@ def load_images(reference: str | Reference, name: str = "synthetic") -> Images:
         name: of the set: `synthetic` (made images), or `train`, `val`, `test` of the data set.
 
     Raises:
-        UserError: there is no such run or set, or there are several sets of that name.
+        UserError: there is no such run, or no such set in it.
         ArtifactError: its file is missing or damaged.
     """
     current = process.open_home()
     if isinstance(reference, Reference):
-        return _as_arrays(parquet.read(artifacts.fetch(reference)))
+        one = parquet.read(artifacts.fetch(reference))
+        return _as_arrays(one, [reference.run_id] * len(one))
     mlflow = clients.client(current)
     top = stored.find_run(mlflow, reference)
-    sets = [(run, path) for run in (top, *exporting.runs_below(mlflow, top)) for path in stored.image_sets(mlflow, run)]
-    matching = [(run, path) for run, path in sets if PurePosixPath(path).stem == name]
+    runs = (top, *exporting.runs_below(mlflow, top))
+    files = [(run, PurePosixPath(path)) for run in runs for path in stored.image_sets(mlflow, run)]
+    matching = [(run, path) for run, path in files if path.stem == name]
     if not matching:
-        names = ", ".join(sorted({PurePosixPath(path).stem for _, path in sets}))
-        raise UserError(f"the run {reference} holds no images {name!r}; " + (f"it has {names}" if names else "none"))
-    if len(matching) > 1:
-        runs = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run, _ in matching)
-        raise UserError(f"the run {reference} holds several sets of images {name!r}; give the id of one: {runs}")
-    [(run, path)] = matching
-    with stored.artifact(current, mlflow, run, path) as file:
-        return _as_arrays(parquet.read(file))
+        known = ", ".join(sorted({path.stem for _, path in files})) or "none"
+        raise UserError(f"the run {reference} holds no images {name!r}; it has {known}")
+    sets = []
+    for run, path in matching:
+        with stored.artifact(current, mlflow, run, str(path)) as file:
+            sets.append(parquet.read(file))
+    names = [run.info.run_name for (run, _), one in zip(matching, sets, strict=True) for _ in range(len(one))]
+    return _as_arrays(imageset.concatenate(sets), names)
 
 
-def _as_arrays(stored_set: imageset.ImageSet) -> Images:
+def _as_arrays(stored_set: imageset.ImageSet, run_names: list[str]) -> Images:
     labels = stored_set.labels.numpy()
     return Images(
         images=stored_set.images.permute(0, 2, 3, 1).contiguous().numpy(),
@@ -85,6 +88,7 @@ def _as_arrays(stored_set: imageset.ImageSet) -> Images:
                 "class": pd.Categorical.from_codes(labels, list(stored_set.classes)),
                 "group": stored_set.groups,
                 "provenance": stored_set.provenance,
+                "run": run_names,
             }
         ),
     )

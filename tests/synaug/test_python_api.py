@@ -118,6 +118,7 @@ def test_stored_images_are_arrays_and_a_table(old_home: Path) -> None:
     assert test.frame["class"].tolist() == [test.classes[label] for label in test.labels]
     made = synaug.load_images(run_ids["first"][:8])
     assert all("source" not in json.loads(text) for text in made.frame["provenance"])
+    assert set(made.frame["run"]) == {"vae interpolate 1", "vae interpolate 2"}
     with pytest.raises(synaug.UserError, match="holds no images 'tests'; it has synthetic, test, train, val"):
         synaug.load_images(run_ids["first"], "tests")
 
