@@ -39,8 +39,8 @@ __all__ = ["make_images"]
 def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
     """The images of each arm, and what judges them beside the search."""
     config, counts = job.config, job.data.train.counts()
-    wanted = {arm.name: arm.synthesis for arm in config.arms if arm.synthesis is not None}
-    distinct = list({s.model_dump_json(): s for s in wanted.values()}.values())
+    syntheses = {arm.name: arm.synthesis for arm in config.arms if arm.synthesis is not None}
+    distinct = list({s.model_dump_json(): s for s in syntheses.values()}.values())
     plans = [plan(counts, s.sampling_strategy, s.multiple) for s in distinct]
     classes = [name for name in job.data.train.classes if any(p.get(name, 0) > 0 for p in plans)]
     if not classes:
@@ -52,14 +52,14 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
     parts = panels(config.judge.folds, config.judge.folds)
     on_reals = [*(call(_judges, job, part, number) for number, part in enumerate(parts)), call(_target, job)]
     first, second = (on_reals, fits) if job.workers > 1 else (fits, on_reals)
-    found: list[Any] = job.side_by_side([*first, *second])
-    of_first, of_second = found[: len(first)], found[len(first) :]
+    results: list[Any] = job.side_by_side([*first, *second])
+    of_first, of_second = results[: len(first)], results[len(first) :]
     real_only, generators = (of_first, of_second) if job.workers > 1 else (of_second, of_first)
     judges, target = Judges.join(real_only[:-1]), real_only[-1]
     keys = [(s, generator) for s in distinct for generator in generators]
-    made = job.side_by_side([call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
+    batches = job.side_by_side([call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
     joined = {
-        s.model_dump_json(): concatenate([m for m, (other, _) in zip(made, keys, strict=True) if other == s])
+        s.model_dump_json(): concatenate([m for m, (synthesis, _) in zip(batches, keys, strict=True) if synthesis == s])
         for s in distinct
     }
     quality = [job.pool.submit(_assess, job, images, generators, target, judges) for images in joined.values()]
@@ -113,27 +113,27 @@ def _judges(job: Job, leaving_out: Sequence[tuple[int, ...]], number: int) -> Ju
 
 def _synthesise(job: Job, config: SynthesisConfig, generator: Generator, judges: Judges, number: int) -> ImageSet:
     images = job.data.train
-    wanted = plan(images.counts(), config.sampling_strategy, config.multiple)
-    wanted = {name: n for name, n in wanted.items() if name in generator.classes}
+    planned = plan(images.counts(), config.sampling_strategy, config.multiple)
+    planned = {name: n for name, n in planned.items() if name in generator.classes}
     seed = derive(job.config.seed, "synthesis")
-    made = synthesise(generator, images, wanted, config, seed=seed, judge=judges.probabilities)
-    if config.filters is not None and config.filters.label_consistency is not None and made.funnel:
-        own = concatenate([images.of_class(name) for name in made.funnel])
+    result = synthesise(generator, images, planned, config, seed=seed, judge=judges.probabilities)
+    if config.filters is not None and config.filters.label_consistency is not None and result.funnel:
+        own = concatenate([images.of_class(name) for name in result.funnel])
         unlikely_reals(judges, own, config.filters.label_consistency)
-    parquet.write(made.images, job.place(f"synthetic/{number}.parquet"), split="synthetic")
-    job.keep(funnel_figure({c: f.model_dump() for c, f in made.funnel.items()}), f"synthetic/{number}-funnel.png")
-    if len(made.images):
-        nearest, distance = nearest_training_image(made.images, images)
+    parquet.write(result.images, job.place(f"synthetic/{number}.parquet"), split="synthetic")
+    job.keep(funnel_figure({c: f.model_dump() for c, f in result.funnel.items()}), f"synthetic/{number}-funnel.png")
+    if len(result.images):
+        nearest, distance = nearest_training_image(result.images, images)
         scores = {"nearest_distance": distance.tolist()}
-        job.keep(sheets.real_beside_synthetic(images, made.images), f"synthetic/{number}.png")
-        job.keep(contact_sheet(images, made.images, nearest), f"synthetic/{number}-contact.png")
-        page = contact_page(images, made.images, nearest, scores)
+        job.keep(sheets.real_beside_synthetic(images, result.images), f"synthetic/{number}.png")
+        job.keep(contact_sheet(images, result.images, nearest), f"synthetic/{number}-contact.png")
+        page = contact_page(images, result.images, nearest, scores)
         job.place(f"synthetic/{number}.html").write_text(page, encoding="utf-8")
     if rows := walks(generator, images, config):
         job.keep(sheets.interpolation(rows, ALPHAS), f"synthetic/{number}-walks.png")
     if sweeps := alpha_sweep(generator, images, config, seed=seed):
         job.keep(alpha_figure(sweeps), f"synthetic/{number}-alpha.png")
-    return made.images
+    return result.images
 
 
 def _assess(job: Job, images: ImageSet, generators: list[Generator], target: TrainedClassifier, judges: Judges) -> None:
@@ -162,7 +162,7 @@ def _assess(job: Job, images: ImageSet, generators: list[Generator], target: Tra
             config=config.quality,
             seed=derive(config.seed, "quality"),
             judges=judges,
-            reconstruction=concatenate([made.images for made in controls]),
+            reconstruction=concatenate([control.images for control in controls]),
             usefulness=useful,
         )
         job.place("quality.html").write_text(quality_page(report), encoding="utf-8")

@@ -61,7 +61,7 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
         )
 
     def run(trial: TrialSpec) -> float | None:
-        search, steps, found = opened(), config.tuning.steps or max(1, config.classifier.steps // 2), list[float]()
+        search, steps, scores = opened(), config.tuning.steps or max(1, config.classifier.steps // 2), list[float]()
         fitted = trial.parameters.apply(config.classifier).model_copy(update={"steps": steps})
         try:
             for arm in arms:
@@ -74,12 +74,12 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
                     batch_seed=derive(config.seed, "batches", "tuning", arm.name),
                     device=job.device,
                     checkpoint=job.checkpoint(f"trial-{trial.number}-{arm.name}"),
-                    on_evaluation=tuning.watch(search, trial, steps=steps, scores=tuple(found)),
+                    on_evaluation=tuning.watch(search, trial, steps=steps, scores=tuple(scores)),
                 )
-                found.append(classifier.history.best_score or 0.0)
+                scores.append(classifier.history.best_score or 0.0)
         except (Pruned, DivergenceError):
             return None
-        return sum(found) / len(found)
+        return sum(scores) / len(scores)
 
     while trials := tuning.ask(search := opened()):
         for trial, value in zip(trials, job.side_by_side([call(run, trial) for trial in trials]), strict=True):

@@ -64,8 +64,8 @@ class Side:
 
     def run(self, config: dict[str, Any], seed: int) -> dict[str, Any]:
         """One retraining. `workers` is 2 on both sides: they make the same steps."""
-        wanted = Config.model_validate({**config, "seed": seed, "compute": self._compute})
-        return self._process.ask({"do": "run", "config": wanted.model_dump(mode="json")})
+        requested = Config.model_validate({**config, "seed": seed, "compute": self._compute})
+        return self._process.ask({"do": "run", "config": requested.model_dump(mode="json")})
 
     def measure(self, config: dict[str, Any], seed: int) -> None:
         """One retraining, with its wall time and its numbers kept."""
@@ -82,7 +82,7 @@ def side(workers: int) -> Iterator[Side]:
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as running:
         closed = dict.fromkeys(_OWN, "")
         own = {"SYNAUG_HOME": home, "OMP_NUM_THREADS": "1", **closed}
-        told = {**embedded_environment(settings({"SYNAUG_HOME": home}), {}), **own, "MLFLOW_TRACKING_URI": ""}
+        environment = {**embedded_environment(settings({"SYNAUG_HOME": home}), {}), **own, "MLFLOW_TRACKING_URI": ""}
         running.enter_context(dask.config.set(LONG_STEPS))
         cluster = running.enter_context(
             LocalCluster(
@@ -92,13 +92,13 @@ def side(workers: int) -> Iterator[Side]:
                 memory_limit=None,
                 dashboard_address=None,
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                env=told,
+                env=environment,
             )
         )
         own["SYNAUG_DASK_SCHEDULER"] = cluster.scheduler_address
-        made = Side(running.enter_context(worker(Path(sys.executable), "benchmarks.side_flow", 1, **own)))
-        made.run(TINY, 0)  # more steps than workers: each loads its libraries
-        yield made
+        side = Side(running.enter_context(worker(Path(sys.executable), "benchmarks.side_flow", 1, **own)))
+        side.run(TINY, 0)  # more steps than workers: each loads its libraries
+        yield side
 
 
 def main() -> None:
@@ -112,8 +112,8 @@ def main() -> None:
     config = WORK if options.steps is None else {**WORK, "classifier": {**WORK["classifier"], "steps": options.steps}}
     with side(1) as one, side(2) as two:
         for seed in range(100, 100 + options.rounds):
-            for each in (one, two) if seed % 2 == 0 else (two, one):
-                each.measure(config, seed)
+            for turn in (one, two) if seed % 2 == 0 else (two, one):
+                turn.measure(config, seed)
     ratios = [a / b for a, b in zip(one.walls, two.walls, strict=True)]
     ratio, equal = statistics.median(ratios), one.found == two.found
     print(f"one worker  {_shown(one.walls)}\ntwo workers {_shown(two.walls)}")

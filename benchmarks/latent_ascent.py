@@ -68,14 +68,14 @@ def compare(size: int, images: int, steps: int, repeats: int, device: torch.devi
 
 
 def _timed(work: Callable[[], Tensor], repeats: int, device: torch.device) -> tuple[float, Tensor]:
-    found, result = [], work()
+    seconds, result = [], work()
     for _ in range(repeats):
         began = time.perf_counter()
         result = work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - began)
-    return min(found), result
+        seconds.append(time.perf_counter() - began)
+    return min(seconds), result
 
 
 def _main() -> None:

@@ -99,10 +99,10 @@ def _contrasts(outcome: dict[str, Any]) -> str:
     decides = (outcome["contrasts"][0]["arm"], outcome["contrasts"][0]["metric"])
     rows = {(c["arm"], c["metric"]): c for c in outcome["contrasts"]}  # of two alike the later one knows Holm's p
     for key, c in rows.items():
-        told = f"{c['arm']} − {c['against']}"
+        label = f"{c['arm']} − {c['against']}"
         adjusted = _p(c["p_adjusted"]) if c["metric"] == decides[1] else ""
         lines.append(
-            f"| {f'**{told}**' if key == decides else told} | {c['metric'].replace('_', ' ')} "
+            f"| {f'**{label}**' if key == decides else label} | {c['metric'].replace('_', ' ')} "
             f"| {_amount(c['difference'])} | {_p(c['p_value'])} | {adjusted} |"
         )
     return "\n".join([*lines, "", "Bold: the contrast that was declared before the run, and decides."])
@@ -131,8 +131,8 @@ def _sweep(result: dict[str, Any]) -> str:
     for c in cells:
         scores = [_cell(c["arms"].get(arm, {}).get("balanced_accuracy")) for arm in arms]
         contrast = c["contrast"]
-        told = ["", ""] if contrast is None else [_contrast(contrast), _p(contrast["p_value"])]
-        lines.append(_row([", ".join(c["labels"].values()), *scores, *told, c["verdict"]]))
+        label = ["", ""] if contrast is None else [_contrast(contrast), _p(contrast["p_value"])]
+        lines.append(_row([", ".join(c["labels"].values()), *scores, *label, c["verdict"]]))
     return "\n".join(lines)
 
 
@@ -162,14 +162,14 @@ def _methods(outcome: dict[str, Any]) -> str:
         "kept of wanted",
     ]
     lines = ["| arm | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    for arm, found in outcome["arms"].items():
-        made = outcome["synthetic"].get(arm)
-        cells = [_cell(found.get("test/balanced_accuracy")), _cell(found.get(recall))]
-        if made is None:
+    for arm, metrics in outcome["arms"].items():
+        images = outcome["synthetic"].get(arm)
+        cells = [_cell(metrics.get("test/balanced_accuracy")), _cell(metrics.get(recall))]
+        if images is None:
             cells += [""] * (len(_QUALITY) + 2)
         else:
-            cells += [f"{made['quality'][q]:.2f}" if q in made["quality"] else "undefined" for q in _QUALITY]
-            cells += [f"{made['seconds_per_1000']:.0f}", f"{made['images']} of {made['wanted']}"]
+            cells += [f"{images['quality'][q]:.2f}" if q in images["quality"] else "undefined" for q in _QUALITY]
+            cells += [f"{images['seconds_per_1000']:.0f}", f"{images['images']} of {images['wanted']}"]
         lines.append(f"| `{arm}` | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *_closing(outcome)])
 
@@ -182,8 +182,8 @@ def _table(outcome: dict[str, Any]) -> str:
         "| arm | " + " | ".join(columns.values()) + " |",
         "|---" * (len(columns) + 1) + "|",
         *(
-            f"| `{arm}` | " + " | ".join(_cell(found.get(m)) for m in columns) + " |"
-            for arm, found in outcome["arms"].items()
+            f"| `{arm}` | " + " | ".join(_cell(metrics.get(m)) for m in columns) + " |"
+            for arm, metrics in outcome["arms"].items()
         ),
         "",
         *_closing(outcome),

@@ -124,8 +124,8 @@ def _drawn(pool: ImageSet, counts: dict[str, int], seed: int) -> tuple[ImageSet,
         own = (pool.labels == number).nonzero().flatten()
         order = torch.randperm(len(own), generator=stream(derive(seed, "draw", name)))
         chosen += own[order[: counts[name]]].tolist()
-    known = {pool.groups[i] for i in chosen}
-    rest = [i for i in range(len(pool)) if pool.groups[i] not in known]
+    groups = {pool.groups[i] for i in chosen}
+    rest = [i for i in range(len(pool)) if pool.groups[i] not in groups]
     return pool.take(chosen), pool.take(rest)
 
 
@@ -141,12 +141,12 @@ def _as_set(images: dict[str, Tensor], like: ImageSet) -> ImageSet:
     )
 
 
-def _figures(made: ImageSet, real: ImageSet) -> tuple[float, float]:
+def _figures(synthetic: ImageSet, real: ImageSet) -> tuple[float, float]:
     """Steps between neighbouring pixels over those of real images, and the median distance to the nearest training
     image of the class over the median distance between nearest training images; means over classes."""
     sharp, near = [], []
     for name in real.classes:
-        new, own = (s.of_class(name).images.float() for s in (made, real))
+        new, own = (s.of_class(name).images.float() for s in (synthetic, real))
         sharp.append(float(new.diff(dim=-1).abs().mean() / own.diff(dim=-1).abs().mean()))
         among = torch.cdist(own.flatten(1), own.flatten(1)).fill_diagonal_(torch.inf).amin(1).median()
         near.append(float(torch.cdist(new.flatten(1), own.flatten(1)).amin(1).median() / among))
@@ -172,7 +172,7 @@ class _Repetition:
         self._spent("fit VAEs", time.monotonic() - started)
         variances = {c: vae.reports[c].variance for c in self.real.classes}
         coming = pool.submit(self._rhvae, peer, folder, variances)
-        made: dict[str, ImageSet] = {}
+        synthetic: dict[str, ImageSet] = {}
         for name in (_BASE, "prior"):
             make = strategies.find(name).make
             images = {
@@ -181,26 +181,26 @@ class _Repetition:
                 ).images
                 for c, n in self.wanted.items()
             }
-            made[name] = _as_set(images, self.real)
+            synthetic[name] = _as_set(images, self.real)
         for name, (sampling, augmentation) in _REAL.items():
             self._judge(name, sampling, augmentation, self.real)
         for name in (_BASE, "prior"):
-            self._with(name, made[name])
-        made["rhvae"] = _as_set(coming.result(), self.real)
-        self._with("rhvae", made["rhvae"])
-        return made
+            self._with(name, synthetic[name])
+        synthetic["rhvae"] = _as_set(coming.result(), self.real)
+        self._with("rhvae", synthetic["rhvae"])
+        return synthetic
 
     def _rhvae(self, peer: Worker, folder: Path, variances: dict[str, float]) -> dict[str, Tensor]:
-        found = {}
+        result = {}
         for c, n in self.wanted.items():
-            here, there = folder / f"{self.name}-in.npy", folder / f"{self.name}-out.npy"
-            np.save(here, self.real.of_class(c).images.numpy())
+            input_file, output_file = folder / f"{self.name}-in.npy", folder / f"{self.name}-out.npy"
+            np.save(input_file, self.real.of_class(c).images.numpy())
             seed = derive(self.seed, "rhvae", c) % 2**31
             answer = peer.ask(
                 {
                     "do": "make",
-                    "images": str(here),
-                    "made": str(there),
+                    "images": str(input_file),
+                    "made": str(output_file),
                     "count": n,
                     "seed": seed,
                     "variance": variances[c],
@@ -211,14 +211,14 @@ class _Repetition:
                 raise RuntimeError(f"{self.name}, {c}: RHVAE made images that are not finite")
             self._spent("fit and sample RHVAEs", answer["seconds"][0])
             self.outcome.rhvae_errors.append(answer["error"])
-            found[c] = torch.from_numpy(np.load(there))
-        return found
+            result[c] = torch.from_numpy(np.load(output_file))
+        return result
 
-    def _with(self, name: str, made: ImageSet) -> None:
-        self.outcome.images.setdefault(name, []).append(_figures(made, self.real))
-        both = concatenate([self.real, made])
-        self._judge(name, "balanced", "none", both)
-        self._judge(f"{name} + traditional", *_TRADITIONAL, both)
+    def _with(self, name: str, synthetic: ImageSet) -> None:
+        self.outcome.images.setdefault(name, []).append(_figures(synthetic, self.real))
+        joined = concatenate([self.real, synthetic])
+        self._judge(name, "balanced", "none", joined)
+        self._judge(f"{name} + traditional", *_TRADITIONAL, joined)
 
     def _judge(self, name: str, sampling: str, augmentation: str, images: ImageSet) -> None:
         arm = ArmConfig.model_validate({"name": "probe", "sampling": sampling, "augmentation": augmentation})
@@ -233,10 +233,10 @@ class _Repetition:
         )
         self._spent("train classifiers", time.monotonic() - started)
         judged = self.judges
-        found = scores(Predictions(judged.ids, judged.labels.numpy(), fitted.predict(judged), judged.classes))
+        result = scores(Predictions(judged.ids, judged.labels.numpy(), fitted.predict(judged), judged.classes))
         recall = f"class/{slugs(judged.classes)[self.rarest]}/recall"
-        self.outcome.accuracy.setdefault(name, []).append(found["balanced_accuracy"])
-        self.outcome.recall.setdefault(name, []).append(found[recall])
+        self.outcome.accuracy.setdefault(name, []).append(result["balanced_accuracy"])
+        self.outcome.recall.setdefault(name, []).append(result[recall])
 
     def _spent(self, name: str, seconds: float) -> None:
         self.outcome.seconds[name] = self.outcome.seconds.get(name, 0.0) + seconds
@@ -251,9 +251,9 @@ def _probe(name: str, what: _Set, repetitions: int, out: Path) -> None:
     with worker(python, "benchmarks.side_rhvae", 1) as peer, ThreadPoolExecutor(1) as threads:
         for seed in range(repetitions):
             repetition = _Repetition(name, what, pool, seed, outcome)
-            made = repetition.run(peer, threads, out)
+            synthetic = repetition.run(peer, threads, out)
             if seed == 0:
-                _sheet(name, repetition.real, made).save(out / f"{name}.png")
+                _sheet(name, repetition.real, synthetic).save(out / f"{name}.png")
             outcome.seconds["in all"] = time.monotonic() - started
             text = json.dumps(_summary(what, outcome), indent=1)
             (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
@@ -262,11 +262,11 @@ def _probe(name: str, what: _Set, repetitions: int, out: Path) -> None:
         file.unlink()
 
 
-def _sheet(name: str, real: ImageSet, made: dict[str, ImageSet]) -> Any:
+def _sheet(name: str, real: ImageSet, synthetic: dict[str, ImageSet]) -> Any:
     rows = [
         Row(c if way == "real" else "", way, images.of_class(c).images[:14], space=12 if way == "real" else 0)
         for c in real.classes
-        for way, images in {"real": real, **made}.items()
+        for way, images in {"real": real, **synthetic}.items()
     ]
     return sheet(rows, heading=f"{name}: real and made images of the first draw", tile=56)
 
@@ -297,21 +297,21 @@ def _summary(what: _Set, outcome: _Outcome) -> dict[str, Any]:
     }
 
 
-def _table(name: str, found: dict[str, Any]) -> str:
-    drawn = ", ".join(f"{c} {n}" for c, n in found["drawn"].items())
-    count = len(found["judges"])
+def _table(name: str, result: dict[str, Any]) -> str:
+    drawn = ", ".join(f"{c} {n}" for c, n in result["drawn"].items())
+    count = len(result["judges"])
     lines = [
-        f"{name}: {drawn} images drawn, {count} times, filled up to {found['filled_up_to']} of each class; "
-        f"{min(found['judges'])} to {max(found['judges'])} judges; {found['seconds']['in all']:.0f} s",
+        f"{name}: {drawn} images drawn, {count} times, filled up to {result['filled_up_to']} of each class; "
+        f"{min(result['judges'])} to {max(result['judges'])} judges; {result['seconds']['in all']:.0f} s",
         f"  {'arm':26}{'balanced accuracy':>18}{'rarest recall':>15}{'to interpolation':>18}{'better in':>11}{'p':>8}",
     ]
-    for arm, row in found["arms"].items():
+    for arm, row in result["arms"].items():
         better = sum(d > 0 for d in row["differences"])
         own = arm.split(" + ")[0] == _BASE
         against = "" if own else f"{100 * row['difference']:+18.1f}{f'{better} of {count}':>11}{row['p']:8.3f}"
         lines.append(f"  {arm:26}{100 * row['mean']:18.1f}{100 * row['rarest_recall']:15.1f}{against}")
     lines.append(f"  {'images':26}{'sharpness by real':>18}{'nearest by real':>17}")
-    lines += [f"  {way:26}{sharp:18.2f}{near:17.2f}" for way, (sharp, near) in found["images"].items()]
+    lines += [f"  {way:26}{sharp:18.2f}{near:17.2f}" for way, (sharp, near) in result["images"].items()]
     return "\n".join(lines)
 
 

@@ -120,14 +120,14 @@ class Comparison(NamedTuple):
     """Seconds of each round of both sides, for the same amount of work."""
 
     name: str
-    ours: list[Seconds]
+    own: list[Seconds]
     peer: list[Seconds]
     amount: float
     unit: str
 
     def ratios(self, clock: int = 0) -> list[float]:
         """Peer's seconds by ours in each round (clock 0: wall, 1: CPU): above 1 we are faster."""
-        return [peer[clock] / ours[clock] for ours, peer in zip(self.ours, self.peer, strict=True)]
+        return [peer[clock] / own[clock] for own, peer in zip(self.ours, self.peer, strict=True)]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -136,12 +136,12 @@ class Comparison(NamedTuple):
 
 
 def take_turns(
-    name: str, ours: Callable[[], Seconds], peer: Callable[[], Seconds], *, rounds: int, amount: float, unit: str
+    name: str, own: Callable[[], Seconds], peer: Callable[[], Seconds], *, rounds: int, amount: float, unit: str
 ) -> Comparison:
     """Seconds of both sides in turn; who goes first changes with the round. `amount` of `unit` is one turn's work."""
     result = Comparison(name, [], [], amount, unit)
     for number in range(rounds):
-        turns = [(ours, result.ours), (peer, result.peer)]
+        turns = [(own, result.ours), (peer, result.peer)]
         for side, seconds in turns if number % 2 == 0 else reversed(turns):
             seconds.append(side())
     return result
@@ -155,11 +155,11 @@ def report(title: str, sides: tuple[str, str], rows: Sequence[Comparison], file:
     print(f"  {'':{width}}  {sides[0]:>18}  {sides[1]:>18}     ratio  (rounds)             by CPU time")
     for row in rows:
         speeds = [row.amount / statistics.median(s.wall for s in side) for side in (row.ours, row.peer)]
-        ours, theirs = (f"{speed:10.1f} {row.unit:7}" for speed in speeds)
+        own, peer_speed = (f"{speed:10.1f} {row.unit:7}" for speed in speeds)
         wall, cpu = row.ratios(0), row.ratios(1)
         spread = f"({min(wall):.2f} to {max(wall):.2f})"
         print(
-            f"  {row.name:{width}}  {ours}  {theirs}  {statistics.median(wall):7.2f}x  {spread:20} "
+            f"  {row.name:{width}}  {own}  {peer_speed}  {statistics.median(wall):7.2f}x  {spread:20} "
             f"{statistics.median(cpu):7.2f}x"
         )
     if file is not None:

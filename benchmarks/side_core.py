@@ -14,9 +14,9 @@ from tasks.engine.machine import worker_count
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
     """One retraining's core calls; its figures by arm and metric."""
-    wanted = Config.model_validate(config)
+    settings = Config.model_validate(config)
     with tempfile.TemporaryDirectory() as folder, Stopwatch() as watch:
-        comparison = core_only(wanted, Path(folder), worker_count(wanted.compute))
+        comparison = core_only(settings, Path(folder), worker_count(settings.compute))
     arms = {arm: {f"test/{m}": i.model_dump() for m, i in r.metrics.items()} for arm, r in comparison.arms.items()}
     return {"seconds": watch.seconds, "arms": arms}
 

@@ -14,9 +14,9 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     """One retraining by the flow; its figures by arm and metric."""
     from flows.retrain import run_retrain
 
-    wanted = Config.model_validate(config)
+    settings = Config.model_validate(config)
     with Stopwatch() as watch:
-        outcome = run_retrain(wanted)
+        outcome = run_retrain(settings)
     return {"seconds": watch.seconds, "arms": outcome.arms, "steps": outcome.steps, "cached": outcome.cached_steps}
 
 

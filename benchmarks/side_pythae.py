@@ -83,18 +83,18 @@ class _Side:
     def sample(self, count: int) -> dict[str, Any]:
         """Images from each model's sampler: decoded noise, nothing encoded."""
         with Stopwatch() as watch:
-            made = [NormalSampler(model).sample(num_samples=count, batch_size=256).cpu() for model in self.models]
-        return {"seconds": watch.seconds, "images": sum(map(len, made))}
+            images = [NormalSampler(model).sample(num_samples=count, batch_size=256).cpu() for model in self.models]
+        return {"seconds": watch.seconds, "images": sum(map(len, images))}
 
     def interpolate(self, count: int) -> dict[str, Any]:
         """Images from each model's `interpolate`, ten between two ends (its default)."""
-        made = 0
+        images = 0
         with Stopwatch() as watch:
             for model, images in zip(self.models, self.images, strict=True):
                 pairs = images[torch.randint(len(images), (2, count // 10))].to(model.device)
                 with torch.no_grad():
-                    made += len(model.interpolate(pairs[0], pairs[1]).flatten(0, 1).cpu())
-        return {"seconds": watch.seconds, "images": made}
+                    images += len(model.interpolate(pairs[0], pairs[1]).flatten(0, 1).cpu())
+        return {"seconds": watch.seconds, "images": images}
 
 
 if __name__ == "__main__":

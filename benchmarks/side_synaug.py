@@ -51,26 +51,28 @@ class _Side:
             validation_share=0.0,
         )
         with Stopwatch(work.device) as watch:
-            made = registry.create(config, self.images.classes, work.channels, work.size)
-            made.fit(self.images, FitJob(seed=0, device=device))
-        if not isinstance(made, LatentGenerator):
+            generator = registry.create(config, self.images.classes, work.channels, work.size)
+            generator.fit(self.images, FitJob(seed=0, device=device))
+        if not isinstance(generator, LatentGenerator):
             raise TypeError("a VAE has latent vectors")
-        if short := [r.class_name for r in made.reports.values() if r.steps != work.steps]:
+        if short := [r.class_name for r in generator.reports.values() if r.steps != work.steps]:
             raise RuntimeError(f"stopped before {work.steps} steps: {short}")
-        self.generator = made
+        self.generator = generator
         losses = []
-        for name in made.classes:
+        for name in generator.classes:
             images = self.images.of_class(name).images
-            mean, log_variance = made.encode(images, name)
-            losses.append(loss(images.float() / 255, made.decode(mean, name).cpu(), mean.cpu(), log_variance.cpu()))
+            mean, log_variance = generator.encode(images, name)
+            losses.append(
+                loss(images.float() / 255, generator.decode(mean, name).cpu(), mean.cpu(), log_variance.cpu())
+            )
         return {"seconds": watch.seconds, "loss": sum(losses) / len(losses)}
 
     def synthesise(self, count: int) -> dict[str, Any]:
         """Interpolated images of each class, every one between two ends of its own."""
-        wanted = dict.fromkeys(self.generator.classes, count)
+        plan = dict.fromkeys(self.generator.classes, count)
         with Stopwatch() as watch:
-            made = synthesise(self.generator, self.images, wanted, SynthesisConfig(filters=None), seed=0).images
-        return {"seconds": watch.seconds, "images": len(made)}
+            images = synthesise(self.generator, self.images, plan, SynthesisConfig(filters=None), seed=0).images
+        return {"seconds": watch.seconds, "images": len(images)}
 
 
 if __name__ == "__main__":

@@ -37,13 +37,13 @@ def _seconds(processes: int, steps: int) -> float:
     """Of the slowest of so many trainings at once; libraries are loaded before."""
     spawn = multiprocessing.get_context("spawn")
     begin, done = spawn.Barrier(processes), spawn.SimpleQueue()
-    made = [spawn.Process(target=_train, args=(steps, begin, done)) for _ in range(processes)]
-    for process in made:
+    running = [spawn.Process(target=_train, args=(steps, begin, done)) for _ in range(processes)]
+    for process in running:
         process.start()
-    found = [done.get() for _ in made]
-    for process in made:
+    seconds = [done.get() for _ in running]
+    for process in running:
         process.join()
-    return max(found)
+    return max(seconds)
 
 
 def main() -> None:
@@ -54,9 +54,9 @@ def main() -> None:
     options = parser.parse_args()
     ratios = []
     for _ in range(options.rounds):
-        alone, both = _seconds(1, options.steps), _seconds(2, options.steps)
-        ratios.append(2 * alone / both)
-        print(f"alone {alone:.2f} s, two at once {both:.2f} s: {ratios[-1]:.2f} times as fast")
+        alone, together = _seconds(1, options.steps), _seconds(2, options.steps)
+        ratios.append(2 * alone / together)
+        print(f"alone {alone:.2f} s, two at once {together:.2f} s: {ratios[-1]:.2f} times as fast")
     print(f"median {statistics.median(ratios):.2f}")
 
 

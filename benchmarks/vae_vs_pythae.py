@@ -18,17 +18,17 @@ def _seconds(side: Worker, do: str, **values: object) -> Seconds:
     return Seconds(*side.ask({"do": do, **values})["seconds"])
 
 
-def _compare(ours: Worker, peer: Worker, options: argparse.Namespace, classes: int, steps: int) -> list[Comparison]:
+def _compare(own: Worker, peer: Worker, options: argparse.Namespace, classes: int, steps: int) -> list[Comparison]:
     work = {"classes": classes, "steps": steps, "size": options.size, "width": options.width, "device": options.device}
     count, rounds = options.images, options.rounds
-    actions = ((ours, ("train", "synthesise")), (peer, ("train", "sample", "interpolate")))
+    actions = ((own, ("train", "synthesise")), (peer, ("train", "sample", "interpolate")))
     for side, names in actions:  # one turn of each that does not count
         for do in names:
             _seconds(side, do, **(work if do == "train" else {"count": count}))
     rows = [
         take_turns(
             f"train {classes} VAEs",
-            partial(_seconds, ours, "train", **work),
+            partial(_seconds, own, "train", **work),
             partial(_seconds, peer, "train", **work),
             rounds=rounds,
             amount=classes * steps,
@@ -38,7 +38,7 @@ def _compare(ours: Worker, peer: Worker, options: argparse.Namespace, classes: i
     rows += [
         take_turns(
             f"interpolated images of {classes} classes, against its {name}",
-            partial(_seconds, ours, "synthesise", count=count),
+            partial(_seconds, own, "synthesise", count=count),
             partial(_seconds, peer, do, count=count),
             rounds=rounds,
             amount=classes * count,
@@ -67,12 +67,12 @@ def main() -> None:
         sys.exit("pythae's environment is missing: `make bench` makes it")
     rows = []
     with (
-        worker(Path(sys.executable), "benchmarks.side_synaug", options.threads) as ours,
+        worker(Path(sys.executable), "benchmarks.side_synaug", options.threads) as own,
         worker(python, "benchmarks.side_pythae", options.threads) as peer,
     ):
         for classes in options.classes:
             steps = max(4, round(options.steps / classes / 4) * 4)
-            rows += _compare(ours, peer, options, classes, steps)
+            rows += _compare(own, peer, options, classes, steps)
     report(
         "Class-specific VAEs: synaug against pythae",
         ("synaug", "pythae"),

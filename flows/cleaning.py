@@ -15,7 +15,7 @@ from synaug_core.services.locks import exclusive
 from synaug_core.services.retention.leftovers import Leftover, find_leftovers, remove_leftover
 from synaug_core.services.retention.rule import Plan, Policy, decide
 from synaug_core.services.settings import settings
-from tasks.engine.result_storage import KeptResult, delete_results, mentions, read_results, speaking_of
+from tasks.engine.result_storage import StoredResult, delete_results, read_results, results_naming, runs_named_together
 
 __all__ = ["Cleaned", "Cleaning", "clean", "plan_cleaning"]
 
@@ -38,7 +38,7 @@ class Cleaning:
     plan: Plan
     sizes: dict[str, int]
     models: dict[str, dict[str, str]]
-    results: tuple[KeptResult, ...]
+    results: tuple[StoredResult, ...]
     leftovers: tuple[Leftover, ...]
     freed: tuple[str, ...]
 
@@ -85,23 +85,25 @@ def plan_cleaning(policy: Policy, only: Collection[str] = ()) -> Cleaning:
     from synaug_core.services.retention import freeing
 
     current, now = settings(), time.time()
-    known = run_facts.experiments(current)
-    chosen = _chosen(known, only)
+    experiments = run_facts.experiments(current)
+    chosen = _chosen(experiments, only)
     results = read_results()
     # All experiments are read: a run of one may use what another made.
-    runs = run_facts.read_runs(current, known)
-    whole = decide(runs, run_facts.read_versions(current), mentions(results), policy, now)
+    runs = run_facts.read_runs(current, experiments)
+    whole = decide(runs, run_facts.read_versions(current), runs_named_together(results), policy, now)
     old = [] if whole.busy else find_leftovers(current, policy.days, now)
     plan = _within(whole, chosen)
-    gone = {run.id: run for run in plan.gone}
-    models = freeing.models_of(current, list(chosen.values()), gone) if gone else {}
+    runs_to_free = {run.id: run for run in plan.gone}
+    models = freeing.models_of(current, list(chosen.values()), runs_to_free) if runs_to_free else {}
     places = [(run.id, place) for run in plan.gone for place in (run.artifacts, *models[run.id].values())]
     counted = freeing.sizes(current, [place for _, place in places])
-    sizes = dict.fromkeys(gone, 0)
+    sizes = dict.fromkeys(runs_to_free, 0)
     for (run_id, _), size in zip(places, counted, strict=True):
         sizes[run_id] += size
     freed = tuple(run.id for run in runs if run.freed)
-    return Cleaning(chosen, plan, sizes, models, tuple(speaking_of(results, {*gone, *freed})), tuple(old), freed)
+    return Cleaning(
+        chosen, plan, sizes, models, tuple(results_naming(results, {*runs_to_free, *freed})), tuple(old), freed
+    )
 
 
 def clean(cleaning: Cleaning) -> Cleaned:
@@ -123,35 +125,35 @@ def _clean(cleaning: Cleaning) -> Cleaned:
     current, plan = settings(), cleaning.plan
     delete_results(cleaning.results)
     busy = _under_way({run.experiment: cleaning.experiments[run.experiment] for run in plan.gone})
-    gone = [run for run in plan.gone if run.experiment not in busy]
+    runs = [run for run in plan.gone if run.experiment not in busy]
     for run in plan.thinned:
         if run.experiment not in busy:
             freeing.note_thinned(current, run.id)
-    for run in gone:
+    for run in runs:
         freeing.free(current, run.id, cleaning.models[run.id])
-    models = [model for run in gone for model in cleaning.models[run.id]]
-    forgotten = freeing.forget(current, [*(run.id for run in gone), *cleaning.freed], models)
+    models = [model for run in runs for model in cleaning.models[run.id]]
+    forgotten = freeing.forget(current, [*(run.id for run in runs), *cleaning.freed], models)
     if cleaning.leftovers and not busy:  # any retraining of this machine may use them, also one of a new data set
         busy = _under_way(run_facts.experiments(current))
     held = 0 if busy else sum(not remove_leftover(left) for left in cleaning.leftovers)
-    return Cleaned(runs=len(gone), busy=busy, rows_stay=bool(gone) and not forgotten, held=held)
+    return Cleaned(runs=len(runs), busy=busy, rows_stay=bool(runs) and not forgotten, held=held)
 
 
 def _under_way(experiments: Mapping[str, str]) -> dict[str, str]:
     """Those in which something runs -> its run."""
     from synaug_core.services.retention import facts as run_facts
 
-    found = {name: run_facts.running_in(settings(), number) for name, number in experiments.items()}
-    return {name: run for name, run in found.items() if run is not None}
+    running = {name: run_facts.running_in(settings(), number) for name, number in experiments.items()}
+    return {name: run for name, run in running.items() if run is not None}
 
 
-def _chosen(known: dict[str, str], only: Collection[str]) -> dict[str, str]:
+def _chosen(experiments: dict[str, str], only: Collection[str]) -> dict[str, str]:
     if not only:
-        return known
-    wanted = [name if name in known else f"synaug/{name}" for name in only]
-    if missing := [name for name in wanted if name not in known]:
-        raise UserError(f"there is no experiment {missing[0]!r}; there are {', '.join(sorted(known)) or 'none'}")
-    return {name: known[name] for name in wanted}
+        return experiments
+    names = [name if name in experiments else f"synaug/{name}" for name in only]
+    if missing := [name for name in names if name not in experiments]:
+        raise UserError(f"there is no experiment {missing[0]!r}; there are {', '.join(sorted(experiments)) or 'none'}")
+    return {name: experiments[name] for name in names}
 
 
 def _within(plan: Plan, chosen: Collection[str]) -> Plan:

@@ -34,10 +34,10 @@ from tasks.engine.cancelling import Unwanted
 from tasks.engine.machine import worker_count
 from tasks.engine.progress_bus import Event, publish, subscribe
 
-__all__ = ["LONG_STEPS", "DaskRunner", "StepFuture", "StepsHere", "facts", "shared_processes", "topic"]
+__all__ = ["LONG_STEPS", "DaskRunner", "ProgressPlugin", "StepFuture", "facts", "shared_processes", "topic"]
 
 
-class StepsHere(WorkerPlugin):
+class ProgressPlugin(WorkerPlugin):
     """Sends the progress of each step to the flow that waits for it.
 
     Args:
@@ -74,23 +74,23 @@ def topic(flow_run_id: object) -> str:
 def facts() -> dict[str, str]:
     """What has to be the same in every process of a run: code, libraries that make the numbers, places."""
     current = settings()
-    found = {
+    process_facts = {
         "synaug's code": code_version(),
         "torch": metadata.version("torch"),
         "MLFLOW_TRACKING_URI": redacted(current.tracking_uri),
         "SYNAUG_TUNING_STORAGE": redacted(current.tuning_storage),
     }
     if current.has_local_tracking and current.tracking_uri.startswith("sqlite"):
-        found["the machine of an embedded MLflow"] = socket.gethostname()
-    return found
+        process_facts["the machine of an embedded MLflow"] = socket.gethostname()
+    return process_facts
 
 
 def _forward(worker: Any, event: Event) -> None:
     context = TaskRunContext.get()
     if context is None:
         return
-    here = worker.state.tasks.get(getattr(thread_state, "key", None))
-    if here is not None and here.state == "cancelled":
+    task_state = worker.state.tasks.get(getattr(thread_state, "key", None))
+    if task_state is not None and task_state.state == "cancelled":
         raise Unwanted(f"nobody waits for {event.stage} {event.name} any more")
     worker.log_event(topic(context.task_run.flow_run_id), asdict(event))
 
@@ -174,10 +174,10 @@ class DaskRunner(DaskTaskRunner):
             if self.scheduler is not None:
                 _compare(client)
             local = self.scheduler is None
-            client.register_plugin(StepsHere(settings().home / "logs" / "dask-workers.log" if local else None))
+            client.register_plugin(ProgressPlugin(settings().home / "logs" / "dask-workers.log" if local else None))
             context = FlowRunContext.get()
             if context is not None and context.flow_run is not None:
-                cast(Any, client).subscribe_topic(topic(context.flow_run.id), _tell)
+                cast(Any, client).subscribe_topic(topic(context.flow_run.id), _publish)
             self._ready = client
         return self._ready
 
@@ -243,17 +243,17 @@ def _end_now(cluster: LocalCluster) -> None:
 
 
 def _compare(client: Client) -> None:
-    mine = facts()
-    for worker, theirs in client.run(facts).items():
-        for what, value in mine.items():
-            if theirs.get(what) != value:
+    local = facts()
+    for worker, remote in client.run(facts).items():
+        for what, value in local.items():
+            if remote.get(what) != value:
                 raise ConfigError(
-                    f"SYNAUG_DASK_SCHEDULER: the worker {worker} differs in {what}: {theirs.get(what)} there, {value} "
+                    f"SYNAUG_DASK_SCHEDULER: the worker {worker} differs in {what}: {remote.get(what)} there, {value} "
                     "here; start all processes of a run with the same code and the same variables"
                 )
 
 
-def _tell(event: tuple[float, dict[str, Any]]) -> None:
+def _publish(event: tuple[float, dict[str, Any]]) -> None:
     publish(Event(**{field.name: event[1][field.name] for field in fields(Event)}))  # Dask adds the worker
 
 

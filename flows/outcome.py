@@ -37,10 +37,10 @@ class ModelFacts(Frozen):
     alias: Alias | None
 
 
-class ImagesFacts(Frozen):
+class ImagesFacts(Frozen, validate_by_name=True, serialize_by_alias=True):
     """The synthetic images of an arm."""
 
-    wanted: int
+    planned: int = Field(alias="wanted")
     images: int
     seconds_per_1000: float
     quality: dict[str, float]
@@ -131,7 +131,7 @@ def _facts(divisions: Sequence[ArmImages]) -> ImagesFacts:
     judged = [division.quality.overall for division in divisions if division.quality is not None]
     names = dict.fromkeys(name for overall in judged for name in overall)
     return ImagesFacts(
-        wanted=sum(reference.wanted for reference in synthetic),
+        planned=sum(reference.wanted for reference in synthetic),
         images=images,
         seconds_per_1000=1000 * sum(reference.seconds for reference in synthetic) / max(1, images),
         quality={name: fmean(o[name] for o in judged if name in o) for name in names},

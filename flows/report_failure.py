@@ -93,9 +93,9 @@ def _markdown(flow_name: str, run_name: str, state: str, reason: str, address: s
 
 def _block(slug: str) -> NotificationBlock:
     try:
-        found = Block.load(slug)
+        block = Block.load(slug)
     except (ValueError, ObjectNotFound) as error:
         raise ConfigError(f"notify: the Prefect server has no block {slug!r}; expected TYPE/NAME") from error
-    if not isinstance(found, NotificationBlock):
+    if not isinstance(block, NotificationBlock):
         raise ConfigError(f"notify: {slug!r} is no notification block")
-    return found
+    return block

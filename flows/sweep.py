@@ -35,13 +35,13 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
     Combinations share what they have in common; run again, a sweep finds what is done. One that fails does not stop
     the others: its reason stands in its place.
     """
-    found: list[Comparison | str] = []
+    comparisons: list[Comparison | str] = []
     runs: list[str] = []
     pages: list[str | None] = []
-    every = cells(config)
+    combinations = cells(config)
     with sigterm_as_ctrl_c(), shared_runners() as runner_of:
-        publish(Event("sweep", "", 0, len(every)))
-        for cell in every:
+        publish(Event("sweep", "", 0, len(combinations)))
+        for cell in combinations:
             name = ", ".join(cell.labels.values())
             publish(Event("sweep", name, 0, 1, opens=True))
             try:
@@ -50,19 +50,19 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
                     cell.config
                 )
             except SynaugError as error:
-                found.append(str(error))
+                comparisons.append(str(error))
                 runs.append("")
                 pages.append(None)
                 publish(Event("sweep", name, 1, 1, state="failed"))
             else:
                 if outcome.comparison is None:
                     raise RuntimeError("a retraining in this process brings its comparison")
-                found.append(outcome.comparison)
+                comparisons.append(outcome.comparison)
                 runs.append(outcome.run_id)
                 pages.append(outcome.comparison_page)
                 publish(Event("sweep", name, 1, 1, state="done"))
-        result = sweep_result(tuple(config.grid), [cell.labels for cell in every], found, runs, pages)
-        experiment = f"synaug/{every[0].config.name}"
+        result = sweep_result(tuple(config.grid), [cell.labels for cell in combinations], comparisons, runs, pages)
+        experiment = f"synaug/{combinations[0].config.name}"
         run, page = record_sweep(experiment, config, result)
     return SweepOutcome(run_id=run.run_id, experiment=experiment, page=page, sentence=result.sentence, result=result)
 

@@ -8,7 +8,7 @@ from flows.process import close_dead_runs, process_tag, sigterm_as_ctrl_c, untag
 from synaug_core.config import Config
 from synaug_core.drift.finding import Finding
 from synaug_core.frozen import Frozen
-from tasks.watch import look_at_inputs, start_retraining
+from tasks.watch import compare_inputs, start_retraining
 
 __all__ = ["WatchOutcome", "run_watch", "watch"]
 
@@ -32,19 +32,19 @@ def watch(config: Config = Config()) -> WatchOutcome:
     """Compare the champion's recent inputs with the images it was judged on; where there is drift and
     `watch.deployment` names one, start that deployment."""
     with untagged_steps(), sigterm_as_ctrl_c():
-        looked = look_at_inputs(config)
+        observation = compare_inputs(config)
         started = None
-        if looked.finding.verdict == "drift" and config.watch.deployment:
-            run_id, new = start_retraining(looked, config.watch.deployment)
+        if observation.finding.verdict == "drift" and config.watch.deployment:
+            run_id, new = start_retraining(observation, config.watch.deployment)
             started = f"{config.watch.deployment} {'started' if new else 'was started before'} (flow run {run_id})"
     return WatchOutcome(
-        run_id=looked.run.run_id,
-        experiment=looked.run.experiment,
-        model=looked.model,
-        version=looked.version,
-        verdict=looked.finding.verdict,
-        sentence=looked.finding.sentence,
-        finding=looked.finding,
+        run_id=observation.run.run_id,
+        experiment=observation.run.experiment,
+        model=observation.model,
+        version=observation.version,
+        verdict=observation.finding.verdict,
+        sentence=observation.finding.sentence,
+        finding=observation.finding,
         retraining=started,
     )
 

@@ -116,5 +116,5 @@ def _compute() -> ComputeConfig:
     """The `compute` section of the flow run that is going on; the defaults where its parameters have none."""
     context = FlowRunContext.get()
     config = ((context and context.parameters) or {}).get("config")
-    found = config.get("compute") if isinstance(config, Mapping) else getattr(config, "compute", None)
-    return found if isinstance(found, ComputeConfig) else ComputeConfig.model_validate(found or {})
+    compute = config.get("compute") if isinstance(config, Mapping) else getattr(config, "compute", None)
+    return compute if isinstance(compute, ComputeConfig) else ComputeConfig.model_validate(compute or {})

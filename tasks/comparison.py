@@ -54,19 +54,19 @@ def compare_arms(
 
     with recorded("comparison", "comparison", parent) as recorder:
         ordered = sorted(repetitions, key=lambda r: r.repetition)
-        of_arm = {arm.name: [r for r in ordered if r.arm == arm.name] for arm in config.arms}
+        by_arm = {arm.name: [r for r in ordered if r.arm == arm.name] for arm in config.arms}
         comparison = compare(
-            {name: [load_predictions(r.predictions) for r in found] for name, found in of_arm.items()},
-            {name: [r.validation for r in found] for name, found in of_arm.items()},
+            {name: [load_predictions(r.predictions) for r in trainings] for name, trainings in by_arm.items()},
+            {name: [r.validation for r in trainings] for name, trainings in by_arm.items()},
             controls=[arm.name for arm in config.arms if arm.is_control],
             train_counts=dataset.train.counts,
             config=config.evaluation,
             seed=derive(config.seed, "comparison"),
             folds=config.data.split.folds,
         )
-        trusted = {name: _reliability(found, comparison, config) for name, found in of_arm.items()}
-        comparison = comparison.model_copy(update={"reliability": trusted})
-        best = max(of_arm[comparison.best_arm], key=lambda r: (r.validation, -r.repetition))
+        reliability = {name: _reliability(trainings, comparison, config) for name, trainings in by_arm.items()}
+        comparison = comparison.model_copy(update={"reliability": reliability})
+        best = max(by_arm[comparison.best_arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({Tag.VERDICT: comparison.verdict, Tag.BEST_ARM: comparison.best_arm})
         return store_comparison(recorder, comparison, best)
 
@@ -103,8 +103,8 @@ def record_arm(
     from synaug_core.services.mlflow.tracking import adopt, is_finished, recording_in
     from tasks.engine.loading import load_comparison
 
-    mine = [r for r in repetitions if r.arm == arm.name]
-    for repetition in mine:
+    trainings = [r for r in repetitions if r.arm == arm.name]
+    for repetition in trainings:
         adopt(repetition.run_id, run)
     if is_finished(run):
         return
@@ -113,5 +113,5 @@ def record_arm(
         recorder.params(arm.model_dump())
         recorder.metrics(compared.flat_metrics(arm.name) | arm_metrics(probes, arm.name))
         recorder.figure(arm_confusion(compared, arm.name), "figures/confusion.png")
-        histories = {f"repetition {r.repetition}": TrainedClassifier.history_in(fetch(r.classifier)) for r in mine}
+        histories = {f"repetition {r.repetition}": TrainedClassifier.history_in(fetch(r.classifier)) for r in trainings}
         recorder.figure(history_figure(histories), "figures/training.png")

@@ -62,15 +62,15 @@ def prepare_folds(
     those of a repetition one after the other. The pictures and counts are the first one's."""
     from synaug_core.data.prepare import prepare_folds
 
-    found: list[DatasetRef] = []
+    datasets: list[DatasetRef] = []
     with recorded("dataset", "dataset", parent) as recorder, _at_hand(name, config, fingerprint) as (local, refused):
         for fold in prepare_folds(local, repetitions=repetitions, seed=seed, progress=progress("dataset", name)):
             prepared = _with_refused(fold, refused)
-            found.append(_stored(recorder, prepared, name, config, f"fold-{len(found)}/"))
-            if len(found) == 1:
-                _describe(recorder, prepared, found[0], config, fingerprint, seed)
+            datasets.append(_stored(recorder, prepared, name, config, f"fold-{len(datasets)}/"))
+            if len(datasets) == 1:
+                _describe(recorder, prepared, datasets[0], config, fingerprint, seed)
         recorder.params({"folds": config.split.folds, "repetitions": repetitions})
-    return tuple(found)
+    return tuple(datasets)
 
 
 def _is_remote(config: DataConfig) -> bool:

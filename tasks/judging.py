@@ -44,8 +44,8 @@ def fit_target(
             deadline=context.compute.deadline,
         )
         recorder.params(config.model_dump() | {"number": number})
-        for seen in classifier.history.evaluations:
-            recorder.metrics(seen.model_dump(exclude={"step"}), seen.step)
+        for evaluation in classifier.history.evaluations:
+            recorder.metrics(evaluation.model_dump(exclude={"step"}), evaluation.step)
         reference = store_classifier(recorder, classifier)
     saved.clear()
     return reference
@@ -79,7 +79,7 @@ def fit_judges(
 
     saved: dict[str, Checkpoint] = {}
 
-    def kept(judge: str) -> Checkpoint:
+    def checkpoint_for(judge: str) -> Checkpoint:
         return saved.setdefault(judge, checkpoint(f"-{judge}"))
 
     with recorded("judge", name, context.run) as recorder, device_slot(context.compute) as device:
@@ -93,13 +93,16 @@ def fit_judges(
             leaving_out=leaving_out,
             progress=progress("judge", name),
             deadline=context.compute.deadline,
-            checkpoint_for=kept,
+            checkpoint_for=checkpoint_for,
         )
         short = slugs(context.dataset.classes)
         recorder.params(classifier.model_dump() | config.model_dump(include={"folds", "steps"}))
-        for label, found in real_consistency(judges, train).items():
+        for label, consistency in real_consistency(judges, train).items():
             recorder.metrics(
-                {f"agreement/{short[label]}": found.agreement, f"label_probability/{short[label]}": found.probability}
+                {
+                    f"agreement/{short[label]}": consistency.agreement,
+                    f"label_probability/{short[label]}": consistency.probability,
+                }
             )
         reference = store_judges(recorder, judges)
     for state in saved.values():

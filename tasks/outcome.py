@@ -78,5 +78,9 @@ def _embedded(sheet: Image) -> str:
 
 
 def _percent(metrics: object, name: str) -> str:
-    found = metrics.get(name) if isinstance(metrics, dict) else None
-    return "undefined" if found is None else f"{100 * found.mean:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    interval = metrics.get(name) if isinstance(metrics, dict) else None
+    return (
+        "undefined"
+        if interval is None
+        else f"{100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    )

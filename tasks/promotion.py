@@ -92,7 +92,7 @@ def register_best(
                 resamples=evaluation.resamples,
                 seed=derive(context.seed, "promotion"),
                 obstacle=measured.obstacle,
-                seen=measured.seen,
+                seen=measured.trained_on,
             )
             version = registry.register(
                 settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, context.run)
@@ -146,37 +146,37 @@ class Measured:
     Attributes:
         predictions: None where there is no champion, or an obstacle.
         obstacle: why it cannot be measured.
-        seen: ids of the test images that it was trained or tuned on.
+        trained_on: ids of the test images that it was trained or tuned on.
     """
 
     predictions: Predictions | None = None
     obstacle: str | None = None
-    seen: frozenset[str] = frozenset()
+    trained_on: frozenset[str] = frozenset()
 
 
 def measure(champion: ModelVersion | None, dataset: DatasetRef, test: ImageSet, device: torch.device) -> Measured:
-    """What the champion says of the test images of a data set."""
+    """The champion's predictions of the test images of a data set, or why there are none."""
     if champion is None:
         return Measured()
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.services.models.exported import classifier_folder, trained_fit
 
     with tempfile.TemporaryDirectory() as folder:
-        found = classifier_folder(settings(), champion.source, Path(folder))
-        classifier = TrainedClassifier.load(found, device)
+        model_folder = classifier_folder(settings(), champion.source, Path(folder))
+        classifier = TrainedClassifier.load(model_folder, device)
         fit = trained_fit(settings(), champion.source, Path(folder))
     if classifier.classes != test.classes:
         return _blocked("the champion knows other classes than these data have")
     takes, given = _shape(classifier.size, classifier.channels, fit), _shape(test.size, test.channels, dataset.fit)
     if takes != given:
         return _blocked(f"the champion takes images of {takes}, these are {given}")
-    seen = _seen(champion, dataset, test)
-    if seen is None:
+    trained_on = _find_training_images(champion, dataset, test)
+    if trained_on is None:
         return _blocked("which images the champion was trained on is not known any more")
-    return Measured(predictions(classifier, test, device), seen=seen)
+    return Measured(predictions(classifier, test, device), trained_on=trained_on)
 
 
-def _seen(champion: ModelVersion, dataset: DatasetRef, test: ImageSet) -> frozenset[str] | None:
+def _find_training_images(champion: ModelVersion, dataset: DatasetRef, test: ImageSet) -> frozenset[str] | None:
     """Test images that the champion was trained or tuned on; None where its data are gone."""
     if champion.tags.get(Tag.DATASET_DIGEST) == dataset.digest:
         return frozenset()  # divided as today
@@ -195,8 +195,8 @@ def _blocked(why: str) -> Measured:
 
 
 def _shape(size: int, channels: int, fit: str) -> str:
-    made = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[fit]
-    return f"{size} px in {'colour' if channels == 3 else 'grey'}, {made}"
+    squared = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[fit]
+    return f"{size} px in {'colour' if channels == 3 else 'grey'}, {squared}"
 
 
 def example_image(images: ImageSet) -> bytes:
@@ -208,14 +208,14 @@ def example_image(images: ImageSet) -> bytes:
 
 def decision_figures(decision: Decision) -> dict[str, float]:
     """The decision's numbers, for metrics."""
-    found = {"promoted": float(decision.promoted)}
+    metrics = {"promoted": float(decision.promoted)}
     if decision.figures is not None:
         for name, value in decision.figures.model_dump().items():
             if isinstance(value, dict):
-                found |= {f"{name}/{part}": number for part, number in value.items()}
+                metrics |= {f"{name}/{part}": number for part, number in value.items()}
             elif isinstance(value, (int, float)):
-                found[name] = float(value)
-    return found
+                metrics[name] = float(value)
+    return metrics
 
 
 def decision_tags(decision: Decision) -> dict[str, str]:

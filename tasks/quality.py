@@ -53,9 +53,9 @@ def assess_images(
     saved = {part: checkpoint(f"-{part}") for part in ("real", "synthetic")}
     show = progress("quality", name)
     with recorded("quality", f"quality {name}", context.run) as recorder, device_slot(context.compute) as device:
-        where, train, held_out = str(device), load_images(dataset.train), load_images(dataset.val)
+        device_name, train, held_out = str(device), load_images(dataset.train), load_images(dataset.val)
         images = concatenate([load_images(reference) for reference in synthetic])
-        fitted = [load_generator(reference, where) for reference in generators]
+        fitted = [load_generator(reference, device_name) for reference in generators]
         present = {c: min(n, config.most) for c, n in train.counts().items() if images.counts()[c]}
         controls = [
             synthesise(
@@ -81,10 +81,10 @@ def assess_images(
             train,
             held_out,
             images,
-            features_by=load_classifier(target, where),
+            features_by=load_classifier(target, device_name),
             config=config,
             seed=derive(context.seed, "quality"),
-            judges=load_judges(judges, where),
+            judges=load_judges(judges, device_name),
             reconstruction=concatenate(controls) if controls else None,
             usefulness=useful,
         )

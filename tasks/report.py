@@ -37,11 +37,11 @@ def write_report(
     from tasks.probes import report_sections
 
     run = run_ref(settings(), comparison.run_id)
-    found, report = load_comparison(comparison), load_report(dataset)
-    sections = report_sections(probes, found)
-    figures = comparison_figures(found)
+    compared, report = load_comparison(comparison), load_report(dataset)
+    sections = report_sections(probes, compared)
+    figures = comparison_figures(compared)
     page = comparison_page(
-        found,
+        compared,
         figures=figures,
         name=dataset.name,
         dataset=report,
@@ -51,10 +51,10 @@ def write_report(
         probes=sections,
         quality={arms: load_quality(reference) for arms, reference in quality.items()},
         notes=notes,
-        course=course(config, found, report),
+        course=course(config, compared, report),
         links={"Every figure and file in MLflow": address} if (address := link_to(run)).startswith("http") else {},
     )
-    text = comparison_text(found, name=dataset.name, probes=sections, notes=notes)
+    text = comparison_text(compared, name=dataset.name, probes=sections, notes=notes)
     with recording_in(run) as recorder:
         recorder.text(text, "comparison.txt")
         for kind, figure in figures.items():
@@ -67,12 +67,12 @@ def sheets_of(dataset: DatasetRef, synthetic: dict[str, tuple[SyntheticRef, ...]
     from synaug_core.report.sheets import preview, real_beside_synthetic
 
     train = load_images(dataset.train)
-    found = {"Training images": preview(train)}
+    sheets = {"Training images": preview(train)}
     users: dict[tuple[str, ...], list[str]] = {}
     for arm, references in synthetic.items():
         users.setdefault(tuple(r.sha256 for r in references), []).append(arm)
     for arms in users.values():
-        made = load_joined(synthetic[arms[0]])
-        if made is not None and len(made):
-            found[f"Real and synthetic images ({', '.join(arms)})"] = real_beside_synthetic(train, made)
-    return found
+        images = load_joined(synthetic[arms[0]])
+        if images is not None and len(images):
+            sheets[f"Real and synthetic images ({', '.join(arms)})"] = real_beside_synthetic(train, images)
+    return sheets

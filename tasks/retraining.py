@@ -58,12 +58,12 @@ def about_name(config: Config) -> tuple[str, ...]:
     """A note where retrainings of other data bear the same name: they share the registered model."""
     from synaug_core.services.mlflow.retrainings import sources_of
 
-    others = sorted(sources_of(settings(), f"synaug/{config.name}") - {str(config.data.source)})
-    if not others:
+    sources = sorted(sources_of(settings(), f"synaug/{config.name}") - {str(config.data.source)})
+    if not sources:
         return ()
-    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
     return (
-        f"the name {config.name} is also that of retrainings of {others[0]}{more}, which share the experiment and the "
+        f"the name {config.name} is also that of retrainings of {sources[0]}{more}, which share the experiment and the "
         f"registered model; if those are other data, set `name`",
     )
 

@@ -22,14 +22,14 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
     from tasks.engine.storing import store_text
     from tasks.outcome import place_of
 
-    asked = digests.of_value(config.model_dump(mode="json"))
+    config_digest = digests.of_value(config.model_dump(mode="json"))
     run = open_run(
         settings(),
         experiment=experiment,
-        key=digests.of_value([asked, result.model_dump(mode="json", exclude={"cells": {"__all__": {"page"}}})]),
+        key=digests.of_value([config_digest, result.model_dump(mode="json", exclude={"cells": {"__all__": {"page"}}})]),
         stage="sweep",
-        name=f"sweep {asked[:8]}",
-        tags={Tag.CONFIG_DIGEST: asked},
+        name=f"sweep {config_digest[:8]}",
+        tags={Tag.CONFIG_DIGEST: config_digest},
     )
     with recording_in(run) as recorder:
         recorder.params({"keys": ", ".join(result.varied), "combinations": len(result.cells)})

@@ -55,14 +55,14 @@ def list_needs(dataset: DatasetRef, syntheses: tuple[SynthesisConfig, ...]) -> t
     from synaug_core.synthesis import registry
     from synaug_core.synthesis.plan import plan
 
-    found = []
+    needs = []
     for synthesis in syntheses:
         entry = registry.find(synthesis.strategy)
-        wanted = plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
-        classes = tuple(name for name in dataset.classes if wanted.get(name, 0) > 0)
+        planned = plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
+        classes = tuple(name for name in dataset.classes if planned.get(name, 0) > 0)
         filters = synthesis.filters
         members = min(_ENSEMBLE, synthesis.targeted.samples) if synthesis.targeted.posterior == "ensemble" else 1
-        found.append(
+        needs.append(
             Need(
                 synthesis=synthesis,
                 classes=classes,
@@ -71,7 +71,7 @@ def list_needs(dataset: DatasetRef, syntheses: tuple[SynthesisConfig, ...]) -> t
                 judges=filters is not None and filters.needs_judge and bool(classes),
             )
         )
-    return tuple(found)
+    return tuple(needs)
 
 
 _SCORES = ("label_probability", "uncertainty_before", "uncertainty_after")
@@ -96,50 +96,54 @@ def synthesise_group(
     from tasks.engine.loading import load_classifier, load_generator, load_images, load_judges
     from tasks.engine.storing import store_images
 
-    dataset = context.dataset
+    dataset, seed = context.dataset, derive(context.seed, "synthesis")
     way = synthesis_name(config, generator.kind if generator is not None else None)
     name = f"{way} {group_name(classes)}"
     planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
-    wanted = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
+    requested = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
     with recorded("synthesis", name, context.run) as recorder:
         with device_slot(context.compute) as device:
-            train, where = load_images(dataset.train), str(device)
-            fitted = load_generator(generator, where) if generator is not None else None
-            judge = load_judges(judges, where) if judges else None
-            aims = tuple(load_classifier(reference, where) for reference in target)
+            train, device_name = load_images(dataset.train), str(device)
+            fitted = load_generator(generator, device_name) if generator is not None else None
+            judge = load_judges(judges, device_name) if judges else None
+            aims = tuple(load_classifier(reference, device_name) for reference in target)
             start = time.monotonic()
-            made = synthesise(
+            result = synthesise(
                 fitted,
                 train,
-                wanted,
+                requested,
                 config,
-                seed=derive(context.seed, "synthesis"),
+                seed=seed,
                 judge=judge.probabilities if judge is not None else None,
                 target=aims,
                 progress=progress("synthesis", name),
             )
             seconds = time.monotonic() - start
-            unlikely = _unlikely_reals(judge, train, tuple(made.funnel), config)
-            reference = store_images(recorder, made.images, "images/synthetic.parquet", "synthetic")
+            unlikely = _unlikely_reals(judge, train, tuple(result.funnel), config)
+            reference = store_images(recorder, result.images, "images/synthetic.parquet", "synthetic")
             if fitted is not None:
-                _draw_latents(recorder, dataset, fitted, train, made.images, config, derive(context.seed, "synthesis"))
-            nearest = nearest_training_image(made.images, train) if len(made.images) else None
+                _draw_latents(
+                    recorder, dataset, fitted, train, result.images, config, derive(context.seed, "synthesis")
+                )
+            nearest = nearest_training_image(result.images, train) if len(result.images) else None
         notes = tuple(
             f"{way}, {c}: {f.accepted} of {f.planned} images passed the filters, {f.generated} were made"
             + (f"; {_would_drop([unlikely[c]])}" if c in unlikely else "")
-            for c, f in made.funnel.items()
+            for c, f in result.funnel.items()
             if not f.filled
         )
         if notes:
             recorder.tags({Tag.NOTES: "; ".join(notes)})
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
-        recorder.metrics({"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(made.images))})
-        _record_funnel(recorder, dataset, made, unlikely)
+        recorder.metrics(
+            {"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(result.images))}
+        )
+        _record_funnel(recorder, dataset, result, unlikely)
         if nearest is not None:
             images = f"{dataset.name}-synthetic"
-            recorder.dataset_input(made.images, name=images, digest=reference.sha256[:36], context="synthetic")
-            _draw_images(recorder, dataset, train, made.images, nearest, config, generator)
-    return SyntheticRef(**reference.model_dump(), wanted=sum(wanted.values()), seconds=seconds, notes=notes)
+            recorder.dataset_input(result.images, name=images, digest=reference.sha256[:36], context="synthetic")
+            _draw_images(recorder, dataset, train, result.images, nearest, config, generator)
+    return SyntheticRef(**reference.model_dump(), wanted=sum(requested.values()), seconds=seconds, notes=notes)
 
 
 def _unlikely_reals(
@@ -165,36 +169,36 @@ def _would_drop(shares: Sequence[float]) -> str:
 
 @records_only
 def _record_funnel(
-    recorder: Recorder, dataset: DatasetRef, made: SynthesisResult, unlikely: Mapping[str, float]
+    recorder: Recorder, dataset: DatasetRef, result: SynthesisResult, unlikely: Mapping[str, float]
 ) -> None:
     """What became of the images of each class: metrics, JSON, a table and a figure."""
     from synaug_core.report.figures.synthesis import funnel_figure
 
     short = slugs(dataset.classes)
-    for class_name, funnel in made.funnel.items():
+    for class_name, funnel in result.funnel.items():
         label = short[class_name]
         recorder.metrics({f"wanted/{label}": funnel.planned, f"made/{label}": funnel.generated})
         recorder.metrics({f"images/{label}": funnel.accepted, f"unjudged/{label}": funnel.unjudged})
         recorder.metrics({f"dropped/{slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
-        recorder.metrics({f"{name}/{label}": v for name, v in made.measures.get(class_name, {}).items()})
+        recorder.metrics({f"{name}/{label}": v for name, v in result.measures.get(class_name, {}).items()})
         recorder.metrics({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
-    recorder.json({c: funnel.model_dump(mode="json") for c, funnel in made.funnel.items()}, "funnel.json")
-    recorder.text(_table(made, unlikely), "funnel.csv")
-    if made.funnel:
+    recorder.json({c: funnel.model_dump(mode="json") for c, funnel in result.funnel.items()}, "funnel.json")
+    recorder.text(_table(result, unlikely), "funnel.csv")
+    if result.funnel:
         heading = _would_drop(tuple(unlikely.values())) if unlikely else ""
-        figure = funnel_figure({c: f.model_dump() for c, f in made.funnel.items()}, heading)
+        figure = funnel_figure({c: f.model_dump() for c, f in result.funnel.items()}, heading)
         recorder.figure(figure, "figures/funnel.png")
 
 
-def _table(made: SynthesisResult, unlikely: Mapping[str, float]) -> str:
+def _table(result: SynthesisResult, unlikely: Mapping[str, float]) -> str:
     """What became of the images of each class, as CSV: MLflow's page shows it as a table."""
     from synaug_core.synthesis.filters import REASONS
 
     text = io.StringIO()
     rows = csv.writer(text)
-    last = ("surplus", "unjudged", "filled", "share of reals the label filter would drop")
-    rows.writerow(["class", "wanted", "made", "kept", *REASONS, *last])
-    for name, f in made.funnel.items():
+    further = ("surplus", "unjudged", "filled", "share of reals the label filter would drop")
+    rows.writerow(["class", "wanted", "made", "kept", *REASONS, *further])
+    for name, f in result.funnel.items():
         dropped = [f.dropped.get(reason, 0) for reason in REASONS]
         ends = (f.surplus, f.unjudged, "yes" if f.filled else "no", unlikely.get(name, ""))
         rows.writerow([name, f.planned, f.generated, f.accepted, *dropped, *ends])

@@ -45,11 +45,11 @@ def training_images(
     from synaug_core.data.imageset import concatenate
 
     train = load_images(dataset.train)
-    made = load_joined(synthetic) if arm.synthesis is not None else None
-    if made is None:
+    images = load_joined(synthetic) if arm.synthesis is not None else None
+    if images is None:
         return train
     part = 1.0 if share is None else share
-    return concatenate([train, made.head_of_each_class({c: round(n * part) for c, n in made.counts().items()})])
+    return concatenate([train, images.head_of_each_class({c: round(n * part) for c, n in images.counts().items()})])
 
 
 def online_synthesis(
@@ -116,8 +116,8 @@ def train_repetition(
         on_val = scores(seen_val)
         on_test = predictions(classifier, test, device)
         recorder.params(fitted.model_dump() | arm.model_dump() | {"training_images": len(images)})
-        for seen in classifier.history.evaluations:
-            recorder.metrics(seen.model_dump(exclude={"step"}), seen.step)
+        for evaluation in classifier.history.evaluations:
+            recorder.metrics(evaluation.model_dump(exclude={"step"}), evaluation.step)
         recorder.metrics({"best_step": classifier.history.best_step, "steps": classifier.history.stopped_at})
         recorder.metrics({f"val/{name}": v for name, v in on_val.items() if "/" not in name})
         recorder.metrics({f"test/{name}": v for name, v in scores(on_test).items()})

@@ -107,7 +107,7 @@ def run_trial(
     with recorded("trial", f"trial {trial.number}", context.run) as recorder, device_slot(context.compute) as device:
         recorder.params({**trial.parameters.values, "number": trial.number, "steps": steps})
         try:
-            for arm, kept in zip(arms, saved, strict=True):
+            for arm, state in zip(arms, saved, strict=True):
                 classifier = train(
                     fitted,
                     arm,
@@ -117,7 +117,7 @@ def run_trial(
                     batch_seed=derive(context.seed, "batches", "tuning", arm.name),
                     device=device,
                     progress=part_of(show, before=len(scores) * steps, of=len(arms) * steps),
-                    checkpoint=kept,
+                    checkpoint=state,
                     deadline=context.compute.deadline,
                     on_evaluation=tuning.watch(opened, trial, steps=steps, scores=tuple(scores)),
                     online=online_synthesis(dataset, arm, online[arm.name], fitted, device),
@@ -129,8 +129,8 @@ def run_trial(
         except (Pruned, DivergenceError) as error:
             recorder.tags({Tag.OUTCOME: type(error).__name__, Tag.REASON: str(error)})
         result = TrialResult(number=trial.number, value=value, run_id=recorder.run.run_id)
-    for kept in saved:
-        kept.clear()
+    for state in saved:
+        state.clear()
     return result
 
 
@@ -154,11 +154,11 @@ def finish_search(search: SearchRef) -> Tuned:
 
     opened = _open(search)
     best = tuning.best(opened)
-    found = best.parameters if best is not None else search.initial
+    parameters = best.parameters if best is not None else search.initial
     if is_finished(search.run):
-        return found
+        return parameters
     with recording_in(search.run) as recorder:
-        recorder.params({f"best.{k}": v for k, v in found.values.items()})
+        recorder.params({f"best.{k}": v for k, v in parameters.values.items()})
         rows = tuning.history(opened)
         recorder.metrics({"trials": len(rows), "pruned": sum(r.state == "pruned" for r in rows)})
         if best is not None:
@@ -167,13 +167,13 @@ def finish_search(search: SearchRef) -> Tuned:
         recorder.figure(tuning_figures.history_figure(rows), "figures/history.png")
         recorder.figure(tuning_figures.importance_figure(tuning.importance(opened)), "figures/importance.png")
         recorder.json([r.model_dump(mode="json") for r in rows], "trials.json")
-    return found
+    return parameters
 
 
-def _score(found: float | None) -> float:
-    if found is None:
+def _score(best_score: float | None) -> float:
+    if best_score is None:
         raise DataError("tuning needs validation images; add some, or set tuning.trials to 0")
-    return found
+    return best_score
 
 
 def _open(search: SearchRef) -> Search:

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from synaug_core.services.models.registry import ModelVersion
     from synaug_core.serving.log import Kept
 
-__all__ = ["Looked", "look_at_inputs", "start_retraining"]
+__all__ = ["Observation", "compare_inputs", "start_retraining"]
 
 _CUT_SHORT = (StateType.CANCELLED, StateType.CRASHED)
 
 
-class Looked(Frozen):
-    """What one look came to, and the run that has it."""
+class Observation(Frozen):
+    """What one comparison of recent inputs came to, and the run that has it."""
 
     run: RunRef
     model: str
@@ -46,10 +46,10 @@ class Looked(Frozen):
 
 
 @action
-def look_at_inputs(config: Config) -> Looked:
+def compare_inputs(config: Config) -> Observation:
     """Compare recent inputs of the champion with the images behind it, and record what was found.
 
-    Without new inputs the run of the last look is found again.
+    Without new inputs the run of the comparison before is found again.
 
     Raises:
         UserError: there is no champion, or nobody knows which images it was made from.
@@ -59,19 +59,19 @@ def look_at_inputs(config: Config) -> Looked:
     from synaug_core.services.models import registry
     from synaug_core.serving.log import log_folder, read_recent
 
-    asked, name = config.watch, f"synaug-{config.name}"
+    watch, name = config.watch, f"synaug-{config.name}"
     version = registry.current(settings(), name, "champion")
     if version is None:
         raise UserError(f"{name} has no champion, so there is nothing to watch; `synaug run` registers one")
-    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=asked.days) if asked.days else None
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=watch.days) if watch.days else None
     recent = read_recent(
         log_folder(settings(), name),
-        most=asked.window,
+        most=watch.window,
         since=since,
-        features_of=version.version if asked.features == "classifier" else None,
+        features_of=version.version if watch.features == "classifier" else None,
     )
     key = digests.of_value(
-        [name, version.version, identity(asked), config.seed, [(k.digest, k.pixels is None) for k in recent]]
+        [name, version.version, identity(watch), config.seed, [(k.digest, k.pixels is None) for k in recent]]
     )
     with recording(
         settings(),
@@ -86,8 +86,8 @@ def look_at_inputs(config: Config) -> Looked:
             from synaug_core.services.models.exported import classifier_folder
 
             stored = classifier_folder(settings(), version.source, Path(folder))
-            finding, sheet = _compared(config, version, recent, TrainedClassifier.load(stored, device))
-        recorder.params(asked.model_dump(mode="json"))
+            finding, sheet = _compare(config, version, recent, TrainedClassifier.load(stored, device))
+        recorder.params(watch.model_dump(mode="json"))
         recorder.tags({Tag.VERDICT: finding.verdict, Tag.NOTE: finding.sentence})
         recorder.metrics(finding.metrics())
         recorder.json(finding.model_dump(mode="json") | {"sentence": finding.sentence}, "watch.json")
@@ -98,11 +98,11 @@ def look_at_inputs(config: Config) -> Looked:
             recorder.figure(classes_figure(finding), "figures/classes.png")
         if sheet is not None:
             recorder.figure(sheet, "figures/unusual.png")
-    return Looked(run=recorder.run, model=name, version=version.version, finding=finding)
+    return Observation(run=recorder.run, model=name, version=version.version, finding=finding)
 
 
 @action
-def start_retraining(looked: Looked, deployment: str) -> tuple[str, bool]:
+def start_retraining(observation: Observation, deployment: str) -> tuple[str, bool]:
     """Start a deployment because of drift, once for a model version: while the same version is served, drift is found
     at every look, and a retraining that did not help the first time would not help the next. One that never came to an
     end, because the deployment's limit cancelled it or its process died, does not count.
@@ -115,7 +115,7 @@ def start_retraining(looked: Looked, deployment: str) -> tuple[str, bool]:
     """
     from synaug_core.errors import UserError
 
-    first = key = f"synaug-drift/{deployment}/{looked.model}/{looked.version}"
+    first = key = f"synaug-drift/{deployment}/{observation.model}/{observation.version}"
     with get_client(sync_client=True) as client:
         for number in itertools.count(1):  # a key stands for one run for ever, also for one that was cancelled
             same = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
@@ -141,7 +141,7 @@ def start_retraining(looked: Looked, deployment: str) -> tuple[str, bool]:
     return str(run.id), True
 
 
-def _compared(
+def _compare(
     config: Config, version: ModelVersion, recent: list[Kept], classifier: TrainedClassifier
 ) -> tuple[Finding, Image | None]:
     """The finding, and a sheet of the most unusual recent images where they were kept."""
@@ -152,23 +152,27 @@ def _compared(
     from synaug_core.seeds import derive
     from synaug_core.services.models.training_images import images_behind
 
-    asked, seed = config.watch, derive(config.seed, "watch")
-    found = gather_recent(recent, classifier, asked.features)
-    splits = ("val", "test") if asked.reference == "held_out" else ("train",)
+    watch, seed = config.watch, derive(config.seed, "watch")
+    recent_inputs = gather_recent(recent, classifier, watch.features)
+    splits = ("val", "test") if watch.reference == "held_out" else ("train",)
     images = images_behind(settings(), version, splits).images
-    known, known_classes = describe_images(images[reference_rows(len(images), seed)], classifier, asked.features)
+    reference, reference_classes = describe_images(
+        images[reference_rows(len(images), seed)], classifier, watch.features
+    )
     finding = detect_drift(
-        known,
-        found.features,
-        known_classes.numpy(),
-        found.classes.numpy(),
+        reference,
+        recent_inputs.features,
+        reference_classes.numpy(),
+        recent_inputs.classes.numpy(),
         classifier.classes,
-        config=asked,
+        config=watch,
         seed=seed,
     )
-    if not len(found.pixels) or not asked.unusual or not len(known):
+    if not len(recent_inputs.pixels) or not watch.unusual or not len(reference):
         return finding, None
-    far, order, relative = rank_unusual(known, found.features[: len(found.pixels)])
-    first = order[: asked.unusual]
-    predicted = [classifier.classes[i] for i in found.classes[first].tolist()]
-    return finding, unusual_sheet(found.pixels[first], far[: asked.unusual].tolist(), predicted, relative=relative)
+    far, order, relative = rank_unusual(reference, recent_inputs.features[: len(recent_inputs.pixels)])
+    first = order[: watch.unusual]
+    predicted = [classifier.classes[i] for i in recent_inputs.classes[first].tolist()]
+    return finding, unusual_sheet(
+        recent_inputs.pixels[first], far[: watch.unusual].tolist(), predicted, relative=relative
+    )

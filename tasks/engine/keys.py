@@ -34,7 +34,7 @@ class StepKey:
         """The version of the code that the step can reach."""
         return code_behind(self._function, self._source)
 
-    def of(self, arguments: Mapping[str, Any]) -> str:
+    def compute(self, arguments: Mapping[str, Any]) -> str:
         """The key of a call with these arguments."""
         return digests.of_value(
             {
@@ -46,7 +46,7 @@ class StepKey:
 
     def __call__(self, context: TaskRunContext, arguments: dict[str, Any]) -> str:
         """What Prefect calls before it runs the step."""
-        key = candidate = self.of(arguments)
+        key = candidate = self.compute(arguments)
         number = 1
         while context.result_store.exists(candidate) and not _is_whole(context.result_store.read(candidate).result):
             number += 1
@@ -70,7 +70,7 @@ def this_key() -> str:
     context = TaskRunContext.get()
     if context is None or not isinstance(context.task.cache_key_fn, StepKey):
         raise LookupError("no step is running in this thread")
-    return context.task.cache_key_fn.of(context.parameters)
+    return context.task.cache_key_fn.compute(context.parameters)
 
 
 def _is_whole(result: Any) -> bool:

@@ -23,24 +23,24 @@ _UI_SECONDS = 10.0
 def progress(stage: str, name: str) -> Progress:
     """A `Progress` for one step, which ends it where its flow run is over. Steps of a few seconds never reach the
     Prefect API: telling would take longer than working."""
-    told = shown = time.monotonic()
+    published_at = shown_at = time.monotonic()
     artifact: UUID | None = None
     context = TaskRunContext.get()
     step = str(context.task_run.id) if context is not None else ""
     flow_run = context.task_run.flow_run_id if context is not None else None
 
-    def tell(done: int, total: int, **values: float) -> None:
-        nonlocal told, shown, artifact
+    def report(done: int, total: int, **values: float) -> None:
+        nonlocal published_at, shown_at, artifact
         check_wanted(flow_run)
         now = time.monotonic()
-        if now - told >= _BUS_SECONDS or done >= total:
-            told = now
+        if now - published_at >= _BUS_SECONDS or done >= total:
+            published_at = now
             publish(Event(stage, name, done, total, dict(values), id=step))
-        if now - shown >= _UI_SECONDS:
-            shown = now
+        if now - shown_at >= _UI_SECONDS:
+            shown_at = now
             artifact = _show(artifact, f"{stage}: {name}", 100.0 * done / max(total, 1))
 
-    return tell
+    return report
 
 
 def _show(artifact: UUID | None, what: str, percent: float) -> UUID:

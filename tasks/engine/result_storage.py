@@ -16,13 +16,13 @@ from prefect.utilities.asyncutils import run_sync_in_worker_thread
 from pydantic import Field
 
 __all__ = [
-    "KeptResult",
     "S3Results",
+    "StoredResult",
     "delete_results",
-    "mentions",
     "read_results",
+    "results_naming",
+    "runs_named_together",
     "save_result_storage",
-    "speaking_of",
 ]
 
 _BLOCK_NAME = "results"
@@ -98,7 +98,7 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class KeptResult:
+class StoredResult:
     """A stored result of a step.
 
     Attributes:
@@ -118,41 +118,41 @@ class KeptResult:
     size: int
 
 
-def read_results() -> list[KeptResult]:
+def read_results() -> list[StoredResult]:
     """Every result of a step in the storage that this process uses; none where that is neither a folder nor ours."""
     place = _storage()
     names = [name for name in _file_names(place) if _FILE_NAME.fullmatch(name)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(lambda name: _read(place, name), names)
-        return [result for result in found if result is not None]
+        results = pool.map(lambda name: _read(place, name), names)
+        return [result for result in results if result is not None]
 
 
-def mentions(results: Iterable[KeptResult]) -> dict[str, frozenset[str]]:
+def runs_named_together(results: Iterable[StoredResult]) -> dict[str, frozenset[str]]:
     """Run -> the other runs in which the results about it lie."""
-    found: dict[str, frozenset[str]] = {}
+    runs_of: dict[str, frozenset[str]] = {}
     for result in results:
         if result.owner:
-            found[result.owner] = found.get(result.owner, frozenset()) | (result.runs - {result.owner})
-    return found
+            runs_of[result.owner] = runs_of.get(result.owner, frozenset()) | (result.runs - {result.owner})
+    return runs_of
 
 
-def speaking_of(results: Iterable[KeptResult], runs: Collection[str]) -> list[KeptResult]:
+def results_naming(results: Iterable[StoredResult], runs: Collection[str]) -> list[StoredResult]:
     """The results that speak of one of the runs.
 
     A step looks for its result by counting up until none is there. So one with a lower number stays where a later one
     is kept: it counts as nothing, because its artifacts are gone.
     """
-    every, wanted = list(results), set(runs)
-    of_gone = [result for result in every if result.runs & wanted]
-    names = {result.name for result in of_gone}
+    ordered, run_ids = list(results), set(runs)
+    naming = [result for result in ordered if result.runs & run_ids]
+    names = {result.name for result in naming}
     highest: dict[str, int] = {}
-    for result in every:
+    for result in ordered:
         if result.name not in names:
             highest[result.key] = max(highest.get(result.key, 0), result.number)
-    return [result for result in of_gone if result.number > highest.get(result.key, 0)]
+    return [result for result in naming if result.number > highest.get(result.key, 0)]
 
 
-def delete_results(results: Iterable[KeptResult]) -> None:
+def delete_results(results: Iterable[StoredResult]) -> None:
     """Delete them, the highest numbers of a step first; one that is gone already is no error."""
     place, ordered = _storage(), sorted(results, key=lambda result: -result.number)
     if isinstance(place, Path):
@@ -177,10 +177,10 @@ def _storage() -> Path | S3Results | None:
     configured = get_current_settings().results
     if configured.default_storage_block is None and settings().prefect_api_url is None:
         return configured.local_storage_path  # a server started for the question would answer the same
-    found: Any = get_default_result_storage()
-    if isinstance(found, LocalFileSystem) and found.basepath:
-        return Path(found.basepath).expanduser()
-    return found if isinstance(found, S3Results) else None
+    storage: Any = get_default_result_storage()
+    if isinstance(storage, LocalFileSystem) and storage.basepath:
+        return Path(storage.basepath).expanduser()
+    return storage if isinstance(storage, S3Results) else None
 
 
 def _file_names(place: Path | S3Results | None) -> list[str]:
@@ -194,9 +194,9 @@ def _file_names(place: Path | S3Results | None) -> list[str]:
     return []
 
 
-def _read(place: Path | S3Results | None, name: str) -> KeptResult | None:
+def _read(place: Path | S3Results | None, name: str) -> StoredResult | None:
     """The result, or None: deleted meanwhile, or written by somebody else's rules."""
-    found = _FILE_NAME.fullmatch(name)
+    matched = _FILE_NAME.fullmatch(name)
     try:
         if isinstance(place, Path):
             content = (place / name).read_bytes()
@@ -207,13 +207,13 @@ def _read(place: Path | S3Results | None, name: str) -> KeptResult | None:
         value = json.loads(json.loads(content)["result"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    if found is None:
+    if matched is None:
         return None
     runs = frozenset(_run_ids(value))
     data = value.get("data") if isinstance(value, dict) else None
     owner = data.get("run_id") if isinstance(data, dict) else None
-    number = int(found.group(2) or 1)
-    return KeptResult(name, found.group(1), number, owner if isinstance(owner, str) else "", runs, len(content))
+    number = int(matched.group(2) or 1)
+    return StoredResult(name, matched.group(1), number, owner if isinstance(owner, str) else "", runs, len(content))
 
 
 def _run_ids(value: Any) -> Iterator[str]:

@@ -102,8 +102,8 @@ def _identity(gpu: torch.device) -> str:
     """What names the GPU itself, wherever it is seen from: in another container, or by another number."""
     import torch
 
-    found = getattr(torch.cuda.get_device_properties(gpu), "uuid", None)
-    return str(found) if found else f"{socket.gethostname()} {gpu.index}"
+    uuid = getattr(torch.cuda.get_device_properties(gpu), "uuid", None)
+    return str(uuid) if uuid else f"{socket.gethostname()} {gpu.index}"
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from synaug_core.serving.log import PredictionLog, log_folder
 from synaug_core.serving.model import load_version
 from synaug_core.serving.uploads import Upload
 from tasks.promotion import example_image
-from tasks.watch import Looked, start_retraining
+from tasks.watch import Observation, start_retraining
 
 NAME = "synaug-digits"
 pytestmark = pytest.mark.usefixtures("server")
@@ -241,7 +241,7 @@ def test_a_retraining_that_was_cut_short_is_started_again(store: Settings) -> No
     from prefect.types.entrypoint import EntrypointType
 
     RunnerDeployment.from_flow(watch, name="limited", entrypoint_type=EntrypointType.MODULE_PATH).apply()
-    drifted = Looked.model_construct(model=NAME, version="7")
+    drifted = Observation.model_construct(model=NAME, version="7")
 
     def start() -> tuple[str, bool]:
         return start_retraining.fn(drifted, "watch/limited")

@@ -39,11 +39,11 @@ def moved(reference: Any, place: str) -> Any:
 
 def test_the_key_says_what_is_computed_not_where_or_how_fast(dataset: DatasetRef, parent: RunRef) -> None:
     config = Config()
-    key = KEY.of({"dataset": dataset, "config": config, "parent": parent})
+    key = KEY.compute({"dataset": dataset, "config": config, "parent": parent})
     elsewhere = parent.model_copy(update={"run_id": "another", "tags": {"prefect.flow_run_id": "7"}})
     faster = config.model_copy(update={"compute": ComputeConfig(workers=9, deadline=60.0)})
-    assert KEY.of({"dataset": moved(dataset, "bucket"), "config": faster, "parent": elsewhere}) == key
-    assert KEY.of({"dataset": dataset.model_copy(), "parent": parent, "config": Config()}) == key
+    assert KEY.compute({"dataset": moved(dataset, "bucket"), "config": faster, "parent": elsewhere}) == key
+    assert KEY.compute({"dataset": dataset.model_copy(), "parent": parent, "config": Config()}) == key
     assert len(key) == 64
 
 
@@ -58,15 +58,15 @@ def test_the_key_says_what_is_computed_not_where_or_how_fast(dataset: DatasetRef
     ],
 )
 def test_the_key_changes_with_what_can_change_a_result(dataset: DatasetRef, change: dict[str, Any]) -> None:
-    before = KEY.of({"dataset": dataset, "config": Config()})
-    assert KEY.of({"dataset": dataset, "config": Config().model_copy(update=change)}) != before
+    before = KEY.compute({"dataset": dataset, "config": Config()})
+    assert KEY.compute({"dataset": dataset, "config": Config().model_copy(update=change)}) != before
 
 
 def test_the_key_changes_with_the_bytes_of_the_inputs(dataset: DatasetRef) -> None:
-    before = KEY.of({"dataset": dataset})
+    before = KEY.compute({"dataset": dataset})
     other = dataset.train.model_copy(update={"sha256": "f" * 64})
-    assert KEY.of({"dataset": dataset.model_copy(update={"train": other})}) != before
-    assert KEY.of({"dataset": (dataset,)}) != before
+    assert KEY.compute({"dataset": dataset.model_copy(update={"train": other})}) != before
+    assert KEY.compute({"dataset": (dataset,)}) != before
 
 
 def test_the_key_changes_with_the_code() -> None:
@@ -84,7 +84,7 @@ def test_the_key_changes_with_the_code() -> None:
         return same
 
     one, other = inner("one"), inner("other")
-    assert StepKey(one).of({"x": 1}) != StepKey(other).of({"x": 1})
+    assert StepKey(one).compute({"x": 1}) != StepKey(other).compute({"x": 1})
 
 
 def all_steps() -> dict[str, Any]:
@@ -207,7 +207,7 @@ def test_a_result_counts_as_long_as_all_it_points_to_is_there(
 ) -> None:
     context = context_of(store)
     arguments: dict[str, Any] = {"dataset": dataset, "config": Config()}
-    key = KEY.of(arguments)
+    key = KEY.compute(arguments)
     assert KEY(context, arguments) == key, "nothing kept yet"
     report = tmp_path / "report.json"
     report.write_text("{}")
@@ -226,7 +226,7 @@ def test_a_result_that_was_half_written_or_made_by_another_version_does_not_coun
     store: ResultStore, tmp_path: Path, dataset: DatasetRef
 ) -> None:
     context = context_of(store)
-    key = KEY.of({"x": 1})
+    key = KEY.compute({"x": 1})
     kept(store, key, dataset.train)
     file = tmp_path / "results" / key
     text = file.read_text()
@@ -241,7 +241,7 @@ def test_results_may_hold_references_at_any_depth(store: ResultStore, tmp_path: 
     context = context_of(store)
     comparison = {"uri": dataset.train.uri, "sha256": dataset.train.sha256, "run_id": "run"}
     gone = dataset.val.model_copy(update={"uri": (tmp_path / "gone").as_uri()})
-    key = KEY.of({"x": 2})
+    key = KEY.compute({"x": 2})
     kept(store, key, (dataset.train, [dataset.test, gone]))
     assert KEY(context, {"x": 2}) == f"{key}-2"
     kept(store, key, [dataset.train, dataset.test])

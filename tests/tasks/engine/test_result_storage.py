@@ -11,13 +11,13 @@ import pytest
 from synaug_core.errors import ArtifactError, SynaugError, UserError
 from tasks.engine import result_storage
 from tasks.engine.result_storage import (
-    KeptResult,
     S3Results,
+    StoredResult,
     delete_results,
-    mentions,
     read_results,
+    results_naming,
+    runs_named_together,
     save_result_storage,
-    speaking_of,
 )
 from tests.s3.faults import Faults
 
@@ -71,13 +71,13 @@ def test_results_are_read_and_deleted(filled: Any) -> None:
     assert {(r.key, r.number, r.owner) for r in results} == {
         *((KEY["a"], 1, "r1"), (KEY["a"], 2, "r2"), (KEY["b"], 1, "r3"), (KEY["c"], 1, "")),
     }
-    assert mentions(results) == {"r1": frozenset(), "r2": frozenset(), "r3": {"r1", "r4"}}
-    going = speaking_of(results, {"r1"})
+    assert runs_named_together(results) == {"r1": frozenset(), "r2": frozenset(), "r3": {"r1", "r4"}}
+    going = results_naming(results, {"r1"})
     assert [r.key for r in going] == [KEY["b"]]  # the first result of `a` is needed to find the second
     delete_results(going)
     delete_results(going)
     assert filled() == set(FILES) - {KEY["b"]}
-    delete_results(speaking_of(read_results(), {"r1", "r2"}))
+    delete_results(results_naming(read_results(), {"r1", "r2"}))
     assert filled() == {KEY["c"], KEY["d"], "somebody-elses"}
 
 
@@ -100,7 +100,7 @@ def test_a_store_without_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for place in (tmp_path / "none", None):
         monkeypatch.setattr(result_storage, "_storage", lambda place=place: place)
         assert read_results() == []
-        delete_results([KeptResult(KEY["a"], KEY["a"], 1, "", frozenset(), 0)])
+        delete_results([StoredResult(KEY["a"], KEY["a"], 1, "", frozenset(), 0)])
 
 
 def test_the_storage_is_prefects_own(tmp_path: Path, home: Path) -> None:
