@@ -24,6 +24,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 ROOT = Path(__file__).resolve().parent.parent
 _CORE = "synaug_core"
+_OURS = (_CORE, "tasks")
+"""Packages whose code is followed; that of libraries counts by their versions."""
 _ASIDE = ("synaug_core.services", "tasks.engine.step", "tasks.engine.recording", "tasks.engine.progress")
 """Where things lie and how they are shown: no number depends on it, so imports are not followed there."""
 _MARK = "records_only"
@@ -146,7 +148,7 @@ class _Module:
 
 def _bindings(node: ast.AST) -> dict[str, tuple[str, str]]:
     """Name -> (module, name in it) of an import statement of ours; the second is empty for a module itself."""
-    if not isinstance(node, ast.ImportFrom) or not node.module or not _is_ours(node.module):
+    if not isinstance(node, ast.ImportFrom) or not node.module or node.module.partition(".")[0] not in _OURS:
         return {}
     bound = {}
     for alias in node.names:
@@ -170,11 +172,6 @@ def _is_marked(node: ast.stmt) -> bool:
 @functools.cache
 def _is_aside(module: str) -> bool:
     return any(module == aside or module.startswith(f"{aside}.") for aside in _ASIDE)
-
-
-@functools.cache
-def _is_ours(module: str) -> bool:
-    return (ROOT / module.partition(".")[0] / "__init__.py").exists()
 
 
 def _target(module: str, name: str) -> str:
