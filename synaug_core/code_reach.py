@@ -53,7 +53,7 @@ def code_behind(function: Callable[..., Any], source: str) -> str:
 @functools.cache
 def module_version(module: str) -> str:
     """The version of all code that a module of the core can reach."""
-    return _version({name: of_file(_file(name)) for name in reached_modules(module)})
+    return _version({name: _digest(name) for name in reached_modules(module)})
 
 
 def reached_code(function: Callable[..., Any], source: str) -> dict[str, str]:
@@ -61,7 +61,7 @@ def reached_code(function: Callable[..., Any], source: str) -> dict[str, str]:
     name = function.__module__
     home = _module(name) if _path(name) else _Module(Path(inspect.getsourcefile(function) or ""), name)
     node = ast.parse(textwrap.dedent(source)).body[0]
-    found = {f"{function.__module__}:{function.__qualname__}": of_bytes(source.encode())}
+    code = {f"{function.__module__}:{function.__qualname__}": of_bytes(source.encode())}
     core: set[str] = set()
     waiting = [(home, node)]
     while waiting:
@@ -69,40 +69,40 @@ def reached_code(function: Callable[..., Any], source: str) -> dict[str, str]:
         for target, name in module.uses(node):
             if target.startswith(_CORE):
                 core.add(target)
-            elif (key := f"{target}:{name}") not in found:
+            elif (key := f"{target}:{name}") not in code:
                 owner = home if target == home.name else _module(target)
                 definition = owner.definitions.get(name)
                 if definition is not None and not _is_marked(definition):
-                    found[key] = owner.digest_of(definition)
+                    code[key] = owner.digest_of(definition)
                     waiting.append((owner, definition))
-    return found | {name: of_file(_file(name)) for name in sorted({m for c in core for m in reached_modules(c)})}
+    return code | {name: _digest(name) for name in sorted({m for c in core for m in reached_modules(c)})}
 
 
 @functools.cache
 def reached_modules(module: str) -> frozenset[str]:
     """A module of the core, and all modules of it that can be reached from there."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found and not _is_aside(name):
-            found.add(name)
+        if name not in reached and not _is_aside(name):
+            reached.add(name)
             waiting += imported_modules(name)
-    return frozenset(found)
+    return frozenset(reached)
 
 
 @functools.cache
 def imported_modules(module: str) -> tuple[str, ...]:
     """The modules of the core that a module imports anywhere, with the packages that they lie in."""
     text = _FOR_TYPES.sub("", _file(module).read_text(encoding="utf-8"))
-    found: list[str] = []
+    targets: list[str] = []
     for base, names, modules in _IMPORT.findall(text):
         if base.startswith(_CORE):
-            found += [_target(base, name) for name in _listed(names)]
+            targets += [_target(base, name) for name in _listed(names)]
         elif not base:
-            found += [name for name in _listed(modules) if name.startswith(_CORE)]
-    parts = [module, *found]
-    return tuple(dict.fromkeys([*found, *(package for name in parts for package in _packages(name))]))
+            targets += [name for name in _listed(modules) if name.startswith(_CORE)]
+    parts = [module, *targets]
+    return tuple(dict.fromkeys([*targets, *(package for name in parts for package in _packages(name))]))
 
 
 class _Module:
@@ -207,6 +207,11 @@ def _file(module: str) -> Path:
     if (path := _path(module)) is None:
         raise ModuleNotFoundError(f"no module {module} in {ROOT}")
     return path
+
+
+@functools.cache
+def _digest(module: str) -> str:
+    return of_file(_file(module))
 
 
 def _version(code: dict[str, str]) -> str:
