@@ -35,9 +35,9 @@ def run_probes(
             continue
         numbers = division.repetitions[: probe.count_trainings(section)]
         first = tuple(r for r in repetitions if r.repetition in numbers)
-        jobs = [(f"{r.arm} {r.repetition}", (r,), parents[r.arm]) for r in first]
-        if probe.compares_arms:
-            jobs = [(probe.label, first, run)]
+        jobs = [(probe.label, first, run)]
+        if not probe.compares_arms:
+            jobs = [(f"{r.arm} {r.repetition}", (r,), parents[r.arm]) for r in first]
         with stages.timed(probe.name):
             arguments = [
                 (label, (probe.name, division.context.below(parent), trainings, probe.narrow(section), compared))

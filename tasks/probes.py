@@ -38,7 +38,8 @@ def run_probe(
     from synaug_core.seeds import derive
     from tasks.engine.loading import load_classifier, load_images, load_predictions
 
-    probe, subject, label = PROBES[name], {}, PROBES[name].label
+    probe, label = PROBES[name], PROBES[name].label
+    subject: dict[str, Any] = {}
     if not probe.compares_arms:
         [repetition] = repetitions
         subject = {"arm": repetition.arm, "repetition": repetition.repetition}
