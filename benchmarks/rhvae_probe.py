@@ -200,7 +200,7 @@ class _Repetition:
                 {
                     "do": "make",
                     "images": str(input_file),
-                    "made": str(output_file),
+                    "output": str(output_file),
                     "count": n,
                     "seed": seed,
                     "variance": variances[c],

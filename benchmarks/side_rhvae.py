@@ -30,7 +30,7 @@ class _Narrow(RHVAE):  # type: ignore[misc]  # pythae has no types
 
 def make(
     images: str,
-    made: str,
+    output: str,
     *,
     count: int,
     seed: int,
@@ -46,7 +46,7 @@ def make(
 
     Args:
         images: .npy file of uint8 (n, channels, size, size).
-        made: .npy file to write, of the same kind, with `count` images.
+        output: .npy file to write, of the same kind, with `count` images.
         count: images to make.
         seed: of everything.
         variance: of the likelihood, in squared [0, 1] pixel units.
@@ -80,7 +80,7 @@ def make(
     with torch.no_grad():
         coded = fitted.encoder(real).embedding
         error = (fitted.decoder(coded).reconstruction - real).square().mean()
-    np.save(Path(made), (new.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+    np.save(Path(output), (new.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
     return {"seconds": watch.seconds, "error": float(error), "finite": bool(new.isfinite().all())}
 
 

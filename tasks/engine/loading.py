@@ -41,10 +41,10 @@ __all__ = [
     "load_report",
 ]
 
-_KEPT = 12
+_CACHED_SETS = 12
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=_CACHED_SETS)
 def _images(sha256: str, path: Path) -> ImageSet:
     return parquet.read(path)
 

@@ -7,7 +7,7 @@ from synaug_core.config import ArmConfig, SynthesisConfig, TuningConfig
 __all__ = ["group_name", "synthesis_name", "trial_name"]
 
 _SHOWN = 2
-_TOLD = ("detail", "path", "pairing")
+_NAMED_FIELDS = ("detail", "path", "pairing")
 
 
 def group_name(classes: Sequence[str]) -> str:
@@ -24,7 +24,7 @@ def synthesis_name(config: SynthesisConfig, kind: str | None) -> str:
     if config.strategy in ("targeted", "random"):
         words += [config.targeted.uncertainty] + ["ensemble"] * (config.targeted.posterior == "ensemble")
     usual = SynthesisConfig()
-    words += [str(getattr(config, f)) for f in _TOLD if getattr(config, f) != getattr(usual, f)]
+    words += [str(getattr(config, f)) for f in _NAMED_FIELDS if getattr(config, f) != getattr(usual, f)]
     return " ".join(words)
 
 
