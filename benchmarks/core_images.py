@@ -19,8 +19,7 @@ from synaug_core.generators.base import FitJob, Generator
 from synaug_core.generators.grouping import groups
 from synaug_core.quality.assess import assess
 from synaug_core.quality.consistency import real_consistency, unlikely_reals
-from synaug_core.quality.folds import panels
-from synaug_core.quality.judge import Judges
+from synaug_core.quality.judge import Judges, panels
 from synaug_core.quality.neighbours import nearest_training_image
 from synaug_core.quality.usefulness import usefulness
 from synaug_core.report import sheets

@@ -8,10 +8,10 @@ import torch
 
 from benchmarks.core_job import Job, Synthetic, call
 from synaug_core.classify import tuning, tuning_figures
-from synaug_core.classify.pruning import Pruned
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import train
+from synaug_core.classify.tuning import Pruned
 from synaug_core.config import ArmConfig
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.errors import DivergenceError
@@ -83,7 +83,7 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
 
     while trials := tuning.ask(search := opened()):
         for trial, value in zip(trials, job.side_by_side([call(run, trial) for trial in trials]), strict=True):
-            tuning.tell(search, trial, value, pruned=value is None)
+            tuning.end_trial(search, trial, value, pruned=value is None)
     rows, best = tuning.history(search), tuning.best(search)
     job.keep(tuning_figures.history_figure(rows), f"tuning/{names}/history.png")
     job.keep(tuning_figures.importance_figure(tuning.importance(search)), f"tuning/{names}/importance.png")

@@ -39,7 +39,7 @@ def check_sweep_without_images(sweep: SweepConfig) -> None:
         try:
             check_without_images(cell.config)
         except ConfigError as error:
-            raise ConfigError(f"sweep, at {cell.where}: {error}") from error
+            raise ConfigError(f"sweep, at {cell.label}: {error}") from error
 
 
 def _check_synthesis(config: Config, arm: ArmConfig) -> None:
@@ -50,8 +50,8 @@ def _check_synthesis(config: Config, arm: ArmConfig) -> None:
         return
     key = "synthesis" if synthesis == config.synthesis else f"arm {arm.name}: synthesis"
     if synthesis.strategy not in registry.names():
-        known = ", ".join(registry.names())
-        raise ConfigError(f"{key}.strategy: unknown strategy {synthesis.strategy!r}; known are {known}")
+        strategies = ", ".join(registry.names())
+        raise ConfigError(f"{key}.strategy: unknown strategy {synthesis.strategy!r}; known are {strategies}")
     entry = registry.find(synthesis.strategy)
     if entry.generator:
         kind = _without_latent(config, synthesis.generator, key)

@@ -33,17 +33,17 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
 
     Of names whose slugs collide, one that is its own slug keeps it; the others get a hash of themselves behind.
     """
-    found = {name: slug(name) for name in names}
+    slug_by_name = {name: slug(name) for name in names}
     turn = 0  # a second one only where a name looks like another one's slug and hash
-    while alike := _alike(found):
-        found |= {name: _marked(slug(name), f"{name}{chr(0) * turn}") for name in alike}
+    while alike := _alike(slug_by_name):
+        slug_by_name |= {name: _marked(slug(name), f"{name}{chr(0) * turn}") for name in alike}
         turn += 1
-    return found
+    return slug_by_name
 
 
-def _alike(found: dict[str, str]) -> list[str]:
-    times = Counter(found.values())
-    return [name for name, short in found.items() if times[short] > 1 and name != short]
+def _alike(slug_by_name: dict[str, str]) -> list[str]:
+    times = Counter(slug_by_name.values())
+    return [name for name, short in slug_by_name.items() if times[short] > 1 and name != short]
 
 
 def _marked(short: str, text: str) -> str:

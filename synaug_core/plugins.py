@@ -49,20 +49,20 @@ def load_plugin(group: Group, name: str) -> Any:
         ConfigError: it cannot be imported, or two distributions announce different things under the name.
     """
     # a distribution found twice on the path announces the same thing twice
-    found = {(p.value, _owner(p)): p for p in entry_points(group=group, name=name)}
-    if not found:
+    points = {(p.value, _owner(p)): p for p in entry_points(group=group, name=name)}
+    if not points:
         return None
-    if len(found) > 1:
-        owners = ", ".join(sorted(owner for _, owner in found))
+    if len(points) > 1:
+        owners = ", ".join(sorted(owner for _, owner in points))
         raise ConfigError(f"plugin {name!r} ({group}) is announced more than once: {owners}; uninstall all but one")
-    point = next(iter(found.values()))
+    point = next(iter(points.values()))
     try:
         return point.load()
     except Exception as error:  # a plugin's module may fail in any way, and the user has to hear which one did
         reason = " ".join(str(error).split())[:200] or "no message"
-        where = f"{point.value} of {_owner(point)}"
+        origin = f"{point.value} of {_owner(point)}"
         raise ConfigError(
-            f"plugin {name!r} ({group}): {where} cannot be imported: {type(error).__name__}: {reason}"
+            f"plugin {name!r} ({group}): {origin} cannot be imported: {type(error).__name__}: {reason}"
         ) from error
 
 

@@ -15,7 +15,7 @@ def check_choices(dataset: DatasetRef, config: Config) -> bool:
 
     What needs no image was refused before: `synaug_core.choices`.
     """
-    from synaug_core.classify.build import build
+    from synaug_core.classify.model import build
 
     channels, size = dataset.channels, dataset.image_size
     for arm in config.arms:

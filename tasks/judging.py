@@ -55,7 +55,7 @@ def share_judges(config: JudgeConfig) -> dict[str, tuple[tuple[int, ...], ...]]:
     """The judges that are trained in one step, by the step's name: of each judge the folds that it leaves out.
 
     There are as many steps as folds, for workers to share; the number of workers has no say in what a step is."""
-    from synaug_core.quality.folds import panels
+    from synaug_core.quality.judge import panels
 
     parts = panels(config.folds, config.folds)
     return {f"judges {n} of {len(parts)}": part for n, part in enumerate(parts, start=1)}

@@ -89,8 +89,8 @@ def run_trial(
     """Train every arm of the search with the trial's parameters; the value is their mean balanced accuracy on the
     validation images. All trials have the same initial weights and batches: only the parameters differ."""
     from synaug_core.classify import tuning
-    from synaug_core.classify.pruning import Pruned
     from synaug_core.classify.training import train
+    from synaug_core.classify.tuning import Pruned
     from synaug_core.errors import DivergenceError
     from synaug_core.seeds import derive
     from tasks.engine.loading import load_images
@@ -116,7 +116,7 @@ def run_trial(
                     init_seed=derive(context.seed, "init", "tuning"),
                     batch_seed=derive(context.seed, "batches", "tuning", arm.name),
                     device=device,
-                    progress=part_of(show, before=len(scores) * steps, of=len(arms) * steps),
+                    progress=part_of(show, before=len(scores) * steps, total_steps=len(arms) * steps),
                     checkpoint=state,
                     deadline=context.compute.deadline,
                     on_evaluation=tuning.watch(opened, trial, steps=steps, scores=tuple(scores)),
@@ -142,7 +142,7 @@ def enter_results(search: SearchRef, trials: tuple[TrialSpec, ...], results: tup
 
     opened = _open(search)
     for trial, result in zip(trials, results, strict=True):
-        tuning.tell(opened, trial, result.value, pruned=result.value is None)
+        tuning.end_trial(opened, trial, result.value, pruned=result.value is None)
         adopt(result.run_id, search.run)
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from synaug_core.classify.build import build
-from synaug_core.classify.history import History
-from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.model import build
+from synaug_core.classify.trained import History, TrainedClassifier
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.decode import load_square
 

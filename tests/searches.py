@@ -19,7 +19,7 @@ def make(search: tuning.Search, spec: TrialSpec) -> None:
     """Tell a trial's curve and its value."""
     for position in (10, 20, 30):
         tuning.report(search, spec, position, value(spec) * position / 30)
-    tuning.tell(search, spec, value(spec))
+    tuning.end_trial(search, spec, value(spec))
 
 
 def finish(search: tuning.Search) -> list[tuple[int, dict[str, float]]]:

@@ -1,8 +1,12 @@
-"""timm's networks as feature extractors; the only file that knows timm."""
+"""timm's networks as feature extractors, and their pretrained weights from a file or the hub.
+
+The only file that knows timm.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +16,99 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
-from synaug_core.classify import weights
 from synaug_core.config.classifier import Initialisation, Stem
 from synaug_core.errors import ConfigError, WeightsError
+from synaug_core.reachable import silence
 
-__all__ = ["SMALL_STEM_UP_TO", "Backbone", "backbone", "check_name"]
+__all__ = [
+    "ADVICE",
+    "SMALL_STEM_UP_TO",
+    "Backbone",
+    "backbone",
+    "check_name",
+    "hub_file",
+    "load_backbone",
+    "read_weights",
+]
+
+
+_FILE = "model.safetensors"
+_SECONDS = 5.0
+ADVICE = "give classifier.weights_file a .safetensors file, or set classifier.pretrained to false"
+"""What to do without pretrained weights."""
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a .safetensors file.
+
+    Raises:
+        WeightsError: no such file, another format, or a damaged file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"classifier.weights_file: {path} is not a .safetensors file; other formats are not read")
+    if not path.is_file():
+        raise WeightsError(f"classifier.weights_file: there is no file {path}")
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"classifier.weights_file: {path} cannot be read ({error})") from error
+    return state
+
+
+def hub_file(repository: str, name: str) -> Path:
+    """The backbone's weights in the hub's local cache, downloaded if need be.
+
+    The hub's client retries for most of a minute where there is no network; one short request asks first.
+
+    Raises:
+        WeightsError: the hub cannot be reached or has no such file.
+    """
+    from huggingface_hub import constants, hf_hub_download, hf_hub_url, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repository, _FILE)
+    if isinstance(cached, str):
+        return Path(cached)
+    if constants.is_offline_mode():
+        raise WeightsError(f"pretrained weights of {name}: HF_HUB_OFFLINE is set and they are not cached; {ADVICE}")
+    problem = silence(hf_hub_url(repository, _FILE), _SECONDS, "HEAD")
+    if problem:
+        raise WeightsError(f"pretrained weights of {name}: the hub cannot be reached ({problem}); {ADVICE}")
+    try:
+        # timm names no revision; safetensors cannot run code
+        downloaded = hf_hub_download(repository, _FILE, etag_timeout=_SECONDS)  # nosec B615
+    except Exception as error:  # the HTTP library behind the hub's client, and with it the error, changes by version
+        reason = type(error).__name__
+        raise WeightsError(f"pretrained weights of {name} cannot be had from the hub ({reason}); {ADVICE}") from error
+    return Path(downloaded)
+
+
+def load_backbone(backbone: nn.Module, state: dict[str, Tensor], *, name: str, head: tuple[str, ...]) -> None:
+    """Copy weights into a backbone without a head: every tensor must fit, those of a head in the file are left out.
+
+    Args:
+        backbone: changed in place.
+        state: tensors by name.
+        name: the backbone's, for messages.
+        head: module names of the classifier head in the file.
+
+    Raises:
+        WeightsError: tensors are missing, left over, or of another shape.
+    """
+    parameters = backbone.state_dict()
+    heads = re.compile("|".join(re.escape(f"{h}.") for h in head)) if head else None
+    matching = {k: v for k, v in state.items() if k in parameters or not (heads and heads.match(k))}
+    missing = [k for k in parameters if k not in matching and not k.endswith("num_batches_tracked")]
+    surplus = [k for k in matching if k not in parameters]
+    unequal = [k for k in matching if k in parameters and matching[k].shape != parameters[k].shape]
+    for problem, keys in (("lack", missing), ("have the unknown", surplus), ("have another shape of", unequal)):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise WeightsError(f"pretrained weights do not fit {name}: they {problem} {', '.join(keys[:3])}{more}")
+    backbone.load_state_dict(matching, strict=False)
+
 
 SMALL_STEM_UP_TO = 48
 """Pixels a side up to which `auto` keeps the resolution in the first layers."""
@@ -101,11 +193,11 @@ def backbone(
     if not pretrained:
         return Backbone(module, width, inputs)
     if facts is None or (weights_file is None and fetch and not facts.hf_hub_id):
-        raise WeightsError(f"timm's hub has no weights of {name}; {weights.ADVICE}")
+        raise WeightsError(f"timm's hub has no weights of {name}; {ADVICE}")
     if fetch:
-        file = weights_file or weights.hub_file(str(facts.hf_hub_id), name)
+        file = weights_file or hub_file(str(facts.hf_hub_id), name)
         heads = (facts.classifier,) if isinstance(facts.classifier, str) else tuple(facts.classifier or ())
-        weights.load_backbone(module, weights.read(file), name=name, head=heads)
+        load_backbone(module, read_weights(file), name=name, head=heads)
     return Backbone(module, width, inputs, tuple(facts.mean), tuple(facts.std))
 
 
@@ -115,8 +207,8 @@ def _create(name: str, channels: int, size: int | None) -> nn.Module:
     try:
         module: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels, **options)
     except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
-        at = f" for {size} px images" if size else ""
-        raise ConfigError(f"classifier.backbone: {name} cannot be built{at} ({_line(error)})") from error
+        purpose = f" for {size} px images" if size else ""
+        raise ConfigError(f"classifier.backbone: {name} cannot be built{purpose} ({_line(error)})") from error
     return module
 
 

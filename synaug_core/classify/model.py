@@ -1,14 +1,20 @@
-"""A classifier: pixels in [0, 1] to logits, normalisation inside."""
+"""A classifier: its network, the mean and spread it normalises by, and how it is built from its configuration."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Classifier", "Dropout", "as_float", "evaluating"]
+from synaug_core import seeds
+from synaug_core.config import ClassifierConfig
+from synaug_core.data.imageset import ImageSet
+from synaug_core.errors import ConfigError
+
+__all__ = ["Classifier", "Dropout", "as_float", "build", "channel_statistics", "evaluating"]
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -103,3 +109,95 @@ class Classifier(nn.Module):
         """Features (n, d) to float32 logits (n, classes): many dropout samples cost one pass of the backbone."""
         logits: Tensor = self.linear(self.dropout(features, stream))
         return logits.float()
+
+
+_SMALLEST_STD = 1e-2
+_CHUNK = 1024
+
+
+def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over the real training images, for pixels in [0, 1].
+
+    Synthetic images are left out, so that all arms normalise alike; a set
+    without real images uses all. The counts of the 256 values are exact, so the order of the images is no matter.
+
+    Returns:
+        Two tuples of `channels` floats; the standard deviation is at least 0.01.
+    """
+    real = ~images.is_synthetic()
+    pixels = images.images[real] if bool(real.any()) else images.images
+    values = torch.arange(256, dtype=torch.float64) / 255
+    means, spreads = [], []
+    for channel in range(images.channels):
+        counts = torch.zeros(256, dtype=torch.int64)
+        for part in torch.split(pixels[:, channel], _CHUNK):
+            counts += torch.bincount(part.flatten().int(), minlength=256)
+        share = counts.double() / counts.sum()
+        mean = (share * values).sum()
+        means.append(float(mean))
+        spreads.append(max(float((share * (values - mean) ** 2).sum().sqrt()), _SMALLEST_STD))
+    return tuple(means), tuple(spreads)
+
+
+def build(
+    config: ClassifierConfig,
+    *,
+    channels: int,
+    size: int,
+    classes: tuple[str, ...],
+    seed: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    fetch: bool = True,
+) -> Classifier:
+    """An untrained (or pretrained) classifier on the CPU, in channels-last layout.
+
+    The same configuration and seed give the same weights, whatever `mean` and `std` are.
+
+    Args:
+        config: backbone, stem, width, dropout, pretrained weights.
+        channels: of the images.
+        size: of the images, pixels a side.
+        classes: class names.
+        seed: of the initial weights.
+        mean: per channel, of the training images in [0, 1]; a pretrained backbone brings its own.
+        std: likewise.
+        fetch: False leaves pretrained weights out, for a caller that has the trained ones.
+
+    Raises:
+        ConfigError: an unknown backbone, one that cannot take these images, or a batch too small for it.
+        WeightsError: pretrained weights that cannot be had or do not fit.
+    """
+    with seeds.seeded_init(seed):
+        if config.backbone == "small_cnn":
+            module, width = _small(config, channels, size)
+        else:
+            from synaug_core.classify import backbones
+
+            extractor = backbones.backbone(
+                config.backbone,
+                channels=channels,
+                size=size,
+                stem=config.stem,
+                initialisation=config.initialisation,
+                pretrained=config.pretrained,
+                weights_file=Path(config.weights_file) if config.weights_file else None,
+                fetch=fetch,
+            )
+            module, width = extractor.module, extractor.width
+            mean, std = extractor.mean or mean, extractor.std or std
+        model = Classifier(module, width, len(classes), mean=mean, std=std, dropout=config.dropout)
+    if config.batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        raise ConfigError(f"classifier.batch_size: {config.backbone} normalises over the batch and needs at least 2")
+    return model.to(memory_format=torch.channels_last)
+
+
+def _small(config: ClassifierConfig, channels: int, size: int) -> tuple[nn.Module, int]:
+    from synaug_core.nets.small_cnn import SmallCNN
+
+    if config.pretrained:
+        raise ConfigError("classifier.pretrained: small_cnn has no pretrained weights; name a timm backbone")
+    if size < 16:
+        raise ConfigError(f"classifier.backbone: small_cnn needs images of at least 16 px, these have {size}")
+    module = SmallCNN(channels, size, config.width)
+    return module, module.features

@@ -1,4 +1,4 @@
-"""Which training images make up the next batch."""
+"""Which training images make up the next batch, in one phase or in two: synthetic images first, then real ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synaug_core import seeds
+from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.config.arms import Sampling
+from synaug_core.data.imageset import ImageSet
 
-__all__ = ["IndexSampler"]
+__all__ = ["IndexSampler", "PhasedSampler", "pretraining_steps", "sampler_of"]
 
 
 class IndexSampler:
@@ -42,9 +45,9 @@ class IndexSampler:
             raise ValueError("there is no image to draw from")
         self._batch, self._balanced, self._stream = batch, sampling == "balanced", stream
         self._device = torch.device(device)
-        here = labels.cpu()
-        self._members = [(here == c).nonzero().flatten() for c in torch.unique(here).tolist()]
-        self._images = len(here)
+        on_cpu = labels.cpu()
+        self._members = [(on_cpu == c).nonzero().flatten() for c in torch.unique(on_cpu).tolist()]
+        self._images = len(on_cpu)
         self._queue = torch.empty(0, dtype=torch.int64, device=self._device)
         self._next = 0
 
@@ -80,3 +83,56 @@ class IndexSampler:
         passes = -(-count // len(members))
         orders = [torch.randperm(len(members), generator=self._stream) for _ in range(passes)]
         return members[torch.cat(orders)[:count]]
+
+
+class PhasedSampler:
+    """Draws from some of the images for a number of batches, and from others after that.
+
+    Args:
+        first: draws positions in `images[0]`.
+        then: draws positions in `images[1]`.
+        images: int64, the positions in the training images that each of the two draws from.
+        batches: how many come from `first`.
+    """
+
+    def __init__(self, first: IndexSampler, then: IndexSampler, images: tuple[Tensor, Tensor], batches: int) -> None:
+        self._samplers, self._images, self._batches = (first, then), images, batches
+        self._drawn = 0
+
+    def next(self) -> Tensor:
+        """The next batch: int64 (batch,), on the device."""
+        phase = int(self._drawn >= self._batches)
+        self._drawn += 1
+        return self._images[phase][self._samplers[phase].next()]
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on from here."""
+        return {"drawn": self._drawn, "phases": [sampler.state() for sampler in self._samplers]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self._drawn = state["drawn"]
+        for sampler, its in zip(self._samplers, state["phases"], strict=True):
+            sampler.restore(its)
+
+
+def pretraining_steps(arm: ArmConfig, config: ClassifierConfig) -> int:
+    """Steps before the real images alone are seen."""
+    return round(arm.pretrain * config.steps)
+
+
+def sampler_of(
+    config: ClassifierConfig, arm: ArmConfig, train: ImageSet, seed: int, device: torch.device
+) -> IndexSampler | PhasedSampler:
+    """What draws an arm's batches; without pretraining, or without synthetic images, from all images all the time."""
+    labels, steps = train.labels, pretraining_steps(arm, config)
+    if not steps or not bool((synthetic := train.is_synthetic()).any()):
+        return IndexSampler(labels, config.batch_size, arm.sampling, seeds.stream(seed), device)
+    lacking = [c for c in torch.unique(labels).tolist() if not bool((synthetic & (labels == c)).any())]
+    early = (synthetic | torch.isin(labels, torch.tensor(lacking, dtype=labels.dtype))).nonzero().flatten()
+    late = (~synthetic).nonzero().flatten()
+    first, then = (
+        IndexSampler(labels[part], config.batch_size, arm.sampling, seeds.stream(seeds.derive(seed, name)), device)
+        for name, part in (("pretraining", early), ("finishing", late))
+    )
+    return PhasedSampler(first, then, (early.to(device), late.to(device)), steps)

@@ -1,24 +1,285 @@
-"""The one training loop: every arm, backbone and trial goes through it."""
+"""The one training loop, for every arm, backbone and trial: its state, one step, and the way through all steps."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from synaug_core import code_reach, digests
+from synaug_core import code_reach, digests, seeds
 from synaug_core.checkpoints import Checkpoint
-from synaug_core.classify.history import Evaluation
-from synaug_core.classify.loop import Loop
-from synaug_core.classify.online import Online
-from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify import optimisation, scores
+from synaug_core.classify.augment import augment
+from synaug_core.classify.model import Classifier, as_float, build, channel_statistics
+from synaug_core.classify.online import Online, is_due
+from synaug_core.classify.sampling import IndexSampler, PhasedSampler, pretraining_steps, sampler_of
+from synaug_core.classify.trained import Ending, Evaluation, History, TrainedClassifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import DataError, DeadlineError
+from synaug_core.errors import DataError, DeadlineError, DivergenceError
 from synaug_core.progress import Progress, silent
 
-__all__ = ["train"]
+__all__ = ["Loop", "train"]
+
+
+_EVALUATION_BATCH = 256
+
+
+@dataclass
+class Loop:
+    """A training between two steps."""
+
+    config: ClassifierConfig
+    arm: ArmConfig
+    classes: tuple[str, ...]
+    device: torch.device
+    model: Classifier
+    optimizer: torch.optim.Optimizer
+    images: Tensor
+    labels: Tensor
+    val_images: Tensor
+    val_labels: Tensor
+    sampler: IndexSampler | PhasedSampler
+    noise: torch.Generator
+    """Augmentation and dropout."""
+    weights: Tensor | None
+    """Of classes in the loss."""
+    image_weights: Tensor | None
+    """Of images in the loss; None: all alike."""
+    loss_sum: Tensor
+    first_bad: Tensor
+    """The first step with a loss that is not finite; `config.steps` + 1: none so far."""
+    step: int = 0
+    evaluations: list[Evaluation] = field(default_factory=list)
+    best: dict[str, Tensor] | None = None
+    best_step: int = 0
+    online: Online | None = None
+    online_seed: int = 0
+    """Of all that is random about synthetic images; what real images draw stays as without them."""
+
+    @classmethod
+    def start(
+        cls,
+        config: ClassifierConfig,
+        arm: ArmConfig,
+        train: ImageSet,
+        val: ImageSet,
+        init_seed: int,
+        batch_seed: int,
+        device: torch.device,
+        online: Online | None = None,
+    ) -> Loop:
+        """At step 0, with the weights of `init_seed`."""
+        if device.type == "cuda":
+            torch.backends.cudnn.deterministic = True  # same inputs, same bytes
+        mean, std = channel_statistics(train)
+        model = build(
+            config,
+            channels=train.channels,
+            size=train.size,
+            classes=train.classes,
+            seed=init_seed,
+            mean=mean,
+            std=std,
+        ).to(device)
+        balanced = arm.sampling == "balanced"
+        weights = optimisation.class_weights(config, train.labels, len(train.classes), balanced_draws=balanced)
+        return cls(
+            config=config,
+            arm=arm,
+            classes=train.classes,
+            device=device,
+            model=model,
+            optimizer=optimisation.optimizer(model, config),
+            images=train.images.to(device),
+            labels=train.labels.to(device),
+            val_images=val.images.to(device),
+            val_labels=val.labels.to(device),
+            sampler=sampler_of(config, arm, train, seeds.derive(batch_seed, "batches"), device),
+            noise=seeds.stream(seeds.derive(batch_seed, "noise"), device),
+            weights=None if weights is None else weights.to(device),
+            image_weights=optimisation.image_weights(arm, train, device),
+            loss_sum=torch.zeros((), device=device),
+            first_bad=torch.tensor(config.steps + 1, device=device),
+            online=online,
+            online_seed=seeds.derive(batch_seed, "online"),
+        )
+
+    def advance(self) -> None:
+        """One optimiser step; nothing is read back from the device."""
+        index = self.sampler.next()
+        images = self._augmented(as_float(self.images[index]), self.noise)
+        for group in self.optimizer.param_groups:
+            group["lr"] = optimisation.learning_rate(self.config, self.step)
+        self.model.train()
+        if self.online is not None and is_due(self.online.config, self.step, self.config.steps):
+            loss = self._loss_with(self.online, index, images)
+        else:
+            with _precision(self.device):
+                logits = self.model(images, self.noise)
+            loss = self._cross_entropy(logits, self.labels[index], index)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        self.step += 1
+        value = loss.detach()
+        self.loss_sum += value
+        bad = torch.where(value.isfinite(), self.config.steps + 1, self.step)
+        self.first_bad = torch.minimum(self.first_bad, bad)
+
+    def _loss_with(self, online: Online, index: Tensor, images: Tensor) -> Tensor:
+        """The batch's loss and the weighted one of images made from it.
+
+        Both go through the network together, so that batch normalisation sees them as it sees synthetic images that
+        are part of the training set.
+        """
+        stream = seeds.stream(seeds.derive(self.online_seed, self.step), self.device)
+        synthetic_images, labels = online.make(self.model, index, stream)
+        inputs = torch.cat([images, self._augmented(synthetic_images, stream)])
+        with _precision(self.device):
+            features = self.model.features(inputs)
+            real = self.model.head(features[: len(images)], self.noise)
+            synthetic = self.model.head(features[len(images) :], stream)
+        weighted = online.config.weight * self._cross_entropy(synthetic, labels)
+        return self._cross_entropy(real, self.labels[index], index) + weighted
+
+    def _augmented(self, images: Tensor, stream: torch.Generator) -> Tensor:
+        if self.arm.augmentation != "traditional":
+            return images
+        return augment(images, self.config.augmentation, stream)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor, index: Tensor | None = None) -> Tensor:
+        """The mean over the images; a weighted one where `index` names images that have weights."""
+        smoothing = self.config.label_smoothing
+        if index is None or self.image_weights is None:
+            return F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing)
+        losses = F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing, reduction="none")
+        share = self.image_weights[index]
+        whole = share if self.weights is None else share * self.weights[labels]
+        return (share * losses).sum() / whole.sum()
+
+    def is_evaluation_due(self) -> bool:
+        """True every `evaluate_every` steps and after the last one."""
+        return self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
+
+    def evaluate(self) -> Evaluation:
+        """Look at the losses since the last evaluation and at the validation images.
+
+        Raises:
+            DivergenceError: a loss that is not finite.
+        """
+        before = self.evaluations[-1].step if self.evaluations else 0
+        bad = int(self.first_bad)
+        if bad <= self.step:
+            raise DivergenceError(f"arm {self.arm.name}: the training loss is not finite at step {bad}")
+        logits = self._logits(self.val_images) if len(self.val_images) else None
+        latest = Evaluation(
+            step=self.step,
+            train_loss=float(self.loss_sum) / (self.step - before),
+            val_loss=None if logits is None else scores.cross_entropy(logits, self.val_labels),
+            val_balanced_accuracy=None if logits is None else scores.balanced_accuracy(logits, self.val_labels),
+            val_macro_auc=None if logits is None else _defined(scores.macro_auc(logits, self.val_labels)),
+        )
+        if logits is not None and not bool(logits.isfinite().all()):
+            raise DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
+        self.loss_sum.zero_()
+        best = max(
+            (earlier for e in self.evaluations if (earlier := self._merit(e)) is not None), default=float("-inf")
+        )
+        self.evaluations.append(latest)
+        merit = self._merit(latest)
+        if merit is not None and merit > best:
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+            self.best_step = self.step
+        return latest
+
+    def _merit(self, evaluation: Evaluation) -> float | None:
+        """What the weights are kept by, the larger the better; the loss where the area is undefined."""
+        if self.config.keep == "val_macro_auc" and evaluation.val_macro_auc is not None:
+            return evaluation.val_macro_auc
+        return None if evaluation.val_loss is None else -evaluation.val_loss
+
+    def ended(self) -> Ending | None:
+        """Why the training is over; None while it is not."""
+        start = max(self.best_step, pretraining_steps(self.arm, self.config))
+        since = sum(e.step > start for e in self.evaluations)
+        if self.best is not None and since >= self.config.patience:
+            return "early stop"
+        if self.step < self.config.steps:
+            return None
+        return "all steps" if len(self.val_images) else "no validation images"
+
+    def shown(self) -> dict[str, float]:
+        """Values of the last evaluation, for the progress display."""
+        if not self.evaluations:
+            return {}
+        latest = self.evaluations[-1].model_dump(exclude={"step"}, exclude_none=True)
+        return {k: float(v) for k, v in latest.items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on bit by bit."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sampler": self.sampler.state(),
+            "noise": self.noise.get_state(),
+            "loss_sum": self.loss_sum,
+            "first_bad": self.first_bad,
+            "evaluations": [e.model_dump() for e in self.evaluations],
+            "best": self.best,
+            "best_step": self.best_step,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sampler.restore(state["sampler"])
+        self.noise.set_state(state["noise"])
+        self.loss_sum = state["loss_sum"].to(self.device)
+        self.first_bad = state["first_bad"].to(self.device)
+        self.evaluations = [Evaluation(**e) for e in state["evaluations"]]
+        self.best = state["best"]
+        self.best_step = state["best_step"]
+
+    def finish(self, ended: Ending, seconds: float) -> TrainedClassifier:
+        """The classifier with the best weights."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        history = History(
+            evaluations=tuple(self.evaluations),
+            best_step=self.best_step or self.step,
+            stopped_at=self.step,
+            ended=ended,
+            seconds=seconds,
+        )
+        _, channels, size, _ = self.images.shape
+        return TrainedClassifier(self.model.eval(), self.config, self.classes, channels, size, history)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        self.model.eval()
+        with torch.no_grad(), _precision(self.device):
+            return torch.cat([self.model(part) for part in torch.split(images, _EVALUATION_BATCH)])
+
+
+def _defined(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 on a GPU. On a CPU without its instructions it is slower than float32."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 def train(
@@ -77,20 +338,20 @@ def train(
     if saved is not None and saved.get("key") == key:
         loop.restore(saved)
         for past in loop.evaluations:
-            _say(on_evaluation, past)
+            _report_evaluation(on_evaluation, past)
     while (ended := loop.ended()) is None:
         if deadline is not None and time.monotonic() - started > deadline:
             raise DeadlineError(f"arm {arm.name}: the training passed {deadline:g} s at step {loop.step}")
         loop.advance()
         if loop.is_evaluation_due():
-            _say(on_evaluation, loop.evaluate())
+            _report_evaluation(on_evaluation, loop.evaluate())
         if checkpoint is not None:
             checkpoint.offer(lambda: {"key": key, **loop.state()})
         progress(loop.step, config.steps, **loop.shown())
     return loop.finish(ended, time.monotonic() - started)
 
 
-def _say(on_evaluation: Callable[[int, float], None] | None, evaluation: Evaluation) -> None:
+def _report_evaluation(on_evaluation: Callable[[int, float], None] | None, evaluation: Evaluation) -> None:
     if on_evaluation is not None and evaluation.val_balanced_accuracy is not None:
         on_evaluation(evaluation.step, evaluation.val_balanced_accuracy)
 

@@ -9,10 +9,10 @@ gives both the same trials.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
@@ -25,27 +25,28 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from synaug_core import digests, seeds
-from synaug_core.classify.database_lock import DatabaseLock
-from synaug_core.classify.file_lock import FileLock, mend_lines
-from synaug_core.classify.lock import Lock
-from synaug_core.classify.pruning import Pruned, below_median, value_at
+from synaug_core.classify.locks import Lock, file_lock, mend_lines, study_lock
 from synaug_core.classify.search_space import BestTrial, TrialRow, TrialSpec, Tuned, checked_ranges
 from synaug_core.config import TuningConfig
 from synaug_core.errors import ConfigError
 
 __all__ = [
+    "Pruned",
     "Search",
     "ask",
+    "below_median",
     "best",
+    "end_trial",
     "ended",
     "history",
     "importance",
     "open_study",
     "report",
     "should_prune",
-    "tell",
+    "value_at",
     "watch",
 ]
+
 
 _STARTUP = 5
 """Finished trials before the sampler models them; until then it draws at random."""
@@ -98,7 +99,7 @@ def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, init
     first = initial.model_dump() if initial else None
     made_with = digests.of_value([seed, ranges, config.parallel, config.pruner, first])
     # the first to open a database makes its tables, whatever study it asks for
-    with _plainly(storage), _lock(storage, "synaug: open"):
+    with _plainly(storage), study_lock(storage, "synaug: open"):
         study = optuna.create_study(
             storage=_storage(storage),
             study_name=name,
@@ -110,7 +111,7 @@ def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, init
         if study.user_attrs.get("made_with", made_with) != made_with:
             raise ConfigError(f"tuning: the study {name!r} was made with other settings; give this one another name")
         study.set_user_attr("made_with", made_with)
-    return Search(study, seed, config, initial, _lock(storage, f"synaug: ask {name}"))
+    return Search(study, seed, config, initial, study_lock(storage, f"synaug: ask {name}"))
 
 
 def ask(search: Search) -> tuple[TrialSpec, ...]:
@@ -120,9 +121,9 @@ def ask(search: Search) -> tuple[TrialSpec, ...]:
     with search.lock:
         trials = search.trials()
         waiting = [t for t in trials if t.state == TrialState.RUNNING]
-        width, made = search.config.parallel, len(trials)
-        ends = -(-made // width) * width if waiting else (made // width + 1) * width
-        for number in range(made, min(ends, search.config.trials)):
+        width, count = search.config.parallel, len(trials)
+        ends = -(-count // width) * width if waiting else (count // width + 1) * width
+        for number in range(count, min(ends, search.config.trials)):
             params = _suggest(search, number, search.trials())
             # one record in the storage: a kill leaves a whole trial or none
             search.study.add_trial(
@@ -153,8 +154,8 @@ def should_prune(search: Search, spec: TrialSpec, position: int) -> bool:
         return False
     earlier = [t for t in _earlier(search, spec.number, search.trials()) if t.state in _ENDED]
     curves = [(t.intermediate_values, t.state == TrialState.COMPLETE) for t in earlier]
-    found = [value_at(curve, position, carry=carry) for curve, carry in curves]
-    return below_median(value, [v for v in found if v is not None])
+    values = [value_at(curve, position, carry=carry) for curve, carry in curves]
+    return below_median(value, [v for v in values if v is not None])
 
 
 def watch(search: Search, spec: TrialSpec, *, steps: int, scores: Sequence[float] = ()) -> Callable[[int, float], None]:
@@ -185,7 +186,7 @@ def watch(search: Search, spec: TrialSpec, *, steps: int, scores: Sequence[float
     return on_evaluation
 
 
-def tell(search: Search, spec: TrialSpec, value: float | None = None, *, pruned: bool = False) -> None:
+def end_trial(search: Search, spec: TrialSpec, value: float | None = None, *, pruned: bool = False) -> None:
     """End a trial with its value, or as pruned (a training that diverged counts as pruned). Said twice, it counts once.
 
     Raises:
@@ -239,10 +240,10 @@ def importance(search: Search) -> dict[str, float]:
 
 def _suggest(search: Search, number: int, trials: Sequence[FrozenTrial]) -> dict[str, float]:
     """A trial's parameters, from a copy of the study as its round saw it and a seed of its own."""
-    known = [t for t in _earlier(search, number, trials) if t.state in _ENDED]
+    earlier = [t for t in _earlier(search, number, trials) if t.state in _ENDED]
     beside = [t for t in trials if search.round_of(t.number) == search.round_of(number) and t.number < number]
     seed = seeds.derive(search.seed, "trial", number) % 2**32
-    view = _copy(known, TPESampler(seed=seed, n_startup_trials=_STARTUP))
+    view = _copy(earlier, TPESampler(seed=seed, n_startup_trials=_STARTUP))
     for t in beside:  # Optuna keeps away from trials that run, whatever came of them since
         view.add_trial(create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions))
     params: dict[str, float] = dict(view.ask(search.distributions()).params)
@@ -281,22 +282,12 @@ def _spec(trial: FrozenTrial) -> TrialSpec:
     return TrialSpec(number=trial.number, trial_id=trial._trial_id, parameters=Tuned(values=trial.params))
 
 
-def _lock(storage: str, name: str) -> Lock:
-    """What processes wait for: a file beside a local one, whatever the name; in PostgreSQL a lock of this name. Other
-    database servers have none."""
-    if storage.startswith(("postgresql:", "postgresql+")):
-        return DatabaseLock(storage, name)
-    if "://" in storage and not storage.startswith("sqlite:///"):
-        return FileLock(None)
-    return FileLock(Path(storage.removeprefix("sqlite:///") + ".ask"))
-
-
 class _JournalLock(JournalFileOpenLock):
     """Optuna's own locks outlive a killed holder by 30 seconds; the kernel's does not."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        self.file = FileLock(path.with_name(path.name + ".lock"))
+        self.file = file_lock(path.with_name(path.name + ".lock"))
 
     def acquire(self) -> bool:
         self.file.acquire()
@@ -324,3 +315,30 @@ def _plainly(storage: str) -> Iterator[None]:
     except (ImportError, OSError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
         what = "database" if "://" in storage else f"file {storage}"
         raise ConfigError(f"tuning: the study's {what} cannot be opened ({type(error).__name__})") from None
+
+
+_FEWEST = 4
+
+
+class Pruned(Exception):  # noqa: N818  # an outcome of a trial, not an error
+    """A trial falls behind and is given up."""
+
+
+def value_at(curve: Mapping[int, float], position: int, *, carry: bool) -> float | None:
+    """A curve's value at a position: its last one up to there.
+
+    `carry` True lets the last value of a curve that ended earlier (an early stop) stand for what would have
+    followed; False gives None behind its end (a pruned trial says nothing about later positions).
+    """
+    positions = [p for p in curve if p <= position]
+    if not positions or (not carry and max(curve) < position):
+        return None
+    return curve[max(positions)]
+
+
+def below_median(value: float, competitors: Sequence[float]) -> bool:
+    """True if `value` is below the median of at least four other trials at the same position.
+
+    The rule of Golovin et al., "Google Vizier" (KDD 2017), section 3.2.2, on running bests.
+    """
+    return len(competitors) >= _FEWEST and value < median(competitors)

@@ -28,8 +28,8 @@ def history_figure(rows: Sequence[TrialRow]) -> Figure:
     if done:
         axes.plot(*zip(*done, strict=True), "o", color=_BLUE, label="completed")
         top = [max(v for n, v in done if n <= number) for number, _ in done]
-        last = max(r.number for r in rows)
-        axes.step([*(n for n, _ in done), last], [*top, top[-1]], where="post", color=_ORANGE, label="best so far")
+        newest = max(r.number for r in rows)
+        axes.step([*(n for n, _ in done), newest], [*top, top[-1]], where="post", color=_ORANGE, label="best so far")
     if cut:
         axes.plot(*zip(*cut, strict=True), "x", color=_GREY, label="pruned, last score")
     if not done and not cut:

@@ -36,9 +36,11 @@ class ArmConfig(Section):
 
     @model_validator(mode="after")
     def _synthetic_images_are_there(self) -> "ArmConfig":
-        asked = [name for name, usual in (("synthetic_weight", 1.0), ("pretrain", 0.0)) if getattr(self, name) != usual]
-        if asked and self.synthesis is None:
-            raise ValueError(f"{asked[0]} is for arms with synthesis")
+        changed = [
+            name for name, usual in (("synthetic_weight", 1.0), ("pretrain", 0.0)) if getattr(self, name) != usual
+        ]
+        if changed and self.synthesis is None:
+            raise ValueError(f"{changed[0]} is for arms with synthesis")
         return self
 
     def training_settings(self) -> dict[str, Any]:

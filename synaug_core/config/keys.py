@@ -71,22 +71,22 @@ def is_open_mapping(annotation: Any) -> bool:
 def nearest(key: str) -> str:
     """`the nearest known key is ...`: the dotted key most like `key`, or the first 3 that end alike."""
     key = key[:_LONGEST]  # the search for what is alike takes long where a text is long
-    last = key.rpartition(".")[2]
-    alike = [k for k in known_keys() if not {"[", "*"} & set(k) and k.rpartition(".")[2] == last]
+    ending = key.rpartition(".")[2]
+    alike = [k for k in known_keys() if not {"[", "*"} & set(k) and k.rpartition(".")[2] == ending]
     if "[" not in key and len(alike) > 1:
         return f"the nearest known keys are {', '.join(sorted(alike, key=lambda k: k.count('.'))[:3])}"
 
-    def likeness(known: str) -> float:
-        whole = difflib.SequenceMatcher(None, key, known).ratio()
-        return whole + difflib.SequenceMatcher(None, last, known.rpartition(".")[2]).ratio()
+    def likeness(candidate: str) -> float:
+        whole = difflib.SequenceMatcher(None, key, candidate).ratio()
+        return whole + difflib.SequenceMatcher(None, ending, candidate.rpartition(".")[2]).ratio()
 
     return f"the nearest known key is {_with_index(max(known_keys(), key=likeness), key)}"
 
 
-def _with_index(known: str, key: str) -> str:
+def _with_index(pattern: str, key: str) -> str:
     """`arms[].sampling` as it is written where `key` stands, such as below arms[2]."""
     index = re.search(r"\[\d+\]", key)
-    return known.replace("[]", index.group()) if index else known
+    return pattern.replace("[]", index.group()) if index else pattern
 
 
 def expectation(annotation: Any, metadata: Sequence[Any] = ()) -> str:
@@ -155,9 +155,9 @@ def _misfits(values: Mapping[str, Any], section: type[BaseModel], prefix: str) -
         ):
             yield f"{key}: got {_shown(value)}, expected {expectation(annotation)}"
         for inner, place in _sections(annotation):
-            for where, entry in _entries(value, place):
+            for position, entry in _entries(value, place):
                 if isinstance(entry, Mapping):
-                    yield from _misfits(entry, inner, f"{key}{where}.")
+                    yield from _misfits(entry, inner, f"{key}{position}.")
 
 
 def _entries(value: Any, place: str) -> Iterator[tuple[str, Any]]:

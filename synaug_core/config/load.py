@@ -61,9 +61,9 @@ def starting_values(source: str) -> dict[str, Any]:
         values = _read(path)
         _absolute(values, path.resolve().parent)
         return {"name": _name(path.resolve().stem), **values}
-    where = _data_source(source, Path.cwd(), "SOURCE")
-    resolved = Path(where)
-    return {"name": _name(resolved.name if resolved.is_dir() else resolved.stem), "data": {"source": where}}
+    location = _data_source(source, Path.cwd(), "SOURCE")
+    resolved = Path(location)
+    return {"name": _name(resolved.name if resolved.is_dir() else resolved.stem), "data": {"source": location}}
 
 
 def _name(text: str) -> str:
@@ -84,8 +84,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not a text file in UTF-8") from error
     values = yaml_text.parse(text, str(path))
     if not isinstance(values, dict):
-        found = "nothing" if values is None else "a list" if isinstance(values, list) else "a single value"
-        raise ConfigError(f"{path}: a configuration is a mapping of keys to values, and this file holds {found}")
+        content = "nothing" if values is None else "a list" if isinstance(values, list) else "a single value"
+        raise ConfigError(f"{path}: a configuration is a mapping of keys to values, and this file holds {content}")
     return values
 
 
@@ -161,9 +161,9 @@ def override(values: dict[str, Any], text: str) -> None:
     Raises:
         ConfigError: an unknown key, or not of this form.
     """
-    key, found, value = text.partition("=")
+    key, separator, value = text.partition("=")
     shown = f"--set {text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'}"
-    if not found or not key.strip():
+    if not separator or not key.strip():
         raise ConfigError(f"{shown}: expected key=value, such as --set repetitions=6")
     set_key(values, key.strip(), yaml_text.parse(value, shown), shown)
 
@@ -199,16 +199,16 @@ def _use_sections(values: dict[str, Any]) -> None:
     """Move keys of generators from where version 0.1.0 had them into their sections, in place."""
     if isinstance(generator := values.get("generator"), dict):
         values["generator"] = sectioned(generator)
-    if isinstance(others := values.get("generators"), dict):
-        values["generators"] = {name: sectioned(v) if isinstance(v, dict) else v for name, v in others.items()}
+    if isinstance(named := values.get("generators"), dict):
+        values["generators"] = {name: sectioned(v) if isinstance(v, dict) else v for name, v in named.items()}
 
 
 def _is_known(path: Sequence[str]) -> bool:
-    known = keys.known_keys()
-    if ".".join(path) in known or ".".join((path[0], "*", *path[2:])) in known:
+    annotations = keys.known_keys()
+    if ".".join(path) in annotations or ".".join((path[0], "*", *path[2:])) in annotations:
         return True
     parent = ".".join(path[:-1])
-    return parent in known and keys.is_open_mapping(known[parent])
+    return parent in annotations and keys.is_open_mapping(annotations[parent])
 
 
 def _keep_text(values: dict[str, Any]) -> None:

@@ -78,9 +78,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _searched_arms_are_known(self) -> "Config":
-        known = {*STANDARD_ARMS, *(arm.name for arm in self.arms)}
-        if unknown := [name for name in self.tuning.arms if name not in known]:
-            raise ValueError(f"tuning.arms: unknown arm {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        names = {*STANDARD_ARMS, *(arm.name for arm in self.arms)}
+        if unknown := [name for name in self.tuning.arms if name not in names]:
+            raise ValueError(f"tuning.arms: unknown arm {unknown[0]!r}; known are {', '.join(sorted(names))}")
         return self
 
     @model_validator(mode="after")

@@ -40,9 +40,9 @@ class Cell:
     config: Config
 
     @property
-    def where(self) -> str:
+    def label(self) -> str:
         """`key = value, ...` of this combination."""
-        return _where(self.labels)
+        return _labels_text(self.labels)
 
 
 def load_sweep(source: str, overrides: Sequence[str] = ()) -> SweepConfig:
@@ -59,18 +59,18 @@ def load_sweep(source: str, overrides: Sequence[str] = ()) -> SweepConfig:
     """
     base = starting_values(source)
     given = [text for text in overrides if _key(text) == "sweep"]
-    found = base.pop("sweep", None)
+    section = base.pop("sweep", None)
     if given:
-        found = yaml_text.parse(given[-1].partition("=")[2], "--set sweep")
-    if not isinstance(found, dict) or not found:
+        section = yaml_text.parse(given[-1].partition("=")[2], "--set sweep")
+    if not isinstance(section, dict) or not section:
         raise ConfigError(f"{source}: a sweep needs a section `sweep` with keys such as data.per_class: [5, 10, 20]")
     for text in overrides:
         if text in given:
             continue
-        if varied := [key for key in found if f"{_key(text)}.".startswith(f"{key}.")]:
+        if varied := [key for key in section if f"{_key(text)}.".startswith(f"{key}.")]:
             raise ConfigError(f"--set {_key(text)}: {varied[0]} is varied by the sweep; change its values there")
         override(base, text)
-    sweep = SweepConfig(base=base, grid={str(key): _named(str(key), values) for key, values in found.items()})
+    sweep = SweepConfig(base=base, grid={str(key): _named(str(key), values) for key, values in section.items()})
     cells(sweep)
     return sweep
 
@@ -84,24 +84,24 @@ def cells(sweep: SweepConfig) -> tuple[Cell, ...]:
     size = math.prod(map(len, sweep.grid.values()))
     if size > _MOST:
         raise ConfigError(f"sweep: {size} combinations; at most {_MOST} are made in one sweep")
-    found = []
+    combined = []
     for combination in itertools.product(*(values.items() for values in sweep.grid.values())):
         labels = {key: label for key, (label, _) in zip(sweep.grid, combination, strict=True)}
         values = copy.deepcopy(sweep.base)
         for key, (_, value) in zip(sweep.grid, combination, strict=True):
             set_key(values, key, copy.deepcopy(value), f"sweep.{key}")
         try:
-            found.append(Cell(labels, checked(values)))
+            combined.append(Cell(labels, checked(values)))
         except ConfigError as error:
-            raise ConfigError(f"sweep, at {_where(labels)}: {error}") from error
-    return tuple(found)
+            raise ConfigError(f"sweep, at {_labels_text(labels)}: {error}") from error
+    return tuple(combined)
 
 
 def _key(override: str) -> str:
     return override.partition("=")[0].strip()
 
 
-def _where(labels: Mapping[str, str]) -> str:
+def _labels_text(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{key} = {label}" for key, label in labels.items())
 
 

@@ -71,12 +71,12 @@ for _kind, _construct in {
     _Constructor.add_constructor(f"tag:yaml.org,2002:{_kind}", _construct)
 
 
-def parse(text: str, where: str) -> Any:
+def parse(text: str, source: str) -> Any:
     """The value that a YAML text stands for, built from dict, list, str, int, float, bool and None.
 
     Args:
         text: one YAML document.
-        where: what the text is, for the error line.
+        source: what the text is, for the error line.
 
     Raises:
         ConfigError: not YAML, a key given twice, an alias, a tag that asks for an object.
@@ -89,10 +89,10 @@ def parse(text: str, where: str) -> Any:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark and "\n" in text.strip() else ""
         problem = (error.problem or "not readable").replace("\n", " ").removeprefix("but ")
-        raise ConfigError(f"{where}{place}: cannot be read as YAML: {problem}") from error
+        raise ConfigError(f"{source}{place}: cannot be read as YAML: {problem}") from error
     except YAMLError as error:
-        raise ConfigError(f"{where}: not a YAML text ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"{source}: not a YAML text ({' '.join(str(error).split())})") from error
     except RecursionError as error:
-        raise ConfigError(f"{where}: nested too deeply") from error
+        raise ConfigError(f"{source}: nested too deeply") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # `!!bool maybe`, `!!int ''`, `!!map [a]`
-        raise ConfigError(f"{where}: holds a value that cannot be read as what it says it is") from error
+        raise ConfigError(f"{source}: holds a value that cannot be read as what it says it is") from error

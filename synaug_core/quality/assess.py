@@ -14,12 +14,10 @@ from synaug_core.progress import Progress, silent
 from synaug_core.quality.consistency import Consistency, consistency
 from synaug_core.quality.features import features, subset
 from synaug_core.quality.judge import Judges
-from synaug_core.quality.kid import KidNull, kid, kid_null
-from synaug_core.quality.manifold import Manifold, density_coverage
+from synaug_core.quality.measures import KidNull, Manifold, bandwidth, density_coverage, kid, kid_null, vendi
 from synaug_core.quality.neighbours import Training, copying, copying_z, nearer
 from synaug_core.quality.report import ClassQuality, Figures, QualityReport
 from synaug_core.quality.usefulness import Usefulness
-from synaug_core.quality.vendi import bandwidth, vendi
 from synaug_core.seeds import derive, stream
 
 __all__ = ["assess"]
@@ -60,10 +58,12 @@ def assess(
         DataError: a parent is not among the judges' training images.
     """
     names = [name for name, n in synthetic.counts().items() if n]
-    found = {}
+    classes = {}
     for done, name in enumerate(names, start=1):
-        scene = _Scene.of(name, train, held_out, features_by, judges, config, derive(seed, "quality", name))
-        found[name] = ClassQuality(
+        scene = _ClassImages.from_sets(
+            name, train, held_out, features_by, judges, config, derive(seed, "quality", name)
+        )
+        classes[name] = ClassQuality(
             train=len(train.of_class(name)),
             held_out=len(held_out.of_class(name)),
             made=len(synthetic.of_class(name)),
@@ -73,11 +73,11 @@ def assess(
         )
         progress(done, len(names))
     unseen = {} if judges is None else {c: who for c, who in judges.unseen().items() if c in names}
-    return QualityReport(classes=found, all_classes=train.classes, judges_without_class=unseen, usefulness=usefulness)
+    return QualityReport(classes=classes, all_classes=train.classes, judges_without_class=unseen, usefulness=usefulness)
 
 
 @dataclass(frozen=True, eq=False)
-class _Scene:
+class _ClassImages:
     """One class: its real images, measured once."""
 
     name: str
@@ -93,7 +93,7 @@ class _Scene:
     seed: int
 
     @classmethod
-    def of(
+    def from_sets(
         cls,
         name: str,
         train: ImageSet,
@@ -102,35 +102,42 @@ class _Scene:
         judges: Judges | None,
         config: QualityConfig,
         seed: int,
-    ) -> _Scene:
+    ) -> _ClassImages:
         own = _some(train.of_class(name), config.most, derive(seed, "train"))
         held = _some(held_out.of_class(name), config.most, derive(seed, "held out"))
         reals = features(held, classifier)
-        return cls(name, own, held, reals, bandwidth(reals), Training.of(own.images), classifier, judges, config, seed)
+        return cls(
+            name, own, held, reals, bandwidth(reals), Training.from_points(own.images), classifier, judges, config, seed
+        )
 
     def figures(self, images: ImageSet, reconstruction: ImageSet | None) -> Figures | None:
         """Of the class's images among `images`; None where there are none."""
         own = _some(images.of_class(self.name), self.config.most, derive(self.seed, "synthetic"))
         if not len(own):
             return None
-        again = None
+        reconstructed = None
         if reconstruction is not None:
-            again = _some(reconstruction.of_class(self.name), self.config.most, derive(self.seed, "synthetic")).images
-        told = None if self.judges is None else consistency(self.judges.probabilities(own), own.labels)
+            reconstructed = _some(
+                reconstruction.of_class(self.name), self.config.most, derive(self.seed, "synthetic")
+            ).images
+        labels = None if self.judges is None else consistency(self.judges.probabilities(own), own.labels)
         return Figures(
-            n=len(own), **self._beside_reals(own), **self._beside_training(own.images, again), **_of_labels(told)
+            n=len(own),
+            **self._beside_reals(own),
+            **self._beside_training(own.images, reconstructed),
+            **_of_labels(labels),
         )
 
     def of_reals(self) -> Figures:
         """What real images get."""
-        told = None
+        labels = None
         if self.judges is not None and len(self.train):
-            told = consistency(self.judges.of_reals(self.train), self.train.labels)
+            labels = consistency(self.judges.of_reals(self.train), self.train.labels)
         return Figures(
             n=len(self.train),
             **self._beside_reals(self.train),
             **self._beside_training(self.held_out.images, None),
-            **_of_labels(told),
+            **_of_labels(labels),
         )
 
     def _beside_reals(self, images: ImageSet) -> dict[str, Any]:
@@ -142,8 +149,8 @@ class _Scene:
         draws = 1 if len(points) == len(reals) else _DRAWS
         rows = []
         for _ in range(draws):
-            mine, theirs = points[subset(len(points), size, random)], reals[subset(len(reals), size, random)]
-            rows.append(_compared(mine, theirs, self.config.neighbours, self.width))
+            sample, real_sample = points[subset(len(points), size, random)], reals[subset(len(reals), size, random)]
+            rows.append(_compared(sample, real_sample, self.config.neighbours, self.width))
         means = {name: _mean([row[name] for row in rows]) for name in rows[0]}
         clamped = min(self.config.neighbours, max(0, size - 1))
         return {"matched": size, "k": clamped, **means, **_of_null(null, means["kid"])}
@@ -151,19 +158,19 @@ class _Scene:
     def _beside_training(self, images: Tensor, reconstruction: Tensor | None) -> dict[str, Any]:
         """Copies."""
         near = self.pixels.near(images)
-        found = copying(near, self.pixels)
-        if found is None:
+        copies = copying(near, self.pixels)
+        if copies is None:
             return {"training": len(self.train)}
         distance = near[0][:, 0]
         held = self.pixels.near(self.held_out.images)[0][:, :1].flatten()
-        again = None if reconstruction is None else self.pixels.near(reconstruction)[0][:, :1].flatten()
+        reconstructed = None if reconstruction is None else self.pixels.near(reconstruction)[0][:, :1].flatten()
         return {
-            "training": found.training,
-            "nearest_distance": found.distance,
-            "nearest_ratio": found.ratio,
-            "authentic": found.authentic,
+            "training": copies.training,
+            "nearest_distance": copies.distance,
+            "nearest_ratio": copies.ratio,
+            "authentic": copies.authentic,
             "copying_z": copying_z(distance, held),
-            "nearer_than_reconstruction": None if again is None else nearer(distance, again),
+            "nearer_than_reconstruction": None if reconstructed is None else nearer(distance, reconstructed),
         }
 
 
@@ -191,10 +198,10 @@ def _of_null(null: KidNull | None, value: float | None) -> dict[str, Any]:
     }
 
 
-def _of_labels(told: Consistency | None) -> dict[str, Any]:
-    if told is None:
+def _of_labels(labels: Consistency | None) -> dict[str, Any]:
+    if labels is None:
         return {}
-    return {"judged": told.judged, "agreement": told.agreement, "label_probability": told.probability}
+    return {"judged": labels.judged, "agreement": labels.agreement, "label_probability": labels.probability}
 
 
 def _mean(values: list[float | None]) -> float | None:

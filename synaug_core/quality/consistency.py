@@ -42,22 +42,22 @@ def consistency(probabilities: NDArray[np.floating], labels: Tensor) -> Consiste
 
 def real_consistency(judges: Judges, train: ImageSet) -> dict[str, Consistency]:
     """The yardstick, by class: training images judged by those that left out their fold."""
-    told = judges.of_reals(train)
-    found = {}
+    probabilities = judges.of_reals(train)
+    by_class = {}
     for name in train.classes:
         own = train.rows_of(name).cpu()
         if len(own):
-            found[name] = consistency(told[own.numpy()], train.labels[own])
-    return found
+            by_class[name] = consistency(probabilities[own.numpy()], train.labels[own])
+    return by_class
 
 
 def unlikely_reals(judges: Judges, train: ImageSet, least: float) -> dict[str, float | None]:
     """What the label filter would do to real images: by class, the share of the training images to whose class the
     judges that left them out give less than `least`. None where nobody could judge any."""
-    told, label = judges.of_reals(train), train.labels.cpu().numpy()
-    own = told[np.arange(len(label)), label]
-    found: dict[str, float | None] = {}
+    probabilities, label = judges.of_reals(train), train.labels.cpu().numpy()
+    own = probabilities[np.arange(len(label)), label]
+    shares: dict[str, float | None] = {}
     for i, name in enumerate(train.classes):
-        known = own[(label == i) & ~np.isnan(own)]
-        found[name] = float((known < least).mean()) if len(known) else None
-    return found
+        judged = own[(label == i) & ~np.isnan(own)]
+        shares[name] = float((judged < least).mean()) if len(judged) else None
+    return shares

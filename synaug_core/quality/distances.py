@@ -39,10 +39,10 @@ def nearest(a: Tensor, b: Tensor, *, k: int = 1, same: bool = False) -> tuple[Te
     Returns:
         Distances float64 (n, k') and positions int64 (n, k').
     """
-    found = [_nearest_of_block(rows, start, b, k, same) for start, rows in _blocks(a, _ROWS)]
-    if not found:
+    blocks = [_nearest_of_block(rows, start, b, k, same) for start, rows in _blocks(a, _ROWS)]
+    if not blocks:
         return torch.empty(0, 0, dtype=torch.float64), torch.empty(0, 0, dtype=torch.int64)
-    return torch.cat([d for d, _ in found]), torch.cat([i for _, i in found])
+    return torch.cat([d for d, _ in blocks]), torch.cat([i for _, i in blocks])
 
 
 def spacing(images: Tensor) -> float:
@@ -52,9 +52,9 @@ def spacing(images: Tensor) -> float:
     is how far they are from a plain one. 0 where that is 0 too, where there is no image, and for single features.
     """
     distance, _ = nearest(images, images, same=True)
-    found = float(distance.median()) if distance.numel() else 0.0
-    if found > 0 or not len(images) or images.dtype != torch.uint8:
-        return found
+    median = float(distance.median()) if distance.numel() else 0.0
+    if median > 0 or not len(images) or images.dtype != torch.uint8:
+        return median
     return float(contrast(images).mean())
 
 
@@ -72,9 +72,9 @@ def _nearest_of_block(rows: Tensor, start: int, b: Tensor, k: int, same: bool) -
     if same:
         own = torch.arange(len(rows), device=distance.device)
         distance[own, start + own] = torch.inf
-    kept = min(k, len(b) - same)
+    count = min(k, len(b) - same)
     ordered = distance.sort(dim=1, stable=True)
-    return ordered.values[:, :kept], ordered.indices[:, :kept]
+    return ordered.values[:, :count], ordered.indices[:, :count]
 
 
 def _none(rows: int) -> Tensor:

@@ -1,12 +1,16 @@
-"""Judges of labels: classifiers of real images that have not seen what they judge, nor what it was made from."""
+"""Judges of labels: classifiers of real images that have not seen what they judge, nor what it was made from.
+
+Each leaves out one or two folds of the training images, which are divided here too.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +26,53 @@ from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError, DataError
 from synaug_core.frozen import Frozen
 from synaug_core.progress import Progress, part_of, silent
-from synaug_core.quality.folds import assign_folds, panel
 from synaug_core.seeds import derive
 
-__all__ = ["Judges", "Member"]
+__all__ = ["Judges", "Member", "assign_folds", "panel", "panels"]
+
+
+def assign_folds(train: ImageSet, folds: int, seed: int) -> dict[str, int]:
+    """The fold in [0, folds) of each image's id.
+
+    Groups go, those of the rarest class and the largest first, where their classes are worst represented; of equally
+    good folds to the one with the fewest images. So a class with as many groups as folds is in every fold.
+    """
+    content: dict[str, Counter[int]] = defaultdict(Counter)
+    for group, label in zip(train.groups, train.labels.tolist(), strict=True):
+        content[group][label] += 1
+    totals = Counter(train.labels.tolist())
+    held: list[Counter[int]] = [Counter() for _ in range(folds)]
+
+    def place(group: str) -> tuple[int, int, int, str]:
+        inside = content[group]
+        return min(totals[c] for c in inside), -inside.total(), derive(seed, "fold", group), group
+
+    fold_of: dict[str, int] = {}
+    for group in sorted(content, key=place):
+        inside = content[group]
+
+        def filled(fold: int, inside: Counter[int] = inside) -> tuple[float, int, int]:
+            share = sum(held[fold][c] * n / totals[c] for c, n in inside.items())
+            return round(share, 9), held[fold].total(), fold
+
+        best = min(range(folds), key=filled)
+        held[best].update(inside)
+        fold_of[group] = best
+    return {image: fold_of[group] for image, group in zip(train.ids, train.groups, strict=True)}
+
+
+def panel(folds: int) -> tuple[tuple[int, ...], ...]:
+    """What each judge leaves out: every fold, and every pair of folds, since an image may have two parents."""
+    return tuple(left_out for size in (1, 2) for left_out in combinations(range(folds), size))
+
+
+def panels(folds: int, workers: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """The panel in up to `workers` parts whose numbers of judges differ by one at most, in its order."""
+    whole = panel(folds)
+    parts = max(1, min(workers, len(whole)))
+    cuts = [round(i * len(whole) / parts) for i in range(parts + 1)]
+    return tuple(whole[a:b] for a, b in pairwise(cuts))
+
 
 _ARM = ArmConfig(name="judge", sampling="balanced", augmentation="traditional")
 _SPEC, _KIND = "judges.json", "synaug judges 1"
@@ -124,8 +171,8 @@ class Judges:
         fold = torch.tensor([fold_of[i] for i in train.ids], dtype=torch.int64)
         if len(set(fold_of.values())) < 2:
             raise DataError("judges need training images of two groups at least; set filters.label_consistency to null")
-        wanted = panel(judge_config.folds) if leaving_out is None else leaving_out
-        rest = {left_out: _without(train, fold, left_out) for left_out in wanted}
+        panel_part = panel(judge_config.folds) if leaving_out is None else leaving_out
+        rest = {left_out: _without(train, fold, left_out) for left_out in panel_part}
         rest = {left_out: images for left_out, images in rest.items() if len(images)}
         members: list[Member] = []
         for left_out, images in rest.items():
@@ -138,7 +185,7 @@ class Judges:
                 init_seed=derive(seed, name, "weights"),
                 batch_seed=derive(seed, name, "batches"),
                 device=device,
-                progress=part_of(progress, before=len(members) * steps, of=len(rest) * steps),
+                progress=part_of(progress, before=len(members) * steps, total_steps=len(rest) * steps),
                 checkpoint=checkpoint_for(name) if checkpoint_for else None,
                 deadline=None if deadline is None else deadline - (time.monotonic() - started),
             )
@@ -184,8 +231,8 @@ class Judges:
 
     def unseen(self) -> dict[str, tuple[str, ...]]:
         """By class, the judges that have seen none of its images; classes that all have seen are left out."""
-        found = {c: tuple(m.name for m in self.members if c in m.unseen) for c in self.classes}
-        return {c: names for c, names in found.items() if names}
+        names_by_class = {c: tuple(m.name for m in self.members if c in m.unseen) for c in self.classes}
+        return {c: names for c, names in names_by_class.items() if names}
 
     def save(self, folder: Path) -> None:
         """Write one folder for each judge and `judges.json`; equal judges give equal bytes."""
@@ -233,11 +280,11 @@ class Judges:
 
     def _judged(self, images: ImageSet, folds: Sequence[frozenset[int]]) -> NDArray[np.float64]:
         rows: dict[tuple[frozenset[int], int], list[int]] = defaultdict(list)
-        for i, (where, label) in enumerate(zip(folds, images.labels.tolist(), strict=True)):
-            rows[where, label].append(i)
+        for i, (parent_folds, label) in enumerate(zip(folds, images.labels.tolist(), strict=True)):
+            rows[parent_folds, label].append(i)
         by_member: dict[str, list[int]] = defaultdict(list)
-        for (where, label), index in rows.items():
-            for member in self.judges_for(where, self.classes[label]):
+        for (parent_folds, label), index in rows.items():
+            for member in self.judges_for(parent_folds, self.classes[label]):
                 by_member[member.name] += index
         total = np.zeros((len(images), len(self.classes)))
         votes = np.zeros(len(images))

@@ -29,7 +29,7 @@ class Training:
     unit: float
 
     @classmethod
-    def of(cls, points: Tensor) -> Training:
+    def from_points(cls, points: Tensor) -> Training:
         """Measured once for all sets that are compared with it."""
         return cls(points, nearest(points, points, same=True)[0].flatten(), spacing(points))
 
@@ -76,7 +76,7 @@ def copying(near: tuple[Tensor, Tensor], training: Training) -> Copying | None:
     return Copying(images, n, relative, float(ratio.median()), float(authentic))
 
 
-def nearer(distance: Tensor, others: Tensor) -> float | None:
+def nearer(distance: Tensor, reference: Tensor) -> float | None:
     """Chance that an image is nearer to its nearest training image than one of the others is to its own, in [0, 1].
 
     Half means no difference; with reconstructions as the others, above half means memorised more than what starts
@@ -84,16 +84,16 @@ def nearer(distance: Tensor, others: Tensor) -> float | None:
 
     Args:
         distance: of the images to their nearest training images, (n,).
-        others: the same of the others, (m,).
+        reference: the same of the others, (m,).
 
     Returns:
         None where a set is empty.
     """
-    if not len(distance) or not len(others):
+    if not len(distance) or not len(reference):
         return None
-    ordered, own = others.sort().values, distance.contiguous()
+    ordered, own = reference.sort().values, distance.contiguous()
     below, upto = torch.searchsorted(ordered, own), torch.searchsorted(ordered, own, right=True)
-    return float((2 * len(others) - below - upto).double().mean()) / (2 * len(others))
+    return float((2 * len(reference) - below - upto).double().mean()) / (2 * len(reference))
 
 
 def copying_z(distance: Tensor, held_out: Tensor) -> float | None:
@@ -122,6 +122,6 @@ def nearest_training_image(images: ImageSet, train: ImageSet) -> tuple[Tensor, T
         rows = (images.labels == label).nonzero().flatten()
         own = (train.labels == label).nonzero().flatten()
         if len(own):
-            near, where = nearest(images.images[rows], train.images[own])
-            distance[rows], index[rows] = near[:, 0], own[where[:, 0]]
+            near, position = nearest(images.images[rows], train.images[own])
+            distance[rows], index[rows] = near[:, 0], own[position[:, 0]]
     return index, distance

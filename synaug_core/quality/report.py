@@ -101,12 +101,12 @@ class QualityReport(Frozen):
 
     def overall(self, kind: str = "synthetic") -> dict[str, Overall]:
         """Means of the figures of `synthetic`, `reals` or `reconstruction`."""
-        found: dict[str, list[float]] = {}
+        values: dict[str, list[float]] = {}
         for quality in self.classes.values():
             figures: Figures | None = getattr(quality, kind)
             for name, value in figures.values() if figures is not None else ():
-                found.setdefault(name, []).append(value)
-        return {name: Overall(value=sum(v) / len(v), classes=len(v)) for name, v in found.items()}
+                values.setdefault(name, []).append(value)
+        return {name: Overall(value=sum(v) / len(v), classes=len(v)) for name, v in values.items()}
 
     def metrics(self) -> dict[str, float]:
         """Finite values by name: `quality/<figure>/<class slug>` and, over the classes, `quality/<figure>`.
@@ -115,20 +115,20 @@ class QualityReport(Frozen):
         `quality/reconstruction/...`; counts are `quality/images/<class slug>` and `.../matched/<class slug>`.
         """
         short = slugs(self.all_classes)
-        found: dict[str, float] = {}
-        for kind, where in (
+        metrics: dict[str, float] = {}
+        for kind, prefix in (
             ("synthetic", "quality"),
             ("reals", "quality/reals"),
             ("reconstruction", "quality/reconstruction"),
         ):
-            found |= {f"{where}/{name}": o.value for name, o in self.overall(kind).items()}
+            metrics |= {f"{prefix}/{name}": o.value for name, o in self.overall(kind).items()}
             for name, quality in self.classes.items():
                 figures: Figures | None = getattr(quality, kind)
                 if figures is not None:
-                    found |= {f"{where}/{figure}/{short[name]}": value for figure, value in figures.values()}
-                    found[f"{where}/images/{short[name]}"] = float(figures.n)
-                    found[f"{where}/matched/{short[name]}"] = float(figures.matched)
-        return found | self._of_usefulness(short)
+                    metrics |= {f"{prefix}/{figure}/{short[name]}": value for figure, value in figures.values()}
+                    metrics[f"{prefix}/images/{short[name]}"] = float(figures.n)
+                    metrics[f"{prefix}/matched/{short[name]}"] = float(figures.matched)
+        return metrics | self._of_usefulness(short)
 
     def table(self) -> list[dict[str, str | int | float | None]]:
         """Rows for people: for each class its synthetic images, the reconstructions and the real ones."""
@@ -145,10 +145,10 @@ class QualityReport(Frozen):
         tested = self.usefulness
         if tested is None:
             return {}
-        where = "quality/usefulness"
+        prefix = "quality/usefulness"
         named = {"real": tested.real, "synthetic": tested.synthetic, "difference": tested.difference}
-        found = {f"{where}/{name}": value for name, value in named.items() if value is not None}
+        metrics = {f"{prefix}/{name}": value for name, value in named.items() if value is not None}
         for name in tested.real_recall:
-            found[f"{where}/real_recall/{short[name]}"] = tested.real_recall[name]
-            found[f"{where}/synthetic_recall/{short[name]}"] = tested.synthetic_recall[name]
-        return found
+            metrics[f"{prefix}/real_recall/{short[name]}"] = tested.real_recall[name]
+            metrics[f"{prefix}/synthetic_recall/{short[name]}"] = tested.synthetic_recall[name]
+        return metrics

@@ -68,19 +68,19 @@ def replaced(train: ImageSet, synthetic: ImageSet, *, seed: int) -> Replaced:
     Of such a class as many images are used as there are of both kinds, drawn at random: real ones in one set,
     synthetic ones in the other. The other classes stay as they are, in both.
     """
-    real, other, counts = [], [], {}
+    real, synthetic_sets, counts = [], [], {}
     for name, n in synthetic.counts().items():
-        own, made = train.of_class(name), synthetic.of_class(name)
+        own, substitutes = train.of_class(name), synthetic.of_class(name)
         size = min(len(own), n)
         if size:
             random = stream(derive(seed, "replaced", name))
             real.append(own.take(subset(len(own), size, random).sort().values))
-            other.append(made.take(subset(n, size, random).sort().values))
+            synthetic_sets.append(substitutes.take(subset(n, size, random).sort().values))
             counts[name] = size
         else:
             real.append(own)
-            other.append(own)
-    return Replaced(concatenate(real), concatenate(other), counts)
+            synthetic_sets.append(own)
+    return Replaced(concatenate(real), concatenate(synthetic_sets), counts)
 
 
 def usefulness(
@@ -129,19 +129,19 @@ def usefulness(
             init_seed=derive(seed, "weights"),
             batch_seed=derive(seed, "batches"),
             device=device,
-            progress=part_of(progress, before=number * config.steps, of=2 * config.steps),
+            progress=part_of(progress, before=number * config.steps, total_steps=2 * config.steps),
             checkpoint=checkpoint_for(name) if checkpoint_for else None,
             deadline=None if deadline is None else deadline - (time.monotonic() - started),
         )
         recalls.append(_recalls(trained.predict(held_out), held_out))
-    real, other = recalls
+    real_recalls, synthetic_recalls = recalls
     return Usefulness(
         replaced=sets.counts,
         held_out=held_out.counts(),
-        real=_mean(real),
-        synthetic=_mean(other),
-        real_recall=real,
-        synthetic_recall=other,
+        real=_mean(real_recalls),
+        synthetic=_mean(synthetic_recalls),
+        real_recall=real_recalls,
+        synthetic_recall=synthetic_recalls,
     )
 
 

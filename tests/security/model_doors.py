@@ -97,7 +97,7 @@ def checkpoint(case: Case, folder: Path) -> None:
 
 
 def weights(case: Case, folder: Path) -> None:
-    from synaug_core.classify.weights import read
+    from synaug_core.classify.backbones import read_weights
 
     [file] = folder.iterdir()
-    read(file)
+    read_weights(file)

@@ -9,6 +9,6 @@ def test_parts_of_a_step_are_told_as_the_whole() -> None:
     def whole(done: int, total: int, **values: float) -> None:
         told.append((done, total, values))
 
-    part_of(whole, before=0, of=40)(20, 20)
-    part_of(whole, before=20, of=40)(5, 20, loss=0.5)
+    part_of(whole, before=0, total_steps=40)(20, 20)
+    part_of(whole, before=20, total_steps=40)(5, 20, loss=0.5)
     assert told == [(20, 40, {}), (25, 40, {"loss": 0.5})]

@@ -10,9 +10,8 @@ import pytest
 import torch
 from prefect import flow
 
-from synaug_core.classify.build import build
-from synaug_core.classify.history import History
-from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.model import build
+from synaug_core.classify.trained import History, TrainedClassifier
 from synaug_core.config import ClassifierConfig, ComputeConfig, RobustnessConfig
 from synaug_core.config.probes import ExplanationConfig
 from synaug_core.data.imageset import ImageSet

@@ -11,9 +11,8 @@ import pytest
 
 import tasks.promotion as module
 from synaug_core import digests
-from synaug_core.classify.build import build
-from synaug_core.classify.history import History
-from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.model import build
+from synaug_core.classify.trained import History, TrainedClassifier
 from synaug_core.config import ClassifierConfig, ComputeConfig, EvaluationConfig, PromotionConfig
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.refs import ClassifierRef, ComparisonRef, DatasetRef, PredictionsRef, RegisteredRef, RepetitionRef

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from synaug_core.classify.history import History
+    from synaug_core.classify.trained import History
     from synaug_core.generators.fit_report import FitReport
 
 __all__ = ["fit_figure", "history_figure"]

@@ -7,8 +7,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from synaug_core.classify import weights
-from synaug_core.classify.build import build
+from synaug_core.classify import backbones
+from synaug_core.classify.model import build
 from synaug_core.config import ClassifierConfig
 from synaug_core.errors import ConfigError, WeightsError
 from synaug_core.seeds import stream
@@ -102,7 +102,7 @@ def resnet_file(tmp_path_factory):
 
 
 def test_weights_from_a_file(resnet_file):
-    given = weights.read(resnet_file)
+    given = backbones.read_weights(resnet_file)
     model = _build("resnet18", pretrained=True, weights_file=str(resnet_file))
     held = model.backbone.state_dict()
     assert set(held) == {k for k in given if not k.startswith("fc.")}
@@ -113,7 +113,7 @@ def test_weights_from_a_file(resnet_file):
 
 
 def test_weights_that_do_not_fit(resnet_file, tmp_path):
-    state = weights.read(resnet_file)
+    state = backbones.read_weights(resnet_file)
     broken = tmp_path / "broken.safetensors"
     for change, message in (
         ({k: v for k, v in state.items() if k != "conv1.weight"}, "lack conv1.weight"),

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from synaug_core.classify.build import build
-from synaug_core.classify.model import Classifier, Dropout
+from synaug_core.classify.model import Classifier, Dropout, build
 from synaug_core.config import ClassifierConfig
 from synaug_core.errors import ConfigError
 from synaug_core.nets.small_cnn import SmallCNN

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from synaug_core.checkpoints import Checkpoint
-from synaug_core.classify.loop import Loop
 from synaug_core.classify.online import is_due
-from synaug_core.classify.training import train
+from synaug_core.classify.training import Loop, train
 from synaug_core.config import STANDARD_ARMS, ArmConfig, GeneratorConfig, OnlineConfig
 from synaug_core.errors import ConfigError
 from synaug_core.generators.autoencoder import SpatialAutoencoder

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synaug_core.classify.loop import Loop
-from synaug_core.classify.phases import PhasedSampler, sampler_of
-from synaug_core.classify.training import train
+from synaug_core.classify.sampling import PhasedSampler, sampler_of
+from synaug_core.classify.training import Loop, train
 from synaug_core.config import ArmConfig, ClassifierConfig, SynthesisConfig
 from synaug_core.data.imageset import ImageSet
 

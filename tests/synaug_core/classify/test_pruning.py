@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from synaug_core.classify import tuning
-from synaug_core.classify.pruning import Pruned, below_median, value_at
 from synaug_core.classify.search_space import TrialSpec
+from synaug_core.classify.tuning import Pruned, below_median, value_at
 from synaug_core.config import TuningConfig
 
 
@@ -32,9 +32,9 @@ def _watched(search: tuning.Search, spec: TrialSpec, level: float) -> bool:
                 told(step, level)
             scores.append(level)
     except Pruned:
-        tuning.tell(search, spec, pruned=True)
+        tuning.end_trial(search, spec, pruned=True)
         return True
-    tuning.tell(search, spec, level)
+    tuning.end_trial(search, spec, level)
     return False
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from synaug_core.classify.model import channel_statistics
 from synaug_core.classify.optimisation import class_weights, learning_rate, optimizer
 from synaug_core.classify.scores import balanced_accuracy, cross_entropy, macro_auc
-from synaug_core.classify.statistics import channel_statistics
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.seeds import stream

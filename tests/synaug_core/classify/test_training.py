@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from synaug_core.checkpoints import Checkpoint
-from synaug_core.classify import loop as loop_module
-from synaug_core.classify.build import build
-from synaug_core.classify.pruning import Pruned
+from synaug_core.classify import training as training_module
+from synaug_core.classify.model import build
 from synaug_core.classify.scores import macro_auc
 from synaug_core.classify.training import train
+from synaug_core.classify.tuning import Pruned
 from synaug_core.config import STANDARD_ARMS, ClassifierConfig
 from synaug_core.data.imageset import concatenate
 from synaug_core.errors import DataError, DeadlineError, DivergenceError
@@ -134,7 +134,7 @@ def test_all_arms_start_from_the_same_function(make_set, quick, monkeypatch):
         made.append(build(*args, **kwargs))
         return made[-1]
 
-    monkeypatch.setattr(loop_module, "build", spy)
+    monkeypatch.setattr(training_module, "build", spy)
     config = quick.model_copy(update={"steps": 1, "learning_rate": 1e-30})
     real = make_set()
     fake = make_set(seed=9)

@@ -71,8 +71,8 @@ def test_saying_it_twice_counts_once(storage):
     one, two = tuning.ask(search)
     for value in (0.5, 0.9):
         tuning.report(search, one, 10, value)
-        tuning.tell(search, one, value)
-        tuning.tell(search, two, pruned=True)
+        tuning.end_trial(search, one, value)
+        tuning.end_trial(search, two, pruned=True)
     tuning.report(search, one, 20, 0.7)
     rows = tuning.history(search)
     assert [(r.state, r.value) for r in rows] == [("complete", 0.5), ("pruned", None)]
@@ -85,7 +85,7 @@ def test_a_value_must_be_finite(tmp_path, value):
     search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG)
     spec = tuning.ask(search)[0]
     with pytest.raises(ValueError, match="finite"):
-        tuning.tell(search, spec, value)
+        tuning.end_trial(search, spec, value)
 
 
 def test_best_is_the_first_of_the_highest(tmp_path):
@@ -93,7 +93,7 @@ def test_best_is_the_first_of_the_highest(tmp_path):
     values = iter((0.2, 0.8, 0.8, 0.1))
     while specs := tuning.ask(search):
         for spec in specs:
-            tuning.tell(search, spec, next(values))
+            tuning.end_trial(search, spec, next(values))
     found = tuning.best(search)
     assert (found.number, found.value) == (1, 0.8)
     assert found.parameters == tuning.history(search)[1].parameters
@@ -126,7 +126,7 @@ def test_importance_survives_few_and_equal_trials(tmp_path):
     for _ in range(6):
         assert tuning.importance(search) == {}
         for spec in tuning.ask(search):
-            tuning.tell(search, spec, 0.5)
+            tuning.end_trial(search, spec, 0.5)
     assert tuning.importance(search) == {}
 
 

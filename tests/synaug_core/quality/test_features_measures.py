@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synaug_core.quality.features import features
-from synaug_core.quality.kid import KidNull, kid, kid_null
-from synaug_core.quality.manifold import density_coverage
-from synaug_core.quality.vendi import bandwidth, vendi
+from synaug_core.quality.measures import KidNull, bandwidth, density_coverage, kid, kid_null, vendi
 from synaug_core.seeds import stream
 
 

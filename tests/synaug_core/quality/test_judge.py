@@ -9,8 +9,7 @@ from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import JudgeConfig
 from synaug_core.errors import ArtifactError, DataError, DeadlineError
 from synaug_core.quality.consistency import consistency, real_consistency, unlikely_reals
-from synaug_core.quality.folds import assign_folds, panel, panels
-from synaug_core.quality.judge import Judges
+from synaug_core.quality.judge import Judges, assign_folds, panel, panels
 
 _SINGLE = ((0,), (1,), (2,))
 

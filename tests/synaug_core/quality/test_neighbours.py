@@ -55,7 +55,7 @@ def test_spacing_of_one_image_is_its_contrast():
 
 
 def test_copies_and_strangers():
-    training = Training.of(points(30))
+    training = Training.from_points(points(30))
     copies = copying(training.near(points(30)[:10]), training)
     assert (copies.distance, copies.ratio, copies.authentic) == (0, 0, 0)
     fresh = copying(training.near(points(30, seed=1)), training)
@@ -68,12 +68,12 @@ def test_copies_and_strangers():
 
 
 def test_one_training_image_has_no_second_neighbour():
-    training = Training.of(noise(1))
+    training = Training.from_points(noise(1))
     found = copying(training.near(noise(4, seed=1)), training)
     assert found.distance > 0
     assert found.ratio is found.authentic is None
     assert copying(training.near(noise(0)), training) is None
-    nothing = Training.of(noise(0))
+    nothing = Training.from_points(noise(0))
     assert copying(nothing.near(noise(3)), nothing) is None
 
 
@@ -89,7 +89,7 @@ def test_copying_z_is_scipy_s_rank_test_without_ties():
 
 
 def test_memorised_more_than_the_control():
-    training = Training.of(points(40))
+    training = Training.from_points(points(40))
     reconstructions = points(40) + points(40, seed=1, scale=0.2)
     closer, alike = points(40) + points(40, seed=2, scale=0.02), points(40) + points(40, seed=2, scale=0.2)
     held_out = training.near(points(40, seed=3))[0][:, 0]

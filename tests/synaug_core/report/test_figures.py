@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synaug_core.classify.history import Evaluation, History
+from synaug_core.classify.trained import Evaluation, History
 from synaug_core.generators.fit_report import CurvePoint, FitReport
 from synaug_core.report.dataset import counts_figure
 from synaug_core.report.figures.comparison import arm_confusion, confusion_figure, forest_figure, recall_figure

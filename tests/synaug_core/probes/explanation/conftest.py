@@ -9,10 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synaug_core.classify.build import build
-from synaug_core.classify.history import History
-from synaug_core.classify.model import Classifier
-from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.model import Classifier, build
+from synaug_core.classify.trained import History, TrainedClassifier
 from synaug_core.config import ClassifierConfig
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.seeds import seeded_init, stream

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from synaug_core.classify.history import History
 from synaug_core.classify.model import Classifier
-from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.trained import History, TrainedClassifier
 from synaug_core.config import ClassifierConfig, SynthesisConfig, TargetedConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators.pixels import to_uint8
