@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from synaug_core.errors import SynaugError
-from synaug_core.reachable import answers_well
+from synaug_core.reachable import is_healthy
 from synaug_core.services.writable import disk_full, require_writable, says_full
 
 __all__ = ["ApiServer", "api_server", "wait_until_ready", "without_heartbeats"]
@@ -113,7 +113,7 @@ def wait_until_ready(server: ApiServer, timeout: float = 120.0) -> None:
     """
     end = time.monotonic() + timeout
     while time.monotonic() < end:
-        if answers_well(f"{server.url}/health", 2):
+        if is_healthy(f"{server.url}/health", 2):
             server.starting.release()
             return
         if (code := server.process.poll()) is not None:

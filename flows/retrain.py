@@ -10,9 +10,9 @@ from flows.probes import run_probes
 from flows.process import close_dead_runs, libraries_aside, process_tag, sigterm_as_ctrl_c, untagged_steps
 from flows.stages import Stages
 from flows.workers import default_runner, task_runner
-from synaug_core.choices import check_without_images
 from synaug_core.config import Config
 from synaug_core.data.checks import untested
+from synaug_core.preflight import check_config
 from synaug_core.refs import RunRef
 from tasks.choices import check_choices
 from tasks.comparison import compare_arms, open_arms, record_arm
@@ -33,7 +33,7 @@ def retrain(config: Config = Config()) -> Outcome:
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.
     """
     with untagged_steps(), sigterm_as_ctrl_c(), libraries_aside(), unwanted_on_failure():
-        check_without_images(config)
+        check_config(config)
         stages = Stages()
         fingerprint = read_fingerprint(config.data)
         run = open_retraining(config, fingerprint)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from synaug_core.whole_files import whole_file
+from synaug_core.atomic_files import atomic_write
 
 __all__ = ["Checkpoint"]
 
@@ -43,7 +43,7 @@ class Checkpoint:
         import torch
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.path) as partial:
+        with atomic_write(self.path) as partial:
             torch.save(state(), partial)
         self._last = time.monotonic()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from typing import Literal
 
-__all__ = ["answers_well", "silence"]
+__all__ = ["is_healthy", "unreachable_reason"]
 
 
-def silence(url: str, seconds: float, method: Literal["GET", "HEAD"] = "GET") -> str | None:
+def unreachable_reason(url: str, seconds: float, method: Literal["GET", "HEAD"] = "GET") -> str | None:
     """Why nobody answers at `url`; None where somebody does, whatever the answer.
 
     Proxies are used as the environment says, and redirections are followed. Certificates are left to the client that
@@ -23,7 +23,7 @@ def silence(url: str, seconds: float, method: Literal["GET", "HEAD"] = "GET") ->
         return None if _is_about_a_certificate(error) else str(error) or type(error).__name__
 
 
-def answers_well(url: str, seconds: float) -> bool:
+def is_healthy(url: str, seconds: float) -> bool:
     """Whether a server of this machine answers with the status 200; no proxy is asked."""
     import httpx
 

@@ -13,7 +13,7 @@ __all__ = ["check_choices"]
 def check_choices(dataset: DatasetRef, config: Config) -> bool:
     """Refuse what these images cannot serve: a plan, a generator or a backbone; and weights that cannot be had.
 
-    What needs no image was refused before: `synaug_core.choices`.
+    What needs no image was refused before: `synaug_core.preflight`.
     """
     from synaug_core.classify.model import build
 

@@ -20,11 +20,11 @@ from scripts.backup.stores import stores
 from scripts.stack import postgres
 from scripts.stack.native import BUCKET
 from synaug.cli.folders import filled_at_once
+from synaug_core.atomic_files import atomic_write
 from synaug_core.errors import SynaugError, UserError
 from synaug_core.s3_address import S3Address
 from synaug_core.services.s3.client import explaining
 from synaug_core.services.settings import settings
-from synaug_core.whole_files import whole_file
 
 __all__ = ["DATABASES", "back_up_stack", "restore_stack"]
 
@@ -135,7 +135,7 @@ def _download(client: Any, folder: Path) -> None:
         place = folder / _file(key)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with whole_file(place) as part:
+            with atomic_write(place) as part:
                 client.download_file(BUCKET, key, str(part))
         except ClientError as error:
             # deleted since it was listed: nothing names it any more

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synaug_core.atomic_files import atomic_write
 from synaug_core.errors import UserError
-from synaug_core.whole_files import whole_file
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -32,5 +32,5 @@ def write_json(outcome: BaseModel, path: Path | None) -> None:
 
 def write_whole(text: str, path: Path) -> None:
     """The file has the whole text, or is as it was before."""
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synaug_core.errors import SynaugError
-from synaug_core.reachable import answers_well
+from synaug_core.reachable import is_healthy
 
 __all__ = ["Server", "free_port", "start", "wait_for_any", "wait_until_ready"]
 
@@ -89,7 +89,7 @@ def wait_until_ready(servers: Sequence[Server], timeout: float = 120.0) -> None:
     """
     end = time.monotonic() + timeout
     for server in servers:
-        while not answers_well(server.health, 2):
+        while not is_healthy(server.health, 2):
             if server.process.poll() is not None:
                 raise SynaugError(f"{server.name} ended with code {server.process.returncode}; its log: {server.log}")
             if time.monotonic() > end:

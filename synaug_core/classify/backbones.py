@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from synaug_core.config.classifier import Initialisation, Stem
 from synaug_core.errors import ConfigError, WeightsError
-from synaug_core.reachable import silence
+from synaug_core.reachable import unreachable_reason
 
 __all__ = [
     "ADVICE",
@@ -73,7 +73,7 @@ def hub_file(repository: str, name: str) -> Path:
         return Path(cached)
     if constants.is_offline_mode():
         raise WeightsError(f"pretrained weights of {name}: HF_HUB_OFFLINE is set and they are not cached; {ADVICE}")
-    problem = silence(hf_hub_url(repository, _FILE), _SECONDS, "HEAD")
+    problem = unreachable_reason(hf_hub_url(repository, _FILE), _SECONDS, "HEAD")
     if problem:
         raise WeightsError(f"pretrained weights of {name}: the hub cannot be reached ({problem}); {ADVICE}")
     try:

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from synaug_core.atomic_files import atomic_write
 from synaug_core.data import png
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ArtifactError
-from synaug_core.whole_files import whole_file
 
 __all__ = ["read", "read_with_splits", "write"]
 
@@ -36,7 +36,7 @@ def write(images: ImageSet, path: Path, *, split: str) -> None:
     schema = _schema(images)
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        whole_file(path) as partial,
+        atomic_write(path) as partial,
         pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=["split", "group"]) as writer,
         _pool() as pool,
     ):

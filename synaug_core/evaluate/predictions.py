@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synaug_core.atomic_files import atomic_write
 from synaug_core.errors import ArtifactError
-from synaug_core.whole_files import whole_file
 
 __all__ = ["Predictions"]
 
@@ -88,7 +88,7 @@ class Predictions:
             }
         ).replace_schema_metadata({_KEY: json.dumps({"classes": self.classes}).encode()})
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             pq.write_table(table, partial, compression="zstd")
 
     @classmethod

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from synaug_core.reachable import answers_well, silence
+from synaug_core.reachable import is_healthy, unreachable_reason
 
 
 class _Pages(BaseHTTPRequestHandler):
@@ -53,35 +53,35 @@ def at(server: ThreadingHTTPServer) -> Callable[[str], str]:
 
 
 def test_any_answer_is_an_answer(at: Callable[[str], str], server: ThreadingHTTPServer) -> None:
-    assert [silence(at(page), 5) for page in ("well", "absent", "moved")] == [None] * 3
-    assert silence(at("well"), 5, "HEAD") is None
+    assert [unreachable_reason(at(page), 5) for page in ("well", "absent", "moved")] == [None] * 3
+    assert unreachable_reason(at("well"), 5, "HEAD") is None
     assert server.asked == ["GET", "GET", "GET", "GET", "HEAD"]  # type: ignore[attr-defined]
-    assert [answers_well(at(page), 5) for page in ("well", "absent", "moved")] == [True, False, False]
+    assert [is_healthy(at(page), 5) for page in ("well", "absent", "moved")] == [True, False, False]
 
 
 def test_nobody_waits_for_the_body(at: Callable[[str], str], server: ThreadingHTTPServer) -> None:
-    assert silence(at("endless"), 5) is None
-    assert answers_well(at("endless"), 5)
+    assert unreachable_reason(at("endless"), 5) is None
+    assert is_healthy(at("endless"), 5)
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1/", "http://127.0.0.1:99999999/", "http://[::1/", "ftp://127.0.0.1/", "no address"]
 )
 def test_where_nobody_is_the_reason_is_given(url: str) -> None:
-    assert silence(url, 5)
+    assert unreachable_reason(url, 5)
 
 
 def test_a_redirection_to_nobody_and_one_that_speaks_no_tls_are_nobody(at: Callable[[str], str]) -> None:
-    assert silence(at("lost"), 5)
-    assert silence(at("well").replace("http:", "https:"), 5)
-    assert not answers_well(at("well").replace("http:", "https:"), 5)
+    assert unreachable_reason(at("lost"), 5)
+    assert unreachable_reason(at("well").replace("http:", "https:"), 5)
+    assert not is_healthy(at("well").replace("http:", "https:"), 5)
 
 
 def test_who_accepts_and_says_nothing_is_nobody() -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/"
-        assert silence(url, 0.2)
-        assert not answers_well(url, 0.2)
+        assert unreachable_reason(url, 0.2)
+        assert not is_healthy(url, 0.2)
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "nonsense://x"])
@@ -92,5 +92,5 @@ def test_servers_of_this_machine_are_asked_without_the_users_proxy(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ALL_PROXY", proxy)
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
-    assert answers_well(at("well"), 5)
-    assert silence(at("well"), 5)  # it would be asked by way of the proxy, and that is not there
+    assert is_healthy(at("well"), 5)
+    assert unreachable_reason(at("well"), 5)  # it would be asked by way of the proxy, and that is not there

@@ -49,10 +49,10 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
         UserError: the configuration, its data or the place of the JSON file cannot be used.
         typer.Exit: the user stopped it.
     """
-    from synaug_core.choices import check_without_images
+    from synaug_core.preflight import check_config
 
     check_place(json_file)
-    check_without_images(config)
+    check_config(config)
     with resumable(session, config.name, quiet):
         from flows.retrain import run_retrain
 

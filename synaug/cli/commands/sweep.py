@@ -34,12 +34,12 @@ def sweep(
     from rich.console import Console
     from rich.markup import escape
 
-    from synaug_core.choices import check_sweep_without_images
     from synaug_core.config.sweep import cells, load_sweep
+    from synaug_core.preflight import check_sweep
 
     config = load_sweep(source, set_ or ())
     check_place(json_file)
-    check_sweep_without_images(config)
+    check_sweep(config)
     with resumable(ctx.obj, cells(config)[0].config.name, quiet):
         from flows.sweep import run_sweep
 

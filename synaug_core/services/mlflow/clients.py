@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from synaug_core.errors import UserError
-from synaug_core.reachable import silence
+from synaug_core.reachable import unreachable_reason
 from synaug_core.refs import RunRef
 from synaug_core.services.locks import exclusive
 from synaug_core.services.secrets import redacted
@@ -82,7 +82,7 @@ def _knock(uri: str) -> None:
     parts = urlsplit(uri)
     health = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health", "", ""))
     end = time.monotonic() + _PATIENCE
-    while (why := silence(health, 5)) is not None:
+    while (why := unreachable_reason(health, 5)) is not None:
         if time.monotonic() >= end:
             raise UserError(f"MLFLOW_TRACKING_URI: no server answers at {redacted(uri)} ({redacted(why)})")
         time.sleep(0.5)

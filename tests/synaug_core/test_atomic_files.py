@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from synaug_core.whole_files import whole_file
+from synaug_core.atomic_files import atomic_write
 
 
 def test_what_fails_half_way_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("before")
-    with pytest.raises(UnicodeEncodeError), whole_file(file) as partial, partial.open("w", encoding="ascii") as text:
+    with pytest.raises(UnicodeEncodeError), atomic_write(file) as partial, partial.open("w", encoding="ascii") as text:
         text.writelines(["half", "\N{SNOWMAN}"])
     assert file.read_text() == "before"
-    with whole_file(file) as partial:
+    with atomic_write(file) as partial:
         partial.write_text("after")
         assert file.read_text() == "before"
     assert file.read_text() == "after"
@@ -26,7 +26,7 @@ def test_many_may_write_at_once(tmp_path: Path) -> None:
 
     def write(letter: str) -> None:
         for _ in range(20):
-            with whole_file(file) as partial, partial.open("w") as text:
+            with atomic_write(file) as partial, partial.open("w") as text:
                 for _ in range(50):
                     text.write(letter)
 

@@ -1,4 +1,4 @@
-"""Names and values that do not fit each other, found without an image: before anything is read or started."""
+"""Checks of a configuration that need no image, made before anything is read or started."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from synaug_core.config import ArmConfig, Config
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import ConfigError
 
-__all__ = ["check_sweep_without_images", "check_without_images"]
+__all__ = ["check_config", "check_sweep"]
 
 
-def check_without_images(config: Config) -> None:
-    """Refuse what no images could make right. Loads torch, and the plugins that are named.
+def check_config(config: Config) -> None:
+    """Refuse names and values that fit each other with no images whatever. Loads torch, and the plugins that are named.
 
     Raises:
         ConfigError: an unknown generator, strategy or backbone; a strategy that its generator or the classifier cannot
@@ -33,11 +33,11 @@ def check_without_images(config: Config) -> None:
         check_name(config.classifier.backbone)
 
 
-def check_sweep_without_images(sweep: SweepConfig) -> None:
-    """`check_without_images` of every combination, which an error names. Raises as that does."""
+def check_sweep(sweep: SweepConfig) -> None:
+    """`check_config` of every combination, which an error names. Raises as that does."""
     for cell in cells(sweep):
         try:
-            check_without_images(cell.config)
+            check_config(cell.config)
         except ConfigError as error:
             raise ConfigError(f"sweep, at {cell.label}: {error}") from error
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from synaug_core.choices import check_sweep_without_images, check_without_images
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.errors import ConfigError
+from synaug_core.preflight import check_config, check_sweep
 
 KINDS = "autoencoder, diffusion, gan, vae"
 
@@ -64,7 +64,7 @@ def arm(**sections: Any) -> dict[str, Any]:
 )
 def test_what_does_not_fit_is_told_with_its_key(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_without_images(Config.model_validate(values))
+        check_config(Config.model_validate(values))
     assert str(caught.value).startswith(said)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -81,10 +81,10 @@ def test_what_does_not_fit_is_told_with_its_key(values: dict[str, Any], said: st
     ],
 )
 def test_what_fits_passes(values: dict[str, Any]) -> None:
-    check_without_images(Config.model_validate(values))
+    check_config(Config.model_validate(values))
 
 
 def test_a_sweep_names_the_combination() -> None:
     sweep = SweepConfig(grid={"generator.kind": {"vae": "vae", "gan": "gan"}})
     with pytest.raises(ConfigError, match=r"^sweep, at generator\.kind = gan: synthesis\.strategy: interpolate needs"):
-        check_sweep_without_images(sweep)
+        check_sweep(sweep)
