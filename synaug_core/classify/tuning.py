@@ -15,10 +15,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -74,10 +71,10 @@ class Search:
         """Trials of one round know the values of earlier rounds only."""
         return number // self.config.parallel
 
-    def distributions(self) -> dict[str, BaseDistribution]:
+    def distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
         """The search space in Optuna's terms."""
         ranges = checked_ranges(self.config)
-        return {k: FloatDistribution(r.low, r.high, log=r.log) for k, r in ranges.items()}
+        return {k: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for k, r in ranges.items()}
 
 
 def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, initial: Tuned | None = None) -> Search:
@@ -141,7 +138,7 @@ def report(search: Search, spec: TrialSpec, position: int, value: float) -> None
     """Note a trial's running score at a position (a step count over all its arms). Said twice, it counts once."""
     frozen = _frozen(search, spec)
     if not frozen.state.is_finished() and position not in frozen.intermediate_values:
-        with contextlib.suppress(UpdateFinishedTrialError):  # another process was faster
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was faster
             Trial(search.study, frozen._trial_id).report(value, position)
 
 
@@ -196,7 +193,7 @@ def end_trial(search: Search, spec: TrialSpec, value: float | None = None, *, pr
         raise ValueError(f"trial {spec.number}: a finite value is needed, got {value}")
     outcome = None if pruned else value
     state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-    with contextlib.suppress(UpdateFinishedTrialError):  # another process was faster
+    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was faster
         search.study.tell(spec.number, outcome, state=state, skip_if_finished=True)
 
 
@@ -243,7 +240,7 @@ def _suggest(search: Search, number: int, trials: Sequence[FrozenTrial]) -> dict
     earlier = [t for t in _earlier(search, number, trials) if t.state in _ENDED]
     beside = [t for t in trials if search.round_of(t.number) == search.round_of(number) and t.number < number]
     seed = seeds.derive(search.seed, "trial", number) % 2**32
-    view = _copy(earlier, TPESampler(seed=seed, n_startup_trials=_STARTUP))
+    view = _copy(earlier, optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP))
     for t in beside:  # Optuna keeps away from trials that run, whatever came of them since
         view.add_trial(create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions))
     params: dict[str, float] = dict(view.ask(search.distributions()).params)
