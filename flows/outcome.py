@@ -131,7 +131,7 @@ def _facts(divisions: Sequence[ArmImages]) -> ImagesFacts:
     judged = [division.quality.overall for division in divisions if division.quality is not None]
     names = dict.fromkeys(name for overall in judged for name in overall)
     return ImagesFacts(
-        planned=sum(reference.wanted for reference in synthetic),
+        planned=sum(reference.planned for reference in synthetic),
         images=images,
         seconds_per_1000=1000 * sum(reference.seconds for reference in synthetic) / max(1, images),
         quality={name: fmean(o[name] for o in judged if name in o) for name in names},

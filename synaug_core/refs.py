@@ -67,7 +67,9 @@ class ImageSetRef(Reference):
 class SyntheticRef(ImageSetRef):
     """Synthetic images of some classes."""
 
-    wanted: int
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    planned: Annotated[int, Field(alias="wanted")]
     """Images that the plan asked for; fewer may have passed the filters."""
     seconds: Annotated[float, INCIDENTAL]
     """Wall time of making and checking them."""

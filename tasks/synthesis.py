@@ -143,7 +143,7 @@ def synthesise_group(
             images = f"{dataset.name}-synthetic"
             recorder.dataset_input(result.images, name=images, digest=reference.sha256[:36], context="synthetic")
             _draw_images(recorder, dataset, train, result.images, nearest, config, generator)
-    return SyntheticRef(**reference.model_dump(), wanted=sum(requested.values()), seconds=seconds, notes=notes)
+    return SyntheticRef(**reference.model_dump(), planned=sum(requested.values()), seconds=seconds, notes=notes)
 
 
 def _unlikely_reals(

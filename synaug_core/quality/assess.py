@@ -66,7 +66,7 @@ def assess(
         classes[name] = ClassQuality(
             train=len(train.of_class(name)),
             held_out=len(held_out.of_class(name)),
-            made=len(synthetic.of_class(name)),
+            synthetic_count=len(synthetic.of_class(name)),
             reconstruction=None if reconstruction is None else scene.figures(reconstruction, None),
             synthetic=scene.figures(synthetic, reconstruction),
             reals=scene.of_reals(),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from synaug_core.frozen import Frozen
 from synaug_core.names import slugs
@@ -70,9 +71,11 @@ class Figures(Frozen):
 class ClassQuality(Frozen):
     """Synthetic images of a class, beside what other images get in their place."""
 
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
     train: int
     held_out: int
-    made: int
+    synthetic_count: Annotated[int, Field(alias="made")]
     """Synthetic images there are, looked at or not."""
     synthetic: Figures
     reals: Figures

@@ -91,7 +91,7 @@ def _table(arms: str, report: QualityReport, columns: Mapping[str, tuple[str, st
 
 def _counts(quality: ClassQuality) -> list[str]:
     s = quality.synthetic
-    lines = [f"{s.n} of {quality.made} looked at", f"{s.matched} beside real ones"]
+    lines = [f"{s.n} of {quality.synthetic_count} looked at", f"{s.matched} beside real ones"]
     return [*lines, f"{s.judged} with a judge"] if s.judged != s.n else lines
 
 

@@ -117,7 +117,7 @@ def test_equal_arguments_give_equal_reports_and_classes_stand_alone(train, held_
     assert both.classes["b"] == alone.classes["b"]
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert both.classes["a"].synthetic.n == 10
-    assert both.classes["a"].made == 20
+    assert both.classes["a"].synthetic_count == 20
     assert both != assess(train, held_out, fresh, **{**options, "seed": 2})
 
 
