@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import TuningConfig

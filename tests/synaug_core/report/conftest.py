@@ -99,7 +99,7 @@ def everything() -> Callable[[Comparison], dict[str, Any]]:
             layer="blocks.<i>3</i>", reference=arms[0], change=dict.fromkeys(arms[1:], far), noise=far
         )
         cams = Image.new("RGB", (1100, 700), "#ccaa88")
-        of_class = ClassQuality(train=20, held_out=10, made=30, synthetic=figures, reals=figures)
+        of_class = ClassQuality(train=20, held_out=10, synthetic_count=30, synthetic=figures, reals=figures)
         config = Config(data={"split": {"folds": c.folds}})
         return {
             "name": "wbc <script>alert(1)</script>",
