@@ -14,9 +14,9 @@ from rich.console import Console
 
 from synaug import process
 from synaug.cli import live
-from synaug_core.choices import check_without_images
 from synaug_core.config import Config, keys, load
 from synaug_core.errors import ConfigError
+from synaug_core.preflight import check_config
 from synaug_core.report import terminal
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def run(source: str | Path | Mapping[str, Any] | Config = "digits", *, quiet: bo
         SynaugError: anything else that is known to go wrong.
     """
     config = configure(source, settings)
-    check_without_images(config)
+    check_config(config)
     current = process.open_home()
     console = Console(stderr=True, force_jupyter=False)
     with process.plain_errors(), live.watch(config.name, console, quiet), process.orchestrator(current):
