@@ -79,7 +79,8 @@ def intervals(
     drawn = _draws([Scorer(p) for p in repetitions], resamples, np.random.default_rng(seed))
     for name, metric in METRICS.items():
         if metric.raised_by_resampling and name in means:
-            drawn[name] = np.clip(drawn[name] - max(float(drawn[name].mean()) - means[name], 0.0), *metric.bounds)
+            excess = max(float(drawn[name].mean()) - means[name], 0.0)
+            drawn[name] = np.clip(drawn[name] - excess, metric.bounds[0], metric.bounds[1])
     counts = {name for name in names if name.endswith("/support")}
     return {
         name: Interval(mean=means[name], low=means[name], high=means[name])
