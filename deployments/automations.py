@@ -75,17 +75,17 @@ def close_dead_runs() -> AutomationCore:
     )
 
 
-def apply_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
+def apply_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:
     """Make the automation or bring it up to date; "made", "changed" or "unchanged". One that somebody switched off
     stays off."""
-    found = next(iter(client.read_automations_by_name(wanted.name)), None)
-    if found is None:
-        client.create_automation(wanted)
+    existing = next(iter(client.read_automations_by_name(automation.name)), None)
+    if existing is None:
+        client.create_automation(automation)
         return "made"
-    wanted = wanted.model_copy(update={"enabled": found.enabled})
-    if _content(found) == _content(wanted):
+    automation = automation.model_copy(update={"enabled": existing.enabled})
+    if _content(existing) == _content(automation):
         return "unchanged"
-    client.update_automation(found.id, AutomationCore.model_validate(_content(wanted)))
+    client.update_automation(existing.id, AutomationCore.model_validate(_content(automation)))
     return "changed"
 
 

@@ -105,7 +105,7 @@ def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> 
     }
     trains = {**common, "limit": training, "busy": options.busy}
     decides = {**common, "parameters": {"name": model}, "limit": registry}
-    found = [
+    planned = [
         Planned(
             flow="retrain",
             description="Retrain on the current images, compare, register, perhaps promote.",
@@ -125,7 +125,7 @@ def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> 
         Planned(flow="rollback", description=f"Make the previous champion of {model} the champion again.", **decides),
     ]
     if sweep is not None:
-        found.append(
+        planned.append(
             Planned(
                 flow="sweep",
                 description="One retraining for each combination of some keys, and one page for all.",
@@ -134,7 +134,7 @@ def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> 
                 **trains,
             )
         )
-    return found
+    return planned
 
 
 def plan_report(pool: str, notify: str = "", job_variables: Mapping[str, Any] | None = None) -> Planned:

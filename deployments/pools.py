@@ -21,8 +21,8 @@ KINDS: tuple[PoolKind, ...] = get_args(PoolKind)
 def template(kind: PoolKind) -> dict[str, Any]:
     """The base job template of a kind of pool."""
     text = resources.files("deployments").joinpath("templates", f"{kind}.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
 
 
 def apply_pool(client: SyncPrefectClient, name: str, kind: PoolKind = "process", *, renew: bool = False) -> str:

@@ -27,24 +27,24 @@ def apply_deployment(client: SyncPrefectClient, planned: Planned) -> tuple[UUID,
     One that is as planned is not touched, so the runs that its schedule foresees stay. A schedule that somebody paused
     stays paused as long as it is the same.
     """
-    wanted = _wanted(client, planned)
-    found = _found(client, planned)
-    if found is not None and _differences(found, wanted) == []:
-        return UUID(found["id"]), "unchanged"
-    if found is not None:
-        paused = [_when(s) for s in found["schedules"] if not s["active"]]
-        for schedule in wanted["schedules"]:
+    body = _deployment_body(client, planned)
+    existing = _existing_deployment(client, planned)
+    if existing is not None and _differences(existing, body) == []:
+        return UUID(existing["id"]), "unchanged"
+    if existing is not None:
+        paused = [_when(s) for s in existing["schedules"] if not s["active"]]
+        for schedule in body["schedules"]:
             schedule["active"] = _when(schedule) not in paused
-    answer = client.request("POST", "/deployments/", json=wanted).json()
-    return UUID(answer["id"]), "made" if found is None else "changed"
+    answer = client.request("POST", "/deployments/", json=body).json()
+    return UUID(answer["id"]), "made" if existing is None else "changed"
 
 
-def _wanted(client: SyncPrefectClient, planned: Planned) -> dict[str, Any]:
+def _deployment_body(client: SyncPrefectClient, planned: Planned) -> dict[str, Any]:
     flow: Any = load_flow_from_entrypoint(planned.entrypoint)
     schedules = [] if planned.cron is None else [_schedule(planned.cron, planned.timezone)]
     # A run holds its slot by a lease that it renews: one that is killed gives the slot back after minutes.
     limit = None if planned.limit is None else make_limit(client, planned.limit)
-    wanted = {
+    body = {
         "name": planned.name,
         "flow_id": str(client.create_flow_from_name(planned.flow)),
         "description": planned.description,
@@ -60,11 +60,11 @@ def _wanted(client: SyncPrefectClient, planned: Planned) -> dict[str, Any]:
         "global_concurrency_limit_id": None if limit is None else str(limit),
         "concurrency_options": None if limit is None else {"collision_strategy": _STRATEGIES[planned.busy]},
     }
-    plain: dict[str, Any] = json.loads(json.dumps(wanted))
+    plain: dict[str, Any] = json.loads(json.dumps(body))
     return plain
 
 
-def _found(client: SyncPrefectClient, planned: Planned) -> dict[str, Any] | None:
+def _existing_deployment(client: SyncPrefectClient, planned: Planned) -> dict[str, Any] | None:
     path = {"flow_name": planned.flow, "deployment_name": planned.name}
     try:
         answer = client.request("GET", "/deployments/name/{flow_name}/{deployment_name}", path_params=path)
@@ -72,18 +72,18 @@ def _found(client: SyncPrefectClient, planned: Planned) -> dict[str, Any] | None
         if error.response.status_code == 404:
             return None
         raise
-    found: dict[str, Any] = answer.json()
-    return found
+    deployment: dict[str, Any] = answer.json()
+    return deployment
 
 
-def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+def _differences(existing: dict[str, Any], body: dict[str, Any]) -> list[str]:
     """The names of what is not as wanted."""
-    different = [key for key in _COMPARED if found.get(key) != wanted[key]]
-    if [_when(s) for s in found["schedules"]] != [_when(s) for s in wanted["schedules"]]:
+    different = [key for key in _COMPARED if existing.get(key) != body[key]]
+    if [_when(s) for s in existing["schedules"]] != [_when(s) for s in body["schedules"]]:
         different.append("schedules")
-    if (found.get("global_concurrency_limit") or {}).get("id") != wanted["global_concurrency_limit_id"]:
+    if (existing.get("global_concurrency_limit") or {}).get("id") != body["global_concurrency_limit_id"]:
         different.append("limit")
-    strategies = [(side.get("concurrency_options") or {}).get("collision_strategy") for side in (found, wanted)]
+    strategies = [(side.get("concurrency_options") or {}).get("collision_strategy") for side in (existing, body)]
     return different if strategies[0] == strategies[1] else [*different, "collision strategy"]
 
 

@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.context import TagsContext
 from prefect.states import Crashed
 
-from synaug_core.services.processes import is_dead, me
+from synaug_core.services.processes import is_dead, own_identity
 
 __all__ = [
     "close_dead_runs",
@@ -100,7 +100,7 @@ _PREFIX = "process:"
 
 def process_tag() -> str:
     """Tag of a flow run that says which process makes it."""
-    return f"{_PREFIX}{me()}"
+    return f"{_PREFIX}{own_identity()}"
 
 
 def untagged_steps() -> contextlib.AbstractContextManager[object]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.services.models.registry import ModelVersion
-    from synaug_core.serving.log import Kept
+    from synaug_core.serving.log import LoggedImage
 
 __all__ = ["Observation", "compare_inputs", "start_retraining"]
 
@@ -142,7 +142,7 @@ def start_retraining(observation: Observation, deployment: str) -> tuple[str, bo
 
 
 def _compare(
-    config: Config, version: ModelVersion, recent: list[Kept], classifier: TrainedClassifier
+    config: Config, version: ModelVersion, recent: list[LoggedImage], classifier: TrainedClassifier
 ) -> tuple[Finding, Image | None]:
     """The finding, and a sheet of the most unusual recent images where they were kept."""
     from synaug_core.drift.finding import detect_drift, reference_rows

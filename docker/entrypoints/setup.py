@@ -27,8 +27,8 @@ def databases() -> None:
     with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
         for role, owned in ROLES.items():
             password = Literal(os.environ[f"{role.upper()}_DB_PASSWORD"])
-            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
-            verb = SQL("ALTER" if known else "CREATE")
+            exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
+            verb = SQL("ALTER" if exists else "CREATE")
             connection.execute(SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, Identifier(role), password))
             for name in owned:
                 if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:

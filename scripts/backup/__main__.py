@@ -35,8 +35,8 @@ def _home(given: argparse.Namespace) -> str:
         return f"{back_up_home(current, given.backup)} files of {current.home} are in {given.backup}"
     home = given.home or settings().home
     aside = restore_home(given.backup, home, overwrite=given.overwrite)
-    kept = f"; what was there before is in {aside}" if aside else ""
-    return f"{home} is what {given.backup} holds{kept}"
+    note = f"; what was there before is in {aside}" if aside else ""
+    return f"{home} is what {given.backup} holds{note}"
 
 
 def _stack(given: argparse.Namespace) -> str:

@@ -134,12 +134,12 @@ def _search(current: Settings) -> str:
 def _copy_database(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
-        contextlib.closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, timeout=60)) as there,
-        contextlib.closing(sqlite3.connect(target)) as here,
+        contextlib.closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, timeout=60)) as original,
+        contextlib.closing(sqlite3.connect(target)) as copy,
     ):
-        there.backup(here)
-        here.execute("PRAGMA journal_mode=DELETE")  # one file; whoever opens it first may choose again
-        [answer] = here.execute("PRAGMA integrity_check").fetchone()
+        original.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file; whoever opens it first may choose again
+        [answer] = copy.execute("PRAGMA integrity_check").fetchone()
     if answer != "ok":
         raise SynaugError(f"{source} is damaged: {answer}")
 
@@ -147,12 +147,12 @@ def _copy_database(source: Path, target: Path) -> None:
 def _names(home: Path, without: set[str]) -> Iterator[str]:
     """Files to copy, relative to the folder."""
     for folder, folders, files in os.walk(home):
-        here = Path(folder)
-        if here == home:
+        parent = Path(folder)
+        if parent == home:
             folders[:] = sorted(set(folders) - _LEFT_OUT)
         for name in sorted(files):
-            relative = (here / name).relative_to(home).as_posix()
-            passing = (here / name).is_symlink() or name.endswith((".lock", ".part"))
+            relative = (parent / name).relative_to(home).as_posix()
+            passing = (parent / name).is_symlink() or name.endswith((".lock", ".part"))
             if relative not in without and not passing:
                 yield relative
 

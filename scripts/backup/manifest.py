@@ -27,8 +27,8 @@ def write_manifest(folder: Path, kind: str, facts: dict[str, str]) -> int:
     """Describe the folder's files in it, and give their number."""
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     files = {name: digests.of_file(folder / name) for name in names}
-    made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    text = json.dumps({"kind": kind, "made": made, "facts": facts, "files": files}, indent=1)
+    created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    text = json.dumps({"kind": kind, "made": created, "facts": facts, "files": files}, indent=1)
     (folder / _NAME).write_text(text, encoding="utf-8")
     return len(files)
 
@@ -38,10 +38,10 @@ def read_manifest(folder: Path, kind: str) -> Manifest:
     UserError: the folder is no backup of this kind.
     """
     try:
-        found = json.loads((folder / _NAME).read_text(encoding="utf-8"))
-        if found["kind"] != kind:
-            raise UserError(f"{folder} is a backup of a {found['kind']}, not of a {kind}")
-        return Manifest(dict(found["files"]), dict(found["facts"]))
+        manifest = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        if manifest["kind"] != kind:
+            raise UserError(f"{folder} is a backup of a {manifest['kind']}, not of a {kind}")
+        return Manifest(dict(manifest["files"]), dict(manifest["facts"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is no whole backup: {_NAME} is missing or cannot be read") from error
 

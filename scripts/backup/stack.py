@@ -43,13 +43,13 @@ def back_up_stack(home: Path, target: Path) -> int:
         UserError: no stack runs there, or `target` is not empty.
         SynaugError: a database or the store fails.
     """
-    told = _told(home)
-    address = urlsplit(told["SYNAUG_TUNING_STORAGE"]).netloc.rpartition("@")[2]
+    stack = _read_access(home)
+    address = urlsplit(stack["SYNAUG_TUNING_STORAGE"]).netloc.rpartition("@")[2]
     with filled_at_once(target.absolute(), "backup", mode=0o700) as partial:
         (partial / "databases").mkdir()
         for name in DATABASES:
             _postgres(home, address, "pg_dump", "-Fc", "-d", name, "-f", str(partial / "databases" / f"{name}.dump"))
-        _download(_client(told), partial / "bucket")
+        _download(_client(stack), partial / "bucket")
         return write_manifest(partial, _KIND, {"bucket": BUCKET})
 
 
@@ -77,7 +77,7 @@ def restore_stack(backup: Path, home: Path, *, overwrite: bool = False) -> None:
         _upload(client, backup / "bucket")
 
 
-def _told(home: Path) -> dict[str, str]:
+def _read_access(home: Path) -> dict[str, str]:
     """What the running stack tells its clients."""
     file = home / "client.env"
     if not file.exists() or not (home / "pids" / "postgres").exists():

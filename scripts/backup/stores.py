@@ -31,8 +31,8 @@ def stores(home: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
         (home / name).mkdir(exist_ok=True)
     with contextlib.ExitStack() as running:
         running.enter_context(native.alone(home))
-        kept = home / "secrets" / "postgres"
-        database = running.enter_context(postgres.running(home / "postgres", free_port(15432), kept))
+        password = home / "secrets" / "postgres"
+        database = running.enter_context(postgres.running(home / "postgres", free_port(15432), password))
         store = running.enter_context(native.s3_server(home))
         stack = native.Stack(home, "", "", database, store.endpoint, store.environment)
         native.set_up(stack, "stores", PGPASSWORD_FILE="postgres")

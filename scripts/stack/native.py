@@ -86,9 +86,9 @@ def _start(
     home: Path, mlflow_port: int, prefect_port: int, running: contextlib.ExitStack, say: Callable[[str], None]
 ) -> Stack:
     subprocess.run(["/bin/sh", str(ENTRYPOINTS / "secrets.sh"), str(home / "secrets")], check=True)
-    kept = home / "secrets"
+    secrets = home / "secrets"
     say("PostgreSQL")
-    database = running.enter_context(postgres.running(home / "postgres", free_port(15432), kept / "postgres"))
+    database = running.enter_context(postgres.running(home / "postgres", free_port(15432), secrets / "postgres"))
     say("S3")
     store = running.enter_context(s3_server(home))
     mlflow_port, prefect_port = free_port(mlflow_port), free_port(prefect_port)
@@ -101,12 +101,12 @@ def _start(
         {
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow_port}",
             "MLFLOW_TRACKING_USERNAME": "worker",
-            "MLFLOW_TRACKING_PASSWORD": (kept / "mlflow_worker").read_text(),
+            "MLFLOW_TRACKING_PASSWORD": (secrets / "mlflow_worker").read_text(),
             "PREFECT_API_URL": f"http://127.0.0.1:{prefect_port}/api",
-            "PREFECT_API_AUTH_STRING": (kept / "prefect_auth").read_text(),
+            "PREFECT_API_AUTH_STRING": (secrets / "prefect_auth").read_text(),
             "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": "synaug-s3/results",
             "SYNAUG_TUNING_STORAGE": f"postgresql+psycopg://tuning@{database}/tuning",
-            "PGPASSWORD": (kept / "tuning_db").read_text(),
+            "PGPASSWORD": (secrets / "tuning_db").read_text(),
             **store.environment,
         },
     )
@@ -115,16 +115,16 @@ def _start(
     say("MLflow and Prefect")
     common = {"SYNAUG_PG": database, "SYNAUG_BUCKET": BUCKET}
     mlflow = {
-        "PGPASSWORD_FILE": str(kept / "mlflow_db"),
-        "MLFLOW_AUTH_ADMIN_PASSWORD_FILE": str(kept / "mlflow_admin"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY_FILE": str(kept / "mlflow_flask"),
+        "PGPASSWORD_FILE": str(secrets / "mlflow_db"),
+        "MLFLOW_AUTH_ADMIN_PASSWORD_FILE": str(secrets / "mlflow_admin"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY_FILE": str(secrets / "mlflow_flask"),
         "SYNAUG_PORT": str(mlflow_port),
         "SYNAUG_WORKERS": "1",
         **store.environment,
     }
     prefect = {
-        "PGPASSWORD_FILE": str(kept / "prefect_db"),
-        "PREFECT_SERVER_API_AUTH_STRING_FILE": str(kept / "prefect_auth"),
+        "PGPASSWORD_FILE": str(secrets / "prefect_db"),
+        "PREFECT_SERVER_API_AUTH_STRING_FILE": str(secrets / "prefect_auth"),
         "PREFECT_API_URL": f"{stack.prefect}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": stack.prefect,
         "SYNAUG_PORT": str(prefect_port),
@@ -198,11 +198,11 @@ def _entrypoint(
 
 def _environment(home: Path, own: Mapping[str, str]) -> dict[str, str]:
     """The environment of this process without its own services, ours on top."""
-    theirs = ("AWS_", "MLFLOW_", "PREFECT_", "SYNAUG_", "PG")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
+    prefixes = ("AWS_", "MLFLOW_", "PREFECT_", "SYNAUG_", "PG")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
     (home / "tmp").mkdir(exist_ok=True)
     return {
-        **kept,
+        **inherited,
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         "PREFECT_HOME": str(home / "prefect"),
         "TMPDIR": str(home / "tmp"),

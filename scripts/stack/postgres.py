@@ -30,12 +30,12 @@ def binaries() -> Path:
     Raises:
         UserError: there is none.
     """
-    if found := shutil.which("initdb"):
-        return Path(found).resolve().parent
-    known = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: float(p.parts[-3]))
-    if not known:
+    if program := shutil.which("initdb"):
+        return Path(program).resolve().parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: float(p.parts[-3]))
+    if not installed:
         raise UserError("PostgreSQL is not installed (Debian, Ubuntu: apt install postgresql); 14 or newer is needed")
-    return known[-1].parent
+    return installed[-1].parent
 
 
 @contextlib.contextmanager
@@ -86,12 +86,12 @@ def _user(home: Path) -> dict[str, Any]:
     if os.getuid() != 0:
         return {}
     try:
-        found = pwd.getpwnam("postgres")
+        account = pwd.getpwnam("postgres")
     except KeyError as error:
         raise UserError("PostgreSQL does not run as root and there is no user `postgres`; use another user") from error
-    os.chown(home, found.pw_uid, found.pw_gid)
+    os.chown(home, account.pw_uid, account.pw_gid)
     home.chmod(0o700)
-    who: dict[str, Any] = {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+    who: dict[str, Any] = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     if subprocess.run(["/usr/bin/test", "-w", str(home)], check=False, **who).returncode != 0:
         raise UserError(f"the user `postgres` cannot enter {home}; give a folder below one that all may enter")
     return who

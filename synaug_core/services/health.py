@@ -116,9 +116,9 @@ def clock_difference(current: Settings, place: str) -> float | None:
         answer = error.response
     except BotoCoreError:
         return None
-    told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    there = email.utils.parsedate_to_datetime(told) if told else None
-    return None if there is None else (dt.datetime.now(dt.UTC) - there).total_seconds()
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    server_time = email.utils.parsedate_to_datetime(date) if date else None
+    return None if server_time is None else (dt.datetime.now(dt.UTC) - server_time).total_seconds()
 
 
 def ask_database(url: str) -> str:

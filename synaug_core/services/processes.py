@@ -7,10 +7,10 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["is_alive", "is_dead", "me"]
+__all__ = ["is_alive", "is_dead", "own_identity"]
 
 
-def me() -> str:
+def own_identity() -> str:
     """Identity of the running process: host, process id space, process id, start."""
     return f"{_space()}/{os.getpid()}/{_start(os.getpid())}"
 

@@ -99,9 +99,9 @@ def _explain_server(error: Exception) -> str | None:
     from urllib3.exceptions import MaxRetryError, ResponseError
 
     given_up = (cause for cause in causes(error) if isinstance(cause, MaxRetryError) and "/mlflow" in (cause.url or ""))
-    if (last := next(given_up, None)) is None:
+    if (exhausted := next(given_up, None)) is None:
         return None
     server = f"MLflow's server at {redacted(settings().tracking_uri)}"
-    if isinstance(last.reason, ResponseError):
+    if isinstance(exhausted.reason, ResponseError):
         return f"{server} fails: its log says why, and often it is its database or its store; then run this again"
     return f"{server} does not answer any more; start it or check MLFLOW_TRACKING_URI, then run this again"

@@ -77,31 +77,31 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
         ConfigError: `MLFLOW_TRACKING_URI` is neither a server's nor a database's address, or `SYNAUG_DASK_SCHEDULER`
             is none of a scheduler.
     """
-    found = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
-    home = _absolute(found.get("SYNAUG_HOME", ".synaug"))
-    tracking_uri = found.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    variables = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
+    home = _absolute(variables.get("SYNAUG_HOME", ".synaug"))
+    tracking_uri = variables.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
     scheme = urlsplit(tracking_uri).scheme.split("+")[0]
     if scheme not in _SCHEMES:
         raise ConfigError(
             f"MLFLOW_TRACKING_URI: {redacted(tracking_uri)!r} cannot be used; give a server (http://...) or a database "
             "(sqlite:///FILE, postgresql://...)"
         )
-    scheduler = found.get("SYNAUG_DASK_SCHEDULER")
+    scheduler = variables.get("SYNAUG_DASK_SCHEDULER")
     if scheduler is not None and not _SCHEDULER.fullmatch(scheduler):
         raise ConfigError(f"SYNAUG_DASK_SCHEDULER: {redacted(scheduler)!r} cannot be used; give tcp://HOST:PORT")
-    root = found.get("SYNAUG_ARTIFACT_ROOT", str(home / "artifacts"))
+    root = variables.get("SYNAUG_ARTIFACT_ROOT", str(home / "artifacts"))
     return Settings(
         home=home,
         tracking_uri=tracking_uri,
         artifact_root=None if scheme in ("http", "https") else root if "://" in root else str(_absolute(root)),
-        tuning_storage=found.get("SYNAUG_TUNING_STORAGE", str(home / "tuning.journal")),
-        prefect_home=_absolute(found.get("PREFECT_HOME", str(home / "prefect"))),
-        prefect_api_url=found.get("PREFECT_API_URL"),
-        data=_absolute(found["SYNAUG_DATA"]) if "SYNAUG_DATA" in found else None,
-        s3_endpoint=found.get("MLFLOW_S3_ENDPOINT_URL"),
+        tuning_storage=variables.get("SYNAUG_TUNING_STORAGE", str(home / "tuning.journal")),
+        prefect_home=_absolute(variables.get("PREFECT_HOME", str(home / "prefect"))),
+        prefect_api_url=variables.get("PREFECT_API_URL"),
+        data=_absolute(variables["SYNAUG_DATA"]) if "SYNAUG_DATA" in variables else None,
+        s3_endpoint=variables.get("MLFLOW_S3_ENDPOINT_URL"),
         dask_scheduler=scheduler,
-        own_prefect=found.get("SYNAUG_OWN_PREFECT") == "1",
-        trims_memory=found.get("MALLOC_TRIM_THRESHOLD_") == "65536",
+        own_prefect=variables.get("SYNAUG_OWN_PREFECT") == "1",
+        trims_memory=variables.get("MALLOC_TRIM_THRESHOLD_") == "65536",
     )
 
 
@@ -110,8 +110,8 @@ def embedded_environment(current: Settings, environment: Mapping[str, str] | Non
 
     They keep everything under `home`, quiet, without telemetry, and without pickle.
     """
-    found = os.environ if environment is None else environment
-    wanted = {
+    present = os.environ if environment is None else environment
+    defaults = {
         "SYNAUG_HOME": str(current.home),
         "MLFLOW_TRACKING_URI": current.tracking_uri,
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -134,7 +134,7 @@ def embedded_environment(current: Settings, environment: Mapping[str, str] | Non
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
-    return {name: value for name, value in wanted.items() if not found.get(name)}
+    return {name: value for name, value in defaults.items() if not present.get(name)}
 
 
 def apply_environment(current: Settings) -> None:

@@ -41,13 +41,13 @@ def environment(device: torch.device | None = None) -> dict[str, str]:
 @functools.cache
 def package_versions() -> dict[str, str]:
     """Installed versions of the libraries that matter."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in _LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.serving.errors import Refused
+from synaug_core.serving.errors import RequestError
 from synaug_core.serving.uploads import Upload
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Answer:
     def as_json(self) -> dict[str, Any]:
         """The response."""
         classes = self.served.classifier.classes
-        found = zip(self.names, self.probabilities.tolist(), strict=True)
-        rows = [one_image(name, classes, row) for name, row in found]
+        pairs = zip(self.names, self.probabilities.tolist(), strict=True)
+        rows = [one_image(name, classes, row) for name, row in pairs]
         model = {"name": self.served.name, "version": self.served.version, "alias": self.served.alias}
         return {"model": model, "images": rows}
 
@@ -73,7 +73,7 @@ def answer(served: Served, images: Sequence[Upload], limits: Limits, end: float)
         end: time (monotonic clock) at which it is given up.
 
     Raises:
-        Refused: 422 an image cannot be read, 503 it takes too long.
+        RequestError: 422 an image cannot be read, 503 it takes too long.
     """
     import numpy as np
     import torch
@@ -89,16 +89,16 @@ def answer(served: Served, images: Sequence[Upload], limits: Limits, end: float)
         except UnreadableError as error:
             called = f" ({image.name})" if image.name else ""
             reason = str(error).replace(" (data.max_megapixels)", "")
-            raise Refused(422, f"image {number} (counted from 0){called}: {reason}") from error
+            raise RequestError(422, f"image {number} (counted from 0){called}: {reason}") from error
     pixels = np.stack(decoded)
     features, probabilities = [], []
     model = classifier.model
     with torch.inference_mode():
         for part in torch.split(torch.from_numpy(pixels), _AT_ONCE):
             _in_time(end)
-            found = model.features(part.to(model.mean.device))
-            features.append(found.cpu().numpy())
-            probabilities.append(model.head(found).softmax(dim=1).cpu().numpy())
+            embedded = model.features(part.to(model.mean.device))
+            features.append(embedded.cpu().numpy())
+            probabilities.append(model.head(embedded).softmax(dim=1).cpu().numpy())
     return Answer(
         served=served,
         names=tuple(image.name for image in images),
@@ -111,4 +111,4 @@ def answer(served: Served, images: Sequence[Upload], limits: Limits, end: float)
 
 def _in_time(end: float) -> None:
     if time.monotonic() > end:
-        raise Refused(503, "the request took too long; send fewer or smaller images at once")
+        raise RequestError(503, "the request took too long; send fewer or smaller images at once")

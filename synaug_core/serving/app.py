@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from synaug_core.data.decode import Limits
 from synaug_core.report.html import render
 from synaug_core.serving.answer import Answer, answer
-from synaug_core.serving.errors import Refused
+from synaug_core.serving.errors import RequestError
 from synaug_core.serving.guard import FAILED, Guard, may_ask, refusal
 from synaug_core.serving.log import PredictionLog
 from synaug_core.serving.metrics import CONTENT_TYPE, Metrics, Value
@@ -62,7 +62,7 @@ class Service:
             openapi_extra=_BODY,
             responses=dict.fromkeys(_REFUSALS, _ERROR),
         )
-        for kind in (Refused, HTTPException, Exception):
+        for kind in (RequestError, HTTPException, Exception):
             app.add_exception_handler(kind, _plainly)
         self.app = Guard(app, token=options.token, metrics=self._metrics)
 
@@ -74,29 +74,29 @@ class Service:
     async def _predict(self, request: Request) -> Response:
         end = time.monotonic() + self._options.seconds
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise Refused(415, "compressed bodies are not read")
+            raise RequestError(415, "compressed bodies are not read")
         served = self._holder.served
         if served is None:
-            raise Refused(503, f"no model is loaded yet: {self._holder.problem}")
+            raise RequestError(503, f"no model is loaded yet: {self._holder.problem}")
         try:
             async with asyncio.timeout(self._options.seconds):
                 await self._room.acquire()
         except TimeoutError:
-            raise Refused(503, "too many requests at once; try again later") from None
+            raise RequestError(503, "too many requests at once; try again later") from None
         try:
             body = await self._body(request, end)
 
             def work() -> Answer:
-                found = uploads(request.headers.get("content-type"), body, self._options.max_images)
-                return answer(served, found, self._limits, end)
+                images = uploads(request.headers.get("content-type"), body, self._options.max_images)
+                return answer(served, images, self._limits, end)
 
-            given = await asyncio.get_running_loop().run_in_executor(self._workers, work)
+            predictions = await asyncio.get_running_loop().run_in_executor(self._workers, work)
         finally:
             self._room.release()
-        said = JSONResponse(given.as_json())  # first: numbers that JSON has no word for are no answer
-        self._metrics.images(given.classes())
-        self._log.put(given)
-        return said
+        response = JSONResponse(predictions.as_json())  # first: numbers that JSON has no word for are no answer
+        self._metrics.images(predictions.classes())
+        self._log.put(predictions)
+        return response
 
     async def _body(self, request: Request, end: float) -> bytes:
         try:
@@ -104,18 +104,18 @@ class Service:
                 limit = int(self._options.max_megabytes * 1e6)
                 return await read_body(request.stream(), request.headers.get("content-length"), limit)
         except TimeoutError:
-            raise Refused(408, "the upload took too long") from None
+            raise RequestError(408, "the upload took too long") from None
         except ClientDisconnect:
-            raise Refused(400, "the upload was cut off") from None
+            raise RequestError(400, "the upload was cut off") from None
 
     async def _health(self, request: Request) -> Response:
         served, problem = self._holder.served, self._holder.problem
-        found: dict[str, Any] = {"status": "ready" if served else "not ready"}
+        state: dict[str, Any] = {"status": "ready" if served else "not ready"}
         if may_ask(request.headers, self._options.token):
-            found |= {"model": served.name, "version": served.version, "alias": served.alias} if served else {}
+            state |= {"model": served.name, "version": served.version, "alias": served.alias} if served else {}
             notes = [note for note in (problem, self._log.problem) if note]
-            found |= {"notes": notes} if notes else {}
-        return JSONResponse(found, 200 if served else 503)
+            state |= {"notes": notes} if notes else {}
+        return JSONResponse(state, 200 if served else 503)
 
     async def _version(self) -> Response:
         served = self._holder.served
@@ -168,17 +168,17 @@ class Service:
 
 async def _plainly(_request: Request, error: Exception) -> Response:
     """One line for the client: our own refusals, Starlette's (404, 405), and what should not have happened."""
-    if isinstance(error, Refused):
+    if isinstance(error, RequestError):
         return refusal(error)
     if not isinstance(error, HTTPException):
-        return refusal(Refused(500, FAILED))
+        return refusal(RequestError(500, FAILED))
     lines = {404: "there is no such page", 405: "this page does not take that method"}
-    return refusal(Refused(error.status_code, lines.get(error.status_code, "refused")))
+    return refusal(RequestError(error.status_code, lines.get(error.status_code, "refused")))
 
 
 _REFUSALS = (400, 401, 403, 408, 413, 415, 421, 422, 503)
 _ERROR: dict[str, Any] = {
-    "description": "Refused; one line says why",
+    "description": "RequestError; one line says why",
     "content": {"application/json": {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}}},
 }
 _FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Refused"]
+__all__ = ["RequestError"]
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure
+class RequestError(Exception):  # noqa: N818 - an answer, not a failure
     """A request that is not served, with its HTTP status and one line for the client."""
 
     def __init__(self, status: int, line: str) -> None:

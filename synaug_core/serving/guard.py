@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 
 from synaug_core.services.secrets import first_line
-from synaug_core.serving.errors import Refused
+from synaug_core.serving.errors import RequestError
 from synaug_core.serving.metrics import Metrics
 from synaug_core.serving.options import is_loopback
 
@@ -65,7 +65,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return  # no websockets here
-        begun, path = time.monotonic(), scope["path"]
+        start, path = time.monotonic(), scope["path"]
         status = 500
         started = False
 
@@ -81,25 +81,25 @@ class Guard:
         try:
             self._check(scope)
             await self._app(scope, receive, passed)
-        except Refused as refused:
+        except RequestError as refused:
             await refusal(refused)(scope, receive, passed)
         except Exception as error:  # the last resort: one line for the client, the rest for the log
             _log.exception("a request failed: %s", first_line(error))
             if not started:
-                await refusal(Refused(500, FAILED))(scope, receive, passed)
+                await refusal(RequestError(500, FAILED))(scope, receive, passed)
         finally:
-            self._metrics.request(path if path in _PATHS else "other", status, time.monotonic() - begun)
+            self._metrics.request(path if path in _PATHS else "other", status, time.monotonic() - start)
 
     def _check(self, scope: Any) -> None:
         headers = Headers(scope=scope)
         if self._token is None:
             if not _names_loopback(headers.get("host", "")):
-                raise Refused(421, "this service answers on this machine only")
+                raise RequestError(421, "this service answers on this machine only")
             origin = headers.get("origin")
             if origin is not None and origin != f"http://{headers.get('host')}" and scope["method"] != "GET":
-                raise Refused(403, "pages of other sites may not use this service")
+                raise RequestError(403, "pages of other sites may not use this service")
         elif scope["path"] not in _OPEN and not may_ask(headers, self._token):
-            raise Refused(401, "a valid token is needed: Authorization: Bearer TOKEN")
+            raise RequestError(401, "a valid token is needed: Authorization: Bearer TOKEN")
 
 
 def _names_loopback(host: str) -> bool:
@@ -109,7 +109,7 @@ def _names_loopback(host: str) -> bool:
         return False
 
 
-def refusal(refused: Refused) -> Response:
+def refusal(refused: RequestError) -> Response:
     """A refusal as an answer: JSON with one line."""
     headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "5"}}.get(refused.status)
     return JSONResponse({"error": str(refused)}, refused.status, headers)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from synaug_core.serving.answer import Answer
     from synaug_core.serving.options import LogMode
 
-__all__ = ["KIND", "Kept", "PredictionLog", "log_folder", "read_recent"]
+__all__ = ["KIND", "LoggedImage", "PredictionLog", "log_folder", "read_recent"]
 
 KIND = "synaug served 1"
 _WAITING = 64
@@ -145,7 +145,7 @@ class PredictionLog:
         return self._file
 
     def _lines(self, answer: Answer) -> list[bytes]:
-        names, found = answer.classes(), []
+        names, lines = answer.classes(), []
         for i, name in enumerate(names):
             row: dict[str, Any] = {
                 "time": answer.when.isoformat(timespec="milliseconds"),
@@ -158,8 +158,8 @@ class PredictionLog:
                 row["image"] = base64.b64encode(png.of_pixels(answer.pixels[i])).decode()
             else:
                 row["features"] = base64.b64encode(answer.features[i].astype("<f4").tobytes()).decode()
-            found.append(_line(row))
-        return found
+            lines.append(_line(row))
+        return lines
 
     def _make_room(self) -> None:
         """Delete the oldest files until a new one fits."""
@@ -200,7 +200,7 @@ def _line(value: dict[str, Any]) -> bytes:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class LoggedImage:
     """One served image.
 
     Attributes:
@@ -222,7 +222,7 @@ class Kept:
 
 def read_recent(
     folder: Path, *, most: int, since: dt.datetime | None = None, features_of: str | None = None
-) -> list[Kept]:
+) -> list[LoggedImage]:
     """The newest different images, newest first; equal pixels count once.
 
     Args:
@@ -232,21 +232,21 @@ def read_recent(
         features_of: version whose features can be used; rows that hold features of other versions are left out.
             None: rows without an image are left out.
     """
-    found: list[Kept] = []
+    recent: list[LoggedImage] = []
     seen: set[str] = set()
     for changed, path in sorted(((_changed(path), path) for path in folder.glob("*.jsonl")), reverse=True):
-        oldest = found[most - 1].when.timestamp() if len(found) >= most else 0.0
+        oldest = recent[most - 1].when.timestamp() if len(recent) >= most else 0.0
         if changed + _CLOCK < max(oldest, since.timestamp() if since else 0.0):
             break  # this file and all that follow end before
-        for kept in _rows(path):
-            if since is not None and kept.when < since:
+        for row in _rows(path):
+            if since is not None and row.when < since:
                 continue
-            usable = kept.pixels is not None or (features_of is not None and kept.version == features_of)
-            if usable and kept.digest not in seen:
-                seen.add(kept.digest)
-                found.append(kept)
-        found.sort(key=lambda kept: kept.when, reverse=True)
-    return found[:most]
+            usable = row.pixels is not None or (features_of is not None and row.version == features_of)
+            if usable and row.digest not in seen:
+                seen.add(row.digest)
+                recent.append(row)
+        recent.sort(key=lambda row: row.when, reverse=True)
+    return recent[:most]
 
 
 def _changed(path: Path) -> float:
@@ -256,7 +256,7 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _rows(path: Path) -> Iterator[Kept]:
+def _rows(path: Path) -> Iterator[LoggedImage]:
     """The rows of one file, newest first."""
     try:
         with path.open("rb") as file:
@@ -268,12 +268,12 @@ def _rows(path: Path) -> Iterator[Kept]:
         return
     for line in reversed(lines[1:]):
         try:
-            yield _kept(json.loads(line))
+            yield _row_from(json.loads(line))
         except (ValueError, KeyError, TypeError, OSError, SyntaxError):
             continue  # a torn last line, or one that somebody changed
 
 
-def _kept(row: Mapping[str, Any]) -> Kept:
+def _row_from(row: Mapping[str, Any]) -> LoggedImage:
     import numpy as np
 
     features = None
@@ -285,7 +285,7 @@ def _kept(row: Mapping[str, Any]) -> Kept:
     when = dt.datetime.fromisoformat(row["time"])
     if when.tzinfo is None:
         raise ValueError("a time without its zone")
-    return Kept(when, str(row["version"]), str(row["class"]), str(row["digest"]), pixels, features)
+    return LoggedImage(when, str(row["version"]), str(row["class"]), str(row["digest"]), pixels, features)
 
 
 def _bytes(text: str) -> bytes:

@@ -112,30 +112,30 @@ class Holder:
         if self._thread is not None:
             self._thread.join(patience)
 
-    def look(self) -> None:
+    def refresh_model(self) -> None:
         """Look at the alias once."""
         try:
-            wanted = registry.current(self._settings, self._name, self._alias)
-            if wanted is None:
+            version = registry.current(self._settings, self._name, self._alias)
+            if version is None:
                 self._trouble(self._why_not())
                 return
         except Exception as error:  # a registry that cannot be asked now is asked again
             self._trouble(f"the registry cannot be asked ({first_line(error)})")
             return
-        if self.served is not None and self.served.version == wanted.version:
+        if self.served is not None and self.served.version == version.version:
             self.problem = None
             return
-        if self._refused is not None and self._refused[0] == wanted.version and time.monotonic() < self._refused[2]:
+        if self._refused is not None and self._refused[0] == version.version and time.monotonic() < self._refused[2]:
             return
         try:
-            loaded = load_version(self._settings, wanted, self._alias, self._device)
+            loaded = load_version(self._settings, version, self._alias, self._device)
         except Exception as error:  # whatever is wrong with the new version, the old one goes on
-            pause = 2 * self._refused[1] if self._refused and self._refused[0] == wanted.version else self._poll
+            pause = 2 * self._refused[1] if self._refused and self._refused[0] == version.version else self._poll
             pause = min(_LONGEST_PAUSE, pause)
-            self._refused = (wanted.version, pause, time.monotonic() + pause)
+            self._refused = (version.version, pause, time.monotonic() + pause)
             self.failures += 1
-            _log.warning("version %s cannot be loaded", wanted.version, exc_info=True)
-            self._trouble(f"version {wanted.version} cannot be loaded ({first_line(error)})")
+            _log.warning("version %s cannot be loaded", version.version, exc_info=True)
+            self._trouble(f"version {version.version} cannot be loaded ({first_line(error)})")
             return
         self.reloads += self.served is not None
         self.served, self.problem, self._refused = loaded, None, None
@@ -143,17 +143,17 @@ class Holder:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            self.look()
+            self.refresh_model()
             self._ended.wait(self._poll)
 
     def _why_not(self) -> str:
-        known = registry.names(self._settings)
-        if self._name in known:
+        names = registry.names(self._settings)
+        if self._name in names:
             return f"{self._name} has no {self._alias}"
-        return f"there is no registered model {self._name!r}; {registry.in_words(known)}"
+        return f"there is no registered model {self._name!r}; {registry.in_words(names)}"
 
     def _trouble(self, reason: str) -> None:
-        kept = f"; version {self.served.version} goes on" if self.served else "; waiting for it"
+        consequence = f"; version {self.served.version} goes on" if self.served else "; waiting for it"
         if reason != self.problem:
-            self._say(f"{reason}{kept}")
+            self._say(f"{reason}{consequence}")
         self.problem = reason

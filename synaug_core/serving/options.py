@@ -76,8 +76,8 @@ def read_token(file: Path | None) -> str | None:
         UserError: the file cannot be read, or what is there is no token.
     """
     if file is None:
-        found = serve_token()
-        return _checked(found, _VARIABLE) if found else None
+        token = serve_token()
+        return _checked(token, _VARIABLE) if token else None
     try:
         with file.open("rb") as opened:
             data = opened.read(_LONGEST_TOKEN + 1)
@@ -91,9 +91,9 @@ def read_token(file: Path | None) -> str | None:
     return _checked(text, f"--token-file {file}")
 
 
-def _checked(text: str, where: str) -> str:
+def _checked(text: str, origin: str) -> str:
     if not _SHORTEST_TOKEN <= len(text) <= _LONGEST_TOKEN:
-        raise UserError(f"{where}: a token has {_SHORTEST_TOKEN} to {_LONGEST_TOKEN} characters")
+        raise UserError(f"{origin}: a token has {_SHORTEST_TOKEN} to {_LONGEST_TOKEN} characters")
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise UserError(f"{where}: a token has printable ASCII characters only, and no spaces")
+        raise UserError(f"{origin}: a token has printable ASCII characters only, and no spaces")
     return text

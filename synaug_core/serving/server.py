@@ -73,10 +73,10 @@ def serve(
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, *_, address = found[0]
-        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
-        return socket.create_server(address, family=family, backlog=_WAITING, dualstack_ipv6=both)
+        addresses = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = addresses[0]
+        dual_stack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, backlog=_WAITING, dualstack_ipv6=dual_stack)
     except OSError as error:
         reason = (error.strerror or "unknown reason").partition(" (while ")[0].lower()
         raise UserError(f"--host {host} --port {port}: cannot be listened at ({reason})") from error

@@ -11,7 +11,7 @@ from email.message import Message
 from typing import Any
 
 from synaug_core.report.words import plain
-from synaug_core.serving.errors import Refused
+from synaug_core.serving.errors import RequestError
 
 __all__ = ["Upload", "media_type", "read_body", "uploads"]
 
@@ -40,24 +40,24 @@ async def read_body(chunks: AsyncIterator[bytes], length: str | None, limit: int
         limit: most bytes.
 
     Raises:
-        Refused: 413, larger than the limit.
+        RequestError: 413, larger than the limit.
     """
-    said = int(length) if length is not None and length.isascii() and length.isdigit() and len(length) < 19 else 0
-    too_large = Refused(413, f"the request is larger than {limit / 1e6:g} MB")
-    if said > _PATIENCE * limit:
+    announced = int(length) if length is not None and length.isascii() and length.isdigit() and len(length) < 19 else 0
+    too_large = RequestError(413, f"the request is larger than {limit / 1e6:g} MB")
+    if announced > _PATIENCE * limit:
         raise too_large
-    kept, size = [], 0
+    blocks, size = [], 0
     async for chunk in chunks:
         size += len(chunk)
         if size > _PATIENCE * limit:
             raise too_large
         if size <= limit:
-            kept.append(chunk)
+            blocks.append(chunk)
         else:
-            kept.clear()
+            blocks.clear()
     if size > limit:
         raise too_large
-    return b"".join(kept)
+    return b"".join(blocks)
 
 
 def media_type(header: str | None) -> tuple[str, str | None]:
@@ -78,32 +78,32 @@ def uploads(header: str | None, body: bytes, most: int) -> list[Upload]:
         most: images.
 
     Raises:
-        Refused: 400 a body that is not what it says, 413 too many images, 415 another media type, 422 a body
+        RequestError: 400 a body that is not what it says, 413 too many images, 415 another media type, 422 a body
             without images.
     """
     kind, boundary = media_type(header)
     if kind == "multipart/form-data":
-        found = list(_bounded(_parts(body, boundary), most))
+        images = list(_bounded(_parts(body, boundary), most))
     elif kind == "application/json":
-        found = list(_bounded(_from_json(body), most))
+        images = list(_bounded(_from_json(body), most))
     elif kind.startswith("image/") or kind == "application/octet-stream":
-        found = [Upload("", body)]
+        images = [Upload("", body)]
     else:
-        said = f"Content-Type is {plain(kind, _LONGEST_NAME)}" if kind else "there is no Content-Type"
-        raise Refused(
+        content_type = f"Content-Type is {plain(kind, _LONGEST_NAME)}" if kind else "there is no Content-Type"
+        raise RequestError(
             415,
-            f"{said}: send multipart/form-data with image files (curl -F), application/json with base64, or one image "
-            "as the body with its type (curl --data-binary @FILE -H 'Content-Type: image/jpeg')",
+            f"{content_type}: send multipart/form-data with image files (curl -F), application/json with base64, or one "
+            "image as the body with its type (curl --data-binary @FILE -H 'Content-Type: image/jpeg')",
         )
-    if not found or (len(found) == 1 and not found[0].data):
-        raise Refused(422, "there is no image in the request")
-    return found
+    if not images or (len(images) == 1 and not images[0].data):
+        raise RequestError(422, "there is no image in the request")
+    return images
 
 
-def _bounded(found: Iterator[Upload], most: int) -> Iterator[Upload]:
-    for number, upload in enumerate(found):
+def _bounded(images: Iterator[Upload], most: int) -> Iterator[Upload]:
+    for number, upload in enumerate(images):
         if number == most:
-            raise Refused(413, f"more than {most} images in one request")
+            raise RequestError(413, f"more than {most} images in one request")
         yield upload
 
 
@@ -112,10 +112,10 @@ def _from_json(body: bytes) -> Iterator[Upload]:
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refused(400, "the body is no JSON") from error
+        raise RequestError(400, "the body is no JSON") from error
     images = given.get("images") if isinstance(given, dict) else None
     if not isinstance(images, list):
-        raise Refused(422, 'the JSON must be an object with the list "images"')
+        raise RequestError(422, 'the JSON must be an object with the list "images"')
     for number, image in enumerate(images):
         named = image if isinstance(image, dict) else {"data": image}
         yield Upload(_name(named.get("name")), _decoded(named.get("data"), number))
@@ -123,36 +123,36 @@ def _from_json(body: bytes) -> Iterator[Upload]:
 
 def _decoded(value: Any, number: int) -> bytes:
     if not isinstance(value, str):
-        raise Refused(422, f"image {number} (counted from 0): base64 text is expected")
+        raise RequestError(422, f"image {number} (counted from 0): base64 text is expected")
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refused(422, f"image {number} (counted from 0): not base64") from error
+        raise RequestError(422, f"image {number} (counted from 0): not base64") from error
 
 
 def _parts(body: bytes, boundary: str | None) -> Iterator[Upload]:
     """The files of a multipart body (RFC 7578), one after the other; each is found in one pass."""
-    broken = Refused(400, "the multipart body is damaged or cut off")
+    broken = RequestError(400, "the multipart body is damaged or cut off")
     if not boundary or len(boundary) > _LONGEST_BOUNDARY or not boundary.isascii():
-        raise Refused(400, "multipart/form-data needs a boundary of at most 70 characters")
+        raise RequestError(400, "multipart/form-data needs a boundary of at most 70 characters")
     mark = b"--" + boundary.encode()
-    at = 0 if body.startswith(mark) else body.find(b"\r\n" + mark) + 2
-    if at == 1:
+    position = 0 if body.startswith(mark) else body.find(b"\r\n" + mark) + 2
+    if position == 1:
         raise broken
     while True:
-        at += len(mark)
-        if body[at : at + 2] == b"--":
+        position += len(mark)
+        if body[position : position + 2] == b"--":
             return
-        start = body.find(b"\r\n", at, at + _LONGEST_HEADERS)
-        end = body.find(b"\r\n\r\n", at, at + _LONGEST_HEADERS)
-        if start < 0 or end < 0 or body[at:start].strip():
+        start = body.find(b"\r\n", position, position + _LONGEST_HEADERS)
+        end = body.find(b"\r\n\r\n", position, position + _LONGEST_HEADERS)
+        if start < 0 or end < 0 or body[position:start].strip():
             raise broken
         after = body.find(b"\r\n" + mark, end + 2)
         if after < 0:
             raise broken
         yield Upload(_file_name(body[start + 2 : end]), body[end + 4 : max(after, end + 4)])
-        at = after + 2
+        position = after + 2
 
 
 def _file_name(headers: bytes) -> str:

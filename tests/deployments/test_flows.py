@@ -173,7 +173,7 @@ def test_promotion_and_rollback_as_flows() -> None:
     with pytest.raises(registry.ChampionChangedError, match="version 2 is champion, not version 1 as expected"):
         promote(name, "1", expected="1")
     assert rollback(name, why="worse on the ward") == "synaug-flows: version 1 is champion again"
-    assert [(r.version, r.by, r.why) for r in registry.reigns(settings(), name)] == [
+    assert [(r.version, r.by, r.why) for r in registry.champion_periods(settings(), name)] == [
         ("1", "a person", "worse on the ward"),
         ("2", "a person", "seen on the ward"),
         ("1", "a person", ""),

@@ -101,7 +101,7 @@ class Operations:
         registry.promote(settings(), self.name, version.version)
         found = mlflow_client(settings()).get_registered_model(self.name)
         assert {k: str(v) for k, v in found.aliases.items()} == {"champion": version.version}
-        assert [r.version for r in registry.reigns(settings(), self.name)] == [version.version]
+        assert [r.version for r in registry.champion_periods(settings(), self.name)] == [version.version]
 
 
 @pytest.mark.parametrize("fault", PART_FAULTS, ids=lambda f: f.id)

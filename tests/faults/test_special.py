@@ -288,6 +288,6 @@ def test_two_promotions_at_once(servers: Servers, place: Callable[[bool], Settin
     winner = versions[told.index("")]
     found = mlflow_client(settings()).get_registered_model("promotions")
     assert str(found.aliases["champion"]) == winner
-    assert [r.version for r in registry.reigns(settings(), "promotions")] == [winner]
+    assert [r.version for r in registry.champion_periods(settings(), "promotions")] == [winner]
     account("promotions", "two promotions at once, and kill -9 of PostgreSQL, back after 2 s",
             f"one wins, the other: {max(told)}", time.monotonic() - begun)  # fmt: skip

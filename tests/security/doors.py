@@ -93,12 +93,12 @@ def _address(case: Case, folder: Path) -> None:
 
 
 def _body(case: Case, folder: Path) -> None:
-    from synaug_core.serving.errors import Refused
+    from synaug_core.serving.errors import RequestError
     from synaug_core.serving.uploads import uploads
 
     try:
         uploads(case.say[0] or None, (folder / "x").read_bytes(), 8)
-    except Refused as refused:
+    except RequestError as refused:
         check_text(str(refused))
 
 

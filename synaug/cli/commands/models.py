@@ -10,7 +10,7 @@ import typer
 from synaug_core.services.mlflow.tags import Tag
 
 if TYPE_CHECKING:
-    from synaug_core.services.models.registry import ModelVersion, Reign
+    from synaug_core.services.models.registry import ChampionPeriod, ModelVersion
 
 __all__ = ["app"]
 
@@ -71,7 +71,7 @@ def promote(
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
-    expected = registry.ANYONE if expect is None else expect
+    expected = registry.ANY_CHAMPION if expect is None else expect
     promoted = registry.promote(settings, name, version, by="a person", why=why, expected=expected)
     typer.echo(f"{name}: version {promoted.version} is champion")
 
@@ -83,7 +83,7 @@ def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = Non
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
-    expected = registry.ANYONE if expect is None else expect
+    expected = registry.ANY_CHAMPION if expect is None else expect
     back = registry.rollback(settings, name, why=why, expected=expected)
     typer.echo(f"{name}: version {back.version} is champion again")
 
@@ -103,7 +103,7 @@ def history(
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
-    reigns = registry.reigns(settings, name)
+    reigns = registry.champion_periods(settings, name)
     if as_json:
         typer.echo(json.dumps([_as_json(reign) for reign in reigns], indent=1))
         return
@@ -118,12 +118,12 @@ def history(
     Console().print(table)
 
 
-def _how(reign: Reign) -> tuple[str, str, str]:
+def _how(reign: ChampionPeriod) -> tuple[str, str, str]:
     words = {"promote": "promoted", "rollback": "rolled back", "found": "moved"}
     return words[reign.action], reign.by, reign.why
 
 
-def _as_json(reign: Reign) -> dict[str, str | None]:
+def _as_json(reign: ChampionPeriod) -> dict[str, str | None]:
     since, until = (t.isoformat() if t else None for t in (reign.since, reign.until))
     return {"champion": reign.version, "since": since, "until": until} | {
         "how": reign.action,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from synaug.cli.servers import HOST
 from synaug.cli.turing.sitting import Sitting
 from synaug_core.report.turing import rating_page
-from synaug_core.serving.errors import Refused
+from synaug_core.serving.errors import RequestError
 
 __all__ = ["TuringServer"]
 
@@ -85,7 +85,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._check_host()
             kind, body, headers = what()
             status = 200
-        except Refused as refused:
+        except RequestError as refused:
             status, kind, body = refused.status, "application/json", json.dumps({"error": str(refused)}).encode()
         except OSError as error:
             _log.exception("an answer could not be stored")
@@ -119,7 +119,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return "text/html; charset=utf-8", text.encode(), {"Content-Security-Policy": policy}
         if path.startswith("/image/"):
             return "image/png", self.server.sitting.picture(path.removeprefix("/image/")), {}
-        raise Refused(404, "There is no such page.")
+        raise RequestError(404, "There is no such page.")
 
     def _taken(self) -> tuple[str, bytes, dict[str, str]]:
         self._check_sender()
@@ -132,7 +132,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/undo":
             state = sitting.undo(given.get("rater"), given.get("image"))
         else:
-            raise Refused(404, "There is no such page.")
+            raise RequestError(404, "There is no such page.")
         return "application/json", json.dumps(state).encode(), {}
 
     def _check_host(self) -> None:
@@ -142,28 +142,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except ValueError:
             host = None
         if host not in _LOOPBACK:
-            raise Refused(421, "This server answers on this machine only.")
+            raise RequestError(421, "This server answers on this machine only.")
 
     def _check_sender(self) -> None:
         origin = self.headers.get("Origin")
         if origin is not None and origin != f"http://{self.headers.get('Host')}":
-            raise Refused(403, "Another site may not answer.")
+            raise RequestError(403, "Another site may not answer.")
         given = self.headers.get("X-Synaug-Token", "")
         if not secrets.compare_digest(given.encode(), self.server.token.encode()):
-            raise Refused(403, "The server was started anew: reload this page.")
+            raise RequestError(403, "The server was started anew: reload this page.")
         if self.headers.get_content_type() != "application/json":
-            raise Refused(415, "JSON is expected.")
+            raise RequestError(415, "JSON is expected.")
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
-            raise Refused(411, "The length of the request is not known.")
+            raise RequestError(411, "The length of the request is not known.")
         if len(length) > 9 or int(length) > _LONGEST_BODY:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too long.")
+            raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too long.")
         try:
             given = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError):
             given = None
         if not isinstance(given, dict):
-            raise Refused(400, "The request cannot be read.")
+            raise RequestError(400, "The request cannot be read.")
         return given

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug_core.report.turing import as_png
 from synaug_core.report.words import plain
-from synaug_core.serving.errors import Refused
+from synaug_core.serving.errors import RequestError
 from synaug_core.turing.answers import Answer, AnswerLog
 from synaug_core.turing.design import Design, Item, order
 from synaug_core.turing.result import evaluate, score_of
@@ -54,7 +54,7 @@ class Sitting:
         """Let somebody begin, or go on.
 
         Raises:
-            Refused: the name cannot be used.
+            RequestError: the name cannot be used.
         """
         name = _name(rater)
         with self._lock:
@@ -66,11 +66,11 @@ class Sitting:
         was sent twice.
 
         Raises:
-            Refused: the request is not one of the page's.
+            RequestError: the request is not one of the page's.
         """
         name = _name(rater)
         if not isinstance(synthetic, bool) or not _is_time(seconds):
-            raise Refused(400, "That is no answer.")
+            raise RequestError(400, "That is no answer.")
         with self._lock:
             position = self._position(image, name)
             answered = self.log.answers_of(name)
@@ -99,14 +99,14 @@ class Sitting:
         """Show the image before the one that the rater sees now again.
 
         Raises:
-            Refused: the rater is done and has seen the result, or the request is not one of the page's.
+            RequestError: the rater is done and has seen the result, or the request is not one of the page's.
         """
         name = _name(rater)
         with self._lock:
             position = self._position(image, name)
             item = self._next(name, self.log.answers_of(name))
             if item is None:
-                raise Refused(409, "You are done; the result has been shown.")
+                raise RequestError(409, "You are done; the result has been shown.")
             if position == item:
                 self.log.undo(name)
             return self._state(name)
@@ -115,12 +115,12 @@ class Sitting:
         """The image behind a token, as PNG.
 
         Raises:
-            Refused: there is no such token.
+            RequestError: there is no such token.
         """
         with self._lock:
             item = self._items.get(token)
         if item is None:
-            raise Refused(404, "There is no such image.")
+            raise RequestError(404, "There is no such image.")
         return as_png(self._pixels(self.design.items[item]))
 
     def _next(self, name: str, answered: list[Answer]) -> int | None:
@@ -130,7 +130,7 @@ class Sitting:
     def _position(self, token: Any, name: str) -> int:
         item = self._items.get(token) if isinstance(token, str) else None
         if item is None or self._tokens.get((name, item)) != token:
-            raise Refused(409, "This page is of an earlier start of the server: reload it.")
+            raise RequestError(409, "This page is of an earlier start of the server: reload it.")
         return item
 
     def _state(self, name: str) -> dict[str, Any]:
@@ -169,12 +169,12 @@ def _describe_own_result(answers: list[Answer], seed: int) -> dict[str, Any]:
 def _name(text: Any) -> str:
     """A name on one line of at most 60 printable characters."""
     if not isinstance(text, str):
-        raise Refused(400, "Please give a name.")
+        raise RequestError(400, "Please give a name.")
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name or len(name) > _LONGEST_NAME:
-        raise Refused(400, f"Please give a name of 1 to {_LONGEST_NAME} characters.")
+        raise RequestError(400, f"Please give a name of 1 to {_LONGEST_NAME} characters.")
     if any(unicodedata.category(c)[0] == "C" for c in name):
-        raise Refused(400, "The name has characters that cannot be shown.")
+        raise RequestError(400, "The name has characters that cannot be shown.")
     return name
 
 

@@ -23,7 +23,7 @@ from synaug_core.errors import ArtifactError, UserError
 from synaug_core.refs import Reference, RunRef
 from synaug_core.s3_address import S3Address, s3_address
 from synaug_core.services.mlflow.clients import client_of
-from synaug_core.services.processes import is_dead, me
+from synaug_core.services.processes import is_dead, own_identity
 from synaug_core.services.retry import patiently, repeatedly
 from synaug_core.services.s3.client import explaining
 from synaug_core.services.secrets import first_line, redacted
@@ -199,12 +199,12 @@ def _named(local: Path, name: str) -> Iterator[Path]:
         yield local
         return
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
-        other = Path(folder) / name
+        link = Path(folder) / name
         try:
-            other.symlink_to(local.resolve())
+            link.symlink_to(local.resolve())
         except OSError:
-            shutil.copy2(local, other)
-        yield other
+            shutil.copy2(local, link)
+        yield link
 
 
 def _files(folder: Path) -> list[Path]:
@@ -224,7 +224,7 @@ def _cached(current: Settings, reference: Reference) -> Path:
 
 
 def part_owner(part: Path) -> str:
-    """Who fetches into a folder of the cache whose name begins with `PART`, as `me` has it."""
+    """Who fetches into a folder of the cache whose name begins with `PART`, as `own_identity` has it."""
     return unquote(part.name.removeprefix(PART).rpartition(".")[0])
 
 
@@ -234,7 +234,7 @@ def _part(current: Settings) -> Iterator[Path]:
     for left in current.cache.glob(f"{PART}*"):
         if is_dead(part_owner(left)):
             shutil.rmtree(left, ignore_errors=True)
-    part = current.cache / f"{PART}{quote(me(), safe='')}.{uuid.uuid4().hex}"
+    part = current.cache / f"{PART}{quote(own_identity(), safe='')}.{uuid.uuid4().hex}"
     part.mkdir(parents=True)
     try:
         yield part
@@ -256,8 +256,8 @@ def _publish(part: Path, target: Path) -> None:
 
 def _listed(uri: str, current: Settings) -> bool:
     parent, name = posixpath.split(uri.rstrip("/"))
-    found = patiently(repository(parent, current).list_artifacts, "")
-    return any(posixpath.basename(item.path.rstrip("/")) == name for item in found)
+    entries = patiently(repository(parent, current).list_artifacts, "")
+    return any(posixpath.basename(item.path.rstrip("/")) == name for item in entries)
 
 
 def _require_listed(uri: str, current: Settings) -> None:

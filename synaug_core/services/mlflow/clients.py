@@ -36,8 +36,8 @@ def client(current: Settings) -> Any:
 def client_of(run: RunRef) -> Any:
     """The client that reaches a run: with the environment's credentials where the address is the same."""
     current = settings()
-    known = run.tracking_uri == secret_free_uri(current)
-    return _client(current.tracking_uri if known else run.tracking_uri, current.home)
+    is_current = run.tracking_uri == secret_free_uri(current)
+    return _client(current.tracking_uri if is_current else run.tracking_uri, current.home)
 
 
 def secret_free_uri(current: Settings) -> str:

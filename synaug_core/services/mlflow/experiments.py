@@ -24,32 +24,32 @@ def experiment_id(current: Settings, name: str) -> str:
     Raises:
         UserError: the experiment was deleted in MLflow.
     """
-    found = _known.get((current.tracking_uri, name))
-    if found is None:
+    number = _known.get((current.tracking_uri, name))
+    if number is None:
         with _making:
-            found = _known[current.tracking_uri, name] = _find_or_make(client(current), current, name)
-    return found
+            number = _known[current.tracking_uri, name] = _find_or_make(client(current), current, name)
+    return number
 
 
 def _find_or_make(mlflow: Any, current: Settings, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = patiently(mlflow.get_experiment_by_name, name)
-    if found is None:
+    experiment = patiently(mlflow.get_experiment_by_name, name)
+    if experiment is None:
         try:
             place = _location(current, name)
             return str(patiently(mlflow.create_experiment, name, artifact_location=place))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            found = patiently(mlflow.get_experiment_by_name, name)  # another process was quicker
-    if found is None or found.lifecycle_stage == "deleted":
-        number = found.experiment_id if found else "ID"
+            experiment = patiently(mlflow.get_experiment_by_name, name)  # another process was quicker
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        number = experiment.experiment_id if experiment else "ID"
         raise UserError(
             f"the MLflow experiment {name!r} was deleted; bring it back with `mlflow experiments restore "
             f"--experiment-id {number}`, remove it for good with `mlflow gc`, or choose another name"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _location(current: Settings, name: str) -> str | None:

@@ -133,13 +133,13 @@ class Recorder:
     def _write_values(self) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        there = patiently(self._client.get_run, self.run.run_id).data
-        changed = sorted(k for k, v in self._params.items() if there.params.get(k, v) != v)
+        stored = patiently(self._client.get_run, self.run.run_id).data
+        changed = sorted(k for k, v in self._params.items() if stored.params.get(k, v) != v)
         if changed:
             self._tags[Tag.CHANGED_PARAMS] = ", ".join(changed)[:500]
         now = int(time.time() * 1000)
-        metrics = [Metric(k, v, now, step) for k, v, step in self._new_points(there.metrics)]
-        params = [Param(k, v) for k, v in self._params.items() if k not in there.params]
+        metrics = [Metric(k, v, now, step) for k, v, step in self._new_points(stored.metrics)]
+        params = [Param(k, v) for k, v in self._params.items() if k not in stored.params]
         tags = [RunTag(k, v) for k, v in self._tags.items()]
         while metrics or params or tags:
             patiently(
@@ -154,11 +154,11 @@ class Recorder:
 
     def _new_points(self, latest: Mapping[str, float]) -> list[tuple[str, float, int]]:
         points = list(dict.fromkeys(self._points))
-        known: set[tuple[str, float, int]] = set()
+        recorded: set[tuple[str, float, int]] = set()
         for name in {k for k, _, _ in points if k in latest}:
             history = patiently(self._client.get_metric_history, self.run.run_id, name)
-            known |= {(name, m.value, m.step) for m in history}
-        return [p for p in points if p not in known]
+            recorded |= {(name, m.value, m.step) for m in history}
+        return [p for p in points if p not in recorded]
 
 
 def manifest(images: ImageSet, split: str) -> pd.DataFrame:

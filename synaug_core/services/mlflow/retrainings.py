@@ -18,7 +18,7 @@ __all__ = ["FINGERPRINT_LENGTH", "Finished", "close_runs_of", "last_finished", "
 
 FINGERPRINT_LENGTH = 16
 """So many characters of a data set's fingerprint are a parameter of its run."""
-_OURS = "name LIKE 'synaug/%'"
+_SYNAUG_EXPERIMENTS = "name LIKE 'synaug/%'"
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,17 @@ def last_finished(current: Settings, experiment: str) -> Finished | None:
     """The retraining of an experiment that ended well, or was found done, last; None where there is none, or not even
     the experiment."""
     mlflow = client(current)
-    found = patiently(mlflow.get_experiment_by_name, experiment)
-    if found is None:
+    match = patiently(mlflow.get_experiment_by_name, experiment)
+    if match is None:
         return None
     condition = f"tags.`{Tag.STAGE}` = 'retrain' and attributes.status = 'FINISHED'"
-    done = list(every_result(mlflow.search_runs, [found.experiment_id], filter_string=condition))
+    done = list(every_result(mlflow.search_runs, [match.experiment_id], filter_string=condition))
     if not done:
         return None
     run_id = str(max(done, key=_last_used).info.run_id)
     below = patiently(
         mlflow.search_runs,
-        [found.experiment_id],
+        [match.experiment_id],
         filter_string=f"tags.`{Tag.STAGE}` = 'dataset' and tags.`{Tag.PARENT}` = '{run_id}'",
         max_results=1,
     )
@@ -57,9 +57,9 @@ def last_finished(current: Settings, experiment: str) -> Finished | None:
 
 
 def _last_used(run: Any) -> float:
-    asked = run.data.tags.get(Tag.ASKED_AT)
+    asked_at = run.data.tags.get(Tag.ASKED_AT)
     ended = float(run.info.end_time or 0) / 1000
-    return max(ended, dt.datetime.fromisoformat(asked).timestamp()) if asked else ended
+    return max(ended, dt.datetime.fromisoformat(asked_at).timestamp()) if asked_at else ended
 
 
 def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> list[str]:
@@ -71,11 +71,14 @@ def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> l
         The ids of the closed runs.
     """
     mlflow = client(current)
-    known = [found.experiment_id for found in every_result(mlflow.search_experiments, filter_string=_OURS)]
+    numbers = [
+        experiment.experiment_id
+        for experiment in every_result(mlflow.search_experiments, filter_string=_SYNAUG_EXPERIMENTS)
+    ]
     closed: list[str] = []
-    for flow_run in flow_runs if known else ():
+    for flow_run in flow_runs if numbers else ():
         condition = f"attributes.status = 'RUNNING' and tags.`{Tag.FLOW_RUN}` = '{flow_run}'"
-        for run in list(every_result(mlflow.search_runs, experiment_ids=known, filter_string=condition)):
+        for run in list(every_result(mlflow.search_runs, experiment_ids=numbers, filter_string=condition)):
             end(mlflow, run.info.run_id, "KILLED", reason)
             closed.append(run.info.run_id)
     return closed
@@ -84,10 +87,10 @@ def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> l
 def sources_of(current: Settings, experiment: str) -> frozenset[str]:
     """The values of `data.source` of the data sets in an experiment; none where there is no such experiment."""
     mlflow = client(current)
-    found = mlflow.get_experiment_by_name(experiment)
-    if found is None:
+    match = mlflow.get_experiment_by_name(experiment)
+    if match is None:
         return frozenset()
     runs = every_result(
-        mlflow.search_runs, experiment_ids=[found.experiment_id], filter_string=f"tags.`{Tag.STAGE}` = 'dataset'"
+        mlflow.search_runs, experiment_ids=[match.experiment_id], filter_string=f"tags.`{Tag.STAGE}` = 'dataset'"
     )
     return frozenset(run.data.params["source"] for run in runs if "source" in run.data.params)

@@ -13,7 +13,7 @@ from synaug_core.services.locks import exclusive
 from synaug_core.services.mlflow.clients import client, client_of, secret_free_uri
 from synaug_core.services.mlflow.experiments import experiment_id
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.processes import is_dead, me
+from synaug_core.services.processes import is_dead, own_identity
 from synaug_core.services.retry import every_result, patiently
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import Settings
@@ -57,19 +57,17 @@ def open_run(
     number, mlflow = experiment_id(current, experiment), client(current)
     inherited = {k: redacted(str(v)) for k, v in {**(parent.tags if parent else {}), **(tags or {})}.items()}
     with exclusive(current.home / "locks" / "runs.lock"):
-        found = _search(mlflow, number, key, parent)
-        if found is None:
-            every = inherited | _own_tags(key, stage, parent)
-            found = patiently(mlflow.create_run, number, tags=every, run_name=name)
+        run = _search(mlflow, number, key, parent)
+        if run is None:
+            all_tags = inherited | _own_tags(key, stage, parent)
+            run = patiently(mlflow.create_run, number, tags=all_tags, run_name=name)
             if not current.has_local_tracking:
-                found = _only_one(mlflow, number, key, parent) or found
-        elif found.info.status != "FINISHED":
-            _take_up(mlflow, found.info.run_id, inherited)
+                run = _only_one(mlflow, number, key, parent) or run
+        elif run.info.status != "FINISHED":
+            _take_up(mlflow, run.info.run_id, inherited)
     if parent is not None:
-        _parents[found.info.run_id] = parent.run_id
-    return RunRef(
-        run_id=found.info.run_id, experiment=experiment, tracking_uri=secret_free_uri(current), tags=inherited
-    )
+        _parents[run.info.run_id] = parent.run_id
+    return RunRef(run_id=run.info.run_id, experiment=experiment, tracking_uri=secret_free_uri(current), tags=inherited)
 
 
 def opened_below(run_id: str, above: RunRef) -> bool:
@@ -82,8 +80,8 @@ def opened_below(run_id: str, above: RunRef) -> bool:
 
 def find_run(current: Settings, *, experiment: str, key: str, parent: RunRef | None = None) -> RunRef | None:
     """The run known by `key` below `parent`, whatever its status, or None."""
-    found = _search(client(current), experiment_id(current, experiment), key, parent)
-    return None if found is None else run_ref(current, found.info.run_id)
+    run = _search(client(current), experiment_id(current, experiment), key, parent)
+    return None if run is None else run_ref(current, run.info.run_id)
 
 
 def run_ref(current: Settings, run_id: str) -> RunRef:
@@ -171,18 +169,20 @@ def _with_key(mlflow: Any, number: str, key: str, parent: RunRef | None) -> list
     if "'" in key or '"' in key:
         raise ValueError(f"a run's key must not hold quotation marks: {key}")
     condition = f"tags.`{Tag.KEY}` = '{key}'" + (f" and tags.`{Tag.PARENT}` = '{parent.run_id}'" if parent else "")
-    found = patiently(mlflow.search_runs, [number], filter_string=condition, order_by=["attributes.start_time ASC"])
-    return [r for r in found if parent is not None or Tag.PARENT not in r.data.tags]
+    matching_runs = patiently(
+        mlflow.search_runs, [number], filter_string=condition, order_by=["attributes.start_time ASC"]
+    )
+    return [r for r in matching_runs if parent is not None or Tag.PARENT not in r.data.tags]
 
 
 def _only_one(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
     """The first of the runs with this key, after those that this process made besides are deleted: another machine
     was quicker, or an answer was lost on the way and MLflow's client had the run made twice."""
-    first, *others = sorted(
+    first, *later_runs = sorted(
         _with_key(mlflow, number, key, parent), key=lambda r: (r.info.start_time, r.info.run_id)
     ) or [None]
-    for run in others:
-        if run.data.tags.get(Tag.PROCESS) == me():
+    for run in later_runs:
+        if run.data.tags.get(Tag.PROCESS) == own_identity():
             patiently(mlflow.delete_run, run.info.run_id)
     return first
 
@@ -191,7 +191,7 @@ def _take_up(mlflow: Any, run_id: str, tags: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
     patiently(mlflow.update_run, run_id, status="RUNNING")
-    fresh = {**tags, Tag.PROCESS: me()}
+    fresh = {**tags, Tag.PROCESS: own_identity()}
     patiently(mlflow.log_batch, run_id, tags=[RunTag(k, v) for k, v in fresh.items()])
     if Tag.ERROR in patiently(mlflow.get_run, run_id).data.tags:
         patiently(mlflow.delete_tag, run_id, Tag.ERROR)
@@ -205,7 +205,7 @@ def _own_tags(key: str, stage: str, parent: RunRef | None) -> dict[str, str]:
     tags = {
         Tag.KEY: key,
         Tag.STAGE: stage,
-        Tag.PROCESS: me(),
+        Tag.PROCESS: own_identity(),
         Tag.CODE_VERSION: code_version(),
         Tag.USER: user,
         Tag.SOURCE_NAME: "synaug",

@@ -29,7 +29,7 @@ from synaug_core.services.mlflow.runs import (
     run_ref,
 )
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.processes import me
+from synaug_core.services.processes import own_identity
 from synaug_core.services.retry import patiently
 from synaug_core.services.secrets import first_line
 from synaug_core.services.settings import Settings
@@ -110,12 +110,12 @@ def recording_in(
 def _reopen(run: RunRef) -> bool:
     """Whether the run was FINISHED before; what stood in for another run is now one of its own."""
     mlflow = client_of(run)
-    found: Any = patiently(mlflow.get_run, run.run_id)
-    if Tag.REUSED in found.data.tags:
+    mlflow_run: Any = patiently(mlflow.get_run, run.run_id)
+    if Tag.REUSED in mlflow_run.data.tags:
         for tag in (Tag.REUSED, Tag.NOTE):
-            if tag in found.data.tags:
+            if tag in mlflow_run.data.tags:
                 patiently(mlflow.delete_tag, run.run_id, tag)
-    return bool(found.info.status == "FINISHED")
+    return bool(mlflow_run.info.status == "FINISHED")
 
 
 def _give_up(recorder: Recorder, error: BaseException) -> None:
@@ -144,19 +144,19 @@ def adopt(run_id: str, parent: RunRef) -> RunRef:
         return original
     mlflow = client_of(parent)
     try:
-        found = patiently(mlflow.get_run, run_id)
+        reused_run = patiently(mlflow.get_run, run_id)
     except MlflowException as error:
         raise ArtifactError(f"the MLflow run {run_id}, whose result was to be reused, is gone") from error
-    if any(above.info.run_id == parent.run_id for above in ancestors(mlflow, found)):
+    if any(above.info.run_id == parent.run_id for above in ancestors(mlflow, reused_run)):
         return original
-    stand_in = _standing(mlflow, found, parent) or _make_stand_in(mlflow, found, original, parent)
+    stand_in = _standing(mlflow, reused_run, parent) or _make_stand_in(mlflow, reused_run, original, parent)
     return original.model_copy(update={"run_id": stand_in})
 
 
-def _standing(mlflow: Any, found: Any, parent: RunRef) -> str | None:
+def _standing(mlflow: Any, reused_run: Any, parent: RunRef) -> str | None:
     """The stand-in there is; one that a kill left half-written is deleted."""
     number = _experiment_of(mlflow, parent)
-    condition = f"tags.`{Tag.PARENT}` = '{parent.run_id}' and tags.`{Tag.REUSED}` = '{found.info.run_id}'"
+    condition = f"tags.`{Tag.PARENT}` = '{parent.run_id}' and tags.`{Tag.REUSED}` = '{reused_run.info.run_id}'"
     for run in patiently(mlflow.search_runs, [number], filter_string=condition):
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
@@ -164,33 +164,35 @@ def _standing(mlflow: Any, found: Any, parent: RunRef) -> str | None:
     return None
 
 
-def _make_stand_in(mlflow: Any, found: Any, original: RunRef, parent: RunRef) -> str:
+def _make_stand_in(mlflow: Any, reused_run: Any, original: RunRef, parent: RunRef) -> str:
     from mlflow.entities import Metric, Param
 
-    note = f"Reused from an earlier run, unchanged: [{found.info.run_name}]({link_to(original)}) has the artifacts."
+    note = (
+        f"Reused from an earlier run, unchanged: [{reused_run.info.run_name}]({link_to(original)}) has the artifacts."
+    )
     tags = {
-        **found.data.tags,
+        **reused_run.data.tags,
         **parent.tags,
         Tag.PARENT: parent.run_id,
-        Tag.PROCESS: me(),
-        Tag.REUSED: found.info.run_id,
+        Tag.PROCESS: own_identity(),
+        Tag.REUSED: reused_run.info.run_id,
     }
     tags[Tag.NOTE] = note
-    made = patiently(
+    stand_in = patiently(
         mlflow.create_run,
         _experiment_of(mlflow, parent),
-        start_time=found.info.start_time,
+        start_time=reused_run.info.start_time,
         tags=tags,
-        run_name=found.info.run_name,
+        run_name=reused_run.info.run_name,
     ).info.run_id
-    when = found.info.end_time or found.info.start_time
-    metrics = [Metric(k, v, when, 0) for k, v in found.data.metrics.items()]
-    params = [Param(k, v) for k, v in found.data.params.items()]
+    when = reused_run.info.end_time or reused_run.info.start_time
+    metrics = [Metric(k, v, when, 0) for k, v in reused_run.data.metrics.items()]
+    params = [Param(k, v) for k, v in reused_run.data.params.items()]
     while metrics or params:
-        patiently(mlflow.log_batch, made, metrics=metrics[: 8 * _PARAMS_PER_CALL], params=params[:_PARAMS_PER_CALL])
+        patiently(mlflow.log_batch, stand_in, metrics=metrics[: 8 * _PARAMS_PER_CALL], params=params[:_PARAMS_PER_CALL])
         metrics, params = metrics[8 * _PARAMS_PER_CALL :], params[_PARAMS_PER_CALL:]
-    patiently(mlflow.set_terminated, made, "FINISHED", when)
-    return str(made)
+    patiently(mlflow.set_terminated, stand_in, "FINISHED", when)
+    return str(stand_in)
 
 
 def _experiment_of(mlflow: Any, run: RunRef) -> str:

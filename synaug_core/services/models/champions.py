@@ -23,9 +23,9 @@ from synaug_core.services.models.promotion_log import Entry, PromotionLog, open_
 from synaug_core.services.models.versions import ModelVersion, aliases_of, point, read_version, require, tag_version
 from synaug_core.services.settings import Settings
 
-__all__ = ["ANYONE", "ChampionChangedError", "Reign", "promote", "reigns", "rollback"]
+__all__ = ["ANY_CHAMPION", "ChampionChangedError", "ChampionPeriod", "champion_periods", "promote", "rollback"]
 
-ANYONE = "*"
+ANY_CHAMPION = "*"
 """As `expected`: whoever is champion."""
 
 _ROUNDS = 20
@@ -37,7 +37,7 @@ class ChampionChangedError(SynaugError):
 
 
 @dataclass(frozen=True)
-class Reign:
+class ChampionPeriod:
     """One version's time as champion.
 
     Attributes:
@@ -74,7 +74,7 @@ def promote(
     *,
     by: str = "the gate",
     why: str = "",
-    expected: str | None = ANYONE,
+    expected: str | None = ANY_CHAMPION,
 ) -> ModelVersion:
     """Make a version champion; the champion before it keeps the alias `previous`. Done twice, it is done once.
 
@@ -106,13 +106,13 @@ def promote(
         _settled(mlflow, name, log)
         if not won and entry.champion != version:
             raise _lost(name, entry, f"version {version} was not promoted")
-        tag_version(mlflow, name, version, _told(entry))
+        tag_version(mlflow, name, version, _promotion_tags(entry))
     if aliases_of(mlflow, name).get("challenger") == version:
         point(mlflow, name, "challenger", None)
     return read_version(mlflow, name, version)
 
 
-def rollback(settings: Settings, name: str, *, why: str = "", expected: str | None = ANYONE) -> ModelVersion:
+def rollback(settings: Settings, name: str, *, why: str = "", expected: str | None = ANY_CHAMPION) -> ModelVersion:
     """Make the previous champion champion again; the one it replaces becomes `previous`, so that a second rollback
     undoes the first. The arguments are those of `promote`; a person decides.
 
@@ -143,7 +143,7 @@ def rollback(settings: Settings, name: str, *, why: str = "", expected: str | No
     return read_version(mlflow, name, before.previous)
 
 
-def reigns(settings: Settings, name: str) -> list[Reign]:
+def champion_periods(settings: Settings, name: str) -> list[ChampionPeriod]:
     """Every champion there was, newest first.
 
     Raises:
@@ -152,16 +152,18 @@ def reigns(settings: Settings, name: str) -> list[Reign]:
     mlflow = client(settings)
     require(mlflow, name)
     entries, done = open_log(settings, name).read()
-    found: list[Reign] = []
+    history: list[ChampionPeriod] = []
     until: dt.datetime | None = None
-    last = entries[-1] if entries else None
-    outside = _moved_outside(mlflow, name, last)
-    if outside is not None and (last is None or last.number in done):
-        found.append(Reign(outside.champion, None, None, "found", "somebody", "the alias was moved in MLflow itself"))
+    last_entry = entries[-1] if entries else None
+    outside = _moved_outside(mlflow, name, last_entry)
+    if outside is not None and (last_entry is None or last_entry.number in done):
+        history.append(
+            ChampionPeriod(outside.champion, None, None, "found", "somebody", "the alias was moved in MLflow itself")
+        )
     for entry in reversed(entries):
-        found.append(Reign(entry.champion, entry.at, until, entry.action, entry.by, entry.why))
+        history.append(ChampionPeriod(entry.champion, entry.at, until, entry.action, entry.by, entry.why))
         until = entry.at
-    return found
+    return history
 
 
 def _settled(mlflow: Any, name: str, log: PromotionLog) -> _State:
@@ -173,20 +175,20 @@ def _settled(mlflow: Any, name: str, log: PromotionLog) -> _State:
     followed: int | None = None
     for _ in range(_ROUNDS):
         entries, done = log.read()
-        last = entries[-1] if entries else None
-        if last is not None and (last.number not in done or followed not in (None, last.number)):
-            _follow(mlflow, name, last)
-            followed = last.number
-            log.finish(last)
+        last_entry = entries[-1] if entries else None
+        if last_entry is not None and (last_entry.number not in done or followed not in (None, last_entry.number)):
+            _follow(mlflow, name, last_entry)
+            followed = last_entry.number
+            log.finish(last_entry)
             continue
-        outside = _moved_outside(mlflow, name, last)
+        outside = _moved_outside(mlflow, name, last_entry)
         if outside is None:
-            return _state(last)
-        if last is not None:
+            return _state(last_entry)
+        if last_entry is not None:
             time.sleep(_PAUSE)
-            if _moved_outside(mlflow, name, last) != outside or log.read()[0][-1] != last:
+            if _moved_outside(mlflow, name, last_entry) != outside or log.read()[0][-1] != last_entry:
                 continue
-        why = "the alias was moved in MLflow itself" if last else "it was champion before this list began"
+        why = "the alias was moved in MLflow itself" if last_entry else "it was champion before this list began"
         moved = {"champion": outside.champion, "previous": outside.previous}
         log.claim(outside.number + 1, action="found", by="somebody", why=why, **moved)
     raise ChampionChangedError(f"{name}: its champion keeps changing; nothing was done, try again later")
@@ -204,22 +206,26 @@ def _follow(mlflow: Any, name: str, entry: Entry) -> None:
             raise
 
 
-def _moved_outside(mlflow: Any, name: str, last: Entry | None) -> _State | None:
+def _moved_outside(mlflow: Any, name: str, last_entry: Entry | None) -> _State | None:
     """The aliases, where they are not what the last entry made them."""
-    aliases, then = aliases_of(mlflow, name), _state(last)
+    aliases, then = aliases_of(mlflow, name), _state(last_entry)
     now = _State(then.number, aliases.get("champion"), aliases.get("previous"))
     return None if now == then else now
 
 
-def _state(last: Entry | None) -> _State:
-    return _State(0, None, None) if last is None else _State(last.number, last.champion, last.previous)
+def _state(last_entry: Entry | None) -> _State:
+    return (
+        _State(0, None, None)
+        if last_entry is None
+        else _State(last_entry.number, last_entry.champion, last_entry.previous)
+    )
 
 
 def _expect(name: str, state: _State, expected: str | None, outcome: str) -> None:
-    if expected not in (ANYONE, state.champion):
-        wanted = f"version {expected}" if expected is not None else "no version"
+    if expected not in (ANY_CHAMPION, state.champion):
+        required = f"version {expected}" if expected is not None else "no version"
         now = f"version {state.champion}" if state.champion is not None else "no version"
-        raise ChampionChangedError(f"{name}: {now} is champion, not {wanted} as expected; {outcome}")
+        raise ChampionChangedError(f"{name}: {now} is champion, not {required} as expected; {outcome}")
 
 
 def _lost(name: str, winner: Entry, outcome: str) -> ChampionChangedError:
@@ -228,7 +234,7 @@ def _lost(name: str, winner: Entry, outcome: str) -> ChampionChangedError:
     )
 
 
-def _told(entry: Entry) -> dict[str, str]:
+def _promotion_tags(entry: Entry) -> dict[str, str]:
     """Tags of a version that became champion."""
     return {Tag.PROMOTED_AT: _text(entry.at), Tag.PROMOTED_BY: entry.by, Tag.PROMOTED_WHY: entry.why}
 

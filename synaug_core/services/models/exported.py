@@ -58,9 +58,9 @@ def log_model(
     from mlflow.entities import LoggedModelOutput
 
     mlflow, sha256 = client_of(run), digest(classifier_folder)
-    there = _logged(mlflow, run, sha256)
-    if there is not None:
-        return there
+    stored_uri = _logged(mlflow, run, sha256)
+    if stored_uri is not None:
+        return stored_uri
     info = patiently(mlflow.get_run, run.run_id).info
     model = patiently(
         mlflow.create_logged_model,
@@ -92,10 +92,10 @@ def classifier_folder(current: Settings, uri: str, folder: Path) -> Path:
     """
     if uri.startswith("models:/m-"):
         uri = patiently(client(current).get_logged_model, uri.removeprefix("models:/")).artifact_location
-    found = fetch_uri(current, f"{uri.rstrip('/')}/artifacts/{_NAME}", folder)
-    if not found.is_dir():
+    classifier = fetch_uri(current, f"{uri.rstrip('/')}/artifacts/{_NAME}", folder)
+    if not classifier.is_dir():
         raise ArtifactError(f"the model at {uri} holds no classifier")
-    return found
+    return classifier
 
 
 def trained_fit(current: Settings, source: str, folder: Path) -> Fit:
@@ -113,15 +113,15 @@ def described_fit(description: Path) -> Fit:
 
     try:
         model = YAML(typ="safe", pure=True).load(description.read_text(encoding="utf-8"))
-        found = model["flavors"]["python_function"]["config"]["fit"]
+        fit = model["flavors"]["python_function"]["config"]["fit"]
     except (OSError, YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ArtifactError(f"the model at {redacted(str(description.parent))} has no readable description") from error
-    known: dict[str, Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
-    if found not in known:
+    fits: dict[str, Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
+    if fit not in fits:
         raise ArtifactError(
-            f"the model at {redacted(str(description.parent))} was made with an unknown fit {str(found)[:40]!r}"
+            f"the model at {redacted(str(description.parent))} was made with an unknown fit {str(fit)[:40]!r}"
         )
-    return known[found]
+    return fits[fit]
 
 
 def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], model: Any, run: RunRef) -> None:

@@ -106,7 +106,7 @@ class PromotionLog:
         self, number: int, *, action: Action, champion: str | None, previous: str | None, by: str, why: str
     ) -> tuple[Entry, bool]:
         """Write the entry `number`, once for all: the entry that stands there now, and whether it is this one."""
-        wanted = Entry(
+        claimed = Entry(
             number=number,
             action=action,
             champion=champion,
@@ -116,9 +116,9 @@ class PromotionLog:
             at=dt.datetime.now(dt.UTC).replace(microsecond=0),
             id=uuid.uuid4().hex,
         )
-        self._write_once(f"{number:06d}", wanted.to_text())
+        self._write_once(f"{number:06d}", claimed.to_text())
         stands = next(entry for entry in self.read()[0] if entry.number == number)
-        return stands, stands.id == wanted.id
+        return stands, stands.id == claimed.id
 
     def finish(self, entry: Entry) -> None:
         """Note that the aliases have followed an entry."""
@@ -164,5 +164,5 @@ def open_log(current: Settings, name: str) -> PromotionLog:
 
 
 def _tagged(mlflow: Any, name: str) -> str | None:
-    found: str | None = patiently(mlflow.get_registered_model, name).tags.get(Tag.PROMOTION_LOG)
-    return found
+    run_id: str | None = patiently(mlflow.get_registered_model, name).tags.get(Tag.PROMOTION_LOG)
+    return run_id

@@ -11,7 +11,14 @@ from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.values import as_tags
 from synaug_core.services.models import versions as model_versions
-from synaug_core.services.models.champions import ANYONE, ChampionChangedError, Reign, promote, reigns, rollback
+from synaug_core.services.models.champions import (
+    ANY_CHAMPION,
+    ChampionChangedError,
+    ChampionPeriod,
+    champion_periods,
+    promote,
+    rollback,
+)
 from synaug_core.services.models.promotion_log import drop_log, new_log
 from synaug_core.services.models.versions import (
     Alias,
@@ -29,19 +36,19 @@ from synaug_core.services.retry import patiently
 from synaug_core.services.settings import Settings
 
 __all__ = [
-    "ANYONE",
+    "ANY_CHAMPION",
     "Alias",
     "ChampionChangedError",
+    "ChampionPeriod",
     "ModelVersion",
-    "Reign",
     "annotate",
+    "champion_periods",
     "current",
     "history",
     "in_words",
     "names",
     "promote",
     "register",
-    "reigns",
     "rollback",
     "versions",
 ]
@@ -58,13 +65,15 @@ def register(
     mlflow = client(settings)
     with exclusive(settings.home / "locks" / "registry.lock"):
         _make_model(settings, mlflow, name)
-        if (there := _with_key(mlflow, name, key)) is not None:
-            tag_version(mlflow, name, there.version, tags or {})
-            if not there.aliases and all(reign.version != there.version for reign in reigns(settings, name)):
-                _challenge(mlflow, name, there.version)
-            return read_version(mlflow, name, there.version)
+        if (registered := _with_key(mlflow, name, key)) is not None:
+            tag_version(mlflow, name, registered.version, tags or {})
+            if not registered.aliases and all(
+                reign.version != registered.version for reign in champion_periods(settings, name)
+            ):
+                _challenge(mlflow, name, registered.version)
+            return read_version(mlflow, name, registered.version)
         model = patiently(mlflow.get_logged_model, model_uri.removeprefix("models:/"))
-        made = patiently(
+        created = patiently(
             mlflow.create_model_version,
             name,
             # the place itself: a models:/ address would be resolved by MLflow's global client
@@ -73,7 +82,7 @@ def register(
             tags=as_tags({**(tags or {}), Tag.KEY: key}),
             model_id=model.model_id,
         )
-        number = str(made.version)
+        number = str(created.version)
         first = _with_key(mlflow, name, key)
         if first is not None and first.version != number:  # another machine was quicker
             patiently(mlflow.delete_model_version, name, number)
@@ -90,7 +99,7 @@ def current(settings: Settings, name: str, alias: Alias = "champion") -> ModelVe
 
 
 def history(settings: Settings, name: str) -> list[ModelVersion]:
-    """Every version, newest first. Who was champion when is in `reigns`.
+    """Every version, newest first. Who was champion when is in `champion_periods`.
 
     Raises:
         UserError: there is no such model.

@@ -101,13 +101,13 @@ def _refused(number: int, reason: str) -> MlflowException:
     return MlflowException(f"image {number} (counted from 0): {reason}", INVALID_PARAMETER_VALUE)
 
 
-def _table(found: NDArray[np.float64], classes: tuple[str, ...]) -> pd.DataFrame:
-    best = found.argmax(axis=1) if len(found) else np.empty(0, dtype=np.int64)
+def _table(probabilities: NDArray[np.float64], classes: tuple[str, ...]) -> pd.DataFrame:
+    best = probabilities.argmax(axis=1) if len(probabilities) else np.empty(0, dtype=np.int64)
     return pd.DataFrame(
         {
             "class": [classes[i] for i in best],
-            "probability": [float(row[i]) for row, i in zip(found, best, strict=True)],
-            "probabilities": [dict(zip(classes, map(float, row), strict=True)) for row in found],
+            "probability": [float(row[i]) for row, i in zip(probabilities, best, strict=True)],
+            "probabilities": [dict(zip(classes, map(float, row), strict=True)) for row in probabilities],
         }
     )
 

@@ -34,8 +34,10 @@ def images_behind(current: Settings, version: ModelVersion, splits: Sequence[str
 
     place = _place(client(current), version)
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
-        found = [parquet.read(fetch_uri(current, f"{place}/images/{split}.parquet", Path(folder))) for split in splits]
-    return concatenate([images for images in found if len(images)] or found[:1])
+        splits_read = [
+            parquet.read(fetch_uri(current, f"{place}/images/{split}.parquet", Path(folder))) for split in splits
+        ]
+    return concatenate([images for images in splits_read if len(images)] or splits_read[:1])
 
 
 def _place(mlflow: Any, version: ModelVersion) -> str:
@@ -52,12 +54,12 @@ def _place(mlflow: Any, version: ModelVersion) -> str:
     try:
         parent = patiently(mlflow.get_run, retraining)
         condition = f"tags.`{Tag.PARENT}` = '{parent.info.run_id}' and tags.`{Tag.STAGE}` = 'dataset'"
-        found = patiently(mlflow.search_runs, [parent.info.experiment_id], filter_string=condition)
-        if not found:
+        dataset_runs = patiently(mlflow.search_runs, [parent.info.experiment_id], filter_string=condition)
+        if not dataset_runs:
             raise unknown
         # a run that stands for an earlier one leaves the files there
-        earlier = found[0].data.tags.get(Tag.REUSED)
-        holder = patiently(mlflow.get_run, earlier) if earlier else found[0]
+        earlier = dataset_runs[0].data.tags.get(Tag.REUSED)
+        holder = patiently(mlflow.get_run, earlier) if earlier else dataset_runs[0]
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # the tag names no run
             raise

@@ -64,21 +64,21 @@ def read_versions(mlflow: Any, name: str) -> list[ModelVersion]:
     """Every version, in no particular order; none where there is no such model."""
     aliases = aliases_of(mlflow, name)
     # by default those changed last come first, and one that is changed meanwhile would be on no page
-    found = every_result(mlflow.search_model_versions, f"name = '{name}'", order_by=["version_number ASC"])
-    return [_of(version, aliases) for version in found]
+    stored = every_result(mlflow.search_model_versions, f"name = '{name}'", order_by=["version_number ASC"])
+    return [_version_from(version, aliases) for version in stored]
 
 
 def read_every_version(mlflow: Any) -> list[ModelVersion]:
     """Every version of every registered model, by model and number."""
     aliases = {model.name: _texts(model.aliases) for model in every_result(mlflow.search_registered_models)}
-    found = every_result(mlflow.search_model_versions, order_by=["name ASC", "version_number ASC"])
-    return [_of(version, aliases.get(version.name, {})) for version in found]
+    stored = every_result(mlflow.search_model_versions, order_by=["name ASC", "version_number ASC"])
+    return [_version_from(version, aliases.get(version.name, {})) for version in stored]
 
 
 def read_version(mlflow: Any, name: str, version: str, aliases: Mapping[str, str] | None = None) -> ModelVersion:
     """One version that exists; `aliases`: what `aliases_of` has just said, where that is known."""
-    found = patiently(mlflow.get_model_version, name, version)
-    return _of(found, aliases_of(mlflow, name) if aliases is None else aliases)
+    stored = patiently(mlflow.get_model_version, name, version)
+    return _version_from(stored, aliases_of(mlflow, name) if aliases is None else aliases)
 
 
 def aliases_of(mlflow: Any, name: str) -> dict[str, str]:
@@ -86,20 +86,20 @@ def aliases_of(mlflow: Any, name: str) -> dict[str, str]:
     from mlflow.exceptions import MlflowException
 
     try:
-        found = patiently(mlflow.get_registered_model, name).aliases
+        aliases = patiently(mlflow.get_registered_model, name).aliases
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return {}
-    return _texts(found)
+    return _texts(aliases)
 
 
 def point(mlflow: Any, name: str, alias: Alias, version: str | None) -> None:
     """Let an alias point at a version, or at nothing."""
-    there = aliases_of(mlflow, name).get(alias)
-    if version is None and there is not None:
+    pointed_at = aliases_of(mlflow, name).get(alias)
+    if version is None and pointed_at is not None:
         patiently(mlflow.delete_registered_model_alias, name, alias)
-    elif version is not None and there != version:
+    elif version is not None and pointed_at != version:
         _write(mlflow.set_registered_model_alias, name, alias, version)
 
 
@@ -107,13 +107,13 @@ def require(mlflow: Any, name: str, version: str | None = None) -> None:
     """Raises:
     UserError: there is no such model or version.
     """
-    there = [v.version for v in read_versions(mlflow, name)]
-    if not there:
+    numbers = [v.version for v in read_versions(mlflow, name)]
+    if not numbers:
         models, of_the_data = names(mlflow), f"synaug-{name}"
         hint = f"did you mean {of_the_data}?" if of_the_data in models else in_words(models)
         raise UserError(f"there is no registered model {name!r}; {hint}")
-    if version is not None and version not in there:
-        raise UserError(f"{name} has no version {version}; it has {', '.join(sorted(there, key=int))}")
+    if version is not None and version not in numbers:
+        raise UserError(f"{name} has no version {version}; it has {', '.join(sorted(numbers, key=int))}")
 
 
 def names(mlflow: Any) -> list[str]:
@@ -151,14 +151,14 @@ def _texts(aliases: Mapping[str, Any]) -> dict[str, str]:
     return {alias: str(version) for alias, version in aliases.items()}
 
 
-def _of(found: Any, aliases: Mapping[str, str]) -> ModelVersion:
-    number = str(found.version)
+def _version_from(stored: Any, aliases: Mapping[str, str]) -> ModelVersion:
+    number = str(stored.version)
     return ModelVersion(
-        name=found.name,
+        name=stored.name,
         version=number,
         aliases=tuple(sorted(a for a, v in aliases.items() if v == number)),
-        run_id=found.run_id or "",
-        source=found.source,
-        created=dt.datetime.fromtimestamp(found.creation_timestamp / 1000, dt.UTC),
-        tags=dict(found.tags),
+        run_id=stored.run_id or "",
+        source=stored.source,
+        created=dt.datetime.fromtimestamp(stored.creation_timestamp / 1000, dt.UTC),
+        tags=dict(stored.tags),
     )

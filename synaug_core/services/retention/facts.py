@@ -27,8 +27,8 @@ _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 def experiments(current: Settings) -> dict[str, str]:
     """Name -> id of the experiments of retrainings that are not deleted."""
-    found = every_result(client(current).search_experiments)
-    return {e.name: str(e.experiment_id) for e in found if e.name.startswith(_PREFIX)}
+    stored = every_result(client(current).search_experiments)
+    return {e.name: str(e.experiment_id) for e in stored if e.name.startswith(_PREFIX)}
 
 
 def read_runs(current: Settings, numbers: dict[str, str]) -> list[RunFacts]:
@@ -41,8 +41,8 @@ def read_runs(current: Settings, numbers: dict[str, str]) -> list[RunFacts]:
 
     facts = []
     for name, number in numbers.items():
-        found = every_result(client(current).search_runs, [number], run_view_type=ViewType.ALL)
-        facts += [_facts(current, name, run) for run in found if Tag.STAGE in run.data.tags]
+        stored_runs = every_result(client(current).search_runs, [number], run_view_type=ViewType.ALL)
+        facts += [_facts(current, name, run) for run in stored_runs if Tag.STAGE in run.data.tags]
     return facts
 
 
@@ -51,10 +51,10 @@ def running_in(current: Settings, number: str) -> str | None:
     from mlflow.entities import ViewType
 
     condition = "attributes.status = 'RUNNING'"
-    found = every_result(
+    running_runs = every_result(
         client(current).search_runs, [number], filter_string=condition, run_view_type=ViewType.ACTIVE_ONLY
     )
-    return next((str(run.info.run_id) for run in found if _is_running(run)), None)
+    return next((str(run.info.run_id) for run in running_runs if _is_running(run)), None)
 
 
 def read_versions(current: Settings) -> list[VersionFacts]:
@@ -62,7 +62,7 @@ def read_versions(current: Settings) -> list[VersionFacts]:
     versions = read_every_version(client(current))
     # a list of champions is kept for models that synaug registers, and asking for it would begin one elsewhere
     named = {v.name for v in versions} & set(registry.names(current))
-    champions = {(name, reign.version) for name in named for reign in registry.reigns(current, name)}
+    champions = {(name, reign.version) for name in named for reign in registry.champion_periods(current, name)}
     return [
         VersionFacts(
             label=f"{v.name} version {v.version}",

@@ -36,12 +36,12 @@ def sizes(current: Settings, places: list[str]) -> list[int]:
 
 def models_of(current: Settings, numbers: list[str], runs: Collection[str]) -> dict[str, dict[str, str]]:
     """Run -> the logged models that it made (id -> address), of the experiments with these numbers."""
-    mlflow, found = client(current), {run: dict[str, str]() for run in runs}
+    mlflow, models = client(current), {run: dict[str, str]() for run in runs}
     for number in numbers:
         for model in every_result(mlflow.search_logged_models, [number]):
-            if model.source_run_id in found:
-                found[model.source_run_id][model.model_id] = model.artifact_location
-    return found
+            if model.source_run_id in models:
+                models[model.source_run_id][model.model_id] = model.artifact_location
+    return models
 
 
 def free(current: Settings, run_id: str, models: dict[str, str]) -> None:
@@ -135,13 +135,13 @@ def _size(current: Settings, place: str) -> int:
     store, total, left = repository(place, current), 0, [""]
     while left:
         try:
-            found = patiently(store.list_artifacts, left.pop())
+            entries = patiently(store.list_artifacts, left.pop())
         except Exception as error:
             if _is_gone(error):
                 continue
             raise ArtifactError(f"{redacted(place)} cannot be listed: {first_line(error)}") from error
-        left += [item.path for item in found if item.is_dir]
-        total += sum(item.file_size or 0 for item in found if not item.is_dir)
+        left += [item.path for item in entries if item.is_dir]
+        total += sum(item.file_size or 0 for item in entries if not item.is_dir)
     return total
 
 

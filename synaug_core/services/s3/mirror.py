@@ -25,10 +25,10 @@ from synaug_core.s3_address import S3Address, s3_address
 from synaug_core.services.locks import exclusive
 from synaug_core.services.s3.client import THREADS, StoredObject, explaining, listed, s3_client
 from synaug_core.services.s3.download import LARGE, download
-from synaug_core.services.s3.names import Refused, sorted_out, why_not_a_path
+from synaug_core.services.s3.names import RefusedObject, sorted_out, why_not_a_path
 from synaug_core.services.settings import Settings
 
-__all__ = ["Folder", "Mirror", "Refused", "bucket_fingerprint", "mirrored", "update"]
+__all__ = ["Folder", "Mirror", "RefusedObject", "bucket_fingerprint", "mirrored", "update"]
 
 _SPARE = 64 * 2**20  # bytes that a download leaves free
 _LONGEST_TURN = 12 * 3600.0  # seconds that another process may take with the same mirror
@@ -66,12 +66,14 @@ def update(
     shutil.rmtree(folder.parts, ignore_errors=True)
     folder.parts.mkdir(parents=True)
     folder.files.mkdir(parents=True, exist_ok=True)
-    known = _read(folder.journal)
+    recorded = _read(folder.journal)
     removed = _remove_others(folder.files, {o.name for o in objects})
-    kept = {o.name: known[o.name] for o in objects if _is_current(folder.files / o.name, o, known.get(o.name))}
-    missing = [o for o in objects if o.name not in kept]
+    current_versions = {
+        o.name: recorded[o.name] for o in objects if _is_current(folder.files / o.name, o, recorded.get(o.name))
+    }
+    missing = [o for o in objects if o.name not in current_versions]
     _check_room(folder, missing)
-    _rewrite(folder.journal, kept)
+    _rewrite(folder.journal, current_versions)
     if missing:
         _Fetching(folder, client, address, missing, progress).run()
     shutil.rmtree(folder.parts, ignore_errors=True)
@@ -138,9 +140,9 @@ def _version(stored: StoredObject, file: Path) -> list[Any]:
     return [stored.etag or stored.modified, stored.size, file.stat().st_mtime_ns]
 
 
-def _is_current(file: Path, stored: StoredObject, known: list[Any] | None) -> bool:
+def _is_current(file: Path, stored: StoredObject, recorded: list[Any] | None) -> bool:
     try:
-        return known is not None and file.stat().st_size == stored.size and known == _version(stored, file)
+        return recorded is not None and file.stat().st_size == stored.size and recorded == _version(stored, file)
     except OSError:
         return False
 
@@ -151,7 +153,7 @@ def _line(name: str, version: list[Any]) -> str:
 
 def _read(journal: Path) -> dict[str, list[Any]]:
     """What the journal knows; a line that a killed process left half is nothing known."""
-    known: dict[str, list[Any]] = {}
+    versions: dict[str, list[Any]] = {}
     try:
         text = journal.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -162,27 +164,27 @@ def _read(journal: Path) -> dict[str, list[Any]]:
         except (ValueError, TypeError):
             continue
         if isinstance(name, str) and isinstance(version, list):
-            known[name] = version
-    return known
+            versions[name] = version
+    return versions
 
 
-def _rewrite(journal: Path, known: dict[str, list[Any]]) -> None:
+def _rewrite(journal: Path, versions: dict[str, list[Any]]) -> None:
     fresh = journal.with_suffix(".new")
-    fresh.write_text("".join(_line(name, version) for name, version in known.items()), encoding="utf-8")
+    fresh.write_text("".join(_line(name, version) for name, version in versions.items()), encoding="utf-8")
     fresh.replace(journal)
 
 
-def _remove_others(root: Path, wanted: set[str]) -> int:
+def _remove_others(root: Path, names: set[str]) -> int:
     """Delete files without an object, and then folders without a file; links are deleted, never followed."""
     removed = 0
     for folder, folders, files in os.walk(root, topdown=False):
-        here = Path(folder)
+        parent = Path(folder)
         for name in files:
-            if (here / name).relative_to(root).as_posix() not in wanted or (here / name).is_symlink():
-                (here / name).unlink()
+            if (parent / name).relative_to(root).as_posix() not in names or (parent / name).is_symlink():
+                (parent / name).unlink()
                 removed += 1
         for name in folders:
-            inner = here / name
+            inner = parent / name
             if inner.is_symlink():
                 inner.unlink()
                 removed += 1
@@ -214,7 +216,7 @@ class Mirror:
 
     path: Path
     fingerprint: str
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedObject, ...]
     objects: int
     fetched: int
     removed: int

@@ -8,34 +8,34 @@ from dataclasses import dataclass
 
 from synaug_core.services.s3.client import StoredObject
 
-__all__ = ["Refused", "sorted_out", "why_not_a_path"]
+__all__ = ["RefusedObject", "sorted_out", "why_not_a_path"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_PART, _LONGEST = 200, 1024  # bytes; file systems take 255 in a part
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedObject:
     """An object without a file: its name as it can be shown, and the reason."""
 
     name: str
     reason: str
 
 
-def sorted_out(objects: Iterable[StoredObject]) -> tuple[tuple[StoredObject, ...], tuple[Refused, ...]]:
+def sorted_out(objects: Iterable[StoredObject]) -> tuple[tuple[StoredObject, ...], tuple[RefusedObject, ...]]:
     """The objects that become files, and the others."""
     good: list[StoredObject] = []
-    refused: list[Refused] = []
+    refused: list[RefusedObject] = []
     plain: list[StoredObject] = []
     for stored in objects:
         if reason := why_not_a_path(stored.name):
-            refused.append(Refused(_shown(stored.name), reason))
+            refused.append(RefusedObject(_shown(stored.name), reason))
         else:
             plain.append(stored)
     folders = {f for o in plain for f in _folders(o.name)}
     for stored in plain:
         if stored.name in folders:
-            refused.append(Refused(_shown(stored.name), "its key is also the folder of other keys"))
+            refused.append(RefusedObject(_shown(stored.name), "its key is also the folder of other keys"))
         else:
             good.append(stored)
     return tuple(good), tuple(refused)
@@ -70,6 +70,6 @@ def _folders(name: str) -> Iterable[str]:
 
 def _shown(name: str) -> str:
     """Control characters and broken Unicode as escapes, and not more than fits a line."""
-    escaped = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", name)
+    escaped = _CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", name)
     text = escaped.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text if len(text) <= 120 else f"{text[:117]}..."

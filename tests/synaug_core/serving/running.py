@@ -29,7 +29,7 @@ class Running:
         self.holder = Holder(current, NAME, "champion", say=self.said.append, poll=self.options.poll)
         self.log = PredictionLog(folder, self.options.log, self.options.log_megabytes)
         self.service = Service(self.options, self.holder, self.log)
-        self.holder.look()
+        self.holder.refresh_model()
 
 
 Start = Callable[..., tuple[TestClient, Running]]

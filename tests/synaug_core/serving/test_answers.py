@@ -31,10 +31,10 @@ def test_before_there_is_a_model(start: Start, current: Settings, saved: dict[in
     assert client.get("/version").json()["model"] is None
     assert "synaug_model_ready 0" in client.get("/metrics").text
     add(current, saved, 1)
-    running.holder.look()
+    running.holder.refresh_model()
     assert running.said[-1] == "synaug-test has no champion; waiting for it"
     registry.promote(current, NAME, "1")
-    running.holder.look()
+    running.holder.refresh_model()
     answer = client.get("/health")
     assert (answer.status_code, answer.json()) == (
         200,

@@ -28,13 +28,13 @@ def test_promotion_and_rollback_are_taken_up(
     assert not np.allclose(wanted[0], wanted[1], atol=1e-3)
     champion("2")
     np.testing.assert_allclose(values(client.post("/predict", files=files(image))), wanted[0], atol=1e-6)
-    running.holder.look()
+    running.holder.refresh_model()
     answer = client.post("/predict", files=files(image))
     np.testing.assert_allclose(values(answer), wanted[1], atol=1e-6)
     assert answer.json()["model"]["version"] == "2"
     registry.rollback(current, NAME)
-    running.holder.look()
-    running.holder.look()
+    running.holder.refresh_model()
+    running.holder.refresh_model()
     np.testing.assert_allclose(values(client.post("/predict", files=files(image))), wanted[0], atol=1e-6)
     assert "synaug_reloads_total 2" in client.get("/metrics").text
     assert [line for line in running.said if "is served" in line] == [
@@ -65,7 +65,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(
         torch.nn.init.constant_(broken.model.linear.bias, float("nan"))
         broken.save(weights.parent)
     for _ in range(3):
-        running.holder.look()
+        running.holder.refresh_model()
     answer = client.post("/predict", files=files(picture(1)))
     assert answer.json()["model"]["version"] == "1"
     [note] = client.get("/health").json()["notes"]
@@ -76,7 +76,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(
     if damage == "weights":
         weights.write_bytes(whole)
         time.sleep(0.6)
-        running.holder.look()
+        running.holder.refresh_model()
         assert running.holder.served is not None
         assert running.holder.served.version == "2"
         assert "notes" not in client.get("/health").json()
@@ -88,19 +88,19 @@ def test_a_registry_that_is_gone_leaves_the_old_one(
     champion("1")
     client_, running = start()
     client(current).delete_registered_model_alias(NAME, "champion")
-    running.holder.look()
+    running.holder.refresh_model()
     assert running.said[-1] == "synaug-test has no champion; version 1 goes on"
 
     def broken(*_: Any) -> None:
         raise OSError("connection refused by http://user:password@host")
 
     monkeypatch.setattr(registry, "current", broken)
-    running.holder.look()
-    running.holder.look()
+    running.holder.refresh_model()
+    running.holder.refresh_model()
     assert len([line for line in running.said if "cannot be asked" in line]) == 1
     assert "password" not in running.said[-1]
     assert client_.post("/predict", files=files(picture(1))).status_code == 200
     monkeypatch.undo()
     registry.promote(current, NAME, "1")
-    running.holder.look()
+    running.holder.refresh_model()
     assert "notes" not in client_.get("/health").json()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synaug_core.serving.errors import Refused
+from synaug_core.serving.errors import RequestError
 from synaug_core.serving.uploads import media_type, read_body, uploads
 
 BOUNDARY = "multipart/form-data; boundary=XX"
@@ -71,7 +71,7 @@ def test_parts_may_hold_what_looks_like_a_boundary():
     ],
 )
 def test_damaged_multipart_is_refused(body: bytes):
-    with pytest.raises(Refused, match="damaged or cut off") as caught:
+    with pytest.raises(RequestError, match="damaged or cut off") as caught:
         uploads(BOUNDARY, body, 5)
     assert caught.value.status == 400
 
@@ -79,7 +79,7 @@ def test_damaged_multipart_is_refused(body: bytes):
 def outcome(kind: str, body: bytes) -> tuple[int, str]:
     try:
         return 200, f"{len(uploads(kind, body, 5))} images"
-    except Refused as refused:
+    except RequestError as refused:
         return refused.status, str(refused)
 
 
@@ -94,17 +94,17 @@ def test_any_bytes_are_an_answer_or_a_refusal(body: bytes):
 
 @pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=" + "x" * 71, "; boundary=ä", "; boundary*0=a"])
 def test_boundaries_that_are_none(boundary: str):
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         uploads(f"multipart/form-data{boundary}", b"--x--", 5)
     assert caught.value.status == 400
 
 
 def test_ten_thousand_files_are_not_read():
     body = b"".join(b"--XX\r\nA: b\r\n\r\nx\r\n" for _ in range(10_000)) + b"--XX--"
-    with pytest.raises(Refused, match="more than 128 images") as caught:
+    with pytest.raises(RequestError, match="more than 128 images") as caught:
         uploads(BOUNDARY, body, 128)
     assert caught.value.status == 413
-    with pytest.raises(Refused, match="more than 3 images"):
+    with pytest.raises(RequestError, match="more than 3 images"):
         uploads("application/json", json.dumps({"images": [""] * 4}).encode(), 3)
 
 
@@ -134,7 +134,7 @@ def test_json_in_its_forms():
     ],
 )
 def test_json_that_is_not_asked_for(body: bytes, status: int, words: str):
-    with pytest.raises(Refused, match=words) as caught:
+    with pytest.raises(RequestError, match=words) as caught:
         uploads("application/json", body, 5)
     assert caught.value.status == status
 
@@ -144,15 +144,15 @@ def test_media_types():
     assert uploads("image/webp", b"x", 1)[0].data == b"x"
     assert uploads("application/octet-stream", b"x", 1)[0].data == b"x"
     for kind in (None, "", "text/plain", "application/x-www-form-urlencoded", "image", "\x00"):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestError) as caught:
             uploads(kind, b"x", 1)
         assert caught.value.status == 415
         assert "-H 'Content-Type: image/jpeg'" in str(caught.value)
-    with pytest.raises(Refused, match=r"^Content-Type is application/x-www-form-urlencoded: send"):
+    with pytest.raises(RequestError, match=r"^Content-Type is application/x-www-form-urlencoded: send"):
         uploads("application/x-www-form-urlencoded", b"x", 1)
-    with pytest.raises(Refused, match=r"^there is no Content-Type: send"):
+    with pytest.raises(RequestError, match=r"^there is no Content-Type: send"):
         uploads(None, b"x", 1)
-    with pytest.raises(Refused, match="no image"):
+    with pytest.raises(RequestError, match="no image"):
         uploads("image/png", b"", 1)
 
 
@@ -168,7 +168,7 @@ def body_of(chunks: list[bytes], length: str | None, limit: int) -> tuple[bytes 
 
     try:
         return asyncio.run(read_body(source(), length, limit)), read
-    except Refused as refused:
+    except RequestError as refused:
         return refused.status, read
 
 

@@ -122,7 +122,7 @@ def test_everything_below_one_run_is_closed_on_request(current: Settings, new_ru
 def test_runs_of_dead_processes_are_closed(current: Settings, new_run: Make):
     lost, alive, elsewhere = new_run("lost"), new_run("alive"), new_run("elsewhere")
     gone = subprocess.Popen([sys.executable, "-c", ""])
-    identity = processes.me().rsplit("/", 2)[0] + f"/{gone.pid}/1"
+    identity = processes.own_identity().rsplit("/", 2)[0] + f"/{gone.pid}/1"
     gone.wait()
     client(current).set_tag(lost.run_id, "synaug.process", identity)
     client(current).set_tag(elsewhere.run_id, "synaug.process", "another-host/pid:[1]/1/1")
@@ -133,10 +133,10 @@ def test_runs_of_dead_processes_are_closed(current: Settings, new_run: Make):
 
 
 def test_a_process_knows_itself_and_doubts_strangers():
-    assert not processes.is_dead(processes.me())
+    assert not processes.is_dead(processes.own_identity())
     assert not processes.is_dead("")
     assert not processes.is_dead("another-host/pid:[1]/1/1")
-    space, pid, _ = processes.me().rsplit("/", 2)
+    space, pid, _ = processes.own_identity().rsplit("/", 2)
     assert processes.is_dead(f"{space}/{pid}/1")  # the number was given to another process since
 
 

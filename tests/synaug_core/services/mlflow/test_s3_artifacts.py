@@ -16,7 +16,7 @@ import pytest
 from synaug_core.errors import ArtifactError, DataError, UserError
 from synaug_core.refs import Reference, RunRef
 from synaug_core.services.mlflow.artifacts import PART, digest, exists, fetch, fetch_uri, put_file, put_folder
-from synaug_core.services.processes import me
+from synaug_core.services.processes import own_identity
 from synaug_core.services.settings import Settings, settings
 from tests.mlflow_server import mlflow_server
 
@@ -59,10 +59,10 @@ class TestDirect:
         assert not list(settings().cache.glob(".part-*"))
 
     def test_what_a_killed_process_left_half_fetched_goes(self, run: RunRef, file: Path) -> None:
-        here = me().rsplit("/", 2)[0]
+        here = own_identity().rsplit("/", 2)[0]
         dead, alive, elsewhere = (
             settings().cache / f"{PART}{quote(who, safe='')}.0"
-            for who in (f"{here}/{2**22 + 1}/1", me(), "another/host/1/1")
+            for who in (f"{here}/{2**22 + 1}/1", own_identity(), "another/host/1/1")
         )
         for place in (dead, alive, elsewhere):
             place.mkdir(parents=True)

@@ -20,7 +20,7 @@ from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.tracking import open_run
 from synaug_core.services.models import champions, promotion_log, registry
-from synaug_core.services.models.registry import ChampionChangedError, current, promote, reigns, rollback
+from synaug_core.services.models.registry import ChampionChangedError, champion_periods, current, promote, rollback
 from synaug_core.services.settings import Settings
 from tests.mlflow_server import copy_database, embedded_home
 from tests.versions import NAME, add_version
@@ -50,7 +50,7 @@ def aliases(settings: Settings) -> dict[str, str]:
 
 
 def rows(settings: Settings) -> list[tuple[str | None, str, str]]:
-    return [(r.version, r.action, r.by) for r in reigns(settings, NAME)]
+    return [(r.version, r.action, r.by) for r in champion_periods(settings, NAME)]
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
@@ -102,7 +102,7 @@ def test_many_changes_without_expectation_leave_a_true_history(four: Settings) -
     calls = [lambda v=v: promote(four, NAME, v) for v in ("2", "3", "4", "1", "2", "3")]
     done = at_once(*calls, *[lambda: rollback(four, NAME)] * 2)
     assert all(isinstance(d, (registry.ModelVersion, ChampionChangedError, UserError)) for d in done)
-    found = reigns(four, NAME)
+    found = champion_periods(four, NAME)
     assert aliases(four)["champion"] == found[0].version
     assert {r.action for r in found} <= {"promote", "rollback"}
     assert all(later.since == earlier.until for later, earlier in itertools.pairwise(found))
@@ -168,7 +168,7 @@ def test_machines_with_nothing_in_common_but_a_server(server: Settings, machines
     assert champion.version in ("2", "3")
     for version, line in zip(("2", "3", "2", "3"), said, strict=True):
         assert line == version if version == champion.version else line.startswith("ChampionChangedError: ")
-    assert [r.version for r in reigns(server, name)] == [champion.version, "1"]
+    assert [r.version for r in champion_periods(server, name)] == [champion.version, "1"]
 
 
 class Died(BaseException):
@@ -247,7 +247,7 @@ def test_the_history_says_when_and_why(four: Settings) -> None:
     registry.annotate(four, NAME, "2", {"synaug.decision": "better on the test images"})
     promote(four, NAME, "2")
     rollback(four, NAME, why="worse on the ward; password=hunter2")
-    last, middle, first = reigns(four, NAME)
+    last, middle, first = champion_periods(four, NAME)
     assert (first.version, first.since is not None) == ("1", True)
     assert (middle.version, middle.why, middle.since) == ("2", "better on the test images", first.until)
     assert (last.version, last.action, last.by, last.until) == ("1", "rollback", "a person", None)
@@ -263,7 +263,7 @@ def test_a_model_from_elsewhere_gets_its_history(embedded: Settings, new_run: Ca
     mlflow.set_registered_model_alias(NAME, "champion", "1")
     promote(embedded, NAME, "2", expected="1")
     assert rows(embedded) == [("2", "promote", "the gate"), ("1", "found", "somebody")]
-    assert reigns(embedded, NAME)[1].why == "it was champion before this list began"
+    assert champion_periods(embedded, NAME)[1].why == "it was champion before this list began"
 
 
 def test_a_deleted_history_comes_back_and_a_lost_one_is_said(four: Settings) -> None:

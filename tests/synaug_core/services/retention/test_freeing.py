@@ -22,7 +22,7 @@ from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.tracking import adopt, finish, open_run
 from synaug_core.services.models import registry
-from synaug_core.services.processes import me
+from synaug_core.services.processes import own_identity
 from synaug_core.services.retention import facts as run_facts
 from synaug_core.services.retention import freeing, leftovers
 from synaug_core.services.retention.leftovers import find_leftovers, remove_leftover
@@ -241,8 +241,8 @@ def test_files_that_s3_keeps_are_noticed(
 
 
 def test_half_fetched_copies_go_when_their_process_is_dead(current: Settings) -> None:
-    here = me().rsplit("/", 2)[0]
-    ages = {me(): 10, f"{here}/{2**22 + 1}/1": 0, "another/host/1/1": 10, "another/host/2/1": 0}
+    here = own_identity().rsplit("/", 2)[0]
+    ages = {own_identity(): 10, f"{here}/{2**22 + 1}/1": 0, "another/host/1/1": 10, "another/host/2/1": 0}
     places = {who: current.cache / f"{PART}{quote(who, safe='')}.{days}" for who, days in ages.items()}
     for who, place in places.items():
         place.mkdir(parents=True)
