@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["RequestError"]
 
 
-class RequestError(Exception):  # noqa: N818 - an answer, not a failure
+class RequestError(Exception):
     """A request that is not served, with its HTTP status and one line for the client."""
 
     def __init__(self, status: int, line: str) -> None:

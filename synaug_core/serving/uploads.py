@@ -92,8 +92,8 @@ def uploads(header: str | None, body: bytes, most: int) -> list[Upload]:
         content_type = f"Content-Type is {plain(kind, _LONGEST_NAME)}" if kind else "there is no Content-Type"
         raise RequestError(
             415,
-            f"{content_type}: send multipart/form-data with image files (curl -F), application/json with base64, or one "
-            "image as the body with its type (curl --data-binary @FILE -H 'Content-Type: image/jpeg')",
+            f"{content_type}: send multipart/form-data with image files (curl -F), application/json with base64, or "
+            "one image as the body with its type (curl --data-binary @FILE -H 'Content-Type: image/jpeg')",
         )
     if not images or (len(images) == 1 and not images[0].data):
         raise RequestError(422, "there is no image in the request")
