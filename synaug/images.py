@@ -66,9 +66,9 @@ def load_images(reference: str | Reference, name: str = "synthetic") -> Images:
     files = [(run, PurePosixPath(path)) for run in runs for path in stored.image_sets(mlflow, run)]
     matching = [(run, path) for run, path in files if path.stem == name]
     if not matching:
-        known = ", ".join(sorted({path.stem for _, path in files})) or "none"
-        raise UserError(f"the run {reference} holds no images {name!r}; it has {known}")
-    sets = []
+        set_names = ", ".join(sorted({path.stem for _, path in files})) or "none"
+        raise UserError(f"the run {reference} holds no images {name!r}; it has {set_names}")
+    sets: list[imageset.ImageSet] = []
     for run, path in matching:
         with stored.artifact(current, mlflow, run, str(path)) as file:
             sets.append(parquet.read(file))

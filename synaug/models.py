@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from synaug import process
@@ -73,7 +74,9 @@ class Model:
         Raises:
             DataError: images that cannot be read; one line for each.
         """
-        pixels, names, problems = [], [], []
+        pixels: list[NDArray[np.uint8]] = []
+        names: list[str | int] = []
+        problems: list[str] = []
         for number, image in enumerate(_separate(images)):
             names.append(str(image) if isinstance(image, str | Path) else number)
             try:

@@ -56,10 +56,10 @@ def configure(source: str | Path | Mapping[str, Any] | Config, settings: Mapping
     Raises:
         ConfigError: one line for each thing that does not fit.
     """
+    values: dict[str, Any] = {}
     if isinstance(source, Config):
         values = source.model_dump(mode="json", exclude_unset=True)
     elif isinstance(source, Mapping):
-        values = {}
         settings = {**dict(_leaves(source)), **dict(_leaves(settings))}
     else:
         values = load.starting_values(str(source))
@@ -72,10 +72,10 @@ def configure(source: str | Path | Mapping[str, Any] | Config, settings: Mapping
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys with their values; a mapping whose keys are the user's own is one value."""
-    known = keys.known_keys()
+    annotations = keys.known_keys()
     for name, value in values.items():
         key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and not (key in known and keys.is_open_mapping(known[key])):
+        if isinstance(value, Mapping) and not (key in annotations and keys.is_open_mapping(annotations[key])):
             yield from _leaves(value, f"{key}.")
         else:
             yield key, list(value) if isinstance(value, tuple) else value
