@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 
 from synaug.cli.turing.finding import JudgedImages, find
-from synaug.cli.turing.recording import record
 from synaug.cli.turing.server import TuringServer
 from synaug.cli.turing.sitting import Sitting
 from synaug_core.errors import UserError
+from synaug_core.refs import RunRef
 from synaug_core.report.turing import result_page
 from synaug_core.services.secrets import first_line
 from synaug_core.services.settings import Settings
-from synaug_core.turing.answers import AnswerLog, Header, newest, read
+from synaug_core.turing.answers import Answer, AnswerLog, Header, newest, read
 from synaug_core.turing.design import Design, choose
 from synaug_core.turing.result import TuringResult, evaluate
 
@@ -100,19 +99,13 @@ def serve(
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise UserError(f"--port: {port} cannot be used ({reason})") from error
-        with server:
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
-            try:
-                ready(server.url)
-                while True:
-                    with contextlib.suppress(queue.Empty):
-                        name = finished.get(timeout=0.5)
-                        notify(f"{name} has answered all {len(test.design.items)} images")
-                        _record_now(test, notify)
-            except KeyboardInterrupt:
-                pass
-            finally:
-                server.shutdown()
+        with server, contextlib.suppress(KeyboardInterrupt):
+            ready(server.url)
+            while True:
+                with contextlib.suppress(queue.Empty):
+                    name = finished.get(timeout=0.5)
+                    notify(f"{name} has answered all {len(test.design.items)} images")
+                    _record_now(test, notify)
         if not log.answers():
             notify("no answer was given; nothing was recorded")
             return False
@@ -133,8 +126,33 @@ def record_result(test: Prepared) -> TuringResult:
     page = result_page(
         result, lambda f: test.test_images.pixels(test.design.items[f.item]), name=test.test_images.name, note=test.note
     )
-    record(test.test_images.run, result, stored.answers, page, stored.changed)
+    _record(test.test_images.run, result, stored.answers, page, stored.changed)
     return result
+
+
+def _record(run: RunRef, result: TuringResult, answers: Sequence[Answer], page: str, changed: float) -> None:
+    """Write metrics, a tag and files; written twice, the same result leaves one trace. The run's status stays.
+
+    Args:
+        run: the run.
+        result: the figures.
+        answers: what they were computed from.
+        page: the result's page.
+        changed: time of the last answer in seconds since 1970. A metric's step is this time in milliseconds, so that
+            MLflow shows the latest result wherever and however often one is written.
+    """
+    from synaug_core.services.mlflow.recorder import Recorder
+
+    recorder = Recorder(run)
+    try:
+        recorder.metrics(result.metrics(), step=round(1000 * changed))
+        recorder.tags({"synaug.turing": result.sentence})
+        recorder.json([answer.model_dump() for answer in answers], "turing/answers.json")
+        recorder.json(result.model_dump(mode="json"), "turing/result.json")
+        recorder.text(page, "turing/result.html")
+        recorder.flush()
+    finally:
+        recorder.close()
 
 
 def _record_now(test: Prepared, notify: Callable[[str], None]) -> None:
