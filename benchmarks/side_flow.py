@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.side_by_side import Stopwatch, serve
 from synaug.cli import environment
-from synaug.cli.session import Session
+from synaug.cli.failures import Session
 from synaug_core.config import Config
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from synaug.cli.session import Session
+from synaug.cli.failures import Session
 from tasks.engine.progress_bus import Event, publish
 
 if TYPE_CHECKING:

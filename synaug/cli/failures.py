@@ -7,18 +7,28 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-from synaug.cli.session import Session
 from synaug_core.errors import DiskFullError, SynaugError, UserError
 from synaug_core.services.secrets import redacted
 from synaug_core.services.writable import says_full
 
-__all__ = ["FAILED", "USER_ERROR", "find_user_error", "print_error", "printable", "report"]
+__all__ = ["FAILED", "USER_ERROR", "Session", "find_user_error", "print_error", "printable", "report"]
 
 FAILED = 1
 USER_ERROR = 2
 # Control characters, line breaks of every kind, and what turns the direction of writing.
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass
+class Session:
+    """Shared by the command and the last resort that reports its errors."""
+
+    debug: bool = False
+    log: Path | None = None
+    """The file that takes log lines and tracebacks, once a command has opened one."""
 
 
 def printable(text: str) -> str:

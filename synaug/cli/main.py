@@ -28,7 +28,7 @@ from synaug.cli.commands import (
     ui,
     watch,
 )
-from synaug.cli.session import Session
+from synaug.cli.failures import Session
 
 __all__ = ["app", "execute", "run_app"]
 

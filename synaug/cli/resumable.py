@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import threading
 from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import typer
 
 from synaug.cli import failures
-from synaug.cli.session import Session
+from synaug.cli.failures import Session
 
-__all__ = ["resumable"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["resumable", "stop_on_ctrl_c"]
+
+_PATIENCE = 5.0
 
 
 @contextlib.contextmanager
@@ -29,7 +39,6 @@ def resumable(session: Session, name: str, quiet: bool) -> Iterator[None]:
     from rich.console import Console
 
     from synaug.cli import environment, live
-    from synaug.cli.interrupts import stop_on_ctrl_c
 
     settings = environment.prepare(session)
     console = Console(stderr=True)
@@ -42,3 +51,35 @@ def resumable(session: Session, name: str, quiet: bool) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         raise typer.Exit(failures.FAILED) from None
+
+
+@contextlib.contextmanager
+def stop_on_ctrl_c(line: str, console: Console) -> Iterator[None]:
+    """Say `line` at the first Ctrl-C and end the block; end the process if that takes long, or at the second.
+
+    Nothing is lost by ending at once: every finished step is kept, and long trainings keep checkpoints.
+    """
+    is_asked = False
+
+    def leave() -> None:
+        console.show_cursor(True)
+        console.print()
+        os._exit(failures.FAILED)
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal is_asked
+        if is_asked:
+            leave()
+        is_asked = True
+        failures.print_error(line)
+        timer = threading.Timer(_PATIENCE, leave)
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        if not is_asked:
+            signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Child servers on loopback: started, waited for, and stopped together."""
+"""Child servers on loopback, started, waited for and stopped together; and their pages in the user's browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from synaug_core.errors import SynaugError
 from synaug_core.reachable import is_healthy
 
-__all__ = ["Server", "free_port", "start", "wait_for_any", "wait_until_ready"]
+__all__ = ["Server", "free_port", "open_pages", "start", "wait_for_any", "wait_until_ready"]
 
 HOST = "127.0.0.1"
 _PORTS_TRIED = 50
@@ -104,3 +104,17 @@ def wait_for_any(servers: Sequence[Server]) -> Server:
             if server.process.poll() is not None:
                 return server
         time.sleep(0.5)
+
+
+def open_pages(urls: Sequence[str]) -> None:
+    """Open pages in a graphical browser; one that runs in the terminal would take it over."""
+    import webbrowser
+
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return
+    if isinstance(browser, webbrowser.GenericBrowser) and not isinstance(browser, webbrowser.BackgroundBrowser):
+        return
+    for url in urls:
+        browser.open(url)

@@ -11,7 +11,7 @@ import traceback
 
 from synaug.cli import environment
 from synaug.cli.main import execute
-from synaug.cli.session import Session
+from synaug.cli.failures import Session
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import pytest
 _SCRIPT = """
 import json
 from synaug.cli import environment
-from synaug.cli.session import Session
+from synaug.cli.failures import Session
 from synaug_core.config import Config
 from tasks.engine.progress_bus import subscribe
 

@@ -15,11 +15,11 @@ def doctor(ctx: typer.Context) -> None:
     from rich.text import Text
 
     from synaug.cli import environment
-    from synaug.cli.checks import checks
+    from synaug.cli.checks import run_checks
 
     console = Console(highlight=False, soft_wrap=True)
     problems = 0
-    for check in checks(environment.prepare(ctx.obj)):
+    for check in run_checks(environment.prepare(ctx.obj)):
         problems += not check.is_well
         mark = Text("OK       ", "green") if check.is_well else Text("PROBLEM  ", "red")
         console.print(mark + Text(f"{check.name:<10} {check.status}", "default"))

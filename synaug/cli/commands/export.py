@@ -18,7 +18,7 @@ def export(
     """Write a run's images (PNG in class folders), models, predictions (CSV) and pages into a folder."""
     from synaug.cli import environment
     from synaug.cli.exporting import export_run
-    from synaug.cli.folders import filled_at_once
+    from synaug.cli.files import filled_at_once
     from synaug_core.errors import UserError
 
     settings = environment.prepare(ctx.obj)

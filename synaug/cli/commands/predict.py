@@ -12,6 +12,9 @@ import typer
 from synaug_core.vocabulary import Fit
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from synaug_core.classify.trained import TrainedClassifier
 
 __all__ = ["predict"]
@@ -63,13 +66,12 @@ def _classify(
     import numpy as np
     import torch
 
-    from synaug.cli.pictures import read_pictures
     from synaug_core.serving.answer import one_image
 
     answers: list[dict[str, Any]] = []
     unread: list[str] = []
     for start in range(0, len(images), _AT_ONCE):
-        read, lines = read_pictures(classifier, images[start : start + _AT_ONCE], fit)
+        read, lines = _read_pictures(classifier, images[start : start + _AT_ONCE], fit)
         unread += lines
         if read:
             rows = classifier.predict(torch.from_numpy(np.stack([pixels for _, pixels in read]))).tolist()
@@ -77,6 +79,27 @@ def _classify(
                 one_image(str(path), classifier.classes, row) for (path, _), row in zip(read, rows, strict=True)
             ]
     return answers, unread
+
+
+def _read_pictures(
+    classifier: TrainedClassifier, paths: Sequence[Path], fit: Fit
+) -> tuple[list[tuple[Path, NDArray[np.uint8]]], list[str]]:
+    """The pixels of each file that can be read, (channels, size, size), and a line on each that cannot."""
+    from synaug_core.data.decode import UnreadableError, load_square
+
+    read: list[tuple[Path, NDArray[np.uint8]]] = []
+    lines = []
+    for path in paths:
+        try:
+            pixels = load_square(path.read_bytes(), classifier.size, classifier.channels, fit=fit)
+            read.append((path, pixels))
+        except IsADirectoryError:
+            lines.append(f"{path} is a folder; name its images, such as {path}/*.png")
+        except OSError as error:
+            lines.append(f"{path}: cannot be read ({(error.strerror or 'unknown reason').lower()})")
+        except UnreadableError as error:
+            lines.append(f"{path}: {error}")
+    return read, lines
 
 
 def _line(answer: dict[str, Any]) -> str:

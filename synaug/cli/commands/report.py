@@ -19,7 +19,7 @@ def report(
 ) -> None:
     """Print the report of a retraining, or write its page to a file."""
     from synaug.cli import environment, stored
-    from synaug.cli.outcomes import check_place, write_whole
+    from synaug.cli.files import check_place, write_whole
     from synaug_core.errors import UserError
     from synaug_core.services.mlflow.clients import client
 

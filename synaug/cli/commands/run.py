@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synaug.cli.outcomes import check_place, write_json
+from synaug.cli.failures import Session
+from synaug.cli.files import check_place, write_json
 from synaug.cli.resumable import resumable
-from synaug.cli.session import Session
 from synaug_core.data.sources import WHAT_TO_GIVE
 
 if TYPE_CHECKING:

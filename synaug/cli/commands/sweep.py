@@ -8,7 +8,7 @@ import typer
 
 from synaug.cli import failures
 from synaug.cli.commands.run import JsonOption, QuietOption, SetOption
-from synaug.cli.outcomes import check_place, write_json
+from synaug.cli.files import check_place, write_json
 from synaug.cli.resumable import resumable
 
 __all__ = ["sweep"]

@@ -37,7 +37,7 @@ def turing(
 
     settings = environment.prepare(ctx.obj)
     environment.import_quietly(["mlflow"])
-    from synaug.cli.browser import open_pages
+    from synaug.cli.servers import open_pages
     from synaug.cli.turing import serving
 
     test = serving.prepare(settings, run, arm=arm, images=images, seed=seed)

@@ -28,7 +28,7 @@ def ui(
     Servers that MLFLOW_TRACKING_URI or PREFECT_API_URL name already are not started again.
     """
     from synaug.cli import environment, servers
-    from synaug.cli.browser import open_pages
+    from synaug.cli.servers import open_pages
     from synaug_core.errors import SynaugError
     from synaug_core.services.secrets import redacted
 

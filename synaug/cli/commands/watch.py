@@ -8,7 +8,7 @@ import typer
 
 from synaug.cli import failures
 from synaug.cli.commands.run import JsonOption, SetOption
-from synaug.cli.outcomes import check_place, write_json
+from synaug.cli.files import check_place, write_json
 
 __all__ = ["watch"]
 
@@ -29,7 +29,7 @@ def watch(
     from rich.markup import escape
 
     from synaug.cli import environment
-    from synaug.cli.interrupts import stop_on_ctrl_c
+    from synaug.cli.resumable import stop_on_ctrl_c
     from synaug_core.config.load import load
 
     config = load(source, set_ or ())

@@ -19,8 +19,7 @@ from typing import Any
 
 import pytest
 
-from synaug.cli import server_checks
-from synaug.cli.checks import checks
+from synaug.cli import checks
 from synaug_core.errors import SynaugError
 from synaug_core.services.health import clock_difference, try_store
 from synaug_core.services.settings import Settings, settings
@@ -49,14 +48,14 @@ def set_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Setting
 
 def test_a_folder_of_artifacts_and_a_file_of_trials_need_no_check(set_up: Callable[..., Settings]) -> None:
     current = set_up()
-    assert server_checks.store(current) is None
-    assert server_checks.tuning(current) is None
-    assert server_checks.mlflow(current).is_well
+    assert checks.check_store(current) is None
+    assert checks.check_tuning(current) is None
+    assert checks.check_mlflow(current).is_well
 
 
 def test_a_bucket_is_written_read_and_left_as_it_was(bucket: Any, set_up: Callable[..., Settings]) -> None:
     bucket.put("runs/mine")
-    found = server_checks.store(set_up(SYNAUG_ARTIFACT_ROOT=bucket.at("runs")))
+    found = checks.check_store(set_up(SYNAUG_ARTIFACT_ROOT=bucket.at("runs")))
     assert found is not None
     assert found.is_well, found
     assert found.status.startswith(f"{bucket.at('runs')} can be written and read")
@@ -86,7 +85,7 @@ def test_each_trouble_with_s3_has_its_mend(
     for name in (n for n, value in variables.items() if not value):
         monkeypatch.delenv(name, raising=False)
     given = {"SYNAUG_ARTIFACT_ROOT": bucket.at("runs")} | {k: v for k, v in variables.items() if v}
-    found = server_checks.store(set_up(**given))
+    found = checks.check_store(set_up(**given))
     assert found is not None
     assert not found.is_well
     assert line in found.status
@@ -177,7 +176,7 @@ def test_a_number_in_an_address_is_no_answer(set_up: Callable[..., Settings], mo
         current = set_up(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{server.server_address[1]}")
         with pytest.raises(SynaugError, match="500"):
             try_store(current, "mlflow-artifacts:/403")
-        found = server_checks.mlflow(set_up(MLFLOW_TRACKING_URI=f"{current.tracking_uri}/401"))
+        found = checks.check_mlflow(set_up(MLFLOW_TRACKING_URI=f"{current.tracking_uri}/401"))
         server.shutdown()
     assert not found.is_well
     assert "refuses" not in found.status
@@ -189,8 +188,8 @@ def test_a_check_that_fails_is_in_the_log(
     def fail(_: Settings) -> None:
         raise RuntimeError("http://me:hunter2@host has\nlost its head")
 
-    monkeypatch.setattr(server_checks, "store", fail)
-    [found] = [check for check in checks(set_up()) if not check.is_well and check.name == "fail"]
+    monkeypatch.setattr(checks, "check_store", fail)
+    [found] = [check for check in checks.run_checks(set_up()) if not check.is_well and check.name == "fail"]
     assert found.mend == "see the line before this one, and the log"
     assert "lost its head" in caplog.text
     assert "Traceback" in caplog.text
@@ -205,21 +204,21 @@ def test_no_connection_stays_open(
     ended: list[object] = []
     dispose = sa.Engine.dispose
     monkeypatch.setattr(sa.Engine, "dispose", lambda engine: ended.append(engine) or dispose(engine))
-    ill = server_checks.tuning(set_up(SYNAUG_TUNING_STORAGE=f"sqlite:///{tmp_path}/nowhere/x.db"))
+    ill = checks.check_tuning(set_up(SYNAUG_TUNING_STORAGE=f"sqlite:///{tmp_path}/nowhere/x.db"))
     assert ill is not None
     assert not ill.is_well
     assert len(ended) == 1
 
 
 def test_the_database_of_searches(set_up: Callable[..., Settings], tmp_path: Path) -> None:
-    well = server_checks.tuning(set_up(SYNAUG_TUNING_STORAGE=f"sqlite:///{tmp_path}/x.db"))
+    well = checks.check_tuning(set_up(SYNAUG_TUNING_STORAGE=f"sqlite:///{tmp_path}/x.db"))
     assert well is not None
     assert well.is_well, well
-    ill = server_checks.tuning(set_up(SYNAUG_TUNING_STORAGE="postgresql+psycopg://me:hunter2@127.0.0.1:9/x"))
+    ill = checks.check_tuning(set_up(SYNAUG_TUNING_STORAGE="postgresql+psycopg://me:hunter2@127.0.0.1:9/x"))
     assert ill is not None
     assert "PGPASSWORD" in ill.mend
     assert "hunter2" not in ill.status
-    no_driver = server_checks.tuning(set_up(SYNAUG_TUNING_STORAGE="mysql://me@127.0.0.1:9/x"))
+    no_driver = checks.check_tuning(set_up(SYNAUG_TUNING_STORAGE="mysql://me@127.0.0.1:9/x"))
     assert no_driver is not None
     assert "is not installed" in no_driver.status
 
@@ -232,7 +231,7 @@ def test_the_database_of_searches(set_up: Callable[..., Settings], tmp_path: Pat
     ],
 )
 def test_a_client_is_not_newer_than_its_server(ours: str, theirs: str, well: bool) -> None:
-    assert (server_checks._versions("MLflow", ours, theirs) == "") is well
+    assert (checks._versions("MLflow", ours, theirs) == "") is well
 
 
 @pytest.fixture
@@ -252,11 +251,11 @@ def guarded_mlflow(tmp_path: Path, home: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_mlflow_with_passwords(guarded_mlflow: str, set_up: Callable[..., Settings]) -> None:
-    refused = server_checks.mlflow(set_up(MLFLOW_TRACKING_URI=guarded_mlflow))
+    refused = checks.check_mlflow(set_up(MLFLOW_TRACKING_URI=guarded_mlflow))
     assert "refuses these credentials" in refused.status
     assert "MLFLOW_TRACKING_PASSWORD" in refused.mend
     current = set_up(MLFLOW_TRACKING_USERNAME="admin", MLFLOW_TRACKING_PASSWORD="a-long-password")
-    well = server_checks.mlflow(current)
+    well = checks.check_mlflow(current)
     assert well.is_well, well
     assert "server 3." in well.status
     login = base64.b64encode(b"admin:a-long-password").decode()
@@ -267,7 +266,7 @@ def test_mlflow_with_passwords(guarded_mlflow: str, set_up: Callable[..., Settin
     )
     urllib.request.urlopen(request, timeout=30).close()
     for name, password in (("admin", "a-long-password"), ("worker", "another-password")):
-        kept = server_checks.store(set_up(MLFLOW_TRACKING_USERNAME=name, MLFLOW_TRACKING_PASSWORD=password))
+        kept = checks.check_store(set_up(MLFLOW_TRACKING_USERNAME=name, MLFLOW_TRACKING_PASSWORD=password))
         assert kept is not None
         assert kept.is_well, kept
 
@@ -284,12 +283,12 @@ guarded = dict(os.environ, PREFECT_SERVER_API_AUTH_STRING="admin:hunter2")
 with api_server(Path({str(tmp_path / "log")!r}), guarded) as server:
     wait_until_ready(server)
     os.environ["PREFECT_API_URL"] = server.url
-    from synaug.cli import server_checks
-    print(server_checks.prefect(settings()))
+    from synaug.cli import checks
+    print(checks.check_prefect(settings()))
     os.environ["PREFECT_API_AUTH_STRING"] = "admin:hunter2"
     from prefect.context import refresh_global_settings_context
     refresh_global_settings_context()
-    print(server_checks.prefect(settings()))
+    print(checks.check_prefect(settings()))
 """
     set_up()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from synaug.cli import failures
-from synaug.cli.session import Session
+from synaug.cli.failures import Session
 from synaug_core.errors import ArtifactError, ConfigError, DataError, DiskFullError
 from tests.disks import full_disk, read_only
 

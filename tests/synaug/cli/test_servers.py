@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from synaug.cli import servers
-from synaug.cli.checks import checks
+from synaug.cli.checks import run_checks
 from synaug_core.errors import SynaugError
 from synaug_core.services.settings import settings
 
@@ -90,7 +90,7 @@ def test_deploying_needs_a_server(synaug: Command, monkeypatch: pytest.MonkeyPat
 def test_a_check_says_how_to_mend(home: Path) -> None:
     home.parent.joinpath("file").touch()
     broken = settings({"SYNAUG_HOME": str(home.parent / "file" / "home")})
-    found = {check.name: check for check in islice(checks(broken), 4)}
+    found = {check.name: check for check in islice(run_checks(broken), 4)}
     assert list(found) == ["python", "libraries", "home", "disk"]
     assert found["libraries"].is_well, found["libraries"]
     assert not found["home"].is_well

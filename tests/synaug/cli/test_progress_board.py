@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from synaug.cli.board import Board, duration, figures
+from synaug.cli.live import Board, duration, figures
 from tasks.engine.progress_bus import Event
 
 
