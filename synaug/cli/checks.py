@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from synaug.cli import environment
+from synaug_core.errors import SynaugError, UserError
+from synaug_core.services import secrets, writable
 from synaug_core.services.settings import Settings
-from synaug_core.services.writable import trouble_with
 
 __all__ = ["Check", "check_mlflow", "check_prefect", "check_store", "check_tuning", "run_checks"]
 
@@ -67,10 +69,10 @@ def run_checks(settings: Settings) -> Iterator[Check]:
             if outcome is not None:
                 yield outcome
         except Exception as error:
-            from synaug_core.services.secrets import first_line, redacted
+            from synaug_core.services.secrets import first_line
 
             name = check.__name__.removeprefix("check_").strip("_")
-            _log.error("the check %s failed\n%s", name, redacted(traceback.format_exc()))
+            _log.error("the check %s failed\n%s", name, secrets.redacted(traceback.format_exc()))
             yield Check(name, first_line(error), "see the line before this one, and the log")
 
 
@@ -119,7 +121,7 @@ def _besides_lock() -> str:
 
 
 def _home(settings: Settings) -> Check:
-    trouble = trouble_with(settings.home)
+    trouble = writable.trouble_with(settings.home)
     return Check("home", str(settings.home)) if trouble is None else Check("home", trouble.found, trouble.mend)
 
 
@@ -178,9 +180,7 @@ def _driver() -> str | None:
 
 def check_mlflow(settings: Settings) -> Check:
     """It answers, lets us in, and is of a version that fits."""
-    from synaug_core.errors import SynaugError
     from synaug_core.services.health import mlflow_server_version
-    from synaug_core.services.secrets import redacted
 
     client = metadata.version("mlflow")
     try:
@@ -188,7 +188,7 @@ def check_mlflow(settings: Settings) -> Check:
     except SynaugError as error:
         refused = "refuses" in str(error)
         return Check("mlflow", str(error), _LOGIN if refused else _mlflow_mend(str(error)))
-    status = f"{client}, {redacted(settings.tracking_uri)}"
+    status = f"{client}, {secrets.redacted(settings.tracking_uri)}"
     if server is None:
         return Check("mlflow", status)
     mend = _versions("MLflow", client, server)
@@ -205,9 +205,7 @@ def _mlflow_mend(line: str) -> str:
 
 def check_store(settings: Settings) -> Check | None:
     """Artifacts can be written, read and deleted; None where they go to a folder, which `home` and `disk` look at."""
-    from synaug_core.errors import SynaugError
     from synaug_core.services import health
-    from synaug_core.services.secrets import redacted
 
     try:
         place = health.artifact_place(settings)
@@ -219,7 +217,7 @@ def check_store(settings: Settings) -> Check | None:
         default_mend = "check the store's address and credentials, and ask its administrator for the line above"
         mend = next((mend for sign, mend in _MENDS.items() if sign in str(error)), default_mend)
         return Check("store", str(error), mend)
-    status = f"{redacted(place)} can be written and read"
+    status = f"{secrets.redacted(place)} can be written and read"
     if ahead_by is not None and abs(ahead_by) > _LARGEST_SKEW:
         way = "ahead of" if ahead_by > 0 else "behind"
         return Check(
@@ -232,10 +230,6 @@ def check_store(settings: Settings) -> Check | None:
 
 def check_prefect(settings: Settings) -> Check:
     """It can be started here, or the server answers, lets us in, and is of a version that fits."""
-    from synaug.cli import environment
-    from synaug_core.errors import UserError
-    from synaug_core.services.secrets import redacted
-
     try:
         # The embedded server's module: it fails beside a FastAPI that is too new.
         importlib.import_module("prefect.server.api.server")
@@ -246,7 +240,7 @@ def check_prefect(settings: Settings) -> Check:
         return Check("prefect", f"{client}, with a server of its own in each run")
     from tasks.engine.prefect_server import server_version
 
-    status = f"{client}, {redacted(settings.prefect_api_url)}"
+    status = f"{client}, {secrets.redacted(settings.prefect_api_url)}"
     try:
         environment.require_answer(settings.prefect_api_url)
         server = server_version()
@@ -263,9 +257,7 @@ def check_tuning(settings: Settings) -> Check | None:
     """The database of searches answers; None where that is a file."""
     if "://" not in settings.tuning_storage:
         return None
-    from synaug_core.errors import UserError
     from synaug_core.services.health import ask_database
-    from synaug_core.services.secrets import redacted
 
     try:
         version = ask_database(settings.tuning_storage)
@@ -274,7 +266,7 @@ def check_tuning(settings: Settings) -> Check | None:
         if "not installed" in str(error):
             mend = "install the driver, or begin SYNAUG_TUNING_STORAGE with postgresql+psycopg://"
         return Check("searches", str(error), mend)
-    return Check("searches", f"{version}, {redacted(settings.tuning_storage)}")
+    return Check("searches", f"{version}, {secrets.redacted(settings.tuning_storage)}")
 
 
 def _versions(name: str, client: str, server: str) -> str:

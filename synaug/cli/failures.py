@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synaug_core.errors import DiskFullError, SynaugError, UserError
-from synaug_core.services.secrets import redacted
-from synaug_core.services.writable import says_full
+from synaug_core.services import secrets, writable
 
 __all__ = ["FAILED", "USER_ERROR", "Session", "find_user_error", "print_error", "printable", "report"]
 
@@ -50,7 +49,8 @@ def find_user_error(error: BaseException) -> UserError | None:
 def _fills_disk(error: BaseException) -> bool:
     """Whether a full disk is behind an error."""
     return any(
-        getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or says_full(str(e)) for e in _causes(error, set())
+        getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or writable.says_full(str(e))
+        for e in _causes(error, set())
     )
 
 
@@ -96,7 +96,7 @@ def report(error: Exception, session: Session) -> int:
     if _lost_prefect(error):
         print_error(f"the Prefect server does not answer any more; run the same command again: it continues ({hint})")
         return FAILED
-    text = redacted(" ".join(str(error).split()))
+    text = secrets.redacted(" ".join(str(error).split()))
     # Our own errors are written to be read; of others the kind matters as well.
     print_error(
         f"{text if isinstance(error, SynaugError) and text else f'{type(error).__name__}: {text}'[:500]} ({hint})"
@@ -105,7 +105,7 @@ def report(error: Exception, session: Session) -> int:
 
 
 def _traceback(error: Exception) -> str:
-    return redacted("".join(traceback.format_exception(error)))
+    return secrets.redacted("".join(traceback.format_exception(error)))
 
 
 def _keep(error: Exception, session: Session) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synaug_core.errors import UserError
-from synaug_core.atomic_files import atomic_write
+from synaug_core import atomic_files, errors
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -25,7 +24,7 @@ def check_place(path: Path | None, option: str = "--json") -> None:
         UserError: it is a folder, or its folder does not exist.
     """
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise UserError(f"{option}: {path} is not a file in an existing folder")
+        raise errors.UserError(f"{option}: {path} is not a file in an existing folder")
 
 
 def write_json(outcome: BaseModel, path: Path | None) -> None:
@@ -36,7 +35,7 @@ def write_json(outcome: BaseModel, path: Path | None) -> None:
 
 def write_whole(text: str, path: Path) -> None:
     """The file has the whole text, or is as it was before."""
-    with atomic_write(path) as partial:
+    with atomic_files.atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -50,13 +49,13 @@ def filled_at_once(target: Path, what: str, mode: int = 0o755) -> Iterator[Path]
         UserError: `target` is there and not an empty folder, or its parent cannot be written; `what` names it.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{what}: {target} is there already; give a new or empty folder")
+        raise errors.UserError(f"{what}: {target} is there already; give a new or empty folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise UserError(f"{what}: {target} cannot be written ({reason})") from error
+        raise errors.UserError(f"{what}: {target} cannot be written ({reason})") from error
     try:
         yield partial
         partial.chmod(mode)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from synaug_core.errors import UserError
-from synaug_core.vocabulary import Alias
+from synaug_core import errors, vocabulary
 
 if TYPE_CHECKING:
     from synaug_core.services.models.registry import ModelVersion
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["name_and_alias", "named_version"]
 
 
-def name_and_alias(model: str) -> tuple[str, Alias]:
+def name_and_alias(model: str) -> tuple[str, vocabulary.Alias]:
     """What NAME or NAME@ALIAS asks for; without an alias the champion.
 
     Raises:
@@ -22,12 +21,12 @@ def name_and_alias(model: str) -> tuple[str, Alias]:
     """
     name, _, selector = model.partition("@")
     if _is_number(selector):
-        raise UserError(
+        raise errors.UserError(
             f"MODEL: give an alias, not version {selector}; `synaug models promote {name} {selector}` makes it champion"
         )
-    aliases: dict[str, Alias] = {alias: alias for alias in get_args(Alias)}
+    aliases: dict[str, vocabulary.Alias] = {alias: alias for alias in get_args(vocabulary.Alias)}
     if (alias := aliases.get(selector or "champion")) is None:
-        raise UserError(f"MODEL: there is no alias {selector!r}; known are {', '.join(aliases)}")
+        raise errors.UserError(f"MODEL: there is no alias {selector!r}; known are {', '.join(aliases)}")
     return name, alias
 
 
@@ -47,7 +46,7 @@ def named_version(settings: Settings, model: str) -> ModelVersion:
         name, alias = name_and_alias(model)
         selector, version_found = alias, registry.current(settings, name, alias)
     if version_found is None:
-        raise UserError(f"MODEL: {_why_not(settings, name, selector)}")
+        raise errors.UserError(f"MODEL: {_why_not(settings, name, selector)}")
     return version_found
 
 

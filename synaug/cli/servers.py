@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synaug_core.errors import SynaugError
-from synaug_core.reachable import is_healthy
+from synaug_core import errors, reachable
 
 __all__ = ["Server", "free_port", "open_pages", "start", "wait_for_any", "wait_until_ready"]
 
@@ -45,7 +44,7 @@ def free_port(first: int) -> int:
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise SynaugError(f"no free port from {first} to {first + _PORTS_TRIED - 1}")
+    raise errors.SynaugError(f"no free port from {first} to {first + _PORTS_TRIED - 1}")
 
 
 @contextlib.contextmanager
@@ -89,11 +88,13 @@ def wait_until_ready(servers: Sequence[Server], timeout: float = 120.0) -> None:
     """
     end = time.monotonic() + timeout
     for server in servers:
-        while not is_healthy(server.health, 2):
+        while not reachable.is_healthy(server.health, 2):
             if server.process.poll() is not None:
-                raise SynaugError(f"{server.name} ended with code {server.process.returncode}; its log: {server.log}")
+                raise errors.SynaugError(
+                    f"{server.name} ended with code {server.process.returncode}; its log: {server.log}"
+                )
             if time.monotonic() > end:
-                raise SynaugError(f"{server.name} did not answer within {timeout:.0f} s; its log: {server.log}")
+                raise errors.SynaugError(f"{server.name} did not answer within {timeout:.0f} s; its log: {server.log}")
             time.sleep(0.2)
 
 

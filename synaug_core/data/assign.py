@@ -10,32 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synaug_core.config import DataConfig
+from synaug_core.data import report, split
 from synaug_core.data.duplicates import DuplicateGraph, connected
-from synaug_core.data.report import Conflict, DuplicateKind, Duplicates, Removed, Split, SplitOrigin
 from synaug_core.data.sources.base import Item
-from synaug_core.data.split import Fold, divide, divide_fold
 from synaug_core.errors import DataError
 
 __all__ = ["Assigned", "assign"]
 
-_RANK: dict[Split | None, int] = {None: -1, "train": 0, "val": 1, "test": 2}
-_WORDS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
+_RANK: dict[report.Split | None, int] = {None: -1, "train": 0, "val": 1, "test": 2}
+_WORDS: dict[report.Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
 class Assigned:
     """For each image its side (None: left out) and group, and what was found on the way."""
 
-    sides: tuple[Split | None, ...]
+    sides: tuple[report.Split | None, ...]
     groups: tuple[str, ...]
-    origin: SplitOrigin
-    duplicates: tuple[Duplicates, ...]
-    conflicts: tuple[Conflict, ...]
-    removed: tuple[Removed, ...]
+    origin: report.SplitOrigin
+    duplicates: tuple[report.Duplicates, ...]
+    conflicts: tuple[report.Conflict, ...]
+    removed: tuple[report.Removed, ...]
 
 
 def assign(
-    items: Sequence[Item], duplicates: DuplicateGraph, config: DataConfig, seed: int, fold: Fold | None = None
+    items: Sequence[Item], duplicates: DuplicateGraph, config: DataConfig, seed: int, fold: split.Fold | None = None
 ) -> Assigned:
     """Take the supplied split, or make one, or complete one without validation or test images; or make one of the
     divisions of a cross-validation.
@@ -47,7 +46,7 @@ def assign(
     Raises:
         DataError: a cross-validation is asked of images with test images, or has more folds than images or groups.
     """
-    sides: list[Split | None] = [item.split for item in items]
+    sides: list[report.Split | None] = [item.split for item in items]
     supplied = {item.split for item in items} - {None}
     if fold is not None and supplied - {"train"}:
         raise DataError("data.split.folds: these images come with a split of their own; leave folds out to use it")
@@ -63,15 +62,15 @@ def assign(
     for n in removed:
         sides[n] = None
     groups = _units(items, duplicates)
-    origin: SplitOrigin = "supplied"
+    origin: report.SplitOrigin = "supplied"
     if missing := _missing(supplied, config):
         origin = "completed" if supplied - {"train"} else "made"
         pool = [n for n in range(len(items)) if n not in removed and items[n].split in (None, "train")]
         labels, units = [items[n].label for n in pool], [groups[n] for n in pool]
         new_sides = (
-            divide(labels, units, missing, seed)
+            split.divide(labels, units, missing, seed)
             if fold is None
-            else divide_fold(labels, units, fold, config.split.validation, seed)
+            else split.divide_fold(labels, units, fold, config.split.validation, seed)
         )
         for n, side in zip(pool, new_sides, strict=True):
             sides[n] = side
@@ -82,16 +81,16 @@ def assign(
         origin=origin,
         duplicates=_duplicates(items, duplicates, shown_sides),
         conflicts=tuple(
-            Conflict(ids=tuple(items[n].id for n in rows), classes=tuple(items[n].label for n in rows))
+            report.Conflict(ids=tuple(items[n].id for n in rows), classes=tuple(items[n].label for n in rows))
             for rows in contradictions
         ),
-        removed=tuple(Removed(id=items[n].id, reason=removed[n]) for n in sorted(removed)),
+        removed=tuple(report.Removed(id=items[n].id, reason=removed[n]) for n in sorted(removed)),
     )
 
 
-def _missing(supplied: set[Split | None], config: DataConfig) -> dict[Split, float]:
+def _missing(supplied: set[report.Split | None], config: DataConfig) -> dict[report.Split, float]:
     """Sides that have to be made, with their shares of the images that are not supplied as another side."""
-    shares: dict[Split, float] = {"test": config.split.test, "val": config.split.validation}
+    shares: dict[report.Split, float] = {"test": config.split.test, "val": config.split.validation}
     return {side: share for side, share in shares.items() if side not in supplied}
 
 
@@ -99,7 +98,7 @@ def _contradictions(items: Sequence[Item], owner: NDArray[np.int64]) -> list[lis
     return [rows for rows in _members(owner) if len({items[n].label for n in rows}) > 1]
 
 
-def _across(items: Sequence[Item], sides: Sequence[Split | None], duplicates: DuplicateGraph) -> dict[int, str]:
+def _across(items: Sequence[Item], sides: Sequence[report.Split | None], duplicates: DuplicateGraph) -> dict[int, str]:
     """Images to leave out because they, near-duplicates or others of their group are on a later side."""
     rank = np.array([_RANK[s] for s in sides])
     count = int(duplicates.owner.max()) + 1
@@ -147,10 +146,10 @@ def _units(items: Sequence[Item], duplicates: DuplicateGraph) -> tuple[str, ...]
 
 
 def _duplicates(
-    items: Sequence[Item], duplicates: DuplicateGraph, sides: Sequence[Split | None]
-) -> tuple[Duplicates, ...]:
-    def describe(kind: DuplicateKind, rows: Sequence[int]) -> Duplicates:
-        return Duplicates(
+    items: Sequence[Item], duplicates: DuplicateGraph, sides: Sequence[report.Split | None]
+) -> tuple[report.Duplicates, ...]:
+    def describe(kind: report.DuplicateKind, rows: Sequence[int]) -> report.Duplicates:
+        return report.Duplicates(
             kind=kind,
             ids=tuple(items[n].id for n in rows),
             classes=tuple(items[n].label for n in rows),

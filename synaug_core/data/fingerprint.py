@@ -9,8 +9,7 @@ from pathlib import Path
 
 from synaug_core import digests
 from synaug_core.config import DataConfig
-from synaug_core.data.metadata import metadata_path
-from synaug_core.data.sources import match_kind, source_path
+from synaug_core.data import metadata, sources
 from synaug_core.data.sources.folder import Entry, walk
 from synaug_core.errors import DataError
 
@@ -25,8 +24,8 @@ def fingerprint(config: DataConfig) -> str:
     Raises:
         DataError: the source or the metadata file is missing or cannot be read.
     """
-    extra = metadata_path(config)
-    kind, path = match_kind(config.source), source_path(config.source)
+    extra = metadata.metadata_path(config)
+    kind, path = sources.match_kind(config.source), sources.source_path(config.source)
     try:
         content = kind.version() if kind.version else digests.of_file(path) if path.is_file() else _folder(path)
         rows = digests.of_file(extra) if extra else None

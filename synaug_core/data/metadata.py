@@ -9,8 +9,7 @@ from pathlib import Path
 
 from synaug_core.config import DataConfig
 from synaug_core.data.report import Split
-from synaug_core.data.sources.base import Listing
-from synaug_core.data.sources.folder import SPLIT_NAMES
+from synaug_core.data.sources import base, folder
 from synaug_core.errors import DataError
 
 __all__ = ["apply_metadata", "metadata_path"]
@@ -42,7 +41,7 @@ def metadata_path(config: DataConfig) -> Path | None:
     raise DataError(f"data.metadata: there is no file {config.metadata}")
 
 
-def apply_metadata(listing: Listing, config: DataConfig) -> Listing:
+def apply_metadata(listing: base.Listing, config: DataConfig) -> base.Listing:
     """The listing with the CSV's groups and splits, which take precedence over folders' splits.
 
     An image without a row keeps what it has; a split is named for all images or for none.
@@ -108,6 +107,6 @@ def _split(path: Path, number: int, text: str) -> Split | None:
     name = text.strip().casefold()
     if not name:
         return None
-    if name not in SPLIT_NAMES:
+    if name not in folder.SPLIT_NAMES:
         raise DataError(f"{path.name}: row {number} has the split {text.strip()!r}; use train, val or test")
-    return SPLIT_NAMES[name]
+    return folder.SPLIT_NAMES[name]

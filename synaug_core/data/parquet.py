@@ -16,10 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from synaug_core.atomic_files import atomic_write
-from synaug_core.data import png
-from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ArtifactError
+from synaug_core import atomic_files, errors
+from synaug_core.data import imageset, png
 
 __all__ = ["read", "read_with_splits", "write"]
 
@@ -28,7 +26,7 @@ _ROWS = 512
 _TEXTS = ("id", "split", "group", "provenance")
 
 
-def write(images: ImageSet, path: Path, *, split: str) -> None:
+def write(images: imageset.ImageSet, path: Path, *, split: str) -> None:
     """Write a set, replacing `path` atomically. Pixels are stored as PNG, without loss; equal sets give equal bytes.
 
     Columns: image {bytes, path}, label (HF ClassLabel), id, split, group, provenance.
@@ -36,7 +34,7 @@ def write(images: ImageSet, path: Path, *, split: str) -> None:
     schema = _schema(images)
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        atomic_write(path) as partial,
+        atomic_files.atomic_write(path) as partial,
         pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=["split", "group"]) as writer,
         _pool() as pool,
     ):
@@ -44,7 +42,7 @@ def write(images: ImageSet, path: Path, *, split: str) -> None:
             writer.write_table(_table(images, start, min(start + _ROWS, len(images)), split, schema, pool))
 
 
-def read(path: Path) -> ImageSet:
+def read(path: Path) -> imageset.ImageSet:
     """Read what `write` wrote, exactly.
 
     Raises:
@@ -53,7 +51,7 @@ def read(path: Path) -> ImageSet:
     return read_with_splits(path)[0]
 
 
-def read_with_splits(path: Path) -> tuple[ImageSet, tuple[str, ...]]:
+def read_with_splits(path: Path) -> tuple[imageset.ImageSet, tuple[str, ...]]:
     """The set as `read` gives it, and each image's split as it stands in the file. Raises as `read`."""
     try:
         table = pq.read_table(path, memory_map=False)
@@ -67,7 +65,7 @@ def read_with_splits(path: Path) -> tuple[ImageSet, tuple[str, ...]]:
         texts = {name: tuple(table.column(name).to_pylist()) for name in _TEXTS}
         if any(not isinstance(text, str) for column in texts.values() for text in column):
             raise ValueError("a text is missing")
-        images = ImageSet(
+        images = imageset.ImageSet(
             images=torch.from_numpy(pixels),
             labels=torch.from_numpy(table.column("label").to_numpy().astype(np.int64)),
             classes=tuple(str(c) for c in facts["classes"]),
@@ -78,10 +76,10 @@ def read_with_splits(path: Path) -> tuple[ImageSet, tuple[str, ...]]:
         return images, texts["split"]
     except Exception as error:  # parsers of hostile bytes raise nearly anything
         words = " ".join(str(error).split())[:200]
-        raise ArtifactError(f"{path} is not an image set of synaug, or is damaged ({words})") from error
+        raise errors.ArtifactError(f"{path} is not an image set of synaug, or is damaged ({words})") from error
 
 
-def _schema(images: ImageSet) -> pa.Schema:
+def _schema(images: imageset.ImageSet) -> pa.Schema:
     text = {"dtype": "string", "_type": "Value"}
     features = {
         "image": {"_type": "Image"},
@@ -106,7 +104,7 @@ def _schema(images: ImageSet) -> pa.Schema:
 
 
 def _table(
-    images: ImageSet, start: int, stop: int, split: str, schema: pa.Schema, pool: ThreadPoolExecutor
+    images: imageset.ImageSet, start: int, stop: int, split: str, schema: pa.Schema, pool: ThreadPoolExecutor
 ) -> pa.Table:
     block = images.images[start:stop].cpu().numpy()
     encoded = list(pool.map(png.of_pixels, block))

@@ -13,14 +13,10 @@ import numpy as np
 import torch
 
 from synaug_core.config import DataConfig
-from synaug_core.data import assign, checks, reading, thinning
+from synaug_core.data import assign, checks, imageset, metadata, reading, resize, split, thinning
 from synaug_core.data.duplicates import DuplicateGraph, find_duplicates
-from synaug_core.data.imageset import ImageSet
-from synaug_core.data.metadata import apply_metadata
 from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split, describe_findings
-from synaug_core.data.resize import with_channels
 from synaug_core.data.sources.base import Listing
-from synaug_core.data.split import Fold, check_fold
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
 
@@ -31,9 +27,9 @@ __all__ = ["Prepared", "prepare", "prepare_folds"]
 class Prepared:
     """A data set, read, checked and split. All three sets have the same classes and image shape."""
 
-    train: ImageSet
-    val: ImageSet
-    test: ImageSet
+    train: imageset.ImageSet
+    val: imageset.ImageSet
+    test: imageset.ImageSet
     report: DatasetReport
 
     @functools.cached_property
@@ -76,7 +72,7 @@ def prepare_folds(
     classes: tuple[str, ...] = ()
     for repetition in range(repetitions):
         for number in range(folds):
-            fold = _divided(collected, config, seed, Fold(folds, repetition, number))
+            fold = _divided(collected, config, seed, split.Fold(folds, repetition, number))
             classes = classes or fold.train.classes
             if fold.train.classes != classes:
                 raise DataError(
@@ -98,7 +94,7 @@ class _Collected:
 
 
 def _collected(config: DataConfig, progress: Progress) -> _Collected:
-    listing = _chosen(apply_metadata(reading.open_source(config), config), config)
+    listing = _chosen(metadata.apply_metadata(reading.open_source(config), config), config)
     size = config.image_size or reading.default_size(listing.items)
     read = reading.read_all(listing.items, size, config.fit, progress)
     rejected = (*listing.rejected, *read.rejected)
@@ -109,7 +105,7 @@ def _collected(config: DataConfig, progress: Progress) -> _Collected:
     return _Collected(listing, read, rejected, duplicates, size)
 
 
-def _divided(collected: _Collected, config: DataConfig, seed: int, fold: Fold | None) -> Prepared:
+def _divided(collected: _Collected, config: DataConfig, seed: int, fold: split.Fold | None) -> Prepared:
     listing, read, size = collected.listing, collected.read, collected.size
     labels = [item.label for item in read.items]
     assigned = assign.assign(read.items, collected.duplicates, config, seed, fold)
@@ -124,7 +120,7 @@ def _divided(collected: _Collected, config: DataConfig, seed: int, fold: Fold | 
     small = checks.small_classes(train_images, images, config.small_classes, config.min_per_class, why)
     classes = tuple(c for c in listing.classes if c not in small)
     if fold is not None:
-        check_fold(labels, assigned.groups, assigned.sides, classes, fold.folds)
+        split.check_fold(labels, assigned.groups, assigned.sides, classes, fold.folds)
     lines = checks.check_sides(
         _count(sides, labels, classes, "val"),
         _count(sides, labels, classes, "test"),
@@ -210,13 +206,13 @@ def _image_set(
     source: str,
     size: int,
     channels: int,
-) -> ImageSet:
+) -> imageset.ImageSet:
     pixels = np.empty((len(rows), channels, size, size), dtype=np.uint8)
     for place, n in enumerate(rows):
-        pixels[place] = with_channels(read.squares[n], channels)
+        pixels[place] = resize.with_channels(read.squares[n], channels)
     items = [read.items[n] for n in rows]
     number = {name: i for i, name in enumerate(classes)}
-    return ImageSet(
+    return imageset.ImageSet(
         images=torch.from_numpy(pixels),
         labels=torch.tensor([number[item.label] for item in items], dtype=torch.int64),
         classes=classes,

@@ -14,17 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synaug_core import digests
+from synaug_core import digests, errors, vocabulary
 from synaug_core.config import DataConfig
-from synaug_core.data.decode import Limits, UnreadableError
-from synaug_core.data.metadata import metadata_path
-from synaug_core.data.report import ImageFacts, Rejected
+from synaug_core.data import decode, metadata, report, sources
 from synaug_core.data.resize import resize
-from synaug_core.data.sources import match_kind, source_path
 from synaug_core.data.sources.base import Item, Listing
-from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
-from synaug_core.vocabulary import Fit
 
 __all__ = ["THUMBNAIL", "ReadImages", "check_rejected", "default_size", "open_source", "read_all"]
 
@@ -49,8 +44,8 @@ class ReadImages:
     squares: tuple[NDArray[np.uint8], ...]
     thumbnails: NDArray[np.uint8]
     digests: tuple[str, ...]
-    facts: ImageFacts
-    rejected: tuple[Rejected, ...]
+    facts: report.ImageFacts
+    rejected: tuple[report.Rejected, ...]
 
     @property
     def all_grey(self) -> bool:
@@ -74,8 +69,10 @@ def open_source(config: DataConfig) -> Listing:
     Raises:
         DataError: the source is missing, of no known kind, or empty.
     """
-    limits = Limits(megapixels=config.max_megapixels, megabytes=config.max_megabytes)
-    return match_kind(config.source).open(source_path(config.source), limits, metadata_path(config))
+    limits = decode.Limits(megapixels=config.max_megapixels, megabytes=config.max_megabytes)
+    return sources.match_kind(config.source).open(
+        sources.source_path(config.source), limits, metadata.metadata_path(config)
+    )
 
 
 def default_size(items: Sequence[Item]) -> int:
@@ -84,7 +81,7 @@ def default_size(items: Sequence[Item]) -> int:
     def side(item: Item) -> int | None:
         try:
             return min(item.image.size())
-        except UnreadableError:
+        except decode.UnreadableError:
             return None
 
     with _pool() as pool:
@@ -92,7 +89,7 @@ def default_size(items: Sequence[Item]) -> int:
     return min(64, max(16, round(statistics.median(sides) / 4) * 4)) if sides else 64
 
 
-def read_all(items: Sequence[Item], size: int, fit: Fit = "crop", progress: Progress = silent) -> ReadImages:
+def read_all(items: Sequence[Item], size: int, fit: vocabulary.Fit = "crop", progress: Progress = silent) -> ReadImages:
     """Decode and resize all images. What cannot be read is listed with its reason.
 
     Raises:
@@ -100,23 +97,23 @@ def read_all(items: Sequence[Item], size: int, fit: Fit = "crop", progress: Prog
     """
     accepted: list[Item] = []
     read_images: list[_ReadImage] = []
-    rejected: list[Rejected] = []
+    rejected: list[report.Rejected] = []
     report_interval = max(1, len(items) // 100)
     with _pool() as pool:
         for done, (item, result) in enumerate(
             zip(items, pool.map(lambda i: _read_one(i, size, fit), items), strict=True), start=1
         ):
             if isinstance(result, str):
-                rejected.append(Rejected(path=item.id, reason=result))
+                rejected.append(report.Rejected(path=item.id, reason=result))
             else:
                 accepted.append(item)
                 read_images.append(result)
             if done % report_interval == 0 or done == len(items):
                 progress(done, len(items))
     if not read_images:
-        raise DataError(f"data.source: not one of {len(items)} files can be used: {_first(rejected)}")
+        raise errors.DataError(f"data.source: not one of {len(items)} files can be used: {_first(rejected)}")
     heights, widths = [o.shape[0] for o in read_images], [o.shape[1] for o in read_images]
-    facts = ImageFacts(
+    facts = report.ImageFacts(
         images=len(read_images),
         formats=_counted(o.format for o in read_images),
         grey=sum(len(o.shape) == 2 for o in read_images),
@@ -136,7 +133,7 @@ def read_all(items: Sequence[Item], size: int, fit: Fit = "crop", progress: Prog
     )
 
 
-def check_rejected(rejected: Sequence[Rejected], accepted: int, limit: float) -> None:
+def check_rejected(rejected: Sequence[report.Rejected], accepted: int, limit: float) -> None:
     """End the run where more than the share `limit` of the files could not be used.
 
     Raises:
@@ -144,16 +141,16 @@ def check_rejected(rejected: Sequence[Rejected], accepted: int, limit: float) ->
     """
     total = len(rejected) + accepted
     if len(rejected) > limit * total:
-        raise DataError(
+        raise errors.DataError(
             f"{len(rejected)} of {total} files ({len(rejected) / total:.1%}) cannot be used, over the limit of "
             f"{limit:.1%} (data.max_rejected): {_first(rejected)}"
         )
 
 
-def _read_one(item: Item, size: int, fit: Fit) -> _ReadImage | str:
+def _read_one(item: Item, size: int, fit: vocabulary.Fit) -> _ReadImage | str:
     try:
         decoded = item.image.read()
-    except UnreadableError as error:
+    except decode.UnreadableError as error:
         return str(error)
     pixels = decoded.pixels
     grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
@@ -171,7 +168,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="decode")
 
 
-def _first(rejected: Sequence[Rejected]) -> str:
+def _first(rejected: Sequence[report.Rejected]) -> str:
     reasons = "; ".join(f"{r.path}: {r.reason}" for r in rejected[:3])
     return reasons + ("; ..." if len(rejected) > 3 else "")
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synaug_core import errors, seeds
 from synaug_core.data.report import Split
-from synaug_core.errors import DataError
-from synaug_core.seeds import derive
 
 __all__ = ["Fold", "assign_folds", "check_fold", "divide", "divide_fold"]
 
@@ -53,7 +52,7 @@ def divide(labels: Sequence[str], units: Sequence[str], shares: Mapping[Split, f
     held: dict[str, Counter[Split]] = {label: Counter() for label in totals}
     side: dict[str, Split] = {}
     mixed = [u for u, c in content.items() if len(c) > 1]
-    for unit in sorted(mixed, key=lambda u: (-content[u].total(), derive(seed, "split", u), u)):
+    for unit in sorted(mixed, key=lambda u: (-content[u].total(), seeds.derive(seed, "split", u), u)):
         side[unit] = _least_deviation(content[unit], held, totals, shares)
         for label, count in content[unit].items():
             held[label][side[unit]] += count
@@ -62,7 +61,7 @@ def divide(labels: Sequence[str], units: Sequence[str], shares: Mapping[Split, f
         if len(inside) == 1:
             pure[next(iter(inside))].append(unit)
     for label, class_units in pure.items():
-        class_units.sort(key=lambda u: (derive(seed, "split", label, u), u))
+        class_units.sort(key=lambda u: (seeds.derive(seed, "split", label, u), u))
         sizes = {u: content[u].total() for u in class_units}
         side |= _fill(class_units, sizes, held[label], totals[label], shares)
     return [side[u] for u in units]
@@ -87,7 +86,7 @@ def assign_folds(labels: Sequence[str], units: Sequence[str], folds: int, seed: 
     number = {name: i for i, name in enumerate(sorted(set(units)))}
     largest = max(Counter(labels).values(), default=0)
     if min(len(number), largest) < folds:
-        raise DataError(
+        raise errors.DataError(
             f"data.split.folds: {folds} folds cannot be made of {len(number)} images or groups "
             f"with at most {largest} images a class"
         )
@@ -95,7 +94,7 @@ def assign_folds(labels: Sequence[str], units: Sequence[str], folds: int, seed: 
     classes = {name: i for i, name in enumerate(sorted(set(labels)))}
     y = np.array([classes[labels[n]] for n in order])
     groups = np.array([number[units[n]] for n in order])
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=derive(seed, "folds") % 2**32)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seeds.derive(seed, "folds") % 2**32)
     fold_numbers = [0] * len(labels)
     with warnings.catch_warnings():
         # a class with fewer images than folds may yet be dropped; `check_fold` refuses it where it is not
@@ -116,11 +115,11 @@ def divide_fold(labels: Sequence[str], units: Sequence[str], fold: Fold, validat
         validation: share of all images.
         seed: root of the shuffles; each repetition divides anew.
     """
-    tested = assign_folds(labels, units, fold.folds, derive(seed, "repetition", fold.repetition))
+    tested = assign_folds(labels, units, fold.folds, seeds.derive(seed, "repetition", fold.repetition))
     sides: list[Split] = ["test"] * len(labels)
     rest = [n for n, number in enumerate(tested) if number != fold.number]
     share = validation * len(labels) / len(rest)
-    inner = derive(seed, "fold", fold.repetition, fold.number)
+    inner = seeds.derive(seed, "fold", fold.repetition, fold.number)
     parts = divide([labels[n] for n in rest], [units[n] for n in rest], {"val": share}, inner)
     for n, side in zip(rest, parts, strict=True):
         sides[n] = side
@@ -150,7 +149,7 @@ def check_fold(
             groups[label].add(unit)
     if small := [name for name in classes if name not in tested or len(groups[name]) < folds]:
         amounts = ", ".join(f"{name} ({_amount(images[name], len(groups[name]))})" for name in small)
-        raise DataError(
+        raise errors.DataError(
             f"data.split.folds: not each of {folds} folds has a test image of {amounts}; use fewer folds, or leave "
             "out what is too small (data.classes, or data.small_classes: drop with data.min_per_class above "
             f"{max(images[name] for name in small)})"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from synaug_core.errors import DataError
-from synaug_core.seeds import derive
+from synaug_core import errors, seeds
 
 __all__ = ["choose_of_each", "few_of_each", "long_tail", "profile"]
 
@@ -22,7 +21,7 @@ def choose_of_each(
     chosen = {
         name
         for label, class_ids in of_class.items()
-        for name in sorted(class_ids, key=lambda n: (derive(seed, stage, label, n), n))[: counts[label]]
+        for name in sorted(class_ids, key=lambda n: (seeds.derive(seed, stage, label, n), n))[: counts[label]]
     }
     return [name in chosen for name in ids]
 
@@ -45,7 +44,7 @@ def profile(counts: Mapping[str, int], ratio: float) -> dict[str, int]:
     first = min(count / falls[name] for name, count in counts.items())
     targets = {name: min(counts[name], int(first * fall + 0.5)) for name, fall in falls.items()}
     if empty := [name for name, count in targets.items() if count < 1]:
-        raise DataError(
+        raise errors.DataError(
             f"data.long_tail: a ratio of {ratio:g} leaves no training image of {', '.join(empty)}; "
             "ask for less, or name data.classes with the largest class first"
         )

@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from synaug_core import frozen, seeds
 from synaug_core.config.watch import WatchConfig
 from synaug_core.drift.frequencies import frequency_test
 from synaug_core.drift.mmd import mmd_test
-from synaug_core.evaluate.contrast import holm
-from synaug_core.evaluate.intervals import Finite
+from synaug_core.evaluate import contrast, intervals
 from synaug_core.evaluate.sentence import p_text
-from synaug_core.frozen import Frozen
-from synaug_core.seeds import derive
 
 __all__ = ["Finding", "detect_drift", "reference_rows"]
 
@@ -26,7 +24,7 @@ _MOST_REFERENCE = 2000
 _LEAST_REFERENCE = 10
 
 
-class Finding(Frozen):
+class Finding(frozen.Frozen):
     """Recent images beside the reference; the figures are None where there were too few."""
 
     verdict: Verdict
@@ -36,12 +34,12 @@ class Finding(Frozen):
     minimum: int
     reference: int
     """Known images that they were compared with, by both tests."""
-    mmd: Finite | None = None
-    mmd_p: Finite | None = None
-    null: tuple[Finite, ...] = ()
+    mmd: intervals.Finite | None = None
+    mmd_p: intervals.Finite | None = None
+    null: tuple[intervals.Finite, ...] = ()
     """Distances of random relabellings."""
-    chi_square: Finite | None = None
-    classes_p: Finite | None = None
+    chi_square: intervals.Finite | None = None
+    classes_p: intervals.Finite | None = None
     shares: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Class -> share predicted in the reference, and in the recent images."""
 
@@ -50,7 +48,7 @@ class Finding(Frozen):
         """The p-values of both tests after Holm; empty with too few images."""
         if self.mmd_p is None or self.classes_p is None:
             return {}
-        return holm({"images": self.mmd_p, "classes": self.classes_p})
+        return contrast.holm({"images": self.mmd_p, "classes": self.classes_p})
 
     @property
     def sentence(self) -> str:
@@ -93,7 +91,9 @@ def reference_rows(images: int, seed: int) -> list[int]:
     """Which of so many known images stand for all of them: all in their order, or 2000 of more, drawn from `seed`."""
     if images <= _MOST_REFERENCE:
         return list(range(images))
-    drawn: list[int] = np.random.default_rng(derive(seed, "reference")).permutation(images)[:_MOST_REFERENCE].tolist()
+    drawn: list[int] = (
+        np.random.default_rng(seeds.derive(seed, "reference")).permutation(images)[:_MOST_REFERENCE].tolist()
+    )
     return drawn
 
 
@@ -129,10 +129,10 @@ def detect_drift(
         raise ValueError(f"reference: {n} images, at most {_MOST_REFERENCE} fit; draw them with reference_rows")
     if m < config.minimum or n < _LEAST_REFERENCE:
         return Finding(verdict="too few images", level=config.level, recent=m, minimum=config.minimum, reference=n)
-    tested = mmd_test(reference, recent, permutations=config.permutations, seed=derive(seed, "mmd"))
+    tested = mmd_test(reference, recent, permutations=config.permutations, seed=seeds.derive(seed, "mmd"))
     counts = [np.bincount(has_drift, minlength=len(classes)) for has_drift in (reference_classes, recent_classes)]
     mixed = frequency_test(
-        counts[0].tolist(), counts[1].tolist(), draws=config.permutations, seed=derive(seed, "classes")
+        counts[0].tolist(), counts[1].tolist(), draws=config.permutations, seed=seeds.derive(seed, "classes")
     )
     shares = [c / c.sum() for c in counts]
     finding = Finding(

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synaug.cli import environment
 from synaug.cli.commands.run import SetOption
-from synaug_core.vocabulary import Busy, PoolKind
+from synaug_core import errors, vocabulary
+from synaug_core.services.secrets import redacted
 
 if TYPE_CHECKING:
     from deployments.apply import Applied
@@ -32,12 +34,12 @@ def deploy(
     sweep_cron: Annotated[str | None, typer.Option(help="When to repeat the sweep; default: by hand.")] = None,
     timezone: Annotated[str, typer.Option(help="Time zone of the schedules.")] = "UTC",
     busy: Annotated[
-        Busy,
+        vocabulary.Busy,
         typer.Option(help="A run that would begin while another one of its data set goes on is cancelled or waits."),
     ] = "cancel",
     name: Annotated[str | None, typer.Option(help="Name of the deployments; default: the configuration's.")] = None,
     pool: Annotated[str, typer.Option(help="Work pool; made where there is none.")] = "synaug",
-    pool_type: Annotated[PoolKind, typer.Option(help="What the pool starts for each run.")] = "process",
+    pool_type: Annotated[vocabulary.PoolKind, typer.Option(help="What the pool starts for each run.")] = "process",
     renew_pool: Annotated[bool, typer.Option("--renew-pool", help="Give an existing pool our template again.")] = False,
     image: Annotated[str | None, typer.Option(help="Image of the runs, for docker and kubernetes.")] = None,
     notify: Annotated[
@@ -49,16 +51,13 @@ def deploy(
 
     Run again, it brings the server up to date, and changes nothing where nothing changed.
     """
-    from synaug.cli import environment
-    from synaug_core.errors import UserError
-
     if name is not None and len(sources) > 1:
-        raise UserError("--name: give one SOURCE at a time, or leave the names to the configurations")
+        raise errors.UserError("--name: give one SOURCE at a time, or leave the names to the configurations")
     configs = [_load(source, set_ or ()) for source in sources]
     _check_names([config.name for config, _ in configs])
     settings = environment.prepare(ctx.obj)
     if settings.prefect_api_url is None:
-        raise UserError(
+        raise errors.UserError(
             "no Prefect server is configured; start one (`synaug ui`) and set PREFECT_API_URL, "
             "such as http://127.0.0.1:4200/api"
         )
@@ -100,27 +99,22 @@ def _load(source: str, overrides: Sequence[str]) -> tuple[Config, SweepConfig | 
 
 
 def _check_names(names: Sequence[str]) -> None:
-    from synaug_core.errors import UserError
 
     if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"two configurations are named {doubled[0]!r}; each data set needs a name of its own")
+        raise errors.UserError(f"two configurations are named {doubled[0]!r}; each data set needs a name of its own")
 
 
-def _job_variables(settings: Settings, pool: PoolKind, image: str | None) -> dict[str, Any]:
+def _job_variables(settings: Settings, pool: vocabulary.PoolKind, image: str | None) -> dict[str, Any]:
     """What the runs are told. Containers share neither this machine's folders nor its databases."""
-    from synaug.cli import environment
-    from synaug_core.errors import UserError
-    from synaug_core.services.secrets import redacted
-
     if pool == "process":
         if image is not None:
-            raise UserError("--image: runs of a process pool have none; give --pool-type docker or kubernetes")
+            raise errors.UserError("--image: runs of a process pool have none; give --pool-type docker or kubernetes")
         variables = environment.without_secrets(settings)
         if not settings.has_local_tracking:  # the servers are shared; folders are each worker's own
             variables = {name: value for name, value in variables.items() if name not in _FOLDERS}
         return {"env": variables, "working_dir": str(Path.cwd())}
     if settings.has_local_tracking:
-        raise UserError(
+        raise errors.UserError(
             f"--pool-type {pool}: its runs cannot reach {redacted(settings.tracking_uri)}; "
             "set MLFLOW_TRACKING_URI to an MLflow server"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from synaug.cli import failures
+from synaug.cli import environment, failures
 
 __all__ = ["doctor"]
 
@@ -14,7 +14,6 @@ def doctor(ctx: typer.Context) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from synaug.cli import environment
     from synaug.cli.checks import run_checks
 
     console = Console(highlight=False, soft_wrap=True)

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from synaug.cli import environment, files
+from synaug_core.errors import UserError
+
 __all__ = ["export"]
 
 
@@ -16,13 +19,10 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
 ) -> None:
     """Write a run's images (PNG in class folders), models, predictions (CSV) and pages into a folder."""
-    from synaug.cli import environment
     from synaug.cli.exporting import export_run
-    from synaug.cli.files import filled_at_once
-    from synaug_core.errors import UserError
 
     settings = environment.prepare(ctx.obj)
-    with filled_at_once(folder.absolute(), "DIR") as partial:
+    with files.filled_at_once(folder.absolute(), "DIR") as partial:
         if not export_run(settings, run, partial):
             raise UserError(f"the run {run} has no artifacts to write")
     typer.echo(f"written to {folder}")

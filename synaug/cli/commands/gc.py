@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synaug.cli import environment
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -34,7 +36,6 @@ def gc(
     """
     from rich.console import Console
 
-    from synaug.cli import environment
     from synaug_core.services.retention.rule import Policy
 
     environment.prepare(ctx.obj)

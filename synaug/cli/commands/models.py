@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synaug.cli import environment
 from synaug_core.services.mlflow.tags import Tag
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ def list_models(
     from rich.markup import escape
     from rich.table import Table
 
-    from synaug.cli import environment
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
@@ -67,7 +67,6 @@ def promote(
 
     Where two do it at once, one succeeds and the other is told so.
     """
-    from synaug.cli import environment
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
@@ -79,7 +78,6 @@ def promote(
 @app.command()
 def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = None) -> None:
     """Make the previous champion the champion again."""
-    from synaug.cli import environment
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
@@ -99,7 +97,6 @@ def history(
     from rich.markup import escape
     from rich.table import Table
 
-    from synaug.cli import environment
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)

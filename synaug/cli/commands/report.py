@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from synaug.cli import environment, files, stored
+from synaug_core.errors import UserError
+
 __all__ = ["report"]
 
 
@@ -18,12 +21,9 @@ def report(
     ] = None,
 ) -> None:
     """Print the report of a retraining, or write its page to a file."""
-    from synaug.cli import environment, stored
-    from synaug.cli.files import check_place, write_whole
-    from synaug_core.errors import UserError
     from synaug_core.services.mlflow.clients import client
 
-    check_place(page, "--page")
+    files.check_place(page, "--page")
     settings = environment.prepare(ctx.obj)
     mlflow = client(settings)
     target_run = stored.find_run(mlflow, run)
@@ -34,5 +34,5 @@ def report(
         if page is None:
             typer.echo(file.read_text(encoding="utf-8"))
             return
-        write_whole(file.read_text(encoding="utf-8"), page)
+        files.write_whole(file.read_text(encoding="utf-8"), page)
     typer.echo(f"written to {page}")

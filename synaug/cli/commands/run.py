@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synaug.cli.failures import Session
-from synaug.cli.files import check_place, write_json
+from synaug.cli import failures, files
 from synaug.cli.resumable import resumable
 from synaug_core.data.sources import WHAT_TO_GIVE
 
@@ -42,7 +41,7 @@ def run(
     retrain_and_report(ctx.obj, load(source, set_ or ()), json_file, quiet)
 
 
-def retrain_and_report(session: Session, config: Config, json_file: Path | None, quiet: bool) -> None:
+def retrain_and_report(session: failures.Session, config: Config, json_file: Path | None, quiet: bool) -> None:
     """Run the flow in this process and show its outcome.
 
     Raises:
@@ -51,13 +50,13 @@ def retrain_and_report(session: Session, config: Config, json_file: Path | None,
     """
     from synaug_core.preflight import check_config
 
-    check_place(json_file)
+    files.check_place(json_file)
     check_config(config)
     with resumable(session, config.name, quiet):
         from flows.retrain import run_retrain
 
         outcome = run_retrain(config)
-    write_json(outcome, json_file)
+    files.write_json(outcome, json_file)
     _show(outcome, quiet)
 
 

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from synaug_core.vocabulary import LogMode
+from synaug.cli import environment, registered
+from synaug_core import errors, vocabulary
 
 __all__ = ["serve"]
 
@@ -26,7 +27,7 @@ def serve(
         typer.Option(help="File with the token that requests must carry; default: the variable SYNAUG_SERVE_TOKEN."),
     ] = None,
     log: Annotated[
-        LogMode,
+        vocabulary.LogMode,
         typer.Option(
             help="What is kept of each image for `synaug watch`: its features, the small image itself, or nothing."
         ),
@@ -43,14 +44,11 @@ def serve(
 
     A version that is promoted is taken up within seconds, without a failed request. Ctrl-C ends it.
     """
-    from synaug.cli import environment
-    from synaug.cli.registered import name_and_alias
-    from synaug_core.errors import UserError
     from synaug_core.serving.options import ServiceOptions, read_token
 
-    name, alias = name_and_alias(model)
+    name, alias = registered.name_and_alias(model)
     if not name or "/" in name:
-        raise UserError(f"MODEL: {model!r} is no registered model's name; `synaug models list` shows them")
+        raise errors.UserError(f"MODEL: {model!r} is no registered model's name; `synaug models list` shows them")
     settings = environment.prepare(ctx.obj)
     environment.import_quietly(["mlflow"])
     from synaug_core.serving.server import serve as run

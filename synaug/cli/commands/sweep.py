@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from synaug.cli import failures
+from synaug.cli import failures, files
 from synaug.cli.commands.run import JsonOption, QuietOption, SetOption
-from synaug.cli.files import check_place, write_json
 from synaug.cli.resumable import resumable
 
 __all__ = ["sweep"]
@@ -38,13 +37,13 @@ def sweep(
     from synaug_core.preflight import check_sweep
 
     config = load_sweep(source, set_ or ())
-    check_place(json_file)
+    files.check_place(json_file)
     check_sweep(config)
     with resumable(ctx.obj, cells(config)[0].config.name, quiet):
         from flows.sweep import run_sweep
 
         outcome = run_sweep(config)
-    write_json(outcome, json_file)
+    files.write_json(outcome, json_file)
     console = Console(highlight=False)
     if not quiet:
         from synaug_core.report.terminal import sweep_table

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from synaug.cli import environment, servers
+
 __all__ = ["turing"]
 
 
@@ -33,11 +35,8 @@ def turing(
     Several people can answer, each under a name; who comes back goes on where they stopped. Without --images and
     --seed the run's last test goes on. Ctrl-C ends it.
     """
-    from synaug.cli import environment
-
     settings = environment.prepare(ctx.obj)
     environment.import_quietly(["mlflow"])
-    from synaug.cli.servers import open_pages
     from synaug.cli.turing import serving
 
     test = serving.prepare(settings, run, arm=arm, images=images, seed=seed)
@@ -52,7 +51,7 @@ def turing(
     def ready(url: str) -> None:
         typer.echo(f"{url}\nCtrl-C ends the test and records the result.")
         if browser:
-            open_pages([url])
+            servers.open_pages([url])
 
     # also where a shell started it with interrupts ignored
     before = {sign: signal.signal(sign, _end) for sign in (signal.SIGINT, signal.SIGTERM)}

@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synaug.cli import servers
+from synaug.cli.servers import open_pages
+from synaug_core.errors import SynaugError
+from synaug_core.services.secrets import redacted
+from synaug_core.services.settings import child_environment
+
 if TYPE_CHECKING:
     from synaug.cli.servers import Server
     from synaug_core.services.settings import Settings
@@ -28,9 +34,6 @@ def ui(
     Servers that MLFLOW_TRACKING_URI or PREFECT_API_URL name already are not started again.
     """
     from synaug.cli import environment, servers
-    from synaug.cli.servers import open_pages
-    from synaug_core.errors import SynaugError
-    from synaug_core.services.secrets import redacted
 
     settings = environment.prepare(ctx.obj)
     for sign in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it with interrupts ignored
@@ -63,8 +66,6 @@ def ui(
 
 
 def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[Server]:
-    from synaug.cli import servers
-    from synaug_core.services.settings import child_environment
 
     port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
@@ -79,8 +80,6 @@ def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextMa
 
 
 def _prefect(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[Server]:
-    from synaug.cli import servers
-    from synaug_core.services.settings import child_environment
 
     port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from synaug.cli import failures
+from synaug.cli import environment, failures, files, resumable
 from synaug.cli.commands.run import JsonOption, SetOption
-from synaug.cli.files import check_place, write_json
 
 __all__ = ["watch"]
 
@@ -28,23 +27,21 @@ def watch(
     from rich.console import Console
     from rich.markup import escape
 
-    from synaug.cli import environment
-    from synaug.cli.resumable import stop_on_ctrl_c
     from synaug_core.config.load import load
 
     config = load(source, set_ or ())
-    check_place(json_file)
+    files.check_place(json_file)
     settings = environment.prepare(ctx.obj)
     console = Console(stderr=True)
     try:
-        with stop_on_ctrl_c("stopping", console), environment.orchestrator(settings):
+        with resumable.stop_on_ctrl_c("stopping", console), environment.orchestrator(settings):
             environment.import_quietly(["flows.watch"])
             from flows.watch import run_watch
 
             outcome = run_watch(config)
     except KeyboardInterrupt:
         raise typer.Exit(failures.FAILED) from None
-    write_json(outcome, json_file)
+    files.write_json(outcome, json_file)
     output = Console(highlight=False)
     output.print(escape(f"{outcome.model} version {outcome.version}: {outcome.sentence}"), soft_wrap=True)
     if outcome.retraining:

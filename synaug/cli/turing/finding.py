@@ -59,10 +59,9 @@ def find(settings: Settings, text: str, arm: str | None = None) -> JudgedImages:
         ArtifactError: images are missing or damaged.
     """
     from synaug_core.data.imageset import concatenate
-    from synaug_core.services.mlflow.clients import client
-    from synaug_core.services.mlflow.tracking import run_ref
+    from synaug_core.services.mlflow import clients, tracking
 
-    mlflow = client(settings)
+    mlflow = clients.client(settings)
     run = stored.find_run(mlflow, text)
     stage = run.data.tags.get(Tag.STAGE, "")
     if stage == "synthesis":
@@ -83,7 +82,7 @@ def find(settings: Settings, text: str, arm: str | None = None) -> JudgedImages:
     name = run.data.tags.get(Tag.DATASET) or above[-1].info.run_name
     called = f"{name}: {target.info.run_name}"
     return JudgedImages(
-        run_ref(settings, target.info.run_id), called, _training_images(settings, mlflow, above), images
+        tracking.run_ref(settings, target.info.run_id), called, _training_images(settings, mlflow, above), images
     )
 
 

@@ -13,9 +13,9 @@ import filelock
 from synaug.cli.turing.finding import JudgedImages, find
 from synaug.cli.turing.server import TuringServer
 from synaug.cli.turing.sitting import Sitting
-from synaug_core.errors import UserError
-from synaug_core.refs import RunRef
+from synaug_core import errors, refs
 from synaug_core.report.turing import result_page
+from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.secrets import first_line
 from synaug_core.services.settings import Settings
 from synaug_core.turing.answers import Answer, AnswerLog, Header, newest, read
@@ -98,7 +98,7 @@ def serve(
             server = TuringServer(sitting, name=test.test_images.name, port=port, rater=rater)
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
-            raise UserError(f"--port: {port} cannot be used ({reason})") from error
+            raise errors.UserError(f"--port: {port} cannot be used ({reason})") from error
         with server, contextlib.suppress(KeyboardInterrupt):
             ready(server.url)
             while True:
@@ -121,7 +121,7 @@ def record_result(test: Prepared) -> TuringResult:
     """
     stored = read(test.answers) if test.answers.exists() else None
     if stored is None or not stored.answers:
-        raise UserError("nobody has answered yet; `synaug turing RUN` shows the images")
+        raise errors.UserError("nobody has answered yet; `synaug turing RUN` shows the images")
     result = evaluate(stored.answers, images=len(test.design.items), seed=test.design.seed)
     page = result_page(
         result, lambda f: test.test_images.pixels(test.design.items[f.item]), name=test.test_images.name, note=test.note
@@ -130,7 +130,7 @@ def record_result(test: Prepared) -> TuringResult:
     return result
 
 
-def _record(run: RunRef, result: TuringResult, answers: Sequence[Answer], page: str, changed: float) -> None:
+def _record(run: refs.RunRef, result: TuringResult, answers: Sequence[Answer], page: str, changed: float) -> None:
     """Write metrics, a tag and files; written twice, the same result leaves one trace. The run's status stays.
 
     Args:
@@ -146,7 +146,7 @@ def _record(run: RunRef, result: TuringResult, answers: Sequence[Answer], page: 
     recorder = Recorder(run)
     try:
         recorder.metrics(result.metrics(), step=round(1000 * changed))
-        recorder.tags({"synaug.turing": result.sentence})
+        recorder.tags({Tag.TURING: result.sentence})
         recorder.json([answer.model_dump() for answer in answers], "turing/answers.json")
         recorder.json(result.model_dump(mode="json"), "turing/result.json")
         recorder.text(page, "turing/result.html")
@@ -171,7 +171,9 @@ def _alone(answers: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise UserError("another `synaug turing` shows these images already; several people can use its page") from None
+        raise errors.UserError(
+            "another `synaug turing` shows these images already; several people can use its page"
+        ) from None
     try:
         yield
     finally:

@@ -10,8 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.report.turing import as_png
-from synaug_core.report.words import plain
+from synaug_core.report import turing, words
 from synaug_core.serving.errors import RequestError
 from synaug_core.turing.answers import Answer, AnswerLog
 from synaug_core.turing.design import Design, Item, order
@@ -121,7 +120,7 @@ class Sitting:
             item = self._items.get(token)
         if item is None:
             raise RequestError(404, "There is no such image.")
-        return as_png(self._pixels(self.design.items[item]))
+        return turing.as_png(self._pixels(self.design.items[item]))
 
     def _next(self, name: str, answered: list[Answer]) -> int | None:
         done = {a.item for a in answered}
@@ -144,7 +143,7 @@ class Sitting:
             token = secrets.token_urlsafe(18)
             self._tokens[name, item] = token
             self._items[token] = item
-        shown = plain(self.design.items[item].class_name, 80)
+        shown = words.plain(self.design.items[item].class_name, 80)
         return state | {"class": shown, "image": self._tokens[name, item]}
 
 

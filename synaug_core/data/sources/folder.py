@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from synaug_core.data.decode import Limits
-from synaug_core.data.report import Rejected, Split
+from synaug_core.data import decode, report
 from synaug_core.data.sources.base import FileImage, Item, Listing, RefusedImage, StoredImage
 from synaug_core.errors import DataError
 
 __all__ = ["SPLIT_NAMES", "list_folder", "walk"]
 
-SPLIT_NAMES: dict[str, Split] = {
+SPLIT_NAMES: dict[str, report.Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
@@ -52,7 +51,7 @@ def walk(root: Path) -> Iterator[Entry]:
             yield Entry((*below, name), Path(folder, name))
 
 
-def list_folder(root: Path, limits: Limits, skip: Path | None = None) -> Listing:
+def list_folder(root: Path, limits: decode.Limits, skip: Path | None = None) -> Listing:
     """List a folder. A class is the first folder name below the root or below a split folder.
 
     Images in deeper folders belong to the class above them. Files of other kinds outside the class folders are
@@ -68,7 +67,7 @@ def list_folder(root: Path, limits: Limits, skip: Path | None = None) -> Listing
     depth = 1 if splits else 0
     home = root.resolve()
     items: list[Item] = []
-    rejected: list[Rejected] = []
+    rejected: list[report.Rejected] = []
     classes: set[str] = set()
     names: set[str] = set()
     for entry in entries:
@@ -82,12 +81,12 @@ def list_folder(root: Path, limits: Limits, skip: Path | None = None) -> Listing
                 continue
         if len(entry.parts) < depth + 2 and not entry.is_folder:
             if entry.looks_like_image:
-                rejected.append(Rejected(path=_text(entry.id), reason="lies outside the class folders"))
+                rejected.append(report.Rejected(path=_text(entry.id), reason="lies outside the class folders"))
             continue
         name = _text(entry.id)
         if name in names:
             rejected.append(
-                Rejected(
+                report.Rejected(
                     path=name, reason="another file has the same name, but for how its accents are encoded (Unicode)"
                 )
             )
@@ -104,7 +103,7 @@ def list_folder(root: Path, limits: Limits, skip: Path | None = None) -> Listing
     return Listing(root.resolve().name, tuple(items), tuple(sorted(classes)), tuple(rejected))
 
 
-def _split_folders(root: Path, entries: list[Entry]) -> dict[str, Split]:
+def _split_folders(root: Path, entries: list[Entry]) -> dict[str, report.Split]:
     """Top folders that stand for splits, or nothing where all of them are classes.
 
     A folder named "train" with images directly in it is a class (of vehicles, say).
@@ -127,7 +126,7 @@ def _split_folders(root: Path, entries: list[Entry]) -> dict[str, Split]:
     return named
 
 
-def _stored(entry: Entry, home: Path, limits: Limits) -> StoredImage:
+def _stored(entry: Entry, home: Path, limits: decode.Limits) -> StoredImage:
     if entry.is_folder:
         return RefusedImage("a link to a folder, which is not followed")
     if _text(entry.id) != unicodedata.normalize("NFC", entry.id):

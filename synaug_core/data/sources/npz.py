@@ -9,20 +9,19 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from synaug_core.data.decode import Limits
-from synaug_core.data.report import Split
+from synaug_core.data import decode, report
 from synaug_core.data.sources.base import ArrayImage, Item, Listing
 from synaug_core.errors import DataError
 
 __all__ = ["list_npz"]
 
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_SPLITS: tuple[report.Split, ...] = ("train", "val", "test")
 _NAMES = ("class_names", "label_names")
 _MOST_BYTES = 64e9
 """What the arrays of one file may unpack to: more than any machine holds is a lie or a mistake."""
 
 
-def list_npz(path: Path, limits: Limits) -> Listing:
+def list_npz(path: Path, limits: decode.Limits) -> Listing:
     """List the arrays `{train,val,test}_images` and `{train,val,test}_labels`; val and test may be absent.
 
     Images are uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels integers of shape (n, 1) or (n,).
@@ -71,7 +70,7 @@ def _array(archive: NpzFile, key: str) -> NDArray[Any]:
     return array
 
 
-def _images(path: Path, split: str, array: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
+def _images(path: Path, split: str, array: NDArray[Any], limits: decode.Limits) -> NDArray[np.uint8]:
     if array.ndim == 4 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.dtype != np.uint8 or not (array.ndim == 3 or (array.ndim == 4 and array.shape[-1] == 3)):

@@ -9,12 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from synaug_core.data import parquet
-from synaug_core.data.decode import Limits
-from synaug_core.data.imageset import ImageSet
-from synaug_core.data.report import Split
-from synaug_core.data.sources.base import ArrayImage, Item, Listing
-from synaug_core.data.sources.folder import SPLIT_NAMES
+from synaug_core.data import decode, imageset, parquet, report
+from synaug_core.data.sources import base, folder
 from synaug_core.errors import DataError
 
 __all__ = ["list_parquet"]
@@ -24,7 +20,7 @@ _MOST_BYTES = 64e9
 """Pixels that one file may claim: more than any machine holds is a lie or a mistake."""
 
 
-def list_parquet(path: Path, limits: Limits) -> Listing:
+def list_parquet(path: Path, limits: decode.Limits) -> base.Listing:
     """List the images of `path`. Splits and groups are the files' own; a split counts where there are several.
 
     Classes keep the files' order where all have the same, and are sorted by name otherwise.
@@ -36,7 +32,7 @@ def list_parquet(path: Path, limits: Limits) -> Listing:
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() == _SUFFIX)
     read = [(file, *_read(file, limits)) for file in files if not file.name.startswith(".")]
     several = len({split for _, _, splits in read for split in splits}) > 1
-    items: list[Item] = []
+    items: list[base.Item] = []
     names: set[str] = set()
     for file, images, splits in read:
         for n, name in enumerate(images.ids):
@@ -46,13 +42,15 @@ def list_parquet(path: Path, limits: Limits) -> Listing:
             pixels = images.images[n].numpy()
             plain_pixels = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
             label = images.classes[int(images.labels[n])]
-            items.append(Item(name, label, ArrayImage(plain_pixels), splits[n] if several else None, images.groups[n]))
+            items.append(
+                base.Item(name, label, base.ArrayImage(plain_pixels), splits[n] if several else None, images.groups[n])
+            )
     orders = {images.classes for _, images, _ in read}
     classes = orders.pop() if len(orders) == 1 else tuple(sorted({c for order in orders for c in order}))
-    return Listing(path.name, tuple(items), classes)
+    return base.Listing(path.name, tuple(items), classes)
 
 
-def _read(file: Path, limits: Limits) -> tuple[ImageSet, list[Split | None]]:
+def _read(file: Path, limits: decode.Limits) -> tuple[imageset.ImageSet, list[report.Split | None]]:
     """A file's images, and each one's split where it is one of ours."""
     try:
         _check_claims(file, limits)
@@ -63,10 +61,10 @@ def _read(file: Path, limits: Limits) -> tuple[ImageSet, list[Split | None]]:
         raise DataError(f"{file}: cannot be read as a Parquet file of images ({words})") from error
     if has_synthetic:
         raise DataError(f"{file}: holds synthetic images, which cannot stand for real ones")
-    return images, [SPLIT_NAMES.get(text.casefold()) for text in texts]
+    return images, [folder.SPLIT_NAMES.get(text.casefold()) for text in texts]
 
 
-def _check_claims(file: Path, limits: Limits) -> None:
+def _check_claims(file: Path, limits: decode.Limits) -> None:
     """Refuse sizes that would fill the memory before a pixel is read."""
     metadata = pq.read_metadata(file)
     facts = json.loads((metadata.metadata or {})[b"synaug"])
