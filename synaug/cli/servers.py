@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from synaug_core import errors, reachable
 
-__all__ = ["Server", "free_port", "open_pages", "start", "wait_for_any", "wait_until_ready"]
+__all__ = ["Server", "free_port", "interrupted_by_signals", "open_pages", "start", "wait_for_any", "wait_until_ready"]
 
 HOST = "127.0.0.1"
 _PORTS_TRIED = 50
@@ -78,6 +79,21 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     # What the server itself left behind in its group.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt inside, also where a shell had started us with them ignored."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def wait_until_ready(servers: Sequence[Server], timeout: float = 120.0) -> None:

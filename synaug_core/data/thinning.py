@@ -1,13 +1,16 @@
-"""Fewer training images of each class, on request: a long tail, and the low-data mode."""
+"""How many images of each class are taken, and which, where not all are: equal shares, a long tail, low-data mode."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from synaug_core import errors, seeds
 
-__all__ = ["choose_of_each", "few_of_each", "long_tail", "profile"]
+__all__ = ["choose_of_each", "equal_shares", "few_of_each", "long_tail", "profile"]
+
+_Class = TypeVar("_Class", str, int)
 
 
 def choose_of_each(
@@ -60,3 +63,24 @@ def long_tail(labels: Sequence[str], ids: Sequence[str], classes: Sequence[str],
     """
     counts = Counter(labels)
     return choose_of_each(labels, ids, profile({name: counts[name] for name in classes}, ratio), seed, "long_tail")
+
+
+def equal_shares(capacity: Mapping[_Class, int], total: int, order: Sequence[_Class]) -> dict[_Class, int]:
+    """Shares as equal as the classes' images allow: dealt out one by one, in rounds, to the classes that have more.
+
+    Args:
+        capacity: class -> its images.
+        total: how many to deal out; where there are fewer, every class gives all.
+        order: every class once, in the order of a round; the first ones get what a last round leaves over.
+
+    Returns:
+        Class -> its share, in the order of `capacity`.
+    """
+    shares = dict.fromkeys(capacity, 0)
+    left = min(total, sum(capacity.values()))
+    while left > 0:
+        for name in order:
+            if left and shares[name] < capacity[name]:
+                shares[name] += 1
+                left -= 1
+    return shares

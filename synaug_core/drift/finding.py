@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,17 +13,17 @@ from torch import Tensor
 
 from synaug_core import frozen, seeds
 from synaug_core.config.watch import WatchConfig
-from synaug_core.drift.frequencies import frequency_test
 from synaug_core.drift.mmd import mmd_test
 from synaug_core.evaluate import contrast, intervals
 from synaug_core.evaluate.sentence import p_text
 
-__all__ = ["Finding", "detect_drift", "reference_rows"]
+__all__ = ["Finding", "FrequencyTest", "detect_drift", "frequency_test", "reference_rows"]
 
 Verdict = Literal["drift", "no drift shown", "too few images"]
 _MOST_REFERENCE = 2000
 """Images of the reference: the kernel holds the square of these and the recent ones together."""
 _LEAST_REFERENCE = 10
+_TOLERANCE = 1e-9
 
 
 class Finding(frozen.Frozen):
@@ -150,3 +152,49 @@ def detect_drift(
     )
     has_drift = min(finding.adjusted.values()) <= config.level
     return finding.model_copy(update={"verdict": "drift"}) if has_drift else finding
+
+
+@dataclass(frozen=True)
+class FrequencyTest:
+    """A test of two rows of counts.
+
+    Attributes:
+        statistic: Pearson's chi-square of homogeneity.
+        p_value: exact but for the number of draws, at any counts.
+    """
+
+    statistic: float
+    p_value: float
+
+
+def frequency_test(reference: Sequence[int], recent: Sequence[int], *, draws: int, seed: int) -> FrequencyTest:
+    """Pearson's chi-square of two rows of class counts, with its p-value by random tables of the same margins: the
+    classes of a set of images drawn without replacement from both sets together. It holds where the chi-square
+    distribution does not, as with rare classes.
+
+    Args:
+        reference: images predicted as each class.
+        recent: the same, in the same order of classes.
+        draws: random tables.
+        seed: of the draws.
+
+    Raises:
+        ValueError: counts of different length, or a side without images.
+    """
+    reference_counts, recent_counts = np.asarray(reference, dtype=np.int64), np.asarray(recent, dtype=np.int64)
+    if reference_counts.shape != recent_counts.shape or reference_counts.sum() == 0 or recent_counts.sum() == 0:
+        raise ValueError("counts of the same classes are needed, with an image on each side")
+    pooled, m = reference_counts + recent_counts, int(recent_counts.sum())
+    observed = float(_statistic(recent_counts[None], pooled, m)[0])
+    drawn = np.random.default_rng(seed).multivariate_hypergeometric(pooled, m, size=draws, method="marginals")
+    as_far = int((_statistic(drawn, pooled, m) >= observed * (1 - _TOLERANCE) - _TOLERANCE).sum())
+    return FrequencyTest(observed, (1 + as_far) / (1 + draws))
+
+
+def _statistic(recent: NDArray[np.int64], pooled: NDArray[np.int64], m: int) -> NDArray[np.float64]:
+    """Pearson's chi-square of (B, k) counts of m images against the rest of the pool."""
+    possible = pooled > 0
+    total = int(pooled.sum())
+    expected = pooled[possible] * (m / total)
+    statistic: NDArray[np.float64] = ((recent[:, possible] - expected) ** 2 / expected).sum(1) * (total / (total - m))
+    return statistic

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synaug_core.data.shares import equal_shares
+from synaug_core.data.thinning import equal_shares
 from synaug_core.digests import of_value
 from synaug_core.errors import DataError
 from synaug_core.seeds import derive

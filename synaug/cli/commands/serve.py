@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
-from synaug.cli import environment, registered
+from synaug.cli import environment, registered, servers
 from synaug_core import errors, vocabulary
 
 __all__ = ["serve"]
@@ -69,21 +68,11 @@ def serve(
         seconds=seconds,
     )
     # uvicorn ends in order at both signals, and then raises them again
-    before = {sign: signal.signal(sign, _end) for sign in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with contextlib.suppress(KeyboardInterrupt), servers.interrupted_by_signals():
         run(
             settings,
             options,
             say=lambda line: typer.echo(line, err=True),
             ready=lambda url: typer.echo(f"{url}\nCtrl-C ends it."),
         )
-    except KeyboardInterrupt:  # before it listened
-        pass
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
     typer.echo("stopped", err=True)
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

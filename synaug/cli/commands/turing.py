@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -53,16 +51,7 @@ def turing(
         if browser:
             servers.open_pages([url])
 
-    # also where a shell started it with interrupts ignored
-    before = {sign: signal.signal(sign, _end) for sign in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with servers.interrupted_by_signals():
         answered = serving.serve(test, rater=rater, port=port, notify=typer.echo, ready=ready)
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
     if answered:
         typer.echo(f"answers: {test.answers}", err=True)
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

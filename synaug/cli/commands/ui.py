@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synaug.cli import servers
-from synaug.cli.servers import open_pages
+from synaug.cli import environment, servers
 from synaug_core.errors import SynaugError
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import child_environment
 
 if TYPE_CHECKING:
-    from synaug.cli.servers import Server
     from synaug_core.services.settings import Settings
 
 __all__ = ["ui"]
@@ -33,13 +29,9 @@ def ui(
 
     Servers that MLFLOW_TRACKING_URI or PREFECT_API_URL name already are not started again.
     """
-    from synaug.cli import environment, servers
-
     settings = environment.prepare(ctx.obj)
-    for sign in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it with interrupts ignored
-        signal.signal(sign, _end)
     try:
-        with contextlib.ExitStack() as running:
+        with servers.interrupted_by_signals(), contextlib.ExitStack() as running:
             pages, started = {}, []
             if settings.has_local_tracking:
                 started.append(running.enter_context(_mlflow(settings, mlflow_port)))
@@ -56,7 +48,7 @@ def ui(
             for name, url in sorted(pages.items()):
                 typer.echo(f"{name + ':':<9}{url}")
             if browser:
-                open_pages(sorted(pages.values()))
+                servers.open_pages(sorted(pages.values()))
             if started:
                 typer.echo("Ctrl-C stops both." if len(started) > 1 else "Ctrl-C stops it.")
                 ended = servers.wait_for_any(started)
@@ -65,7 +57,7 @@ def ui(
         typer.echo("stopped", err=True)
 
 
-def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[Server]:
+def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[servers.Server]:
 
     port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
@@ -74,12 +66,12 @@ def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextMa
     if settings.artifact_root is not None:
         places["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = settings.artifact_root
     command = [sys.executable, "-m", "mlflow", "server", "--host", servers.HOST, "--port", str(port), "--workers", "1"]
-    environment = child_environment(settings, **places)
+    variables = child_environment(settings, **places)
     log = settings.home / "logs" / "mlflow-server.log"
-    return servers.start("MLflow", command, environment, url=url, health=f"{url}/health", log=log)
+    return servers.start("MLflow", command, variables, url=url, health=f"{url}/health", log=log)
 
 
-def _prefect(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[Server]:
+def _prefect(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[servers.Server]:
 
     port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
@@ -87,10 +79,6 @@ def _prefect(settings: Settings, first_port: int) -> contextlib.AbstractContextM
     places = {"PREFECT_UI_API_URL": f"{url}/api"}
     # leases in memory would be lost with this server, and the slots they stand for taken for ever
     places["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] = "prefect.server.concurrency.lease_storage.filesystem"
-    environment = child_environment(settings, **places)
+    variables = child_environment(settings, **places)
     log = settings.home / "logs" / "prefect-ui-server.log"
-    return servers.start("Prefect", command, environment, url=url, health=f"{url}/api/health", log=log)
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return servers.start("Prefect", command, variables, url=url, health=f"{url}/api/health", log=log)

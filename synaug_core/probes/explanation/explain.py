@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.data.imageset import ImageSet
-from synaug_core.data.shares import equal_shares
+from synaug_core.data.thinning import equal_shares
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.probes.explanation.eigengradcam import eigen_grad_cam, find_layer
 from synaug_core.probes.explanation.report import ArmView, ExplainedImage, Explanation, MapChange

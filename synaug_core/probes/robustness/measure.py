@@ -14,7 +14,7 @@ from synaug_core.classify.model import Classifier, as_float
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import RobustnessConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.data.shares import equal_shares
+from synaug_core.data.thinning import equal_shares
 from synaug_core.probes.robustness import attacks
 from synaug_core.probes.robustness.curves import Curve, Kind, Point, Robustness
 from synaug_core.probes.robustness.perturbations import SEVERITIES, perturb

@@ -1,6 +1,6 @@
 import pytest
 
-from synaug_core.data.shares import equal_shares
+from synaug_core.data.thinning import equal_shares
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synaug_core.drift.frequencies import frequency_test
+from synaug_core.drift.finding import frequency_test
 
 
 def test_the_statistic_is_pearsons():
