@@ -99,7 +99,6 @@ def _load(source: str, overrides: Sequence[str]) -> tuple[Config, SweepConfig | 
 
 
 def _check_names(names: Sequence[str]) -> None:
-
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise errors.UserError(f"two configurations are named {doubled[0]!r}; each data set needs a name of its own")
 

@@ -58,7 +58,6 @@ def ui(
 
 
 def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[servers.Server]:
-
     port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
     # Addresses go through the environment: a database's may hold a password, and a command line is public.
@@ -72,7 +71,6 @@ def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextMa
 
 
 def _prefect(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[servers.Server]:
-
     port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", servers.HOST, "--port", str(port)]
