@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from synaug_core.config import DataConfig
+from synaug_core.data import sources
 from synaug_core.data.decode import UnreadableError
 from synaug_core.data.reading import open_source
 from synaug_core.errors import DataError
@@ -260,3 +262,14 @@ def test_npz_truncated(npz):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match=r"cannot be read as an .npz file"):
         listed(path)
+
+
+def test_everything_that_lists_kinds_reads_their_entries() -> None:
+    from synaug_core.s3_address import s3_address
+
+    described = str(DataConfig.model_fields["source"].description)
+    for kind in sources.KINDS:
+        assert (resources.files("synaug_core.data.sources") / f"{kind.name}.py").is_file()
+        assert kind.suffix in described
+        assert s3_address(f"s3://pets/all{kind.suffix}").is_file is bool(kind.suffix)
+        assert (kind.version is not None) is sources.is_built_in(kind.name) is (f"`{kind.name}`" in described)
