@@ -8,6 +8,7 @@ import logging
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -138,7 +139,7 @@ class TuringServer:
             raise RequestError(501, "Only GET and POST are answered.")
         self._check_sender(request)
         body = await _read_body(request)
-        calls = {
+        calls: dict[str, tuple[Callable[..., dict[str, Any]], tuple[str, ...]]] = {
             "/start": (self.sitting.start, ("rater",)),
             "/answer": (self.sitting.answer, ("rater", "image", "synthetic", "seconds")),
             "/undo": (self.sitting.undo, ("rater", "image")),

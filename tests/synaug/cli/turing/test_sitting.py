@@ -33,7 +33,9 @@ class Client:
     path: Path
     finished: list[str]
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes, http.client.HTTPMessage]:
+    def ask(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.address[1], timeout=20)
         try:
             connection.request(method, path, body, headers)
