@@ -10,8 +10,8 @@ import sys
 import traceback
 
 from synaug.cli import environment
-from synaug.cli.main import execute
 from synaug.cli.failures import Session
+from synaug.cli.main import execute
 
 
 def main() -> None:
