@@ -118,18 +118,18 @@ def _device(model: nn.Module) -> torch.device:
 
 def _shapes(model: nn.Module, modules: dict[str, nn.Module], image: Tensor) -> dict[str, tuple[int, ...]]:
     """Output shape of every module that ran once and gave a tensor, in the order in which they ended."""
-    found: list[tuple[str, tuple[int, ...]]] = []
+    shapes: list[tuple[str, tuple[int, ...]]] = []
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def note(_module: nn.Module, _inputs: object, output: object) -> None:
-            found.append((name, tuple(output.shape) if isinstance(output, Tensor) else ()))
+            shapes.append((name, tuple(output.shape) if isinstance(output, Tensor) else ()))
 
         return module.register_forward_hook(note)
 
     with hooked(*[watch(name, module) for name, module in modules.items() if name]), torch.no_grad():
         model(image)
-    runs = Counter(name for name, _ in found)
-    return {name: shape for name, shape in found if shape and runs[name] == 1}
+    runs = Counter(name for name, _ in shapes)
+    return {name: shape for name, shape in shapes if shape and runs[name] == 1}
 
 
 def _as_map(name: str, shape: tuple[int, ...]) -> MapLayer | None:
@@ -251,10 +251,10 @@ def scaled(component: Tensor, size: int) -> Tensor:
 
 def _gradient_x_activation(model: nn.Module, layer: MapLayer, images: Tensor, targets: Tensor) -> Tensor:
     """float64 (n, channels, side, side) on the CPU, where equal inputs give equal eigenvectors."""
-    seen: list[Tensor] = []
+    activations: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        seen.append(output)
+        activations.append(output)
         return output.clone()  # what follows may change its input in place
 
     device = next(model.parameters()).device
@@ -262,7 +262,7 @@ def _gradient_x_activation(model: nn.Module, layer: MapLayer, images: Tensor, ta
         pixels = as_float(images.to(device)).requires_grad_()  # so that frozen networks have gradients too
         logits: Tensor = model(pixels)
         picked = logits.gather(1, targets.to(device)[:, None]).sum()
-        [activation] = seen
+        [activation] = activations
         [gradient] = torch.autograd.grad(picked, activation)
     weighted = (gradient * activation.detach()).cpu().double()
     return weighted.permute(0, 3, 1, 2) if layer.channels_last else weighted

@@ -88,9 +88,9 @@ def explain(
         raise ValueError(f"image {missing} was predicted and is not among the test images")
     shown = [place[c.id] for c in chosen]
     drawn = sample(test.labels.numpy(), measured, seed).tolist()
-    looked = list(dict.fromkeys(shown + drawn))
-    pixels, targets = test.images[looked], test.labels[looked]
-    row = {position: i for i, position in enumerate(looked)}
+    used = list(dict.fromkeys(shown + drawn))
+    pixels, targets = test.images[used], test.labels[used]
+    row = {position: i for i, position in enumerate(used)}
     shown_rows, drawn_rows = [row[i] for i in shown], [row[i] for i in drawn]
     total = len(classifiers) + (again is not None)
     layers: list[str] = []
@@ -99,19 +99,19 @@ def explain(
         classifier = load()
         model = classifier.model if device is None else classifier.model.to(device)
         layer = find_layer(model, channels=classifier.channels, size=classifier.size)
-        found = eigen_grad_cam(classifier, pixels, targets, layer=layer, device=device)
+        maps = eigen_grad_cam(classifier, pixels, targets, layer=layer, device=device)
         layers.append(str(layer))
         progress(len(layers), total)
-        return found
+        return maps
 
     of_reference = maps_of(classifiers[reference])
     second = maps_of(again) if again is not None else None
     noise = mean_change(change_of_each(of_reference[drawn_rows], second[drawn_rows])) if second is not None else None
-    kept, each, change = {reference: of_reference[shown_rows]}, {}, {}
+    shown_maps, change_by_image, change = {reference: of_reference[shown_rows]}, {}, {}
     for arm in (a for a in classifiers if a != reference):
         maps = maps_of(classifiers[arm])
-        kept[arm] = maps[shown_rows]
-        each[arm] = change_of_each(of_reference[shown_rows], kept[arm])
+        shown_maps[arm] = maps[shown_rows]
+        change_by_image[arm] = change_of_each(of_reference[shown_rows], shown_maps[arm])
         mean = mean_change(change_of_each(of_reference[drawn_rows], maps[drawn_rows]))
         if mean is not None:
             change[arm] = mean
@@ -119,30 +119,30 @@ def explain(
         layer=", ".join(dict.fromkeys(layers)),
         reference=reference,
         best=best,
-        images=_images(chosen, {a: predictions[a][0] for a in classifiers}, each),
+        images=_images(chosen, {a: predictions[a][0] for a in classifiers}, change_by_image),
         change=change,
         noise=noise,
     )
-    return Explained(explanation, test.take(shown), {arm: kept[arm] for arm in classifiers})
+    return Explained(explanation, test.take(shown), {arm: shown_maps[arm] for arm in classifiers})
 
 
 def _images(
-    chosen: Sequence[Chosen], first: Mapping[str, Predictions], each: Mapping[str, list[MapChange | None]]
+    chosen: Sequence[Chosen], first: Mapping[str, Predictions], change_by_image: Mapping[str, list[MapChange | None]]
 ) -> tuple[ExplainedImage, ...]:
     ids = tuple(c.id for c in chosen)
     of_arm = {arm: p.in_order(ids) for arm, p in first.items()}
-    found = []
-    for i, one in enumerate(chosen):
+    explained = []
+    for i, image in enumerate(chosen):
         views = {}
         for arm, p in of_arm.items():
             views[arm] = ArmView(
                 predicted=p.classes[p.predicted[i]],
                 probability=float(p.probabilities[i, p.labels[i]]),
-                change=each[arm][i] if arm in each else None,
+                change=change_by_image[arm][i] if arm in change_by_image else None,
             )
         some = next(iter(of_arm.values()))
-        found.append(ExplainedImage(id=one.id, label=some.classes[some.labels[i]], why=one.why, arms=views))
-    return tuple(found)
+        explained.append(ExplainedImage(id=image.id, label=some.classes[some.labels[i]], why=image.why, arms=views))
+    return tuple(explained)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def choose(
         ValueError: an arm without predictions of the reference's images.
     """
     first = predictions[reference][0]
-    mean = {arm: _of_truth(arm, found, first) for arm, found in predictions.items()}
+    mean = {arm: _of_truth(arm, repetitions, first) for arm, repetitions in predictions.items()}
     if best is not None and best != reference:
         difference = mean[best] - mean[reference]
     else:
@@ -192,10 +192,10 @@ def choose(
     counts = np.bincount(first.labels, minlength=len(first.classes))
     rarest = sorted((int(c) for c in counts.nonzero()[0]), key=lambda c: (counts[c], c))
     heads = [next(i for i in order if first.labels[i] == c) for c in rarest][:images]
-    others = [i for i in order if i not in heads]
-    picked = {*heads, *others[: images - len(heads)]}
+    rest = [i for i in order if i not in heads]
+    picked = {*heads, *rest[: images - len(heads)]}
     top = set(order[:images])
-    averaged = any(len(found) > 1 for found in predictions.values())
+    averaged = any(len(repetitions) > 1 for repetitions in predictions.values())
     return tuple(
         Chosen(
             id=first.ids[i],
@@ -221,8 +221,8 @@ def sample(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
 
 def _of_truth(arm: str, repetitions: Sequence[Predictions], first: Predictions) -> NDArray[np.float64]:
     """Mean probability of the true class, float64 (n,), in the order of `first`."""
-    wanted = set(first.ids)
-    whole = [p.in_order(first.ids) for p in repetitions if wanted <= set(p.ids)]
+    ids = set(first.ids)
+    whole = [p.in_order(first.ids) for p in repetitions if ids <= set(p.ids)]
     if not whole:
         raise ValueError(f"arm {arm} has no predictions of the images that the reference predicted")
     rows = np.arange(len(first))
@@ -259,13 +259,13 @@ def change_of_each(a: NDArray[np.float32], b: NDArray[np.float32]) -> list[MapCh
 
 def mean_change(changes: list[MapChange | None]) -> MapChange | None:
     """Mean over the images where the change is defined; None where it is nowhere."""
-    known = [c for c in changes if c is not None]
-    if not known:
+    defined = [c for c in changes if c is not None]
+    if not defined:
         return None
     return MapChange(
-        correlation=math.fsum(c.correlation for c in known) / len(known),
-        overlap=math.fsum(c.overlap for c in known) / len(known),
-        n=len(known),
+        correlation=math.fsum(c.correlation for c in defined) / len(defined),
+        overlap=math.fsum(c.overlap for c in defined) / len(defined),
+        n=len(defined),
     )
 
 
@@ -275,9 +275,9 @@ def _change(x: NDArray[np.float64], y: NDArray[np.float64]) -> MapChange | None:
     if norm == 0:
         return None
     bright_x, bright_y = _bright(x), _bright(y)
-    both, either = int((bright_x & bright_y).sum()), int((bright_x | bright_y).sum())
+    common, either = int((bright_x & bright_y).sum()), int((bright_x | bright_y).sum())
     correlation = min(1.0, max(-1.0, float(x0 @ y0) / norm))
-    return MapChange(correlation=1 - correlation, overlap=1 - both / either, n=1)
+    return MapChange(correlation=1 - correlation, overlap=1 - common / either, n=1)
 
 
 def _bright(x: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -67,13 +67,13 @@ class Explanation(Frozen):
         Figures that are not defined are left out.
         """
         short = slugs(self.change)
-        found = {f"explain/change/{short[arm]}": c.correlation for arm, c in self.change.items()}
-        found |= {f"explain/overlap/{short[arm]}": c.overlap for arm, c in self.change.items()}
+        metrics = {f"explain/change/{short[arm]}": c.correlation for arm, c in self.change.items()}
+        metrics |= {f"explain/overlap/{short[arm]}": c.overlap for arm, c in self.change.items()}
         if self.noise is not None:
-            found |= {"explain/noise": self.noise.correlation, "explain/noise_overlap": self.noise.overlap}
+            metrics |= {"explain/noise": self.noise.correlation, "explain/noise_overlap": self.noise.overlap}
         if self.change:
-            found["explain/images"] = float(max(c.n for c in self.change.values()))
-        return found
+            metrics["explain/images"] = float(max(c.n for c in self.change.values()))
+        return metrics
 
     def sentence(self) -> str:
         """How much the maps change, beside what chance changes, in plain words; or why there is nothing to say.
@@ -85,14 +85,14 @@ class Explanation(Frozen):
         if not self.change:
             return "There are no two arms whose maps could be compared."
         arm = self.best if self.best in self.change else max(self.change, key=lambda a: self.change[a].correlation)
-        found = self.change[arm]
+        change = self.change[arm]
         text = (
-            f"The maps of {arm} differ from those of {self.reference} by {found.correlation:.2f} "
-            f"(1 - correlation, mean of {found.n} test image{'s' * (found.n != 1)})"
+            f"The maps of {arm} differ from those of {self.reference} by {change.correlation:.2f} "
+            f"(1 - correlation, mean of {change.n} test image{'s' * (change.n != 1)})"
         )
         if self.noise is None:
             return f"{text}; without a second training of {self.reference} nobody knows how much of that is chance."
         floor = f"two trainings of {self.reference} differ by {self.noise.correlation:.2f}"
-        if found.correlation <= self.noise.correlation:
+        if change.correlation <= self.noise.correlation:
             return f"{text}, and {floor}: no more than chance changes."
         return f"{text}; {floor} by chance alone."

@@ -92,8 +92,8 @@ def overlay(pixels: NDArray[np.uint8], values: NDArray[np.float32], side: int) -
 
 def _side(size: int, arms: int) -> int:
     """Side of a tile: small images grow by a whole factor, so that pixels stay pixels, others to a fixed size."""
-    wanted = _WIDE if arms <= _FEW else _NARROW
-    return size * max(1, round(wanted / size)) if size <= _PIXELS_SHOW else wanted
+    target = _WIDE if arms <= _FEW else _NARROW
+    return size * max(1, round(target / size)) if size <= _PIXELS_SHOW else target
 
 
 def _rgb(pixels: NDArray[np.uint8]) -> Image.Image:
@@ -136,11 +136,11 @@ def _foot(
     draw.text((_PAD, y + 2), "change of the map", INK, font(12, True))
     draw.text((_PAD, y + 2 + _TEXT), "1 - correlation", GREY, font(11))
     for x, arm in zip(columns[1:], arms, strict=True):
-        found = explanation.noise if arm == explanation.reference else explanation.change.get(arm)
-        value = "–" if found is None else f"{found.correlation:.2f}"
+        change = explanation.noise if arm == explanation.reference else explanation.change.get(arm)
+        value = "–" if change is None else f"{change.correlation:.2f}"
         draw.text((x, y + 2), value, INK, font(12, True))
-        if found is not None:
-            below = "by chance" if arm == explanation.reference else f"{found.n} images"
+        if change is not None:
+            below = "by chance" if arm == explanation.reference else f"{change.n} images"
             draw.text((x, y + 2 + _TEXT), below, GREY, font(11))
     _legend(draw, canvas, _PAD, y + 2 * _TEXT + 16, explanation)
 
@@ -150,14 +150,14 @@ def _legend(draw: ImageDraw.ImageDraw, canvas: Image.Image, x: int, y: int, expl
 
     ramp = (np.asarray(colormaps[_COLOURS](np.linspace(0, 1, 60)))[None, :, :3] * 255).round().astype(np.uint8)
     canvas.paste(Image.fromarray(np.repeat(ramp, 12, axis=0)), (x, y + 2))
-    told = [
+    lines = [
         "bright: adds most to the score of the true class; dark: least, or against it (then the rim is bright); "
         "each map by itself"
     ]
     if explanation.noise is not None:
-        told.append(f"change by chance: between two trainings of {plain(explanation.reference)}")
-    for line, text in zip((0, 2), told, strict=False):
-        draw.text((x + 68 * (line == 0), y + line * (_TEXT + 4)), text, GREY, font(11))
+        lines.append(f"change by chance: between two trainings of {plain(explanation.reference)}")
+    for row, text in zip((0, 2), lines, strict=False):
+        draw.text((x + 68 * (row == 0), y + row * (_TEXT + 4)), text, GREY, font(11))
     y += _TEXT + 4
     draw.rectangle((x, y + 1, x + 12, y + 13), outline=_WRONG, width=3)
     draw.text((x + 20, y), f"{_CROSS} wrong prediction", _WRONG, font(11))
@@ -176,15 +176,15 @@ def _fitted(text: str, room: int, size: int, bold: bool = False) -> str:
 def _wrapped(text: str, room: int, lines: int, size: int, bold: bool = False) -> list[str]:
     """At most `lines` lines, broken at spaces, hyphens and underscores where there are any."""
     face = font(size, bold)
-    parts, found = _parts(plain(text, 200)), [""]
+    parts, wrapped = _parts(plain(text, 200)), [""]
     for i, part in enumerate(parts):
-        if found[-1] and face.getlength((found[-1] + part).rstrip()) > room:
-            if len(found) == lines:
-                found[-1] += "".join(parts[i:])
+        if wrapped[-1] and face.getlength((wrapped[-1] + part).rstrip()) > room:
+            if len(wrapped) == lines:
+                wrapped[-1] += "".join(parts[i:])
                 break
-            found.append("")
-        found[-1] += part
-    return [_fitted(line, room, size, bold) for line in found]
+            wrapped.append("")
+        wrapped[-1] += part
+    return [_fitted(line, room, size, bold) for line in wrapped]
 
 
 def _parts(text: str) -> list[str]:

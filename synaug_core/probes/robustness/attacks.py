@@ -16,13 +16,25 @@ from torch import Tensor
 
 from synaug_core.classify.model import Classifier
 
-__all__ = ["Attacked", "Seen", "along", "ascent", "fgsm", "frozen", "look", "lowering", "pgd", "random_start", "sign"]
+__all__ = [
+    "Response",
+    "StrongestAttack",
+    "ascend",
+    "fgsm",
+    "freeze_copy",
+    "gradient_direction",
+    "lowering",
+    "measure_response",
+    "pgd",
+    "random_start",
+    "sign_direction",
+]
 
 Direction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Response:
     """What a model says of some images, each of which has a label.
 
     Attributes:
@@ -37,13 +49,13 @@ class Seen:
     log_odds: Tensor
     gradient: Tensor | None = None
 
-    def take(self, index: Tensor) -> Seen:
+    def take(self, index: Tensor) -> Response:
         """Of the images at `index` (int64)."""
         gradient = None if self.gradient is None else self.gradient[index]
-        return Seen(self.images[index], self.fooled[index], self.log_odds[index], gradient)
+        return Response(self.images[index], self.fooled[index], self.log_odds[index], gradient)
 
 
-class Attacked:
+class StrongestAttack:
     """The strongest of the images tried so far: one that fools before one that does not, then by log-odds.
 
     Attributes:
@@ -51,18 +63,20 @@ class Attacked:
         fooled: bool (n,): some image tried was taken for another class.
     """
 
-    def __init__(self, first: Seen) -> None:
+    def __init__(self, first: Response) -> None:
         self.images, self.fooled, self._log_odds = first.images, first.fooled, first.log_odds
 
-    def consider(self, seen: Seen) -> None:
+    def consider(self, response: Response) -> None:
         """Keep each image that is stronger than the one kept so far."""
-        more = seen.fooled & ~self.fooled | (seen.fooled == self.fooled) & (seen.log_odds > self._log_odds)
-        self.images = torch.where(more.view(-1, 1, 1, 1), seen.images, self.images)
-        self._log_odds = torch.where(more, seen.log_odds, self._log_odds)
-        self.fooled = self.fooled | seen.fooled
+        is_stronger = response.fooled & ~self.fooled | (response.fooled == self.fooled) & (
+            response.log_odds > self._log_odds
+        )
+        self.images = torch.where(is_stronger.view(-1, 1, 1, 1), response.images, self.images)
+        self._log_odds = torch.where(is_stronger, response.log_odds, self._log_odds)
+        self.fooled = self.fooled | response.fooled
 
 
-def frozen(model: Classifier, device: torch.device | str | None = None) -> Classifier:
+def freeze_copy(model: Classifier, device: torch.device | str | None = None) -> Classifier:
     """A copy to attack: in evaluation mode (no dropout, no statistics of the batch), its parameters without gradient.
 
     The model itself is not touched.
@@ -71,11 +85,11 @@ def frozen(model: Classifier, device: torch.device | str | None = None) -> Class
     return (copied if device is None else copied.to(device)).eval().requires_grad_(False)
 
 
-def look(model: Classifier, images: Tensor, labels: Tensor, *, gradient: bool = True) -> Seen:
+def measure_response(model: Classifier, images: Tensor, labels: Tensor, *, gradient: bool = True) -> Response:
     """One pass, and one back for the gradient.
 
     Args:
-        model: from `frozen`.
+        model: from `freeze_copy`.
         images: float (n, c, h, w), values in [0, 1].
         labels: int64 (n,).
         gradient: whether it is needed.
@@ -84,34 +98,34 @@ def look(model: Classifier, images: Tensor, labels: Tensor, *, gradient: bool = 
     with torch.set_grad_enabled(gradient):
         logits = model(x)
         true = labels.view(-1, 1)
-        others = logits.scatter(1, true, -torch.inf).logsumexp(dim=1)
-        log_odds = others - logits.gather(1, true).squeeze(1)
-    found = torch.autograd.grad(log_odds.sum(), x)[0] if gradient else None
-    return Seen(images.detach(), logits.detach().argmax(dim=1) != labels, log_odds.detach(), found)
+        other_classes = logits.scatter(1, true, -torch.inf).logsumexp(dim=1)
+        log_odds = other_classes - logits.gather(1, true).squeeze(1)
+    gradients = torch.autograd.grad(log_odds.sum(), x)[0] if gradient else None
+    return Response(images.detach(), logits.detach().argmax(dim=1) != labels, log_odds.detach(), gradients)
 
 
-def sign(gradient: Tensor) -> Tensor:
+def sign_direction(gradient: Tensor) -> Tensor:
     """The direction of FGSM and PGD: every value moves as far."""
     return gradient.sign()
 
 
-def along(gradient: Tensor) -> Tensor:
-    """The gradient's own direction, of the same Euclidean length as `sign` (root mean square 1)."""
+def gradient_direction(gradient: Tensor) -> Tensor:
+    """The gradient's own direction, of the same Euclidean length as `sign_direction` (root mean square 1)."""
     size = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
     return gradient / size.clamp_min(torch.finfo(gradient.dtype).tiny)
 
 
-def ascent(
+def ascend(
     model: Classifier,
-    first: Seen,
+    first: Response,
     images: Tensor,
     labels: Tensor,
     *,
     eps: float,
     step: float,
     steps: int,
-    direction: Direction = sign,
-) -> Iterator[Seen]:
+    direction: Direction = sign_direction,
+) -> Iterator[Response]:
     """Steps uphill from `first`, each put back into the ball of `eps` around `images` and into [0, 1].
 
     Yields what the model says after each of the steps; only the last comes without its gradient.
@@ -120,21 +134,21 @@ def ascent(
         ValueError: `first` without its gradient.
     """
     low, high = (images - eps).clamp_min_(0), (images + eps).clamp_max_(1)
-    seen = first
+    response = first
     for left in range(steps - 1, -1, -1):
-        if seen.gradient is None:
+        if response.gradient is None:
             raise ValueError("first: its gradient is needed")
-        x = torch.minimum(torch.maximum(seen.images + step * direction(seen.gradient), low), high)
-        seen = look(model, x, labels, gradient=left > 0)
-        yield seen
+        x = torch.minimum(torch.maximum(response.images + step * direction(response.gradient), low), high)
+        response = measure_response(model, x, labels, gradient=left > 0)
+        yield response
 
 
-def fgsm(model: Classifier, clean: Seen, labels: Tensor, *, eps: float) -> Attacked:
+def fgsm(model: Classifier, clean: Response, labels: Tensor, *, eps: float) -> StrongestAttack:
     """One step of `eps` along the sign of the gradient (Goodfellow et al., arXiv 1412.6572).
 
     Args:
-        model: from `frozen`.
-        clean: the images as they are, with their gradient, from `look`.
+        model: from `freeze_copy`.
+        clean: the images as they are, with their gradient, from `measure_response`.
         labels: int64 (n,).
         eps: largest change of a value, of a range of 1.
 
@@ -146,27 +160,27 @@ def fgsm(model: Classifier, clean: Seen, labels: Tensor, *, eps: float) -> Attac
     """
     if clean.gradient is None:
         raise ValueError("clean: its gradient is needed")
-    found = Attacked(clean)
-    moved = (clean.images + eps * sign(clean.gradient)).clamp_(0, 1)
-    found.consider(look(model, moved, labels, gradient=False))
-    return found
+    strongest = StrongestAttack(clean)
+    moved = (clean.images + eps * sign_direction(clean.gradient)).clamp_(0, 1)
+    strongest.consider(measure_response(model, moved, labels, gradient=False))
+    return strongest
 
 
 def pgd(
     model: Classifier,
-    clean: Seen,
+    clean: Response,
     labels: Tensor,
     *,
     eps: float,
     steps: int,
     start: Tensor,
     after_fgsm: bool = False,
-) -> Attacked:
+) -> StrongestAttack:
     """Projected gradient ascent in the L-infinity ball (Madry et al., arXiv 1706.06083), one start.
 
     Args:
-        model: from `frozen`.
-        clean: the images as they are, with their gradient, from `look`.
+        model: from `freeze_copy`.
+        clean: the images as they are, with their gradient, from `measure_response`.
         labels: int64 (n,).
         eps: largest change of a value, of a range of 1.
         steps: number of steps, of a quarter of `eps` each.
@@ -177,15 +191,15 @@ def pgd(
         The strongest among all images on the way, the image as it is and FGSM's: the latter is the end of a walk of
         one step without random start, and with it this attack is nowhere weaker than FGSM.
     """
-    found = Attacked(clean) if after_fgsm else fgsm(model, clean, labels, eps=eps)
-    first = look(model, start, labels)
-    found.consider(first)
-    for seen in ascent(model, first, clean.images, labels, eps=eps, step=eps / 4, steps=steps):
-        found.consider(seen)
-    return found
+    strongest = StrongestAttack(clean) if after_fgsm else fgsm(model, clean, labels, eps=eps)
+    first = measure_response(model, start, labels)
+    strongest.consider(first)
+    for response in ascend(model, first, clean.images, labels, eps=eps, step=eps / 4, steps=steps):
+        strongest.consider(response)
+    return strongest
 
 
-def lowering(model: Classifier, clean: Seen, labels: Tensor, *, eps: float, steps: int) -> Attacked:
+def lowering(model: Classifier, clean: Response, labels: Tensor, *, eps: float, steps: int) -> StrongestAttack:
     """Lower p(y|x) step after step along its gradient (Niemeijer et al., arXiv 2406.17473), from the image itself.
 
     The gradient of -p(y|x) is that of the log-odds times p(y) (1 - p(y)), so both point the same way. The length of a
@@ -193,10 +207,12 @@ def lowering(model: Classifier, clean: Seen, labels: Tensor, *, eps: float, step
 
     Args and returns as in `pgd`, without FGSM's image.
     """
-    found = Attacked(clean)
-    for seen in ascent(model, clean, clean.images, labels, eps=eps, step=eps / 4, steps=steps, direction=along):
-        found.consider(seen)
-    return found
+    strongest = StrongestAttack(clean)
+    for response in ascend(
+        model, clean, clean.images, labels, eps=eps, step=eps / 4, steps=steps, direction=gradient_direction
+    ):
+        strongest.consider(response)
+    return strongest
 
 
 def random_start(images: Tensor, noise: Tensor, eps: float) -> Tensor:

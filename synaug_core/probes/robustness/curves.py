@@ -163,8 +163,8 @@ def attack_name(name: str) -> str:
 
 def summary_name(name: str) -> str:
     """What a figure of the summary is called in print."""
-    known = {"clean": "balanced accuracy, undisturbed", "perturbed": "mean balanced accuracy on disturbed images"}
-    return known.get(name, f"mean balanced accuracy under attack ({attack_name(name)})")
+    titles = {"clean": "balanced accuracy, undisturbed", "perturbed": "mean balanced accuracy on disturbed images"}
+    return titles.get(name, f"mean balanced accuracy under attack ({attack_name(name)})")
 
 
 def sentences(arms: Mapping[str, ArmRobustness], control: str | None = None) -> list[str]:

@@ -20,7 +20,7 @@ from synaug_core.probes.robustness.curves import Curve, Kind, Point, Robustness
 from synaug_core.probes.robustness.perturbations import SEVERITIES, perturb
 from synaug_core.progress import Progress, silent
 
-__all__ = ["chosen", "measure"]
+__all__ = ["choose_images", "measure_robustness"]
 
 _PIXELS = 64 * 64 * 64
 _MOST, _LEAST = 64, 8
@@ -29,21 +29,21 @@ Wrong = NDArray[np.bool_]
 Tried = dict[str, tuple[Kind, list[float]]]
 
 
-def chosen(images: ImageSet, most: int, seed: int) -> ImageSet:
+def choose_images(images: ImageSet, most: int, seed: int) -> ImageSet:
     """At most `most` of the images, the classes as equal in number as they can be: rare classes whole.
 
     Within a class they are drawn at random, by a stream of the class's name; they stay in their order.
     """
     counts = {name: n for name, n in images.counts().items() if n}
     shares = equal_shares(counts, most, sorted(counts, key=lambda c: (counts[c], c), reverse=True))
-    kept = []
+    rows = []
     for name, n in shares.items():
-        mine = images.rows_of(name)
-        kept.append(mine[torch.randperm(len(mine), generator=seeds.stream(seeds.derive(seed, name)))[:n]])
-    return images.take(torch.cat(kept).sort().values) if kept else images
+        class_rows = images.rows_of(name)
+        rows.append(class_rows[torch.randperm(len(class_rows), generator=seeds.stream(seeds.derive(seed, name)))[:n]])
+    return images.take(torch.cat(rows).sort().values) if rows else images
 
 
-def measure(
+def measure_robustness(
     classifier: TrainedClassifier,
     images: ImageSet,
     config: RobustnessConfig,
@@ -71,20 +71,20 @@ def measure(
     Raises:
         ValueError: no image, or images of another shape.
     """
-    used = chosen(images, config.images, seeds.derive(seed, "images"))
+    used = choose_images(images, config.images, seeds.derive(seed, "images"))
     if not len(used):
         raise ValueError("images: none to disturb")
     classifier.check(used.images)
     tried = _tried(config)
     clean = np.zeros(len(used), dtype=bool)
-    wrong = {(name, s): np.zeros(len(used), dtype=bool) for name, (_, found) in tried.items() for s in found}
-    model = attacks.frozen(classifier.model, device)
+    wrong = {(name, s): np.zeros(len(used), dtype=bool) for name, (_, strengths) in tried.items() for s in strengths}
+    model = attacks.freeze_copy(classifier.model, device)
     size = max(_LEAST, min(_MOST, _PIXELS // used.size**2))
     for start in range(0, len(used), size):
         part = slice(start, min(start + size, len(used)))
         pixels, labels = used.images[part].to(device), used.labels[part].to(device)
         own = seeds.derive(seed, start)
-        first = attacks.look(model, as_float(pixels), labels, gradient=bool(config.attacks))
+        first = attacks.measure_response(model, as_float(pixels), labels, gradient=bool(config.attacks))
         clean[part] = first.fooled.cpu().numpy()
         for name, strength, fooled in _disturbed(model, pixels, labels, tried, own):
             wrong[name, strength][part] = fooled
@@ -94,8 +94,8 @@ def measure(
     true = used.labels.numpy()
     origin = _point(0, clean, true)
     curves = (
-        Curve(name=name, kind=kind, points=(origin, *(_point(s, wrong[name, s], true) for s in found)))
-        for name, (kind, found) in tried.items()
+        Curve(name=name, kind=kind, points=(origin, *(_point(s, wrong[name, s], true) for s in strengths)))
+        for name, (kind, strengths) in tried.items()
     )
     counts = {name: n for name, n in used.counts().items() if n}
     return Robustness(clean=origin, curves=tuple(curves), images=len(used), classes=counts)
@@ -105,8 +105,8 @@ def _tried(config: RobustnessConfig) -> Tried:
     """In the order of the configuration."""
     eps = sorted(set(config.eps))
     severities = [float(s) for s in range(1, SEVERITIES + 1)]
-    found: Tried = dict.fromkeys(config.perturbations, ("perturbation", severities))
-    return found | {name: ("attack", eps) for name in config.attacks if eps}
+    tried: Tried = dict.fromkeys(config.perturbations, ("perturbation", severities))
+    return tried | {name: ("attack", eps) for name in config.attacks if eps}
 
 
 def _disturbed(
@@ -116,12 +116,12 @@ def _disturbed(
     for name, (kind, severities) in tried.items():
         for severity in severities if kind == "perturbation" else ():
             disturbed = perturb(pixels, name, int(severity), seeds.derive(seed, name))
-            seen = attacks.look(model, as_float(disturbed), labels, gradient=False)
-            yield name, severity, seen.fooled.cpu().numpy()
+            response = attacks.measure_response(model, as_float(disturbed), labels, gradient=False)
+            yield name, severity, response.fooled.cpu().numpy()
 
 
 def _attacked(
-    model: Classifier, clean: attacks.Seen, labels: Tensor, tried: Tried, steps: int, seed: int
+    model: Classifier, clean: attacks.Response, labels: Tensor, tried: Tried, steps: int, seed: int
 ) -> Iterator[tuple[str, float, Wrong]]:
     """By attack and eps in 255ths, which images of a batch are fooled, bool (n,)."""
     by_fgsm: dict[float, Tensor] = {}
@@ -135,10 +135,10 @@ def _attacked(
                 fooled = fooled | by_fgsm[eps]
             left = (~fooled).nonzero().flatten()
             if len(left):
-                found = _attack(
+                attack = _attack(
                     name, model, clean.take(left), labels[left], eps / 255, steps, noise[left], bool(by_fgsm)
                 )
-                fooled = fooled.index_put((left,), found.fooled)
+                fooled = fooled.index_put((left,), attack.fooled)
             if name == "fgsm":
                 by_fgsm[eps] = fooled
             yield name, eps, fooled.cpu().numpy()
@@ -147,13 +147,13 @@ def _attacked(
 def _attack(
     name: str,
     model: Classifier,
-    clean: attacks.Seen,
+    clean: attacks.Response,
     labels: Tensor,
     eps: float,
     steps: int,
     noise: Tensor,
     after_fgsm: bool,
-) -> attacks.Attacked:
+) -> attacks.StrongestAttack:
     if name == "fgsm":
         return attacks.fgsm(model, clean, labels, eps=eps)
     if name == "lowering":

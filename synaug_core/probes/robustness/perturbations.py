@@ -90,9 +90,9 @@ def _rotation(x: Tensor, degrees: float, random: torch.Generator) -> Tensor:
     return _resampled(x, angle.cos(), angle.sin(), torch.zeros(len(x), 2, device=x.device))
 
 
-def _crop(x: Tensor, kept: float, random: torch.Generator) -> Tensor:
+def _crop(x: Tensor, share: float, random: torch.Generator) -> Tensor:
     place = torch.rand(len(x), 2, generator=random).to(x.device) * 2 - 1
-    return _resampled(x, x.new_full((len(x),), kept), x.new_zeros(len(x)), place * (1 - kept))
+    return _resampled(x, x.new_full((len(x),), share), x.new_zeros(len(x)), place * (1 - share))
 
 
 def _resampled(x: Tensor, along: Tensor, across: Tensor, shift: Tensor) -> Tensor:

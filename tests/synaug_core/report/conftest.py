@@ -19,8 +19,8 @@ from synaug_core.evaluate.results import Comparison
 from synaug_core.probes.base import Measurement
 from synaug_core.probes.explanation.probe import ExplanationProbe
 from synaug_core.probes.explanation.report import Explanation, MapChange
-from synaug_core.probes.robustness.curves import Curve, Point, Robustness, mean_curves
-from synaug_core.probes.robustness.section import robustness_section
+from synaug_core.probes.robustness.curves import Curve, Point, Robustness
+from synaug_core.probes.robustness.probe import RobustnessProbe
 from synaug_core.quality.report import ClassQuality, Figures, QualityReport
 from synaug_core.report.course import course
 
@@ -108,7 +108,9 @@ def everything() -> Callable[[Comparison], dict[str, Any]]:
             "config": config.model_dump(mode="json"),
             "versions": {"torch": "2.9 <b>"},
             "probes": [
-                robustness_section({arm: _falling(0.1 + 0.1 * i, c) for i, arm in enumerate(arms)}, c),
+                RobustnessProbe().report_section(
+                    [_falling(0.1 + 0.1 * i, c, arm) for i, arm in enumerate(arms) for _ in range(2)], c
+                ),
                 ExplanationProbe().report_section([Measurement(explanation, pictures={"cams.png": cams})], c),
             ],
             "quality": {", ".join(arms[-2:]): QualityReport(classes={c.classes[0]: of_class}, all_classes=c.classes)},
@@ -120,7 +122,7 @@ def everything() -> Callable[[Comparison], dict[str, Any]]:
     return make
 
 
-def _falling(pace: float, c: Comparison) -> Any:
+def _falling(pace: float, c: Comparison, arm: str) -> Measurement[Robustness]:
     points = []
     for i in range(6):
         share = max(0.0, 0.9 - pace * i / 5)
@@ -128,7 +130,7 @@ def _falling(pace: float, c: Comparison) -> Any:
     kinds = {"noise": "perturbation", "blur": "perturbation", "pgd": "attack"}
     curves = tuple(Curve(name=name, kind=kind, points=tuple(points)) for name, kind in kinds.items())
     one = Robustness(clean=points[0], curves=curves, images=30, classes=dict.fromkeys(c.classes, 10))
-    return mean_curves([one, one])
+    return Measurement(one, arm)
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ def case(trained, digits):
     """(model, clean, labels) of 60 test digits."""
     images = digits["test"].images[:60].float() / 255
     labels = digits["test"].labels[:60]
-    model = attacks.frozen(trained.model)
-    return model, attacks.look(model, images, labels), labels
+    model = attacks.freeze_copy(trained.model)
+    return model, attacks.measure_response(model, images, labels), labels
 
 
 def _pgd(case, eps=EPS, steps=10, seed=0):
@@ -44,7 +44,7 @@ def test_log_odds_are_those_of_the_true_class(case):
 def test_the_gradient_is_that_of_the_cross_entropy_but_for_its_length(case):
     model, clean, labels = case
     x = clean.images.double().requires_grad_()
-    double = attacks.frozen(model).double()
+    double = attacks.freeze_copy(model).double()
     logits = double.linear(double.backbone((x - double.mean) / double.std))
     torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
     unsure = 1 - logits.softmax(1).gather(1, labels.view(-1, 1)).view(-1, 1, 1, 1).detach()
@@ -55,11 +55,11 @@ def test_the_gradient_is_that_of_the_cross_entropy_but_for_its_length(case):
 
 def test_a_sure_classifier_still_has_a_gradient(case):
     model, clean, labels = case
-    sure = attacks.frozen(model)
+    sure = attacks.freeze_copy(model)
     with torch.no_grad():
         sure.linear.weight.mul_(1000)
         sure.linear.bias.mul_(1000)
-    found = attacks.look(sure, clean.images, labels)
+    found = attacks.measure_response(sure, clean.images, labels)
     right = ~found.fooled
     assert (sure(clean.images[right]).softmax(1).amax(1) == 1).any()
     assert (found.gradient[right].abs().amax((1, 2, 3)) > 0).all()
@@ -78,7 +78,7 @@ def test_the_ball_and_the_range_are_kept(case, name, eps):
 def test_what_is_said_of_an_image_is_true_of_it(case, name):
     model, clean, labels = case
     found = _run(case, name)
-    seen = attacks.look(model, found.images, labels, gradient=False)
+    seen = attacks.measure_response(model, found.images, labels, gradient=False)
     assert torch.equal(seen.fooled, found.fooled)
     assert (seen.log_odds >= clean.log_odds - 1e-4).all()
     assert found.fooled.float().mean() > clean.fooled.float().mean() + 0.2
@@ -117,7 +117,9 @@ def test_a_large_eps_fools_always(case, name):
 
 def test_every_step_of_lowering_goes_along_the_gradient(case):
     model, clean, labels = case
-    (seen,) = attacks.ascent(model, clean, clean.images, labels, eps=1.0, step=1e-3, steps=1, direction=attacks.along)
+    (seen,) = attacks.ascend(
+        model, clean, clean.images, labels, eps=1.0, step=1e-3, steps=1, direction=attacks.gradient_direction
+    )
     inside = ((clean.images > 0.05) & (clean.images < 0.95)).flatten(1)
     for moved, gradient, kept in zip(
         (seen.images - clean.images).flatten(1), clean.gradient.flatten(1), inside, strict=True
@@ -129,10 +131,12 @@ def test_every_step_of_lowering_goes_along_the_gradient(case):
 
 def test_steps_have_the_same_length_in_the_euclidean_norm(case):
     gradient = case[1].gradient
-    lengths = [d(gradient).flatten(1).square().mean(1).sqrt() for d in (attacks.along, attacks.sign)]
+    lengths = [
+        d(gradient).flatten(1).square().mean(1).sqrt() for d in (attacks.gradient_direction, attacks.sign_direction)
+    ]
     assert torch.allclose(lengths[0], torch.ones(60), atol=1e-4)
     assert (lengths[1] <= 1 + 1e-6).all()
-    assert torch.equal(attacks.along(torch.zeros(1, 1, 2, 2)), torch.zeros(1, 1, 2, 2))
+    assert torch.equal(attacks.gradient_direction(torch.zeros(1, 1, 2, 2)), torch.zeros(1, 1, 2, 2))
 
 
 def test_the_model_is_not_touched(trained, digits):
@@ -140,9 +144,9 @@ def test_the_model_is_not_touched(trained, digits):
     grads = {k: None if p.grad is None else p.grad.clone() for k, p in trained.model.named_parameters()}
     trained.model.train()
     state = torch.get_rng_state()
-    model = attacks.frozen(trained.model)
+    model = attacks.freeze_copy(trained.model)
     images, labels = digits["test"].images[:8].float() / 255, digits["test"].labels[:8]
-    clean = attacks.look(model, images, labels)
+    clean = attacks.measure_response(model, images, labels)
     attacks.pgd(model, clean, labels, eps=EPS, steps=2, start=images)
     attacks.lowering(model, clean, labels, eps=EPS, steps=2)
     assert trained.model.training
@@ -175,7 +179,7 @@ def test_one_image_is_attacked_as_in_a_batch(case):
 
 def test_without_a_gradient_nothing_starts(case):
     model, clean, labels = case
-    blind = attacks.look(model, clean.images, labels, gradient=False)
+    blind = attacks.measure_response(model, clean.images, labels, gradient=False)
     assert blind.gradient is None
     with pytest.raises(ValueError, match="gradient"):
         attacks.fgsm(model, blind, labels, eps=EPS)
@@ -189,7 +193,7 @@ def toolbox(case):
     from art.estimators.classification import PyTorchClassifier
 
     model, clean, _ = case
-    copy = attacks.frozen(model)
+    copy = attacks.freeze_copy(model)
     shape = tuple(clean.images.shape[1:])
     loss = torch.nn.CrossEntropyLoss()
     return PyTorchClassifier(copy, loss, shape, 10, clip_values=(0, 1), device_type="cpu")
@@ -201,7 +205,7 @@ class TestAgainstTheAdversarialRobustnessToolbox:
 
         _, clean, labels = case
         theirs = FastGradientMethod(toolbox, eps=EPS, batch_size=60).generate(clean.images.numpy(), labels.numpy())
-        ours = (clean.images + EPS * attacks.sign(clean.gradient)).clamp(0, 1)
+        ours = (clean.images + EPS * attacks.sign_direction(clean.gradient)).clamp(0, 1)
         assert np.abs(theirs - ours.numpy()).max() < 1e-6
 
     @pytest.mark.parametrize(("eps", "steps"), [(0.03, 3), (0.1, 10)])
@@ -213,7 +217,7 @@ class TestAgainstTheAdversarialRobustnessToolbox:
             toolbox, eps=eps, eps_step=eps / 4, max_iter=steps, num_random_init=0, batch_size=60, verbose=False
         )
         theirs = attack.generate(clean.images.numpy(), labels.numpy())
-        *_, last = attacks.ascent(model, clean, clean.images, labels, eps=eps, step=eps / 4, steps=steps)
+        *_, last = attacks.ascend(model, clean, clean.images, labels, eps=eps, step=eps / 4, steps=steps)
         same = np.abs(theirs - last.images.numpy()) < 1e-6
         assert same.all()
         fooled = toolbox.predict(theirs).argmax(1) != labels.numpy()

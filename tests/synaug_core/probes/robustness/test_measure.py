@@ -14,7 +14,7 @@ from synaug_core.config import RobustnessConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.probes.robustness import attacks
 from synaug_core.probes.robustness.curves import Point, Robustness
-from synaug_core.probes.robustness.measure import chosen, measure
+from synaug_core.probes.robustness.measure import choose_images, measure_robustness
 from synaug_core.seeds import derive
 
 CONFIG = RobustnessConfig(images=120, attacks=("pgd", "fgsm", "lowering"), eps=(8.0, 2.0, 40.0, 160.0), steps=5)
@@ -22,7 +22,7 @@ CONFIG = RobustnessConfig(images=120, attacks=("pgd", "fgsm", "lowering"), eps=(
 
 @pytest.fixture(scope="module")
 def found(trained, digits) -> Robustness:
-    return measure(trained, digits["test"], CONFIG, seed=1)
+    return measure_robustness(trained, digits["test"], CONFIG, seed=1)
 
 
 def _curve(found, name):
@@ -42,7 +42,7 @@ def test_there_is_a_curve_for_all_that_was_asked(found):
 
 
 def test_strength_0_is_what_the_classifier_says_of_the_images(found, trained, digits):
-    used = chosen(digits["test"], 120, derive(1, "images"))
+    used = choose_images(digits["test"], 120, derive(1, "images"))
     right = trained.predict(used).argmax(1) == used.labels.numpy()
     recall = [right[used.labels.numpy() == c].mean() for c in range(10)]
     assert found.clean.accuracy == pytest.approx(right.mean())
@@ -76,9 +76,9 @@ def test_a_large_eps_leaves_nothing(found, name):
 
 def test_the_short_cuts_change_no_count(trained, digits, found):
     """Images that are fooled already are left out of later attacks; attacking all of them says the same."""
-    used = chosen(digits["test"], 120, derive(1, "images"))
-    model = attacks.frozen(trained.model)
-    clean = attacks.look(model, used.images.float() / 255, used.labels)
+    used = choose_images(digits["test"], 120, derive(1, "images"))
+    model = attacks.freeze_copy(trained.model)
+    clean = attacks.measure_response(model, used.images.float() / 255, used.labels)
     fooled = clean.fooled
     for eps, expected in zip((2, 8, 40, 160), _rights(found, "fgsm")[1:], strict=True):
         fooled = fooled | attacks.fgsm(model, clean, used.labels, eps=eps / 255).fooled
@@ -87,32 +87,32 @@ def test_the_short_cuts_change_no_count(trained, digits, found):
 
 def test_the_same_again_gives_the_same(trained, digits, found):
     state = torch.get_rng_state()
-    again = measure(trained, digits["test"], CONFIG, seed=1)
+    again = measure_robustness(trained, digits["test"], CONFIG, seed=1)
     assert again.model_dump_json() == found.model_dump_json()
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_other_disturbances_do_not_change_a_curve(trained, digits, found):
     few = CONFIG.model_copy(update={"perturbations": ("noise",), "attacks": ("pgd",), "eps": (2.0,)})
-    alone = measure(trained, digits["test"], few, seed=1)
+    alone = measure_robustness(trained, digits["test"], few, seed=1)
     assert _curve(alone, "noise") == _curve(found, "noise")
     assert [c.name for c in alone.curves] == ["noise", "pgd"]
 
 
 def test_every_classifier_is_asked_about_the_same_images(trained, digits, monkeypatch):
     seen: list[torch.Tensor] = []
-    whole = attacks.look
+    whole = attacks.measure_response
 
     def looked(model, images, labels, *, gradient=True):
         seen.append(images.detach().clone())
         return whole(model, images, labels, gradient=gradient)
 
-    monkeypatch.setattr(attacks, "look", looked)
+    monkeypatch.setattr(attacks, "measure_response", looked)
     config = RobustnessConfig(images=40, attacks=())
-    other = replace(trained, model=attacks.frozen(trained.model))
+    other = replace(trained, model=attacks.freeze_copy(trained.model))
     torch.nn.init.normal_(other.model.linear.weight, generator=torch.Generator().manual_seed(0))
     for classifier in (trained, other):
-        measure(classifier, digits["test"], config, seed=4)
+        measure_robustness(classifier, digits["test"], config, seed=4)
     half = len(seen) // 2
     assert half == 36
     assert all(torch.equal(a, b) for a, b in zip(seen[:half], seen[half:], strict=True))
@@ -120,7 +120,9 @@ def test_every_classifier_is_asked_about_the_same_images(trained, digits, monkey
 
 def test_the_classifier_is_not_touched(trained, digits):
     before = {k: v.clone() for k, v in trained.model.state_dict().items()}
-    measure(trained, digits["test"], RobustnessConfig(images=10, perturbations=("blur",), eps=(2.0,), steps=2), seed=0)
+    measure_robustness(
+        trained, digits["test"], RobustnessConfig(images=10, perturbations=("blur",), eps=(2.0,), steps=2), seed=0
+    )
     assert all(torch.equal(v, before[k]) for k, v in trained.model.state_dict().items())
     assert all(p.requires_grad for p in trained.model.parameters())
 
@@ -145,7 +147,7 @@ def test_as_json_and_back(found):
 @pytest.mark.parametrize("empty", [{"attacks": ()}, {"eps": ()}, {"perturbations": ()}])
 def test_what_is_not_asked_is_not_said(trained, digits, empty):
     config = RobustnessConfig(images=10, eps=(2.0,), steps=1).model_copy(update=empty)
-    found = measure(trained, digits["test"], config, seed=0)
+    found = measure_robustness(trained, digits["test"], config, seed=0)
     assert {c.kind for c in found.curves} == ({"attack"} if "perturbations" in empty else {"perturbation"})
     assert ("perturbed" in found.summary()) == ("perturbations" not in empty)
 
@@ -153,16 +155,20 @@ def test_what_is_not_asked_is_not_said(trained, digits, empty):
 def test_progress_is_told(trained, digits):
     told = []
     config = RobustnessConfig(images=100, perturbations=("flip",), attacks=())
-    measure(trained, digits["test"], config, seed=0, progress=lambda done, total, **_: told.append((done, total)))
+    measure_robustness(
+        trained, digits["test"], config, seed=0, progress=lambda done, total, **_: told.append((done, total))
+    )
     assert told == [(64, 100), (100, 100)]
 
 
 def test_images_of_another_shape_are_refused(trained, digits):
     test = digits["test"]
     with pytest.raises(ValueError, match="expected"):
-        measure(trained, replace(test, images=test.images[..., ::2, ::2].contiguous()), RobustnessConfig(), seed=0)
+        measure_robustness(
+            trained, replace(test, images=test.images[..., ::2, ::2].contiguous()), RobustnessConfig(), seed=0
+        )
     with pytest.raises(ValueError, match="none"):
-        measure(trained, test.take([]), RobustnessConfig(), seed=0)
+        measure_robustness(trained, test.take([]), RobustnessConfig(), seed=0)
 
 
 def _set(counts: tuple[int, ...]) -> ImageSet:
@@ -184,17 +190,17 @@ class TestChosen:
         ],
     )
     def test_classes_are_as_equal_as_they_can_be(self, counts, most, expected):
-        assert tuple(chosen(_set(counts), most, 0).counts().values()) == expected
+        assert tuple(choose_images(_set(counts), most, 0).counts().values()) == expected
 
     def test_the_seed_decides_which(self):
-        ids = chosen(_set((30, 30)), 10, 0).ids
-        assert ids == chosen(_set((30, 30)), 10, 0).ids
-        assert ids != chosen(_set((30, 30)), 10, 1).ids
-        assert ids != chosen(_set((30, 30)), 60, 0).ids[:10]
+        ids = choose_images(_set((30, 30)), 10, 0).ids
+        assert ids == choose_images(_set((30, 30)), 10, 0).ids
+        assert ids != choose_images(_set((30, 30)), 10, 1).ids
+        assert ids != choose_images(_set((30, 30)), 60, 0).ids[:10]
 
     def test_another_class_changes_nobody_elses(self):
-        ids = set(chosen(_set((30, 30)), 20, 0).ids)
-        assert ids <= set(chosen(_set((30, 30, 30)), 30, 0).ids)
+        ids = set(choose_images(_set((30, 30)), 20, 0).ids)
+        assert ids <= set(choose_images(_set((30, 30, 30)), 30, 0).ids)
 
     def test_no_images(self):
-        assert len(chosen(_set((0, 0)), 10, 0)) == 0
+        assert len(choose_images(_set((0, 0)), 10, 0)) == 0

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from synaug_core.probes.robustness.curves import ArmRobustness, Curve, Point, Robustness, mean_curves
-from synaug_core.probes.robustness.section import robustness_figure
+from synaug_core.probes.robustness.probe import robustness_figure
 from synaug_core.report.style import arm_styles, png
 
 PERTURBATIONS = ("flip", "rotation", "brightness", "contrast", "noise", "blur", "crop")
