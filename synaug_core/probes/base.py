@@ -66,7 +66,7 @@ class ProbeInput(Generic[C]):
         compared: what the comparison came to; None unless the probe compares arms.
         seed: of every random draw.
         device: where to compute.
-        progress: told how far the run is.
+        progress: called as the run advances.
     """
 
     dataset: str

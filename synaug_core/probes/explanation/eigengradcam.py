@@ -66,7 +66,7 @@ class MapLayer:
 def find_layer(model: nn.Module, *, channels: int, size: int) -> MapLayer:
     """The last layer whose output has at least `LEAST_SIDE` cells a side, and that nothing goes around.
 
-    A layer inside a block with a shortcut shows only a part of what the network sees; such layers are told by cutting
+    A layer inside a block with a shortcut shows only a part of what the network sees; such layers are found by cutting
     the graph at them: where a gradient still reaches the image, something goes around. In a network whose last stage
     is too coarse this gives the end of the stage before. Where no layer has `LEAST_SIDE` cells (tiny images, large
     patches), the last one with 4, then 2, is taken. Of modules with the same output the outermost is named.

@@ -60,7 +60,7 @@ def explain(
 ) -> Explained:
     """EigenGradCAM maps for the true class, the same class for every arm, of the arms' first trainings.
 
-    What the arms change is measured on a sample that is drawn without looking at what they say: the images that are
+    What the arms change is measured on a sample that is drawn without regard to their predictions: the images that are
     shown were chosen because the arms disagree on them, and would exaggerate. It is held against what changes between
     two trainings of the reference, which differ in their initial weights too, while the arms share theirs: a floor
     that is rather too high than too low.
@@ -76,7 +76,7 @@ def explain(
         measured: how many to compare maps on, at most.
         seed: of the sample.
         device: where to compute.
-        progress: told after every arm.
+        progress: called after every arm.
 
     Raises:
         ValueError: predictions of images that are not in `test`.

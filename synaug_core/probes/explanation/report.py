@@ -1,4 +1,4 @@
-"""What was found about where the arms look: figures for a store, sentences for people."""
+"""Where the arms look for the true class: what is stored, its metrics and its sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MapChange(Frozen):
 
 
 class ArmView(Frozen):
-    """What one arm's classifier says of an image."""
+    """One arm's prediction of an image, and its map against the reference's."""
 
     predicted: str
     """Class of highest probability."""
@@ -55,7 +55,7 @@ class Explanation(Frozen):
     images: tuple[ExplainedImage, ...] = ()
     """Those that are shown, the most changed first."""
     change: dict[str, MapChange] = Field(default_factory=dict)
-    """By arm, over a sample of the test images that was drawn class by class, not chosen by what the arms say."""
+    """By arm, over a sample of the test images that was drawn class by class, not chosen by the arms' predictions."""
     noise: MapChange | None = None
     """The same between two trainings of the reference, on the same images: what chance alone changes."""
     note: str = ""

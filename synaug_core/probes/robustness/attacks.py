@@ -35,13 +35,13 @@ Direction = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """What a model says of some images, each of which has a label.
+    """A model's response to some images, each of which has a label.
 
     Attributes:
         images: float (n, c, h, w), values in [0, 1].
         fooled: bool (n,): the likeliest class is not the label.
         log_odds: float (n,): of the other classes together, against the label.
-        gradient: of `log_odds`, shape of the images; None where it was not asked for.
+        gradient: of `log_odds`, shape of the images; None where it was not computed.
     """
 
     images: Tensor
@@ -50,13 +50,13 @@ class Response:
     gradient: Tensor | None = None
 
     def take(self, index: Tensor) -> Response:
-        """Of the images at `index` (int64)."""
+        """The response to the images at `index` (int64)."""
         gradient = None if self.gradient is None else self.gradient[index]
         return Response(self.images[index], self.fooled[index], self.log_odds[index], gradient)
 
 
 class StrongestAttack:
-    """The strongest of the images tried so far: one that fools before one that does not, then by log-odds.
+    """The strongest changed images so far: one that fools before one that does not, then by log-odds.
 
     Attributes:
         images: float (n, c, h, w), values in [0, 1].
@@ -67,7 +67,7 @@ class StrongestAttack:
         self.images, self.fooled, self._log_odds = first.images, first.fooled, first.log_odds
 
     def consider(self, response: Response) -> None:
-        """Keep each image that is stronger than the one kept so far."""
+        """Keep each image that is stronger than the one before."""
         is_stronger = response.fooled & ~self.fooled | (response.fooled == self.fooled) & (
             response.log_odds > self._log_odds
         )
@@ -86,7 +86,7 @@ def freeze_copy(model: Classifier, device: torch.device | str | None = None) -> 
 
 
 def measure_response(model: Classifier, images: Tensor, labels: Tensor, *, gradient: bool = True) -> Response:
-    """One pass, and one back for the gradient.
+    """Classify the images: one pass forward, and one back for the gradient.
 
     Args:
         model: from `freeze_copy`.
@@ -128,7 +128,7 @@ def ascend(
 ) -> Iterator[Response]:
     """Steps uphill from `first`, each put back into the ball of `eps` around `images` and into [0, 1].
 
-    Yields what the model says after each of the steps; only the last comes without its gradient.
+    Yields the model's response after each of the steps; only the last comes without its gradient.
 
     Raises:
         ValueError: `first` without its gradient.

@@ -171,7 +171,7 @@ def sentences(arms: Mapping[str, ArmRobustness], control: str | None = None) -> 
     """For each figure of the summary but `clean`, which arm is highest, beside the control; then what they are not.
 
     Args:
-        arms: by name, asked about the same images.
+        arms: by name, measured on the same images.
         control: the best control, where there is one.
     """
     if not arms:

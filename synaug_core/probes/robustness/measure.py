@@ -54,7 +54,7 @@ def measure_robustness(
     """Accuracy over the strength of every perturbation and attack of `config`.
 
     Which images, and how each is disturbed, depends on `images`, `config.images` and `seed` alone: every classifier
-    asked with one seed gets the same ones. Adversarial images are its own.
+    measured with one seed gets the same ones. Adversarial images are its own.
 
     An image that fools the classifier at one eps lies within every larger one too, so it counts as fooled there and
     is not attacked again; an image that is misclassified as it is was never right. Hence accuracy cannot rise with
@@ -66,7 +66,7 @@ def measure_robustness(
         config: what to try.
         seed: of the choice of images, the perturbations and the random starts.
         device: where to compute.
-        progress: told after each batch.
+        progress: called after each batch.
 
     Raises:
         ValueError: no image, or images of another shape.

@@ -114,7 +114,7 @@ def robustness_figure(arms: Mapping[str, ArmRobustness], comparison: Comparison)
     chance, which attacks may go below.
 
     Args:
-        arms: by name, asked the same; at least one.
+        arms: by name, measured alike; at least one.
         comparison: knows each arm's colour and marker.
 
     Raises:
