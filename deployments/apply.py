@@ -1,16 +1,12 @@
 """Bring a Prefect server to what the configurations ask for; done twice, it is done once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prefect.client.orchestration import get_client
 
-from deployments.automations import apply_automation, close_dead_runs, report_failures, retrain_on_change
+from deployments import automations, pools, server
 from deployments.plan import Options, plan, plan_report
-from deployments.pools import apply_pool
-from deployments.server import apply_deployment
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.vocabulary import PoolKind
@@ -60,18 +56,20 @@ def apply(
     plans = [(config, plan(config, options, sweep)) for config, sweep in wanted]
     done: list[Applied] = []
     with get_client(sync_client=True) as client:
-        change = apply_pool(client, options.pool, pool_kind, renew=renew_pool)
+        change = pools.apply_pool(client, options.pool, pool_kind, renew=renew_pool)
         done.append(Applied("work pool", options.pool, change))
         for config, planned in plans:
             for one in planned:
-                number, change = apply_deployment(client, one)
+                number, change = server.apply_deployment(client, one)
                 done.append(Applied("deployment", one.full_name, change, one.cron))
                 if one.flow == "retrain":
-                    automation = retrain_on_change(config.name, one.name, number)
-                    done.append(Applied("automation", automation.name, apply_automation(client, automation)))
+                    automation = automations.retrain_on_change(config.name, one.name, number)
+                    done.append(
+                        Applied("automation", automation.name, automations.apply_automation(client, automation))
+                    )
         report = plan_report(options.pool, notify, options.job_variables)
-        number, change = apply_deployment(client, report)
+        number, change = server.apply_deployment(client, report)
         done.append(Applied("deployment", report.full_name, change))
-        for automation in (report_failures(number), close_dead_runs()):
-            done.append(Applied("automation", automation.name, apply_automation(client, automation)))
+        for automation in (automations.report_failures(number), automations.close_dead_runs()):
+            done.append(Applied("automation", automation.name, automations.apply_automation(client, automation)))
     return done

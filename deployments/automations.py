@@ -1,7 +1,5 @@
 """What the server does by itself: retrain changed data, report failures, close runs that died."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 from uuid import UUID

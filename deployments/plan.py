@@ -1,15 +1,12 @@
 """What is to be on the server for a data set: its deployments, the limit they share, its automation. No server here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from synaug_core import errors, vocabulary
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
-from synaug_core.errors import ConfigError
-from synaug_core.vocabulary import Busy
 
 __all__ = ["FAILURES", "HEARTBEAT", "TAG", "Options", "Planned", "plan", "plan_report"]
 
@@ -40,7 +37,7 @@ class Options:
     check_cron: str | None = None
     sweep_cron: str | None = None
     timezone: str = "UTC"
-    busy: Busy = "cancel"
+    busy: vocabulary.Busy = "cancel"
     name: str | None = None
     pool: str = "synaug"
     job_variables: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +62,7 @@ class Planned:
     cron: str | None = None
     timezone: str = "UTC"
     limit: str | None = None
-    busy: Busy = "cancel"
+    busy: vocabulary.Busy = "cancel"
     tags: tuple[str, ...] = (TAG,)
 
     @property
@@ -93,7 +90,7 @@ def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> 
     for option, cron in crons.items():
         _check_schedule(option, cron, options.timezone)
     if options.sweep_cron is not None and sweep is None:
-        raise ConfigError(f"--sweep-cron: the configuration of {config.name} has no section `sweep`")
+        raise errors.ConfigError(f"--sweep-cron: the configuration of {config.name} has no section `sweep`")
     name, model = options.name or config.name, f"synaug-{config.name}"
     training, registry = f"synaug-dataset-{config.name}", f"synaug-registry-{config.name}"
     variables = {**options.job_variables, "env": _environment(options.job_variables.get("env", {}))}
@@ -170,7 +167,7 @@ def _check_schedule(option: str, cron: str | None, timezone: str) -> None:
     try:
         CronSchedule(cron=cron, timezone=timezone)
     except ValueError as error:
-        raise ConfigError(
+        raise errors.ConfigError(
             f"{option} {cron!r} in the time zone {timezone!r} is no schedule; five fields and a zone are expected, "
             "such as '0 3 * * 1' and Europe/Berlin"
         ) from error

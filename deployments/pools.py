@@ -1,7 +1,5 @@
 """Work pools: where runs run. Each kind has a template in `templates/`, which may also be given to Prefect by hand."""
 
-from __future__ import annotations
-
 import json
 from importlib import resources
 from typing import Any, get_args
@@ -10,22 +8,23 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-from synaug_core.errors import UserError
-from synaug_core.vocabulary import PoolKind
+from synaug_core import errors, vocabulary
 
 __all__ = ["KINDS", "apply_pool", "template"]
 
-KINDS: tuple[PoolKind, ...] = get_args(PoolKind)
+KINDS: tuple[vocabulary.PoolKind, ...] = get_args(vocabulary.PoolKind)
 
 
-def template(kind: PoolKind) -> dict[str, Any]:
+def template(kind: vocabulary.PoolKind) -> dict[str, Any]:
     """The base job template of a kind of pool."""
     text = resources.files("deployments").joinpath("templates", f"{kind}.json").read_text(encoding="utf-8")
     parsed: dict[str, Any] = json.loads(text)
     return parsed
 
 
-def apply_pool(client: SyncPrefectClient, name: str, kind: PoolKind = "process", *, renew: bool = False) -> str:
+def apply_pool(
+    client: SyncPrefectClient, name: str, kind: vocabulary.PoolKind = "process", *, renew: bool = False
+) -> str:
     """Make the work pool where there is none; "made", "changed" or "unchanged".
 
     Args:
@@ -46,7 +45,7 @@ def apply_pool(client: SyncPrefectClient, name: str, kind: PoolKind = "process",
             return apply_pool(client, name, kind, renew=renew)
         return "made"
     if pool.type != kind:
-        raise UserError(f"the work pool {name!r} is of type {pool.type}; name one of type {kind}, or a new one")
+        raise errors.UserError(f"the work pool {name!r} is of type {pool.type}; name one of type {kind}, or a new one")
     if not renew or pool.base_job_template == template(kind):
         return "unchanged"
     client.update_work_pool(name, WorkPoolUpdate(base_job_template=template(kind)))

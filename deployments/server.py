@@ -1,7 +1,5 @@
 """One deployment on a Prefect server: read, compared with what was planned, written where it differs."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """Retrain when the images change: a cheap look, on a schedule, whether they have."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from prefect import flow

@@ -4,8 +4,6 @@ First the results of steps go, so that no retraining finds them any more. Then i
 meanwhile; only where none has are artifacts deleted. Killed at any moment, the next call ends what was begun.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

@@ -25,14 +25,11 @@ from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from flows.process import keep_freed_memory
+from synaug_core import digests, errors
 from synaug_core.config import ComputeConfig
-from synaug_core.digests import code_version
-from synaug_core.errors import ConfigError, SynaugError
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import settings
-from tasks.engine.cancelling import Unwanted
-from tasks.engine.machine import worker_count
-from tasks.engine.progress_bus import Event, publish, subscribe
+from tasks.engine import cancelling, machine, progress_bus
 
 __all__ = ["LONG_STEPS", "DaskRunner", "ProgressPlugin", "StepFuture", "facts", "shared_processes", "topic"]
 
@@ -59,7 +56,7 @@ class ProgressPlugin(WorkerPlugin):
                 os.dup2(file.fileno(), 2)
         if settings().trims_memory:
             keep_freed_memory()
-        self._leave = subscribe(partial(_forward, worker))
+        self._leave = progress_bus.subscribe(partial(_forward, worker))
 
     def teardown(self, worker: Any) -> None:
         """Dask calls this when the worker ends."""
@@ -75,7 +72,7 @@ def facts() -> dict[str, str]:
     """What has to be the same in every process of a run: code, libraries that make the numbers, places."""
     current = settings()
     process_facts = {
-        "synaug's code": code_version(),
+        "synaug's code": digests.code_version(),
         "torch": metadata.version("torch"),
         "MLFLOW_TRACKING_URI": redacted(current.tracking_uri),
         "SYNAUG_TUNING_STORAGE": redacted(current.tuning_storage),
@@ -85,13 +82,13 @@ def facts() -> dict[str, str]:
     return process_facts
 
 
-def _forward(worker: Any, event: Event) -> None:
+def _forward(worker: Any, event: progress_bus.Event) -> None:
     context = TaskRunContext.get()
     if context is None:
         return
     task_state = worker.state.tasks.get(getattr(thread_state, "key", None))
     if task_state is not None and task_state.state == "cancelled":
-        raise Unwanted(f"nobody waits for {event.stage} {event.name} any more")
+        raise cancelling.Unwanted(f"nobody waits for {event.stage} {event.name} any more")
     worker.log_event(topic(context.task_run.flow_run_id), asdict(event))
 
 
@@ -122,7 +119,7 @@ class StepFuture(PrefectDaskFuture[Any]):
         try:
             return super().result(timeout, raise_on_failure)
         except KilledWorker as error:
-            raise SynaugError(
+            raise errors.SynaugError(
                 "several Dask workers ended while they ran the same step, most likely for want of memory; "
                 "give them more, or lower data.image_size, generator.group_size or the workers' number"
             ) from error
@@ -145,12 +142,12 @@ class DaskRunner(DaskTaskRunner):
         self.compute, self.scheduler, self._given = compute, scheduler, cluster
         if scheduler is not None:
             if compute.workers is None:
-                raise ConfigError("compute.workers: say how many steps the Dask cluster makes side by side")
+                raise errors.ConfigError("compute.workers: say how many steps the Dask cluster makes side by side")
             super().__init__(address=scheduler, client_kwargs={"timeout": _PATIENCE})
         elif cluster is not None:
             super().__init__(cluster=cluster)
         else:
-            super().__init__(cluster_class=lambda: _processes(worker_count(compute)))
+            super().__init__(cluster_class=lambda: _processes(machine.worker_count(compute)))
         self._ready: PrefectDaskClient | None = None
 
     def duplicate(self) -> DaskRunner:
@@ -247,14 +244,16 @@ def _compare(client: Client) -> None:
     for worker, remote in client.run(facts).items():
         for what, value in local.items():
             if remote.get(what) != value:
-                raise ConfigError(
+                raise errors.ConfigError(
                     f"SYNAUG_DASK_SCHEDULER: the worker {worker} differs in {what}: {remote.get(what)} there, {value} "
                     "here; start all processes of a run with the same code and the same variables"
                 )
 
 
 def _publish(event: tuple[float, dict[str, Any]]) -> None:
-    publish(Event(**{field.name: event[1][field.name] for field in fields(Event)}))  # Dask adds the worker
+    progress_bus.publish(
+        progress_bus.Event(**{field.name: event[1][field.name] for field in fields(progress_bus.Event)})
+    )  # Dask adds the worker
 
 
 @contextlib.contextmanager
@@ -264,4 +263,4 @@ def _plainly(address: str | None) -> Iterator[None]:
     except (OSError, TimeoutError) as error:
         if address is None:
             raise
-        raise ConfigError(f"SYNAUG_DASK_SCHEDULER: no Dask scheduler answers at {address}") from error
+        raise errors.ConfigError(f"SYNAUG_DASK_SCHEDULER: no Dask scheduler answers at {address}") from error

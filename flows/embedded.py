@@ -1,7 +1,5 @@
 """A Prefect API server that lives and dies with this process: the embedded default's orchestrator."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import signal
@@ -17,8 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from synaug_core.errors import SynaugError
-from synaug_core.reachable import is_healthy
+from synaug_core import errors, reachable
 from synaug_core.services.writable import disk_full, require_writable, says_full
 
 __all__ = ["ApiServer", "api_server", "wait_until_ready", "without_heartbeats"]
@@ -113,15 +110,15 @@ def wait_until_ready(server: ApiServer, timeout: float = 120.0) -> None:
     """
     end = time.monotonic() + timeout
     while time.monotonic() < end:
-        if is_healthy(f"{server.url}/health", 2):
+        if reachable.is_healthy(f"{server.url}/health", 2):
             server.starting.release()
             return
         if (code := server.process.poll()) is not None:
             if _found_disk_full(server):
                 raise disk_full(server.log.parent)
-            raise SynaugError(f"the embedded Prefect server ended with code {code}; its log: {server.log}")
+            raise errors.SynaugError(f"the embedded Prefect server ended with code {code}; its log: {server.log}")
         time.sleep(0.1)
-    raise SynaugError(f"the embedded Prefect server did not start within {timeout:.0f} s; its log: {server.log}")
+    raise errors.SynaugError(f"the embedded Prefect server did not start within {timeout:.0f} s; its log: {server.log}")
 
 
 def _found_disk_full(server: ApiServer) -> bool:

@@ -1,16 +1,13 @@
 """The synthetic images of every arm: what they need is fitted, they are made and checked, and they are judged."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flows.stages import Stages, Submitted
 from synaug_core.config import Config, GeneratorConfig, SynthesisConfig
 from synaug_core.refs import ClassifierRef, GeneratorRef, JudgesRef, QualityRef, SyntheticRef
+from tasks.engine import machine, naming
 from tasks.engine.context import Context
-from tasks.engine.machine import worker_count
-from tasks.engine.naming import group_name, synthesis_name
 from tasks.generators import fit_group, group_classes
 from tasks.judging import fit_judges, fit_target, share_judges
 from tasks.quality import assess_images
@@ -77,7 +74,7 @@ class Assessed:
 def make_images(config: Config, context: Context, stages: Stages) -> Images:
     """Fit what the arms ask for, once each, and make their images."""
     needs = _needs(config, context)
-    side_by_side = worker_count(config.compute) > 1
+    side_by_side = machine.worker_count(config.compute) > 1
     with stages.timed("generator"):
         early = _submit_real_only(config, context, needs, stages) if side_by_side else None
         fitted = _fit_generators(config, context, needs, stages)
@@ -146,7 +143,7 @@ class _Batch:
     @property
     def name(self) -> str:
         kind = self.generator.kind if self.generator else None
-        return f"{synthesis_name(self.need.synthesis, kind)} {group_name(self.classes)}"
+        return f"{naming.synthesis_name(self.need.synthesis, kind)} {naming.group_name(self.classes)}"
 
     def arguments(self, judges: tuple[JudgesRef, ...], targets: tuple[ClassifierRef, ...]) -> tuple[object, ...]:
         """Of the step, after its context."""
@@ -194,7 +191,9 @@ def _fit_generators(config: Config, context: Context, needs: dict[str, Need], st
         for key, classes in classes_of.items()
         for group in group_classes(context, tuple(c for c in dataset.classes if c in classes), settings[key])
     ]
-    jobs = [(f"{settings[key].kind} {group_name(group)}", (context, group, settings[key])) for key, group in groups]
+    jobs = [
+        (f"{settings[key].kind} {naming.group_name(group)}", (context, group, settings[key])) for key, group in groups
+    ]
     fitted = stages.gather(stages.submit("generator", fit_group, jobs), adopt_below=context.run)
     return {key: tuple(f for f, (owner, _) in zip(fitted, groups, strict=True) if owner == key) for key in classes_of}
 

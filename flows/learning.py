@@ -1,7 +1,5 @@
 """Every division of the images: how they are divided, and what each comes to, from synthetic images to classifiers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +11,10 @@ from synaug_core.classify.search_space import TrialSpec, Tuned
 from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import DatasetRef, QualityRef, RepetitionRef, RunRef
 from synaug_core.services.mlflow.tags import Tag
-from tasks import retraining, tuning
+from tasks import retraining, training, tuning
 from tasks.dataset import prepare_dataset, prepare_folds
+from tasks.engine import machine, naming
 from tasks.engine.context import Context
-from tasks.engine.machine import worker_count
-from tasks.engine.naming import trial_name
-from tasks.training import train_repetition
 
 __all__ = ["Division", "Learning", "divide", "learn"]
 
@@ -106,7 +102,9 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
     all_images: list[Images] = []
     assessed: list[Assessed] = []
     trainings: list[Submitted[RepetitionRef]] = []
-    spare = worker_count(config.compute) > config.tuning.parallel  # where trials need all, images are judged after them
+    spare = (
+        machine.worker_count(config.compute) > config.tuning.parallel
+    )  # where trials need all, images are judged after them
     expected = len(config.arms) * sum(len(division.repetitions) for division in divisions)
     for division in divisions:
         images = make_images(config, division.context, stages)
@@ -118,7 +116,7 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
         tuned = _tune(config, division.context, images, stages)
         assessed.append(early or assess())
         jobs = _trainings(config, division, images, tuned, arm_runs)
-        trainings += stages.submit("training", train_repetition, jobs, expected)
+        trainings += stages.submit("training", training.train_repetition, jobs, expected)
     with stages.timed("training"):
         repetitions = stages.gather(trainings)
     with stages.timed("quality"):
@@ -154,7 +152,7 @@ def _search(
         entered.update(trial.number for trial in trials)
         jobs = [
             (
-                trial_name(trial.number, arms, config.tuning),
+                naming.trial_name(trial.number, arms, config.tuning),
                 (inside, arms, synthetic, online, config.classifier, search, trial),
             )
             for trial in trials

@@ -1,7 +1,5 @@
 """What a retraining comes to, for people and for scripts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -9,16 +7,13 @@ from pydantic import Field
 
 from flows.images import ArmImages
 from flows.stages import Account
-from synaug_core.evaluate.contrast import Contrast
-from synaug_core.evaluate.results import Comparison, Verdict
-from synaug_core.frozen import Frozen
-from synaug_core.refs import DatasetRef, RegisteredRef, RunRef
-from synaug_core.vocabulary import Alias
+from synaug_core import frozen, refs, vocabulary
+from synaug_core.evaluate import contrast, results
 
 __all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "outcome_of"]
 
 
-class DatasetFacts(Frozen):
+class DatasetFacts(frozen.Frozen):
     """The images that went in."""
 
     name: str
@@ -29,15 +24,15 @@ class DatasetFacts(Frozen):
     rejected: int
 
 
-class ModelFacts(Frozen):
+class ModelFacts(frozen.Frozen):
     """The registered model."""
 
     name: str
     version: str
-    alias: Alias | None
+    alias: vocabulary.Alias | None
 
 
-class ImagesFacts(Frozen, validate_by_name=True, serialize_by_alias=True):
+class ImagesFacts(frozen.Frozen, validate_by_name=True, serialize_by_alias=True):
     """The synthetic images of an arm."""
 
     planned: int = Field(alias="wanted")
@@ -47,7 +42,7 @@ class ImagesFacts(Frozen, validate_by_name=True, serialize_by_alias=True):
     """Means over the classes of the figures that are defined: kid, coverage, agreement, ...; empty: not judged."""
 
 
-class Outcome(Frozen):
+class Outcome(frozen.Frozen):
     """The result of one retraining; its JSON is what `synaug run --json` writes."""
 
     run_id: str
@@ -58,10 +53,10 @@ class Outcome(Frozen):
     """arm -> metric, named as in MLflow -> mean, low, high"""
     synthetic: dict[str, ImagesFacts]
     """arm -> its synthetic images, and how good they are"""
-    contrasts: tuple[Contrast, ...]
+    contrasts: tuple[contrast.Contrast, ...]
     """What decides, first; then the second endpoint, and every synthetic arm against the best control."""
     best_arm: str
-    verdict: Verdict
+    verdict: results.Verdict
     sentence: str
     model: ModelFacts | None
     promotion: str | None
@@ -72,18 +67,18 @@ class Outcome(Frozen):
     cached_steps: int
     seconds: dict[str, float]
     comparison_page: str | None
-    comparison: Comparison | None = Field(default=None, exclude=True)
+    comparison: results.Comparison | None = Field(default=None, exclude=True)
     """The whole comparison, for callers in the same process."""
 
 
 def outcome_of(
-    dataset: DatasetRef,
-    comparison: Comparison,
+    dataset: refs.DatasetRef,
+    comparison: results.Comparison,
     page: str,
-    registered: RegisteredRef | None,
+    registered: refs.RegisteredRef | None,
     synthetic: Sequence[Mapping[str, ArmImages]],
     notes: tuple[str, ...],
-    run: RunRef,
+    run: refs.RunRef,
     account: Account,
 ) -> Outcome:
     """Put together what the steps returned; `synthetic` has an entry for each division of the images."""

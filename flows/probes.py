@@ -1,15 +1,12 @@
 """Probes of trained classifiers: disturbed images, attacks, maps of the evidence, and whatever else is registered."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from flows.learning import Division
 from flows.stages import Stages
 from synaug_core.config import Config
 from synaug_core.evaluate.results import Comparison
-from synaug_core.probes.base import ComparedArms
-from synaug_core.probes.registry import enabled_probes
+from synaug_core.probes import base, registry
 from synaug_core.refs import ProbeRef, RepetitionRef, RunRef
 from tasks.probes import run_probe
 from tasks.retraining import adopt_runs
@@ -28,9 +25,9 @@ def run_probes(
 ) -> tuple[ProbeRef, ...]:
     """Run each enabled probe on the first trainings of the division: without a comparison those that look at one
     training at a time, recorded below their arms (`parents`); with it those that compare the arms, below `run`."""
-    compared = ComparedArms.from_comparison(comparison) if comparison is not None else None
+    compared = base.ComparedArms.from_comparison(comparison) if comparison is not None else None
     references: list[ProbeRef] = []
-    for probe, section in enabled_probes(config):
+    for probe, section in registry.enabled_probes(config):
         if probe.compares_arms != (compared is not None):
             continue
         numbers = division.repetitions[: probe.count_trainings(section)]

@@ -1,7 +1,5 @@
 """The process that a flow runs in: its memory, its signals, and the mark by which its death is noticed."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import gc

@@ -1,7 +1,5 @@
 """Promotion by hand, as a flow."""
 
-from __future__ import annotations
-
 from prefect import flow
 
 from tasks.promotion import make_champion

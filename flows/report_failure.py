@@ -1,7 +1,5 @@
 """Say that a run failed, where people look."""
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 from typing import Any

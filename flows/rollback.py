@@ -1,7 +1,5 @@
 """Back to the champion before, as a flow."""
 
-from __future__ import annotations
-
 from prefect import flow
 
 from tasks.promotion import go_back

@@ -1,7 +1,5 @@
 """The stages of a flow run: their steps are submitted, followed to their ends, counted, timed and adopted."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time
@@ -16,8 +14,7 @@ from prefect import Task
 from prefect.futures import PrefectFuture
 
 from synaug_core.refs import RunRef
-from tasks.engine.cancelling import Unwanted
-from tasks.engine.progress_bus import Event, publish
+from tasks.engine import cancelling, progress_bus
 from tasks.retraining import adopt_runs
 
 __all__ = ["Account", "Stages", "Submitted"]
@@ -61,12 +58,12 @@ class Stages:
     def timed(self, stage: str) -> Iterator[None]:
         """Time a stage and say that it begins and ends."""
         start = time.monotonic()
-        publish(Event(stage, "", 0, 0))
+        progress_bus.publish(progress_bus.Event(stage, "", 0, 0))
         try:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start
-            publish(Event(stage, "", 0, 0))
+            progress_bus.publish(progress_bus.Event(stage, "", 0, 0))
 
     def submit(
         self, stage: str, step: Task[..., R], jobs: Iterable[tuple[str, tuple[Any, ...]]], expected: int = 0
@@ -83,7 +80,7 @@ class Stages:
         """Announce the end of each of these named steps when it comes, which may be long before anybody waits."""
         self._submitted[stage] += len(futures)
         self._sizes[stage] = max(expected, self._sizes[stage], self._submitted[stage])
-        publish(Event(stage, "", self._gathered[stage], self._sizes[stage]))
+        progress_bus.publish(progress_bus.Event(stage, "", self._gathered[stage], self._sizes[stage]))
         for name, future in futures:
             future.add_done_callback(partial(self._announce, stage, name))
         return [Submitted(stage, name, future) for name, future in futures]
@@ -105,7 +102,9 @@ class Stages:
             except Exception as error:
                 failure = failure or error
             self._gathered[step.stage] += 1
-            publish(Event(step.stage, "", self._gathered[step.stage], self._sizes[step.stage]))
+            progress_bus.publish(
+                progress_bus.Event(step.stage, "", self._gathered[step.stage], self._sizes[step.stage])
+            )
         if failure is not None:
             raise failure
         if adopt_below is not None and results:
@@ -123,9 +122,11 @@ class Stages:
                 self._announced.add(future.task_run_id)
                 try:
                     future.wait()
-                except Unwanted:  # the run is over, and has said why
+                except cancelling.Unwanted:  # the run is over, and has said why
                     return
-                publish(Event(stage, name, 1, 1, state=_state(future), id=str(future.task_run_id)))
+                progress_bus.publish(
+                    progress_bus.Event(stage, name, 1, 1, state=_state(future), id=str(future.task_run_id))
+                )
 
 
 def _state(future: PrefectFuture[Any]) -> Literal["done", "cached", "failed"]:

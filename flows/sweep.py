@@ -1,24 +1,20 @@
 """Many retrainings of one configuration with some keys varied: ablations, learning curves, scale."""
 
-from __future__ import annotations
-
 from prefect import flow, tags
 
-from flows.process import close_dead_runs, process_tag, sigterm_as_ctrl_c
+from flows import process, workers
 from flows.retrain import retrain
-from flows.workers import default_runner, shared_runners
+from synaug_core import errors, frozen
 from synaug_core.config.sweep import SweepConfig, cells
-from synaug_core.errors import SynaugError
 from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sweep import SweepResult, sweep_result
-from synaug_core.frozen import Frozen
 from tasks.engine.progress_bus import Event, publish
 from tasks.sweep import record_sweep
 
 __all__ = ["SweepOutcome", "run_sweep", "sweep"]
 
 
-class SweepOutcome(Frozen):
+class SweepOutcome(frozen.Frozen):
     """What a sweep came to; its JSON is what `synaug sweep --json` writes."""
 
     run_id: str
@@ -28,7 +24,7 @@ class SweepOutcome(Frozen):
     result: SweepResult
 
 
-@flow(name="sweep", persist_result=False, task_runner=default_runner())
+@flow(name="sweep", persist_result=False, task_runner=workers.default_runner())
 def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
     """One retraining for each combination, each with the budget of its own configuration, and one page for all.
 
@@ -39,7 +35,7 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
     runs: list[str] = []
     pages: list[str | None] = []
     combinations = cells(config)
-    with sigterm_as_ctrl_c(), shared_runners() as runner_of:
+    with process.sigterm_as_ctrl_c(), workers.shared_runners() as runner_of:
         publish(Event("sweep", "", 0, len(combinations)))
         for cell in combinations:
             name = ", ".join(cell.labels.values())
@@ -49,7 +45,7 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
                 outcome = retrain.with_options(task_runner=runner, flow_run_name=f"{cell.config.name}: {name}")(
                     cell.config
                 )
-            except SynaugError as error:
+            except errors.SynaugError as error:
                 comparisons.append(str(error))
                 runs.append("")
                 pages.append(None)
@@ -69,7 +65,7 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
 
 def run_sweep(config: SweepConfig) -> SweepOutcome:
     """`sweep` in this process."""
-    close_dead_runs(sweep.name)
-    close_dead_runs(retrain.name)
-    with tags(process_tag()):
+    process.close_dead_runs(sweep.name)
+    process.close_dead_runs(retrain.name)
+    with tags(process.process_tag()):
         return sweep(config)

@@ -1,7 +1,5 @@
 """The watch over a served model: do the images of today still look like those it was judged on?"""
 
-from __future__ import annotations
-
 from prefect import flow, tags
 
 from flows.process import close_dead_runs, process_tag, sigterm_as_ctrl_c, untagged_steps

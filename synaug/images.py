@@ -1,7 +1,5 @@
 """`synaug.load_images`: a stored image set as arrays and a table."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -11,9 +9,8 @@ from numpy.typing import NDArray
 
 from synaug import process
 from synaug.cli import exporting, stored
+from synaug_core import errors, refs
 from synaug_core.data import imageset, parquet
-from synaug_core.errors import UserError
-from synaug_core.refs import Reference
 from synaug_core.services.mlflow import artifacts, clients
 
 __all__ = ["Images", "load_images"]
@@ -44,7 +41,7 @@ class Images:
         return f"<Images {self.images.shape}: {counts}>"
 
 
-def load_images(reference: str | Reference, name: str = "synthetic") -> Images:
+def load_images(reference: str | refs.Reference, name: str = "synthetic") -> Images:
     """The images of a set that a run stored; where several runs below it have one, one after the other.
 
     Args:
@@ -57,7 +54,7 @@ def load_images(reference: str | Reference, name: str = "synthetic") -> Images:
         ArtifactError: its file is missing or damaged.
     """
     current = process.open_home()
-    if isinstance(reference, Reference):
+    if isinstance(reference, refs.Reference):
         one = parquet.read(artifacts.fetch(reference))
         return _as_arrays(one, [reference.run_id] * len(one))
     mlflow = clients.client(current)
@@ -67,7 +64,7 @@ def load_images(reference: str | Reference, name: str = "synthetic") -> Images:
     matching = [(run, path) for run, path in files if path.stem == name]
     if not matching:
         set_names = ", ".join(sorted({path.stem for _, path in files})) or "none"
-        raise UserError(f"the run {reference} holds no images {name!r}; it has {set_names}")
+        raise errors.UserError(f"the run {reference} holds no images {name!r}; it has {set_names}")
     sets: list[imageset.ImageSet] = []
     for run, path in matching:
         with stored.artifact(current, mlflow, run, str(path)) as file:

@@ -17,13 +17,11 @@ from PIL import Image, ImageOps
 
 from synaug import process
 from synaug.cli import registered
-from synaug_core import devices
+from synaug_core import devices, errors, vocabulary
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.data.decode import UnreadableError, load_square
-from synaug_core.errors import ArtifactError, DataError, UserError
 from synaug_core.services.models import exported
 from synaug_core.services.settings import Settings
-from synaug_core.vocabulary import Fit
 
 __all__ = ["Model", "load_model", "open_classifier"]
 
@@ -54,7 +52,7 @@ class Model:
 
     name: str
     classifier: TrainedClassifier
-    fit: Fit
+    fit: vocabulary.Fit
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -85,7 +83,7 @@ class Model:
             except (OSError, UnreadableError, TypeError, ValueError) as error:
                 problems.append(f"image {names[-1]}: {error}")
         if problems:
-            raise DataError("\n".join(problems))
+            raise errors.DataError("\n".join(problems))
         columns = [f"p({name})" for name in self.classes]
         if not pixels:
             return pd.DataFrame(columns=["class", "probability", *columns])
@@ -96,19 +94,19 @@ class Model:
         return table
 
 
-def open_classifier(current: Settings, model: str, device: str) -> tuple[TrainedClassifier, Fit]:
+def open_classifier(current: Settings, model: str, device: str) -> tuple[TrainedClassifier, vocabulary.Fit]:
     """A classifier by its name or folder, and how its training images were made square. Raises as `load_model`."""
     with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
         folder, fit = _locate(current, model, Path(staging))
         try:
             return TrainedClassifier.load(folder, devices.resolve(device)), fit
-        except ArtifactError as error:
+        except errors.ArtifactError as error:
             if not Path(model).is_dir():
                 raise
-            raise UserError(f"MODEL: {error}") from error
+            raise errors.UserError(f"MODEL: {error}") from error
 
 
-def _locate(current: Settings, model: str, staging: Path) -> tuple[Path, Fit]:
+def _locate(current: Settings, model: str, staging: Path) -> tuple[Path, vocabulary.Fit]:
     """The folder of a saved classifier (given, inside a given MLflow model, or a registered version's), and how its
     training images were made square."""
     given = Path(model)
@@ -131,7 +129,7 @@ def _separate(images: Any) -> Iterable[Any]:
     if hasattr(images, "shape"):
         return images if images.ndim == 4 else (images,)
     if not isinstance(images, Sequence):
-        raise UserError("images: expected paths, bytes, PIL images or uint8 arrays, one or a sequence of them")
+        raise errors.UserError("images: expected paths, bytes, PIL images or uint8 arrays, one or a sequence of them")
     return images
 
 

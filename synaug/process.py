@@ -1,7 +1,5 @@
 """What this Python process works with: one home folder, and one Prefect server that lives as long as the process."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 from collections.abc import Iterator

@@ -14,9 +14,8 @@ from rich.console import Console
 
 from synaug import process
 from synaug.cli import live
+from synaug_core import errors, preflight
 from synaug_core.config import Config, keys, load
-from synaug_core.errors import ConfigError
-from synaug_core.preflight import check_config
 from synaug_core.report import terminal
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def run(source: str | Path | Mapping[str, Any] | Config = "digits", *, quiet: bo
         SynaugError: anything else that is known to go wrong.
     """
     config = configure(source, settings)
-    check_config(config)
+    preflight.check_config(config)
     current = process.open_home()
     console = Console(stderr=True, force_jupyter=False)
     with process.plain_errors(), live.watch(config.name, console, quiet), process.orchestrator(current):
@@ -66,7 +65,7 @@ def configure(source: str | Path | Mapping[str, Any] | Config, settings: Mapping
     for key, value in _leaves(settings):
         load.set_key(values, key, value, key)
     if "sweep" in values:
-        raise ConfigError(f"{source}: has a section `sweep`: use `synaug sweep`")
+        raise errors.ConfigError(f"{source}: has a section `sweep`: use `synaug sweep`")
     return load.checked(values)
 
 

@@ -1,7 +1,5 @@
 """Where a long training leaves its state, so that a killed one goes on from there."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

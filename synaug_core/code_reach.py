@@ -4,8 +4,6 @@ Of the core a whole file counts as soon as something of it is imported, at the t
 only type checkers see do not count. Outside the core, where a file holds several steps, single definitions count.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import inspect

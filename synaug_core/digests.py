@@ -1,7 +1,5 @@
 """Digests of bytes, files, values and code: what results are known by."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

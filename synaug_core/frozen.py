@@ -1,7 +1,5 @@
 """The base of everything that is kept or handed on as JSON."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict

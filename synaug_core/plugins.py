@@ -4,15 +4,12 @@ A distribution announces them in its metadata, in the groups `synaug.generators`
 `synaug.strategies` (value = an `Entry`). Names are read from the metadata; the code is imported when a name is used.
 """
 
-from __future__ import annotations
-
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from synaug_core.digests import of_file, of_value
-from synaug_core.errors import ConfigError
+from synaug_core import digests, errors
 
 __all__ = ["GENERATORS", "STRATEGIES", "Group", "load_plugin", "plugin_names", "plugin_sources", "plugin_versions"]
 
@@ -54,14 +51,16 @@ def load_plugin(group: Group, name: str) -> Any:
         return None
     if len(points) > 1:
         owners = ", ".join(sorted(owner for _, owner in points))
-        raise ConfigError(f"plugin {name!r} ({group}) is announced more than once: {owners}; uninstall all but one")
+        raise errors.ConfigError(
+            f"plugin {name!r} ({group}) is announced more than once: {owners}; uninstall all but one"
+        )
     point = next(iter(points.values()))
     try:
         return point.load()
     except Exception as error:  # a plugin's module may fail in any way, and the user has to hear which one did
         reason = " ".join(str(error).split())[:200] or "no message"
         origin = f"{point.value} of {_owner(point)}"
-        raise ConfigError(
+        raise errors.ConfigError(
             f"plugin {name!r} ({group}): {origin} cannot be imported: {type(error).__name__}: {reason}"
         ) from error
 
@@ -75,7 +74,7 @@ def _digest(module: str) -> str:
         files = {str(f.relative_to(top)): f for top in folders for f in sorted(top.rglob("*.py"))}
     else:
         files = {module: Path(spec.origin)} if spec.origin else {}
-    return of_value({name: of_file(file) for name, file in files.items()})
+    return digests.of_value({name: digests.of_file(file) for name, file in files.items()})
 
 
 def _owner(point: EntryPoint) -> str:

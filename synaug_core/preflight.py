@@ -1,7 +1,5 @@
 """Checks of a configuration that need no image, made before anything is read or started."""
 
-from __future__ import annotations
-
 from synaug_core.config import ArmConfig, Config
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import ConfigError
@@ -68,8 +66,7 @@ def _without_latent(config: Config, generator: str, section: str) -> str | None:
     Raises:
         ConfigError: there is no such generator.
     """
-    from synaug_core.generators import registry
-    from synaug_core.generators.base import LatentGenerator
+    from synaug_core.generators import base, registry
 
     kind = config.generator_named(generator).kind
     if generator == "default":
@@ -78,7 +75,7 @@ def _without_latent(config: Config, generator: str, section: str) -> str | None:
         key = f"generators.{generator}.kind" if generator in config.generators else f"{section}.generator"
     if kind not in registry.kinds():
         raise ConfigError(f"{key}: unknown kind {kind!r}; known are {', '.join(registry.kinds())}")
-    return None if issubclass(registry.find(kind), LatentGenerator) else f"{key.rpartition(': ')[2]}: {kind}"
+    return None if issubclass(registry.find(kind), base.LatentGenerator) else f"{key.rpartition(': ')[2]}: {kind}"
 
 
 def _lacks(what: str, kind: str) -> str:

@@ -1,7 +1,5 @@
 """Whether anybody answers at an HTTP address, asked before anything slow is done with it."""
 
-from __future__ import annotations
-
 import ssl
 from typing import Literal
 

@@ -4,10 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from synaug_core import frozen, vocabulary
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import TuningConfig
-from synaug_core.frozen import INCIDENTAL, Frozen
-from synaug_core.vocabulary import Alias, Fit
 
 __all__ = [
     "ClassifierRef",
@@ -29,19 +28,19 @@ __all__ = [
 ]
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Place = Annotated[str, INCIDENTAL]
+Place = Annotated[str, frozen.INCIDENTAL]
 
 
-class RunRef(Frozen):
+class RunRef(frozen.Frozen):
     """An MLflow run and the tags its children inherit. Where things are recorded, never part of what they are."""
 
     run_id: Place
     experiment: Place
     tracking_uri: Place
-    tags: Annotated[dict[str, str], INCIDENTAL] = Field(default_factory=dict)
+    tags: Annotated[dict[str, str], frozen.INCIDENTAL] = Field(default_factory=dict)
 
 
-class Reference(Frozen):
+class Reference(frozen.Frozen):
     """A stored artifact: where it lies and the digest of its bytes.
 
     A folder's digest is the digest of its files' names and digests.
@@ -71,13 +70,13 @@ class SyntheticRef(ImageSetRef):
 
     planned: Annotated[int, Field(alias="wanted")]
     """Images that the plan asked for; fewer may have passed the filters."""
-    seconds: Annotated[float, INCIDENTAL]
+    seconds: Annotated[float, frozen.INCIDENTAL]
     """Wall time of making and checking them."""
     notes: tuple[str, ...] = ()
     """Classes whose plan was not filled."""
 
 
-class DatasetRef(Frozen):
+class DatasetRef(frozen.Frozen):
     """A data set, read, checked and split."""
 
     name: str
@@ -85,7 +84,7 @@ class DatasetRef(Frozen):
     classes: tuple[str, ...]
     channels: Literal[1, 3]
     image_size: int
-    fit: Fit
+    fit: vocabulary.Fit
     """How images that are not square were made so."""
     train: ImageSetRef
     val: ImageSetRef
@@ -139,7 +138,7 @@ class ProbeRef(Reference):
     repetition: int | None = None
 
 
-class TrialResult(Frozen):
+class TrialResult(frozen.Frozen):
     """How one trial of a search ended."""
 
     number: int
@@ -148,7 +147,7 @@ class TrialResult(Frozen):
     run_id: Place
 
 
-class RepetitionRef(Frozen):
+class RepetitionRef(frozen.Frozen):
     """One training of one arm: its classifier, its figures on the validation images, its predictions on the test."""
 
     arm: str
@@ -168,17 +167,17 @@ class ComparisonRef(Reference):
     best: RepetitionRef
 
 
-class RegisteredRef(Frozen):
+class RegisteredRef(frozen.Frozen):
     """A version of a registered model, and what the promotion gate said of it."""
 
     name: str
     version: str
-    alias: Alias | None
+    alias: vocabulary.Alias | None
     """What points at it; None: nothing any more, newer versions came."""
     reason: str
 
 
-class SearchRef(Frozen):
+class SearchRef(frozen.Frozen):
     """A search for hyper-parameters: its study in the storage that the settings name, and the MLflow run that holds
     its trials."""
 

@@ -1,7 +1,5 @@
 """`s3://bucket/prefix`: the address of objects, checked before anybody is asked for them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath

@@ -1,7 +1,5 @@
 """Choices that only the part that uses them can judge, with the images at hand, before anything slow begins."""
 
-from __future__ import annotations
-
 from synaug_core.config import ArmConfig, Config
 from synaug_core.refs import DatasetRef
 from tasks.engine.step import step

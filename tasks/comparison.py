@@ -49,14 +49,13 @@ def compare_arms(
     """Every figure of every arm from the stored predictions, and the verdict."""
     from synaug_core.evaluate.comparison import compare
     from synaug_core.seeds import derive
-    from tasks.engine.loading import load_predictions
-    from tasks.engine.storing import store_comparison
+    from tasks.engine import loading, storing
 
     with recorded("comparison", "comparison", parent) as recorder:
         ordered = sorted(repetitions, key=lambda r: r.repetition)
         by_arm = {arm.name: [r for r in ordered if r.arm == arm.name] for arm in config.arms}
         comparison = compare(
-            {name: [load_predictions(r.predictions) for r in trainings] for name, trainings in by_arm.items()},
+            {name: [loading.load_predictions(r.predictions) for r in trainings] for name, trainings in by_arm.items()},
             {name: [r.validation for r in trainings] for name, trainings in by_arm.items()},
             controls=[arm.name for arm in config.arms if arm.is_control],
             train_counts=dataset.train.counts,
@@ -68,7 +67,7 @@ def compare_arms(
         comparison = comparison.model_copy(update={"reliability": reliability})
         best = max(by_arm[comparison.best_arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({Tag.VERDICT: comparison.verdict, Tag.BEST_ARM: comparison.best_arm})
-        return store_comparison(recorder, comparison, best)
+        return storing.store_comparison(recorder, comparison, best)
 
 
 def _reliability(trainings: Sequence[RepetitionRef], comparison: Comparison, config: Config) -> Reliability:
@@ -99,19 +98,20 @@ def record_arm(
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.report.figures.comparison import arm_confusion
     from synaug_core.report.figures.training import history_figure
-    from synaug_core.services.mlflow.artifacts import fetch
-    from synaug_core.services.mlflow.tracking import adopt, is_finished, recording_in
+    from synaug_core.services.mlflow import artifacts, tracking
     from tasks.engine.loading import load_comparison
 
     trainings = [r for r in repetitions if r.arm == arm.name]
     for repetition in trainings:
-        adopt(repetition.run_id, run)
-    if is_finished(run):
+        tracking.adopt(repetition.run_id, run)
+    if tracking.is_finished(run):
         return
     compared = load_comparison(comparison)
-    with recording_in(run) as recorder:
+    with tracking.recording_in(run) as recorder:
         recorder.params(arm.model_dump())
         recorder.metrics(compared.flat_metrics(arm.name) | arm_metrics(probes, arm.name))
         recorder.figure(arm_confusion(compared, arm.name), "figures/confusion.png")
-        histories = {f"repetition {r.repetition}": TrainedClassifier.history_in(fetch(r.classifier)) for r in trainings}
+        histories = {
+            f"repetition {r.repetition}": TrainedClassifier.history_in(artifacts.fetch(r.classifier)) for r in trainings
+        }
         recorder.figure(history_figure(histories), "figures/training.png")

@@ -7,16 +7,12 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from synaug_core import digests
-from synaug_core.code_reach import records_only
+from synaug_core import code_reach, digests, errors, refs
 from synaug_core.config import DataConfig
-from synaug_core.errors import DataError
-from synaug_core.refs import DatasetRef, RunRef
 from synaug_core.services.mlflow.tags import Tag
+from tasks.engine import recording, storing
 from tasks.engine.progress import progress
-from tasks.engine.recording import recorded
 from tasks.engine.step import action, step
-from tasks.engine.storing import store_images, store_text
 
 if TYPE_CHECKING:
     from synaug_core.data.prepare import Prepared
@@ -43,11 +39,14 @@ def read_fingerprint(config: DataConfig) -> str:
 
 
 @step
-def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, parent: RunRef) -> DatasetRef:
+def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, parent: refs.RunRef) -> refs.DatasetRef:
     """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files."""
     from synaug_core.data.prepare import prepare
 
-    with recorded("dataset", "dataset", parent) as recorder, _at_hand(name, config, fingerprint) as (local, refused):
+    with (
+        recording.recorded("dataset", "dataset", parent) as recorder,
+        _at_hand(name, config, fingerprint) as (local, refused),
+    ):
         prepared = _with_refused(prepare(local, seed=seed, progress=progress("dataset", name)), refused)
         dataset = _stored(recorder, prepared, name, config)
         _describe(recorder, prepared, dataset, config, fingerprint, seed)
@@ -56,14 +55,17 @@ def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, 
 
 @step
 def prepare_folds(
-    name: str, config: DataConfig, fingerprint: str, seed: int, repetitions: int, parent: RunRef
-) -> tuple[DatasetRef, ...]:
+    name: str, config: DataConfig, fingerprint: str, seed: int, repetitions: int, parent: refs.RunRef
+) -> tuple[refs.DatasetRef, ...]:
     """Read and check the images once, and divide them as a repeated k-fold cross-validation: a data set for each fold,
     those of a repetition one after the other. The pictures and counts are the first one's."""
     from synaug_core.data.prepare import prepare_folds
 
-    datasets: list[DatasetRef] = []
-    with recorded("dataset", "dataset", parent) as recorder, _at_hand(name, config, fingerprint) as (local, refused):
+    datasets: list[refs.DatasetRef] = []
+    with (
+        recording.recorded("dataset", "dataset", parent) as recorder,
+        _at_hand(name, config, fingerprint) as (local, refused),
+    ):
         for fold in prepare_folds(local, repetitions=repetitions, seed=seed, progress=progress("dataset", name)):
             prepared = _with_refused(fold, refused)
             datasets.append(_stored(recorder, prepared, name, config, f"fold-{len(datasets)}/"))
@@ -97,13 +99,13 @@ def _at_hand(name: str, config: DataConfig, fingerprint: str) -> Iterator[tuple[
 
     with mirrored(config.source, settings(), progress("dataset", name)) as mirror:
         if _remote_fingerprint(config, mirror.fingerprint) != fingerprint:
-            raise DataError(f"data.source: {config.source} changed while the run began; start it again")
+            raise errors.DataError(f"data.source: {config.source} changed while the run began; start it again")
         refused = tuple(Rejected(path=r.name, reason=r.reason) for r in mirror.refused)
         check_rejected(refused, mirror.objects, config.max_rejected)
         try:
             yield config.model_copy(update={"source": str(mirror.path)}), refused
-        except DataError as error:
-            raise DataError(str(error).replace(str(mirror.path), config.source)) from error
+        except errors.DataError as error:
+            raise errors.DataError(str(error).replace(str(mirror.path), config.source)) from error
 
 
 def _with_refused(prepared: Prepared, refused: tuple[Rejected, ...]) -> Prepared:
@@ -113,13 +115,14 @@ def _with_refused(prepared: Prepared, refused: tuple[Rejected, ...]) -> Prepared
     return dataclasses.replace(prepared, report=report)
 
 
-def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfig, place: str = "") -> DatasetRef:
+def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfig, place: str = "") -> refs.DatasetRef:
     train = prepared.train
     sets = {"train": train, "val": prepared.val, "test": prepared.test}
     stored = {
-        split: store_images(recorder, images, f"{place}images/{split}.parquet", split) for split, images in sets.items()
+        split: storing.store_images(recorder, images, f"{place}images/{split}.parquet", split)
+        for split, images in sets.items()
     }
-    return DatasetRef(
+    return refs.DatasetRef(
         name=name,
         digest=prepared.digest,
         classes=train.classes,
@@ -129,15 +132,15 @@ def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfi
         train=stored["train"],
         val=stored["val"],
         test=stored["test"],
-        report=store_text(recorder, prepared.report.model_dump_json(indent=1), f"{place}report.json"),
+        report=storing.store_text(recorder, prepared.report.model_dump_json(indent=1), f"{place}report.json"),
         rejected=len(prepared.report.rejected),
         run_id=recorder.run.run_id,
     )
 
 
-@records_only
+@code_reach.records_only
 def _describe(
-    recorder: Recorder, prepared: Prepared, dataset: DatasetRef, config: DataConfig, fingerprint: str, seed: int
+    recorder: Recorder, prepared: Prepared, dataset: refs.DatasetRef, config: DataConfig, fingerprint: str, seed: int
 ) -> None:
     """Tags, counts, previews and the page of a data set on its run."""
     from synaug_core.report import sheets

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synaug_core.code_reach import records_only
+from synaug_core import code_reach, names, refs
 from synaug_core.config import GeneratorConfig
-from synaug_core.names import slugs
-from synaug_core.refs import GeneratorRef
 from synaug_core.services.mlflow.tags import Tag
+from tasks.engine import naming, recording, slots
 from tasks.engine.context import Context
-from tasks.engine.naming import group_name
 from tasks.engine.progress import progress
-from tasks.engine.recording import checkpoint, recorded
-from tasks.engine.slots import device_slot
 from tasks.engine.step import action, step
 
 if TYPE_CHECKING:
@@ -33,14 +29,13 @@ def group_classes(context: Context, classes: tuple[str, ...], config: GeneratorC
     A kind with one model for all classes learns all that have images, whichever are asked for.
     """
     from synaug_core import devices
-    from synaug_core.generators import registry
-    from synaug_core.generators.grouping import groups
+    from synaug_core.generators import grouping, registry
 
     dataset = context.dataset
     if registry.find(config.kind).joint:
         return (tuple(name for name in dataset.classes if dataset.train.counts[name]),)
     counts = {name: dataset.train.counts[name] for name in classes}
-    return groups(counts, config, device_type=devices.resolve(context.compute.device).type)
+    return grouping.groups(counts, config, device_type=devices.resolve(context.compute.device).type)
 
 
 @step
@@ -48,25 +43,23 @@ def fit_group(
     context: Context,
     classes: tuple[str, ...],
     config: GeneratorConfig,
-) -> GeneratorRef:
+) -> refs.GeneratorRef:
     """Fit the models of a group of classes on their training images."""
-    from synaug_core.generators import registry
-    from synaug_core.generators.base import FitJob
+    from synaug_core.generators import base, registry
     from synaug_core.seeds import derive
-    from tasks.engine.loading import load_images
-    from tasks.engine.storing import store_generator
+    from tasks.engine import loading, storing
 
     dataset = context.dataset
-    name, short = f"{config.kind} {group_name(classes)}", slugs(dataset.classes)
-    saved = checkpoint()
-    with recorded("generator", name, context.run) as recorder:
-        with device_slot(context.compute) as device:
-            train = load_images(dataset.train)
+    name, short = f"{config.kind} {naming.group_name(classes)}", names.slugs(dataset.classes)
+    saved = recording.checkpoint()
+    with recording.recorded("generator", name, context.run) as recorder:
+        with slots.device_slot(context.compute) as device:
+            train = loading.load_images(dataset.train)
             generator = registry.create(config, classes, dataset.channels, dataset.image_size)
             seed, show = derive(context.seed, "generator"), progress("generator", name)
-            generator.fit(train, FitJob(seed, device, show, saved, context.compute.deadline))
+            generator.fit(train, base.FitJob(seed, device, show, saved, context.compute.deadline))
             sheet = _reconstructions(generator, train)
-        reference = store_generator(recorder, generator)
+        reference = storing.store_generator(recorder, generator)
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         for class_name, report in generator.reports.items():
             for curve, steps, values in report.series():
@@ -80,7 +73,7 @@ def fit_group(
     return reference
 
 
-@records_only
+@code_reach.records_only
 def _reconstructions(generator: Generator, train: ImageSet) -> Image | None:
     """Training images beside what the generator makes of them: the one picture that needs its device."""
     from synaug_core.report.sheets import reconstruction
@@ -88,7 +81,7 @@ def _reconstructions(generator: Generator, train: ImageSet) -> Image | None:
     return reconstruction(generator, train)
 
 
-@records_only
+@code_reach.records_only
 def _draw(recorder: Recorder, generator: Generator, sheet: Image | None) -> None:
     from synaug_core.report.figures.training import fit_figure
 

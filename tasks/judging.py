@@ -1,14 +1,10 @@
 """Classifiers trained on real images only: the target of targeted synthesis, the judges, the space of distances."""
 
-from __future__ import annotations
-
-from synaug_core.checkpoints import Checkpoint
+from synaug_core import checkpoints, refs
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
-from synaug_core.refs import ClassifierRef, JudgesRef
+from tasks.engine import recording, slots
 from tasks.engine.context import Context
 from tasks.engine.progress import progress
-from tasks.engine.recording import checkpoint, recorded
-from tasks.engine.slots import device_slot
 from tasks.engine.step import step
 
 __all__ = ["fit_judges", "fit_target", "share_judges"]
@@ -22,20 +18,22 @@ def fit_target(
     context: Context,
     number: int,
     config: ClassifierConfig,
-) -> ClassifierRef:
+) -> refs.ClassifierRef:
     """A classifier trained on the real training images, with the configured parameters; `number` is its seed."""
     from synaug_core.classify.training import train
     from synaug_core.seeds import derive
-    from tasks.engine.loading import load_images
-    from tasks.engine.storing import store_classifier
+    from tasks.engine import loading, storing
 
-    saved = checkpoint()
-    with recorded("target", f"target {number}", context.run) as recorder, device_slot(context.compute) as device:
+    saved = recording.checkpoint()
+    with (
+        recording.recorded("target", f"target {number}", context.run) as recorder,
+        slots.device_slot(context.compute) as device,
+    ):
         classifier = train(
             config,
             _ARM,
-            load_images(context.dataset.train),
-            load_images(context.dataset.val),
+            loading.load_images(context.dataset.train),
+            loading.load_images(context.dataset.val),
             init_seed=derive(context.seed, "init", "target", number),
             batch_seed=derive(context.seed, "batches", "target", number),
             device=device,
@@ -46,7 +44,7 @@ def fit_target(
         recorder.params(config.model_dump() | {"number": number})
         for evaluation in classifier.history.evaluations:
             recorder.metrics(evaluation.model_dump(exclude={"step"}), evaluation.step)
-        reference = store_classifier(recorder, classifier)
+        reference = storing.store_classifier(recorder, classifier)
     saved.clear()
     return reference
 
@@ -68,34 +66,32 @@ def fit_judges(
     leaving_out: tuple[tuple[int, ...], ...],
     classifier: ClassifierConfig,
     config: JudgeConfig,
-) -> JudgesRef:
+) -> refs.JudgesRef:
     """Classifiers that each left out some folds of the training images, to judge labels of images made from those."""
-    from synaug_core.names import slugs
+    from synaug_core import names, seeds
     from synaug_core.quality.consistency import real_consistency
     from synaug_core.quality.judge import Judges
-    from synaug_core.seeds import derive
-    from tasks.engine.loading import load_images
-    from tasks.engine.storing import store_judges
+    from tasks.engine import loading, storing
 
-    saved: dict[str, Checkpoint] = {}
+    saved: dict[str, checkpoints.Checkpoint] = {}
 
-    def checkpoint_for(judge: str) -> Checkpoint:
-        return saved.setdefault(judge, checkpoint(f"-{judge}"))
+    def checkpoint_for(judge: str) -> checkpoints.Checkpoint:
+        return saved.setdefault(judge, recording.checkpoint(f"-{judge}"))
 
-    with recorded("judge", name, context.run) as recorder, device_slot(context.compute) as device:
-        train = load_images(context.dataset.train)
+    with recording.recorded("judge", name, context.run) as recorder, slots.device_slot(context.compute) as device:
+        train = loading.load_images(context.dataset.train)
         judges = Judges.fit(
             train,
             classifier,
             config,
-            seed=derive(context.seed, "judges"),
+            seed=seeds.derive(context.seed, "judges"),
             device=device,
             leaving_out=leaving_out,
             progress=progress("judge", name),
             deadline=context.compute.deadline,
             checkpoint_for=checkpoint_for,
         )
-        short = slugs(context.dataset.classes)
+        short = names.slugs(context.dataset.classes)
         recorder.params(classifier.model_dump() | config.model_dump(include={"folds", "steps"}))
         for label, consistency in real_consistency(judges, train).items():
             recorder.metrics(
@@ -104,7 +100,7 @@ def fit_judges(
                     f"label_probability/{short[label]}": consistency.probability,
                 }
             )
-        reference = store_judges(recorder, judges)
+        reference = storing.store_judges(recorder, judges)
     for state in saved.values():
         state.clear()
     return reference

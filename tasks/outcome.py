@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from synaug_core import names, refs
 from synaug_core.evaluate.results import Comparison
 from synaug_core.metrics import shown_in
-from synaug_core.names import slug
-from synaug_core.refs import ComparisonRef, DatasetRef, Reference, RunRef
 from tasks.engine.step import action
 
 if TYPE_CHECKING:
@@ -25,14 +24,14 @@ _WIDTH = 900
 
 
 @action
-def read_comparison(reference: ComparisonRef) -> Comparison:
+def read_comparison(reference: refs.ComparisonRef) -> Comparison:
     """The stored comparison."""
     from tasks.engine.loading import load_comparison
 
     return load_comparison(reference)
 
 
-def place_of(stored: Reference) -> str:
+def place_of(stored: refs.Reference) -> str:
     """Where people find what was stored: a path where the store is local, else its address."""
     from synaug_core.services.mlflow.artifacts import local_path
 
@@ -40,13 +39,15 @@ def place_of(stored: Reference) -> str:
 
 
 @action
-def show_in_prefect(dataset: DatasetRef, comparison: Comparison, stored: ComparisonRef, run: RunRef) -> None:
+def show_in_prefect(
+    dataset: refs.DatasetRef, comparison: Comparison, stored: refs.ComparisonRef, run: refs.RunRef
+) -> None:
     """The answer, the arms, the data and a preview of them as artifacts of the flow run, and a link to MLflow."""
     from synaug_core.report.sheets import preview
     from synaug_core.services.mlflow.tracking import link_to, link_to_artifact
     from tasks.engine.loading import load_images
 
-    key = slug(dataset.name).lower().replace("_", "-")
+    key = names.slug(dataset.name).lower().replace("_", "-")
     columns = [comparison.key_of(metric) for metric in shown_in("page")]
     rows = [
         {"arm": name} | {m: _percent(result.metrics, m) for m in columns} for name, result in comparison.arms.items()

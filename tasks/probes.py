@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.config.probes import ProbeConfig
-from synaug_core.probes import base
-from synaug_core.probes.registry import PROBES
+from synaug_core.probes import base, registry
 from synaug_core.refs import ProbeRef, Reference, RepetitionRef
 from synaug_core.services.mlflow.tags import Tag
+from tasks.engine import recording, slots
 from tasks.engine.context import Context
 from tasks.engine.progress import progress
-from tasks.engine.recording import recorded
-from tasks.engine.slots import device_slot
 from tasks.engine.step import step
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def run_probe(
     from synaug_core.seeds import derive
     from tasks.engine.loading import load_classifier, load_images, load_predictions
 
-    probe, label = PROBES[name], PROBES[name].label
+    probe, label = registry.PROBES[name], registry.PROBES[name].label
     subject: dict[str, Any] = {}
     if not probe.compares_arms:
         [repetition] = repetitions
@@ -52,8 +50,8 @@ def run_probe(
         )
         trainings.setdefault(r.arm, []).append(training)
     with (
-        recorded(name, f"{name} {label}" if subject else name, context.run, tags) as recorder,
-        device_slot(context.compute) as device,
+        recording.recorded(name, f"{name} {label}" if subject else name, context.run, tags) as recorder,
+        slots.device_slot(context.compute) as device,
     ):
         measurement = probe.run(
             base.ProbeInput(
@@ -83,7 +81,7 @@ def load_measurement(reference: ProbeRef) -> base.Measurement[Any]:
 
     from synaug_core.services.mlflow.artifacts import fetch
 
-    probe, path, pictures = PROBES[reference.probe], fetch(reference), {}
+    probe, path, pictures = registry.PROBES[reference.probe], fetch(reference), {}
     for file in probe.pictures:
         if (path / file).exists():
             with Image.open(path / file) as picture:
@@ -94,14 +92,14 @@ def load_measurement(reference: ProbeRef) -> base.Measurement[Any]:
 
 def report_sections(references: Sequence[ProbeRef], comparison: Comparison) -> list[base.ReportSection]:
     """What each probe that ran shows in the report."""
-    of_probe = {name: [load_measurement(r) for r in references if r.probe == name] for name in PROBES}
-    return [PROBES[name].report_section(those, comparison) for name, those in of_probe.items() if those]
+    of_probe = {name: [load_measurement(r) for r in references if r.probe == name] for name in registry.PROBES}
+    return [registry.PROBES[name].report_section(those, comparison) for name, those in of_probe.items() if those]
 
 
 def arm_metrics(references: Sequence[ProbeRef], arm: str) -> dict[str, float]:
     """What the probes of an arm's trainings add to the metrics of the arm's run."""
     metrics: dict[str, float] = {}
-    for name, probe in PROBES.items():
+    for name, probe in registry.PROBES.items():
         if results := [load_measurement(r).result for r in references if (r.probe, r.arm) == (name, arm)]:
             metrics |= probe.arm_metrics(results)
     return metrics

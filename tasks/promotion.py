@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, get_args
 
 from prefect import task
 
-from synaug_core import digests
+from synaug_core import digests, frozen, refs, vocabulary
 from synaug_core.config import EvaluationConfig, PromotionConfig
-from synaug_core.frozen import identity
-from synaug_core.refs import ComparisonRef, DatasetRef, RegisteredRef, RunRef
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
-from synaug_core.vocabulary import Alias
+from tasks.engine import slots, step
 from tasks.engine.context import Context
-from tasks.engine.slots import device_slot
-from tasks.engine.step import action
 from tasks.training import predictions
 
 if TYPE_CHECKING:
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
     from synaug_core.evaluate.predictions import Predictions
     from synaug_core.evaluate.promotion import Decision
-    from synaug_core.refs import DatasetRef
     from synaug_core.services.models.registry import ModelVersion
 
 __all__ = ["Measured", "decision_tags", "example_image", "go_back", "make_champion", "measure", "register_best"]
@@ -35,13 +30,13 @@ __all__ = ["Measured", "decision_tags", "example_image", "go_back", "make_champi
 _TRIES = 3
 
 
-@action
+@step.action
 def register_best(
     context: Context,
-    comparison: ComparisonRef,
+    comparison: refs.ComparisonRef,
     promotion: PromotionConfig,
     evaluation: EvaluationConfig,
-) -> RegisteredRef:
+) -> refs.RegisteredRef:
     """Register the best arm's model as challenger, measure it against the champion, and let the gate decide.
 
     A model that was decided on before stays as the gate, or a person since, left it. Where another version becomes
@@ -53,20 +48,18 @@ def register_best(
     from synaug_core.evaluate.promotion import gate
     from synaug_core.report.promotion import promotion_page
     from synaug_core.seeds import derive
-    from synaug_core.services.mlflow.artifacts import fetch
-    from synaug_core.services.mlflow.tracking import recording, run_ref
-    from synaug_core.services.models import registry
-    from synaug_core.services.models.exported import log_model
+    from synaug_core.services.mlflow import artifacts, tracking
+    from synaug_core.services.models import exported, registry
     from tasks.engine.loading import load_images, load_predictions
 
     dataset = context.dataset
     name = f"synaug-{dataset.name}"
-    key = digests.of_value(identity([dataset, comparison, promotion, evaluation]))
+    key = digests.of_value(frozen.identity([dataset, comparison, promotion, evaluation]))
     if (decided := _decided(name, key)) is not None:
         return decided
     best, test = comparison.best, load_images(dataset.test)
     with (
-        recording(
+        tracking.recording(
             settings(),
             experiment=context.run.experiment,
             key=key,
@@ -74,10 +67,12 @@ def register_best(
             name="promotion",
             parent=context.run,
         ) as recorder,
-        device_slot(context.compute) as device,
+        slots.device_slot(context.compute) as device,
     ):
-        owner = run_ref(settings(), best.run_id)
-        model = log_model(owner, fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit)
+        owner = tracking.run_ref(settings(), best.run_id)
+        model = exported.log_model(
+            owner, artifacts.fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit
+        )
         for attempt in range(_TRIES):
             champion = registry.current(settings(), name, "champion")
             if champion is not None and champion.tags.get(Tag.KEY) == key:
@@ -113,7 +108,7 @@ def register_best(
         recorder.flush()
         # Last: these tags say that all of the above is done.
         registry.annotate(settings(), name, version.version, decision_tags(decision))
-    return RegisteredRef(
+    return refs.RegisteredRef(
         name=name,
         version=version.version,
         alias="champion" if decision.promoted else "challenger",
@@ -121,21 +116,21 @@ def register_best(
     )
 
 
-def _decided(name: str, key: str) -> RegisteredRef | None:
+def _decided(name: str, key: str) -> refs.RegisteredRef | None:
     from synaug_core.services.models import registry
 
     for version in registry.versions(settings(), name):
         if version.tags.get(Tag.KEY) == key and Tag.DECISION in version.tags:
-            return RegisteredRef(
+            return refs.RegisteredRef(
                 name=name,
                 version=version.version,
-                alias=next((alias for alias in get_args(Alias) if alias in version.aliases), None),
+                alias=next((alias for alias in get_args(vocabulary.Alias) if alias in version.aliases), None),
                 reason=version.tags[Tag.DECISION],
             )
     return None
 
 
-def _origin(arm: str, parent: RunRef) -> dict[str, str]:
+def _origin(arm: str, parent: refs.RunRef) -> dict[str, str]:
     return {**parent.tags, Tag.ARM: arm, Tag.RETRAINING: parent.run_id}
 
 
@@ -154,7 +149,7 @@ class Measured:
     trained_on: frozenset[str] = frozenset()
 
 
-def measure(champion: ModelVersion | None, dataset: DatasetRef, test: ImageSet, device: torch.device) -> Measured:
+def measure(champion: ModelVersion | None, dataset: refs.DatasetRef, test: ImageSet, device: torch.device) -> Measured:
     """The champion's predictions of the test images of a data set, or why there are none."""
     if champion is None:
         return Measured()
@@ -176,7 +171,7 @@ def measure(champion: ModelVersion | None, dataset: DatasetRef, test: ImageSet, 
     return Measured(predictions(classifier, test, device), trained_on=trained_on)
 
 
-def _find_training_images(champion: ModelVersion, dataset: DatasetRef, test: ImageSet) -> frozenset[str] | None:
+def _find_training_images(champion: ModelVersion, dataset: refs.DatasetRef, test: ImageSet) -> frozenset[str] | None:
     """Test images that the champion was trained or tuned on; None where its data are gone."""
     if champion.tags.get(Tag.DATASET_DIGEST) == dataset.digest:
         return frozenset()  # divided as today
@@ -224,7 +219,7 @@ def decision_tags(decision: Decision) -> dict[str, str]:
     return numbers | {Tag.DECISION: decision.reason}
 
 
-@action
+@step.action
 def make_champion(name: str, version: str, why: str, expected: str) -> str:
     """Promote a version and give its number; `expected` as in `registry.promote`."""
     from synaug_core.services.models import registry

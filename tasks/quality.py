@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synaug_core.code_reach import records_only
+from synaug_core import code_reach, refs
 from synaug_core.config import ClassifierConfig, QualityConfig, SynthesisConfig
-from synaug_core.refs import (
-    ClassifierRef,
-    GeneratorRef,
-    JudgesRef,
-    QualityRef,
-    SyntheticRef,
-)
+from tasks.engine import recording, slots
 from tasks.engine.context import Context
 from tasks.engine.progress import progress
-from tasks.engine.recording import checkpoint, recorded
-from tasks.engine.slots import device_slot
 from tasks.engine.step import step
 
 if TYPE_CHECKING:
@@ -32,13 +24,13 @@ _CONTROL = SynthesisConfig(strategy="reconstruct", filters=None)
 def assess_images(
     context: Context,
     name: str,
-    synthetic: tuple[SyntheticRef, ...],
-    generators: tuple[GeneratorRef, ...],
-    target: ClassifierRef,
-    judges: tuple[JudgesRef, ...],
+    synthetic: tuple[refs.SyntheticRef, ...],
+    generators: tuple[refs.GeneratorRef, ...],
+    target: refs.ClassifierRef,
+    judges: tuple[refs.JudgesRef, ...],
     classifier: ClassifierConfig,
     config: QualityConfig,
-) -> QualityRef:
+) -> refs.QualityRef:
     """Judge the images against held-out real ones, beside reconstructions of the training images where there are."""
     from synaug_core.data.imageset import concatenate
     from synaug_core.generators.base import LatentGenerator
@@ -46,16 +38,18 @@ def assess_images(
     from synaug_core.quality.usefulness import usefulness
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
-    from tasks.engine.loading import load_classifier, load_generator, load_images, load_judges
-    from tasks.engine.storing import store_quality
+    from tasks.engine import loading, storing
 
     dataset = context.dataset
-    saved = {part: checkpoint(f"-{part}") for part in ("real", "synthetic")}
+    saved = {part: recording.checkpoint(f"-{part}") for part in ("real", "synthetic")}
     show = progress("quality", name)
-    with recorded("quality", f"quality {name}", context.run) as recorder, device_slot(context.compute) as device:
-        device_name, train, held_out = str(device), load_images(dataset.train), load_images(dataset.val)
-        images = concatenate([load_images(reference) for reference in synthetic])
-        fitted = [load_generator(reference, device_name) for reference in generators]
+    with (
+        recording.recorded("quality", f"quality {name}", context.run) as recorder,
+        slots.device_slot(context.compute) as device,
+    ):
+        device_name, train, held_out = str(device), loading.load_images(dataset.train), loading.load_images(dataset.val)
+        images = concatenate([loading.load_images(reference) for reference in synthetic])
+        fitted = [loading.load_generator(reference, device_name) for reference in generators]
         present = {c: min(n, config.most) for c, n in train.counts().items() if images.counts()[c]}
         controls = [
             synthesise(
@@ -81,21 +75,21 @@ def assess_images(
             train,
             held_out,
             images,
-            features_by=load_classifier(target, device_name),
+            features_by=loading.load_classifier(target, device_name),
             config=config,
             seed=derive(context.seed, "quality"),
-            judges=load_judges(judges, device_name),
+            judges=loading.load_judges(judges, device_name),
             reconstruction=concatenate(controls) if controls else None,
             usefulness=useful,
         )
         _record(recorder, report, name=f"{dataset.name}: {name}")
-        reference = store_quality(recorder, report)
+        reference = storing.store_quality(recorder, report)
     for state in saved.values():
         state.clear()
     return reference
 
 
-@records_only
+@code_reach.records_only
 def _record(recorder: Recorder, report: QualityReport, name: str) -> None:
     from synaug_core.report.quality import quality_page
 

@@ -32,12 +32,11 @@ def write_report(
     from synaug_core.report.text import comparison_text
     from synaug_core.services.mlflow.tracking import link_to, recording_in, run_ref
     from synaug_core.services.versions import environment
-    from tasks.engine.loading import load_comparison, load_quality, load_report
-    from tasks.engine.storing import store_text
+    from tasks.engine import loading, storing
     from tasks.probes import report_sections
 
     run = run_ref(settings(), comparison.run_id)
-    compared, report = load_comparison(comparison), load_report(dataset)
+    compared, report = loading.load_comparison(comparison), loading.load_report(dataset)
     sections = report_sections(probes, compared)
     figures = comparison_figures(compared)
     page = comparison_page(
@@ -49,7 +48,7 @@ def write_report(
         config=config.model_dump(mode="json"),
         versions=environment(),
         probes=sections,
-        quality={arms: load_quality(reference) for arms, reference in quality.items()},
+        quality={arms: loading.load_quality(reference) for arms, reference in quality.items()},
         notes=notes,
         course=course(config, compared, report),
         links={"Every figure and file in MLflow": address} if (address := link_to(run)).startswith("http") else {},
@@ -59,7 +58,7 @@ def write_report(
         recorder.text(text, "comparison.txt")
         for kind, figure in figures.items():
             recorder.figure(figure, f"figures/{kind}.png")
-        return store_text(recorder, page, "comparison.html")
+        return storing.store_text(recorder, page, "comparison.html")
 
 
 def sheets_of(dataset: DatasetRef, synthetic: dict[str, tuple[SyntheticRef, ...]]) -> dict[str, Image]:

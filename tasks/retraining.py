@@ -1,15 +1,11 @@
 """The parent run of one retraining: opened, taken up, ended."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from prefect.runtime import flow_run
 
-from synaug_core import digests
+from synaug_core import digests, frozen, refs
 from synaug_core.config import Config
-from synaug_core.frozen import identity
-from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
 from tasks.engine.step import action
@@ -27,7 +23,7 @@ __all__ = [
 
 
 @action
-def open_retraining(config: Config, fingerprint: str) -> RunRef:
+def open_retraining(config: Config, fingerprint: str) -> refs.RunRef:
     """The run of this configuration on these data with this code: a new one, or the one that was begun or done.
 
     Runs of this experiment that died without saying so are closed first.
@@ -35,7 +31,7 @@ def open_retraining(config: Config, fingerprint: str) -> RunRef:
     from synaug_core.services.mlflow.tracking import open_run, reap
 
     code = digests.code_version()
-    config_digest = digests.of_value(identity(config))
+    config_digest = digests.of_value(frozen.identity(config))
     experiment = f"synaug/{config.name}"
     reap(settings(), experiment)
     return open_run(
@@ -69,7 +65,7 @@ def about_name(config: Config) -> tuple[str, ...]:
 
 
 @action
-def open_folds(parent: RunRef, digests: tuple[str, ...]) -> tuple[RunRef, ...]:
+def open_folds(parent: refs.RunRef, digests: tuple[str, ...]) -> tuple[refs.RunRef, ...]:
     """A run for each fold of a cross-validation, below which lies what is made from its training images."""
     from synaug_core.services.mlflow.tracking import open_run
 
@@ -88,7 +84,7 @@ def open_folds(parent: RunRef, digests: tuple[str, ...]) -> tuple[RunRef, ...]:
 
 
 @action
-def close_folds(runs: tuple[RunRef, ...]) -> None:
+def close_folds(runs: tuple[refs.RunRef, ...]) -> None:
     """End the runs of the folds well."""
     from synaug_core.services.mlflow.tracking import finish, is_finished
 
@@ -98,7 +94,7 @@ def close_folds(runs: tuple[RunRef, ...]) -> None:
 
 
 @action
-def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
+def adopt_runs(parent: refs.RunRef, run_ids: tuple[str, ...]) -> None:
     """Show steps whose results come from an earlier retraining among this one's runs."""
     from synaug_core.services.mlflow.tracking import adopt
 
@@ -107,16 +103,15 @@ def adopt_runs(parent: RunRef, run_ids: tuple[str, ...]) -> None:
 
 
 @action
-def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
+def close_retraining(config: Config, run: refs.RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
     """End the parent run well, with what came of it in its tags; of one that is found done, note when."""
-    from synaug_core.services.mlflow.retrainings import note_asked
-    from synaug_core.services.mlflow.tracking import is_finished, recording_in
+    from synaug_core.services.mlflow import retrainings, tracking
     from synaug_core.services.versions import environment
 
-    if is_finished(run):
-        note_asked(run)
+    if tracking.is_finished(run):
+        retrainings.note_asked(run)
         return
-    with recording_in(run) as recorder:
+    with tracking.recording_in(run) as recorder:
         recorder.tags(run.tags | {Tag.VERDICT: verdict, Tag.BEST_ARM: best_arm})
         recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})
         recorder.metrics({f"seconds/{stage}": value for stage, value in seconds.items()})
@@ -125,7 +120,7 @@ def close_retraining(config: Config, run: RunRef, verdict: str, best_arm: str, s
 
 
 @action
-def fail_retraining(run: RunRef, reason: str, status: Literal["FAILED", "KILLED"] = "FAILED") -> None:
+def fail_retraining(run: refs.RunRef, reason: str, status: Literal["FAILED", "KILLED"] = "FAILED") -> None:
     """End the parent run with the reason, and what is still open below it."""
     from synaug_core.services.mlflow.tracking import finish, reap
 

@@ -1,11 +1,8 @@
 """A sweep's own run: its table, its figures, its page."""
 
-from __future__ import annotations
-
-from synaug_core import digests
+from synaug_core import digests, refs
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.evaluate.sweep import SweepResult
-from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
 from tasks.engine.step import action
@@ -14,7 +11,7 @@ __all__ = ["record_sweep"]
 
 
 @action
-def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> tuple[RunRef, str]:
+def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> tuple[refs.RunRef, str]:
     """The run of this sweep, and where its page lies: a path where the store is local, else its address."""
     from synaug_core.metrics import shown_in
     from synaug_core.report.sweep import sweep_figure, sweep_page

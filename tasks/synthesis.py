@@ -9,17 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from synaug_core.code_reach import records_only
+from synaug_core import code_reach, frozen, names, refs
 from synaug_core.config import SynthesisConfig
-from synaug_core.frozen import Frozen
-from synaug_core.names import slugs
-from synaug_core.refs import ClassifierRef, DatasetRef, GeneratorRef, JudgesRef, SyntheticRef
 from synaug_core.services.mlflow.tags import Tag
+from tasks.engine import naming, recording, slots
 from tasks.engine.context import Context
-from tasks.engine.naming import group_name, synthesis_name
 from tasks.engine.progress import progress
-from tasks.engine.recording import recorded
-from tasks.engine.slots import device_slot
 from tasks.engine.step import action, step
 
 if TYPE_CHECKING:
@@ -34,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Need", "list_needs", "synthesise_group"]
 
 
-class Need(Frozen):
+class Need(frozen.Frozen):
     """What one synthesis needs."""
 
     synthesis: SynthesisConfig
@@ -50,7 +45,7 @@ _ENSEMBLE = 5
 
 
 @action
-def list_needs(dataset: DatasetRef, syntheses: tuple[SynthesisConfig, ...]) -> tuple[Need, ...]:
+def list_needs(dataset: refs.DatasetRef, syntheses: tuple[SynthesisConfig, ...]) -> tuple[Need, ...]:
     """Look every strategy up. A synthesis whose plan asks for no image needs nothing."""
     from synaug_core.synthesis import registry
     from synaug_core.synthesis.plan import plan
@@ -83,30 +78,29 @@ _UNLIKELY = "funnel/reals_label_filter_would_drop"
 def synthesise_group(
     context: Context,
     classes: tuple[str, ...],
-    generator: GeneratorRef | None,
-    judges: tuple[JudgesRef, ...],
-    target: tuple[ClassifierRef, ...],
+    generator: refs.GeneratorRef | None,
+    judges: tuple[refs.JudgesRef, ...],
+    target: tuple[refs.ClassifierRef, ...],
     config: SynthesisConfig,
-) -> SyntheticRef:
+) -> refs.SyntheticRef:
     """Make the planned images of some classes, and keep those that pass the filters."""
     from synaug_core.quality.neighbours import nearest_training_image
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
     from synaug_core.synthesis.plan import plan
-    from tasks.engine.loading import load_classifier, load_generator, load_images, load_judges
-    from tasks.engine.storing import store_images
+    from tasks.engine import loading, storing
 
     dataset, seed = context.dataset, derive(context.seed, "synthesis")
-    way = synthesis_name(config, generator.kind if generator is not None else None)
-    name = f"{way} {group_name(classes)}"
+    way = naming.synthesis_name(config, generator.kind if generator is not None else None)
+    name = f"{way} {naming.group_name(classes)}"
     planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
     requested = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
-    with recorded("synthesis", name, context.run) as recorder:
-        with device_slot(context.compute) as device:
-            train, device_name = load_images(dataset.train), str(device)
-            fitted = load_generator(generator, device_name) if generator is not None else None
-            judge = load_judges(judges, device_name) if judges else None
-            aims = tuple(load_classifier(reference, device_name) for reference in target)
+    with recording.recorded("synthesis", name, context.run) as recorder:
+        with slots.device_slot(context.compute) as device:
+            train, device_name = loading.load_images(dataset.train), str(device)
+            fitted = loading.load_generator(generator, device_name) if generator is not None else None
+            judge = loading.load_judges(judges, device_name) if judges else None
+            aims = tuple(loading.load_classifier(reference, device_name) for reference in target)
             start = time.monotonic()
             result = synthesise(
                 fitted,
@@ -120,7 +114,7 @@ def synthesise_group(
             )
             seconds = time.monotonic() - start
             unlikely = _unlikely_reals(judge, train, tuple(result.funnel), config)
-            reference = store_images(recorder, result.images, "images/synthetic.parquet", "synthetic")
+            reference = storing.store_images(recorder, result.images, "images/synthetic.parquet", "synthetic")
             if fitted is not None:
                 _draw_latents(
                     recorder, dataset, fitted, train, result.images, config, derive(context.seed, "synthesis")
@@ -143,7 +137,7 @@ def synthesise_group(
             images = f"{dataset.name}-synthetic"
             recorder.dataset_input(result.images, name=images, digest=reference.sha256[:36], context="synthetic")
             _draw_images(recorder, dataset, train, result.images, nearest, config, generator)
-    return SyntheticRef(**reference.model_dump(), planned=sum(requested.values()), seconds=seconds, notes=notes)
+    return refs.SyntheticRef(**reference.model_dump(), planned=sum(requested.values()), seconds=seconds, notes=notes)
 
 
 def _unlikely_reals(
@@ -167,19 +161,19 @@ def _would_drop(shares: Sequence[float]) -> str:
     return f"the label filter would drop {low if low == high else f'{low} to {high}'} % of the real images too"
 
 
-@records_only
+@code_reach.records_only
 def _record_funnel(
-    recorder: Recorder, dataset: DatasetRef, result: SynthesisResult, unlikely: Mapping[str, float]
+    recorder: Recorder, dataset: refs.DatasetRef, result: SynthesisResult, unlikely: Mapping[str, float]
 ) -> None:
     """What became of the images of each class: metrics, JSON, a table and a figure."""
     from synaug_core.report.figures.synthesis import funnel_figure
 
-    short = slugs(dataset.classes)
+    short = names.slugs(dataset.classes)
     for class_name, funnel in result.funnel.items():
         label = short[class_name]
         recorder.metrics({f"wanted/{label}": funnel.planned, f"made/{label}": funnel.generated})
         recorder.metrics({f"images/{label}": funnel.accepted, f"unjudged/{label}": funnel.unjudged})
-        recorder.metrics({f"dropped/{slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
+        recorder.metrics({f"dropped/{names.slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
         recorder.metrics({f"{name}/{label}": v for name, v in result.measures.get(class_name, {}).items()})
         recorder.metrics({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
     recorder.json({c: funnel.model_dump(mode="json") for c, funnel in result.funnel.items()}, "funnel.json")
@@ -205,19 +199,18 @@ def _table(result: SynthesisResult, unlikely: Mapping[str, float]) -> str:
     return text.getvalue()
 
 
-@records_only
+@code_reach.records_only
 def _draw_images(
     recorder: Recorder,
-    dataset: DatasetRef,
+    dataset: refs.DatasetRef,
     train: ImageSet,
     images: ImageSet,
     nearest: tuple[Tensor, Tensor],
     config: SynthesisConfig,
-    generator: GeneratorRef | None,
+    generator: refs.GeneratorRef | None,
 ) -> None:
     """The images beside real ones; `nearest` are each one's nearest training image and how far that is."""
-    from synaug_core.report.contact import contact_page, contact_sheet
-    from synaug_core.report.sheets import real_beside_synthetic
+    from synaug_core.report import contact, sheets
 
     neighbour, distance = nearest
     provenance = [json.loads(text) for text in images.provenance]
@@ -225,16 +218,16 @@ def _draw_images(
     scores |= {s: [entry.get(s) for entry in provenance] for s in _SCORES if any(s in entry for entry in provenance)}
     heading = f"{dataset.name}: real and synthetic images"
     note = f"Strategy: {config.strategy}{f'; generator: {generator.kind}' if generator else ''}."
-    recorder.figure(real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")
-    page = contact_page(train, images, neighbour, scores, heading=heading, note=note)
+    recorder.figure(sheets.real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")
+    page = contact.contact_page(train, images, neighbour, scores, heading=heading, note=note)
     recorder.text(page, "contact_sheet.html")
-    recorder.figure(contact_sheet(train, images, neighbour, heading=heading), "figures/contact_sheet.png")
+    recorder.figure(contact.contact_sheet(train, images, neighbour, heading=heading), "figures/contact_sheet.png")
 
 
-@records_only
+@code_reach.records_only
 def _draw_latents(
     recorder: Recorder,
-    dataset: DatasetRef,
+    dataset: refs.DatasetRef,
     generator: Generator,
     train: ImageSet,
     images: ImageSet,
@@ -255,5 +248,5 @@ def _draw_latents(
             recorder.figure(interpolation(rows, ALPHAS), "figures/interpolation.png")
         if sweeps := alpha_sweep(generator, train, config, seed=seed):
             recorder.figure(alpha_figure(sweeps), "figures/alpha.png")
-            short = slugs(dataset.classes)
+            short = names.slugs(dataset.classes)
             recorder.json({s.class_name: s.metrics(short[s.class_name]) for s in sweeps}, "alpha.json")

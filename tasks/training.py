@@ -8,11 +8,9 @@ from synaug_core.classify.search_space import Tuned
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.refs import DatasetRef, GeneratorRef, RepetitionRef, SyntheticRef
 from synaug_core.services.mlflow.tags import Tag
+from tasks.engine import loading, recording, slots
 from tasks.engine.context import Context
-from tasks.engine.loading import load_generator, load_images, load_joined
 from tasks.engine.progress import progress
-from tasks.engine.recording import checkpoint, recorded
-from tasks.engine.slots import device_slot
 from tasks.engine.step import step
 
 if TYPE_CHECKING:
@@ -44,8 +42,8 @@ def training_images(
     """The real training images, then the first `share` of each class's synthetic ones (None: all of them)."""
     from synaug_core.data.imageset import concatenate
 
-    train = load_images(dataset.train)
-    images = load_joined(synthetic) if arm.synthesis is not None else None
+    train = loading.load_images(dataset.train)
+    images = loading.load_joined(synthetic) if arm.synthesis is not None else None
     if images is None:
         return train
     part = 1.0 if share is None else share
@@ -64,8 +62,8 @@ def online_synthesis(
 
     if arm.online is None:
         return None
-    fitted = [load_generator(reference, str(device)) for reference in generators]
-    train = load_images(dataset.train)
+    fitted = [loading.load_generator(reference, str(device)) for reference in generators]
+    train = loading.load_images(dataset.train)
     return OnlineSynthesis(fitted, train, arm.online, batch_size=config.batch_size, device=device)
 
 
@@ -86,18 +84,17 @@ def train_repetition(
     from synaug_core.classify.training import train
     from synaug_core.evaluate.scorer import scores
     from synaug_core.seeds import derive
-    from tasks.engine.loading import load_images
-    from tasks.engine.storing import store_classifier, store_predictions
+    from tasks.engine import loading, storing
 
     dataset = context.dataset
-    saved = checkpoint()
+    saved = recording.checkpoint()
     tags = {Tag.ARM: arm.name, Tag.SEED: str(repetition)}
     with (
-        recorded("repetition", f"{arm.name} {repetition}", context.run, tags) as recorder,
-        device_slot(context.compute) as device,
+        recording.recorded("repetition", f"{arm.name} {repetition}", context.run, tags) as recorder,
+        slots.device_slot(context.compute) as device,
     ):
         images = training_images(dataset, arm, synthetic, tuned.values.get("synthetic_share"))
-        val, test = load_images(dataset.val), load_images(dataset.test)
+        val, test = loading.load_images(dataset.val), loading.load_images(dataset.test)
         fitted = tuned.apply(config)
         classifier = train(
             fitted,
@@ -125,9 +122,9 @@ def train_repetition(
             arm=arm.name,
             repetition=repetition,
             validation=on_val["balanced_accuracy"],
-            classifier=store_classifier(recorder, classifier),
-            predictions=store_predictions(recorder, on_test, "predictions/test.parquet"),
-            validated=store_predictions(recorder, seen_val, "predictions/val.parquet"),
+            classifier=storing.store_classifier(recorder, classifier),
+            predictions=storing.store_predictions(recorder, on_test, "predictions/test.parquet"),
+            validated=storing.store_predictions(recorder, seen_val, "predictions/val.parquet"),
             run_id=recorder.run.run_id,
         )
     saved.clear()

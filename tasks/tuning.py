@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synaug_core import digests
+from synaug_core import digests, errors, frozen, refs
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.config import ArmConfig, ClassifierConfig, TuningConfig
-from synaug_core.errors import DataError
-from synaug_core.frozen import identity
 from synaug_core.progress import part_of
-from synaug_core.refs import GeneratorRef, SearchRef, SyntheticRef, TrialResult
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
+from tasks.engine import keys, naming, recording, slots
 from tasks.engine.context import Context
-from tasks.engine.keys import step_code
-from tasks.engine.naming import trial_name
 from tasks.engine.progress import progress
-from tasks.engine.recording import checkpoint, recorded
-from tasks.engine.slots import device_slot
 from tasks.engine.step import action, step
 
 if TYPE_CHECKING:
@@ -26,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_trials", "ended_trials", "enter_results", "finish_search", "open_search", "run_trial"]
 
-Synthetic = dict[str, tuple[SyntheticRef, ...]]
-Online = dict[str, tuple[GeneratorRef, ...]]
+Synthetic = dict[str, tuple[refs.SyntheticRef, ...]]
+Online = dict[str, tuple[refs.GeneratorRef, ...]]
 
 
 @action
@@ -38,14 +32,17 @@ def open_search(
     online: Online,
     classifier: ClassifierConfig,
     config: TuningConfig,
-) -> SearchRef:
+) -> refs.SearchRef:
     """The study of this search, and its MLflow run: new ones, or those an earlier try began."""
     from synaug_core.seeds import derive
     from synaug_core.services.mlflow.tracking import open_run
 
     dataset = context.dataset
     key = digests.of_value(
-        [identity([dataset, arms, synthetic, online, classifier, config, context.seed]), step_code(run_trial)]
+        [
+            frozen.identity([dataset, arms, synthetic, online, classifier, config, context.seed]),
+            keys.step_code(run_trial),
+        ]
     )
     names = ", ".join(arm.name for arm in arms)
     run = open_run(
@@ -57,11 +54,13 @@ def open_search(
         parent=context.run,
     )
     initial = as_configured(classifier)
-    return SearchRef(study=key, seed=derive(context.seed, "tuning", names), config=config, initial=initial, run=run)
+    return refs.SearchRef(
+        study=key, seed=derive(context.seed, "tuning", names), config=config, initial=initial, run=run
+    )
 
 
 @action
-def ended_trials(search: SearchRef) -> tuple[TrialSpec, ...]:
+def ended_trials(search: refs.SearchRef) -> tuple[TrialSpec, ...]:
     """Trials of this search that an earlier retraining made: found again by their keys, and shown in this one too."""
     from synaug_core.classify import tuning
 
@@ -69,7 +68,7 @@ def ended_trials(search: SearchRef) -> tuple[TrialSpec, ...]:
 
 
 @action
-def ask_trials(search: SearchRef) -> tuple[TrialSpec, ...]:
+def ask_trials(search: refs.SearchRef) -> tuple[TrialSpec, ...]:
     """The next round: trials that a killed run left first; none when the search is complete."""
     from synaug_core.classify import tuning
 
@@ -83,16 +82,13 @@ def run_trial(
     synthetic: Synthetic,
     online: Online,
     config: ClassifierConfig,
-    search: SearchRef,
+    search: refs.SearchRef,
     trial: TrialSpec,
-) -> TrialResult:
+) -> refs.TrialResult:
     """Train every arm of the search with the trial's parameters; the value is their mean balanced accuracy on the
     validation images. All trials have the same initial weights and batches: only the parameters differ."""
-    from synaug_core.classify import tuning
-    from synaug_core.classify.training import train
-    from synaug_core.classify.tuning import Pruned
-    from synaug_core.errors import DivergenceError
-    from synaug_core.seeds import derive
+    from synaug_core import errors, seeds
+    from synaug_core.classify import training, tuning
     from tasks.engine.loading import load_images
     from tasks.training import online_synthesis, training_images
 
@@ -100,21 +96,24 @@ def run_trial(
     opened = _open(search)
     steps = config.steps_or_half(search.config.steps)
     fitted = trial.parameters.apply(config).model_copy(update={"steps": steps})
-    show = progress("tuning", trial_name(trial.number, arms, search.config))
-    saved = [checkpoint(f"-{arm.name}") for arm in arms]
+    show = progress("tuning", naming.trial_name(trial.number, arms, search.config))
+    saved = [recording.checkpoint(f"-{arm.name}") for arm in arms]
     scores: list[float] = []
     value: float | None = None
-    with recorded("trial", f"trial {trial.number}", context.run) as recorder, device_slot(context.compute) as device:
+    with (
+        recording.recorded("trial", f"trial {trial.number}", context.run) as recorder,
+        slots.device_slot(context.compute) as device,
+    ):
         recorder.params({**trial.parameters.values, "number": trial.number, "steps": steps})
         try:
             for arm, state in zip(arms, saved, strict=True):
-                classifier = train(
+                classifier = training.train(
                     fitted,
                     arm,
                     training_images(dataset, arm, synthetic[arm.name], trial.parameters.values.get("synthetic_share")),
                     load_images(dataset.val),
-                    init_seed=derive(context.seed, "init", "tuning"),
-                    batch_seed=derive(context.seed, "batches", "tuning", arm.name),
+                    init_seed=seeds.derive(context.seed, "init", "tuning"),
+                    batch_seed=seeds.derive(context.seed, "batches", "tuning", arm.name),
                     device=device,
                     progress=part_of(show, before=len(scores) * steps, total_steps=len(arms) * steps),
                     checkpoint=state,
@@ -126,16 +125,16 @@ def run_trial(
                 recorder.metrics({f"val/balanced_accuracy/{arm.name}": scores[-1]})
             value = sum(scores) / len(scores)
             recorder.metrics({"val/balanced_accuracy": value})
-        except (Pruned, DivergenceError) as error:
+        except (tuning.Pruned, errors.DivergenceError) as error:
             recorder.tags({Tag.OUTCOME: type(error).__name__, Tag.REASON: str(error)})
-        result = TrialResult(number=trial.number, value=value, run_id=recorder.run.run_id)
+        result = refs.TrialResult(number=trial.number, value=value, run_id=recorder.run.run_id)
     for state in saved:
         state.clear()
     return result
 
 
 @action
-def enter_results(search: SearchRef, trials: tuple[TrialSpec, ...], results: tuple[TrialResult, ...]) -> None:
+def enter_results(search: refs.SearchRef, trials: tuple[TrialSpec, ...], results: tuple[refs.TrialResult, ...]) -> None:
     """Enter a round's values into the study; trials of an earlier retraining are adopted below the search's run."""
     from synaug_core.classify import tuning
     from synaug_core.services.mlflow.tracking import adopt
@@ -147,7 +146,7 @@ def enter_results(search: SearchRef, trials: tuple[TrialSpec, ...], results: tup
 
 
 @action
-def finish_search(search: SearchRef) -> Tuned:
+def finish_search(search: refs.SearchRef) -> Tuned:
     """The best parameters; with the figures of the search on its run."""
     from synaug_core.classify import tuning, tuning_figures
     from synaug_core.services.mlflow.tracking import is_finished, recording_in
@@ -172,11 +171,11 @@ def finish_search(search: SearchRef) -> Tuned:
 
 def _score(best_score: float | None) -> float:
     if best_score is None:
-        raise DataError("tuning needs validation images; add some, or set tuning.trials to 0")
+        raise errors.DataError("tuning needs validation images; add some, or set tuning.trials to 0")
     return best_score
 
 
-def _open(search: SearchRef) -> Search:
+def _open(search: refs.SearchRef) -> Search:
     from synaug_core.classify import tuning
 
     return tuning.open_study(

@@ -14,15 +14,12 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
-from synaug_core import digests
+from synaug_core import digests, frozen, refs
 from synaug_core.config import Config
 from synaug_core.drift.finding import Finding
-from synaug_core.frozen import Frozen, identity
-from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
-from tasks.engine.slots import device_slot
-from tasks.engine.step import action
+from tasks.engine import slots, step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,16 +33,16 @@ __all__ = ["Observation", "compare_inputs", "start_retraining"]
 _CUT_SHORT = (StateType.CANCELLED, StateType.CRASHED)
 
 
-class Observation(Frozen):
+class Observation(frozen.Frozen):
     """What one comparison of recent inputs came to, and the run that has it."""
 
-    run: RunRef
+    run: refs.RunRef
     model: str
     version: str
     finding: Finding
 
 
-@action
+@step.action
 def compare_inputs(config: Config) -> Observation:
     """Compare recent inputs of the champion with the images behind it, and record what was found.
 
@@ -71,7 +68,7 @@ def compare_inputs(config: Config) -> Observation:
         features_of=version.version if watch.features == "classifier" else None,
     )
     key = digests.of_value(
-        [name, version.version, identity(watch), config.seed, [(k.digest, k.pixels is None) for k in recent]]
+        [name, version.version, frozen.identity(watch), config.seed, [(k.digest, k.pixels is None) for k in recent]]
     )
     with recording(
         settings(),
@@ -81,7 +78,7 @@ def compare_inputs(config: Config) -> Observation:
         name=f"watch version {version.version}",
         tags={Tag.DATASET: config.name, Tag.MODEL: name, Tag.VERSION: version.version},
     ) as recorder:
-        with device_slot(config.compute) as device, tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+        with slots.device_slot(config.compute) as device, tempfile.TemporaryDirectory(prefix="synaug-") as folder:
             from synaug_core.classify.trained import TrainedClassifier
             from synaug_core.services.models.exported import classifier_folder
 
@@ -101,7 +98,7 @@ def compare_inputs(config: Config) -> Observation:
     return Observation(run=recorder.run, model=name, version=version.version, finding=finding)
 
 
-@action
+@step.action
 def start_retraining(observation: Observation, deployment: str) -> tuple[str, bool]:
     """Start a deployment because of drift, once for a model version: while the same version is served, drift is found
     at every look, and a retraining that did not help the first time would not help the next. One that never came to an
@@ -145,18 +142,17 @@ def _compare(
     config: Config, version: ModelVersion, recent: list[LoggedImage], classifier: TrainedClassifier
 ) -> tuple[Finding, Image | None]:
     """The finding, and a sheet of the most unusual recent images where they were kept."""
+    from synaug_core.drift import inputs, mmd
     from synaug_core.drift.finding import detect_drift, reference_rows
-    from synaug_core.drift.inputs import describe_images, gather_recent
-    from synaug_core.drift.mmd import rank_unusual
     from synaug_core.report.sheets import unusual_sheet
     from synaug_core.seeds import derive
     from synaug_core.services.models.training_images import images_behind
 
     watch, seed = config.watch, derive(config.seed, "watch")
-    recent_inputs = gather_recent(recent, classifier, watch.features)
+    recent_inputs = inputs.gather_recent(recent, classifier, watch.features)
     splits = ("val", "test") if watch.reference == "held_out" else ("train",)
     images = images_behind(settings(), version, splits).images
-    reference, reference_classes = describe_images(
+    reference, reference_classes = inputs.describe_images(
         images[reference_rows(len(images), seed)], classifier, watch.features
     )
     finding = detect_drift(
@@ -170,7 +166,7 @@ def _compare(
     )
     if not len(recent_inputs.pixels) or not watch.unusual or not len(reference):
         return finding, None
-    far, order, relative = rank_unusual(reference, recent_inputs.features[: len(recent_inputs.pixels)])
+    far, order, relative = mmd.rank_unusual(reference, recent_inputs.features[: len(recent_inputs.pixels)])
     first = order[: watch.unusual]
     predicted = [classifier.classes[i] for i in recent_inputs.classes[first].tolist()]
     return finding, unusual_sheet(

@@ -1,7 +1,5 @@
 """What a run needs of this machine and of servers, one check each. A check never raises: a problem is its result."""
 
-from __future__ import annotations
-
 import importlib
 import logging
 import platform

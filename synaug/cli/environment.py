@@ -141,16 +141,15 @@ def require_answer(api_url: str) -> None:
     Raises:
         UserError: nobody answers there.
     """
-    from synaug_core.errors import UserError
-    from synaug_core.reachable import unreachable_reason
+    from synaug_core import errors, reachable
     from synaug_core.services.secrets import redacted
 
     if not api_url.startswith(("http://", "https://")):
-        raise UserError(f"PREFECT_API_URL: {redacted(api_url)!r} is no address; expected http://HOST:PORT/api")
+        raise errors.UserError(f"PREFECT_API_URL: {redacted(api_url)!r} is no address; expected http://HOST:PORT/api")
     parts = urllib.parse.urlsplit(api_url)
     health = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health").geturl()
-    if unreachable_reason(health, 10) is not None:
-        raise UserError(f"PREFECT_API_URL: no Prefect server answers at {redacted(api_url)}")
+    if reachable.unreachable_reason(health, 10) is not None:
+        raise errors.UserError(f"PREFECT_API_URL: no Prefect server answers at {redacted(api_url)}")
 
 
 def without_secrets(settings: Settings) -> dict[str, str]:

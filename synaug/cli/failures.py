@@ -1,7 +1,5 @@
 """Errors as people should see them: one line, and an exit code that scripts can tell apart."""
 
-from __future__ import annotations
-
 import errno
 import re
 import sys

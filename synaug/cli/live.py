@@ -1,8 +1,6 @@
 """Progress in the terminal: what is known of a run while it runs, and how it is shown: a table that stays in place, or
 plain lines where the output is no terminal."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -1,7 +1,5 @@
 """The command line: which commands there are, and what happens to their errors."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading
@@ -28,7 +26,6 @@ from synaug.cli.commands import (
     ui,
     watch,
 )
-from synaug.cli.failures import Session
 
 __all__ = ["app", "execute", "run_app"]
 
@@ -81,7 +78,7 @@ app.command("doctor")(doctor.doctor)
 
 def execute(arguments: Sequence[str]) -> int:
     """Run one command line and give its exit code: 0 done, 2 the user's input is at fault, 1 anything else."""
-    session = Session()
+    session = failures.Session()
     try:
         app(args=list(arguments), prog_name="synaug", obj=session)
     except SystemExit as end:

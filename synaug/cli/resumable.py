@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from synaug.cli import failures
-from synaug.cli.failures import Session
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +23,7 @@ _PATIENCE = 5.0
 
 
 @contextlib.contextmanager
-def resumable(session: Session, name: str, quiet: bool) -> Iterator[None]:
+def resumable(session: failures.Session, name: str, quiet: bool) -> Iterator[None]:
     """Run a flow inside that finds its finished steps again.
 
     Args:

@@ -1,7 +1,5 @@
 """Child servers on loopback, started, waited for and stopped together; and their pages in the user's browser."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

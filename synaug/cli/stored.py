@@ -1,7 +1,5 @@
 """Runs and their files in the store, by what a user types."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import tempfile

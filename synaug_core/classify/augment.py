@@ -1,7 +1,5 @@
 """Traditional augmentation of a whole batch at once, on the device the images are on."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -3,8 +3,6 @@
 The only file that knows timm.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from dataclasses import dataclass
@@ -16,9 +14,8 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
+from synaug_core import errors, reachable
 from synaug_core.config.classifier import Initialisation, Stem
-from synaug_core.errors import ConfigError, WeightsError
-from synaug_core.reachable import unreachable_reason
 
 __all__ = [
     "ADVICE",
@@ -48,13 +45,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     if path.suffix != ".safetensors":
-        raise WeightsError(f"classifier.weights_file: {path} is not a .safetensors file; other formats are not read")
+        raise errors.WeightsError(
+            f"classifier.weights_file: {path} is not a .safetensors file; other formats are not read"
+        )
     if not path.is_file():
-        raise WeightsError(f"classifier.weights_file: there is no file {path}")
+        raise errors.WeightsError(f"classifier.weights_file: there is no file {path}")
     try:
         state: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"classifier.weights_file: {path} cannot be read ({error})") from error
+        raise errors.WeightsError(f"classifier.weights_file: {path} cannot be read ({error})") from error
     return state
 
 
@@ -72,16 +71,20 @@ def hub_file(repository: str, name: str) -> Path:
     if isinstance(cached, str):
         return Path(cached)
     if constants.is_offline_mode():
-        raise WeightsError(f"pretrained weights of {name}: HF_HUB_OFFLINE is set and they are not cached; {ADVICE}")
-    problem = unreachable_reason(hf_hub_url(repository, _FILE), _SECONDS, "HEAD")
+        raise errors.WeightsError(
+            f"pretrained weights of {name}: HF_HUB_OFFLINE is set and they are not cached; {ADVICE}"
+        )
+    problem = reachable.unreachable_reason(hf_hub_url(repository, _FILE), _SECONDS, "HEAD")
     if problem:
-        raise WeightsError(f"pretrained weights of {name}: the hub cannot be reached ({problem}); {ADVICE}")
+        raise errors.WeightsError(f"pretrained weights of {name}: the hub cannot be reached ({problem}); {ADVICE}")
     try:
         # timm names no revision; safetensors cannot run code
         downloaded = hf_hub_download(repository, _FILE, etag_timeout=_SECONDS)  # nosec B615
     except Exception as error:  # the HTTP library behind the hub's client, and with it the error, changes by version
         reason = type(error).__name__
-        raise WeightsError(f"pretrained weights of {name} cannot be had from the hub ({reason}); {ADVICE}") from error
+        raise errors.WeightsError(
+            f"pretrained weights of {name} cannot be had from the hub ({reason}); {ADVICE}"
+        ) from error
     return Path(downloaded)
 
 
@@ -106,7 +109,9 @@ def load_backbone(backbone: nn.Module, state: dict[str, Tensor], *, name: str, h
     for problem, keys in (("lack", missing), ("have the unknown", surplus), ("have another shape of", unequal)):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise WeightsError(f"pretrained weights do not fit {name}: they {problem} {', '.join(keys[:3])}{more}")
+            raise errors.WeightsError(
+                f"pretrained weights do not fit {name}: they {problem} {', '.join(keys[:3])}{more}"
+            )
     backbone.load_state_dict(matching, strict=False)
 
 
@@ -144,7 +149,7 @@ def check_name(name: str) -> None:
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, ["small_cnn", *timm.list_models()], n=3, cutoff=0.5)
         hint = f"; near it: {', '.join(close)}" if close else ""
-        raise ConfigError(f"classifier.backbone: timm has no {name!r}{hint}")
+        raise errors.ConfigError(f"classifier.backbone: timm has no {name!r}{hint}")
 
 
 def backbone(
@@ -193,7 +198,7 @@ def backbone(
     if not pretrained:
         return Backbone(module, width, inputs)
     if facts is None or (weights_file is None and fetch and not facts.hf_hub_id):
-        raise WeightsError(f"timm's hub has no weights of {name}; {ADVICE}")
+        raise errors.WeightsError(f"timm's hub has no weights of {name}; {ADVICE}")
     if fetch:
         file = weights_file or hub_file(str(facts.hf_hub_id), name)
         heads = (facts.classifier,) if isinstance(facts.classifier, str) else tuple(facts.classifier or ())
@@ -208,7 +213,7 @@ def _create(name: str, channels: int, size: int | None) -> nn.Module:
         module: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels, **options)
     except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         purpose = f" for {size} px images" if size else ""
-        raise ConfigError(f"classifier.backbone: {name} cannot be built{purpose} ({_line(error)})") from error
+        raise errors.ConfigError(f"classifier.backbone: {name} cannot be built{purpose} ({_line(error)})") from error
     return module
 
 
@@ -226,7 +231,9 @@ def _fit_stem(module: nn.Module, name: str, path: str | None, *, forced: bool, k
     first = module.get_submodule(path) if path else None
     if path is None or not isinstance(first, nn.Conv2d) or first.stride != (2, 2):
         if forced:
-            raise ConfigError(f"classifier.stem: {name} has no stem that can be made small; use standard or auto")
+            raise errors.ConfigError(
+                f"classifier.stem: {name} has no stem that can be made small; use standard or auto"
+            )
         return
     if first.kernel_size == (7, 7) and not keep_kernel:
         plain = nn.Conv2d(first.in_channels, first.out_channels, 3, padding=1, bias=first.bias is not None)
@@ -256,10 +263,10 @@ def _probe(module: nn.Module, name: str, channels: int, size: int, stem: str) ->
             out: Tensor = module(torch.zeros(1, channels, size, size))
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         message = f"classifier.backbone: {name} cannot take {size} px images with the {stem} stem ({_line(error)})"
-        raise ConfigError(message) from error
+        raise errors.ConfigError(message) from error
     module.train(was_training)
     if out.ndim != 2 or out.numel() == 0:
-        raise ConfigError(f"classifier.backbone: {name} gives no pooled features for {size} px images")
+        raise errors.ConfigError(f"classifier.backbone: {name} gives no pooled features for {size} px images")
     return out.shape[1]
 
 

@@ -1,7 +1,5 @@
 """A classifier: its network, the mean and spread it normalises by, and how it is built from its configuration."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from synaug_core import seeds
+from synaug_core import errors, seeds
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ConfigError
 
 __all__ = ["Classifier", "Dropout", "as_float", "build", "channel_statistics", "evaluating"]
 
@@ -188,7 +185,9 @@ def build(
             mean, std = extractor.mean or mean, extractor.std or std
         model = Classifier(module, width, len(classes), mean=mean, std=std, dropout=config.dropout)
     if config.batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
-        raise ConfigError(f"classifier.batch_size: {config.backbone} normalises over the batch and needs at least 2")
+        raise errors.ConfigError(
+            f"classifier.batch_size: {config.backbone} normalises over the batch and needs at least 2"
+        )
     return model.to(memory_format=torch.channels_last)
 
 
@@ -196,8 +195,8 @@ def _small(config: ClassifierConfig, channels: int, size: int) -> tuple[nn.Modul
     from synaug_core.nets.small_cnn import SmallCNN
 
     if config.pretrained:
-        raise ConfigError("classifier.pretrained: small_cnn has no pretrained weights; name a timm backbone")
+        raise errors.ConfigError("classifier.pretrained: small_cnn has no pretrained weights; name a timm backbone")
     if size < 16:
-        raise ConfigError(f"classifier.backbone: small_cnn needs images of at least 16 px, these have {size}")
+        raise errors.ConfigError(f"classifier.backbone: small_cnn needs images of at least 16 px, these have {size}")
     module = SmallCNN(channels, size, config.width)
     return module, module.features

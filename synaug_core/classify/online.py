@@ -1,7 +1,5 @@
 """Synthetic images made inside the training loop: what the loop asks for."""
 
-from __future__ import annotations
-
 import math
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Loss weights, optimiser and learning rate of a classifier's training."""
 
-from __future__ import annotations
-
 import math
 
 import torch

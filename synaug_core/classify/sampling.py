@@ -1,7 +1,5 @@
 """Which training images make up the next batch, in one phase or in two: synthetic images first, then real ones."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The validation scores that steer a training."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

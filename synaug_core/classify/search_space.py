@@ -1,19 +1,16 @@
 """What a search varies: its parameters, their ranges, and what a trial changes in a configuration."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field, model_serializer, model_validator
 
+from synaug_core import errors, frozen
 from synaug_core.config import HYPERPARAMETERS, ClassifierConfig, Range, TuningConfig
-from synaug_core.errors import ConfigError
-from synaug_core.frozen import Frozen
 
 __all__ = ["BestTrial", "TrialRow", "TrialSpec", "Tuned", "as_configured", "checked_ranges"]
 
 
-class Tuned(Frozen):
+class Tuned(frozen.Frozen):
     """Values found by a search, such as `Tuned(dropout=0.2)`; what it leaves out stays as configured."""
 
     values: dict[str, float] = Field(default_factory=dict)
@@ -41,7 +38,7 @@ class Tuned(Frozen):
         return config
 
 
-class TrialSpec(Frozen):
+class TrialSpec(frozen.Frozen):
     """One trial to make."""
 
     number: int
@@ -51,7 +48,7 @@ class TrialSpec(Frozen):
     parameters: Tuned
 
 
-class BestTrial(Frozen):
+class BestTrial(frozen.Frozen):
     """The completed trial with the highest value, the first of equals."""
 
     number: int
@@ -59,7 +56,7 @@ class BestTrial(Frozen):
     parameters: Tuned
 
 
-class TrialRow(Frozen):
+class TrialRow(frozen.Frozen):
     """A trial as it stands."""
 
     number: int
@@ -91,5 +88,5 @@ def checked_ranges(config: TuningConfig) -> dict[str, Range]:
                 HYPERPARAMETERS[name].set(ClassifierConfig(), value)
             except ValueError as error:  # also pydantic's
                 title = HYPERPARAMETERS[name].title
-                raise ConfigError(f"tuning.{name}.{end}: {value:g} is not a possible {title}") from error
+                raise errors.ConfigError(f"tuning.{name}.{end}: {value:g} is not a possible {title}") from error
     return ranges

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from synaug_core import digests
+from synaug_core import digests, errors, frozen
 from synaug_core.classify.model import Classifier, build
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ArtifactError, UserError
-from synaug_core.frozen import Frozen
 
 __all__ = ["Ending", "Evaluation", "History", "TrainedClassifier"]
 
@@ -27,7 +25,7 @@ Ending = Literal["all steps", "early stop", "no validation images"]
 """Why a training was over. `no validation images`: all steps were made and the last weights were kept."""
 
 
-class Evaluation(Frozen):
+class Evaluation(frozen.Frozen):
     """One look at a classifier in training."""
 
     step: int
@@ -40,7 +38,7 @@ class Evaluation(Frozen):
     """None also where no class has images inside and outside."""
 
 
-class History(Frozen):
+class History(frozen.Frozen):
     """The course of a training."""
 
     evaluations: tuple[Evaluation, ...]
@@ -64,7 +62,7 @@ _SHOWN = 500
 _BATCH = 256
 
 
-class _Spec(Frozen):
+class _Spec(frozen.Frozen):
     """The JSON beside the weights."""
 
     kind: str = "synaug classifier 1"
@@ -173,9 +171,9 @@ class TrainedClassifier:
         spec = _read_spec(folder)
         data = _read(folder, _WEIGHTS)
         if spec.kind != _Spec.model_fields["kind"].default:
-            raise ArtifactError(f"{folder} holds a {spec.kind!r}, which this version cannot read")
+            raise errors.ArtifactError(f"{folder} holds a {spec.kind!r}, which this version cannot read")
         if digests.of_bytes(data) != spec.weights:
-            raise ArtifactError(f"{folder / _WEIGHTS} does not hold the bytes that were written")
+            raise errors.ArtifactError(f"{folder / _WEIGHTS} does not hold the bytes that were written")
         unset = (0.0,) * spec.channels
         try:
             model = build(
@@ -189,9 +187,9 @@ class TrainedClassifier:
                 fetch=False,
             )
             model.load_state_dict(load(data))
-        except (UserError, SafetensorError, RuntimeError, MemoryError) as error:
+        except (errors.UserError, SafetensorError, RuntimeError, MemoryError) as error:
             words = " ".join(str(error).split())[:_SHOWN]
-            raise ArtifactError(f"{folder}: the weights do not fit their description ({words})") from error
+            raise errors.ArtifactError(f"{folder}: the weights do not fit their description ({words})") from error
         model.to(device).eval()
         return cls(model, spec.config, spec.classes, spec.channels, spec.size, spec.history)
 
@@ -200,7 +198,7 @@ def _read_spec(folder: Path) -> _Spec:
     try:
         return _Spec.model_validate_json(_read(folder, _SPEC))
     except ValidationError as error:
-        raise ArtifactError(f"{folder} holds no readable classifier ({_SPEC} is damaged)") from error
+        raise errors.ArtifactError(f"{folder} holds no readable classifier ({_SPEC} is damaged)") from error
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -208,4 +206,4 @@ def _read(folder: Path, name: str) -> bytes:
         return (folder / name).read_bytes()
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise ArtifactError(f"{folder} holds no readable classifier ({name}: {reason})") from error
+        raise errors.ArtifactError(f"{folder} holds no readable classifier ({name}: {reason})") from error

@@ -13,17 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synaug_core import code_reach, digests, seeds
-from synaug_core.checkpoints import Checkpoint
-from synaug_core.classify import optimisation, scores
+from synaug_core import checkpoints, code_reach, digests, errors, seeds
+from synaug_core.classify import optimisation, sampling, scores, trained
 from synaug_core.classify.augment import augment
 from synaug_core.classify.model import Classifier, as_float, build, channel_statistics
 from synaug_core.classify.online import Online, is_due
-from synaug_core.classify.sampling import IndexSampler, PhasedSampler, pretraining_steps, sampler_of
-from synaug_core.classify.trained import Ending, Evaluation, History, TrainedClassifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import DataError, DeadlineError, DivergenceError
 from synaug_core.progress import Progress, silent
 
 __all__ = ["Loop", "train"]
@@ -46,7 +42,7 @@ class Loop:
     labels: Tensor
     val_images: Tensor
     val_labels: Tensor
-    sampler: IndexSampler | PhasedSampler
+    sampler: sampling.IndexSampler | sampling.PhasedSampler
     noise: torch.Generator
     """Augmentation and dropout."""
     weights: Tensor | None
@@ -57,7 +53,7 @@ class Loop:
     first_bad: Tensor
     """The first step with a loss that is not finite; `config.steps` + 1: none so far."""
     step: int = 0
-    evaluations: list[Evaluation] = field(default_factory=list)
+    evaluations: list[trained.Evaluation] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
     best_step: int = 0
     online: Online | None = None
@@ -102,7 +98,7 @@ class Loop:
             labels=train.labels.to(device),
             val_images=val.images.to(device),
             val_labels=val.labels.to(device),
-            sampler=sampler_of(config, arm, train, seeds.derive(batch_seed, "batches"), device),
+            sampler=sampling.sampler_of(config, arm, train, seeds.derive(batch_seed, "batches"), device),
             noise=seeds.stream(seeds.derive(batch_seed, "noise"), device),
             weights=None if weights is None else weights.to(device),
             image_weights=optimisation.image_weights(arm, train, device),
@@ -169,7 +165,7 @@ class Loop:
         """True every `evaluate_every` steps and after the last one."""
         return self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> trained.Evaluation:
         """Look at the losses since the last evaluation and at the validation images.
 
         Raises:
@@ -178,9 +174,9 @@ class Loop:
         before = self.evaluations[-1].step if self.evaluations else 0
         bad = int(self.first_bad)
         if bad <= self.step:
-            raise DivergenceError(f"arm {self.arm.name}: the training loss is not finite at step {bad}")
+            raise errors.DivergenceError(f"arm {self.arm.name}: the training loss is not finite at step {bad}")
         logits = self._logits(self.val_images) if len(self.val_images) else None
-        latest = Evaluation(
+        latest = trained.Evaluation(
             step=self.step,
             train_loss=float(self.loss_sum) / (self.step - before),
             val_loss=None if logits is None else scores.cross_entropy(logits, self.val_labels),
@@ -188,7 +184,7 @@ class Loop:
             val_macro_auc=None if logits is None else _defined(scores.macro_auc(logits, self.val_labels)),
         )
         if logits is not None and not bool(logits.isfinite().all()):
-            raise DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
+            raise errors.DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
         self.loss_sum.zero_()
         best = max(
             (earlier for e in self.evaluations if (earlier := self._merit(e)) is not None), default=float("-inf")
@@ -200,15 +196,15 @@ class Loop:
             self.best_step = self.step
         return latest
 
-    def _merit(self, evaluation: Evaluation) -> float | None:
+    def _merit(self, evaluation: trained.Evaluation) -> float | None:
         """What the weights are kept by, the larger the better; the loss where the area is undefined."""
         if self.config.keep == "val_macro_auc" and evaluation.val_macro_auc is not None:
             return evaluation.val_macro_auc
         return None if evaluation.val_loss is None else -evaluation.val_loss
 
-    def ended(self) -> Ending | None:
+    def ended(self) -> trained.Ending | None:
         """Why the training is over; None while it is not."""
-        start = max(self.best_step, pretraining_steps(self.arm, self.config))
+        start = max(self.best_step, sampling.pretraining_steps(self.arm, self.config))
         since = sum(e.step > start for e in self.evaluations)
         if self.best is not None and since >= self.config.patience:
             return "early stop"
@@ -247,15 +243,15 @@ class Loop:
         self.noise.set_state(state["noise"])
         self.loss_sum = state["loss_sum"].to(self.device)
         self.first_bad = state["first_bad"].to(self.device)
-        self.evaluations = [Evaluation(**e) for e in state["evaluations"]]
+        self.evaluations = [trained.Evaluation(**e) for e in state["evaluations"]]
         self.best = state["best"]
         self.best_step = state["best_step"]
 
-    def finish(self, ended: Ending, seconds: float) -> TrainedClassifier:
+    def finish(self, ended: trained.Ending, seconds: float) -> trained.TrainedClassifier:
         """The classifier with the best weights."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
-        history = History(
+        history = trained.History(
             evaluations=tuple(self.evaluations),
             best_step=self.best_step or self.step,
             stopped_at=self.step,
@@ -263,7 +259,7 @@ class Loop:
             seconds=seconds,
         )
         _, channels, size, _ = self.images.shape
-        return TrainedClassifier(self.model.eval(), self.config, self.classes, channels, size, history)
+        return trained.TrainedClassifier(self.model.eval(), self.config, self.classes, channels, size, history)
 
     def _logits(self, images: Tensor) -> Tensor:
         self.model.eval()
@@ -292,11 +288,11 @@ def train(
     batch_seed: int,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: checkpoints.Checkpoint | None = None,
     deadline: float | None = None,
     on_evaluation: Callable[[int, float], None] | None = None,
     online: Online | None = None,
-) -> TrainedClassifier:
+) -> trained.TrainedClassifier:
     """Train one classifier for `config.steps` optimiser steps, or until the validation figure stops improving.
 
     The weights with the best validation figure (`config.keep`) are kept. Without validation images all steps are made
@@ -341,7 +337,7 @@ def train(
             _report_evaluation(on_evaluation, past)
     while (ended := loop.ended()) is None:
         if deadline is not None and time.monotonic() - started > deadline:
-            raise DeadlineError(f"arm {arm.name}: the training passed {deadline:g} s at step {loop.step}")
+            raise errors.DeadlineError(f"arm {arm.name}: the training passed {deadline:g} s at step {loop.step}")
         loop.advance()
         if loop.is_evaluation_due():
             _report_evaluation(on_evaluation, loop.evaluate())
@@ -351,18 +347,18 @@ def train(
     return loop.finish(ended, time.monotonic() - started)
 
 
-def _report_evaluation(on_evaluation: Callable[[int, float], None] | None, evaluation: Evaluation) -> None:
+def _report_evaluation(on_evaluation: Callable[[int, float], None] | None, evaluation: trained.Evaluation) -> None:
     if on_evaluation is not None and evaluation.val_balanced_accuracy is not None:
         on_evaluation(evaluation.step, evaluation.val_balanced_accuracy)
 
 
 def _check(train: ImageSet, val: ImageSet) -> None:
     if not len(train):
-        raise DataError("there is no training image")
+        raise errors.DataError("there is no training image")
     if train.classes != val.classes:
-        raise DataError("the training and validation images have different classes")
+        raise errors.DataError("the training and validation images have different classes")
     if len(val) and train.images.shape[1:] != val.images.shape[1:]:
-        raise DataError("the training and validation images have different shapes")
+        raise errors.DataError("the training and validation images have different shapes")
 
 
 def _key(

@@ -6,8 +6,6 @@ storage report and tell. Asking twice at once is safe where the storage is a loc
 gives both the same trials.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +19,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
-from synaug_core import digests, seeds
-from synaug_core.classify.locks import Lock, file_lock, mend_lines, study_lock
-from synaug_core.classify.search_space import BestTrial, TrialRow, TrialSpec, Tuned, checked_ranges
+from synaug_core import digests, errors, seeds
+from synaug_core.classify import locks, search_space
 from synaug_core.config import TuningConfig
-from synaug_core.errors import ConfigError
 
 __all__ = [
     "Pruned",
@@ -60,8 +56,8 @@ class Search:
     study: optuna.Study
     seed: int
     config: TuningConfig
-    initial: Tuned | None
-    lock: Lock
+    initial: search_space.Tuned | None
+    lock: locks.Lock
 
     def trials(self) -> list[FrozenTrial]:
         """The trials so far, by number, never more than the configuration has."""
@@ -73,11 +69,13 @@ class Search:
 
     def distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
         """The search space in Optuna's terms."""
-        ranges = checked_ranges(self.config)
+        ranges = search_space.checked_ranges(self.config)
         return {k: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for k, r in ranges.items()}
 
 
-def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, initial: Tuned | None = None) -> Search:
+def open_study(
+    storage: str, name: str, *, seed: int, config: TuningConfig, initial: search_space.Tuned | None = None
+) -> Search:
     """Open a study, made if it is not there yet.
 
     Args:
@@ -92,11 +90,11 @@ def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, init
             that was made with other settings.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ranges = {k: r.model_dump() for k, r in checked_ranges(config).items()}
+    ranges = {k: r.model_dump() for k, r in search_space.checked_ranges(config).items()}
     first = initial.model_dump() if initial else None
     made_with = digests.of_value([seed, ranges, config.parallel, config.pruner, first])
     # the first to open a database makes its tables, whatever study it asks for
-    with _plainly(storage), study_lock(storage, "synaug: open"):
+    with _plainly(storage), locks.study_lock(storage, "synaug: open"):
         study = optuna.create_study(
             storage=_storage(storage),
             study_name=name,
@@ -106,12 +104,14 @@ def open_study(storage: str, name: str, *, seed: int, config: TuningConfig, init
             pruner=optuna.pruners.NopPruner(),
         )
         if study.user_attrs.get("made_with", made_with) != made_with:
-            raise ConfigError(f"tuning: the study {name!r} was made with other settings; give this one another name")
+            raise errors.ConfigError(
+                f"tuning: the study {name!r} was made with other settings; give this one another name"
+            )
         study.set_user_attr("made_with", made_with)
-    return Search(study, seed, config, initial, study_lock(storage, f"synaug: ask {name}"))
+    return Search(study, seed, config, initial, locks.study_lock(storage, f"synaug: ask {name}"))
 
 
-def ask(search: Search) -> tuple[TrialSpec, ...]:
+def ask(search: Search) -> tuple[search_space.TrialSpec, ...]:
     """The trials to make now: those left running by a process that died, and what is missing of their round; else the
     next round of up to `parallel`. Empty when all trials have ended.
     """
@@ -129,12 +129,12 @@ def ask(search: Search) -> tuple[TrialSpec, ...]:
         return tuple(_spec(t) for t in search.trials() if t.state == TrialState.RUNNING)
 
 
-def ended(search: Search) -> tuple[TrialSpec, ...]:
+def ended(search: Search) -> tuple[search_space.TrialSpec, ...]:
     """The trials that have ended, by number."""
     return tuple(_spec(t) for t in search.trials() if t.state in _ENDED)
 
 
-def report(search: Search, spec: TrialSpec, position: int, value: float) -> None:
+def report(search: Search, spec: search_space.TrialSpec, position: int, value: float) -> None:
     """Note a trial's running score at a position (a step count over all its arms). Said twice, it counts once."""
     frozen = _frozen(search, spec)
     if not frozen.state.is_finished() and position not in frozen.intermediate_values:
@@ -142,7 +142,7 @@ def report(search: Search, spec: TrialSpec, position: int, value: float) -> None
             Trial(search.study, frozen._trial_id).report(value, position)
 
 
-def should_prune(search: Search, spec: TrialSpec, position: int) -> bool:
+def should_prune(search: Search, spec: search_space.TrialSpec, position: int) -> bool:
     """True if the trial's score at a position is below the median of earlier rounds' trials there."""
     if search.config.pruner == "none":
         return False
@@ -155,7 +155,9 @@ def should_prune(search: Search, spec: TrialSpec, position: int) -> bool:
     return below_median(value, [v for v in values if v is not None])
 
 
-def watch(search: Search, spec: TrialSpec, *, steps: int, scores: Sequence[float] = ()) -> Callable[[int, float], None]:
+def watch(
+    search: Search, spec: search_space.TrialSpec, *, steps: int, scores: Sequence[float] = ()
+) -> Callable[[int, float], None]:
     """The `on_evaluation` of a trial's next arm: reports the running score and gives the trial up where it is behind.
 
     The running score is the mean of the scores of the trial's finished arms and the best so far in this one. Arms are
@@ -183,7 +185,9 @@ def watch(search: Search, spec: TrialSpec, *, steps: int, scores: Sequence[float
     return on_evaluation
 
 
-def end_trial(search: Search, spec: TrialSpec, value: float | None = None, *, pruned: bool = False) -> None:
+def end_trial(
+    search: Search, spec: search_space.TrialSpec, value: float | None = None, *, pruned: bool = False
+) -> None:
     """End a trial with its value, or as pruned (a training that diverged counts as pruned). Said twice, it counts once.
 
     Raises:
@@ -197,24 +201,24 @@ def end_trial(search: Search, spec: TrialSpec, value: float | None = None, *, pr
         search.study.tell(spec.number, outcome, state=state, skip_if_finished=True)
 
 
-def best(search: Search) -> BestTrial | None:
+def best(search: Search) -> search_space.BestTrial | None:
     """The best completed trial; None if there is none."""
     ended = [(t.value, -t.number, t) for t in search.trials() if t.state == TrialState.COMPLETE and t.value is not None]
     if not ended:
         return None
     value, _, trial = max(ended, key=lambda e: e[:2])
-    return BestTrial(number=trial.number, value=value, parameters=Tuned(values=trial.params))
+    return search_space.BestTrial(number=trial.number, value=value, parameters=search_space.Tuned(values=trial.params))
 
 
-def history(search: Search) -> tuple[TrialRow, ...]:
+def history(search: Search) -> tuple[search_space.TrialRow, ...]:
     """All trials, by number."""
     return tuple(
-        TrialRow(
+        search_space.TrialRow(
             number=t.number,
             round=search.round_of(t.number),
             state=t.state.name.lower(),
             value=t.value,
-            parameters=Tuned(values=t.params),
+            parameters=search_space.Tuned(values=t.params),
             curve=dict(sorted(t.intermediate_values.items())),
         )
         for t in search.trials()
@@ -245,7 +249,7 @@ def _suggest(search: Search, number: int, trials: Sequence[FrozenTrial]) -> dict
         view.add_trial(create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions))
     params: dict[str, float] = dict(view.ask(search.distributions()).params)
     if number == 0 and search.initial is not None:
-        for name, limits in checked_ranges(search.config).items():
+        for name, limits in search_space.checked_ranges(search.config).items():
             value = search.initial.values.get(name)
             params[name] = params[name] if value is None else min(max(value, limits.low), limits.high)
     return params
@@ -271,12 +275,14 @@ def _earlier(search: Search, number: int, trials: Sequence[FrozenTrial]) -> list
     return [t for t in trials if search.round_of(t.number) < search.round_of(number)]
 
 
-def _frozen(search: Search, spec: TrialSpec) -> FrozenTrial:
+def _frozen(search: Search, spec: search_space.TrialSpec) -> FrozenTrial:
     return search.trials()[spec.number]
 
 
-def _spec(trial: FrozenTrial) -> TrialSpec:
-    return TrialSpec(number=trial.number, trial_id=trial._trial_id, parameters=Tuned(values=trial.params))
+def _spec(trial: FrozenTrial) -> search_space.TrialSpec:
+    return search_space.TrialSpec(
+        number=trial.number, trial_id=trial._trial_id, parameters=search_space.Tuned(values=trial.params)
+    )
 
 
 class _JournalLock(JournalFileOpenLock):
@@ -284,7 +290,7 @@ class _JournalLock(JournalFileOpenLock):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        self.file = file_lock(path.with_name(path.name + ".lock"))
+        self.file = locks.file_lock(path.with_name(path.name + ".lock"))
 
     def acquire(self) -> bool:
         self.file.acquire()
@@ -300,7 +306,7 @@ def _storage(storage: str) -> BaseStorage:
         return RDBStorage(storage, engine_kwargs=patience)
     lock = _JournalLock(Path(storage))
     with lock.file:
-        mend_lines(Path(storage))
+        locks.mend_lines(Path(storage))
     return JournalStorage(JournalFileBackend(storage, lock))
 
 
@@ -311,7 +317,7 @@ def _plainly(storage: str) -> Iterator[None]:
         yield
     except (ImportError, OSError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
         what = "database" if "://" in storage else f"file {storage}"
-        raise ConfigError(f"tuning: the study's {what} cannot be opened ({type(error).__name__})") from None
+        raise errors.ConfigError(f"tuning: the study's {what} cannot be opened ({type(error).__name__})") from None
 
 
 _FEWEST = 4

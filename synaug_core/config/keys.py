@@ -1,7 +1,5 @@
 """What keys the configuration has, what each expects, and a plain line for everything that does not fit."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import math
@@ -15,8 +13,7 @@ import annotated_types
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
-from synaug_core.config.root import Config
+from synaug_core.config import arms, root
 
 __all__ = ["expectation", "is_open_mapping", "known_keys", "misfits", "nearest", "problems"]
 
@@ -37,7 +34,7 @@ _LIMITS: tuple[tuple[type[Any], str, str], ...] = (
 
 def known_keys() -> dict[str, Any]:
     """Every dotted key and its annotation; items of a list are `arms[]`, sections under names `generators.*`."""
-    return dict(_walk(Config, ""))
+    return dict(_walk(root.Config, ""))
 
 
 def _walk(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -111,8 +108,10 @@ def expectation(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     if annotation is str:
         patterns = (getattr(m, "pattern", None) for m in _flat(metadata))
         return next((_PATTERNS[p] for p in patterns if p in _PATTERNS), "a word")
-    if annotation is ArmConfig:
-        return f"a standard arm ({', '.join(STANDARD_ARMS)}) or a mapping of {', '.join(ArmConfig.model_fields)}"
+    if annotation is arms.ArmConfig:
+        return (
+            f"a standard arm ({', '.join(arms.STANDARD_ARMS)}) or a mapping of {', '.join(arms.ArmConfig.model_fields)}"
+        )
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"a mapping of {', '.join(annotation.model_fields)}"
     return str(annotation)
@@ -139,7 +138,7 @@ def misfits(values: Mapping[str, Any]) -> list[str]:
     """Lines for keys that are unknown, and for values that pydantic would bend: a boolean or an endless number
     where a number is expected.
     """
-    return list(_misfits(values, Config, ""))
+    return list(_misfits(values, root.Config, ""))
 
 
 def _misfits(values: Mapping[str, Any], section: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -192,8 +191,8 @@ def problems(error: ValidationError, values: Mapping[str, Any], prefix: str = ""
 
 def _locate(loc: tuple[int | str, ...], values: Any, prefix: str) -> tuple[str, Any, Any]:
     """The dotted key, the annotation and the value at the part of pydantic's location that is a real place."""
-    sections: list[type[BaseModel]] = [Config]
-    key, annotation, value, named = "", typing.cast(Any, Config), values, False
+    sections: list[type[BaseModel]] = [root.Config]
+    key, annotation, value, named = "", typing.cast(Any, root.Config), values, False
     for part in [*filter(None, prefix.split(".")), *loc]:
         if isinstance(part, int) and isinstance(value, (list, tuple)) and sections:
             key, value = f"{key}[{part}]", value[part] if part < len(value) else None

@@ -1,7 +1,5 @@
 """From what a user types to a checked configuration."""
 
-from __future__ import annotations
-
 import contextlib
 import typing
 from collections.abc import Mapping, Sequence
@@ -10,23 +8,21 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from synaug_core import names
-from synaug_core.config import keys, yaml_text
+from synaug_core import errors, names
+from synaug_core.config import keys, root, yaml_text
 from synaug_core.config.generator import VAEConfig, sectioned
-from synaug_core.config.root import Config
 from synaug_core.data import sources
-from synaug_core.errors import ConfigError
 from synaug_core.s3_address import S3Address, s3_address
 
 __all__ = ["checked", "load", "override", "set_key", "starting_values"]
 
 _MAX_BYTES = 256 * 1024
 _SHOWN = 200
-_DEFAULTS = Config()
+_DEFAULTS = root.Config()
 _FILES = (("data", "metadata"), ("classifier", "weights_file"))
 
 
-def load(source: str, overrides: Sequence[str] = ()) -> Config:
+def load(source: str, overrides: Sequence[str] = ()) -> root.Config:
     """The configuration that `source` and the overrides stand for; every path in it is absolute.
 
     Args:
@@ -39,7 +35,7 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
     """
     values = starting_values(source)
     if "sweep" in values or any(text.partition("=")[0].strip() == "sweep" for text in overrides):
-        raise ConfigError(f"{source}: has a section `sweep`: use `synaug sweep {source}`")
+        raise errors.ConfigError(f"{source}: has a section `sweep`: use `synaug sweep {source}`")
     for text in overrides:
         override(values, text)
     return checked(values)
@@ -48,7 +44,9 @@ def load(source: str, overrides: Sequence[str] = ()) -> Config:
 def starting_values(source: str) -> dict[str, Any]:
     """What `source` says, with absolute paths and a name, before anything is checked."""
     if not source.strip():
-        raise ConfigError("SOURCE: nothing was given; give a YAML file, or just the images (is a variable empty?)")
+        raise errors.ConfigError(
+            "SOURCE: nothing was given; give a YAML file, or just the images (is a variable empty?)"
+        )
     if sources.is_built_in(source):
         return sources.built_in_settings(source)
     if "://" in source:
@@ -75,24 +73,26 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({(error.strerror or 'no such file').lower()})") from error
+        raise errors.ConfigError(f"{path}: cannot be read ({(error.strerror or 'no such file').lower()})") from error
     if len(raw) > _MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {_MAX_BYTES // 1024} kB, which no configuration is")
+        raise errors.ConfigError(f"{path}: larger than {_MAX_BYTES // 1024} kB, which no configuration is")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file in UTF-8") from error
+        raise errors.ConfigError(f"{path}: not a text file in UTF-8") from error
     values = yaml_text.parse(text, str(path))
     if not isinstance(values, dict):
         content = "nothing" if values is None else "a list" if isinstance(values, list) else "a single value"
-        raise ConfigError(f"{path}: a configuration is a mapping of keys to values, and this file holds {content}")
+        raise errors.ConfigError(
+            f"{path}: a configuration is a mapping of keys to values, and this file holds {content}"
+        )
     return values
 
 
 def _data_source(source: str, start: Path, key: str) -> str:
     """The name of a built-in source, an address in S3, or the absolute path of a folder or file."""
     if not source.strip():
-        raise ConfigError(f"{key}: nothing was given; give {sources.WHAT_TO_GIVE}")
+        raise errors.ConfigError(f"{key}: nothing was given; give {sources.WHAT_TO_GIVE}")
     if sources.is_built_in(source):
         return source
     if "://" in source:
@@ -101,18 +101,22 @@ def _data_source(source: str, start: Path, key: str) -> str:
     if path.is_dir() or (path.is_file() and path.suffix.lower() in sources.FILE_SUFFIXES):
         return str(path)
     if not path.exists():
-        raise ConfigError(f"{key}: {source!r} does not exist{f' (looked for {path})' if str(path) != source else ''}")
-    raise ConfigError(f"{key}: {source!r} is not usable; give {sources.WHAT_TO_GIVE}")
+        raise errors.ConfigError(
+            f"{key}: {source!r} does not exist{f' (looked for {path})' if str(path) != source else ''}"
+        )
+    raise errors.ConfigError(f"{key}: {source!r} is not usable; give {sources.WHAT_TO_GIVE}")
 
 
 def _s3(source: str, key: str) -> S3Address:
     scheme = source.partition("://")[0]
     if scheme != "s3":
-        raise ConfigError(f"{key}: {scheme}:// is not read; give s3://bucket/prefix, or copy the images into a folder")
+        raise errors.ConfigError(
+            f"{key}: {scheme}:// is not read; give s3://bucket/prefix, or copy the images into a folder"
+        )
     try:
         return s3_address(source)
     except ValueError as error:
-        raise ConfigError(f"{key}: {error}") from None  # the text may hold credentials
+        raise errors.ConfigError(f"{key}: {error}") from None  # the text may hold credentials
 
 
 def _path(start: Path, text: str, key: str) -> Path:
@@ -121,7 +125,7 @@ def _path(start: Path, text: str, key: str) -> Path:
         path = (start / Path(text).expanduser()).resolve()
         path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, a name too long, the home of nobody
-        raise ConfigError(f"{key}: {text[:60]!r} cannot be a path") from error
+        raise errors.ConfigError(f"{key}: {text[:60]!r} cannot be a path") from error
     return path
 
 
@@ -130,7 +134,7 @@ def _absolute(values: Mapping[str, Any], start: Path) -> None:
     data = values.get("data")
     if isinstance(data, dict) and isinstance(data.get("source"), str) and data["source"].strip():
         # A source that does not exist may still be replaced by an override: `checked` looks again.
-        with contextlib.suppress(ConfigError):
+        with contextlib.suppress(errors.ConfigError):
             data["source"] = _data_source(data["source"], start, "data.source")
         if sources.is_path(data["source"]):
             data["source"] = str(_path(start, data["source"], "data.source"))
@@ -164,7 +168,7 @@ def override(values: dict[str, Any], text: str) -> None:
     key, separator, value = text.partition("=")
     shown = f"--set {text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'}"
     if not separator or not key.strip():
-        raise ConfigError(f"{shown}: expected key=value, such as --set repetitions=6")
+        raise errors.ConfigError(f"{shown}: expected key=value, such as --set repetitions=6")
     set_key(values, key.strip(), yaml_text.parse(value, shown), shown)
 
 
@@ -172,7 +176,7 @@ def set_key(values: dict[str, Any], key: str, value: Any, shown: str) -> None:
     """Put a value under a dotted key, in place; `shown` names the culprit in an error. Raises as `override`."""
     path = _current(key.split("."))
     if not _is_known(path):
-        raise ConfigError(f"{shown}: unknown key {key[:_SHOWN]}; {keys.nearest(key)}")
+        raise errors.ConfigError(f"{shown}: unknown key {key[:_SHOWN]}; {keys.nearest(key)}")
     leaf = branch = {path[-1]: value}
     for part in reversed(path[:-1]):
         branch = {part: branch}
@@ -224,7 +228,7 @@ def _keep_text(values: dict[str, Any]) -> None:
         data["classes"] = [text(c) for c in data["classes"]]
 
 
-def checked(values: dict[str, Any]) -> Config:
+def checked(values: dict[str, Any]) -> root.Config:
     """The configuration that the values stand for.
 
     Raises:
@@ -235,21 +239,21 @@ def checked(values: dict[str, Any]) -> Config:
     _seek_in_source(values)
     lines = keys.misfits(values) or _refused(values)
     if lines:
-        raise ConfigError("\n".join(lines))
+        raise errors.ConfigError("\n".join(lines))
     try:
-        config = Config.model_validate(values)
+        config = root.Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(keys.problems(error, values))) from error
+        raise errors.ConfigError("\n".join(keys.problems(error, values))) from error
     _data_source(config.data.source, Path.cwd(), "data.source")
     for section_name, key in _FILES:
         file = getattr(getattr(config, section_name), key)
         if file is not None and not Path(file).is_absolute():
-            raise ConfigError(
+            raise errors.ConfigError(
                 f"{section_name}.{key}: there is no file {file} beside the configuration (for --set: in the working "
                 "directory) or in the source's folder"
             )
         if file is not None and not Path(file).is_file():
-            raise ConfigError(f"{section_name}.{key}: the file {file} does not exist")
+            raise errors.ConfigError(f"{section_name}.{key}: the file {file} does not exist")
     return config
 
 
@@ -257,7 +261,7 @@ def _refused(values: dict[str, Any]) -> list[str]:
     """Lines for what sections refuse. One by one: the configuration as a whole reports them without their names."""
     lines: list[str] = []
     rest = dict(values)
-    for name, info in Config.model_fields.items():
+    for name, info in root.Config.model_fields.items():
         section = info.annotation
         if name in values and isinstance(section, type) and issubclass(section, BaseModel):
             try:
@@ -265,7 +269,7 @@ def _refused(values: dict[str, Any]) -> list[str]:
             except ValidationError as error:
                 lines += keys.problems(error, values, name)
     try:
-        Config.model_validate(rest)
+        root.Config.model_validate(rest)
     except ValidationError as error:
         lines += keys.problems(error, values)
     return lines

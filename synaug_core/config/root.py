@@ -4,13 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from synaug_core.config import base, probes
 from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
-from synaug_core.config.base import Count, Section
 from synaug_core.config.classifier import ClassifierConfig, TuningConfig
 from synaug_core.config.data import DataConfig
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PromotionConfig
 from synaug_core.config.generator import GeneratorConfig
-from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.synthesis import SynthesisConfig
 from synaug_core.config.watch import WatchConfig
@@ -19,14 +18,14 @@ from synaug_core.frozen import INCIDENTAL
 __all__ = ["ComputeConfig", "Config"]
 
 
-class ComputeConfig(Section):
+class ComputeConfig(base.Section):
     """Where and how things are computed. Only `device` and `threads` can change a result's last digits."""
 
     device: str = "auto"
     """auto, cpu, cuda (any GPU of the machine that is free) or cuda:N."""
-    threads: Count = 1
+    threads: base.Count = 1
     """CPU threads of one step."""
-    workers: Annotated[Count | None, INCIDENTAL] = None
+    workers: Annotated[base.Count | None, INCIDENTAL] = None
     """Steps side by side; default: one per CPU core, or one for each GPU. On a cluster it has to be said, as that may
     grow and shrink."""
     runner: Annotated[Literal["threads", "dask"], INCIDENTAL] = "threads"
@@ -36,7 +35,7 @@ class ComputeConfig(Section):
     """Seconds after which a single training gives up."""
 
 
-class Config(Section):
+class Config(base.Section):
     """One retraining: data in, arms compared, model registered."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] = "digits"
@@ -44,7 +43,7 @@ class Config(Section):
     data: DataConfig = DataConfig()
     arms: tuple[ArmConfig, ...] = tuple(STANDARD_ARMS.values())
     """Names of standard arms, or arms written out."""
-    repetitions: Count = 6
+    repetitions: base.Count = 6
     """Paired trainings of each arm; a gain can only be shown with 6 or more."""
     seed: Annotated[int, Field(ge=0)] = 0
     generator: GeneratorConfig = GeneratorConfig()
@@ -57,8 +56,8 @@ class Config(Section):
     judge: JudgeConfig = JudgeConfig()
     quality: QualityConfig = QualityConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    robustness: RobustnessConfig = RobustnessConfig()
-    explanation: ExplanationConfig = ExplanationConfig()
+    robustness: probes.RobustnessConfig = probes.RobustnessConfig()
+    explanation: probes.ExplanationConfig = probes.ExplanationConfig()
     promotion: PromotionConfig = PromotionConfig()
     watch: Annotated[WatchConfig, INCIDENTAL] = WatchConfig()
     """How recent inputs are watched changes nothing of a retraining."""

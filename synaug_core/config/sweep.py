@@ -1,7 +1,5 @@
 """A sweep: one configuration, with some of its keys taking several values each."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 import math

@@ -1,7 +1,5 @@
 """YAML 1.2 as people expect it: `no` is a word, `1e-3` is a number, a key stands once, keys are text."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which side each image goes to, so that no image, near-duplicate or group stands on two."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

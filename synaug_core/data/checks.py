@@ -1,7 +1,5 @@
 """Is there enough of everything to learn from and to judge by?"""
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence

@@ -9,8 +9,6 @@
 - An image whose three channels are equal everywhere is grey.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 from dataclasses import dataclass
@@ -19,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from synaug_core import errors, vocabulary
 from synaug_core.data.resize import resize, with_channels
-from synaug_core.errors import DataError
-from synaug_core.vocabulary import Fit
 
 __all__ = ["FORMATS", "Decoded", "Limits", "UnreadableError", "decode", "image_size", "load_square", "resize"]
 
@@ -35,7 +32,7 @@ _WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class UnreadableError(DataError):
+class UnreadableError(errors.DataError):
     """An image that is not accepted; the text is the reason."""
 
 
@@ -98,7 +95,7 @@ def load_square(
     size: int,
     channels: int,
     *,
-    fit: Fit = "crop",
+    fit: vocabulary.Fit = "crop",
     limits: Limits = Limits(),
 ) -> NDArray[np.uint8]:
     """File bytes to uint8 (channels, size, size), just as `prepare` makes a data set's images.

@@ -1,7 +1,5 @@
 """Equal and nearly equal images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

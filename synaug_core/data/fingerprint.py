@@ -1,17 +1,14 @@
 """A cheap digest of a source's bytes: if it has not changed, the images need not be read again."""
 
-from __future__ import annotations
-
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from synaug_core import digests
+from synaug_core import digests, errors
 from synaug_core.config import DataConfig
 from synaug_core.data import metadata, sources
 from synaug_core.data.sources.folder import Entry, walk
-from synaug_core.errors import DataError
 
 __all__ = ["fingerprint"]
 
@@ -30,7 +27,7 @@ def fingerprint(config: DataConfig) -> str:
         content = kind.version() if kind.version else digests.of_file(path) if path.is_file() else _folder(path)
         rows = digests.of_file(extra) if extra else None
     except OSError as error:
-        raise DataError(f"data.source: {config.source} cannot be read ({error.strerror})") from error
+        raise errors.DataError(f"data.source: {config.source} cannot be read ({error.strerror})") from error
     return digests.of_value({"kind": kind.name, "content": content, "metadata": rows})
 
 

@@ -1,7 +1,5 @@
 """A CSV file that says more about the images: which group they belong to, which split they are in."""
 
-from __future__ import annotations
-
 import csv
 import unicodedata
 from dataclasses import dataclass, replace

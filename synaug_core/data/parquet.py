@@ -1,7 +1,5 @@
 """One Parquet file for each set of images, in the layout that Hugging Face `datasets` reads as an image column."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

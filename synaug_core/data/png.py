@@ -1,7 +1,5 @@
 """Images as PNG bytes: without loss, names or times, by one encoder."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From a source to three sets of images that can be learnt from and judged by."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

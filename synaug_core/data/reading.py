@@ -1,7 +1,5 @@
 """Decode every image once, in parallel, and keep only what later steps need."""
 
-from __future__ import annotations
-
 import os
 import statistics
 from collections import Counter

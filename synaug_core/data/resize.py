@@ -1,7 +1,5 @@
 """Any image to a square of a given side and number of channels."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image

@@ -1,8 +1,6 @@
 """Division into training, validation and test images, or into the folds of a cross-validation: by class, whole groups
 at a time."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence

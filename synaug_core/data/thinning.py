@@ -1,7 +1,5 @@
 """How many images of each class are taken, and which, where not all are: equal shares, a long tail, low-data mode."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar

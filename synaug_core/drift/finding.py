@@ -1,7 +1,5 @@
 """Whether recent images drifted away from the reference: the two tests, and the finding."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +12,7 @@ from torch import Tensor
 from synaug_core import frozen, seeds
 from synaug_core.config.watch import WatchConfig
 from synaug_core.drift.mmd import mmd_test
-from synaug_core.evaluate import contrast, intervals
-from synaug_core.evaluate.sentence import p_text
+from synaug_core.evaluate import contrast, intervals, sentence
 
 __all__ = ["Finding", "FrequencyTest", "detect_drift", "frequency_test", "reference_rows"]
 
@@ -68,7 +65,7 @@ class Finding(frozen.Frozen):
             what.append("look different")
         if classes <= self.level:
             what.append("are classed in another mix")
-        against = f"{n} against {self.reference} known ones; images {p_text(images)}, classes {p_text(classes)}, "
+        against = f"{n} against {self.reference} known ones; images {sentence.p_text(images)}, classes {sentence.p_text(classes)}, "
         against += f"declared level {self.level:g}"
         if what:
             return f"Drift: recent images {' and '.join(what)} ({against})."

@@ -1,7 +1,5 @@
 """Images as rows of numbers, for the test of drift."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Two sets of features: are they from one distribution?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

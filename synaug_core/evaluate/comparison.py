@@ -1,22 +1,16 @@
 """The arms on the same test images: the contrast that decides, the evidence beside it, the verdict."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from synaug_core.config import BEST, EvaluationConfig
+from synaug_core.evaluate import predictions, proportions, reliability, results, scorer
 from synaug_core.evaluate.contrast import LEAST, Contrast, contrast, holm, needed_repetitions
 from synaug_core.evaluate.folds import check_folds, fold_contrast, fold_intervals
 from synaug_core.evaluate.intervals import check_same_images, intervals
 from synaug_core.evaluate.power import Power, power_report
-from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.proportions import Discordance, discordances
-from synaug_core.evaluate.reliability import ConfidenceBins
-from synaug_core.evaluate.results import ArmResult, Comparison, by_rarity
-from synaug_core.evaluate.scorer import ENDPOINTS, confusion
 from synaug_core.evaluate.sentence import sentence
 from synaug_core.seeds import derive
 
@@ -24,7 +18,7 @@ __all__ = ["Contest", "Evidence", "compare", "judge_contest"]
 
 
 def compare(
-    test: Mapping[str, Sequence[Predictions]],
+    test: Mapping[str, Sequence[predictions.Predictions]],
     validation: Mapping[str, Sequence[float]],
     *,
     controls: Collection[str],
@@ -32,7 +26,7 @@ def compare(
     config: EvaluationConfig,
     seed: int,
     folds: int | None = None,
-) -> Comparison:
+) -> results.Comparison:
     """Judge the arms.
 
     One contrast decides, declared as `config.primary`: a named synthetic arm, or the one that did best on the
@@ -76,7 +70,7 @@ def compare(
     evidence = Evidence()
     if best_control and rival and primary.metric in arms[best_control].metrics:
         synthetic = [arm for arm, result in arms.items() if not result.is_control]
-        endpoints = [metric for metric in ENDPOINTS if metric in arms[best_control].metrics]
+        endpoints = [metric for metric in scorer.ENDPOINTS if metric in arms[best_control].metrics]
         endpoints.sort(key=lambda metric: metric != primary.metric)
         evidence = judge_contest(Contest(test, rival, best_control, synthetic, endpoints, config, seed, folds))
     deciding = next(iter(evidence.contrasts), None)
@@ -85,12 +79,12 @@ def compare(
     support = np.bincount(labels, minlength=len(first[0].classes)).tolist()
     test_counts = dict(zip(first[0].classes, support, strict=True))
     tested = [c for c in first[0].classes if test_counts[c]]
-    return Comparison(
+    return results.Comparison(
         classes=first[0].classes,
         arms=arms,
         train_counts={c: train_counts.get(c, 0) for c in first[0].classes},
         test_counts=test_counts,
-        rarest_class=by_rarity(tested, train_counts, test_counts)[0],
+        rarest_class=results.by_rarity(tested, train_counts, test_counts)[0],
         confidence=config.confidence,
         best_arm=_best(arms) or next(iter(arms)),
         best_control=best_control,
@@ -115,7 +109,7 @@ def compare(
 
 
 def _check(
-    test: Mapping[str, Sequence[Predictions]],
+    test: Mapping[str, Sequence[predictions.Predictions]],
     validation: Mapping[str, Sequence[float]],
     controls: Collection[str],
     config: EvaluationConfig,
@@ -136,26 +130,26 @@ def _check(
 
 
 def _result(
-    reps: Sequence[Predictions],
+    reps: Sequence[predictions.Predictions],
     validation: Sequence[float],
     is_control: bool,
     config: EvaluationConfig,
     seed: int,
     folds: int | None,
-) -> ArmResult:
-    return ArmResult(
+) -> results.ArmResult:
+    return results.ArmResult(
         metrics=intervals(reps, confidence=config.confidence, resamples=config.resamples, seed=seed)
         if folds is None
         else fold_intervals(reps, folds=folds, confidence=config.confidence),
-        confusion=tuple(tuple(row) for row in np.sum([confusion(p) for p in reps], axis=0).tolist()),
-        calibration=ConfidenceBins.from_predictions(reps),
+        confusion=tuple(tuple(row) for row in np.sum([scorer.confusion(p) for p in reps], axis=0).tolist()),
+        calibration=reliability.ConfidenceBins.from_predictions(reps),
         validation=float(np.mean(validation)),
         is_control=is_control,
         repetitions=len(reps),
     )
 
 
-def _best(arms: Mapping[str, ArmResult]) -> str | None:
+def _best(arms: Mapping[str, results.ArmResult]) -> str | None:
     """Highest validation score; among equals a control, then the first."""
     return max(arms, key=lambda a: (arms[a].validation, arms[a].is_control), default=None)
 
@@ -170,7 +164,7 @@ class Evidence(NamedTuple):
 
     contrasts: tuple[Contrast, ...] = ()
     family: tuple[Contrast, ...] = ()
-    mcnemar: tuple[Discordance, ...] = ()
+    mcnemar: tuple[proportions.Discordance, ...] = ()
     power: Power | None = None
 
 
@@ -188,7 +182,7 @@ class Contest(NamedTuple):
         folds: number of folds of the cross-validation; None: one test part.
     """
 
-    test: Mapping[str, Sequence[Predictions]]
+    test: Mapping[str, Sequence[predictions.Predictions]]
     rival: str
     against: str
     synthetic: Sequence[str]
@@ -217,7 +211,7 @@ def judge_contest(contest: Contest) -> Evidence:
         seed=derive(contest.seed, "power"),
         folds=contest.folds,
     )
-    mcnemar = discordances(arm_predictions, control_predictions) if contest.folds is None else ()
+    mcnemar = proportions.discordances(arm_predictions, control_predictions) if contest.folds is None else ()
     return Evidence(contrasts, family, mcnemar, power)
 
 

@@ -1,7 +1,5 @@
 """Is one method better than another? Paired differences, their intervals and exact tests."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Annotated, Literal
@@ -10,16 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from synaug_core.evaluate.intervals import (
-    Interval,
-    batch_sizes,
-    bounds,
-    check_same_images,
-    draw_repetitions,
-    draw_stratified,
-)
-from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import ENDPOINTS, Array, Scorer
+from synaug_core.evaluate import intervals, predictions, scorer
 from synaug_core.frozen import Frozen
 
 __all__ = [
@@ -46,7 +35,7 @@ class Contrast(Frozen):
     arm: str
     against: str
     metric: str
-    difference: Interval
+    difference: intervals.Interval
     p_value: Annotated[float, Field(ge=0, le=1)]
     """Two-sided, of `test`."""
     p_adjusted: Annotated[float, Field(ge=0, le=1)]
@@ -62,16 +51,21 @@ class Pairs:
     """The i-th trainings of two methods as pairs, on a primary endpoint; what one side has more is left aside."""
 
     def __init__(
-        self, arm_predictions: Sequence[Predictions], control_predictions: Sequence[Predictions], metric: str
+        self,
+        arm_predictions: Sequence[predictions.Predictions],
+        control_predictions: Sequence[predictions.Predictions],
+        metric: str,
     ) -> None:
-        self._measure = ENDPOINTS[metric]
-        self._scorers = [(Scorer(a), Scorer(b)) for a, b in zip(arm_predictions, control_predictions, strict=False)]
+        self._measure = scorer.ENDPOINTS[metric]
+        self._scorers = [
+            (scorer.Scorer(a), scorer.Scorer(b)) for a, b in zip(arm_predictions, control_predictions, strict=False)
+        ]
 
     def plain(self) -> NDArray[np.float64]:
         """float64 (R,): arm minus control; NaN where the metric is undefined."""
         return np.array([self.weighted(i, np.ones((len(a.p), 1)))[0] for i, (a, _) in enumerate(self._scorers)])
 
-    def weighted(self, pair: int, weights: Array) -> Array:
+    def weighted(self, pair: int, weights: scorer.Array) -> scorer.Array:
         """(B,): arm minus control in one pair under image weights (n, B)."""
         a, b = self._scorers[pair]
         return self._measure(a, weights) - self._measure(b, weights)
@@ -81,14 +75,14 @@ class Pairs:
 
 
 def contrast(
-    arm_predictions: Sequence[Predictions],
-    control_predictions: Sequence[Predictions],
+    arm_predictions: Sequence[predictions.Predictions],
+    control_predictions: Sequence[predictions.Predictions],
     metric: str,
     *,
     confidence: float,
     resamples: int,
     seed: int,
-) -> tuple[Interval, float, int]:
+) -> tuple[intervals.Interval, float, int]:
     """Mean paired difference (arm - control) of a primary endpoint, its p-value and the number of pairs.
 
     The i-th repetitions form a pair; what one side has more is left aside. The interval is the crossed bootstrap
@@ -107,19 +101,19 @@ def contrast(
     """
     pairs = Pairs(arm_predictions, control_predictions, metric)
     number = len(pairs)
-    check_same_images([*arm_predictions[:number], *control_predictions[:number]])
+    intervals.check_same_images([*arm_predictions[:number], *control_predictions[:number]])
     labels = arm_predictions[0].labels
     plain = pairs.plain()
     if np.isnan(plain).any():
         raise ValueError(f"{metric} is undefined on these test images")
     rng = np.random.default_rng(seed)
     drawn = []
-    for size in batch_sizes(len(labels), resamples):
-        chosen = draw_repetitions(number, size, rng)
-        weights = draw_stratified(labels, size, rng)
+    for size in intervals.batch_sizes(len(labels), resamples):
+        chosen = intervals.draw_repetitions(number, size, rng)
+        weights = intervals.draw_stratified(labels, size, rng)
         differences = np.stack([pairs.weighted(i, weights) for i in range(number)])
         drawn.append((differences * chosen).sum(0) / number)
-    return bounds(float(plain.mean()), np.concatenate(drawn), confidence), sign_flip(plain, seed=seed), number
+    return intervals.bounds(float(plain.mean()), np.concatenate(drawn), confidence), sign_flip(plain, seed=seed), number
 
 
 def sign_flip(differences: Sequence[float] | NDArray[np.float64], *, seed: int = 0) -> float:

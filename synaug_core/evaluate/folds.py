@@ -1,25 +1,20 @@
 """k-fold cross-validation: every fold has other test images, and the trainings share most of their images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import inf, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synaug_core.evaluate.contrast import Pairs
+from synaug_core.evaluate import contrast, predictions, proportions, scorer
 from synaug_core.evaluate.intervals import Interval, check_same_images
-from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.proportions import wilson
-from synaug_core.evaluate.scorer import confusion, scores
 from synaug_core.metrics import METRICS
 from synaug_core.names import slugs
 
 __all__ = ["check_folds", "corrected_t", "fold_contrast", "fold_intervals", "overlap"]
 
 
-def check_folds(arms: Mapping[str, Sequence[Predictions]], folds: int) -> None:
+def check_folds(arms: Mapping[str, Sequence[predictions.Predictions]], folds: int) -> None:
     """Refuse what is no k-fold design: predictions in the order index = repetition * folds + fold.
 
     Raises:
@@ -94,7 +89,7 @@ def corrected_t(values: ArrayLike, ratio: float, confidence: float) -> tuple[Int
     return Interval(mean=mean, low=mean - half, high=mean + half), p
 
 
-def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float) -> dict[str, Interval]:
+def fold_intervals(reps: Sequence[predictions.Predictions], *, folds: int, confidence: float) -> dict[str, Interval]:
     """Mean over all trainings of every metric of `scores`, with its interval by the corrected resampled t.
 
     A metric that only some folds define is the mean over those. Bounds end at the metric's own. The figures of a class
@@ -106,7 +101,7 @@ def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float
         folds: number of folds.
         confidence: level of the intervals.
     """
-    single = [scores(p) for p in reps]
+    single = [scorer.scores(p) for p in reps]
     names = list(dict.fromkeys(name for s in single for name in s))
     intervals = {
         name: _within(
@@ -116,7 +111,7 @@ def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float
         for name in names
         if not name.endswith("/support")
     }
-    total = np.sum([confusion(p) for p in reps], axis=0) * (folds / len(reps))
+    total = np.sum([scorer.confusion(p) for p in reps], axis=0) * (folds / len(reps))
     support, predicted = total.sum(1), total.sum(0)
     for c, name in enumerate(slugs(reps[0].classes).values()):
         images = {"recall": support[c], "precision": predicted[c], "f1": (support[c] + predicted[c]) / 2}
@@ -130,8 +125,8 @@ def fold_intervals(reps: Sequence[Predictions], *, folds: int, confidence: float
 
 
 def fold_contrast(
-    arm_predictions: Sequence[Predictions],
-    control_predictions: Sequence[Predictions],
+    arm_predictions: Sequence[predictions.Predictions],
+    control_predictions: Sequence[predictions.Predictions],
     metric: str,
     *,
     folds: int,
@@ -151,7 +146,7 @@ def fold_contrast(
     Raises:
         ValueError: no fold defines the metric.
     """
-    differences = Pairs(arm_predictions, control_predictions, metric).plain()
+    differences = contrast.Pairs(arm_predictions, control_predictions, metric).plain()
     differences = differences[~np.isnan(differences)]
     if not len(differences):
         raise ValueError(f"{metric} is undefined on these test images")
@@ -160,7 +155,7 @@ def fold_contrast(
     return _within(interval, least - most, most - least), p, len(differences)
 
 
-def _labels_of(parts: Sequence[Predictions], place: str) -> dict[str, int]:
+def _labels_of(parts: Sequence[predictions.Predictions], place: str) -> dict[str, int]:
     labels: dict[str, int] = {}
     for fold, p in enumerate(parts):
         if not len(p):
@@ -177,5 +172,5 @@ def _within(interval: Interval, least: float, most: float) -> Interval:
 
 
 def _at_least_wilson(interval: Interval, images: float, confidence: float) -> Interval:
-    low, high = wilson(interval.mean, images, confidence)
+    low, high = proportions.wilson(interval.mean, images, confidence)
     return Interval(mean=interval.mean, low=min(interval.low, low), high=max(interval.high, high))

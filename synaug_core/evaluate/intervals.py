@@ -1,7 +1,5 @@
 """How sure a method's figures are: a bootstrap crossed over repetitions and test images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -9,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from synaug_core import frozen, metrics
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import Array, Counts, Scorer, ratio, scores
-from synaug_core.frozen import Frozen
-from synaug_core.metrics import CLASS_METRICS, METRICS
 from synaug_core.names import slugs
 
 __all__ = [
@@ -29,7 +26,7 @@ __all__ = [
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Interval(Frozen):
+class Interval(frozen.Frozen):
     """A mean and the bounds around it; low <= mean <= high."""
 
     mean: Finite
@@ -77,7 +74,7 @@ def intervals(
     names = list(dict.fromkeys(name for s in single for name in s))
     means = {name: float(np.mean([s[name] for s in single if name in s])) for name in names}
     drawn = _draws([Scorer(p) for p in repetitions], resamples, np.random.default_rng(seed))
-    for name, metric in METRICS.items():
+    for name, metric in metrics.METRICS.items():
         if metric.raised_by_resampling and name in means:
             excess = max(float(drawn[name].mean()) - means[name], 0.0)
             drawn[name] = np.clip(drawn[name] - excess, metric.bounds[0], metric.bounds[1])
@@ -133,7 +130,7 @@ def _batch(
         hits, misses = padded[n : n + number], padded[n + number :]
         one = Counts(one.hits + hits, one.support + hits + misses, one.predicted + hits + alarms)
         for c, name in enumerate(slugs(classes).values()):
-            values |= {f"class/{name}/{metric}": getattr(one, metric)[c] for metric in CLASS_METRICS}
+            values |= {f"class/{name}/{metric}": getattr(one, metric)[c] for metric in metrics.CLASS_METRICS}
         for metric, value in values.items():
             draws.setdefault(metric, []).append(value)
     return {metric: _mean_over(np.stack(values), chosen) for metric, values in draws.items()}

@@ -1,7 +1,5 @@
 """One class against the rest at a threshold: set on the validation images, measured on the test images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -9,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 
+from synaug_core.evaluate import predictions, scorer
 from synaug_core.evaluate.intervals import Finite, Interval, batch_sizes, bounds, draw_repetitions, draw_stratified
-from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Array, Counts, ratio
 from synaug_core.frozen import Frozen
 
 __all__ = ["FEW", "OperatingPoint", "Threshold", "mean_curve", "operating_points", "precision_recall", "threshold_for"]
@@ -63,7 +60,7 @@ class OperatingPoint(Frozen):
         return self.validation_positives < FEW
 
 
-def precision_recall(p: Predictions, class_index: int) -> tuple[Array, Array, Array]:
+def precision_recall(p: predictions.Predictions, class_index: int) -> tuple[scorer.Array, scorer.Array, scorer.Array]:
     """Every threshold that makes a difference, from the highest down, with its precision and recall.
 
     Images of equal probability are taken together. Recall is NaN without images of the class.
@@ -76,10 +73,14 @@ def precision_recall(p: Predictions, class_index: int) -> tuple[Array, Array, Ar
     score, truth = score[order], (p.labels == class_index)[order].astype(np.float64)
     last_of_ties = np.flatnonzero(np.append(score[1:] != score[:-1], True)[: len(score)])
     hits = truth.cumsum()[last_of_ties]
-    return score[last_of_ties], ratio(hits, last_of_ties + 1.0), ratio(hits, np.full(len(last_of_ties), truth.sum()))
+    return (
+        score[last_of_ties],
+        scorer.ratio(hits, last_of_ties + 1.0),
+        scorer.ratio(hits, np.full(len(last_of_ties), truth.sum())),
+    )
 
 
-def threshold_for(p: Predictions | None, class_index: int, precision: float) -> Threshold | None:
+def threshold_for(p: predictions.Predictions | None, class_index: int, precision: float) -> Threshold | None:
     """The threshold of greatest recall among those whose precision is at least `precision`; of several with that
     recall the highest, which has the best precision. None where no threshold gets there.
 
@@ -98,7 +99,7 @@ def threshold_for(p: Predictions | None, class_index: int, precision: float) -> 
     return Threshold(value=float(thresholds[best]), precision=float(precisions[best]), recall=float(recalls[best]))
 
 
-def mean_curve(repetitions: Sequence[Predictions], class_index: int) -> tuple[tuple[float, float], ...]:
+def mean_curve(repetitions: Sequence[predictions.Predictions], class_index: int) -> tuple[tuple[float, float], ...]:
     """(recall, precision) at recalls of 2, 4, ... 100 %: precision at the highest threshold that finds at least that
     share of the class, mean over the repetitions that have images of it. Empty where none has."""
     recall_grid = np.arange(1, _STEPS + 1) / _STEPS
@@ -114,8 +115,8 @@ def mean_curve(repetitions: Sequence[Predictions], class_index: int) -> tuple[tu
 
 
 def operating_points(
-    test: Sequence[Predictions],
-    validation: Sequence[Predictions | None],
+    test: Sequence[predictions.Predictions],
+    validation: Sequence[predictions.Predictions | None],
     *,
     precision: float,
     confidence: float,
@@ -174,14 +175,14 @@ def operating_points(
     return points
 
 
-def _counts(truth: Array, flagged: Array) -> Counts:
+def _counts(truth: scorer.Array, flagged: scorer.Array) -> scorer.Counts:
     """Of each class, (C,) float64: float32 is for the many weightings alone."""
     hits, support, taken = (a.sum(1, dtype=np.float64) for a in (truth * flagged, truth, flagged))
-    return Counts(hits, support, taken)
+    return scorer.Counts(hits, support, taken)
 
 
 def _every_image(
-    test: Sequence[Predictions], validation: Sequence[Predictions | None]
+    test: Sequence[predictions.Predictions], validation: Sequence[predictions.Predictions | None]
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Labels of all test images, each once, and where each repetition's images stand among them."""
     if not test or not all(len(p) for p in test) or len(test) != len(validation):
@@ -202,19 +203,19 @@ def _every_image(
 
 
 def _draws(
-    truth: Sequence[Array],
-    flagged: Sequence[Array],
-    reached: Array,
+    truth: Sequence[scorer.Array],
+    flagged: Sequence[scorer.Array],
+    reached: scorer.Array,
     labels: NDArray[np.int64],
     rows: Sequence[NDArray[np.int64]],
     resamples: int,
     rng: np.random.Generator,
-) -> dict[str, Array]:
+) -> dict[str, scorer.Array]:
     """Mean precision and recall of each class in each resample: name -> (C, B)."""
     n, number = len(labels), len(truth[0])
     class_indices = np.arange(number)
     once = np.bincount(labels, minlength=number).astype(np.float32)[:, None]
-    parts: dict[str, list[Array]] = {"precision": [], "recall": []}
+    parts: dict[str, list[scorer.Array]] = {"precision": [], "recall": []}
     for size in batch_sizes(n + 2 * number, resamples):
         chosen = draw_repetitions(len(truth), size, rng)
         weights = draw_stratified(np.concatenate([labels, class_indices, class_indices]), size, rng)
@@ -224,9 +225,9 @@ def _draws(
         weight = {name: np.zeros((number, size)) for name in parts}
         for repetition, (t, f, row) in enumerate(zip(truth, flagged, rows, strict=True)):
             image_weights = weights[row]
-            share = ratio(t.sum(1, keepdims=True), once)
+            share = scorer.ratio(t.sum(1, keepdims=True), once)
             share = np.nan_to_num(share, nan=0.0) * reached[repetition][:, None]
-            counts = Counts(
+            counts = scorer.Counts(
                 (t * f) @ image_weights + share * hits,
                 t @ image_weights + share * (hits + misses),
                 f @ image_weights + share * (hits + alarms),
@@ -236,10 +237,10 @@ def _draws(
                 total[name] += np.nan_to_num(value, nan=0.0) * chosen[repetition]
                 weight[name] += ~np.isnan(value) * chosen[repetition]
         for name, draws in parts.items():
-            draws.append(ratio(total[name], weight[name]))
+            draws.append(scorer.ratio(total[name], weight[name]))
     return {name: np.concatenate(draws, axis=1) for name, draws in parts.items()}
 
 
-def _interval(values: Sequence[float], drawn: Array, confidence: float) -> Interval | None:
+def _interval(values: Sequence[float], drawn: scorer.Array, confidence: float) -> Interval | None:
     defined = [float(v) for v in values if not np.isnan(v)]
     return bounds(float(np.mean(defined)), drawn, confidence) if defined else None

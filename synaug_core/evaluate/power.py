@@ -1,7 +1,5 @@
 """The power of a comparison of two methods: which gain a design shows, and which design would show a gain."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -10,11 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from synaug_core.evaluate.contrast import LEAST, Pairs, attained_level
+from synaug_core.evaluate import contrast, intervals, predictions, scorer
 from synaug_core.evaluate.folds import overlap
-from synaug_core.evaluate.intervals import Finite, batch_sizes, draw_stratified
-from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Array
 from synaug_core.frozen import Frozen
 
 __all__ = [
@@ -96,7 +91,7 @@ def sign_flip_power(spread: Spread, level: float) -> PowerFunction:
     def power_at(gain: float, pairs: int, images: float = 1.0) -> float:
         from scipy.special import ndtr
 
-        attained = attained_level(level, pairs)
+        attained = contrast.attained_level(level, pairs)
         if attained <= 0:
             return 0.0
         power = power_of(gain, spread, pairs, attained, images)
@@ -116,7 +111,7 @@ def corrected_t_power(spread: Spread, level: float) -> PowerFunction:
 
 def detectable(power_at: PowerFunction, pairs: int, power: float = POWER) -> float | None:
     """The smallest gain that is found with probability `power`; None: so few pairs find none."""
-    if pairs < LEAST or power_at(_FAR, pairs) < power:
+    if pairs < contrast.LEAST or power_at(_FAR, pairs) < power:
         return None
     low, high = 0.0, _FAR
     for _ in range(80):
@@ -127,12 +122,12 @@ def detectable(power_at: PowerFunction, pairs: int, power: float = POWER) -> flo
 
 def repetitions_needed(gain: float, power_at: PowerFunction, *, folds: int = 1, power: float = POWER) -> int | None:
     """Fewest repetitions, of `folds` pairs each and 6 pairs or more, that find the gain; None: more than 10,000."""
-    return _least(lambda r: power_at(gain, r * folds) >= power, -(-LEAST // folds))
+    return _least(lambda r: power_at(gain, r * folds) >= power, -(-contrast.LEAST // folds))
 
 
 def images_needed(gain: float, power_at: PowerFunction, pairs: int, *, images: int, power: float = POWER) -> int | None:
     """Fewest test images with which so many pairs find the gain; None: not even 10,000 times the present `images`."""
-    if pairs < LEAST:
+    if pairs < contrast.LEAST:
         return None
     times = _least(lambda m: power_at(gain, pairs, m) >= power, 1)
     if times is None:
@@ -173,7 +168,7 @@ WISHED = (0.02, 0.05)
 class Needed(Frozen):
     """What it would take to show one gain."""
 
-    gain: Finite
+    gain: intervals.Finite
     repetitions: int | None
     """Paired repetitions (of the whole cross-validation, if it is one) on as many test images as now; None: no number
     would do, for the test images are too few."""
@@ -193,13 +188,13 @@ class Power(Frozen):
     folds: int | None
     images: int
     """Distinct test images."""
-    sd: Finite
+    sd: intervals.Finite
     """Standard deviation of the paired differences."""
-    from_repetitions: Finite
+    from_repetitions: intervals.Finite
     """Part of the standard error of the mean difference that more repetitions would shrink."""
-    from_images: Finite
+    from_images: intervals.Finite
     """Part that only more test images would shrink; in cross-validation: that only other data would."""
-    detectable: Finite | None
+    detectable: intervals.Finite | None
     """Smallest true gain that the present design shows with that probability; None: it can show none."""
     observed: Needed | None
     """For a true gain as large as the one seen; None where none was seen."""
@@ -208,8 +203,8 @@ class Power(Frozen):
 
 
 def power_report(
-    arm_predictions: Sequence[Predictions],
-    control_predictions: Sequence[Predictions],
+    arm_predictions: Sequence[predictions.Predictions],
+    control_predictions: Sequence[predictions.Predictions],
     metric: str,
     *,
     level: float,
@@ -234,7 +229,7 @@ def power_report(
         seed: of the draws.
         folds: number of folds; None: all repetitions have the same test images.
     """
-    pairs = Pairs(arm_predictions, control_predictions, metric)
+    pairs = contrast.Pairs(arm_predictions, control_predictions, metric)
     differences = pairs.plain()
     defined = np.flatnonzero(~np.isnan(differences))
     number = len(defined)
@@ -283,8 +278,8 @@ def _spread(differences: NDArray[np.float64], single: float, mean: float, ratio:
 
 
 def _image_variances(
-    arm_predictions: Sequence[Predictions],
-    pairs: Pairs,
+    arm_predictions: Sequence[predictions.Predictions],
+    pairs: contrast.Pairs,
     defined: NDArray[np.int64],
     resamples: int,
     rng: np.random.Generator,
@@ -292,11 +287,11 @@ def _image_variances(
 ) -> tuple[float, float]:
     """Bootstrap variance over test images of one pair's difference (mean over the pairs), and of their mean."""
 
-    def drawn(members: NDArray[np.int64]) -> Array:
+    def drawn(members: NDArray[np.int64]) -> scorer.Array:
         labels = arm_predictions[members[0]].labels
         parts = []
-        for size in batch_sizes(len(labels), resamples):
-            weights = draw_stratified(labels, size, rng, fewer=1)
+        for size in intervals.batch_sizes(len(labels), resamples):
+            weights = intervals.draw_stratified(labels, size, rng, fewer=1)
             parts.append(np.stack([pairs.weighted(int(i), weights) for i in members]))
         return np.concatenate(parts, axis=1).astype(np.float64)
 

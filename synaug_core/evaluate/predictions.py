@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synaug_core.atomic_files import atomic_write
-from synaug_core.errors import ArtifactError
+from synaug_core import atomic_files, errors
 
 __all__ = ["Predictions"]
 
@@ -88,7 +87,7 @@ class Predictions:
             }
         ).replace_schema_metadata({_KEY: json.dumps({"classes": self.classes}).encode()})
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as partial:
+        with atomic_files.atomic_write(path) as partial:
             pq.write_table(table, partial, compression="zstd")
 
     @classmethod
@@ -112,4 +111,4 @@ class Predictions:
             )
         except Exception as error:  # parsers of hostile bytes raise nearly anything
             words = " ".join(str(error).split())[:200]
-            raise ArtifactError(f"{path.name}: not a readable file of predictions ({words})") from error
+            raise errors.ArtifactError(f"{path.name}: not a readable file of predictions ({words})") from error

@@ -1,7 +1,5 @@
 """The gate between a challenger and the champion."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence, Set
 from typing import Annotated
@@ -11,12 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from synaug_core.config import PromotionConfig
-from synaug_core.evaluate.intervals import Interval, batch_sizes, bounds, draw_stratified
-from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.proportions import discordances
-from synaug_core.evaluate.results import by_rarity
-from synaug_core.evaluate.scorer import Array, Scorer
-from synaug_core.evaluate.sentence import percent_text, points
+from synaug_core.evaluate import intervals, predictions, proportions, results, scorer, sentence
 from synaug_core.frozen import Frozen
 
 __all__ = ["Decision", "Figures", "gate"]
@@ -32,13 +25,13 @@ class Figures(Frozen):
     """Digest of the sorted names of the images compared."""
     champion_balanced_accuracy: float
     challenger_balanced_accuracy: float
-    balanced_accuracy: Interval
+    balanced_accuracy: intervals.Interval
     rarest_classes: tuple[str, ...]
     rarest_images: int
     champion_rarest_recall: float
     challenger_rarest_recall: float
     """Mean recall over the rarest classes."""
-    rarest_recall: Interval
+    rarest_recall: intervals.Interval
     only_challenger_right: int
     only_champion_right: int
     mcnemar_p: Annotated[float, Field(ge=0, le=1)]
@@ -61,7 +54,7 @@ class Decision(Frozen):
             return {}
         numbers: dict[str, float] = {}
         for name, value in self.figures:
-            if isinstance(value, Interval):
+            if isinstance(value, intervals.Interval):
                 key = f"difference/{name}"
                 numbers |= {key: value.mean, f"{key}/low": value.low, f"{key}/high": value.high}
             elif isinstance(value, (int, float)):
@@ -70,8 +63,8 @@ class Decision(Frozen):
 
 
 def gate(
-    challenger: Predictions,
-    champion: Predictions | None,
+    challenger: predictions.Predictions,
+    champion: predictions.Predictions | None,
     *,
     train_counts: Mapping[str, int],
     config: PromotionConfig,
@@ -131,21 +124,21 @@ def gate(
         return decide(False, f"Not promoted: the champion was trained on all of today's test images of {names}.")
     challenger, champion = challenger.in_order(fresh), champion.in_order(fresh)
     tested = [name for name, count in counts.items() if count]
-    rarest = [challenger.classes.index(c) for c in by_rarity(tested, train_counts, counts)[: config.rarest]]
+    rarest = [challenger.classes.index(c) for c in results.by_rarity(tested, train_counts, counts)[: config.rarest]]
     figures = _figures(challenger, champion, rarest, confidence, resamples, np.random.default_rng(seed))
     if np.array_equal(challenger.probabilities, champion.probabilities):
         return decide(False, "Not promoted: it predicts exactly what the champion predicts.", figures)
     overall, rare = figures.balanced_accuracy, figures.rarest_recall
     worse = overall.mean < -config.tolerance - _ROUNDING
     better = rare.low > 0
-    level = percent_text(confidence)
+    level = sentence.percent_text(confidence)
     names = ", ".join(figures.rarest_classes)
     said_overall = (
-        f"balanced accuracy {points(overall.mean)} points ({level} interval {points(overall.low)} to "
-        f"{points(overall.high)}; tolerance {100 * config.tolerance:.1f} points)"
+        f"balanced accuracy {sentence.points(overall.mean)} points ({level} interval {sentence.points(overall.low)} to "
+        f"{sentence.points(overall.high)}; tolerance {100 * config.tolerance:.1f} points)"
     )
     said_rare = (
-        f"recall on {names} {points(rare.mean)} points ({level} interval {points(rare.low)} to {points(rare.high)}, "
+        f"recall on {names} {sentence.points(rare.mean)} points ({level} interval {sentence.points(rare.low)} to {sentence.points(rare.high)}, "
         f"{figures.rarest_images} test images)"
     )
     left_out = ""
@@ -160,18 +153,18 @@ def gate(
     return decide(False, f"Not promoted: {'; '.join(reasons)}.{left_out}", figures)
 
 
-def _test_counts(measured: Predictions) -> dict[str, int]:
+def _test_counts(measured: predictions.Predictions) -> dict[str, int]:
     images = np.bincount(measured.labels, minlength=len(measured.classes)).tolist()
     return dict(zip(measured.classes, images, strict=True))
 
 
-def _untested(challenger: Predictions) -> str:
+def _untested(challenger: predictions.Predictions) -> str:
     """Why nobody should rely on the model unseen, if so: nothing is known of a class. Empty where all were tested."""
     none = ", ".join(name for name, images in _test_counts(challenger).items() if not images)
     return none and f"there are no test images of {none}; promote by hand if that is meant"
 
 
-def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:
+def _obstacle(challenger: predictions.Predictions, champion: predictions.Predictions) -> str | None:
     """Why the two cannot be compared, if so; the labels are not looked at."""
     if not len(challenger):
         return "there are no test images to compare on"
@@ -188,15 +181,15 @@ def _obstacle(challenger: Predictions, champion: Predictions) -> str | None:
 
 
 def _figures(
-    challenger: Predictions,
-    champion: Predictions,
+    challenger: predictions.Predictions,
+    champion: predictions.Predictions,
     rarest: Sequence[int],
     confidence: float,
     resamples: int,
     rng: np.random.Generator,
 ) -> Figures:
     labels = challenger.labels
-    challenger_scorer, champion_scorer = Scorer(challenger), Scorer(champion)
+    challenger_scorer, champion_scorer = scorer.Scorer(challenger), scorer.Scorer(champion)
     ones = np.ones((len(labels), 1))
     challenger_accuracy, champion_accuracy = (
         float(s.balanced_accuracy(ones)[0]) for s in (challenger_scorer, champion_scorer)
@@ -204,13 +197,15 @@ def _figures(
     drawn = np.concatenate(
         [
             challenger_scorer.balanced_accuracy(w) - champion_scorer.balanced_accuracy(w)
-            for w in (draw_stratified(labels, size, rng) for size in batch_sizes(len(labels), resamples))
+            for w in (
+                intervals.draw_stratified(labels, size, rng) for size in intervals.batch_sizes(len(labels), resamples)
+            )
         ]
     )
     challenger_recall, champion_recall = (
         float(s.counts(ones).recall[rarest, 0].mean()) for s in (challenger_scorer, champion_scorer)
     )
-    (pair,) = discordances([challenger], [champion])
+    (pair,) = proportions.discordances([challenger], [champion])
     right, other_right = ((p.predicted == labels).astype(np.float32) for p in (challenger, champion))
     wins = right - other_right
     rare = np.mean([_padded(wins[labels == c], resamples, rng) for c in rarest], axis=0)
@@ -219,21 +214,24 @@ def _figures(
         ids_sha256=hashlib.sha256("\n".join(sorted(challenger.ids)).encode()).hexdigest(),
         champion_balanced_accuracy=champion_accuracy,
         challenger_balanced_accuracy=challenger_accuracy,
-        balanced_accuracy=bounds(challenger_accuracy - champion_accuracy, drawn, confidence),
+        balanced_accuracy=intervals.bounds(challenger_accuracy - champion_accuracy, drawn, confidence),
         rarest_classes=tuple(challenger.classes[c] for c in rarest),
         rarest_images=int(np.isin(labels, rarest).sum()),
         champion_rarest_recall=champion_recall,
         challenger_rarest_recall=challenger_recall,
-        rarest_recall=bounds(challenger_recall - champion_recall, rare, confidence),
+        rarest_recall=intervals.bounds(challenger_recall - champion_recall, rare, confidence),
         only_challenger_right=pair.only_arm_right,
         only_champion_right=pair.only_against_right,
         mcnemar_p=pair.p_value,
     )
 
 
-def _padded(wins: NDArray[np.float32], resamples: int, rng: np.random.Generator) -> Array:
+def _padded(wins: NDArray[np.float32], resamples: int, rng: np.random.Generator) -> scorer.Array:
     """Mean win (+1, 0, -1) of one class in each resample, with an imaginary win and loss among what is drawn."""
     pool = np.append(wins, [1.0, -1.0]).astype(np.float32)
     labels = np.zeros(len(pool), np.int64)
-    parts = [pool @ draw_stratified(labels, size, rng) / len(pool) for size in batch_sizes(len(pool), resamples)]
+    parts = [
+        pool @ intervals.draw_stratified(labels, size, rng) / len(pool)
+        for size in intervals.batch_sizes(len(pool), resamples)
+    ]
     return np.concatenate(parts)

@@ -1,7 +1,5 @@
 """Shares of right answers: Wilson's interval, and the exact binomial and McNemar tests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
@@ -9,8 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from synaug_core.evaluate.intervals import check_same_images
-from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate import intervals, predictions
 from synaug_core.frozen import Frozen
 
 __all__ = ["Discordance", "binomial_p", "discordances", "mcnemar", "wilson"]
@@ -53,7 +50,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def discordances(
-    arm_predictions: Sequence[Predictions], control_predictions: Sequence[Predictions]
+    arm_predictions: Sequence[predictions.Predictions], control_predictions: Sequence[predictions.Predictions]
 ) -> tuple[Discordance, ...]:
     """The McNemar test of each pair of repetitions, in their order.
 
@@ -68,7 +65,7 @@ def discordances(
         ValueError: no pair, or different test images.
     """
     pairs = min(len(arm_predictions), len(control_predictions))
-    check_same_images([*arm_predictions[:pairs], *control_predictions[:pairs]])
+    intervals.check_same_images([*arm_predictions[:pairs], *control_predictions[:pairs]])
     pairs_compared = []
     for i, (a, b) in enumerate(zip(arm_predictions[:pairs], control_predictions[:pairs], strict=True)):
         right, control_right = a.predicted == a.labels, b.predicted == b.labels

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synaug_core.evaluate.intervals import Finite
-from synaug_core.evaluate.operating import OperatingPoint, mean_curve, operating_points
+from synaug_core.evaluate import intervals, operating, scorer
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Scorer, calibration
 from synaug_core.frozen import Frozen
 
 __all__ = [
@@ -118,14 +116,14 @@ class ConfidenceBins(Frozen):
     """15 equal-width bins of the top label's confidence, summed over repetitions."""
 
     images: tuple[int, ...]
-    confidence: tuple[Finite, ...]
+    confidence: tuple[intervals.Finite, ...]
     """Sum of confidences."""
     correct: tuple[int, ...]
 
     @classmethod
     def from_predictions(cls, repetitions: Sequence[Predictions]) -> ConfidenceBins:
         """Of one repetition at least."""
-        images, confidence, correct = np.sum([calibration(p) for p in repetitions], axis=0).tolist()
+        images, confidence, correct = np.sum([scorer.calibration(p) for p in repetitions], axis=0).tolist()
         return cls(
             images=tuple(int(n) for n in images),
             confidence=tuple(confidence),
@@ -136,11 +134,11 @@ class ConfidenceBins(Frozen):
 class ProbabilityScores(Frozen):
     """How far probabilities are from what happened, on the test images: means over repetitions."""
 
-    ece: Finite
+    ece: intervals.Finite
     """Expected calibration error of the top label, [0, 1]."""
-    nll: Finite
+    nll: intervals.Finite
     """Mean negative log-likelihood, nats."""
-    brier: Finite
+    brier: intervals.Finite
     """Brier score, [0, 2]."""
     bins: ConfidenceBins
 
@@ -149,7 +147,7 @@ class Reliability(Frozen):
     """One arm's probabilities on the test images."""
 
     repetitions: int
-    temperatures: tuple[Finite, ...]
+    temperatures: tuple[intervals.Finite, ...]
     """Of each repetition, learned on its validation images; 1 where they cannot say."""
     validation_images: int
     """Of the repetition with the fewest."""
@@ -157,9 +155,9 @@ class Reliability(Frozen):
     after: ProbabilityScores
     """After scaling with each repetition's temperature."""
     rarest: str
-    points: dict[str, OperatingPoint]
+    points: dict[str, operating.OperatingPoint]
     """Operating point of each class, from the probabilities as they are."""
-    curve: tuple[tuple[Finite, Finite], ...]
+    curve: tuple[tuple[intervals.Finite, intervals.Finite], ...]
     """(recall, precision) of the rarest class against the rest on the test images; empty without images of it."""
 
     @property
@@ -176,7 +174,7 @@ class Reliability(Frozen):
         }
 
     @property
-    def point(self) -> OperatingPoint:
+    def point(self) -> operating.OperatingPoint:
         """The rarest class's operating point."""
         return self.points[self.rarest]
 
@@ -219,7 +217,7 @@ def reliability(
         ValueError: no repetition, one without test images, lists of different lengths, different classes, an
             unknown class, or one image with two labels.
     """
-    points = operating_points(
+    points = operating.operating_points(
         test, validation, precision=precision, confidence=confidence, resamples=resamples, seed=seed
     )
     if rarest not in points:
@@ -233,13 +231,13 @@ def reliability(
         after=_scored([apply(p, t) for p, t in zip(test, temperatures, strict=True)]),
         rarest=rarest,
         points=points,
-        curve=mean_curve(test, test[0].classes.index(rarest)),
+        curve=operating.mean_curve(test, test[0].classes.index(rarest)),
     )
 
 
 def _scored(repetitions: Sequence[Predictions]) -> ProbabilityScores:
     return ProbabilityScores(
-        ece=float(np.mean([Scorer(p).ece(np.ones((len(p), 1)))[0] for p in repetitions])),
+        ece=float(np.mean([scorer.Scorer(p).ece(np.ones((len(p), 1)))[0] for p in repetitions])),
         nll=float(np.mean([negative_log_likelihood(p) for p in repetitions])),
         brier=float(np.mean([brier(p) for p in repetitions])),
         bins=ConfidenceBins.from_predictions(repetitions),

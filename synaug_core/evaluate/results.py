@@ -1,7 +1,5 @@
 """What a comparison says, as stored: its arms, its contrasts, its verdict, and what can be read from them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from math import hypot
@@ -9,16 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 
+from synaug_core import frozen, names
 from synaug_core.config import PrimaryConfig
-from synaug_core.evaluate.contrast import Contrast
+from synaug_core.evaluate import contrast, proportions
 from synaug_core.evaluate.intervals import Finite, Interval
 from synaug_core.evaluate.power import Power
-from synaug_core.evaluate.proportions import Discordance
 from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
 from synaug_core.evaluate.sentence import design_text
-from synaug_core.frozen import Frozen
 from synaug_core.metrics import Metric
-from synaug_core.names import slugs
 
 __all__ = ["ArmResult", "Comparison", "Verdict", "by_rarity", "judged_arm", "recall_changes", "shown_arms"]
 
@@ -34,7 +30,7 @@ def by_rarity(classes: Iterable[str], train: Mapping[str, int], test: Mapping[st
 Verdict = Literal["gain", "no gain shown"]
 
 
-class ArmResult(Frozen):
+class ArmResult(frozen.Frozen):
     """One arm on the test images."""
 
     metrics: dict[str, Interval]
@@ -50,7 +46,7 @@ class ArmResult(Frozen):
     """Trainings; in cross-validation folds times repetitions."""
 
 
-class Comparison(Frozen):
+class Comparison(frozen.Frozen):
     """All arms on the same test images. Everything is computed from predictions."""
 
     classes: tuple[str, ...]
@@ -67,11 +63,12 @@ class Comparison(Frozen):
     validates in some folds and tests in another). So for the next two."""
     best_control: str | None
     best_synthetic: str | None
-    contrasts: tuple[Contrast, ...]
+    contrasts: tuple[contrast.Contrast, ...]
     """The declared synthetic arm, or else the best, against the best control on the primary endpoints; the verdict
     rests on the first alone."""
     family: Annotated[
-        tuple[Contrast, ...], Field(validation_alias=AliasChoices("family", "others"), serialization_alias="others")
+        tuple[contrast.Contrast, ...],
+        Field(validation_alias=AliasChoices("family", "others"), serialization_alias="others"),
     ]
     """Every synthetic arm against the best control on the first endpoint, Holm-adjusted: for information."""
     verdict: Verdict
@@ -81,7 +78,7 @@ class Comparison(Frozen):
     """Folds of the cross-validation; None: one test part, the same for all repetitions."""
     primary: PrimaryConfig = PrimaryConfig()
     """The contrast that was declared before the run."""
-    mcnemar: tuple[Discordance, ...] = ()
+    mcnemar: tuple[proportions.Discordance, ...] = ()
     """The models of the first contrast pair by pair, where they share their test images: for information."""
     power: Power | None = None
     """What the design of the first contrast can show: for information."""
@@ -119,7 +116,7 @@ class Comparison(Frozen):
 
     @cached_property
     def _slugs(self) -> dict[str, str]:
-        return slugs(self.classes)
+        return names.slugs(self.classes)
 
     @property
     def by_rarity(self) -> tuple[str, ...]:

@@ -4,8 +4,6 @@ A plain score is the weighting with ones; a bootstrap resample is the weighting 
 drawn. Both come from this one place.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """A comparison in plain sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from synaug_core.evaluate.contrast import LEAST, Contrast, needed_repetitions

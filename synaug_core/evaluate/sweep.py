@@ -1,30 +1,26 @@
 """The retrainings of a sweep side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
+from synaug_core import frozen, metrics
+from synaug_core.evaluate import intervals, results
 from synaug_core.evaluate.contrast import Contrast, holm
-from synaug_core.evaluate.intervals import Interval
-from synaug_core.evaluate.results import Comparison, Verdict
-from synaug_core.frozen import Frozen
-from synaug_core.metrics import METRICS
 
 __all__ = ["SweepCell", "SweepResult", "sweep_result"]
 
 
-class SweepCell(Frozen):
+class SweepCell(frozen.Frozen):
     """One combination and what came of it."""
 
     labels: dict[str, str]
     """Key -> name of its value."""
-    arms: dict[str, dict[str, Interval]]
+    arms: dict[str, dict[str, intervals.Interval]]
     """Arm -> metric -> mean and interval; `rarest_recall` is the recall of the rarest class. Empty where it failed."""
     controls: tuple[str, ...]
     best_control: str | None
     contrast: Contrast | None
     """The primary contrast; its `p_adjusted` is Holm's over the sweep, after that for the choice of the arm, if any."""
-    verdict: Verdict | None
+    verdict: results.Verdict | None
     level: float = 0.05
     """Of its tests: 1 - `evaluation.confidence`, which a sweep may vary too."""
     sentence: str
@@ -35,7 +31,7 @@ class SweepCell(Frozen):
     page: str | None
 
 
-class SweepResult(Frozen):
+class SweepResult(frozen.Frozen):
     """All combinations."""
 
     varied: tuple[str, ...]
@@ -57,7 +53,7 @@ class SweepResult(Frozen):
 def sweep_result(
     varied: Sequence[str],
     labels: Sequence[Mapping[str, str]],
-    outcomes: Sequence[Comparison | str],
+    outcomes: Sequence[results.Comparison | str],
     runs: Sequence[str],
     pages: Sequence[str | None],
 ) -> SweepResult:
@@ -71,7 +67,11 @@ def sweep_result(
         pages: of each, where its own report lies.
     """
     adjusted = holm(
-        {str(n): c.contrasts[0].p_adjusted for n, c in enumerate(outcomes) if isinstance(c, Comparison) and c.contrasts}
+        {
+            str(n): c.contrasts[0].p_adjusted
+            for n, c in enumerate(outcomes)
+            if isinstance(c, results.Comparison) and c.contrasts
+        }
     )
     cells = []
     for n, (cell_labels, one, run, page) in enumerate(zip(labels, outcomes, runs, pages, strict=True)):
@@ -85,7 +85,7 @@ def sweep_result(
                 arms={
                     arm: {
                         m.name: result.metrics[key]
-                        for m in METRICS.values()
+                        for m in metrics.METRICS.values()
                         if (key := one.key_of(m)) in result.metrics
                     }
                     for arm, result in one.arms.items()

@@ -3,8 +3,6 @@
 From top to bottom: the generator, its training, its loss. The network is in `synaug_core/nets/autoencoder.py`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,24 +12,17 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from synaug_core import errors, seeds
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ArtifactError
-from synaug_core.generators import autoencoding, randoms, storage
-from synaug_core.generators.autoencoding import Batches, Course
-from synaug_core.generators.base import FitJob, LatentGenerator
-from synaug_core.generators.elbo import kl_per_unit
-from synaug_core.generators.fit_report import CurvePoint
+from synaug_core.generators import autoencoding, base, elbo, fit_report, randoms, storage, training_loop
 from synaug_core.generators.pixels import ImagePool, deterministic_kernels, in_chunks, to_uint8
-from synaug_core.generators.storage import Weights, copy_weights
-from synaug_core.generators.training_loop import Clock, ModelRun, digest_training, make_optimizer, run_training
 from synaug_core.nets.autoencoder import SpatialAutoencoderNet
-from synaug_core.seeds import derive, seeded_init
 
 __all__ = ["SpatialAutoencoder", "loss_terms"]
 
 
-class SpatialAutoencoder(LatentGenerator):
+class SpatialAutoencoder(base.LatentGenerator):
     """One autoencoder for all classes; a latent vector is its latent map, flattened.
 
     It learns to keep an image, not to make one up: `sample` decodes draws from a Gaussian fitted to each class's
@@ -48,22 +39,22 @@ class SpatialAutoencoder(LatentGenerator):
         self._gaussians: dict[str, Tensor] = {}
         """By class, (2, latent): mean and standard deviation of its latents."""
 
-    def fit(self, images: ImageSet, job: FitJob) -> Self:
+    def fit(self, images: ImageSet, job: base.FitJob) -> Self:
         """See `Generator.fit`; images of 8 px or more. Frequent classes are seen more often."""
-        clock = Clock(job.deadline)
+        clock = training_loop.Clock(job.deadline)
         self._check_size()
         class_images = self._class_images(images)
         class_rows = _hold_out_of_each(class_images, self.config.validation_share, job.seed)
         rows, held_out = (torch.cat([pair[i] for pair in class_rows.values()]) for i in (0, 1))
         pixels = torch.cat(list(class_images.values()))
-        with seeded_init(derive(job.seed, "init")):
+        with seeds.seeded_init(seeds.derive(job.seed, "init")):
             model = self._network()
         model.start_at(pixels[rows].float().mean((0, 2, 3)) / 255)
-        task = _Task(ImagePool(pixels, job.device), rows, held_out, derive(job.seed, "training"))
+        task = _Task(ImagePool(pixels, job.device), rows, held_out, seeds.derive(job.seed, "training"))
         with deterministic_kernels(job.device):
             run = _Run(model.to(job.device).to(memory_format=torch.channels_last), task, self.config)
-            fingerprint = digest_training(class_images, self.config, job)
-            run_training(run, clock, job, steps=self.config.steps, fingerprint=fingerprint)
+            fingerprint = training_loop.digest_training(class_images, self.config, job)
+            training_loop.run_training(run, clock, job, steps=self.config.steps, fingerprint=fingerprint)
         self._device = job.device
         self._load_weights(run.course.weights)
         self._gaussians, self.reports = {}, {}
@@ -100,7 +91,7 @@ class SpatialAutoencoder(LatentGenerator):
         """Decoded draws from the class's Gaussian (diagonal covariance; see the class)."""
         self.model(class_name)
         mean, spread = self._gaussians[class_name]
-        z = randoms.normal(n, len(mean), derive(seed, "sample", class_name))
+        z = randoms.normal(n, len(mean), seeds.derive(seed, "sample", class_name))
         return to_uint8(self.decode(mean + spread * z, class_name))
 
     def save(self, folder: Path) -> None:
@@ -120,7 +111,7 @@ class SpatialAutoencoder(LatentGenerator):
         try:
             loaded._gaussians = {n: weights[f"gaussian.{i}"].cpu() for i, n in enumerate(sorted(loaded.classes))}
         except KeyError as error:
-            raise ArtifactError(f"{folder}: {storage.MISFIT}") from error
+            raise errors.ArtifactError(f"{folder}: {storage.MISFIT}") from error
         return loaded
 
     def model(self, class_name: str) -> SpatialAutoencoderNet:
@@ -136,7 +127,7 @@ class SpatialAutoencoder(LatentGenerator):
         halvings = int(math.log2(choices.downsampling))
         return SpatialAutoencoderNet(self.channels, self.size, self.config.width, choices.channels, halvings)
 
-    def _load_weights(self, weights: Weights) -> None:
+    def _load_weights(self, weights: storage.Weights) -> None:
         self._model = storage.build_module(self._network, weights, self._device)
 
 
@@ -144,7 +135,7 @@ def _hold_out_of_each(class_images: Mapping[str, Tensor], share: float, seed: in
     """Rows to train on and rows held out of each class; they count through the classes one after the other."""
     class_rows, first = {}, 0
     for name, images in class_images.items():
-        rows, held_out = autoencoding.hold_out(len(images), share, derive(seed, "class", name))
+        rows, held_out = autoencoding.hold_out(len(images), share, seeds.derive(seed, "class", name))
         class_rows[name] = rows + first, held_out + first
         first += len(images)
     return class_rows
@@ -174,7 +165,7 @@ class _Task:
     seed: int
 
 
-class _Run(ModelRun[Course]):
+class _Run(training_loop.ModelRun[autoencoding.Course]):
     """The training: blocks of steps, an evaluation on held-out images after each, an early stop.
 
     Minimises squared + absolute error + `config.autoencoder.kl` * KL, all summed over an image. There is no warm-up:
@@ -184,8 +175,8 @@ class _Run(ModelRun[Course]):
 
     def __init__(self, model: SpatialAutoencoderNet, task: _Task, config: GeneratorConfig) -> None:
         self.model, self.task, self.config = model, task, config
-        self.optimizer = make_optimizer(list(model.parameters()), config.learning_rate)
-        self.course = Course(weights=copy_weights(model.state_dict()))
+        self.optimizer = training_loop.make_optimizer(list(model.parameters()), config.learning_rate)
+        self.course = autoencoding.Course(weights=storage.copy_weights(model.state_dict()))
         self._pixels = task.pool.batch(task.rows[:1], None).numel()
         exam = autoencoding.draw_exam(task.rows, task.held_out, task.seed, model.latent_dim)
         self._exam = exam.to(task.pool.device)
@@ -198,7 +189,7 @@ class _Run(ModelRun[Course]):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.course = Course.from_state(state["course"])
+        self.course = autoencoding.Course.from_state(state["course"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 
@@ -215,7 +206,7 @@ class _Run(ModelRun[Course]):
         self._judge(row)
         return {"loss": self.course.curves[-1].loss / self._pixels}
 
-    def _draw_block(self, first: int, steps: int) -> Batches:
+    def _draw_block(self, first: int, steps: int) -> autoencoding.Batches:
         return autoencoding.draw_block(
             self.task.rows,
             self.task.seed,
@@ -226,7 +217,7 @@ class _Run(ModelRun[Course]):
             mirror=self.config.augment == "mirror",
         ).to(self.task.pool.device)
 
-    def _train(self, batches: Batches) -> Tensor:
+    def _train(self, batches: autoencoding.Batches) -> Tensor:
         """The sum over the steps of the terms' means over a batch, (3,)."""
         parameters = list(self.model.parameters())
         sums = torch.zeros(3, device=self.task.pool.device)
@@ -252,7 +243,7 @@ class _Run(ModelRun[Course]):
         squared, absolute, kl, exam_squared, exam_absolute, exam_kl = row
         held_out = bool(len(self.task.held_out))
         exam_loss = exam_squared + exam_absolute + weight * exam_kl
-        point = CurvePoint(
+        point = fit_report.CurvePoint(
             step=course.steps,
             beta=weight,
             loss=squared + absolute + weight * kl,
@@ -263,11 +254,11 @@ class _Run(ModelRun[Course]):
             variance=exam_squared / pixels,
         )
         if course.judge(point, exam_loss, self.config, judged=held_out):
-            course.weights = copy_weights(self.model.state_dict())
+            course.weights = storage.copy_weights(self.model.state_dict())
 
 
 def loss_terms(images: Tensor, decoded: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Squared error, absolute error and KL(q(z|x) || N(0, I)), sums over an image's pixels or latent units: (3, n)."""
     difference = (images - decoded).flatten(1)
-    kl = kl_per_unit(mean, log_variance).sum(1)
+    kl = elbo.kl_per_unit(mean, log_variance).sum(1)
     return torch.stack((difference.square().sum(1), difference.abs().sum(1), kl))

@@ -15,10 +15,7 @@ import torch
 from torch import Tensor
 
 from synaug_core.config import GeneratorConfig
-from synaug_core.generators.elbo import kl_per_unit
-from synaug_core.generators.fit_report import ACTIVE_VARIANCE, CurvePoint, FitReport, Status
-from synaug_core.generators.pixels import deterministic_kernels, in_chunks, to_float
-from synaug_core.generators.storage import Weights
+from synaug_core.generators import elbo, fit_report, pixels, storage
 from synaug_core.seeds import derive, stream
 
 __all__ = ["Batches", "Course", "Encoder", "draw_block", "draw_exam", "encode_posteriors", "hold_out", "make_report"]
@@ -85,15 +82,15 @@ def draw_exam(rows: Tensor, held_out: Tensor, seed: int, latent: int) -> Batches
 class Course:
     """How far the training of a model has come, and when it is to stop."""
 
-    status: Status | None = None
+    status: fit_report.Status | None = None
     """None while the training goes on."""
     steps: int = 0
     best_step: int = 0
     best_loss: float = math.inf
     stale: int = 0
     """Judged evaluations since the best one."""
-    curves: list[CurvePoint] = field(default_factory=list)
-    weights: Weights = field(default_factory=dict)
+    curves: list[fit_report.CurvePoint] = field(default_factory=list)
+    weights: storage.Weights = field(default_factory=dict)
     """The best weights."""
     seconds: float = 0.0
     """Wall time, once the training is through."""
@@ -105,9 +102,9 @@ class Course:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Course:
         """The course that `state` was taken of."""
-        return cls(**(dict(state) | {"curves": [CurvePoint(**point) for point in state["curves"]]}))
+        return cls(**(dict(state) | {"curves": [fit_report.CurvePoint(**point) for point in state["curves"]]}))
 
-    def judge(self, point: CurvePoint, loss: float, config: GeneratorConfig, *, judged: bool) -> bool:
+    def judge(self, point: fit_report.CurvePoint, loss: float, config: GeneratorConfig, *, judged: bool) -> bool:
         """Write an evaluation down; True where the present weights are worth keeping.
 
         Args:
@@ -136,8 +133,8 @@ def encode_posteriors(encoder: Encoder, images: Tensor, device: torch.device) ->
 
     An image's posterior depends on itself alone, not on how many are encoded with it.
     """
-    with torch.no_grad(), deterministic_kernels(device):
-        stacked = in_chunks(images.to(device), lambda chunk: torch.cat(encoder(to_float(chunk)), dim=1))
+    with torch.no_grad(), pixels.deterministic_kernels(device):
+        stacked = pixels.in_chunks(images.to(device), lambda chunk: torch.cat(encoder(pixels.to_float(chunk)), dim=1))
     mean, log_variance = stacked.chunk(2, dim=1)
     return mean, log_variance
 
@@ -151,7 +148,7 @@ def make_report(
     held_out: int,
     variance: float,
     seconds: float,
-) -> FitReport:
+) -> fit_report.FitReport:
     """How the fit of a class went.
 
     Args:
@@ -164,7 +161,7 @@ def make_report(
         seconds: wall time.
     """
     mean, log_variance = posterior
-    return FitReport(
+    return fit_report.FitReport(
         class_name=name,
         images=images,
         held_out=held_out,
@@ -173,8 +170,8 @@ def make_report(
         status=course.status or "finished",
         curves=tuple(course.curves),
         latent_dim=mean.shape[1],
-        active_units=int((mean.var(0, correction=0) > ACTIVE_VARIANCE).sum()),
-        kl_per_unit=tuple(kl_per_unit(mean, log_variance).mean(0).tolist()),
+        active_units=int((mean.var(0, correction=0) > fit_report.ACTIVE_VARIANCE).sum()),
+        kl_per_unit=tuple(elbo.kl_per_unit(mean, log_variance).mean(0).tolist()),
         variance=variance,
         seconds=seconds,
     )

@@ -1,7 +1,5 @@
 """What every generator is: fitted on images of some classes, it makes new ones of each."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +10,9 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from synaug_core.checkpoints import Checkpoint
+from synaug_core import checkpoints, errors, frozen
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ArtifactError, ConfigError, DataError
-from synaug_core.frozen import Frozen
 from synaug_core.generators.fit_report import FitReport
 from synaug_core.progress import Progress, silent
 
@@ -46,11 +42,11 @@ class FitJob:
     seed: int
     device: torch.device
     progress: Progress = silent
-    checkpoint: Checkpoint = field(default_factory=lambda: Checkpoint(None))
+    checkpoint: checkpoints.Checkpoint = field(default_factory=lambda: checkpoints.Checkpoint(None))
     deadline: float | None = None
 
 
-class _StoredSpec(Frozen):
+class _StoredSpec(frozen.Frozen):
     """The spec of a stored generator."""
 
     config: GeneratorConfig
@@ -124,10 +120,10 @@ class Generator(ABC):
         """
         if (images.channels, images.images.shape[-2], images.size) != (self.channels, self.size, self.size):
             shape, own = tuple(images.images.shape[1:]), (self.channels, self.size, self.size)
-            raise DataError(f"images are {shape} (channels, height, width), the generator is for {own}")
+            raise errors.DataError(f"images are {shape} (channels, height, width), the generator is for {own}")
         class_images = images.of_class(class_name) if class_name in images.classes else None
         if class_images is None or not len(class_images):
-            raise DataError(f"class {class_name!r} has no training images to learn from; drop it or add images")
+            raise errors.DataError(f"class {class_name!r} has no training images to learn from; drop it or add images")
         return class_images
 
     def _class_images(self, images: ImageSet) -> dict[str, Tensor]:
@@ -148,7 +144,7 @@ class Generator(ABC):
             limits = f"needs images of {SMALLEST} px or more"
             if largest is not None:
                 limits = f"is for images of {SMALLEST} to {largest} px"
-            raise ConfigError(f"generator.kind: {self.kind} {limits}, these have {self.size}")
+            raise errors.ConfigError(f"generator.kind: {self.kind} {limits}, these have {self.size}")
 
     def _fitted_model(self, model: _Model | None, class_name: str) -> _Model:
         """The model of a class, which is `model` where there is one.
@@ -158,7 +154,7 @@ class Generator(ABC):
         """
         if model is None or class_name not in self.classes:
             fitted = ", ".join(sorted(self.reports)) or "none yet"
-            raise ConfigError(f"no model was fitted for class {class_name!r}; there are {fitted}")
+            raise errors.ConfigError(f"no model was fitted for class {class_name!r}; there are {fitted}")
         return model
 
     def _spec(self) -> dict[str, Any]:
@@ -170,7 +166,7 @@ class Generator(ABC):
             ConfigError: nothing was fitted yet.
         """
         if not self.reports:
-            raise ConfigError("the generator is not fitted; there is nothing to save")
+            raise errors.ConfigError("the generator is not fitted; there is nothing to save")
         return {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.classes),
@@ -191,7 +187,7 @@ class Generator(ABC):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             key = ".".join(map(str, first["loc"]))[:_SHOWN]
-            raise ArtifactError(f"the stored generator's spec cannot be read ({key}: {first['msg']})") from error
+            raise errors.ArtifactError(f"the stored generator's spec cannot be read ({key}: {first['msg']})") from error
         generator = cls(stored.config, stored.classes, stored.channels, stored.size)
         generator._device = torch.device(device)
         generator.reports = dict(stored.reports)

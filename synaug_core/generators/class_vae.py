@@ -20,20 +20,15 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.generators import autoencoding, elbo, randoms, storage
-from synaug_core.generators.autoencoding import Batches, Course
-from synaug_core.generators.base import FitJob, LatentGenerator
-from synaug_core.generators.fit_report import CurvePoint, FitReport
+from synaug_core.generators import autoencoding, base, elbo, fit_report, randoms, storage, training_loop
 from synaug_core.generators.pixels import ImagePool, deterministic_kernels, in_chunks, to_uint8
-from synaug_core.generators.storage import Weights, copy_weights
-from synaug_core.generators.training_loop import Clock, digest_training, make_optimizer, run_training
 from synaug_core.nets.vae import ConvVAE, Decoder
 from synaug_core.seeds import derive, seeded_init
 
 __all__ = ["ClassVAE", "LoopExecutor", "StackExecutor", "make_tasks", "start_model"]
 
 
-class ClassVAE(LatentGenerator):
+class ClassVAE(base.LatentGenerator):
     """One convolutional VAE for each class."""
 
     kind: ClassVar[str] = "vae"
@@ -43,9 +38,9 @@ class ClassVAE(LatentGenerator):
         self._models: dict[str, ConvVAE] = {}
         self._decoders: dict[str, Decoder] = {}
 
-    def fit(self, images: ImageSet, job: FitJob) -> Self:
+    def fit(self, images: ImageSet, job: base.FitJob) -> Self:
         """See `Generator.fit`; images of 8 px or more."""
-        clock = Clock(job.deadline)
+        clock = training_loop.Clock(job.deadline)
         self._check_size()
         class_images = self._class_images(images)
         tasks = make_tasks(class_images, self.config, job.seed)
@@ -55,8 +50,8 @@ class ClassVAE(LatentGenerator):
                 ImagePool(torch.cat(list(class_images.values())), job.device), models, self.config
             )
             run = _Run(executor, tasks, self.config, clock)
-            fingerprint = digest_training(class_images, self.config, job)
-            run_training(run, clock, job, steps=self.config.steps, fingerprint=fingerprint)
+            fingerprint = training_loop.digest_training(class_images, self.config, job)
+            training_loop.run_training(run, clock, job, steps=self.config.steps, fingerprint=fingerprint)
         self._device, self._models, self._decoders = job.device, {}, {}
         for name, course in run.courses.items():
             self._load_weights(name, course.weights)
@@ -111,12 +106,12 @@ class ClassVAE(LatentGenerator):
     def _network(self) -> ConvVAE:
         return ConvVAE(self.channels, self.size, self.config.width, self.config.latent_dim)
 
-    def _load_weights(self, name: str, weights: Weights) -> None:
+    def _load_weights(self, name: str, weights: storage.Weights) -> None:
         """Build a class's model, and its faster decoder, from its weights."""
         model = storage.build_module(self._network, weights, self._device)
         self._models[name], self._decoders[name] = model, model.decoder.for_decoding()
 
-    def _report(self, task: ClassTask, images: Tensor, course: Course) -> FitReport:
+    def _report(self, task: ClassTask, images: Tensor, course: autoencoding.Course) -> fit_report.FitReport:
         return autoencoding.make_report(
             task.name,
             course,
@@ -181,11 +176,13 @@ class _Run:
     The weights of a class's course are there once the class is through.
     """
 
-    def __init__(self, executor: Executor, tasks: Sequence[ClassTask], config: GeneratorConfig, clock: Clock) -> None:
+    def __init__(
+        self, executor: Executor, tasks: Sequence[ClassTask], config: GeneratorConfig, clock: training_loop.Clock
+    ) -> None:
         self.executor, self.config, self.clock = executor, config, clock
         self.tasks = {task.name: task for task in tasks}
         self.warmup = round(config.vae.warmup * config.steps)
-        self.courses = {task.name: Course() for task in tasks}
+        self.courses = {task.name: autoencoding.Course() for task in tasks}
         self.done = 0
         self._exams = {
             t.name: autoencoding.draw_exam(t.rows, t.held_out, t.seed, config.latent_dim).to(executor.pool.device)
@@ -202,7 +199,7 @@ class _Run:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.done = int(state["done"])
-        self.courses = {name: Course.from_state(state["courses"][name]) for name in self.courses}
+        self.courses = {name: autoencoding.Course.from_state(state["courses"][name]) for name in self.courses}
         self.executor.load_state(state["executor"])
 
     def state(self) -> dict[str, Any]:
@@ -238,7 +235,7 @@ class _Run:
                 course.weights = self.executor.drop(name)
                 course.seconds = self.clock.seconds
 
-    def _draw_block(self, name: str, steps: int) -> Batches:
+    def _draw_block(self, name: str, steps: int) -> autoencoding.Batches:
         task = self.tasks[name]
         return autoencoding.draw_block(
             task.rows,
@@ -268,7 +265,7 @@ class _Run:
         pair = torch.tensor((error, variance), dtype=torch.float64)
         exam_loss = float(elbo.negative_log_likelihood(pair[0], pair[1], pixels)) + self.config.vae.beta * exam_kl
         held_out = bool(len(task.held_out))
-        point = CurvePoint(
+        point = fit_report.CurvePoint(
             step=self.done,
             beta=beta,
             loss=loss,
@@ -298,11 +295,11 @@ class Executor(ABC):
         self.pixels = first.channels * first.size**2
 
     @abstractmethod
-    def train(self, batches: Mapping[str, Batches], betas: Sequence[float]) -> Tensor:
+    def train(self, batches: Mapping[str, autoencoding.Batches], betas: Sequence[float]) -> Tensor:
         """As many steps as `betas` for each class; (classes, 3): mean loss, reconstruction and KL of the steps."""
 
     @abstractmethod
-    def examine(self, batches: Mapping[str, Batches]) -> Tensor:
+    def examine(self, batches: Mapping[str, autoencoding.Batches]) -> Tensor:
         """(classes, 2): summed squared error and KL, means over one batch each; nothing is learnt."""
 
     @abstractmethod
@@ -314,7 +311,7 @@ class Executor(ABC):
         """Copy the present weights of these classes: they are worth keeping."""
 
     @abstractmethod
-    def drop(self, name: str) -> Weights:
+    def drop(self, name: str) -> storage.Weights:
         """Train a class no more; the weights last kept, on the CPU."""
 
     @abstractmethod
@@ -337,7 +334,7 @@ def _make_executor(pool: ImagePool, models: Mapping[str, ConvVAE], config: Gener
 class _ClassState:
     model: ConvVAE
     optimizer: torch.optim.Adam
-    best: Weights
+    best: storage.Weights
 
 
 class LoopExecutor(Executor):
@@ -352,14 +349,14 @@ class LoopExecutor(Executor):
 
     def _prepare(self, model: ConvVAE) -> _ClassState:
         module = model.to(self.pool.device).to(memory_format=torch.channels_last)
-        optimizer = make_optimizer(list(module.parameters()), self.learning_rate)
-        return _ClassState(module, optimizer, copy_weights(module.state_dict()))
+        optimizer = training_loop.make_optimizer(list(module.parameters()), self.learning_rate)
+        return _ClassState(module, optimizer, storage.copy_weights(module.state_dict()))
 
-    def train(self, batches: Mapping[str, Batches], betas: Sequence[float]) -> Tensor:
+    def train(self, batches: Mapping[str, autoencoding.Batches], betas: Sequence[float]) -> Tensor:
         """Each class's steps, one class after the other."""
         return torch.stack([self._train(self._classes[name], batches[name], betas) for name in self._classes])
 
-    def _train(self, state: _ClassState, batches: Batches, betas: Sequence[float]) -> Tensor:
+    def _train(self, state: _ClassState, batches: autoencoding.Batches, betas: Sequence[float]) -> Tensor:
         model, optimizer = state.model, state.optimizer
         parameters = list(model.parameters())
         sums = torch.zeros(3, device=self.pool.device)
@@ -378,7 +375,7 @@ class LoopExecutor(Executor):
         return sums / len(betas)
 
     @torch.no_grad()
-    def examine(self, batches: Mapping[str, Batches]) -> Tensor:
+    def examine(self, batches: Mapping[str, autoencoding.Batches]) -> Tensor:
         """One batch of each class."""
         rows = []
         for name, state in self._classes.items():
@@ -400,7 +397,7 @@ class LoopExecutor(Executor):
             for key, value in state.model.state_dict().items():
                 state.best[key].copy_(value)
 
-    def drop(self, name: str) -> Weights:
+    def drop(self, name: str) -> storage.Weights:
         """Forget a class but for the weights last kept."""
         return {key: value.cpu() for key, value in self._classes.pop(name).best.items()}
 
@@ -434,11 +431,11 @@ class StackExecutor(Executor):
         parameters, buffers = stack_module_state(modules)
         self._buffers = {key: value.detach().clone() for key, value in buffers.items()}
         self._parameters = {key: value.detach().clone().requires_grad_() for key, value in parameters.items()}
-        self._best = copy_weights(self._weights())
-        self._optimizer = make_optimizer(list(self._parameters.values()), learning_rate)
+        self._best = storage.copy_weights(self._weights())
+        self._optimizer = training_loop.make_optimizer(list(self._parameters.values()), learning_rate)
         self._terms = vmap(_class_terms(modules[0]))
 
-    def train(self, batches: Mapping[str, Batches], betas: Sequence[float]) -> Tensor:
+    def train(self, batches: Mapping[str, autoencoding.Batches], betas: Sequence[float]) -> Tensor:
         """All classes' steps at once."""
         rows, noise, weights, mirrored = self._pad(batches)
         variance = self._buffers["variance"][:, None]
@@ -457,7 +454,7 @@ class StackExecutor(Executor):
         return sums / len(betas)
 
     @torch.no_grad()
-    def examine(self, batches: Mapping[str, Batches]) -> Tensor:
+    def examine(self, batches: Mapping[str, autoencoding.Batches]) -> Tensor:
         """One batch of each class, all at once."""
         rows, noise, weights, _ = self._pad(batches)
         images = self.pool.batch(rows[:, 0], None)
@@ -480,7 +477,7 @@ class StackExecutor(Executor):
             mask = chosen.view(-1, *[1] * (value.ndim - 1))
             self._best[key] = torch.where(mask, value.detach(), self._best[key])
 
-    def drop(self, name: str) -> Weights:
+    def drop(self, name: str) -> storage.Weights:
         """Forget a class but for the weights last kept."""
         index = self._names.index(name)
         best = {key: value[index].cpu().clone() for key, value in self._best.items()}
@@ -507,10 +504,10 @@ class StackExecutor(Executor):
         self._parameters = {k: v.to(device).clone().requires_grad_() for k, v in state["parameters"].items()}
         self._buffers = {k: v.to(device).clone() for k, v in state["buffers"].items()}
         self._best = {k: v.to(device).clone() for k, v in state["kept"].items()}
-        self._optimizer = make_optimizer(list(self._parameters.values()), self.learning_rate)
+        self._optimizer = training_loop.make_optimizer(list(self._parameters.values()), self.learning_rate)
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _weights(self) -> Weights:
+    def _weights(self) -> storage.Weights:
         return {**self._parameters, **self._buffers}
 
     def _select(self, indices: list[int]) -> None:
@@ -523,7 +520,7 @@ class StackExecutor(Executor):
         self._parameters = {k: v.detach()[indices].clone().requires_grad_() for k, v in self._parameters.items()}
         self._buffers = {k: v[indices] for k, v in self._buffers.items()}
         self._best = {k: v[indices] for k, v in self._best.items()}
-        self._optimizer = make_optimizer(list(self._parameters.values()), self.learning_rate)
+        self._optimizer = training_loop.make_optimizer(list(self._parameters.values()), self.learning_rate)
         self._optimizer.load_state_dict({**optimizer_state, "state": moments})
 
     @torch.no_grad()
@@ -535,7 +532,7 @@ class StackExecutor(Executor):
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
 
-    def _pad(self, batches: Mapping[str, Batches]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def _pad(self, batches: Mapping[str, autoencoding.Batches]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Batches stacked over the classes; shorter ones are filled up with images of weight 0."""
         chosen = [batches[name] for name in self._names]
         size = max(b.rows.shape[1] for b in chosen)
@@ -548,10 +545,10 @@ class StackExecutor(Executor):
         return rows, noise, weights, torch.stack(flips) if flips else None
 
 
-def _class_terms(network: ConvVAE) -> Callable[[Weights, Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _class_terms(network: ConvVAE) -> Callable[[storage.Weights, Tensor, Tensor], tuple[Tensor, Tensor]]:
     """`elbo.terms` as a function of one class's weights, images and noise."""
 
-    def terms(parameters: Weights, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def terms(parameters: storage.Weights, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         decoded, mean, log_variance = functional_call(network, parameters, (images, noise))
         return elbo.terms(images, decoded, mean, log_variance)
 

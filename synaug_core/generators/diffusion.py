@@ -16,17 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synaug_core import errors, seeds
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ConfigError
-from synaug_core.generators import randoms, storage, training_loop
-from synaug_core.generators.base import FitJob, Generator
-from synaug_core.generators.fit_report import FitReport, Status
+from synaug_core.generators import base, fit_report, randoms, storage, training_loop
 from synaug_core.generators.pixels import ImagePool, deterministic_kernels, in_chunks, to_uint8
-from synaug_core.generators.storage import Weights
-from synaug_core.generators.training_loop import Clock, ModelRun
 from synaug_core.nets.denoiser import Denoiser, check_available, make_solver, signal_shares
-from synaug_core.seeds import derive, seeded_init, stream
 
 __all__ = [
     "AUGMENTATIONS",
@@ -52,7 +47,7 @@ _CHUNK = 256
 """Images whose mean and spread are summed at once, so that their float64 pixels stay few."""
 
 
-class ConditionalDiffusion(Generator):
+class ConditionalDiffusion(base.Generator):
     """One denoising network for all classes, which is given the class or nothing.
 
     All images are trained on; there is no early stop, since a noise prediction's held-out error says little about
@@ -68,13 +63,13 @@ class ConditionalDiffusion(Generator):
         """In the order of the network's inputs, whatever the order of `classes`."""
         self._network: Denoiser | None = None
 
-    def fit(self, images: ImageSet, job: FitJob) -> Self:
+    def fit(self, images: ImageSet, job: base.FitJob) -> Self:
         """See `Generator.fit`; images of 8 to 128 px."""
-        clock = Clock(job.deadline)
+        clock = training_loop.Clock(job.deadline)
         self._check()
         class_images = self._class_images(images)
-        seed = derive(job.seed, self.kind)
-        with seeded_init(derive(seed, "init")):
+        seed = seeds.derive(job.seed, self.kind)
+        with seeds.seeded_init(seeds.derive(seed, "init")):
             network = self._make_network()
         pixels = torch.cat(list(class_images.values()))
         _standardise_channels(network, pixels)
@@ -103,7 +98,7 @@ class ConditionalDiffusion(Generator):
         shape = (self.channels, self.size, self.size)
         if n == 0:
             return torch.empty(0, *shape, dtype=torch.uint8)
-        noise = randoms.normal(n, self.channels * self.size**2, derive(seed, "sample", class_name))
+        noise = randoms.normal(n, self.channels * self.size**2, seeds.derive(seed, "sample", class_name))
         denoise = self._denoise(network, class_name)
 
         def sample_chunk(chunk: Tensor) -> Tensor:
@@ -133,7 +128,7 @@ class ConditionalDiffusion(Generator):
         options = self.config.diffusion
         self._check_size(_LARGEST)
         if options.sampling_steps > options.noise_levels:
-            raise ConfigError(
+            raise errors.ConfigError(
                 f"generator.diffusion.sampling_steps: {options.sampling_steps} are more than the "
                 f"{options.noise_levels} noise_levels; take fewer steps"
             )
@@ -142,7 +137,7 @@ class ConditionalDiffusion(Generator):
     def _make_network(self) -> Denoiser:
         return Denoiser(self.channels, self.size, self.config.width, len(self._names) + AUGMENTATIONS)
 
-    def _load_weights(self, weights: Weights) -> None:
+    def _load_weights(self, weights: storage.Weights) -> None:
         self._network = storage.build_module(self._make_network, weights, self._device)
 
     def _denoise(self, network: Denoiser, class_name: str) -> Denoise:
@@ -165,7 +160,7 @@ def _standardise_channels(network: Denoiser, pixels: Tensor) -> None:
     network.spread.copy_((square - mean.square()).clamp(min=_LEAST_SPREAD**2).sqrt()[:, None, None])
 
 
-def _make_report(label: int, name: str, images: int, course: _Course, seconds: float) -> FitReport:
+def _make_report(label: int, name: str, images: int, course: _Course, seconds: float) -> fit_report.FitReport:
     """How the fit went for the class with number `label`, of `images` images."""
     notes: tuple[str, ...] = ()
     if course.status == "diverged":
@@ -175,7 +170,7 @@ def _make_report(label: int, name: str, images: int, course: _Course, seconds: f
         advice = "try a lower generator.learning_rate"
         notes = (f"the loss was no number any more by step {course.steps}; {outcome}; {advice}",)
     curve = tuple((step, values[label]) for step, values in course.losses if not math.isnan(values[label]))
-    return FitReport(
+    return fit_report.FitReport(
         class_name=name,
         images=images,
         held_out=0,
@@ -205,15 +200,15 @@ class _Course:
         weights: the averaged ones of the last block whose losses and weights were finite.
     """
 
-    weights: Weights
-    status: Status | None = None
+    weights: storage.Weights
+    status: fit_report.Status | None = None
     steps: int = 0
     best_step: int = 0
     losses: list[tuple[int, list[float]]] = field(default_factory=list)
     """After each block: steps done, mean squared error of the velocity of each class (NaN where it had no image)."""
 
 
-class DiffusionRun(ModelRun[_Course]):
+class DiffusionRun(training_loop.ModelRun[_Course]):
     """The training of the one network: blocks of steps, the averaged weights checked after each.
 
     Args:
@@ -226,7 +221,13 @@ class DiffusionRun(ModelRun[_Course]):
     """
 
     def __init__(
-        self, network: Denoiser, pool: ImagePool, counts: list[int], config: GeneratorConfig, seed: int, clock: Clock
+        self,
+        network: Denoiser,
+        pool: ImagePool,
+        counts: list[int],
+        config: GeneratorConfig,
+        seed: int,
+        clock: training_loop.Clock,
     ) -> None:
         self.network, self.pool, self.counts, self.config, self.seed = network, pool, counts, config, seed
         self.clock = clock
@@ -316,7 +317,7 @@ class DiffusionRun(ModelRun[_Course]):
         course.status = "finished" if done >= self.config.steps else None
         return {"loss": sum(losses) / sum(images)}
 
-    def _averaged_weights(self) -> Weights:
+    def _averaged_weights(self) -> storage.Weights:
         names = [name for name, _ in self.network.named_parameters()]
         averaged = {name: value.clone() for name, value in zip(names, self.averaged, strict=True)}
         return averaged | dict(self.network.named_buffers())
@@ -398,7 +399,7 @@ def draw_block(
         noise_levels: levels of noise. A batch spreads over them evenly (Kingma et al., arXiv 2107.00630, appendix
             I.1), which makes the loss of a step vary less than independent levels do.
     """
-    random = stream(derive(seed, "block", number))
+    random = seeds.stream(seeds.derive(seed, "block", number))
     rotation = torch.randint(len(counts), (steps, 1), generator=random)
     labels = (torch.arange(batch) + rotation) % len(counts)
     rows = torch.empty_like(labels)
@@ -419,7 +420,7 @@ def draw_block(
 
 def draw_noise(like: Tensor, seed: int, step: int) -> Tensor:
     """Standard normal noise of a step, drawn on the device of `like` and of its shape."""
-    random = stream(derive(seed, "noise", step), like.device)
+    random = seeds.stream(seeds.derive(seed, "noise", step), like.device)
     return torch.randn(like.shape, generator=random, device=like.device)
 
 

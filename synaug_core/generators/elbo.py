@@ -4,8 +4,6 @@ Pixels and latent units are summed, images averaged. Averaging over pixels inste
 their number.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

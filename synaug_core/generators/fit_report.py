@@ -1,7 +1,5 @@
 """How the fit of one class went."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, computed_field

@@ -19,12 +19,8 @@ from torch import Tensor, nn
 
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.generators import randoms, storage, training_loop
-from synaug_core.generators.base import FitJob, Generator
-from synaug_core.generators.fit_report import FitReport, Status
+from synaug_core.generators import base, fit_report, randoms, storage, training_loop
 from synaug_core.generators.pixels import ImagePool, deterministic_kernels, in_chunks, to_uint8
-from synaug_core.generators.storage import Weights
-from synaug_core.generators.training_loop import Clock, ModelRun
 from synaug_core.nets.gan import Discriminator, ImageGenerator
 from synaug_core.seeds import derive, seeded_init, stream
 
@@ -48,7 +44,7 @@ __all__ = [
 _BETAS = (0.0, 0.99)
 
 
-class ConditionalGAN(Generator):
+class ConditionalGAN(base.Generator):
     """A class-conditional GAN; the classes' order is that of their sorted names."""
 
     kind: ClassVar[str] = "gan"
@@ -58,9 +54,9 @@ class ConditionalGAN(Generator):
         super().__init__(config, classes, channels, size)
         self._generator: ImageGenerator | None = None
 
-    def fit(self, images: ImageSet, job: FitJob) -> Self:
+    def fit(self, images: ImageSet, job: base.FitJob) -> Self:
         """See `Generator.fit`; images of 8 px or more. A class's result depends on the other classes too."""
-        clock = Clock(job.deadline)
+        clock = training_loop.Clock(job.deadline)
         self._check_size()
         class_images = self._class_images(images)
         tasks = _make_tasks(class_images, job.seed)
@@ -108,10 +104,10 @@ class ConditionalGAN(Generator):
     def _network(self) -> ImageGenerator:
         return ImageGenerator(len(self.classes), self.channels, self.size, self.config.width, self.config.latent_dim)
 
-    def _load_weights(self, weights: Weights) -> None:
+    def _load_weights(self, weights: storage.Weights) -> None:
         self._generator = storage.build_module(self._network, weights, self._device)
 
-    def _report(self, task: _ClassTask, course: _Course) -> FitReport:
+    def _report(self, task: _ClassTask, course: _Course) -> fit_report.FitReport:
         measures = course.measures.get(task.name, {})
         notes = [describe_collapse(task.name, len(task.rows), measures)]
         if course.status == "diverged":
@@ -119,7 +115,7 @@ class ConditionalGAN(Generator):
                 0, f"the training diverged by step {course.steps}: the weights of step {course.best_step} are kept"
             )
         diversity = {"diversity": course.diversity[task.name]} if task.name in course.diversity else {}
-        return FitReport(
+        return fit_report.FitReport(
             class_name=task.name,
             images=len(task.rows),
             held_out=0,
@@ -180,17 +176,17 @@ class _Course:
         seconds: wall time.
     """
 
-    status: Status | None = None
+    status: fit_report.Status | None = None
     steps: int = 0
     best_step: int = 0
     losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     diversity: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     measures: dict[str, dict[str, float]] = field(default_factory=dict)
-    weights: Weights = field(default_factory=dict)
+    weights: storage.Weights = field(default_factory=dict)
     seconds: float = 0.0
 
 
-class _Run(ModelRun[_Course]):
+class _Run(training_loop.ModelRun[_Course]):
     """The training: blocks of steps, an evaluation after each."""
 
     def __init__(self, networks: Networks, tasks: Sequence[_ClassTask], config: GeneratorConfig, seed: int) -> None:
@@ -409,7 +405,7 @@ class Networks:
         torch.nn.utils.clip_grad_norm_(network.parameters(), self.config.clip, foreach=True)
         optimizer.step()
 
-    def averaged(self) -> Weights:
+    def averaged(self) -> storage.Weights:
         """A copy of the averaged weights, on the CPU."""
         return {name: value.cpu() for name, value in storage.copy_weights(self.average.state_dict()).items()}
 

@@ -1,7 +1,5 @@
 """Which classes are fitted in one call."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import ceil
 

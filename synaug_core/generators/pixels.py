@@ -1,7 +1,5 @@
 """Between uint8 pixels and float32 in [0, 1], and computing that repeats to the last bit."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,5 @@
 """Random rows whose first m do not depend on how many are drawn."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

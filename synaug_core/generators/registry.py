@@ -1,62 +1,58 @@
 """The kinds of generators by name. A kind's class says all that is to be known of it; see `Generator`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch
 
+from synaug_core import errors, plugins
 from synaug_core.config import GeneratorConfig
-from synaug_core.errors import ConfigError
-from synaug_core.generators import autoencoder, class_vae, diffusion, gan, storage
-from synaug_core.generators.base import Generator, LatentGenerator
-from synaug_core.plugins import GENERATORS, load_plugin, plugin_names
+from synaug_core.generators import autoencoder, base, class_vae, diffusion, gan, storage
 
 __all__ = ["create", "find", "kinds", "latent_kinds", "load", "register"]
 
-_BUILT_IN: tuple[type[Generator], ...] = (
+_BUILT_IN: tuple[type[base.Generator], ...] = (
     class_vae.ClassVAE,
     autoencoder.SpatialAutoencoder,
     gan.ConditionalGAN,
     diffusion.ConditionalDiffusion,
 )
-_KINDS: dict[str, type[Generator]] = {cls.kind: cls for cls in _BUILT_IN}
+_KINDS: dict[str, type[base.Generator]] = {cls.kind: cls for cls in _BUILT_IN}
 
 
-def register(kind: str, cls: type[Generator]) -> None:
+def register(kind: str, cls: type[base.Generator]) -> None:
     """Make a class known under a name.
 
     Raises:
         ConfigError: the name belongs to another class.
     """
     if _KINDS.setdefault(kind, cls) is not cls:
-        raise ConfigError(f"generator kind {kind!r} is taken by {_KINDS[kind].__name__}")
+        raise errors.ConfigError(f"generator kind {kind!r} is taken by {_KINDS[kind].__name__}")
 
 
 def kinds() -> tuple[str, ...]:
     """The names of all kinds, sorted; those of plugins too."""
-    return tuple(sorted({*_KINDS, *plugin_names(GENERATORS)}))
+    return tuple(sorted({*_KINDS, *plugins.plugin_names(plugins.GENERATORS)}))
 
 
 def latent_kinds() -> tuple[str, ...]:
     """The names of kinds with a latent space, sorted; of plugins only those in use, as asking imports them."""
-    return tuple(sorted(kind for kind, cls in _KINDS.items() if issubclass(cls, LatentGenerator)))
+    return tuple(sorted(kind for kind, cls in _KINDS.items() if issubclass(cls, base.LatentGenerator)))
 
 
-def find(kind: str) -> type[Generator]:
+def find(kind: str) -> type[base.Generator]:
     """The class of a kind, from here or from an installed plugin.
 
     Raises:
         ConfigError: no such kind.
     """
-    if kind not in _KINDS and (plugin := load_plugin(GENERATORS, kind)) is not None:
+    if kind not in _KINDS and (plugin := plugins.load_plugin(plugins.GENERATORS, kind)) is not None:
         _register_plugin(kind, plugin)
     if kind not in _KINDS:
-        raise ConfigError(f"generator.kind: unknown kind {kind!r}; known are {', '.join(kinds())}")
+        raise errors.ConfigError(f"generator.kind: unknown kind {kind!r}; known are {', '.join(kinds())}")
     return _KINDS[kind]
 
 
-def create(config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> Generator:
+def create(config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> base.Generator:
     """An unfitted generator of `config.kind`.
 
     Raises:
@@ -65,7 +61,7 @@ def create(config: GeneratorConfig, classes: tuple[str, ...], channels: int, siz
     return find(config.kind)(config, classes, channels, size)
 
 
-def load(folder: Path, device: torch.device | str = "cpu") -> Generator:
+def load(folder: Path, device: torch.device | str = "cpu") -> base.Generator:
     """A fitted generator from the folder that `save` wrote.
 
     Raises:
@@ -76,11 +72,11 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Generator:
 
 
 def _register_plugin(kind: str, plugin: object) -> None:
-    if not (isinstance(plugin, type) and issubclass(plugin, Generator)):
-        raise ConfigError(f"plugin {kind!r} ({GENERATORS}): {plugin!r} is no subclass of Generator")
+    if not (isinstance(plugin, type) and issubclass(plugin, base.Generator)):
+        raise errors.ConfigError(f"plugin {kind!r} ({plugins.GENERATORS}): {plugin!r} is no subclass of Generator")
     class_kind = getattr(plugin, "kind", None)
     if class_kind != kind:
-        raise ConfigError(
-            f"plugin {kind!r} ({GENERATORS}): its class says kind = {class_kind!r}; the two must be equal"
+        raise errors.ConfigError(
+            f"plugin {kind!r} ({plugins.GENERATORS}): its class says kind = {class_kind!r}; the two must be equal"
         )
     register(kind, plugin)

@@ -1,7 +1,5 @@
 """A fitted generator as a folder, `spec.json` and `weights.safetensors`, and modules made of stored weights."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

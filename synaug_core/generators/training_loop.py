@@ -1,7 +1,5 @@
 """What every training shares: the loop with its checkpoints and deadline, the optimiser, the average of the weights."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -9,11 +7,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from synaug_core import digests
+from synaug_core import digests, errors
 from synaug_core.config import GeneratorConfig
-from synaug_core.errors import DeadlineError
-from synaug_core.generators.base import FitJob
-from synaug_core.generators.fit_report import Status
+from synaug_core.generators import base, fit_report
 
 __all__ = [
     "Clock",
@@ -48,7 +44,7 @@ class Clock:
             DeadlineError: the time is up.
         """
         if self._deadline is not None and self.seconds > self._deadline:
-            raise DeadlineError(f"the generator took longer than {self._deadline:g} s ({done} of {steps} steps)")
+            raise errors.DeadlineError(f"the generator took longer than {self._deadline:g} s ({done} of {steps} steps)")
 
 
 class Run(Protocol):
@@ -76,7 +72,7 @@ class Run(Protocol):
 
 
 class _Course(Protocol):
-    status: Status | None
+    status: fit_report.Status | None
     steps: int
 
 
@@ -102,7 +98,7 @@ class ModelRun(Generic[_C]):
         """Nothing comes before the first block."""
 
 
-def run_training(run: Run, clock: Clock, job: FitJob, *, steps: int, fingerprint: str) -> None:
+def run_training(run: Run, clock: Clock, job: base.FitJob, *, steps: int, fingerprint: str) -> None:
     """Train to the end, from the checkpoint where there is one of the same `fingerprint`.
 
     Args:
@@ -127,7 +123,7 @@ def run_training(run: Run, clock: Clock, job: FitJob, *, steps: int, fingerprint
         job.progress(steps if run.ended else run.done, steps, **values)
 
 
-def digest_training(class_images: Mapping[str, Tensor], config: GeneratorConfig, job: FitJob) -> str:
+def digest_training(class_images: Mapping[str, Tensor], config: GeneratorConfig, job: base.FitJob) -> str:
     """Digest of what a training's state depends on, so that no other training takes it up.
 
     Args:

@@ -1,7 +1,5 @@
 """A convolutional autoencoder whose latent is a small map: where something is in the image stays where it is."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Convolution blocks that halve and double any image size exactly."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

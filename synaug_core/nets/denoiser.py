@@ -3,8 +3,6 @@
 No other file imports diffusers.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A class-conditional generator and its discriminator for small images (Miyato and Koyama, 2018)."""
 
-from __future__ import annotations
-
 import itertools
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """The small classifier network: convolution, ReLU, max-pooling; dropout and a fully connected layer follow."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 __all__ = ["SmallCNN"]

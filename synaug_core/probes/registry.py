@@ -1,7 +1,5 @@
 """All probes, in the order in which they run and are reported."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -11,12 +11,11 @@ from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import QualityConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.progress import Progress, silent
+from synaug_core.quality import judge, report
 from synaug_core.quality.consistency import Consistency, consistency
 from synaug_core.quality.features import features, subset
-from synaug_core.quality.judge import Judges
 from synaug_core.quality.measures import KidNull, Manifold, bandwidth, density_coverage, kid, kid_null, vendi
 from synaug_core.quality.neighbours import Training, copying, copying_z, nearer
-from synaug_core.quality.report import ClassQuality, Figures, QualityReport
 from synaug_core.quality.usefulness import Usefulness
 from synaug_core.seeds import derive, stream
 
@@ -34,11 +33,11 @@ def assess(
     features_by: TrainedClassifier,
     config: QualityConfig,
     seed: int,
-    judges: Judges | None = None,
+    judges: judge.Judges | None = None,
     reconstruction: ImageSet | None = None,
     usefulness: Usefulness | None = None,
     progress: Progress = silent,
-) -> QualityReport:
+) -> report.QualityReport:
     """Look at each class that has synthetic images. Nothing is trained here.
 
     Args:
@@ -63,7 +62,7 @@ def assess(
         scene = _ClassImages.from_sets(
             name, train, held_out, features_by, judges, config, derive(seed, "quality", name)
         )
-        classes[name] = ClassQuality(
+        classes[name] = report.ClassQuality(
             train=len(train.of_class(name)),
             held_out=len(held_out.of_class(name)),
             synthetic_count=len(synthetic.of_class(name)),
@@ -73,7 +72,9 @@ def assess(
         )
         progress(done, len(names))
     unseen = {} if judges is None else {c: who for c, who in judges.unseen().items() if c in names}
-    return QualityReport(classes=classes, all_classes=train.classes, judges_without_class=unseen, usefulness=usefulness)
+    return report.QualityReport(
+        classes=classes, all_classes=train.classes, judges_without_class=unseen, usefulness=usefulness
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ class _ClassImages:
     width: float
     pixels: Training
     classifier: TrainedClassifier
-    judges: Judges | None
+    judges: judge.Judges | None
     config: QualityConfig
     seed: int
 
@@ -99,7 +100,7 @@ class _ClassImages:
         train: ImageSet,
         held_out: ImageSet,
         classifier: TrainedClassifier,
-        judges: Judges | None,
+        judges: judge.Judges | None,
         config: QualityConfig,
         seed: int,
     ) -> _ClassImages:
@@ -110,7 +111,7 @@ class _ClassImages:
             name, own, held, reals, bandwidth(reals), Training.from_points(own.images), classifier, judges, config, seed
         )
 
-    def figures(self, images: ImageSet, reconstruction: ImageSet | None) -> Figures | None:
+    def figures(self, images: ImageSet, reconstruction: ImageSet | None) -> report.Figures | None:
         """Of the class's images among `images`; None where there are none."""
         own = _some(images.of_class(self.name), self.config.most, derive(self.seed, "synthetic"))
         if not len(own):
@@ -121,19 +122,19 @@ class _ClassImages:
                 reconstruction.of_class(self.name), self.config.most, derive(self.seed, "synthetic")
             ).images
         labels = None if self.judges is None else consistency(self.judges.probabilities(own), own.labels)
-        return Figures(
+        return report.Figures(
             n=len(own),
             **self._beside_reals(own),
             **self._beside_training(own.images, reconstructed),
             **_of_labels(labels),
         )
 
-    def of_reals(self) -> Figures:
+    def of_reals(self) -> report.Figures:
         """What real images get."""
         labels = None
         if self.judges is not None and len(self.train):
             labels = consistency(self.judges.of_reals(self.train), self.train.labels)
-        return Figures(
+        return report.Figures(
             n=len(self.train),
             **self._beside_reals(self.train),
             **self._beside_training(self.held_out.images, None),

@@ -1,7 +1,5 @@
 """Do judges who have not seen an image's parents agree with its label?"""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Distances between images and between features, in blocks, in float64."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """Images as points: the features of a classifier trained on real images only."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -18,15 +18,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from synaug_core.checkpoints import Checkpoint
+from synaug_core import checkpoints, errors, frozen, seeds
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ArtifactError, DataError
-from synaug_core.frozen import Frozen
 from synaug_core.progress import Progress, part_of, silent
-from synaug_core.seeds import derive
 
 __all__ = ["Judges", "Member", "assign_folds", "panel", "panels"]
 
@@ -45,7 +42,7 @@ def assign_folds(train: ImageSet, folds: int, seed: int) -> dict[str, int]:
 
     def place(group: str) -> tuple[int, int, int, str]:
         inside = content[group]
-        return min(totals[c] for c in inside), -inside.total(), derive(seed, "fold", group), group
+        return min(totals[c] for c in inside), -inside.total(), seeds.derive(seed, "fold", group), group
 
     fold_of: dict[str, int] = {}
     for group in sorted(content, key=place):
@@ -99,12 +96,12 @@ class Member:
         return _name(self.left_out)
 
 
-class _MemberSpec(Frozen):
+class _MemberSpec(frozen.Frozen):
     left_out: tuple[int, ...]
     unseen: tuple[str, ...]
 
 
-class _Spec(Frozen):
+class _Spec(frozen.Frozen):
     """The JSON beside the classifiers' folders."""
 
     kind: str
@@ -142,7 +139,7 @@ class Judges:
         leaving_out: Sequence[tuple[int, ...]] | None = None,
         progress: Progress = silent,
         deadline: float | None = None,
-        checkpoint_for: Callable[[str], Checkpoint] | None = None,
+        checkpoint_for: Callable[[str], checkpoints.Checkpoint] | None = None,
     ) -> Judges:
         """Train K judges that leave out one fold each and K (K - 1) / 2 that leave out two, or some of them.
 
@@ -167,10 +164,12 @@ class Judges:
         started = time.monotonic()
         steps = classifier_config.steps_or_half(judge_config.steps)
         config = classifier_config.model_copy(update={"steps": steps, "class_weights": "none"})
-        fold_of = assign_folds(train, judge_config.folds, derive(seed, "folds"))
+        fold_of = assign_folds(train, judge_config.folds, seeds.derive(seed, "folds"))
         fold = torch.tensor([fold_of[i] for i in train.ids], dtype=torch.int64)
         if len(set(fold_of.values())) < 2:
-            raise DataError("judges need training images of two groups at least; set filters.label_consistency to null")
+            raise errors.DataError(
+                "judges need training images of two groups at least; set filters.label_consistency to null"
+            )
         panel_part = panel(judge_config.folds) if leaving_out is None else leaving_out
         rest = {left_out: _without(train, fold, left_out) for left_out in panel_part}
         rest = {left_out: images for left_out, images in rest.items() if len(images)}
@@ -182,8 +181,8 @@ class Judges:
                 _ARM,
                 images,
                 images.take([]),
-                init_seed=derive(seed, name, "weights"),
-                batch_seed=derive(seed, name, "batches"),
+                init_seed=seeds.derive(seed, name, "weights"),
+                batch_seed=seeds.derive(seed, name, "batches"),
                 device=device,
                 progress=part_of(progress, before=len(members) * steps, total_steps=len(rest) * steps),
                 checkpoint=checkpoint_for(name) if checkpoint_for else None,
@@ -201,7 +200,7 @@ class Judges:
             ArtifactError: no part, or parts of different training images, folds or classes.
         """
         if len({(p.classes, p.folds, tuple(sorted(p.fold_of.items()))) for p in parts}) != 1:
-            raise ArtifactError("these judges are not parts of one panel: their training images differ")
+            raise errors.ArtifactError("these judges are not parts of one panel: their training images differ")
         members = sorted((m for p in parts for m in p.members), key=lambda m: (len(m.left_out), m.left_out))
         return cls(parts[0].classes, parts[0].folds, parts[0].fold_of, tuple(members))
 
@@ -258,14 +257,14 @@ class Judges:
         try:
             spec = _Spec.model_validate_json((folder / _SPEC).read_bytes())
         except (OSError, ValidationError) as error:
-            raise ArtifactError(f"{folder} holds no readable judges ({type(error).__name__})") from error
+            raise errors.ArtifactError(f"{folder} holds no readable judges ({type(error).__name__})") from error
         if spec.kind != _KIND:
-            raise ArtifactError(f"{folder} holds {spec.kind[:60]!r}, which this version cannot read")
+            raise errors.ArtifactError(f"{folder} holds {spec.kind[:60]!r}, which this version cannot read")
         if any(
             len(m.left_out) > spec.folds or not all(0 <= f < spec.folds <= _MOST for f in m.left_out)
             for m in spec.members
         ):
-            raise ArtifactError(f"{folder} holds judges of folds that there are not")
+            raise errors.ArtifactError(f"{folder} holds judges of folds that there are not")
         members = tuple(
             Member(m.left_out, m.unseen, TrainedClassifier.load(folder / _name(m.left_out), device))
             for m in spec.members
@@ -300,7 +299,7 @@ class Judges:
         try:
             return frozenset(self.fold_of[i] for i in ids)
         except KeyError as error:
-            raise DataError(f"image {error.args[0]!r} is not among the judges' training images") from error
+            raise errors.DataError(f"image {error.args[0]!r} is not among the judges' training images") from error
 
 
 def _parents(provenance: str) -> list[str]:

@@ -1,15 +1,12 @@
 """Measures of a set of features beside those of real images: kernel distance, density and coverage, Vendi score."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from synaug_core.quality.distances import nearest, pairwise
-from synaug_core.quality.features import subset
+from synaug_core.quality import distances, features
 from synaug_core.seeds import stream
 
 __all__ = ["KidNull", "Manifold", "bandwidth", "density_coverage", "kid", "kid_null", "vendi"]
@@ -83,7 +80,7 @@ def kid_null(reals: Tensor, n: int, draws: int, seed: int) -> KidNull | None:
     kernel, random = _kernel(reals.double(), reals.double()), stream(seed)
     values = []
     for _ in range(draws):
-        order = subset(len(reals), 2 * size, random)
+        order = features.subset(len(reals), 2 * size, random)
         first, second = order[:size], order[size:]
         within = _within(kernel[first][:, first]) + _within(kernel[second][:, second])
         values.append(float(within - 2 * kernel[first][:, second].mean()))
@@ -133,8 +130,8 @@ def density_coverage(reals: Tensor, images: Tensor, k: int) -> Manifold | None:
     if min(len(reals), len(images)) < 2:
         return None
     k = min(k, len(reals) - 1)
-    radius = nearest(reals, reals, k=k, same=True)[0][:, -1]
-    inside = pairwise(reals, images) < radius[:, None]
+    radius = distances.nearest(reals, reals, k=k, same=True)[0][:, -1]
+    inside = distances.pairwise(reals, images) < radius[:, None]
     density = float(inside.double().sum(0).mean()) / k
     return Manifold(k, len(reals), len(images), density, float(inside.any(dim=1).double().mean()))
 
@@ -167,7 +164,7 @@ def bandwidth(points: Tensor) -> float:
     n = len(points)
     if n < 2:
         return 1.0
-    distance = pairwise(points, points)
+    distance = distances.pairwise(points, points)
     return float(distance[~torch.eye(n, dtype=torch.bool)].median()) or 1.0
 
 
@@ -180,4 +177,4 @@ def _cosine(points: Tensor) -> Tensor:
 
 def _rbf(points: Tensor, width: float | None) -> Tensor:
     scale = bandwidth(points) if width is None else width
-    return torch.exp(-(pairwise(points, points) ** 2) / (2 * scale**2))
+    return torch.exp(-(distances.pairwise(points, points) ** 2) / (2 * scale**2))

@@ -1,15 +1,12 @@
 """What was found about a set of synthetic images: figures for a store, a table for people."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from synaug_core.frozen import Frozen
-from synaug_core.names import slugs
+from synaug_core import frozen, names
 from synaug_core.quality.usefulness import Usefulness
 
 __all__ = ["COUNTS", "ClassQuality", "Figures", "Overall", "QualityReport"]
@@ -18,7 +15,7 @@ COUNTS = ("n", "matched", "kid_null_n", "k", "training", "judged")
 """Fields of `Figures` that say from how many images the others come."""
 
 
-class Figures(Frozen):
+class Figures(frozen.Frozen):
     """Of some images of one class. None: undefined, with too few images or without the means."""
 
     n: int
@@ -68,7 +65,7 @@ class Figures(Frozen):
                 yield name, float(value)
 
 
-class ClassQuality(Frozen):
+class ClassQuality(frozen.Frozen):
     """Synthetic images of a class, beside what other images get in their place."""
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
@@ -85,14 +82,14 @@ class ClassQuality(Frozen):
     """The control: training images through the generator and back."""
 
 
-class Overall(Frozen):
+class Overall(frozen.Frozen):
     """Mean over the classes in which a figure is defined, each counted alike."""
 
     value: float
     classes: int
 
 
-class QualityReport(Frozen):
+class QualityReport(frozen.Frozen):
     """Of all classes that have synthetic images."""
 
     classes: dict[str, ClassQuality]
@@ -117,7 +114,7 @@ class QualityReport(Frozen):
         Those of real images in the same place are `quality/reals/...`, of reconstructions
         `quality/reconstruction/...`; counts are `quality/images/<class slug>` and `.../matched/<class slug>`.
         """
-        short = slugs(self.all_classes)
+        short = names.slugs(self.all_classes)
         metrics: dict[str, float] = {}
         for kind, prefix in (
             ("synthetic", "quality"),

@@ -1,7 +1,5 @@
 """Usefulness: a classifier trained on synthetic images, tested on real ones. The measure that decides."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synaug_core.checkpoints import Checkpoint
+from synaug_core import checkpoints, frozen, seeds
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet, concatenate
-from synaug_core.frozen import Frozen
 from synaug_core.progress import Progress, part_of, silent
 from synaug_core.quality.features import subset
-from synaug_core.seeds import derive, stream
 
 __all__ = ["Replaced", "Usefulness", "replaced", "usefulness"]
 
@@ -39,7 +35,7 @@ class Replaced:
     counts: dict[str, int]
 
 
-class Usefulness(Frozen):
+class Usefulness(frozen.Frozen):
     """Scores on held-out real images of a classifier that learnt from real, and one that learnt from synthetic images.
 
     Recalls are by class, of classes with held-out images. Everything in [0, 1]; None without held-out images.
@@ -73,7 +69,7 @@ def replaced(train: ImageSet, synthetic: ImageSet, *, seed: int) -> Replaced:
         own, substitutes = train.of_class(name), synthetic.of_class(name)
         size = min(len(own), n)
         if size:
-            random = stream(derive(seed, "replaced", name))
+            random = seeds.stream(seeds.derive(seed, "replaced", name))
             real.append(own.take(subset(len(own), size, random).sort().values))
             synthetic_sets.append(substitutes.take(subset(n, size, random).sort().values))
             counts[name] = size
@@ -93,7 +89,7 @@ def usefulness(
     device: torch.device | str = "cpu",
     progress: Progress = silent,
     deadline: float | None = None,
-    checkpoint_for: Callable[[str], Checkpoint] | None = None,
+    checkpoint_for: Callable[[str], checkpoints.Checkpoint] | None = None,
 ) -> Usefulness | None:
     """Train on both sets of `replaced` with the same seeds, balanced sampling and traditional augmentation.
 
@@ -126,8 +122,8 @@ def usefulness(
             _ARM,
             images,
             images.take([]),
-            init_seed=derive(seed, "weights"),
-            batch_seed=derive(seed, "batches"),
+            init_seed=seeds.derive(seed, "weights"),
+            batch_seed=seeds.derive(seed, "batches"),
             device=device,
             progress=part_of(progress, before=number * config.steps, total_steps=2 * config.steps),
             checkpoint=checkpoint_for(name) if checkpoint_for else None,

@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.data import png
-from synaug_core.report.html import data_uri, render
+from synaug_core.report import html, words
 from synaug_core.report.tiles import Row, sheet
-from synaug_core.report.words import number, plain
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -76,12 +75,12 @@ def contact_page(
         shown = synthetic.rows_of(name)[:per_class].tolist()
         cells = [_cell(train, synthetic, i, index[i] if index else None, scores) for i in shown]
         own = train.rows_of(name)[:per_class].tolist()
-        reals = [{"image": _address(train.images[i]), "id": plain(train.ids[i], 60)} for i in own]
+        reals = [{"image": _address(train.images[i]), "id": words.plain(train.ids[i], 60)} for i in own]
         blocks.append(
             {"name": name, "real": real_counts.get(name, 0), "made": counts[name], "reals": reals, "cells": cells}
         )
     side = _side(synthetic.size)
-    return render(
+    return html.render(
         "contact.html",
         heading=heading or "Real and synthetic images",
         note=note,
@@ -119,7 +118,7 @@ def contact_sheet(
         shown = synthetic.rows_of(name)[:per_class].tolist()
         reals = train.images[train.rows_of(name)[: 2 * left]].cpu()
         upper = torch.cat([reals[:left], blank.expand(max(0, left - len(reals)), -1, -1, -1)])
-        note = f"{number(real_counts.get(name, 0))} real, {number(counts[name])} synthetic"
+        note = f"{words.number(real_counts.get(name, 0))} real, {words.number(counts[name])} synthetic"
         rows.append(Row(name, note, torch.cat([upper, synthetic.images[shown].cpu()]), space=8))
         if index:
             below = [train.images[k : k + 1].cpu() if (k := index[i]) >= 0 else blank for i in shown]
@@ -158,12 +157,12 @@ def _cell(train: ImageSet, synthetic: ImageSet, i: int, near: int | None, scores
     facts += [(_score_name(name), f"{v:.3g}") for name, v in own.items() if _finite(v) is not None]
     lines = []
     if parents:
-        named = [plain(p, 60) for p in parents[:2]] if len(parents) < 3 else [plain(parents[0], 60)]
+        named = [words.plain(p, 60) for p in parents[:2]] if len(parents) < 3 else [words.plain(parents[0], 60)]
         lines.append("From " + " and ".join([*named, *([f"{len(parents) - 1} more"] if len(parents) > 2 else [])]))
     if has_nearest := near is not None and near >= 0:
-        lines.append(f"Nearest: {plain(train.ids[near], 60)}{', a parent' if train.ids[near] in parents else ''}")
+        lines.append(f"Nearest: {words.plain(train.ids[near], 60)}{', a parent' if train.ids[near] in parents else ''}")
     return {
-        "id": plain(synthetic.ids[i], 60),
+        "id": words.plain(synthetic.ids[i], 60),
         "image": _address(synthetic.images[i]),
         "nearest": _address(train.images[near]) if has_nearest else "",
         "facts": facts,
@@ -176,7 +175,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _score_name(name: str) -> str:
-    return SCORE_NAMES.get(name, plain(name.replace("_", " "), 40))
+    return SCORE_NAMES.get(name, words.plain(name.replace("_", " "), 40))
 
 
 def _side(size: int) -> int:
@@ -191,4 +190,4 @@ def _address(image: Tensor) -> str:
     picture = Image.fromarray(png.plain(image.cpu().numpy()))
     if picture.width > _LARGEST:
         picture = picture.resize((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
-    return data_uri(picture)
+    return html.data_uri(picture)

@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.report import style
-from synaug_core.report.html import Picture, embed_pictures, render
-from synaug_core.report.words import SPLIT_NAMES, in_figure, number, plain
+from synaug_core.report import html, style, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +16,7 @@ __all__ = ["counts_figure", "dataset_page"]
 _LISTED = 200
 
 
-def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[str, Picture] | None = None) -> str:
+def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[str, html.Picture] | None = None) -> str:
     """One self-contained HTML page.
 
     Args:
@@ -28,12 +26,12 @@ def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[s
     """
     counts: Mapping[str, Mapping[str, int]] = report.get("counts", {})
     rejected, removed = list(report.get("rejected", ())), list(report.get("removed", ()))
-    return render(
+    return html.render(
         "dataset.html",
         report=report,
-        name=plain(name, 60) if name else "",
+        name=words.plain(name, 60) if name else "",
         images=sum(sum(c.values()) for c in counts.values()),
-        figure=embed_pictures({"": counts_figure(counts)}) if counts else [],
+        figure=html.embed_pictures({"": counts_figure(counts)}) if counts else [],
         rejected=rejected[:_LISTED],
         more_rejected=max(0, len(rejected) - _LISTED),
         reasons=Counter(r["reason"] for r in removed).most_common(),
@@ -41,7 +39,9 @@ def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[s
         duplicates=Counter(d["kind"] for d in report.get("duplicates", ())),
         dropped=list(report.get("dropped", ())),
         notes=list(report.get("notes", ())),
-        sheets=embed_pictures({SPLIT_NAMES.get(caption, caption): sheet for caption, sheet in (sheets or {}).items()}),
+        sheets=html.embed_pictures(
+            {words.SPLIT_NAMES.get(caption, caption): sheet for caption, sheet in (sheets or {}).items()}
+        ),
     )
 
 
@@ -56,7 +56,7 @@ def counts_figure(splits: Mapping[str, Mapping[str, int]]) -> Figure:
         axes.barh(range(len(classes)), values, color=colour, height=0.7)
         for row, value in enumerate(values):
             axes.annotate(
-                number(value),
+                words.number(value),
                 (value, row),
                 xytext=(3, 0),
                 textcoords="offset points",
@@ -68,8 +68,8 @@ def counts_figure(splits: Mapping[str, Mapping[str, int]]) -> Figure:
         axes.spines[["bottom"]].set_visible(False)
         axes.set_xticks([])
         axes.set_xlim(0, max([*values, 1]) * 1.18)
-        style.title(axes, f"{SPLIT_NAMES.get(split, split)}: {number(sum(values))}")
+        style.title(axes, f"{words.SPLIT_NAMES.get(split, split)}: {words.number(sum(values))}")
         axes.tick_params(axis="y", length=0)
-    grid[0].set_yticks(range(len(classes)), [in_figure(c) for c in classes])
+    grid[0].set_yticks(range(len(classes)), [words.in_figure(c) for c in classes])
     grid[0].set_ylim(len(classes) - 0.5, -0.5)
     return figure

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.evaluate.results import shown_arms
-from synaug_core.report import sections
+from synaug_core.report import html, sections, words
 from synaug_core.report.figures.comparison import arm_confusion, forest_figure, recall_figure
 from synaug_core.report.figures.reliability import operating_figure, reliability_figure
-from synaug_core.report.html import Picture, embed_figures, embed_sheets, figure_png, render
 from synaug_core.report.quality import quality_tables
-from synaug_core.report.words import plain
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.results import Comparison
@@ -36,7 +34,7 @@ def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
     }
     if comparison.reliability:
         figures["operating"] = operating_figure(comparison, comparison.reliability)
-    return {name: figure_png(figure) for name, figure in figures.items()}
+    return {name: html.figure_png(figure) for name, figure in figures.items()}
 
 
 def comparison_page(
@@ -45,7 +43,7 @@ def comparison_page(
     figures: Mapping[str, bytes] | None = None,
     name: str = "",
     dataset: Mapping[str, Any] | None = None,
-    sheets: Mapping[str, Picture] | None = None,
+    sheets: Mapping[str, html.Picture] | None = None,
     config: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
     probes: Sequence[ReportSection] = (),
@@ -76,22 +74,22 @@ def comparison_page(
     columns, tabled = quality_tables(quality or {})
     values: dict[str, Any] = {
         "c": comparison,
-        "name": plain(name, 60) if name else "",
+        "name": words.plain(name, 60) if name else "",
         "answer": sections.answer(comparison),
         "basis": sections.basis(comparison),
         "trainings": sections.trainings_name(comparison),
         "tests": sections.tests_text(comparison),
         "columns": sections.columns(comparison, "page"),
         "best": sections.best(comparison, "page"),
-        "forest": embed_figures({"": figures["forest"]}),
-        "recall": embed_figures({"": figures["recall_by_class"]}),
-        "confusions": embed_figures({plain(a): arm_confusion(comparison, a) for a in shown}),
-        "more_confusions": embed_figures({plain(a): arm_confusion(comparison, a) for a in other_arms}),
+        "forest": html.embed_figures({"": figures["forest"]}),
+        "recall": html.embed_figures({"": figures["recall_by_class"]}),
+        "confusions": html.embed_figures({words.plain(a): arm_confusion(comparison, a) for a in shown}),
+        "more_confusions": html.embed_figures({words.plain(a): arm_confusion(comparison, a) for a in other_arms}),
         "matrices_left": len(comparison.arms) - len(shown) - len(other_arms),
-        "calibration": embed_figures({"": figures["reliability"]}),
-        "operating": embed_figures({"": figures["operating"]}) if "operating" in figures else [],
+        "calibration": html.embed_figures({"": figures["reliability"]}),
+        "operating": html.embed_figures({"": figures["operating"]}) if "operating" in figures else [],
         "probes": [_shown_probe(section) for section in probes],
-        "sheets": embed_sheets(sheets or {}),
+        "sheets": html.embed_sheets(sheets or {}),
         "quality_columns": columns,
         "quality": tabled,
         "notes": list(notes[:_MOST_NOTES]),
@@ -107,7 +105,7 @@ def comparison_page(
         "versions": versions or {},
         "links": [(text, to, to.startswith(("https://", "http://"))) for text, to in (links or {}).items()],
     }
-    return render("comparison.html", toc=_contents(values), **values)
+    return html.render("comparison.html", toc=_contents(values), **values)
 
 
 def _shown_probe(section: ReportSection) -> dict[str, Any]:
@@ -116,7 +114,11 @@ def _shown_probe(section: ReportSection) -> dict[str, Any]:
     return {
         "section": section,
         "sentences": [sections.keep_percent_on_line(sentence) for sentence in section.sentences],
-        "picture": [] if section.picture is None else embed_figures(picture) if is_figure else embed_sheets(picture),
+        "picture": []
+        if section.picture is None
+        else html.embed_figures(picture)
+        if is_figure
+        else html.embed_sheets(picture),
         "pixels": not is_figure,
     }
 
@@ -132,7 +134,7 @@ def _other_matrices(comparison: Comparison) -> list[str]:
 def _contents(values: Mapping[str, Any]) -> dict[str, str]:
     """Anchor -> heading of the sections that there are, in their order."""
     c: Comparison = values["c"]
-    rare = plain(c.rarest_class)
+    rare = words.plain(c.rarest_class)
     sections = (
         ("arms", "Arms", True),
         ("contrasts", "Synthetic images against the best control", c.contrasts),

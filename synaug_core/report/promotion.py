@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synaug_core.report.html import embed_pictures, render
-from synaug_core.report.words import plain
+from synaug_core.report import html, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,13 +23,13 @@ def promotion_page(decision: Decision, *, name: str = "", version: str = "") -> 
         version: of the challenger.
     """
     f = decision.figures
-    return render(
+    return html.render(
         "promotion.html",
         d=decision,
-        name=plain(name, 60) if name else "",
-        version=plain(version) if version else "",
-        rarest=", ".join(plain(c) for c in f.rarest_classes) if f else "",
-        figure=embed_pictures({"": difference_figure(f, decision.tolerance)}) if f else [],
+        name=words.plain(name, 60) if name else "",
+        version=words.plain(version) if version else "",
+        rarest=", ".join(words.plain(c) for c in f.rarest_classes) if f else "",
+        figure=html.embed_pictures({"": difference_figure(f, decision.tolerance)}) if f else [],
     )
 
 

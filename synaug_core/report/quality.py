@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synaug_core.report.html import render
-from synaug_core.report.words import plain
+from synaug_core.report import html, words
 
 if TYPE_CHECKING:
     from synaug_core.quality.report import ClassQuality, Figures, QualityReport
@@ -34,13 +33,13 @@ def quality_page(report: QualityReport, *, name: str = "") -> str:
     """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
     rows = [
         (
-            plain(str(row["class"])),
+            words.plain(str(row["class"])),
             row["images"],
             [_page_cell(row.get(field), digits) for field, _, _, digits in COLUMNS],
         )
         for row in report.table()
     ]
-    return render("quality.html", name=plain(name, 80), columns=COLUMNS, rows=rows, useful=report.usefulness)
+    return html.render("quality.html", name=words.plain(name, 80), columns=COLUMNS, rows=rows, useful=report.usefulness)
 
 
 def _page_cell(value: object, digits: int) -> str:

@@ -63,10 +63,9 @@ def reconstruction(generator: Generator, images: ImageSet) -> Image.Image | None
     """Images of a fitted generator's classes above what it makes of them; None where it has no latent space."""
     import torch
 
-    from synaug_core.generators.base import LatentGenerator
-    from synaug_core.generators.pixels import to_uint8
+    from synaug_core.generators import base, pixels
 
-    if not isinstance(generator, LatentGenerator):
+    if not isinstance(generator, base.LatentGenerator):
         return None
     shown = images.head_of_each_class(dict.fromkeys(generator.classes, _IN_ROW))
     decoded = shown.images.clone()
@@ -75,7 +74,7 @@ def reconstruction(generator: Generator, images: ImageSet) -> Image.Image | None
             is_of_class = shown.labels == shown.classes.index(name)
             if is_of_class.any():
                 mean, _ = generator.encode(shown.images[is_of_class], name)
-                decoded[is_of_class] = to_uint8(generator.decode(mean, name))
+                decoded[is_of_class] = pixels.to_uint8(generator.decode(mean, name))
     return _reconstruction_sheet(shown, decoded)
 
 
@@ -169,10 +168,9 @@ def targeted_sheet(
     Returns:
         None where the generator has no latent space or no image was made so.
     """
-    from synaug_core.generators.base import LatentGenerator
-    from synaug_core.generators.pixels import to_uint8
+    from synaug_core.generators import base, pixels
 
-    if not isinstance(generator, LatentGenerator):
+    if not isinstance(generator, base.LatentGenerator):
         return None
     origins = [json.loads(text) for text in synthetic.provenance]
     place = {name: i for i, name in enumerate(train.ids)}
@@ -188,7 +186,7 @@ def targeted_sheet(
         class_origins = [origins[i] for i in rows_of_class]
         shown, kind = rows_of_class[:per_class], str(class_origins[0].get("strategy", "targeted"))
         original = train.images[[place[origins[i]["parents"][0]] for i in shown]]
-        decoded = to_uint8(generator.decode(generator.encode(original, name)[0], name))
+        decoded = pixels.to_uint8(generator.decode(generator.encode(original, name)[0], name))
         mean = [sum(o[f"uncertainty_{w}"] for o in class_origins) / len(class_origins) for w in ("before", "after")]
         rows += targeted_rows(name, original, decoded, synthetic.images[shown], kind=kind, uncertainty=mean)
     return sheet(rows, heading=heading, tile=84 if len(rows) <= 16 else 64) if rows else None

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.metrics import shown_in
-from synaug_core.report import style
-from synaug_core.report.html import embed_pictures, render
-from synaug_core.report.words import in_figure, metric_name
+from synaug_core.report import html, style, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,12 +28,12 @@ def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any]
     """
     measured = {name for cell in result.cells for metrics in cell.arms.values() for name in metrics}
     shown = [metric.name for metric in shown_in("sweep") if metric.name in measured]
-    return render(
+    return html.render(
         "sweep.html",
         sweep=result,
         name=name,
-        figures=embed_pictures({metric_name(metric): sweep_figure(result, metric) for metric in shown}),
-        columns={metric: metric_name(metric) for metric in shown},
+        figures=html.embed_pictures({words.metric_name(metric): sweep_figure(result, metric) for metric in shown}),
+        columns={metric: words.metric_name(metric) for metric in shown},
         failed=[cell for cell in result.cells if cell.verdict is None],
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
     )
@@ -78,10 +76,10 @@ def sweep_figure(result: SweepResult, metric: str) -> Figure:
         fixed, cells = shown[place]
         _panel(axes, cells, key, names, metric, arms, colours)
         if fixed:
-            style.title(axes, in_figure(", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in fixed), 40))
-        axes.set_xlabel(in_figure(key, 40))
+            style.title(axes, words.in_figure(", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in fixed), 40))
+        axes.set_xlabel(words.in_figure(key, 40))
     for row in grid:
-        row[0].set_ylabel(f"{metric_name(metric)}, %")
+        row[0].set_ylabel(f"{words.metric_name(metric)}, %")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(arms)), frameon=False, fontsize=9)
     return figure
@@ -115,9 +113,9 @@ def _panel(
             lw=1.6 if numeric else 0,
             elinewidth=1.2,
             capsize=2,
-            label=in_figure(arm),
+            label=words.in_figure(arm),
         )
-    axes.set_xticks(range(len(names)), [in_figure(name, 14) for name in names])
+    axes.set_xticks(range(len(names)), [words.in_figure(name, 14) for name in names])
     axes.set_xlim(-0.6, len(names) - 0.4)
 
 

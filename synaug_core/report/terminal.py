@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.evaluate.sentence import percent_text, points
-from synaug_core.report.sections import best, columns, trainings_name
-from synaug_core.report.words import p_short, percent, plain, span
+from synaug_core.report import sections, words
 
 if TYPE_CHECKING:
     from rich.box import Box
@@ -33,17 +32,19 @@ def sweep_table(sweep: SweepResult) -> Table:
     """A line for each combination: its declared synthetic arm, or else its best one, against its best control."""
     from rich.text import Text
 
-    keys = [plain(key, 30) for key in sweep.varied]
+    keys = [words.plain(key, 30) for key in sweep.varied]
     left = (*range(len(keys) + 1), len(keys) + 4)
     grid = new_table([*keys, "comparison", "points", "p", "p, Holm", "verdict"], left=left, no_wrap=False)
     for cell in sweep.cells:
-        labels = [Text(plain(cell.labels[key], 30)) for key in sweep.varied]
+        labels = [Text(words.plain(cell.labels[key], 30)) for key in sweep.varied]
         if (c := cell.contrast) is None:
-            reason = "no synthetic arm beside a control" if cell.verdict else f"failed: {plain(cell.sentence, 60)}"
+            reason = (
+                "no synthetic arm beside a control" if cell.verdict else f"failed: {words.plain(cell.sentence, 60)}"
+            )
             grid.add_row(*labels, Text(reason), "", "", "", "")
             continue
-        compared = Text(f"{plain(c.arm)} − {plain(c.against)}")
-        p, adjusted = p_short(c.p_value), p_short(c.p_adjusted)
+        compared = Text(f"{words.plain(c.arm)} − {words.plain(c.against)}")
+        p, adjusted = words.p_short(c.p_value), words.p_short(c.p_adjusted)
         grid.add_row(*labels, compared, points(c.difference.mean), p, adjusted, Text(cell.verdict or ""))
     return grid
 
@@ -97,25 +98,25 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
     from rich.text import Text
 
     grid = new_table(["arm", *names.values()])
-    highest = best(comparison, "terminal")
+    highest = sections.best(comparison, "terminal")
     for arm, result in comparison.arms.items():
         chosen = arm == comparison.best_arm
-        cells = [Text(f"{'▸' if chosen else ' '} {plain(arm)}", style="bold" if chosen else "")]
+        cells = [Text(f"{'▸' if chosen else ' '} {words.plain(arm)}", style="bold" if chosen else "")]
         for metric in names:
             value = result.metrics.get(metric)
             if value is None:
                 cells.append(Text("–", style="dim"))
                 continue
             top = arm in highest[metric]
-            cell = Text(percent(value.mean) + ("*" if top else " "), style="bold" if top else "")
-            cells.append(cell.append(f"\n{span(value).replace(' ', '')} ", style="not bold dim"))
+            cell = Text(words.percent(value.mean) + ("*" if top else " "), style="bold" if top else "")
+            cells.append(cell.append(f"\n{words.span(value).replace(' ', '')} ", style="not bold dim"))
         grid.add_row(*cells)
     return grid
 
 
 def _columns(comparison: Comparison) -> dict[str, str]:
     """Key -> heading on two lines."""
-    headings = columns(comparison, "terminal", lambda name: plain(name, 16))
+    headings = sections.columns(comparison, "terminal", lambda name: words.plain(name, 16))
     return {
         key: heading.replace(" of ", " of\n", 1) if " of " in heading else heading.replace(" ", "\n", 1)
         for key, heading in headings.items()
@@ -127,7 +128,7 @@ def _legend(comparison: Comparison) -> str:
     n = sum(comparison.test_counts.values())
     return (
         f"In percent: mean over {_trainings(comparison)}, and the {percent_text(comparison.confidence)} interval; "
-        f"{n} test images, {comparison.test_counts[rare]} of them {plain(rare)} "
+        f"{n} test images, {comparison.test_counts[rare]} of them {words.plain(rare)} "
         f"({comparison.train_counts.get(rare, 0)} in training).\n"
         "▸ best arm on the validation images   * highest mean of its column"
     )
@@ -140,5 +141,5 @@ def _trainings(comparison: Comparison) -> str:
     folds = comparison.folds
     if folds and least == most and most > folds and most % folds == 0:
         return f"{folds} folds × {most // folds} repetitions"
-    name = trainings_name(comparison)
+    name = sections.trainings_name(comparison)
     return f"{least} to {most} {name}" if least < most else f"{most} {name if most != 1 else name.removesuffix('s')}"

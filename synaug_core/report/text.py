@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 
 from synaug_core.evaluate.results import judged_arm, recall_changes, shown_arms
 from synaug_core.evaluate.sentence import percent_text, points
-from synaug_core.report import sections
-from synaug_core.report.terminal import new_table
-from synaug_core.report.words import metric_name, p_short, percent, plain
+from synaug_core.report import sections, terminal, words
 
 if TYPE_CHECKING:
-    from synaug_core.evaluate.contrast import Contrast
-    from synaug_core.evaluate.intervals import Interval
-    from synaug_core.evaluate.results import Comparison
+    from synaug_core.evaluate import contrast, intervals, results
     from synaug_core.probes.base import ReportSection
 
 __all__ = ["comparison_text"]
@@ -30,7 +26,7 @@ _RULE_BELOW_HEAD = "    \n    \n -- \n    \n    \n    \n    \n    \n"
 
 
 def comparison_text(
-    comparison: Comparison,
+    comparison: results.Comparison,
     *,
     name: str = "",
     probes: Sequence[ReportSection] = (),
@@ -56,12 +52,12 @@ def comparison_text(
     parts += [_listed(section.heading, section.sentences) for section in probes]
     if notes:
         more = [f"... and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
-        parts.append(_listed("Notes of the run", [*(plain(n, 300) for n in notes[:_MOST_NOTES]), *more]))
+        parts.append(_listed("Notes of the run", [*(words.plain(n, 300) for n in notes[:_MOST_NOTES]), *more]))
     parts.append(_listed("Limits of these figures", sections.limits(comparison)))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def _arms(c: Comparison) -> list[str]:
+def _arms(c: results.Comparison) -> list[str]:
     columns, drawn = sections.columns(c, "text", lambda name: _cut(name, 9)), sections.columns(c, "forest")
     rows = []
     for arm, result in c.arms.items():
@@ -69,7 +65,7 @@ def _arms(c: Comparison) -> list[str]:
         mark = "*" if arm == c.best_arm else " "
         rows.append([f"{mark} {_cut(arm, _ARM)}", *values])
     head = ["arm, in %", *columns.values()]
-    controls = ", ".join(plain(a) for a, r in c.arms.items() if r.is_control) or "none"
+    controls = ", ".join(words.plain(a) for a, r in c.arms.items() if r.is_control) or "none"
     legend = (
         f"Means over {sections.trainings_name(c)} with their {percent_text(c.confidence)} intervals; "
         f"* best on the validation images. Controls, which a gain has to beat: {controls}."
@@ -77,7 +73,7 @@ def _arms(c: Comparison) -> list[str]:
     return ["ARMS", *_tables(head, rows), *_wrapped(legend)]
 
 
-def _contrasts(c: Comparison) -> list[str]:
+def _contrasts(c: results.Comparison) -> list[str]:
     if not c.contrasts:
         return []
     main = [_contrast_row(d) for d in c.contrasts]
@@ -89,13 +85,13 @@ def _contrasts(c: Comparison) -> list[str]:
     return [*lines, *_wrapped(f"The verdict rests on the first line. {sections.tests_text(c)}")]
 
 
-def _contrast_row(d: Contrast) -> list[str]:
+def _contrast_row(d: contrast.Contrast) -> list[str]:
     interval = f"{points(d.difference.low)} to {points(d.difference.high)}"
     compared = f"{_cut(d.arm, 20)} - {_cut(d.against, 20)}"
-    return [compared, metric_name(d.metric), points(d.difference.mean), interval, p_short(d.p_adjusted)]
+    return [compared, words.metric_name(d.metric), points(d.difference.mean), interval, words.p_short(d.p_adjusted)]
 
 
-def _classes(c: Comparison) -> list[str]:
+def _classes(c: results.Comparison) -> list[str]:
     judged, shown = judged_arm(c), shown_arms(c)
     changes = recall_changes(c, judged) if judged else {}
     rows = []
@@ -111,11 +107,11 @@ def _classes(c: Comparison) -> list[str]:
     return ["RECALL OF EACH CLASS, IN %", *_table(head, rows)]
 
 
-def _value(interval: Interval | None, *, short: bool = False) -> str:
+def _value(interval: intervals.Interval | None, *, short: bool = False) -> str:
     if interval is None:
         return "-"
-    mean = percent(interval.mean)
-    return mean if short else f"{mean} [{percent(interval.low)}, {percent(interval.high)}]"
+    mean = words.percent(interval.mean)
+    return mean if short else f"{mean} [{words.percent(interval.low)}, {words.percent(interval.high)}]"
 
 
 def _listed(heading: str, lines: Sequence[str]) -> list[str]:
@@ -145,7 +141,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         "\n".join(textwrap.wrap(text, max(width, 9), max_lines=2, placeholder="…"))
         for text, width in zip(head, widths, strict=True)
     ]
-    grid = new_table(headings, box=Box(_RULE_BELOW_HEAD, ascii=True), show_edge=False, padding=(0, 1, 0, 0))
+    grid = terminal.new_table(headings, box=Box(_RULE_BELOW_HEAD, ascii=True), show_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         grid.add_row(*map(Text, row))
     console = Console(width=1000, file=io.StringIO(), color_system=None, legacy_windows=False)
@@ -156,7 +152,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _cut(text: str, columns: int) -> str:
     """One printable line of at most so many columns."""
-    line = plain(text, columns)
+    line = words.plain(text, columns)
     if _wide(line) <= columns:
         return line
     while _wide(line) >= columns:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from synaug_core.report.style import GREY, INK
-from synaug_core.report.words import plain
+from synaug_core.report import style, words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +72,7 @@ def sheet(
     height, width = tall * factor, wide * factor
     most = max((len(row.images) for row in rows), default=0) or 1
     names = max(
-        (int(max(font(13, True).getlength(plain(r.name)), font(11).getlength(r.note))) for r in rows), default=0
+        (int(max(font(13, True).getlength(words.plain(r.name)), font(11).getlength(r.note))) for r in rows), default=0
     )
     left = names + 12
     block = left + most * (width + _GAP) + len(breaks) * _BREAK
@@ -89,12 +88,12 @@ def sheet(
         if needed > canvas.width:
             canvas = _widened(canvas, needed)
             draw = ImageDraw.Draw(canvas)
-        draw.text((_PAD, _PAD - 2), heading, INK, font(15, True))
+        draw.text((_PAD, _PAD - 2), heading, style.INK, font(15, True))
     for b, part in enumerate(parts):
         x0 = _PAD + b * (block + 28)
         for text, first in columns if part else ():
             x = x0 + left + first * (width + _GAP) + _BREAK * sum(first >= k for k in breaks)
-            draw.text((x, top - 19), text, GREY, font(12))
+            draw.text((x, top - 19), text, style.GREY, font(12))
         y = top
         for row in part:
             y += row.space
@@ -105,15 +104,15 @@ def sheet(
             if not len(row.images) and row.missing:
                 box = (x0 + left, y, x0 + left + max(width, int(font(11).getlength(row.missing)) + 16), y + height)
                 draw.rectangle(box, fill=_EMPTY)
-                draw.text((box[0] + 8, y + height // 2 - 7), row.missing, GREY, font(11))
+                draw.text((box[0] + 8, y + height // 2 - 7), row.missing, style.GREY, font(11))
             y += step
     return canvas
 
 
 def _text(draw: ImageDraw.ImageDraw, row: Row, x: int, y: int) -> None:
-    draw.text((x, y), plain(row.name) if row.name else "", INK, font(13, True))
+    draw.text((x, y), words.plain(row.name) if row.name else "", style.INK, font(13, True))
     if row.note:
-        draw.text((x, y + _LINE), row.note, GREY, font(11))
+        draw.text((x, y + _LINE), row.note, style.GREY, font(11))
 
 
 def _enlarged(images: Tensor, factor: int) -> list[Image.Image]:

@@ -1,11 +1,8 @@
 """Names and numbers as people read them. Class names come from folders: nothing in them is trusted."""
 
-from __future__ import annotations
-
 import unicodedata
 
-from synaug_core.evaluate.intervals import Interval
-from synaug_core.evaluate.sentence import p_text
+from synaug_core.evaluate import intervals, sentence
 from synaug_core.metrics import METRICS
 
 __all__ = ["SPLIT_NAMES", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
@@ -37,10 +34,10 @@ def percent(share: float) -> str:
 
 def p_short(p: float) -> str:
     """A p-value below a heading that says p: `.62`, `< .001`, `1`."""
-    return p_text(p).removeprefix("p ").removeprefix("= ")
+    return sentence.p_text(p).removeprefix("p ").removeprefix("= ")
 
 
-def span(interval: Interval) -> str:
+def span(interval: intervals.Interval) -> str:
     """The bounds in percent: `68.0 – 74.3`."""
     return f"{percent(interval.low)} – {percent(interval.high)}"
 

@@ -1,7 +1,5 @@
 """Whether the servers behind the settings do their work, asked in the way that a run uses them."""
 
-from __future__ import annotations
-
 import datetime as dt
 import email.utils
 import tempfile
@@ -10,12 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synaug_core.errors import SynaugError, UserError
-from synaug_core.services.mlflow.artifacts import explaining_place, in_s3, repository
-from synaug_core.services.mlflow.clients import client
-from synaug_core.services.retry import patiently
+from synaug_core.services import retry, secrets, settings
+from synaug_core.services.mlflow import artifacts, clients
 from synaug_core.services.s3.client import s3_client
-from synaug_core.services.secrets import first_line, redacted
-from synaug_core.services.settings import Settings
 
 __all__ = ["artifact_place", "ask_database", "clock_difference", "mlflow_server_version", "try_store"]
 
@@ -26,7 +21,7 @@ _REFUSED = (401, _FORBIDDEN)
 _WORDS = "synaug doctor wrote this and may delete it\n"
 
 
-def mlflow_server_version(current: Settings) -> str | None:
+def mlflow_server_version(current: settings.Settings) -> str | None:
     """The tracking server's version; None without a server, and where it does not say.
 
     Raises:
@@ -47,29 +42,29 @@ def mlflow_server_version(current: Settings) -> str | None:
     return str(answer.text[:40]).strip() if answer.status_code == _OK else None
 
 
-def _check_entry(current: Settings) -> None:
+def _check_entry(current: settings.Settings) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        patiently(client(current).search_experiments, max_results=1)
+        retry.patiently(clients.client(current).search_experiments, max_results=1)
     except MlflowException as error:
-        words = first_line(error)
+        words = secrets.first_line(error)
         if error.get_http_status_code() in _REFUSED:
-            raise UserError(f"{redacted(current.tracking_uri)} refuses these credentials") from error
-        raise SynaugError(f"{redacted(current.tracking_uri)}: {words}") from error
+            raise UserError(f"{secrets.redacted(current.tracking_uri)} refuses these credentials") from error
+        raise SynaugError(f"{secrets.redacted(current.tracking_uri)}: {words}") from error
 
 
-def artifact_place(current: Settings) -> str | None:
+def artifact_place(current: settings.Settings) -> str | None:
     """Where a new experiment's artifacts go, as an address; None where that is a folder of this machine."""
     place = current.artifact_root
     if place is None:
-        place = str(patiently(client(current).get_experiment, "0").artifact_location)
+        place = str(retry.patiently(clients.client(current).get_experiment, "0").artifact_location)
     return (
         place if ("://" in place and not place.startswith("file:")) or place.startswith("mlflow-artifacts:") else None
     )
 
 
-def try_store(current: Settings, place: str) -> None:
+def try_store(current: settings.Settings, place: str) -> None:
     """Write a small artifact below `place`, read it and delete it.
 
     A tracking server lets only an experiment's owner delete; there the one small file stays for the next time.
@@ -80,11 +75,11 @@ def try_store(current: Settings, place: str) -> None:
     with _explaining(place, current), tempfile.TemporaryDirectory(prefix="synaug-") as folder:
         local = Path(folder, "check.txt")
         local.write_text(_WORDS)
-        store = repository(f"{place.rstrip('/')}/synaug-doctor", current)
+        store = artifacts.repository(f"{place.rstrip('/')}/synaug-doctor", current)
         store.log_artifact(str(local))
         local.unlink()
         if Path(store.download_artifacts(local.name, folder)).read_text() != _WORDS:
-            raise SynaugError(f"{redacted(place)} gives back other bytes than were written")
+            raise SynaugError(f"{secrets.redacted(place)} gives back other bytes than were written")
         try:
             store.delete_artifacts()
         except Exception as error:
@@ -93,22 +88,22 @@ def try_store(current: Settings, place: str) -> None:
 
 
 @contextmanager
-def _explaining(place: str, current: Settings) -> Iterator[None]:
+def _explaining(place: str, current: settings.Settings) -> Iterator[None]:
     try:
-        with explaining_place(place, current):
+        with artifacts.explaining_place(place, current):
             yield
     except SynaugError:
         raise
     except Exception as error:  # each kind of store has errors of its own
-        raise SynaugError(f"{redacted(place)}: {first_line(error)}") from error
+        raise SynaugError(f"{secrets.redacted(place)}: {secrets.first_line(error)}") from error
 
 
-def clock_difference(current: Settings, place: str) -> float | None:
+def clock_difference(current: settings.Settings, place: str) -> float | None:
     """Seconds that this machine's clock is ahead of the S3 server's; None where `place` is not in S3 or it does not
     say. An S3 server refuses who is 15 minutes off."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    if (address := in_s3(place)) is None:
+    if (address := artifacts.in_s3(place)) is None:
         return None
     try:
         answer = s3_client(current).head_bucket(Bucket=address.bucket)
@@ -140,7 +135,9 @@ def ask_database(url: str) -> str:
         finally:
             engine.dispose()
     except ModuleNotFoundError as error:
-        raise UserError(f"{redacted(url)}: the driver {error.name} is not installed") from error
+        raise UserError(f"{secrets.redacted(url)}: the driver {error.name} is not installed") from error
     except sa.exc.SQLAlchemyError as error:
-        raise UserError(f"{redacted(url)}: {first_line(getattr(error, 'orig', None) or error)}") from error
+        raise UserError(
+            f"{secrets.redacted(url)}: {secrets.first_line(getattr(error, 'orig', None) or error)}"
+        ) from error
     return f"{address.get_backend_name()} {version}".strip()

@@ -1,7 +1,5 @@
 """One process at a time, on any file system that SQLite works on; a process that dies lets go."""
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 from collections.abc import Iterator

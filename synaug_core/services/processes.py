@@ -1,7 +1,5 @@
 """Who writes a run: enough of a process's identity to know later that it is dead."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

@@ -1,7 +1,5 @@
 """Calls that are tried again: which failures pass of themselves, for how long, with which pauses between."""
 
-from __future__ import annotations
-
 import http.client
 import random
 import sqlite3

@@ -1,7 +1,5 @@
 """Credentials out of everything that is shown or stored."""
 
-from __future__ import annotations
-
 import re
 
 __all__ = ["first_line", "redacted"]

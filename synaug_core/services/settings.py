@@ -1,7 +1,5 @@
 """Where things lie and which servers are used: the one file that reads the environment."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

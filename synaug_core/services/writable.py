@@ -1,7 +1,5 @@
 """Whether a folder can be written, found out by writing; and what to do where it cannot."""
 
-from __future__ import annotations
-
 import errno
 import sqlite3
 import tempfile

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.serving.errors import RequestError
-from synaug_core.serving.uploads import Upload
+from synaug_core.serving import errors, uploads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +62,7 @@ def one_image(name: str, classes: Sequence[str], row: Sequence[float]) -> dict[s
     return {"file": name, "class": best, "probability": probabilities[best], "probabilities": probabilities}
 
 
-def answer(served: Served, images: Sequence[Upload], limits: Limits, end: float) -> Answer:
+def answer(served: Served, images: Sequence[uploads.Upload], limits: Limits, end: float) -> Answer:
     """Decode images as the training images were decoded, and classify them.
 
     Args:
@@ -89,7 +88,7 @@ def answer(served: Served, images: Sequence[Upload], limits: Limits, end: float)
         except UnreadableError as error:
             called = f" ({image.name})" if image.name else ""
             reason = str(error).replace(" (data.max_megapixels)", "")
-            raise RequestError(422, f"image {number} (counted from 0){called}: {reason}") from error
+            raise errors.RequestError(422, f"image {number} (counted from 0){called}: {reason}") from error
     pixels = np.stack(decoded)
     features, probabilities = [], []
     model = classifier.model
@@ -111,4 +110,4 @@ def answer(served: Served, images: Sequence[Upload], limits: Limits, end: float)
 
 def _in_time(end: float) -> None:
     if time.monotonic() > end:
-        raise RequestError(503, "the request took too long; send fewer or smaller images at once")
+        raise errors.RequestError(503, "the request took too long; send fewer or smaller images at once")

@@ -1,7 +1,5 @@
 """The pages of the prediction service."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os
@@ -19,11 +17,9 @@ from starlette.requests import ClientDisconnect
 
 from synaug_core.data.decode import Limits
 from synaug_core.report.html import render
+from synaug_core.serving import errors, guard, metrics
 from synaug_core.serving.answer import Answer, answer
-from synaug_core.serving.errors import RequestError
-from synaug_core.serving.guard import FAILED, Guard, may_ask, refusal
 from synaug_core.serving.log import PredictionLog
-from synaug_core.serving.metrics import CONTENT_TYPE, Metrics, Value
 from synaug_core.serving.model import Holder
 from synaug_core.serving.options import ServiceOptions
 from synaug_core.serving.uploads import read_body, uploads
@@ -45,7 +41,7 @@ class Service:
 
     def __init__(self, options: ServiceOptions, holder: Holder, log: PredictionLog) -> None:
         self._options, self._holder, self._log = options, holder, log
-        self._metrics = Metrics(self._state)
+        self._metrics = metrics.Metrics(self._state)
         self._limits = Limits(megapixels=options.max_megapixels, megabytes=options.max_megabytes)
         self._room = asyncio.Semaphore(_BODIES)
         self._workers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="synaug-predict")
@@ -62,9 +58,9 @@ class Service:
             openapi_extra=_BODY,
             responses=dict.fromkeys(_REFUSALS, _ERROR),
         )
-        for kind in (RequestError, HTTPException, Exception):
+        for kind in (errors.RequestError, HTTPException, Exception):
             app.add_exception_handler(kind, _plainly)
-        self.app = Guard(app, token=options.token, metrics=self._metrics)
+        self.app = guard.Guard(app, token=options.token, metrics=self._metrics)
 
     @contextlib.asynccontextmanager
     async def _life(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -74,15 +70,15 @@ class Service:
     async def _predict(self, request: Request) -> Response:
         end = time.monotonic() + self._options.seconds
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise RequestError(415, "compressed bodies are not read")
+            raise errors.RequestError(415, "compressed bodies are not read")
         served = self._holder.served
         if served is None:
-            raise RequestError(503, f"no model is loaded yet: {self._holder.problem}")
+            raise errors.RequestError(503, f"no model is loaded yet: {self._holder.problem}")
         try:
             async with asyncio.timeout(self._options.seconds):
                 await self._room.acquire()
         except TimeoutError:
-            raise RequestError(503, "too many requests at once; try again later") from None
+            raise errors.RequestError(503, "too many requests at once; try again later") from None
         try:
             body = await self._body(request, end)
 
@@ -104,14 +100,14 @@ class Service:
                 limit = int(self._options.max_megabytes * 1e6)
                 return await read_body(request.stream(), request.headers.get("content-length"), limit)
         except TimeoutError:
-            raise RequestError(408, "the upload took too long") from None
+            raise errors.RequestError(408, "the upload took too long") from None
         except ClientDisconnect:
-            raise RequestError(400, "the upload was cut off") from None
+            raise errors.RequestError(400, "the upload was cut off") from None
 
     async def _health(self, request: Request) -> Response:
         served, problem = self._holder.served, self._holder.problem
         state: dict[str, Any] = {"status": "ready" if served else "not ready"}
-        if may_ask(request.headers, self._options.token):
+        if guard.may_ask(request.headers, self._options.token):
             state |= {"model": served.name, "version": served.version, "alias": served.alias} if served else {}
             notes = [note for note in (problem, self._log.problem) if note]
             state |= {"notes": notes} if notes else {}
@@ -140,9 +136,9 @@ class Service:
         return JSONResponse({"synaug": metadata.version("synaug"), "model": model, "limits": limits})
 
     async def _numbers(self) -> Response:
-        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+        return Response(self._metrics.text(), headers={"content-type": metrics.CONTENT_TYPE})
 
-    def _state(self) -> dict[str, Value]:
+    def _state(self) -> dict[str, metrics.Value]:
         served, holder, log = self._holder.served, self._holder, self._log
         version = {"name": served.name, "version": served.version, "alias": served.alias} if served else {}
         since = served.since.timestamp() if served else None
@@ -168,12 +164,12 @@ class Service:
 
 async def _plainly(_request: Request, error: Exception) -> Response:
     """One line for the client: our own refusals, Starlette's (404, 405), and what should not have happened."""
-    if isinstance(error, RequestError):
-        return refusal(error)
+    if isinstance(error, errors.RequestError):
+        return guard.refusal(error)
     if not isinstance(error, HTTPException):
-        return refusal(RequestError(500, FAILED))
+        return guard.refusal(errors.RequestError(500, guard.FAILED))
     lines = {404: "there is no such page", 405: "this page does not take that method"}
-    return refusal(RequestError(error.status_code, lines.get(error.status_code, "refused")))
+    return guard.refusal(errors.RequestError(error.status_code, lines.get(error.status_code, "refused")))
 
 
 _REFUSALS = (400, 401, 403, 408, 413, 415, 421, 422, 503)

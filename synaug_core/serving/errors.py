@@ -1,7 +1,5 @@
 """The answer of a page or a service to a request that it does not serve."""
 
-from __future__ import annotations
-
 __all__ = ["RequestError"]
 
 

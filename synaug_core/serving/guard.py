@@ -1,7 +1,5 @@
 """What stands before every page of the service: who may ask, what every answer carries, and no traceback."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import logging
@@ -14,9 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 
 from synaug_core.services.secrets import first_line
-from synaug_core.serving.errors import RequestError
+from synaug_core.serving import errors, options
 from synaug_core.serving.metrics import Metrics
-from synaug_core.serving.options import is_loopback
 
 __all__ = ["FAILED", "Guard", "may_ask", "refusal"]
 
@@ -81,12 +78,12 @@ class Guard:
         try:
             self._check(scope)
             await self._app(scope, receive, passed)
-        except RequestError as refused:
+        except errors.RequestError as refused:
             await refusal(refused)(scope, receive, passed)
         except Exception as error:  # the last resort: one line for the client, the rest for the log
             _log.exception("a request failed: %s", first_line(error))
             if not started:
-                await refusal(RequestError(500, FAILED))(scope, receive, passed)
+                await refusal(errors.RequestError(500, FAILED))(scope, receive, passed)
         finally:
             self._metrics.request(path if path in _PATHS else "other", status, time.monotonic() - start)
 
@@ -94,22 +91,22 @@ class Guard:
         headers = Headers(scope=scope)
         if self._token is None:
             if not _names_loopback(headers.get("host", "")):
-                raise RequestError(421, "this service answers on this machine only")
+                raise errors.RequestError(421, "this service answers on this machine only")
             origin = headers.get("origin")
             if origin is not None and origin != f"http://{headers.get('host')}" and scope["method"] != "GET":
-                raise RequestError(403, "pages of other sites may not use this service")
+                raise errors.RequestError(403, "pages of other sites may not use this service")
         elif scope["path"] not in _OPEN and not may_ask(headers, self._token):
-            raise RequestError(401, "a valid token is needed: Authorization: Bearer TOKEN")
+            raise errors.RequestError(401, "a valid token is needed: Authorization: Bearer TOKEN")
 
 
 def _names_loopback(host: str) -> bool:
     try:
-        return is_loopback(urlsplit(f"//{host}").hostname or "")
+        return options.is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
 
 
-def refusal(refused: RequestError) -> Response:
+def refusal(refused: errors.RequestError) -> Response:
     """A refusal as an answer: JSON with one line."""
     headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "5"}}.get(refused.status)
     return JSONResponse({"error": str(refused)}, refused.status, headers)

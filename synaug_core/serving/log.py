@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synaug_core.serving.answer import Answer
-    from synaug_core.serving.options import LogMode
+    from synaug_core.vocabulary import LogMode
 
 __all__ = ["KIND", "LoggedImage", "PredictionLog", "log_folder", "read_recent"]
 

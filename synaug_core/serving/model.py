@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synaug_core.errors import ArtifactError
-from synaug_core.services.models import registry
-from synaug_core.services.models.exported import classifier_folder, trained_fit
+from synaug_core.services.models import exported, registry
 from synaug_core.services.secrets import first_line
 from synaug_core.services.settings import Settings
 
@@ -59,8 +58,10 @@ def load_version(current: Settings, version: registry.ModelVersion, alias: str, 
 
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
         staging = Path(folder)
-        fit = trained_fit(current, version.source, staging / "described")
-        classifier = TrainedClassifier.load(classifier_folder(current, version.source, staging), resolve(device))
+        fit = exported.trained_fit(current, version.source, staging / "described")
+        classifier = TrainedClassifier.load(
+            exported.classifier_folder(current, version.source, staging), resolve(device)
+        )
     blank = torch.zeros(1, classifier.channels, classifier.size, classifier.size, dtype=torch.uint8)
     if not np.isfinite(classifier.predict(blank)).all():
         raise ArtifactError(f"{version.name} version {version.version} gives no numbers")

@@ -1,14 +1,11 @@
 """What the prediction service is started with."""
 
-from __future__ import annotations
-
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synaug_core.errors import UserError
+from synaug_core import errors, vocabulary
 from synaug_core.services.settings import serve_token
-from synaug_core.vocabulary import Alias, LogMode
 
 __all__ = ["ServiceOptions", "is_loopback", "read_token"]
 
@@ -38,13 +35,13 @@ class ServiceOptions:
     """
 
     model: str
-    alias: Alias = "champion"
+    alias: vocabulary.Alias = "champion"
     host: str = "127.0.0.1"
     port: int = 8000
     token: str | None = field(default=None, repr=False)
     poll: float = 5.0
     device: str = "auto"
-    log: LogMode = "features"
+    log: vocabulary.LogMode = "features"
     log_megabytes: float = 500.0
     max_megabytes: float = 32.0
     max_images: int = 128
@@ -53,7 +50,7 @@ class ServiceOptions:
 
     def __post_init__(self) -> None:
         if self.token is None and not is_loopback(self.host):
-            raise UserError(
+            raise errors.UserError(
                 f"--host {self.host}: whoever reaches this address could use the service; give --token-file, "
                 f"or set {_VARIABLE}"
             )
@@ -83,17 +80,17 @@ def read_token(file: Path | None) -> str | None:
             data = opened.read(_LONGEST_TOKEN + 1)
         text = data.decode("ascii").strip()
     except OSError as error:
-        raise UserError(
+        raise errors.UserError(
             f"--token-file {file}: cannot be read ({(error.strerror or 'unknown reason').lower()})"
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--token-file {file}: a token has printable ASCII characters only") from error
+        raise errors.UserError(f"--token-file {file}: a token has printable ASCII characters only") from error
     return _checked(text, f"--token-file {file}")
 
 
 def _checked(text: str, origin: str) -> str:
     if not _SHORTEST_TOKEN <= len(text) <= _LONGEST_TOKEN:
-        raise UserError(f"{origin}: a token has {_SHORTEST_TOKEN} to {_LONGEST_TOKEN} characters")
+        raise errors.UserError(f"{origin}: a token has {_SHORTEST_TOKEN} to {_LONGEST_TOKEN} characters")
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise UserError(f"{origin}: a token has printable ASCII characters only, and no spaces")
+        raise errors.UserError(f"{origin}: a token has printable ASCII characters only, and no spaces")
     return text

@@ -1,7 +1,5 @@
 """The prediction service: one model's alias behind HTTP, until it is stopped."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from collections.abc import Callable
@@ -38,15 +36,14 @@ def serve(
     import uvicorn
 
     from synaug_core.devices import resolve
-    from synaug_core.serving.app import Service
+    from synaug_core.serving import app, model
     from synaug_core.serving.log import PredictionLog, log_folder
-    from synaug_core.serving.model import Holder
 
     resolve(options.device)
     with contextlib.closing(_listening(options.host, options.port)) as listener:
-        holder = Holder(settings, options.model, options.alias, device=options.device, poll=options.poll, say=say)
+        holder = model.Holder(settings, options.model, options.alias, device=options.device, poll=options.poll, say=say)
         log = PredictionLog(log_folder(settings, options.model), options.log, options.log_megabytes)
-        service = Service(options, holder, log)
+        service = app.Service(options, holder, log)
         server = uvicorn.Server(
             uvicorn.Config(
                 service.app,

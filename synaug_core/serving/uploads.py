@@ -1,7 +1,5 @@
 """A request's body into the bytes of image files. Nothing in it is trusted, and all of it has limits."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

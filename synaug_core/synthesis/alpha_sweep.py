@@ -1,7 +1,5 @@
 """What lies between two training images: walks to look at, and what the place on the way does to new images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch
@@ -9,13 +7,11 @@ from torch import Tensor
 
 from synaug_core.config import SynthesisConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.generators.base import Generator, LatentGenerator
-from synaug_core.generators.pixels import to_float, to_uint8
+from synaug_core.generators import base, pixels
 from synaug_core.quality.distances import pairwise, spacing
 from synaug_core.seeds import derive
-from synaug_core.synthesis import latent
+from synaug_core.synthesis import latent, strategy
 from synaug_core.synthesis.interpolate import interpolate
-from synaug_core.synthesis.strategy import Source
 
 __all__ = ["ALPHAS", "GRIDS", "MEASURES", "AlphaSweep", "Appearance", "alpha_sweep", "measure_appearance", "walks"]
 
@@ -84,7 +80,7 @@ class AlphaSweep:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def alpha_sweep(generator: Generator, train: ImageSet, config: SynthesisConfig, *, seed: int) -> list[AlphaSweep]:
+def alpha_sweep(generator: base.Generator, train: ImageSet, config: SynthesisConfig, *, seed: int) -> list[AlphaSweep]:
     """Interpolate at each of `ALPHAS` and on each of `GRIDS`, and measure how the images compare with real ones.
 
     All images of a class come from the same pairs; only a differs. Pairing, ends, path and detail are the
@@ -96,18 +92,18 @@ def alpha_sweep(generator: Generator, train: ImageSet, config: SynthesisConfig, 
         config: how to interpolate; its own `alpha` is not used.
         seed: what is drawn depends on this and the class's name.
     """
-    if not isinstance(generator, LatentGenerator):
+    if not isinstance(generator, base.LatentGenerator):
         return []
     sweeps = []
     for name in generator.classes[:_MOST_CLASSES]:
         images = train.of_class(name)
         images = images.take(range(min(len(images), _MOST_REALS)))
         if len(images) >= 2:
-            sweeps.append(_sweep(Source(name, images, generator), config, derive(seed, "alpha sweep", name)))
+            sweeps.append(_sweep(strategy.Source(name, images, generator), config, derive(seed, "alpha sweep", name)))
     return sweeps
 
 
-def _sweep(source: Source, config: SynthesisConfig, seed: int) -> AlphaSweep:
+def _sweep(source: strategy.Source, config: SynthesisConfig, seed: int) -> AlphaSweep:
     real = _RealImages(source.images.images)
 
     def interpolate_at(values: tuple[float, ...], mode: str = "grid") -> Tensor:
@@ -129,10 +125,10 @@ def _sweep(source: Source, config: SynthesisConfig, seed: int) -> AlphaSweep:
     )
 
 
-def walks(generator: Generator, train: ImageSet, config: SynthesisConfig) -> list[tuple[str, Tensor]]:
+def walks(generator: base.Generator, train: ImageSet, config: SynthesisConfig) -> list[tuple[str, Tensor]]:
     """For up to twelve classes of a latent generator: the name, and uint8 images (9, c, h, w) at `ALPHAS` from the
     decoded first to the decoded last image of the class. Empty for a generator without a latent space."""
-    if not isinstance(generator, LatentGenerator):
+    if not isinstance(generator, base.LatentGenerator):
         return []
     rows = []
     for name in generator.classes[:_MOST_CLASSES]:
@@ -142,7 +138,7 @@ def walks(generator: Generator, train: ImageSet, config: SynthesisConfig) -> lis
         mean, _ = generator.encode(images.images[[0, -1]], name)
         n = len(ALPHAS)
         path = latent.walk(mean[:1].expand(n, -1), mean[1:].expand(n, -1), torch.tensor(ALPHAS), config.path)
-        rows.append((name, to_uint8(generator.decode(path, name))))
+        rows.append((name, pixels.to_uint8(generator.decode(path, name))))
     return rows
 
 
@@ -184,7 +180,7 @@ def _mean_of_pairs(distances: Tensor) -> float | None:
 def _sharpness(images: Tensor) -> float | None:
     if not len(images):
         return None
-    grey = to_float(images.cpu()).mean(1)
+    grey = pixels.to_float(images.cpu()).mean(1)
     centre = grey[:, 1:-1, 1:-1]
     around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
     return float((around - 4 * centre).abs().mean())

@@ -1,7 +1,5 @@
 """Real images again: the control that says what more of the same is worth."""
 
-from __future__ import annotations
-
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators import randoms
 from synaug_core.seeds import derive

@@ -1,7 +1,5 @@
 """Between two training images of one class (De La Fuente et al., arXiv 2409.10286)."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch
@@ -11,13 +9,12 @@ from synaug_core.config import SynthesisConfig
 from synaug_core.generators import randoms
 from synaug_core.generators.pixels import to_float, to_uint8
 from synaug_core.seeds import derive
-from synaug_core.synthesis import latent
-from synaug_core.synthesis.strategy import NewImages, Source
+from synaug_core.synthesis import latent, strategy
 
 __all__ = ["interpolate", "restore_detail", "takes_second_detail"]
 
 
-def interpolate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
+def interpolate(source: strategy.Source, n: int, config: SynthesisConfig, *, seed: int) -> strategy.NewImages:
     """Decode points between the latent vectors of two different images, z = (1 - a) z1 + a z2.
 
     The first end goes through all images in a random order before any comes again; the second is any other
@@ -51,7 +48,7 @@ def interpolate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -
         pixels, origin = restore_detail(pixels, real, decoded), {"detail": config.detail}
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
     provenance = [{"parents": [images.ids[i], images.ids[j]], "alpha": a, **origin} for i, j, a in pairs]
-    return NewImages(to_uint8(pixels), provenance)
+    return strategy.NewImages(to_uint8(pixels), provenance)
 
 
 def takes_second_detail(alpha: Tensor, form: Literal["change", "residual"]) -> Tensor:

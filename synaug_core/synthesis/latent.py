@@ -1,7 +1,5 @@
 """Latent vectors of training images: ends, partners and the paths between them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

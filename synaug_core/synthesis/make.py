@@ -14,16 +14,12 @@ import torch
 from pydantic import Field, computed_field
 from torch import Tensor
 
+from synaug_core import errors, frozen, names, seeds
 from synaug_core.config import FilterConfig, SynthesisConfig
 from synaug_core.data.imageset import ImageSet, concatenate
-from synaug_core.errors import ConfigError, DataError
-from synaug_core.frozen import Frozen
 from synaug_core.generators.base import Generator
-from synaug_core.names import slugs
 from synaug_core.progress import Progress, silent
-from synaug_core.seeds import derive
-from synaug_core.synthesis import filters, registry
-from synaug_core.synthesis.strategy import Entry, NewImages, Source
+from synaug_core.synthesis import filters, registry, strategy
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
@@ -34,7 +30,7 @@ _REAL = "duplicate"
 """Its images are real ones, which need no gate."""
 
 
-class Funnel(Frozen, extra="ignore", populate_by_name=True, serialize_by_alias=True):
+class Funnel(frozen.Frozen, extra="ignore", populate_by_name=True, serialize_by_alias=True):
     """How many images of one class passed the filters: generated = accepted + all dropped + surplus.
 
     Its JSON keeps the keys of version 0.1.0, and `filled`, which is no field.
@@ -111,7 +107,7 @@ def synthesise(
     """
     entry = registry.find(config.strategy)
     if entry.generator and generator is None:
-        raise ConfigError(f"synthesis.strategy: {config.strategy} needs a generator")
+        raise errors.ConfigError(f"synthesis.strategy: {config.strategy} needs a generator")
     classes = train.classes if generator is None else generator.classes
     counts = {c: plan.get(c, 0) for c in train.classes if c in classes and plan.get(c, 0) > 0}
     synthesis = _Synthesis(entry, generator, train, config, judge, target, seed)
@@ -129,7 +125,7 @@ def synthesise(
 class _Synthesis:
     """All that the classes have in common."""
 
-    entry: Entry
+    entry: strategy.Entry
     generator: Generator | None
     train: ImageSet
     config: SynthesisConfig
@@ -142,15 +138,17 @@ class _Synthesis:
     ) -> tuple[ImageSet, Funnel, dict[str, float]]:
         """Rounds until `planned` images are accepted or the limit is hit."""
         class_images = self._class_images(name)
-        source = Source(name, class_images, self.generator, self.target)
-        seed = derive(self.seed, "synthesis", name)
+        source = strategy.Source(name, class_images, self.generator, self.target)
+        seed = seeds.derive(self.seed, "synthesis", name)
         gate = self._gate()
         reference = filters.Reference.from_images(class_images.images) if gate is not None else None
         accepted, measures, dropped = self.train.take([]), _Means(), Counter[str]()
         generated = surplus = unjudged = rounds = 0
         n, limit = planned, planned if gate is None else max(planned, math.floor(gate.limit * planned))
         while n > 0:
-            batch = self.entry.make(source, n, self.config, seed=derive(seed, "round", rounds) if rounds else seed)
+            batch = self.entry.make(
+                source, n, self.config, seed=seeds.derive(seed, "round", rounds) if rounds else seed
+            )
             candidates = self._as_set(batch, name)
             measures.add(batch.measures, n)
             generated, rounds, before = generated + n, rounds + 1, len(accepted)
@@ -179,14 +177,14 @@ class _Synthesis:
             unjudged=unjudged,
             rounds=rounds,
         )
-        return _with_ids(accepted, slugs(self.train.classes)[name]), funnel, measures.values()
+        return _with_ids(accepted, names.slugs(self.train.classes)[name]), funnel, measures.values()
 
     def _class_images(self, name: str) -> ImageSet:
         if self.generator is not None:
             return self.generator.of_class(self.train, name)
         images = self.train.of_class(name)
         if not len(images):
-            raise DataError(f"class {name!r} has no training images to make others from; drop it or add images")
+            raise errors.DataError(f"class {name!r} has no training images to make others from; drop it or add images")
         return images
 
     def _gate(self) -> FilterConfig | None:
@@ -197,7 +195,7 @@ class _Synthesis:
             return gate.model_copy(update={"memorisation": None, "near_duplicates": None})
         return gate
 
-    def _as_set(self, batch: NewImages, name: str) -> ImageSet:
+    def _as_set(self, batch: strategy.NewImages, name: str) -> ImageSet:
         n, train = len(batch.images), self.train
         group_of = dict(zip(train.ids, train.groups, strict=True))
         method = {"generator": self.generator.kind if self.generator else None, "strategy": self.config.strategy}

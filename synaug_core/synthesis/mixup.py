@@ -1,15 +1,12 @@
 """Mixtures of the pixels of two images: the control that says what a decoder adds to averaging."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators import randoms
 from synaug_core.seeds import derive
-from synaug_core.synthesis.latent import partners
-from synaug_core.synthesis.strategy import NewImages, Source
+from synaug_core.synthesis import latent, strategy
 
 __all__ = ["mixup"]
 
@@ -17,7 +14,7 @@ _ROWS = 1024
 """Images mixed at once, so that many large ones need no second copy of themselves as floats."""
 
 
-def mixup(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
+def mixup(source: strategy.Source, n: int, config: SynthesisConfig, *, seed: int) -> strategy.NewImages:
     """Mixtures x' = (1 - a) x1 + a x2 with a ~ Beta(mixup_alpha, mixup_alpha) (Zhang et al., arXiv 1710.09412).
 
     Unlike there, both images are of one class, so that the label stays what it is. The first goes through all
@@ -25,13 +22,13 @@ def mixup(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewI
     """
     images = source.images
     first = randoms.cycle(n, len(images), derive(seed, "first"))
-    second = partners(first, len(images), None, derive(seed, "second"))
+    second = latent.partners(first, len(images), None, derive(seed, "second"))
     alpha = _beta(randoms.uniform(n, 1, derive(seed, "alpha"))[:, 0], config.mixup_alpha)
     mixed = images.images.new_empty((n, *images.images.shape[1:]), device="cpu")
     for rows in torch.split(torch.arange(n), _ROWS):
         mixed[rows] = _mix(images.images[first[rows]], images.images[second[rows]], alpha[rows])
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
-    return NewImages(mixed, [{"parents": [images.ids[i], images.ids[j]], "alpha": a} for i, j, a in pairs])
+    return strategy.NewImages(mixed, [{"parents": [images.ids[i], images.ids[j]], "alpha": a} for i, j, a in pairs])
 
 
 def _mix(first: Tensor, second: Tensor, alpha: Tensor) -> Tensor:

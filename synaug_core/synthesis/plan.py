@@ -1,7 +1,5 @@
 """How many new images each class gets, in imbalanced-learn's `sampling_strategy` vocabulary for over-sampling."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import floor
 

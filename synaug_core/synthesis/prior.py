@@ -1,7 +1,5 @@
 """From nothing but the generator: a control that interpolation has to beat."""
 
-from __future__ import annotations
-
 from synaug_core.config import SynthesisConfig
 from synaug_core.synthesis.strategy import NewImages, Source
 

@@ -1,18 +1,15 @@
 """Training images through the generator and back: the control for strategies that start from them."""
 
-from __future__ import annotations
-
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators import randoms
 from synaug_core.generators.pixels import to_uint8
 from synaug_core.seeds import derive
-from synaug_core.synthesis.latent import ends
-from synaug_core.synthesis.strategy import NewImages, Source
+from synaug_core.synthesis import latent, strategy
 
 __all__ = ["reconstruct"]
 
 
-def reconstruct(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
+def reconstruct(source: strategy.Source, n: int, config: SynthesisConfig, *, seed: int) -> strategy.NewImages:
     """Decode the posterior's mean, or with `ends: sample` a sample, of each training image in turn.
 
     The images come in a random order, all of them before any comes again.
@@ -23,6 +20,6 @@ def reconstruct(source: Source, n: int, config: SynthesisConfig, *, seed: int) -
     generator, images, class_name = source.latent("reconstruct"), source.images, source.class_name
     mean, log_variance = generator.encode(images.images, class_name)
     chosen = randoms.cycle(n, len(images), derive(seed, "first"))
-    z = ends(mean[chosen], log_variance[chosen], config.ends, derive(seed, "start"))
+    z = latent.ends(mean[chosen], log_variance[chosen], config.ends, derive(seed, "start"))
     pixels = to_uint8(generator.decode(z, class_name))
-    return NewImages(pixels, [{"parents": [images.ids[i]]} for i in chosen.tolist()])
+    return strategy.NewImages(pixels, [{"parents": [images.ids[i]]} for i in chosen.tolist()])

@@ -1,9 +1,6 @@
 """The strategies by name. Others register theirs the same way."""
 
-from __future__ import annotations
-
-from synaug_core.errors import ConfigError
-from synaug_core.plugins import STRATEGIES, load_plugin, plugin_names
+from synaug_core import errors, plugins
 from synaug_core.synthesis import targeted
 from synaug_core.synthesis.duplicate import duplicate
 from synaug_core.synthesis.interpolate import interpolate
@@ -51,12 +48,12 @@ def register(name: str, entry: Entry) -> None:
         ConfigError: the name belongs to another strategy.
     """
     if _STRATEGIES.setdefault(name, entry) != entry:
-        raise ConfigError(f"synthesis strategy {name!r} is taken")
+        raise errors.ConfigError(f"synthesis strategy {name!r} is taken")
 
 
 def names() -> tuple[str, ...]:
     """The names of all strategies, sorted; those of plugins too."""
-    return tuple(sorted({*_STRATEGIES, *plugin_names(STRATEGIES)}))
+    return tuple(sorted({*_STRATEGIES, *plugins.plugin_names(plugins.STRATEGIES)}))
 
 
 def find(name: str) -> Entry:
@@ -65,12 +62,12 @@ def find(name: str) -> Entry:
     Raises:
         ConfigError: there is none, or the plugin that announces it cannot be used.
     """
-    if name not in _STRATEGIES and (plugin := load_plugin(STRATEGIES, name)) is not None:
+    if name not in _STRATEGIES and (plugin := plugins.load_plugin(plugins.STRATEGIES, name)) is not None:
         if not isinstance(plugin, Entry):
-            raise ConfigError(
-                f"plugin {name!r} ({STRATEGIES}): {plugin!r} is no Entry of synaug_core.synthesis.registry"
+            raise errors.ConfigError(
+                f"plugin {name!r} ({plugins.STRATEGIES}): {plugin!r} is no Entry of synaug_core.synthesis.registry"
             )
         register(name, plugin)
     if name not in _STRATEGIES:
-        raise ConfigError(f"synthesis.strategy: unknown strategy {name!r}; known are {', '.join(names())}")
+        raise errors.ConfigError(f"synthesis.strategy: unknown strategy {name!r}; known are {', '.join(names())}")
     return _STRATEGIES[name]

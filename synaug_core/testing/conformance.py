@@ -10,8 +10,6 @@
 A check raises AssertionError with what went wrong.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,18 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synaug_core.checkpoints import Checkpoint
+from synaug_core import checkpoints, errors, seeds
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import DataError
 from synaug_core.generators.base import FitJob, Generator, LatentGenerator
-from synaug_core.seeds import derive, stream
 
 __all__ = ["GENERATOR_CHECKS", "GeneratorCheck", "GeneratorSubject", "make_images"]
 
 _CPU = torch.device("cpu")
 _SEED, _OTHER_SEED = 11, 12
-_NO_CHECKPOINT = Checkpoint(None)
+_NO_CHECKPOINT = checkpoints.Checkpoint(None)
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def make_images(counts: Mapping[str, int], channels: int, size: int) -> ImageSet
     grid = torch.linspace(-1, 1, size)
     parts = []
     for number, (name, n) in enumerate(counts.items()):
-        random = stream(derive(0, name))
+        random = seeds.stream(seeds.derive(0, name))
         centre = torch.rand(n, 2, 1, 1, generator=random) - 0.5
         inside = (grid[None, None] - centre[:, 0]).square() + (grid[None, :, None] - centre[:, 1]).square()
         disc = torch.sigmoid(20 * (0.2 + 0.1 * (number % 5) - inside))[:, None].expand(n, channels, size, size)
@@ -182,7 +178,7 @@ def check_missing_images_are_refused(subject: GeneratorSubject) -> None:
     for wrong, classes in ((images, ("a", "b")), (images, ("a", "z")), (larger, ("a",))):
         try:
             subject.fit(wrong, *classes)
-        except DataError:
+        except errors.DataError:
             continue
         raise AssertionError(f"no DataError for classes {classes} of images {tuple(wrong.images.shape)}")
 
@@ -194,7 +190,7 @@ def check_an_interrupted_fit_goes_on(subject: GeneratorSubject) -> None:
     _fit_with(subject, images, counter).save(subject.folder / "whole")
     _expect(counter.calls > 1, "the subject's fit reports progress more than once")
     for after in range(1, counter.calls):
-        checkpoint = Checkpoint(subject.folder / f"state-{after}", every=0)
+        checkpoint = checkpoints.Checkpoint(subject.folder / f"state-{after}", every=0)
         with contextlib.suppress(_Interruption.Happened):
             _fit_with(subject, images, _Interruption(after=after), checkpoint)
         _fit_with(subject, images, _Interruption(after=None), checkpoint).save(subject.folder / f"at-{after}")
@@ -219,7 +215,10 @@ class _Interruption:
 
 
 def _fit_with(
-    subject: GeneratorSubject, images: ImageSet, progress: _Interruption, checkpoint: Checkpoint = _NO_CHECKPOINT
+    subject: GeneratorSubject,
+    images: ImageSet,
+    progress: _Interruption,
+    checkpoint: checkpoints.Checkpoint = _NO_CHECKPOINT,
 ) -> Generator:
     generator = subject.create(subject.config, images.classes, subject.channels, subject.size)
     return generator.fit(images, FitJob(_SEED, subject.device, progress, checkpoint))
@@ -231,7 +230,7 @@ def check_nan_in_one_class_leaves_the_others_equal(subject: GeneratorSubject) ->
     if subject.poison is None:
         return
     images = subject.images({"a": 14, "bad": 12, "c": 12})
-    checkpoint = Checkpoint(subject.folder / "poisoned", every=0)
+    checkpoint = checkpoints.Checkpoint(subject.folder / "poisoned", every=0)
     with contextlib.suppress(_Interruption.Happened):
         _fit_with(subject, images, _Interruption(after=1), checkpoint)
     state = checkpoint.load()

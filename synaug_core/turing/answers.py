@@ -1,7 +1,5 @@
 """Answers on disk: a file of JSON lines that only grows, each line written through before the next image is shown."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading
@@ -12,15 +10,14 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from synaug_core.errors import ArtifactError
-from synaug_core.frozen import Frozen
+from synaug_core import errors, frozen
 
 __all__ = ["Answer", "AnswerLog", "Header", "Stored", "newest", "read"]
 
 _LONGEST = 24 * 3600.0
 
 
-class Header(Frozen):
+class Header(frozen.Frozen):
     """The first line of a file: which test it is."""
 
     images: int
@@ -29,7 +26,7 @@ class Header(Frozen):
     """Of the design."""
 
 
-class _Line(Frozen):
+class _Line(frozen.Frozen):
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
 
@@ -84,7 +81,7 @@ def read(path: Path) -> Stored:
     try:
         whole = path.read_bytes()
     except OSError as error:
-        raise ArtifactError(
+        raise errors.ArtifactError(
             f"the answers {path} cannot be read ({(error.strerror or 'unknown reason').lower()})"
         ) from error
     lines = whole[: whole.rfind(b"\n") + 1].splitlines()
@@ -103,7 +100,7 @@ def read(path: Path) -> Stored:
                 answers.append(Answer.model_validate(entry))
                 changed = answers[-1].answered_at
     except (IndexError, ValueError, ValidationError) as error:
-        raise ArtifactError(f"the answers {path} are damaged at line {number}") from error
+        raise errors.ArtifactError(f"the answers {path} are damaged at line {number}") from error
     return Stored(header=header, answers=answers, changed=changed)
 
 
@@ -137,7 +134,7 @@ class AnswerLog:
                 _sync_folder(path.parent)
             stored = read(path)
             if stored.header != header:
-                raise ArtifactError(f"the answers {path} belong to another test")
+                raise errors.ArtifactError(f"the answers {path} belong to another test")
         except BaseException:
             self.close()
             raise

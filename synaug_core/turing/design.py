@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synaug_core import digests, errors, seeds
 from synaug_core.data.thinning import equal_shares
-from synaug_core.digests import of_value
-from synaug_core.errors import DataError
-from synaug_core.seeds import derive
 
 if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
@@ -54,7 +52,7 @@ class Design:
     @cached_property
     def digest(self) -> str:
         """Of what is shown: answers to one test are never counted for another."""
-        return of_value([[item.id, item.class_name, item.synthetic] for item in self.items])
+        return digests.of_value([[item.id, item.class_name, item.synthetic] for item in self.items])
 
 
 def choose(train: ImageSet, synthetic: ImageSet, *, images: int, seed: int) -> Design:
@@ -75,14 +73,14 @@ def choose(train: ImageSet, synthetic: ImageSet, *, images: int, seed: int) -> D
     real_counts, synthetic_counts = train.counts(), synthetic.counts()
     capacity = {name: min(real_counts.get(name, 0), n) for name, n in synthetic_counts.items()}
     if not any(capacity.values()):
-        raise DataError("there is no class with both real and synthetic images to show")
+        raise errors.DataError("there is no class with both real and synthetic images to show")
     items: list[Item] = []
     parents = 0
-    turn = [list(capacity)[i] for i in np.random.default_rng(derive(seed, "turing")).permutation(len(capacity))]
+    turn = [list(capacity)[i] for i in np.random.default_rng(seeds.derive(seed, "turing")).permutation(len(capacity))]
     for name, count in equal_shares(capacity, max(1, images // 2), turn).items():
         if not count:
             continue
-        draw = np.random.default_rng(derive(seed, "turing", "images", name))
+        draw = np.random.default_rng(seeds.derive(seed, "turing", "images", name))
         fakes = draw.permutation(synthetic.rows_of(name).tolist())[:count]
         used = {str(p) for i in fakes for p in json.loads(synthetic.provenance[i]).get("parents") or ()}
         mixed = draw.permutation(train.rows_of(name).tolist())
@@ -95,5 +93,5 @@ def choose(train: ImageSet, synthetic: ImageSet, *, images: int, seed: int) -> D
 
 def order(design: Design, rater: str) -> tuple[int, ...]:
     """Positions in `design.items` in the order in which a rater sees them: the same each time, another for each."""
-    draw = np.random.default_rng(derive(design.seed, "turing", "order", rater))
+    draw = np.random.default_rng(seeds.derive(design.seed, "turing", "order", rater))
     return tuple(int(i) for i in draw.permutation(len(design.items)))

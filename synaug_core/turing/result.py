@@ -1,7 +1,5 @@
 """What came of a visual Turing test, in figures and in one sentence."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -1,15 +1,12 @@
 """How well people tell two kinds of images apart: accuracy, sensitivity, chance, agreement. Pure functions."""
 
-from __future__ import annotations
-
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synaug_core import frozen, seeds
 from synaug_core.evaluate.proportions import binomial_p, wilson
-from synaug_core.frozen import Frozen
-from synaug_core.seeds import derive
 
 __all__ = [
     "Score",
@@ -28,7 +25,7 @@ Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 
-class Score(Frozen):
+class Score(frozen.Frozen):
     """How well some answers tell synthetic from real. Shares lie in [0, 1]; None where undefined.
 
     Attributes:
@@ -157,7 +154,7 @@ def relabelling_p(synthetic: Bools, called: Bools, images: Integers, strata: Int
     )  # a label moves the right answers by this much
     observed, expected = float(lean[truth].sum()), 0.0
     draws = np.zeros(_DRAWS)
-    draw = np.random.default_rng(derive(seed, "turing", "relabelling"))
+    draw = np.random.default_rng(seeds.derive(seed, "turing", "relabelling"))
     for stratum in np.unique(layer):
         values, count = lean[layer == stratum], int(truth[layer == stratum].sum())
         expected += float(values.mean()) * count

@@ -1,7 +1,5 @@
 """Steps of a flow run that is over end at their next sign of progress, instead of training on for nobody."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from uuid import UUID

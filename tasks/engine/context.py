@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from synaug_core import frozen, refs
 from synaug_core.config import ComputeConfig
-from synaug_core.frozen import Frozen
-from synaug_core.refs import DatasetRef, RunRef
 
 __all__ = ["Context"]
 
 
-class Context(Frozen):
+class Context(frozen.Frozen):
     """The images, the seed that all others derive from, how to compute, and the run below which steps are recorded."""
 
-    dataset: DatasetRef
+    dataset: refs.DatasetRef
     seed: int
     compute: ComputeConfig
-    run: RunRef
+    run: refs.RunRef
 
-    def below(self, run: RunRef) -> Context:
+    def below(self, run: refs.RunRef) -> Context:
         """The same, recorded below another run."""
         return self.model_copy(update={"run": run})

@@ -1,7 +1,5 @@
 """What makes two steps the same step: the digest of the code and the inputs, and nothing else."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +8,7 @@ from typing import Any
 from prefect import Task
 from prefect.context import TaskRunContext
 
-from synaug_core import digests
-from synaug_core.code_reach import code_behind
-from synaug_core.frozen import identity
-from synaug_core.refs import Reference
+from synaug_core import code_reach, digests, frozen, refs
 
 __all__ = ["StepKey", "step_code", "this_key"]
 
@@ -32,7 +27,7 @@ class StepKey:
     @functools.cached_property
     def code(self) -> str:
         """The version of the code that the step can reach."""
-        return code_behind(self._function, self._source)
+        return code_reach.code_behind(self._function, self._source)
 
     def compute(self, arguments: Mapping[str, Any]) -> str:
         """The key of a call with these arguments."""
@@ -40,7 +35,7 @@ class StepKey:
             {
                 "step": self._function.__qualname__,
                 "code": self.code,
-                "arguments": identity(dict(arguments)),
+                "arguments": frozen.identity(dict(arguments)),
             }
         )
 
@@ -79,8 +74,8 @@ def _is_whole(result: Any) -> bool:
     return all(exists(reference) for reference in _references(result))
 
 
-def _references(value: Any) -> Iterator[Reference]:
-    if isinstance(value, Reference):
+def _references(value: Any) -> Iterator[refs.Reference]:
+    if isinstance(value, refs.Reference):
         yield value
     if hasattr(type(value), "model_fields"):
         for name in type(value).model_fields:

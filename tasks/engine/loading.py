@@ -1,7 +1,5 @@
 """Artifacts back into memory, by reference; the last few image sets stay there."""
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Sequence
@@ -9,12 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.data import parquet
-from synaug_core.data.imageset import ImageSet, concatenate
-from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.results import Comparison
-from synaug_core.generators import registry
-from synaug_core.generators.base import Generator
+from synaug_core.data import imageset, parquet
+from synaug_core.evaluate import predictions, results
+from synaug_core.generators import base, registry
 from synaug_core.quality.judge import Judges
 from synaug_core.quality.report import QualityReport
 from synaug_core.refs import (
@@ -45,21 +40,21 @@ _CACHED_SETS = 12
 
 
 @functools.lru_cache(maxsize=_CACHED_SETS)
-def _images(sha256: str, path: Path) -> ImageSet:
+def _images(sha256: str, path: Path) -> imageset.ImageSet:
     return parquet.read(path)
 
 
-def load_images(reference: ImageSetRef) -> ImageSet:
+def load_images(reference: ImageSetRef) -> imageset.ImageSet:
     """An image set; the tensor is shared between steps and must not be written to."""
     return _images(reference.sha256, fetch(reference))
 
 
-def load_joined(references: tuple[ImageSetRef, ...]) -> ImageSet | None:
+def load_joined(references: tuple[ImageSetRef, ...]) -> imageset.ImageSet | None:
     """Several image sets as one; None where there is none."""
-    return concatenate([load_images(r) for r in references]) if references else None
+    return imageset.concatenate([load_images(r) for r in references]) if references else None
 
 
-def load_generator(reference: GeneratorRef, device: str = "cpu") -> Generator:
+def load_generator(reference: GeneratorRef, device: str = "cpu") -> base.Generator:
     """A fitted generator."""
     return registry.load(fetch(reference), device)
 
@@ -74,14 +69,14 @@ def load_judges(references: Sequence[JudgesRef], device: str = "cpu") -> Judges:
     return Judges.join([Judges.load(fetch(reference), device) for reference in references])
 
 
-def load_predictions(reference: PredictionsRef) -> Predictions:
+def load_predictions(reference: PredictionsRef) -> predictions.Predictions:
     """Predictions of one classifier on one image set."""
-    return Predictions.read(fetch(reference))
+    return predictions.Predictions.read(fetch(reference))
 
 
-def load_comparison(reference: ComparisonRef) -> Comparison:
+def load_comparison(reference: ComparisonRef) -> results.Comparison:
     """The arms side by side."""
-    return Comparison.model_validate_json(fetch(reference).read_bytes())
+    return results.Comparison.model_validate_json(fetch(reference).read_bytes())
 
 
 def load_quality(reference: QualityRef) -> QualityReport:

@@ -1,7 +1,5 @@
 """What this machine can do side by side."""
 
-from __future__ import annotations
-
 import os
 
 from synaug_core.config import ComputeConfig

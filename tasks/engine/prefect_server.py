@@ -1,7 +1,5 @@
 """Whether this process may use the Prefect server that it is told of, and which version that is."""
 
-from __future__ import annotations
-
 from synaug_core.errors import UserError
 
 __all__ = ["server_version"]

@@ -1,7 +1,5 @@
 """A step's progress: to whoever watches this process at once, and to the Prefect UI every few seconds."""
 
-from __future__ import annotations
-
 import time
 from typing import cast
 from uuid import UUID
@@ -11,8 +9,7 @@ from prefect.context import TaskRunContext
 
 from synaug_core.names import slug
 from synaug_core.progress import Progress
-from tasks.engine.cancelling import check_wanted
-from tasks.engine.progress_bus import Event, publish
+from tasks.engine import cancelling, progress_bus
 
 __all__ = ["progress"]
 
@@ -31,11 +28,11 @@ def progress(stage: str, name: str) -> Progress:
 
     def report(done: int, total: int, **values: float) -> None:
         nonlocal published_at, shown_at, artifact
-        check_wanted(flow_run)
+        cancelling.check_wanted(flow_run)
         now = time.monotonic()
         if now - published_at >= _BUS_SECONDS or done >= total:
             published_at = now
-            publish(Event(stage, name, done, total, dict(values), id=step))
+            progress_bus.publish(progress_bus.Event(stage, name, done, total, dict(values), id=step))
         if now - shown_at >= _UI_SECONDS:
             shown_at = now
             artifact = _show(artifact, f"{stage}: {name}", 100.0 * done / max(total, 1))

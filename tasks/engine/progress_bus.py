@@ -1,7 +1,5 @@
 """How running steps tell whoever watches this process how far they are. Knows neither Prefect nor terminals."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable

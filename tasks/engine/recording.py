@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from synaug_core.checkpoints import Checkpoint
-from synaug_core.refs import RunRef
+from synaug_core import checkpoints, refs
 from synaug_core.services.settings import settings
 from tasks.engine.keys import this_key
 
@@ -21,7 +20,7 @@ __all__ = ["checkpoint", "recorded"]
 def recorded(
     stage: str,
     name: str,
-    parent: RunRef,
+    parent: refs.RunRef,
     tags: Mapping[str, str] | None = None,
     expected: tuple[type[BaseException], ...] = (),
 ) -> Iterator[Recorder]:
@@ -41,6 +40,6 @@ def recorded(
         yield recorder
 
 
-def checkpoint(part: str = "") -> Checkpoint:
+def checkpoint(part: str = "") -> checkpoints.Checkpoint:
     """Where this step's training leaves its state; `part` tells several trainings of one step apart."""
-    return Checkpoint(settings().home / "checkpoints" / f"{this_key()[:40]}{part}.pt")
+    return checkpoints.Checkpoint(settings().home / "checkpoints" / f"{this_key()[:40]}{part}.pt")

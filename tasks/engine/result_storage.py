@@ -1,7 +1,5 @@
 """Prefect's stored results of steps: a place for them in S3, and a look at them as files: which runs each names."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

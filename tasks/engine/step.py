@@ -1,7 +1,5 @@
 """The two kinds of task: a step, whose result is kept, and an action, which is done each time and is idempotent."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 

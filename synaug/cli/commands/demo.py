@@ -1,7 +1,5 @@
 """`synaug demo`: the main job on scikit-learn's handwritten digits, which need no download."""
 
-from __future__ import annotations
-
 from importlib import resources
 
 import typer

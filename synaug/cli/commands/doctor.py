@@ -1,7 +1,5 @@
 """`synaug doctor`: is this machine ready, and if not, what to do."""
 
-from __future__ import annotations
-
 import typer
 
 from synaug.cli import environment, failures

@@ -1,7 +1,5 @@
 """`synaug export`: what a run made, as files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -43,8 +43,7 @@ def predict(
 
     Files that cannot be read are named on stderr, and the exit code is 2; the others are classified.
     """
-    from synaug.cli import environment
-    from synaug.cli.failures import printable
+    from synaug.cli import environment, failures
     from synaug.models import open_classifier
     from synaug_core.errors import DataError
 
@@ -54,9 +53,9 @@ def predict(
         typer.echo(json.dumps(answers, indent=2, ensure_ascii=False))
     else:
         for answer in answers:
-            typer.echo(printable(_line(answer)))
+            typer.echo(failures.printable(_line(answer)))
     if unread:
-        raise DataError("\n".join(printable(line) for line in unread))
+        raise DataError("\n".join(failures.printable(line) for line in unread))
 
 
 def _classify(

@@ -1,7 +1,5 @@
 """`synaug report`: what a retraining found, as plain text."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`synaug serve`: a registered model behind HTTP."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`synaug sweep`: one retraining for each combination of some keys' values, and one page for all."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

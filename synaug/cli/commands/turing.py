@@ -1,7 +1,5 @@
 """`synaug turing`: can people tell the synthetic images from real ones?"""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

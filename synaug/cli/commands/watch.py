@@ -1,7 +1,5 @@
 """`synaug watch`: do recent images still look like those that the model was judged on?"""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """The page's server: loopback only, and only its own page may answer."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

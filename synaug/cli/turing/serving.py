@@ -1,7 +1,5 @@
 """One call of `synaug turing`: the test is found, shown until Ctrl-C, and its result recorded."""
 
-from __future__ import annotations
-
 import contextlib
 import queue
 from collections.abc import Callable, Iterator, Sequence

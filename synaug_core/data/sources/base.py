@@ -1,7 +1,5 @@
 """What a source of images gives: a listing, nothing decoded yet."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol

@@ -1,7 +1,5 @@
 """scikit-learn's handwritten digits: real, small, and installed already."""
 
-from __future__ import annotations
-
 from importlib import metadata
 
 import numpy as np

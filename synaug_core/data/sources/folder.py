@@ -1,7 +1,5 @@
 """A folder of class folders, with or without train, val and test folders above them."""
 
-from __future__ import annotations
-
 import os
 import stat
 import unicodedata

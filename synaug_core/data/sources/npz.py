@@ -1,7 +1,5 @@
 """A MedMNIST .npz file with its official split."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Image sets in our own Parquet layout: one file, or a folder of nothing but such files, one for each split."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,8 +1,6 @@
 """EigenGradCAM: the first principal component of gradient x activation, with its sign fixed; and the layer to look at,
 the last of a network that still knows where things are, found by watching one image pass."""
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
 from collections.abc import Iterator

@@ -11,11 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.data.imageset import ImageSet
-from synaug_core.data.thinning import equal_shares
+from synaug_core.data import imageset, thinning
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.probes.explanation.eigengradcam import eigen_grad_cam, find_layer
-from synaug_core.probes.explanation.report import ArmView, ExplainedImage, Explanation, MapChange
+from synaug_core.probes.explanation import eigengradcam, report
 from synaug_core.progress import Progress, silent
 from synaug_core.seeds import derive
 
@@ -39,15 +37,15 @@ class Explained:
         maps: by arm, float32 (images shown, size, size) in [0, 1].
     """
 
-    explanation: Explanation
-    shown: ImageSet = field(repr=False)
+    explanation: report.Explanation
+    shown: imageset.ImageSet = field(repr=False)
     maps: dict[str, NDArray[np.float32]] = field(repr=False)
 
 
 def explain(
     classifiers: Mapping[str, Load],
     predictions: Mapping[str, Sequence[Predictions]],
-    test: ImageSet,
+    test: imageset.ImageSet,
     *,
     reference: str,
     best: str | None = None,
@@ -98,8 +96,8 @@ def explain(
     def maps_of(load: Load) -> NDArray[np.float32]:
         classifier = load()
         model = classifier.model if device is None else classifier.model.to(device)
-        layer = find_layer(model, channels=classifier.channels, size=classifier.size)
-        maps = eigen_grad_cam(classifier, pixels, targets, layer=layer, device=device)
+        layer = eigengradcam.find_layer(model, channels=classifier.channels, size=classifier.size)
+        maps = eigengradcam.eigen_grad_cam(classifier, pixels, targets, layer=layer, device=device)
         layers.append(str(layer))
         progress(len(layers), total)
         return maps
@@ -115,7 +113,7 @@ def explain(
         mean = mean_change(change_of_each(of_reference[drawn_rows], maps[drawn_rows]))
         if mean is not None:
             change[arm] = mean
-    explanation = Explanation(
+    explanation = report.Explanation(
         layer=", ".join(dict.fromkeys(layers)),
         reference=reference,
         best=best,
@@ -127,21 +125,25 @@ def explain(
 
 
 def _images(
-    chosen: Sequence[Chosen], first: Mapping[str, Predictions], change_by_image: Mapping[str, list[MapChange | None]]
-) -> tuple[ExplainedImage, ...]:
+    chosen: Sequence[Chosen],
+    first: Mapping[str, Predictions],
+    change_by_image: Mapping[str, list[report.MapChange | None]],
+) -> tuple[report.ExplainedImage, ...]:
     ids = tuple(c.id for c in chosen)
     of_arm = {arm: p.in_order(ids) for arm, p in first.items()}
     explained = []
     for i, image in enumerate(chosen):
         views = {}
         for arm, p in of_arm.items():
-            views[arm] = ArmView(
+            views[arm] = report.ArmView(
                 predicted=p.classes[p.predicted[i]],
                 probability=float(p.probabilities[i, p.labels[i]]),
                 change=change_by_image[arm][i] if arm in change_by_image else None,
             )
         some = next(iter(of_arm.values()))
-        explained.append(ExplainedImage(id=image.id, label=some.classes[some.labels[i]], why=image.why, arms=views))
+        explained.append(
+            report.ExplainedImage(id=image.id, label=some.classes[some.labels[i]], why=image.why, arms=views)
+        )
     return tuple(explained)
 
 
@@ -214,7 +216,7 @@ def sample(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
     """
     rng = np.random.default_rng(derive(seed, "sample"))
     counts: dict[int, int] = dict(enumerate(np.bincount(labels).tolist()))
-    shares = equal_shares(counts, n, sorted(counts))
+    shares = thinning.equal_shares(counts, n, sorted(counts))
     taken = [rng.permutation(np.flatnonzero(labels == c))[: shares[c]] for c in counts if counts[c]]
     return np.sort(np.concatenate([np.zeros(0, np.int64), *taken]))
 
@@ -240,7 +242,7 @@ def _why(difference: float, best: str | None, is_top: bool, averaged: bool) -> s
     return f"most changed: {what}" if is_top else f"most changed of its class: {what}"
 
 
-def change_of_each(a: NDArray[np.float32], b: NDArray[np.float32]) -> list[MapChange | None]:
+def change_of_each(a: NDArray[np.float32], b: NDArray[np.float32]) -> list[report.MapChange | None]:
     """For each image, how far its two maps are apart; None where one of them is flat.
 
     The overlap is that of the pixels at least as bright as the brightest fifth, zeros left out.
@@ -257,19 +259,19 @@ def change_of_each(a: NDArray[np.float32], b: NDArray[np.float32]) -> list[MapCh
     return [_change(x.astype(np.float64).ravel(), y.astype(np.float64).ravel()) for x, y in zip(a, b, strict=True)]
 
 
-def mean_change(changes: list[MapChange | None]) -> MapChange | None:
+def mean_change(changes: list[report.MapChange | None]) -> report.MapChange | None:
     """Mean over the images where the change is defined; None where it is nowhere."""
     defined = [c for c in changes if c is not None]
     if not defined:
         return None
-    return MapChange(
+    return report.MapChange(
         correlation=math.fsum(c.correlation for c in defined) / len(defined),
         overlap=math.fsum(c.overlap for c in defined) / len(defined),
         n=len(defined),
     )
 
 
-def _change(x: NDArray[np.float64], y: NDArray[np.float64]) -> MapChange | None:
+def _change(x: NDArray[np.float64], y: NDArray[np.float64]) -> report.MapChange | None:
     x0, y0 = x - x.mean(), y - y.mean()
     norm = math.sqrt(float(x0 @ x0) * float(y0 @ y0))
     if norm == 0:
@@ -277,7 +279,7 @@ def _change(x: NDArray[np.float64], y: NDArray[np.float64]) -> MapChange | None:
     bright_x, bright_y = _bright(x), _bright(y)
     common, either = int((bright_x & bright_y).sum()), int((bright_x | bright_y).sum())
     correlation = min(1.0, max(-1.0, float(x0 @ y0) / norm))
-    return MapChange(correlation=1 - correlation, overlap=1 - common / either, n=1)
+    return report.MapChange(correlation=1 - correlation, overlap=1 - common / either, n=1)
 
 
 def _bright(x: NDArray[np.float64]) -> NDArray[np.bool_]:

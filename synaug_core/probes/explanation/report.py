@@ -1,16 +1,13 @@
 """Where the arms look for the true class: what is stored, its metrics and its sentence."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
-from synaug_core.frozen import Frozen
-from synaug_core.names import slugs
+from synaug_core import frozen, names
 
 __all__ = ["ArmView", "ExplainedImage", "Explanation", "MapChange"]
 
 
-class MapChange(Frozen):
+class MapChange(frozen.Frozen):
     """How far two classifiers' maps of the same images are apart: means over the images."""
 
     correlation: float
@@ -21,7 +18,7 @@ class MapChange(Frozen):
     """Images counted; those where a map is flat are left out."""
 
 
-class ArmView(Frozen):
+class ArmView(frozen.Frozen):
     """One arm's prediction of an image, and its map against the reference's."""
 
     predicted: str
@@ -32,7 +29,7 @@ class ArmView(Frozen):
     """Of its map against the reference's; None for the reference itself, and where a map is flat."""
 
 
-class ExplainedImage(Frozen):
+class ExplainedImage(frozen.Frozen):
     """A test image that is shown."""
 
     id: str
@@ -43,7 +40,7 @@ class ExplainedImage(Frozen):
     arms: dict[str, ArmView]
 
 
-class Explanation(Frozen):
+class Explanation(frozen.Frozen):
     """Where the arms look for the true class, beside the reference."""
 
     layer: str = ""
@@ -66,7 +63,7 @@ class Explanation(Frozen):
 
         Figures that are not defined are left out.
         """
-        short = slugs(self.change)
+        short = names.slugs(self.change)
         metrics = {f"explain/change/{short[arm]}": c.correlation for arm, c in self.change.items()}
         metrics |= {f"explain/overlap/{short[arm]}": c.overlap for arm, c in self.change.items()}
         if self.noise is not None:

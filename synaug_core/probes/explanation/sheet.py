@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from synaug_core.report.style import GREY, INK, LIGHT
-from synaug_core.report.tiles import font
-from synaug_core.report.words import plain
+from synaug_core.report import style, tiles, words
 
 if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
@@ -50,21 +48,23 @@ def cam_sheet(
     top = _PAD + (28 if heading else 0) + lines * _TEXT + 6
     step = side + 2 * _TEXT + 14
     foot = 2 * _TEXT + 16 + 3 * (_TEXT + 4) + 10
-    width = max(2 * _PAD + _NAMES + cell * (1 + len(arms)), 2 * _PAD + int(font(15, True).getlength(heading)), 780)
+    width = max(
+        2 * _PAD + _NAMES + cell * (1 + len(arms)), 2 * _PAD + int(tiles.font(15, True).getlength(heading)), 780
+    )
     canvas = Image.new("RGB", (width, top + step * len(shown) + foot), "white")
     draw = ImageDraw.Draw(canvas)
     if heading:
-        draw.text((_PAD, _PAD - 2), heading, INK, font(15, True))
+        draw.text((_PAD, _PAD - 2), heading, style.INK, tiles.font(15, True))
     columns = [_PAD + _NAMES + cell * i for i in range(1 + len(arms))]
-    draw.text((columns[0], top - 6 - _TEXT), "image", GREY, font(11))
+    draw.text((columns[0], top - 6 - _TEXT), "image", style.GREY, tiles.font(11))
     for x, arm in zip(columns[1:], arms, strict=True):
         above = [*titles[arm], "reference"] if arm == explanation.reference else titles[arm]
         for i, line in enumerate(above):
-            ink, face = (GREY, font(11)) if i == len(titles[arm]) else (INK, font(12, True))
+            ink, face = (style.GREY, tiles.font(11)) if i == len(titles[arm]) else (style.INK, tiles.font(12, True))
             draw.text((x, top - 6 - _TEXT * (len(above) - i)), line, ink, face)
     for row, (image, pixels) in enumerate(zip(explanation.images, shown.images.cpu().numpy(), strict=True)):
         y = top + row * step
-        draw.line((_PAD, y - 4, width - _PAD, y - 4), LIGHT)
+        draw.line((_PAD, y - 4, width - _PAD, y - 4), style.LIGHT)
         _name(draw, image, _PAD, y)
         canvas.paste(_resized(_rgb(pixels), side), (columns[0], y))
         for x, arm in zip(columns[1:], arms, strict=True):
@@ -108,10 +108,10 @@ def _resized(image: Image.Image, side: int) -> Image.Image:
 def _name(draw: ImageDraw.ImageDraw, image: ExplainedImage, x: int, y: int) -> None:
     y += 4
     for line in _wrapped(image.label, _NAMES - 14, 2, 13, bold=True):
-        draw.text((x, y), line, INK, font(13, True))
+        draw.text((x, y), line, style.INK, tiles.font(13, True))
         y += _TEXT + 2
     for line in _wrapped(image.why, _NAMES - 14, 3, 11):
-        draw.text((x, y), line, GREY, font(11))
+        draw.text((x, y), line, style.GREY, tiles.font(11))
         y += _TEXT - 1
 
 
@@ -120,8 +120,8 @@ def _caption(draw: ImageDraw.ImageDraw, view: ArmView, label: str, x: int, y: in
     if wrong:
         draw.rectangle((x - 2, y - 2, x + side + 1, y + side + 1), outline=_WRONG, width=3)
     text = f"{_CROSS} {view.predicted}" if wrong else view.predicted
-    draw.text((x, y + side + 3), _fitted(text, room, 11), _WRONG if wrong else INK, font(11))
-    draw.text((x, y + side + 3 + _TEXT - 1), f"p(true) {view.probability:.2f}", GREY, font(11))
+    draw.text((x, y + side + 3), _fitted(text, room, 11), _WRONG if wrong else style.INK, tiles.font(11))
+    draw.text((x, y + side + 3 + _TEXT - 1), f"p(true) {view.probability:.2f}", style.GREY, tiles.font(11))
 
 
 def _foot(
@@ -132,16 +132,16 @@ def _foot(
     columns: Sequence[int],
     y: int,
 ) -> None:
-    draw.line((_PAD, y - 4, canvas.width - _PAD, y - 4), LIGHT)
-    draw.text((_PAD, y + 2), "change of the map", INK, font(12, True))
-    draw.text((_PAD, y + 2 + _TEXT), "1 - correlation", GREY, font(11))
+    draw.line((_PAD, y - 4, canvas.width - _PAD, y - 4), style.LIGHT)
+    draw.text((_PAD, y + 2), "change of the map", style.INK, tiles.font(12, True))
+    draw.text((_PAD, y + 2 + _TEXT), "1 - correlation", style.GREY, tiles.font(11))
     for x, arm in zip(columns[1:], arms, strict=True):
         change = explanation.noise if arm == explanation.reference else explanation.change.get(arm)
         value = "–" if change is None else f"{change.correlation:.2f}"
-        draw.text((x, y + 2), value, INK, font(12, True))
+        draw.text((x, y + 2), value, style.INK, tiles.font(12, True))
         if change is not None:
             below = "by chance" if arm == explanation.reference else f"{change.n} images"
-            draw.text((x, y + 2 + _TEXT), below, GREY, font(11))
+            draw.text((x, y + 2 + _TEXT), below, style.GREY, tiles.font(11))
     _legend(draw, canvas, _PAD, y + 2 * _TEXT + 16, explanation)
 
 
@@ -155,17 +155,17 @@ def _legend(draw: ImageDraw.ImageDraw, canvas: Image.Image, x: int, y: int, expl
         "each map by itself"
     ]
     if explanation.noise is not None:
-        lines.append(f"change by chance: between two trainings of {plain(explanation.reference)}")
+        lines.append(f"change by chance: between two trainings of {words.plain(explanation.reference)}")
     for row, text in zip((0, 2), lines, strict=False):
-        draw.text((x + 68 * (row == 0), y + row * (_TEXT + 4)), text, GREY, font(11))
+        draw.text((x + 68 * (row == 0), y + row * (_TEXT + 4)), text, style.GREY, tiles.font(11))
     y += _TEXT + 4
     draw.rectangle((x, y + 1, x + 12, y + 13), outline=_WRONG, width=3)
-    draw.text((x + 20, y), f"{_CROSS} wrong prediction", _WRONG, font(11))
+    draw.text((x + 20, y), f"{_CROSS} wrong prediction", _WRONG, tiles.font(11))
 
 
 def _fitted(text: str, room: int, size: int, bold: bool = False) -> str:
     """The text, or as much of it as fits, with an ellipsis."""
-    line, face = plain(text, 200), font(size, bold)
+    line, face = words.plain(text, 200), tiles.font(size, bold)
     if face.getlength(line) <= room:
         return line
     while line and face.getlength(line + "…") > room:
@@ -175,8 +175,8 @@ def _fitted(text: str, room: int, size: int, bold: bool = False) -> str:
 
 def _wrapped(text: str, room: int, lines: int, size: int, bold: bool = False) -> list[str]:
     """At most `lines` lines, broken at spaces, hyphens and underscores where there are any."""
-    face = font(size, bold)
-    parts, wrapped = _parts(plain(text, 200)), [""]
+    face = tiles.font(size, bold)
+    parts, wrapped = _parts(words.plain(text, 200)), [""]
     for i, part in enumerate(parts):
         if wrapped[-1] and face.getlength((wrapped[-1] + part).rstrip()) > room:
             if len(wrapped) == lines:

@@ -1,7 +1,5 @@
 """Accuracy over the strength of each disturbance and attack: of one trained classifier, and of an arm's together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """One trained classifier on disturbed and attacked test images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,8 +11,7 @@ from synaug_core import seeds
 from synaug_core.classify.model import Classifier, as_float
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import RobustnessConfig
-from synaug_core.data.imageset import ImageSet
-from synaug_core.data.thinning import equal_shares
+from synaug_core.data import imageset, thinning
 from synaug_core.probes.robustness import attacks
 from synaug_core.probes.robustness.curves import Curve, Kind, Point, Robustness
 from synaug_core.probes.robustness.perturbations import SEVERITIES, perturb
@@ -29,13 +26,13 @@ Wrong = NDArray[np.bool_]
 Tried = dict[str, tuple[Kind, list[float]]]
 
 
-def choose_images(images: ImageSet, most: int, seed: int) -> ImageSet:
+def choose_images(images: imageset.ImageSet, most: int, seed: int) -> imageset.ImageSet:
     """At most `most` of the images, the classes as equal in number as they can be: rare classes whole.
 
     Within a class they are drawn at random, by a stream of the class's name; they stay in their order.
     """
     counts = {name: n for name, n in images.counts().items() if n}
-    shares = equal_shares(counts, most, sorted(counts, key=lambda c: (counts[c], c), reverse=True))
+    shares = thinning.equal_shares(counts, most, sorted(counts, key=lambda c: (counts[c], c), reverse=True))
     rows = []
     for name, n in shares.items():
         class_rows = images.rows_of(name)
@@ -45,7 +42,7 @@ def choose_images(images: ImageSet, most: int, seed: int) -> ImageSet:
 
 def measure_robustness(
     classifier: TrainedClassifier,
-    images: ImageSet,
+    images: imageset.ImageSet,
     config: RobustnessConfig,
     seed: int,
     device: torch.device | str = "cpu",

@@ -6,8 +6,6 @@ resizes by 15 %, adds up to 0.15 of brightness and changes the contrast by up to
 kind or lies beyond those ranges; a training with wider ones (`classifier.augmentation`) has met the milder severities.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

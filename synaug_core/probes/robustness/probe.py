@@ -16,8 +16,7 @@ from synaug_core.probes.robustness.curves import (
     mean_curves,
     sentences,
 )
-from synaug_core.report import style
-from synaug_core.report.words import in_figure
+from synaug_core.report import style, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +142,7 @@ def robustness_figure(arms: Mapping[str, ArmRobustness], comparison: Comparison)
             axes.tick_params(axis="y", labelleft=i == 0)
             axes.axhline(chance, color=style.GREY, lw=1, ls=(0, (4, 3)), zorder=1)
             for arm, curves in drawn.items():
-                _line(axes, curves[names[i]], *styles[arm], label=in_figure(arm, 20), crowded=len(arms) > _CROWD)
+                _line(axes, curves[names[i]], *styles[arm], label=words.in_figure(arm, 20), crowded=len(arms) > _CROWD)
             _label_axes(axes, first[names[i]])
     figure.supylabel("balanced accuracy, %", fontsize=10, color=style.INK)
     handles, labels = grid[0, 0].get_legend_handles_labels()

@@ -10,28 +10,25 @@ from numpy.typing import NDArray
 
 from synaug_core.evaluate.results import judged_arm, recall_changes
 from synaug_core.evaluate.sentence import points
-from synaug_core.report import style
-from synaug_core.report.sections import columns, trainings_name
-from synaug_core.report.words import in_figure, metric_name, percent
+from synaug_core.report import sections, style, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from synaug_core.evaluate.intervals import Interval
-    from synaug_core.evaluate.results import Comparison
+    from synaug_core.evaluate import intervals, results
 
 __all__ = ["arm_confusion", "confusion_figure", "forest_figure", "recall_figure"]
 
 
-def forest_figure(comparison: Comparison, metrics: Sequence[str] | None = None) -> Figure:
+def forest_figure(comparison: results.Comparison, metrics: Sequence[str] | None = None) -> Figure:
     """Every arm's mean and interval; the last panel has the differences from the best control.
 
     Args:
         comparison: what to show.
         metrics: names as in `scores`; default: those that the catalogue shows here.
     """
-    headings = columns(comparison, "forest", lambda name: in_figure(name, 14))
+    headings = sections.columns(comparison, "forest", lambda name: words.in_figure(name, 14))
     shown = [m for m in metrics or headings if any(m in result.metrics for result in comparison.arms.values())]
     panels = len(shown) + bool(comparison.family)
     arms = list(comparison.arms)
@@ -39,17 +36,17 @@ def forest_figure(comparison: Comparison, metrics: Sequence[str] | None = None) 
     axes_row = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     for axes, metric in zip(axes_row, shown, strict=False):
         _metric_panel(axes, comparison, metric)
-        _title(axes, f"{headings.get(metric) or metric_name(metric)}, %")
+        _title(axes, f"{headings.get(metric) or words.metric_name(metric)}, %")
     if comparison.family:
         _difference_panel(axes_row[-1], comparison)
-    axes_row[0].set_yticks(range(len(arms)), [in_figure(a, 20) for a in arms])
+    axes_row[0].set_yticks(range(len(arms)), [words.in_figure(a, 20) for a in arms])
     axes_row[0].set_ylim(len(arms) - 0.4, -0.85)
     for axes in axes_row[1:]:
         axes.tick_params(axis="y", length=0)
     return figure
 
 
-def _metric_panel(axes: Axes, comparison: Comparison, metric: str) -> None:
+def _metric_panel(axes: Axes, comparison: results.Comparison, metric: str) -> None:
     styles = style.arm_styles(comparison)
     style.dress(axes, grid="x")
     control = comparison.best_control
@@ -61,7 +58,7 @@ def _metric_panel(axes: Axes, comparison: Comparison, metric: str) -> None:
         colour, mark = styles[arm]
         axes.plot([100 * value.low, 100 * value.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
         axes.plot(100 * value.mean, row, mark, color=colour, ms=7.5, mec="white", mew=0.8)
-        _value(axes, percent(value.mean), 100 * value.mean, row)
+        _value(axes, words.percent(value.mean), 100 * value.mean, row)
 
 
 def _title(axes: Axes, text: str) -> None:
@@ -85,7 +82,7 @@ def _value(axes: Axes, text: str, x: float, row: int) -> None:
     )
 
 
-def _difference_panel(axes: Axes, comparison: Comparison) -> None:
+def _difference_panel(axes: Axes, comparison: results.Comparison) -> None:
     styles = style.arm_styles(comparison)
     style.dress(axes, grid="x")
     axes.axvline(0, color=style.GREY, lw=1, ls=(0, (4, 3)))
@@ -99,7 +96,7 @@ def _difference_panel(axes: Axes, comparison: Comparison) -> None:
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -1), max(high, 1))
     _title(axes, "difference from best control")
-    axes.set_xlabel(f"points of {metric_name(comparison.family[0].metric)}", fontsize=style.SMALL)
+    axes.set_xlabel(f"points of {words.metric_name(comparison.family[0].metric)}", fontsize=style.SMALL)
 
 
 _FEW = 8
@@ -107,21 +104,22 @@ _MOST_DOTS = 48
 _CROWD = 9
 
 
-def recall_figure(comparison: Comparison) -> Figure:
+def recall_figure(comparison: results.Comparison) -> Figure:
     """Recall of each class in each arm, the rarest class on top, and beside it the change against the best control.
 
     Dots with intervals where they are few; else a table of colours, and the change of the arm that is judged.
     """
     tested = [c for c in comparison.by_rarity if comparison.test_counts.get(c)]
     labels = [
-        f"{in_figure(c)}\n{comparison.train_counts.get(c, 0)} train, {comparison.test_counts[c]} test" for c in tested
+        f"{words.in_figure(c)}\n{comparison.train_counts.get(c, 0)} train, {comparison.test_counts[c]} test"
+        for c in tested
     ]
     if len(tested) <= _FEW and len(tested) * len(comparison.arms) <= _MOST_DOTS:
         return _dots(comparison, tested, labels)
     return _table(comparison, tested, [label.replace("\n", "  ·  ") for label in labels])
 
 
-def _dots(comparison: Comparison, tested: list[str], labels: list[str]) -> Figure:
+def _dots(comparison: results.Comparison, tested: list[str], labels: list[str]) -> Figure:
     arms = list(comparison.arms)
     changed = [a for a in arms if a != comparison.best_control] if comparison.best_control else []
     figure = style.new_figure(10.6 if changed else 8.6, 1.35 + len(tested) * (0.19 * len(arms) + 0.2))
@@ -145,7 +143,7 @@ def _dots(comparison: Comparison, tested: list[str], labels: list[str]) -> Figur
     if changed:
         _zero(grid[0][1])
         grid[0][1].tick_params(axis="y", length=0)
-        grid[0][1].set_xlabel(f"change against {in_figure(comparison.best_control or '')}, points")
+        grid[0][1].set_xlabel(f"change against {words.in_figure(comparison.best_control or '')}, points")
     handles, names = recall.get_legend_handles_labels()
     figure.legend(
         handles, names, loc="outside upper center", ncols=min(len(arms), 6), frameon=False, fontsize=style.SMALL + 0.5
@@ -155,9 +153,9 @@ def _dots(comparison: Comparison, tested: list[str], labels: list[str]) -> Figur
 
 def _rows(
     axes: Axes,
-    comparison: Comparison,
+    comparison: results.Comparison,
     arm: str,
-    values: dict[str, Interval],
+    values: dict[str, intervals.Interval],
     tested: list[str],
     place: float,
 ) -> None:
@@ -166,7 +164,7 @@ def _rows(
     for i, (name, value) in enumerate(values.items()):
         y = tested.index(name) + 0.8 * (place - 0.5)
         axes.plot([100 * value.low, 100 * value.high], [y, y], color=colour, lw=1.8, solid_capstyle="butt")
-        label = None if i else in_figure(arm)
+        label = None if i else words.in_figure(arm)
         axes.plot(100 * value.mean, y, mark, color=colour, ms=6.5, mec="white", mew=0.7, ls="none", label=label)
 
 
@@ -176,7 +174,7 @@ def _zero(axes: Axes) -> None:
     axes.axvline(0, color=style.GREY, lw=1, ls=(0, (4, 3)), zorder=1)
 
 
-def _table(comparison: Comparison, tested: list[str], labels: list[str]) -> Figure:
+def _table(comparison: results.Comparison, tested: list[str], labels: list[str]) -> Figure:
     arms, judged = list(comparison.arms), judged_arm(comparison)
     crowded = len(arms) > _CROWD
     values = np.full((len(tested), len(arms)), np.nan)
@@ -203,7 +201,7 @@ def _table(comparison: Comparison, tested: list[str], labels: list[str]) -> Figu
             fontweight="bold" if best else "normal",
             color="white" if value > 55 else style.INK,
         )
-    names = [in_figure(a, 20 if crowded else 14) for a in arms]
+    names = [words.in_figure(a, 20 if crowded else 14) for a in arms]
     longest = max(map(len, names))
     turned = 90 if crowded else 30 if longest > 9 else 0
     axes.set_xticks(range(len(arms)), names)
@@ -222,7 +220,7 @@ def _table(comparison: Comparison, tested: list[str], labels: list[str]) -> Figu
     return figure
 
 
-def _judged_panel(axes: Axes, comparison: Comparison, judged: str, tested: list[str]) -> None:
+def _judged_panel(axes: Axes, comparison: results.Comparison, judged: str, tested: list[str]) -> None:
     style.dress(axes, grid="x", small=True)
     for row in range(0, len(tested), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="#f7f8fa", zorder=0)
@@ -232,7 +230,8 @@ def _judged_panel(axes: Axes, comparison: Comparison, judged: str, tested: list[
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(
-        f"{in_figure(judged, 18)} against\n{in_figure(comparison.best_control or '', 18)}, points", fontsize=style.SMALL
+        f"{words.in_figure(judged, 18)} against\n{words.in_figure(comparison.best_control or '', 18)}, points",
+        fontsize=style.SMALL,
     )
 
 
@@ -255,7 +254,7 @@ def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], he
     n = len(classes)
     roomy = n <= _ROOMY
     cell = 0.85 if n <= 6 else 0.62 if roomy else 0.27
-    names = [in_figure(c, 18) for c in classes]
+    names = [words.in_figure(c, 18) for c in classes]
     # room for the names, which constrained layout takes from the cells
     margin = 1.0 + 0.085 * max(len(name) for name in names)
     side = max(n * cell, 2.4)
@@ -280,7 +279,7 @@ def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], he
     axes.set_xlabel("predicted")
     axes.set_ylabel("true class (predictions)")
     if heading:
-        axes.set_title(in_figure(heading, 60), fontsize=11, loc="left", color=style.INK, fontweight="bold")
+        axes.set_title(words.in_figure(heading, 60), fontsize=11, loc="left", color=style.INK, fontweight="bold")
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, format=lambda v, _: f"{100 * v:.0f} %")
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7.5, length=0, colors=style.GREY)
@@ -300,10 +299,10 @@ def _most_confused(counts: NDArray[np.int64], classes: Sequence[str]) -> tuple[N
     return gathered, [*(classes[i] for i in shown), f"{len(classes) - len(shown)} others"]
 
 
-def arm_confusion(comparison: Comparison, arm: str) -> Figure:
+def arm_confusion(comparison: results.Comparison, arm: str) -> Figure:
     """An arm's matrix, summed over its trainings, classes from the rarest to the commonest."""
     order = [comparison.classes.index(c) for c in comparison.by_rarity]
     matrix = np.asarray(comparison.arms[arm].confusion)[np.ix_(order, order)]
     n = comparison.arms[arm].repetitions
-    heading = f"{arm}: {n} {trainings_name(comparison)} summed" if n > 1 else arm
+    heading = f"{arm}: {n} {sections.trainings_name(comparison)} summed" if n > 1 else arm
     return confusion_figure(matrix.tolist(), comparison.by_rarity, heading)

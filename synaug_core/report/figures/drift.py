@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synaug_core.evaluate.sentence import p_text
-from synaug_core.report import style
-from synaug_core.report.words import in_figure
+from synaug_core.report import style, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +75,7 @@ def classes_figure(finding: Finding) -> Figure:
     rows = range(len(names))
     axes.plot([100 * shares[n][0] for n in names], rows, "o", color=style.GREY, ms=7, label="known images")
     axes.plot([100 * shares[n][1] for n in names], rows, "D", color=_COLOUR, ms=6.5, label="recent images")
-    axes.set_yticks(rows, [in_figure(name) for name in names])
+    axes.set_yticks(rows, [words.in_figure(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.6)
     axes.set_xlim(left=-1)
     axes.set_xlabel("predicted as this class, %")

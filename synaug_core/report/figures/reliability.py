@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synaug_core.report import style
-from synaug_core.report.words import in_figure, percent
+from synaug_core.report import style, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from synaug_core.evaluate.intervals import Interval
-    from synaug_core.evaluate.operating import OperatingPoint
+    from synaug_core.evaluate import intervals, operating, results
     from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
-    from synaug_core.evaluate.results import Comparison
 
 __all__ = ["operating_figure", "reliability_figure"]
 
@@ -25,7 +22,7 @@ _COLUMNS = 4
 _SCALED = "#374151"
 
 
-def reliability_figure(comparison: Comparison, scaled: Mapping[str, Reliability] | None = None) -> Figure:
+def reliability_figure(comparison: results.Comparison, scaled: Mapping[str, Reliability] | None = None) -> Figure:
     """Share correct against confidence, a panel for each arm; grey bars are the share of predictions in a bin.
 
     Args:
@@ -42,15 +39,15 @@ def reliability_figure(comparison: Comparison, scaled: Mapping[str, Reliability]
         result = comparison.arms[arm]
         of_arm = (scaled or {}).get(arm)
         _ground(axes, result.calibration)
-        style.title(axes, in_figure(arm, 18))
+        style.title(axes, words.in_figure(arm, 18))
         colour, _ = styles[arm]
         _points(axes, result.calibration, colour, hollow=False)
         if of_arm is not None:
             _points(axes, of_arm.after.bins, _SCALED, hollow=True)
         if ece := result.metrics.get("ece"):
-            text = f"calibration error {percent(ece.mean)} %"
+            text = f"calibration error {words.percent(ece.mean)} %"
             if of_arm is not None:
-                text += f"\nscaled, T = {of_arm.temperature:.2f}: {percent(of_arm.after.ece)} %"
+                text += f"\nscaled, T = {of_arm.temperature:.2f}: {words.percent(of_arm.after.ece)} %"
             axes.text(2, 99, text, fontsize=style.SMALL, va="top", color=style.INK, linespacing=1.35)
     for axes in list(grid.flat)[len(arms) :]:
         axes.set_visible(False)
@@ -107,7 +104,7 @@ def _legend(figure: Figure) -> None:
     figure.legend(handles=marks, loc="outside upper center", ncols=2, frameon=False, fontsize=style.SMALL)
 
 
-def operating_figure(comparison: Comparison, reliability: Mapping[str, Reliability]) -> Figure:
+def operating_figure(comparison: results.Comparison, reliability: Mapping[str, Reliability]) -> Figure:
     """Precision-recall curves of the rarest class on the test images, a line for each arm with its operating point;
     beside them the operating points with their intervals.
 
@@ -123,11 +120,11 @@ def operating_figure(comparison: Comparison, reliability: Mapping[str, Reliabili
     points = {arm: one.point for arm, one in shown.items()}
     _rows(recall, {arm: p.recall for arm, p in points.items()}, points, styles)
     _rows(precision, {arm: p.precision for arm, p in points.items()}, points, styles)
-    rare = in_figure(next(iter(shown.values())).rarest, 22) if shown else ""
+    rare = words.in_figure(next(iter(shown.values())).rarest, 22) if shown else ""
     style.title(curves, f"{rare} against the rest")
     style.title(recall, "recall at the threshold, %")
     style.title(precision, "precision at the threshold, %")
-    recall.set_yticks(range(len(shown)), [in_figure(arm, 20) for arm in shown])
+    recall.set_yticks(range(len(shown)), [words.in_figure(arm, 20) for arm in shown])
     precision.set_yticks(range(len(shown)), [])
     if points:
         target = next(iter(points.values())).target_precision
@@ -169,8 +166,8 @@ def _curves(axes: Axes, shown: Mapping[str, Reliability], styles: Mapping[str, t
 
 def _rows(
     axes: Axes,
-    values: Mapping[str, Interval | None],
-    points: Mapping[str, OperatingPoint],
+    values: Mapping[str, intervals.Interval | None],
+    points: Mapping[str, operating.OperatingPoint],
     styles: Mapping[str, tuple[str, str]],
 ) -> None:
     style.dress(axes, grid="x")
@@ -192,7 +189,7 @@ def _rows(
             mew=0.8 if sure else 1.5,
             ms=7.5,
         )
-        text = percent(value.mean) + ("" if sure else f"  ({reached} of {trainings} reached)")
+        text = words.percent(value.mean) + ("" if sure else f"  ({reached} of {trainings} reached)")
         # a long text at the edge would leave the panel
         side = "left" if value.mean < 0.2 and not sure else "right" if value.mean > 0.8 and not sure else "center"
         axes.annotate(
@@ -211,7 +208,7 @@ def _rows(
     axes.set_xlim(-3, 103)
 
 
-def _note(points: Mapping[str, OperatingPoint], target: float) -> str:
+def _note(points: Mapping[str, operating.OperatingPoint], target: float) -> str:
     some = next(iter(points.values()))
     seen = min(p.validation_positives for p in points.values())
     text = f"Thresholds set on the validation images ({seen} of the class) for {100 * target:g} % precision (dashed)"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synaug_core.report import style
-from synaug_core.report.words import in_figure, number
+from synaug_core.report import style, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +48,7 @@ def alpha_figure(sweeps: Sequence[AlphaSweep]) -> Figure:
         single, grid = panels[0, column], panels[1, column]
         for sweep in sweeps:
             colour = colours[sweep.class_name]
-            label = f"{in_figure(sweep.class_name)} ({sweep.images})" if column == 0 else None
+            label = f"{words.in_figure(sweep.class_name)} ({sweep.images})" if column == 0 else None
             _line(single, sweep.by_alpha, measure, colour, label)
             _grid(grid, sweep, measure, colour)
         name, unit = _PANELS[measure]
@@ -86,7 +85,7 @@ def _walks(figure: SubFigure, sweeps: Sequence[AlphaSweep]) -> None:
         row[0].set_xticks([])
         row[0].set_yticks([])
         row[0].spines[:].set_visible(False)
-        row[0].set_ylabel(in_figure(sweep.class_name, 16), fontsize=style.SMALL, color=style.INK)
+        row[0].set_ylabel(words.in_figure(sweep.class_name, 16), fontsize=style.SMALL, color=style.INK)
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head, fontsize=style.SMALL, color=style.INK)
 
@@ -133,7 +132,7 @@ def funnel_figure(funnel: Mapping[str, Mapping[str, Any]], heading: str = "") ->
     reasons = list(dict.fromkeys(reason for counts in funnel.values() for reason, n in counts["dropped"].items() if n))
     parts = [("kept", _KEPT_COLOUR, [counts["kept"] for counts in funnel.values()])]
     for i, reason in enumerate(reasons):
-        label = f"dropped: {in_figure(reason.replace('_', ' '), 40)}"
+        label = f"dropped: {words.in_figure(reason.replace('_', ' '), 40)}"
         parts.append(
             (label, _REASONS[i % len(_REASONS)], [counts["dropped"].get(reason, 0) for counts in funnel.values()])
         )
@@ -152,7 +151,7 @@ def funnel_figure(funnel: Mapping[str, Mapping[str, Any]], heading: str = "") ->
     planned = [counts["wanted"] for counts in funnel.values()]
     axes.vlines(planned, [r - 0.44 for r in rows], [r + 0.44 for r in rows], color=style.INK, lw=2, label="wanted")
     for row, counts in zip(rows, funnel.values(), strict=True):
-        text = f"{number(counts['kept'])} of {number(counts['wanted'])} wanted, {number(counts['made'])} made"
+        text = f"{words.number(counts['kept'])} of {words.number(counts['wanted'])} wanted, {words.number(counts['made'])} made"
         axes.annotate(
             text if counts["filled"] else f"{text}, not filled",
             (max(counts["made"], counts["wanted"]), row),
@@ -163,7 +162,7 @@ def funnel_figure(funnel: Mapping[str, Mapping[str, Any]], heading: str = "") ->
             color=style.INK if counts["filled"] else _SHORT,
             fontweight="normal" if counts["filled"] else "bold",
         )
-    axes.set_yticks(rows, [in_figure(name) for name in funnel])
+    axes.set_yticks(rows, [words.in_figure(name) for name in funnel])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(funnel) - 0.5, -0.5)
     axes.set_xlim(0, longest * 1.42)
@@ -171,6 +170,6 @@ def funnel_figure(funnel: Mapping[str, Mapping[str, Any]], heading: str = "") ->
     axes.spines[["left"]].set_visible(False)
     axes.set_xlabel("images")
     if heading:
-        style.title(axes, in_figure(heading, 80))
+        style.title(axes, words.in_figure(heading, 80))
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=style.SMALL)
     return figure

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synaug_core.report import style
-from synaug_core.report.words import in_figure
+from synaug_core.report import style, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +36,7 @@ def history_figure(histories: Mapping[str, History]) -> Figure:
             if not points:
                 continue
             steps, values = zip(*points, strict=True)
-            first = in_figure(label) if field == "train_loss" else None
+            first = words.in_figure(label) if field == "train_loss" else None
             axes.plot(steps, values, color=colours[label], lw=1.5, label=first)
             best_values = [v for s, v in points if s == history.best_step]
             axes.plot(
@@ -189,7 +188,7 @@ def _active(axes: Axes, reports: Mapping[str, FitReport], colours: Mapping[str, 
 
 
 def _name_rows(axes: Axes, reports: Mapping[str, FitReport]) -> None:
-    names = [f"{in_figure(c, 20)} ({r.images + r.held_out})" for c, r in reports.items()]
+    names = [f"{words.in_figure(c, 20)} ({r.images + r.held_out})" for c, r in reports.items()]
     axes.set_yticks(range(len(reports)), names)
     axes.tick_params(axis="y", length=0, labelsize=7.5 if len(reports) > 8 else 9)
     axes.set_ylim(len(reports) - 0.5, -0.5)

@@ -3,8 +3,6 @@
 Works on every store that MLflow reaches: local folders, a tracking server's proxy, S3.
 """
 
-from __future__ import annotations
-
 import os
 import posixpath
 import shutil
@@ -18,15 +16,11 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import url2pathname
 
-from synaug_core.digests import of_file, of_value
-from synaug_core.errors import ArtifactError, UserError
-from synaug_core.refs import Reference, RunRef
+from synaug_core import digests, errors, refs
 from synaug_core.s3_address import S3Address, s3_address
+from synaug_core.services import processes, retry, secrets
 from synaug_core.services.mlflow.clients import client_of
-from synaug_core.services.processes import is_dead, own_identity
-from synaug_core.services.retry import patiently, repeatedly
 from synaug_core.services.s3.client import explaining
-from synaug_core.services.secrets import first_line, redacted
 from synaug_core.services.settings import Settings, settings
 
 __all__ = [
@@ -56,7 +50,7 @@ _TRIES = 3
 _SPARE = 64 * 2**20  # bytes below which a disk is likely to be the reason
 
 
-def put_file(run: RunRef, local: Path, path: str) -> tuple[str, str]:
+def put_file(run: refs.RunRef, local: Path, path: str) -> tuple[str, str]:
     """Store a file as `path` within the run's artifacts.
 
     Returns:
@@ -67,11 +61,11 @@ def put_file(run: RunRef, local: Path, path: str) -> tuple[str, str]:
     """
     inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
     with _named(local, inner.name) as upload, storing(run) as root:
-        patiently(mlflow.log_artifact, run.run_id, str(upload), _folder(inner))
+        retry.patiently(mlflow.log_artifact, run.run_id, str(upload), _folder(inner))
     return f"{root}/{inner}", sha256
 
 
-def put_folder(run: RunRef, local: Path, path: str) -> tuple[str, str]:
+def put_folder(run: refs.RunRef, local: Path, path: str) -> tuple[str, str]:
     """Store a folder's files below `path` within the run's artifacts.
 
     Returns:
@@ -80,16 +74,16 @@ def put_folder(run: RunRef, local: Path, path: str) -> tuple[str, str]:
     """
     inner, sha256, mlflow = _inner(path), digest(local), client_of(run)
     with storing(run) as root:
-        patiently(mlflow.log_artifacts, run.run_id, str(local), str(inner))
+        retry.patiently(mlflow.log_artifacts, run.run_id, str(local), str(inner))
     return f"{root}/{inner}", sha256
 
 
 @contextmanager
-def storing(run: RunRef) -> Iterator[str]:
+def storing(run: refs.RunRef) -> Iterator[str]:
     """Around anything that writes artifacts of the run: where they lie in S3, what fails is said in one line. Gives
     the address that they lie below."""
     if (root := _roots.get(run.run_id)) is None:
-        root = _roots[run.run_id] = str(patiently(client_of(run).get_run, run.run_id).info.artifact_uri)
+        root = _roots[run.run_id] = str(retry.patiently(client_of(run).get_run, run.run_id).info.artifact_uri)
     with explaining_place(root, settings()):
         yield root.rstrip("/")
 
@@ -97,11 +91,11 @@ def storing(run: RunRef) -> Iterator[str]:
 def digest(path: Path) -> str:
     """SHA-256 of a file's bytes, or of a folder's files' names and digests (in hex)."""
     if path.is_dir():
-        return of_value({file.relative_to(path).as_posix(): of_file(file) for file in _files(path)})
-    return of_file(path)
+        return digests.of_value({file.relative_to(path).as_posix(): digests.of_file(file) for file in _files(path)})
+    return digests.of_file(path)
 
 
-def exists(reference: Reference) -> bool:
+def exists(reference: refs.Reference) -> bool:
     """Whether the artifact is there; its bytes are not read. A server that cannot be asked raises its own error."""
     local = local_path(reference.uri)
     if local is not None:
@@ -113,7 +107,7 @@ def exists(reference: Reference) -> bool:
         return _listed(reference.uri, current)
 
 
-def fetch(reference: Reference) -> Path:
+def fetch(reference: refs.Reference) -> Path:
     """A local path with the artifact's bytes, verified by their digest; not to be written to.
 
     A local store's own file is given as it is. Others are copied to `<home>/cache/<sha256>/` once, and asked for again
@@ -125,7 +119,7 @@ def fetch(reference: Reference) -> Path:
     local = local_path(reference.uri)
     if local is not None:
         if not local.exists():
-            raise ArtifactError(f"missing artifact: {redacted(reference.uri)}")
+            raise errors.ArtifactError(f"missing artifact: {secrets.redacted(reference.uri)}")
         return _verify(local, reference)
     current = settings()
     cached = _cached(current, reference)
@@ -133,7 +127,7 @@ def fetch(reference: Reference) -> Path:
         if cached.exists():
             try:
                 return _verify(cached, reference)
-            except ArtifactError:  # a damaged copy; the store has the original
+            except errors.ArtifactError:  # a damaged copy; the store has the original
                 shutil.rmtree(cached.parent)
 
         def fill_cache() -> None:
@@ -144,7 +138,7 @@ def fetch(reference: Reference) -> Path:
                 _verified[str(cached), reference.sha256] = _verified.pop((str(fetched), reference.sha256))
 
         _require_listed(reference.uri, current)
-        repeatedly(fill_cache, (ArtifactError,), _TRIES)
+        retry.repeatedly(fill_cache, (errors.ArtifactError,), _TRIES)
         return _verify(cached, reference)
 
 
@@ -170,9 +164,9 @@ def fetch_uri(current: Settings, uri: str, folder: Path) -> Path:
     local = local_path(uri)
     if local is None:
         _require_listed(uri, current)
-        return repeatedly(lambda: _download(uri, folder, current), (ArtifactError,), _TRIES)
+        return retry.repeatedly(lambda: _download(uri, folder, current), (errors.ArtifactError,), _TRIES)
     if not local.exists():
-        raise ArtifactError(f"missing artifact: {redacted(uri)}")
+        raise errors.ArtifactError(f"missing artifact: {secrets.redacted(uri)}")
     target = folder / local.name
     if local.is_dir():
         shutil.copytree(local, target, dirs_exist_ok=True)
@@ -219,7 +213,7 @@ def local_path(uri: str) -> Path | None:
     return Path(uri) if "://" not in uri and not uri.startswith("mlflow-artifacts:") else None
 
 
-def _cached(current: Settings, reference: Reference) -> Path:
+def _cached(current: Settings, reference: refs.Reference) -> Path:
     return current.cache / reference.sha256 / PurePosixPath(urlsplit(reference.uri).path).name
 
 
@@ -232,9 +226,9 @@ def part_owner(part: Path) -> str:
 def _part(current: Settings) -> Iterator[Path]:
     """A folder to fetch into, named by this process; what killed ones left half fetched goes."""
     for left in current.cache.glob(f"{PART}*"):
-        if is_dead(part_owner(left)):
+        if processes.is_dead(part_owner(left)):
             shutil.rmtree(left, ignore_errors=True)
-    part = current.cache / f"{PART}{quote(own_identity(), safe='')}.{uuid.uuid4().hex}"
+    part = current.cache / f"{PART}{quote(processes.own_identity(), safe='')}.{uuid.uuid4().hex}"
     part.mkdir(parents=True)
     try:
         yield part
@@ -256,24 +250,26 @@ def _publish(part: Path, target: Path) -> None:
 
 def _listed(uri: str, current: Settings) -> bool:
     parent, name = posixpath.split(uri.rstrip("/"))
-    entries = patiently(repository(parent, current).list_artifacts, "")
+    entries = retry.patiently(repository(parent, current).list_artifacts, "")
     return any(posixpath.basename(item.path.rstrip("/")) == name for item in entries)
 
 
 def _require_listed(uri: str, current: Settings) -> None:
     if not is_there(current, uri):
-        raise ArtifactError(f"missing artifact: {redacted(uri)}")
+        raise errors.ArtifactError(f"missing artifact: {secrets.redacted(uri)}")
 
 
 def _download(uri: str, folder: Path, current: Settings) -> Path:
     parent, name = posixpath.split(uri.rstrip("/"))
     try:
         with _fetching_from(uri):
-            return Path(patiently(repository(parent, current).download_artifacts, name, str(folder)))
-    except ArtifactError as error:
+            return Path(retry.patiently(repository(parent, current).download_artifacts, name, str(folder)))
+    except errors.ArtifactError as error:
         # MLflow fetches in parts and keeps to itself why one of them failed.
         if (free := shutil.disk_usage(folder).free) < _SPARE:
-            raise ArtifactError(f"{error}; only {free / 1e6:.1f} MB are free on the disk of {current.home}") from error
+            raise errors.ArtifactError(
+                f"{error}; only {free / 1e6:.1f} MB are free on the disk of {current.home}"
+            ) from error
         _require_listed(uri, current)  # where the server is gone, this says so
         raise
 
@@ -283,10 +279,12 @@ def _fetching_from(uri: str) -> Iterator[None]:
     try:
         with explaining_place(uri, settings()):
             yield
-    except UserError:
+    except errors.UserError:
         raise
     except Exception as error:  # each kind of store has errors of its own
-        raise ArtifactError(f"artifact {redacted(uri)} cannot be fetched: {first_line(error)}") from error
+        raise errors.ArtifactError(
+            f"artifact {secrets.redacted(uri)} cannot be fetched: {secrets.first_line(error)}"
+        ) from error
 
 
 def _signature(path: Path) -> Signature:
@@ -295,12 +293,12 @@ def _signature(path: Path) -> Signature:
     return tuple((file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file, stat in facts)
 
 
-def _verify(path: Path, reference: Reference) -> Path:
+def _verify(path: Path, reference: refs.Reference) -> Path:
     """The path, if its bytes are those of the reference; read once for as long as sizes and times stay."""
     key, signature = (str(path), reference.sha256), _signature(path)
     if _verified.get(key) != signature:
         if digest(path) != reference.sha256:
-            raise ArtifactError(f"artifact {redacted(reference.uri)} has other bytes than were written")
+            raise errors.ArtifactError(f"artifact {secrets.redacted(reference.uri)} has other bytes than were written")
         _verified[key] = signature
     return path
 

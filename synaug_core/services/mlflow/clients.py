@@ -1,7 +1,5 @@
 """MLflow's client, one for each address, ready for many threads and processes."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import sqlite3
@@ -10,13 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from synaug_core.errors import UserError
-from synaug_core.reachable import unreachable_reason
-from synaug_core.refs import RunRef
-from synaug_core.services.locks import exclusive
-from synaug_core.services.secrets import redacted
+from synaug_core import errors, reachable, refs
+from synaug_core.services import locks, secrets, writable
 from synaug_core.services.settings import Settings, settings
-from synaug_core.services.writable import disk_full, is_disk_full, require_writable
 
 __all__ = ["client", "client_of", "secret_free_uri"]
 
@@ -33,7 +27,7 @@ def client(current: Settings) -> Any:
     return _client(current.tracking_uri, current.home)
 
 
-def client_of(run: RunRef) -> Any:
+def client_of(run: refs.RunRef) -> Any:
     """The client that reaches a run: with the environment's credentials where the address is the same."""
     current = settings()
     is_current = run.tracking_uri == secret_free_uri(current)
@@ -42,7 +36,7 @@ def client_of(run: RunRef) -> Any:
 
 def secret_free_uri(current: Settings) -> str:
     """The tracking address as it may be stored."""
-    return redacted(current.tracking_uri)
+    return secrets.redacted(current.tracking_uri)
 
 
 @functools.cache
@@ -56,16 +50,16 @@ def _client(uri: str, home: Path) -> Any:
         return MlflowClient(uri, registry_uri=uri)
     try:
         # Two processes that both find no tables would both make them.
-        with exclusive(home / "locks" / "mlflow.lock"):
+        with locks.exclusive(home / "locks" / "mlflow.lock"):
             _prepare(uri, home)
             opened = MlflowClient(uri, registry_uri=uri)
             opened.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        require_writable(home)
-        if is_disk_full(error):
-            raise disk_full(home) from error
-        reason = redacted(str(error).strip().splitlines()[0])
-        raise UserError(f"MLflow's database {redacted(uri)} cannot be opened: {reason}") from error
+        writable.require_writable(home)
+        if writable.is_disk_full(error):
+            raise writable.disk_full(home) from error
+        reason = secrets.redacted(str(error).strip().splitlines()[0])
+        raise errors.UserError(f"MLflow's database {secrets.redacted(uri)} cannot be opened: {reason}") from error
     return opened
 
 
@@ -82,7 +76,9 @@ def _knock(uri: str) -> None:
     parts = urlsplit(uri)
     health = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health", "", ""))
     end = time.monotonic() + _PATIENCE
-    while (why := unreachable_reason(health, 5)) is not None:
+    while (why := reachable.unreachable_reason(health, 5)) is not None:
         if time.monotonic() >= end:
-            raise UserError(f"MLFLOW_TRACKING_URI: no server answers at {redacted(uri)} ({redacted(why)})")
+            raise errors.UserError(
+                f"MLFLOW_TRACKING_URI: no server answers at {secrets.redacted(uri)} ({secrets.redacted(why)})"
+            )
         time.sleep(0.5)

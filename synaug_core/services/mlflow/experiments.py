@@ -1,16 +1,12 @@
 """MLflow experiments: found, or made once."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 from typing import Any
 
-from synaug_core.errors import UserError
-from synaug_core.names import slug
+from synaug_core import errors, names
+from synaug_core.services import retry, settings
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.retry import patiently
-from synaug_core.services.settings import Settings
 
 __all__ = ["experiment_id"]
 
@@ -18,7 +14,7 @@ _known: dict[tuple[str, str], str] = {}
 _making = threading.Lock()
 
 
-def experiment_id(current: Settings, name: str) -> str:
+def experiment_id(current: settings.Settings, name: str) -> str:
     """The id of the experiment, made where there is none; threads and processes may ask at once.
 
     Raises:
@@ -31,31 +27,31 @@ def experiment_id(current: Settings, name: str) -> str:
     return number
 
 
-def _find_or_make(mlflow: Any, current: Settings, name: str) -> str:
+def _find_or_make(mlflow: Any, current: settings.Settings, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    experiment = patiently(mlflow.get_experiment_by_name, name)
+    experiment = retry.patiently(mlflow.get_experiment_by_name, name)
     if experiment is None:
         try:
             place = _location(current, name)
-            return str(patiently(mlflow.create_experiment, name, artifact_location=place))
+            return str(retry.patiently(mlflow.create_experiment, name, artifact_location=place))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            experiment = patiently(mlflow.get_experiment_by_name, name)  # another process was quicker
+            experiment = retry.patiently(mlflow.get_experiment_by_name, name)  # another process was quicker
     if experiment is None or experiment.lifecycle_stage == "deleted":
         number = experiment.experiment_id if experiment else "ID"
-        raise UserError(
+        raise errors.UserError(
             f"the MLflow experiment {name!r} was deleted; bring it back with `mlflow experiments restore "
             f"--experiment-id {number}`, remove it for good with `mlflow gc`, or choose another name"
         )
     return str(experiment.experiment_id)
 
 
-def _location(current: Settings, name: str) -> str | None:
+def _location(current: settings.Settings, name: str) -> str | None:
     """Where the experiment's artifacts go; None leaves it to the server."""
     if current.artifact_root is None:
         return None
     if "://" in current.artifact_root:
-        return f"{current.artifact_root.rstrip('/')}/{slug(name)}"
-    return (Path(current.artifact_root) / slug(name)).as_uri()
+        return f"{current.artifact_root.rstrip('/')}/{names.slug(name)}"
+    return (Path(current.artifact_root) / names.slug(name)).as_uri()

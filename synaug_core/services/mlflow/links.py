@@ -1,16 +1,12 @@
 """Addresses of MLflow's pages: whole where there is a tracking server, else the part behind the local UI's address."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from synaug_core.refs import RunRef
-from synaug_core.services.mlflow.clients import client_of, secret_free_uri
-from synaug_core.services.mlflow.experiments import experiment_id
-from synaug_core.services.retry import patiently
-from synaug_core.services.settings import Settings
+from synaug_core.services import retry, settings
+from synaug_core.services.mlflow import clients, experiments
 
 __all__ = ["link_to", "link_to_artifact", "link_to_comparison", "link_to_experiment", "link_to_model"]
 
@@ -39,18 +35,20 @@ def link_to_comparison(runs: Sequence[RunRef]) -> str:
     return _whole(runs[0].tracking_uri, f"#/compare-runs?runs={chosen}&experiments={within}&{_MODE}")
 
 
-def link_to_experiment(current: Settings, name: str) -> str:
+def link_to_experiment(current: settings.Settings, name: str) -> str:
     """An experiment's list of runs; the experiment is made where there is none."""
-    return _whole(secret_free_uri(current), f"#/experiments/{experiment_id(current, name)}/runs?{_MODE}")
+    return _whole(
+        clients.secret_free_uri(current), f"#/experiments/{experiments.experiment_id(current, name)}/runs?{_MODE}"
+    )
 
 
-def link_to_model(current: Settings, name: str) -> str:
+def link_to_model(current: settings.Settings, name: str) -> str:
     """A registered model's versions."""
-    return _whole(secret_free_uri(current), f"#/models/{quote(name)}?{_MODE}")
+    return _whole(clients.secret_free_uri(current), f"#/models/{quote(name)}?{_MODE}")
 
 
 def _number(run: RunRef) -> str:
-    return str(patiently(client_of(run).get_run, run.run_id).info.experiment_id)
+    return str(retry.patiently(clients.client_of(run).get_run, run.run_id).info.experiment_id)
 
 
 def _whole(address: str, page: str) -> str:

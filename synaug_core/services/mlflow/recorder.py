@@ -13,12 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.refs import RunRef
-from synaug_core.services.mlflow import artifacts
-from synaug_core.services.mlflow.clients import client_of
+from synaug_core.services import retry, secrets
+from synaug_core.services.mlflow import artifacts, clients
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.values import as_params, as_tags, is_number
-from synaug_core.services.retry import patiently
-from synaug_core.services.secrets import redacted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +40,7 @@ class Recorder:
 
     def __init__(self, run: RunRef) -> None:
         self.run = run
-        self._client = client_of(run)
+        self._client = clients.client_of(run)
         self._staging = tempfile.TemporaryDirectory(prefix="synaug-")
         self._has_staged = False
         self._params: dict[str, str] = {}
@@ -108,11 +106,11 @@ class Recorder:
         """Write what was gathered; may be called at any time, and again."""
         if self._has_staged:
             with artifacts.storing(self.run):
-                patiently(self._client.log_artifacts, self.run.run_id, self._staging.name)
+                retry.patiently(self._client.log_artifacts, self.run.run_id, self._staging.name)
             self._staging.cleanup()
             self._staging, self._has_staged = tempfile.TemporaryDirectory(prefix="synaug-"), False
         if self._inputs:
-            patiently(self._client.log_inputs, self.run.run_id, self._inputs)
+            retry.patiently(self._client.log_inputs, self.run.run_id, self._inputs)
             self._inputs = []
         if self._params or self._tags or self._points:
             self._write_values()
@@ -133,7 +131,7 @@ class Recorder:
     def _write_values(self) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        stored = patiently(self._client.get_run, self.run.run_id).data
+        stored = retry.patiently(self._client.get_run, self.run.run_id).data
         changed = sorted(k for k, v in self._params.items() if stored.params.get(k, v) != v)
         if changed:
             self._tags[Tag.CHANGED_PARAMS] = ", ".join(changed)[:500]
@@ -142,7 +140,7 @@ class Recorder:
         params = [Param(k, v) for k, v in self._params.items() if k not in stored.params]
         tags = [RunTag(k, v) for k, v in self._tags.items()]
         while metrics or params or tags:
-            patiently(
+            retry.patiently(
                 self._client.log_batch,
                 self.run.run_id,
                 metrics=metrics[:_METRICS_A_CALL],
@@ -156,7 +154,7 @@ class Recorder:
         points = list(dict.fromkeys(self._points))
         recorded: set[tuple[str, float, int]] = set()
         for name in {k for k, _, _ in points if k in latest}:
-            history = patiently(self._client.get_metric_history, self.run.run_id, name)
+            history = retry.patiently(self._client.get_metric_history, self.run.run_id, name)
             recorded |= {(name, m.value, m.step) for m in history}
         return [p for p in points if p not in recorded]
 
@@ -195,4 +193,4 @@ def _secret_free(source: str) -> str:
     head = source.partition("?")[0].partition("#")[0] if "://" in source else source
     scheme, separator, rest = head.partition("://")
     place = f"{scheme}{separator}{rest.partition('/')[0].rpartition('@')[2]}{''.join(rest.partition('/')[1:])}"
-    return redacted(place if separator else head)
+    return secrets.redacted(place if separator else head)

@@ -1,18 +1,14 @@
 """The retrainings of a data set: the last that finished, the data they were made from, runs that a dead one left."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from synaug_core.refs import RunRef
-from synaug_core.services.mlflow.clients import client, client_of
+from synaug_core.services import retry, settings
+from synaug_core.services.mlflow import clients, tags
 from synaug_core.services.mlflow.runs import end
-from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.retry import every_result, patiently
-from synaug_core.services.settings import Settings
 
 __all__ = ["FINGERPRINT_LENGTH", "Finished", "close_runs_of", "last_finished", "note_asked", "sources_of"]
 
@@ -32,37 +28,37 @@ class Finished:
 def note_asked(run: RunRef) -> None:
     """Note on a finished retraining that it was asked for again: it is now the last one, whenever it ended."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-    patiently(client_of(run).set_tag, run.run_id, Tag.ASKED_AT, now)
+    retry.patiently(clients.client_of(run).set_tag, run.run_id, tags.Tag.ASKED_AT, now)
 
 
-def last_finished(current: Settings, experiment: str) -> Finished | None:
+def last_finished(current: settings.Settings, experiment: str) -> Finished | None:
     """The retraining of an experiment that ended well, or was found done, last; None where there is none, or not even
     the experiment."""
-    mlflow = client(current)
-    match = patiently(mlflow.get_experiment_by_name, experiment)
+    mlflow = clients.client(current)
+    match = retry.patiently(mlflow.get_experiment_by_name, experiment)
     if match is None:
         return None
-    condition = f"tags.`{Tag.STAGE}` = 'retrain' and attributes.status = 'FINISHED'"
-    done = list(every_result(mlflow.search_runs, [match.experiment_id], filter_string=condition))
+    condition = f"tags.`{tags.Tag.STAGE}` = 'retrain' and attributes.status = 'FINISHED'"
+    done = list(retry.every_result(mlflow.search_runs, [match.experiment_id], filter_string=condition))
     if not done:
         return None
     run_id = str(max(done, key=_last_used).info.run_id)
-    below = patiently(
+    below = retry.patiently(
         mlflow.search_runs,
         [match.experiment_id],
-        filter_string=f"tags.`{Tag.STAGE}` = 'dataset' and tags.`{Tag.PARENT}` = '{run_id}'",
+        filter_string=f"tags.`{tags.Tag.STAGE}` = 'dataset' and tags.`{tags.Tag.PARENT}` = '{run_id}'",
         max_results=1,
     )
     return Finished(run_id, below[0].data.params.get("fingerprint", "") if below else "")
 
 
 def _last_used(run: Any) -> float:
-    asked_at = run.data.tags.get(Tag.ASKED_AT)
+    asked_at = run.data.tags.get(tags.Tag.ASKED_AT)
     ended = float(run.info.end_time or 0) / 1000
     return max(ended, dt.datetime.fromisoformat(asked_at).timestamp()) if asked_at else ended
 
 
-def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> list[str]:
+def close_runs_of(current: settings.Settings, flow_runs: Sequence[str], reason: str) -> list[str]:
     """Set the RUNNING runs of these flow runs to KILLED, with the first line of `reason` as their `synaug.error`.
 
     Who asks knows that the flow runs have ended. A run that a later flow run took up bears that one's id and stays.
@@ -70,27 +66,27 @@ def close_runs_of(current: Settings, flow_runs: Sequence[str], reason: str) -> l
     Returns:
         The ids of the closed runs.
     """
-    mlflow = client(current)
+    mlflow = clients.client(current)
     numbers = [
         experiment.experiment_id
-        for experiment in every_result(mlflow.search_experiments, filter_string=_SYNAUG_EXPERIMENTS)
+        for experiment in retry.every_result(mlflow.search_experiments, filter_string=_SYNAUG_EXPERIMENTS)
     ]
     closed: list[str] = []
     for flow_run in flow_runs if numbers else ():
-        condition = f"attributes.status = 'RUNNING' and tags.`{Tag.FLOW_RUN}` = '{flow_run}'"
-        for run in list(every_result(mlflow.search_runs, experiment_ids=numbers, filter_string=condition)):
+        condition = f"attributes.status = 'RUNNING' and tags.`{tags.Tag.FLOW_RUN}` = '{flow_run}'"
+        for run in list(retry.every_result(mlflow.search_runs, experiment_ids=numbers, filter_string=condition)):
             end(mlflow, run.info.run_id, "KILLED", reason)
             closed.append(run.info.run_id)
     return closed
 
 
-def sources_of(current: Settings, experiment: str) -> frozenset[str]:
+def sources_of(current: settings.Settings, experiment: str) -> frozenset[str]:
     """The values of `data.source` of the data sets in an experiment; none where there is no such experiment."""
-    mlflow = client(current)
+    mlflow = clients.client(current)
     match = mlflow.get_experiment_by_name(experiment)
     if match is None:
         return frozenset()
-    runs = every_result(
-        mlflow.search_runs, experiment_ids=[match.experiment_id], filter_string=f"tags.`{Tag.STAGE}` = 'dataset'"
+    runs = retry.every_result(
+        mlflow.search_runs, experiment_ids=[match.experiment_id], filter_string=f"tags.`{tags.Tag.STAGE}` = 'dataset'"
     )
     return frozenset(run.data.params["source"] for run in runs if "source" in run.data.params)

@@ -1,23 +1,14 @@
 """MLflow runs: opened, found again, finished, swept up. Every call names its run; there is no active run."""
 
-from __future__ import annotations
-
 import getpass
 import time
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from synaug_core.digests import code_version
-from synaug_core.refs import RunRef
-from synaug_core.services.locks import exclusive
-from synaug_core.services.mlflow.clients import client, client_of, secret_free_uri
-from synaug_core.services.mlflow.experiments import experiment_id
+from synaug_core import digests, refs
+from synaug_core.services import locks, processes, retry, secrets, settings, versions
+from synaug_core.services.mlflow import clients, experiments
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.processes import is_dead, own_identity
-from synaug_core.services.retry import every_result, patiently
-from synaug_core.services.secrets import redacted
-from synaug_core.services.settings import Settings
-from synaug_core.services.versions import git_commit
 
 __all__ = ["ancestors", "end", "find_run", "finish", "is_finished", "open_run", "opened_below", "reap", "run_ref"]
 
@@ -28,15 +19,15 @@ _parents: dict[str, str] = {}  # of the runs that this process opened
 
 
 def open_run(
-    current: Settings,
+    current: settings.Settings,
     *,
     experiment: str,
     key: str,
     stage: str,
     name: str,
-    parent: RunRef | None = None,
+    parent: refs.RunRef | None = None,
     tags: Mapping[str, str] | None = None,
-) -> RunRef:
+) -> refs.RunRef:
     """The run known by `key` below `parent`, or a new one.
 
     A run that was left behind RUNNING, FAILED or KILLED is taken up (RUNNING again); a FINISHED one is returned as
@@ -54,23 +45,25 @@ def open_run(
     Raises:
         UserError: the experiment was deleted in MLflow, or MLflow cannot be reached.
     """
-    number, mlflow = experiment_id(current, experiment), client(current)
-    inherited = {k: redacted(str(v)) for k, v in {**(parent.tags if parent else {}), **(tags or {})}.items()}
-    with exclusive(current.home / "locks" / "runs.lock"):
+    number, mlflow = experiments.experiment_id(current, experiment), clients.client(current)
+    inherited = {k: secrets.redacted(str(v)) for k, v in {**(parent.tags if parent else {}), **(tags or {})}.items()}
+    with locks.exclusive(current.home / "locks" / "runs.lock"):
         run = _search(mlflow, number, key, parent)
         if run is None:
             all_tags = inherited | _own_tags(key, stage, parent)
-            run = patiently(mlflow.create_run, number, tags=all_tags, run_name=name)
+            run = retry.patiently(mlflow.create_run, number, tags=all_tags, run_name=name)
             if not current.has_local_tracking:
                 run = _only_one(mlflow, number, key, parent) or run
         elif run.info.status != "FINISHED":
             _take_up(mlflow, run.info.run_id, inherited)
     if parent is not None:
         _parents[run.info.run_id] = parent.run_id
-    return RunRef(run_id=run.info.run_id, experiment=experiment, tracking_uri=secret_free_uri(current), tags=inherited)
+    return refs.RunRef(
+        run_id=run.info.run_id, experiment=experiment, tracking_uri=clients.secret_free_uri(current), tags=inherited
+    )
 
 
-def opened_below(run_id: str, above: RunRef) -> bool:
+def opened_below(run_id: str, above: refs.RunRef) -> bool:
     """Whether this process opened the run below `above`, at any depth; MLflow is not asked."""
     parent = _parents.get(run_id)
     while parent is not None and parent != above.run_id:
@@ -78,39 +71,41 @@ def opened_below(run_id: str, above: RunRef) -> bool:
     return parent is not None
 
 
-def find_run(current: Settings, *, experiment: str, key: str, parent: RunRef | None = None) -> RunRef | None:
+def find_run(
+    current: settings.Settings, *, experiment: str, key: str, parent: refs.RunRef | None = None
+) -> refs.RunRef | None:
     """The run known by `key` below `parent`, whatever its status, or None."""
-    run = _search(client(current), experiment_id(current, experiment), key, parent)
+    run = _search(clients.client(current), experiments.experiment_id(current, experiment), key, parent)
     return None if run is None else run_ref(current, run.info.run_id)
 
 
-def run_ref(current: Settings, run_id: str) -> RunRef:
+def run_ref(current: settings.Settings, run_id: str) -> refs.RunRef:
     """A reference to an existing run; its children inherit nothing."""
-    mlflow = client(current)
-    info = patiently(mlflow.get_run, run_id).info
-    experiment = patiently(mlflow.get_experiment, info.experiment_id)
-    return RunRef(run_id=run_id, experiment=experiment.name, tracking_uri=secret_free_uri(current))
+    mlflow = clients.client(current)
+    info = retry.patiently(mlflow.get_run, run_id).info
+    experiment = retry.patiently(mlflow.get_experiment, info.experiment_id)
+    return refs.RunRef(run_id=run_id, experiment=experiment.name, tracking_uri=clients.secret_free_uri(current))
 
 
-def is_finished(run: RunRef) -> bool:
+def is_finished(run: refs.RunRef) -> bool:
     """Whether a run ended well."""
-    return bool(patiently(client_of(run).get_run, run.run_id).info.status == "FINISHED")
+    return bool(retry.patiently(clients.client_of(run).get_run, run.run_id).info.status == "FINISHED")
 
 
-def finish(run: RunRef, status: Status = "FINISHED", reason: str = "") -> None:
+def finish(run: refs.RunRef, status: Status = "FINISHED", reason: str = "") -> None:
     """End a run; `reason` becomes the tag `synaug.error`, its first line without secrets."""
-    end(client_of(run), run.run_id, status, reason)
+    end(clients.client_of(run), run.run_id, status, reason)
 
 
 def end(mlflow: Any, run_id: str, status: Status, reason: str = "") -> None:
     """`finish` for a run that is known by its id alone."""
     if lines := reason.strip().splitlines():
-        patiently(mlflow.set_tag, run_id, Tag.ERROR, redacted(lines[0])[:500])
-    patiently(mlflow.set_terminated, run_id, status)
+        retry.patiently(mlflow.set_tag, run_id, Tag.ERROR, secrets.redacted(lines[0])[:500])
+    retry.patiently(mlflow.set_terminated, run_id, status)
 
 
 def reap(
-    current: Settings, experiment: str, *, below: RunRef | None = None, stale_after: float | None = None
+    current: settings.Settings, experiment: str, *, below: refs.RunRef | None = None, stale_after: float | None = None
 ) -> list[str]:
     """Close runs that nobody writes any more: status KILLED.
 
@@ -126,11 +121,11 @@ def reap(
     Returns:
         The ids of the closed runs.
     """
-    mlflow = client(current)
-    number = experiment_id(current, experiment)
+    mlflow = clients.client(current)
+    number = experiments.experiment_id(current, experiment)
     closed = []
     # all are read before one is changed: pages go by the order of what is found
-    for run in list(every_result(mlflow.search_runs, [number], filter_string="attributes.status = 'RUNNING'")):
+    for run in list(retry.every_result(mlflow.search_runs, [number], filter_string="attributes.status = 'RUNNING'")):
         above = ancestors(mlflow, run)
         if below is not None:
             left = any(a.info.run_id == below.run_id for a in above)
@@ -138,7 +133,7 @@ def reap(
             age = time.time() - run.info.start_time / 1000
             left = (
                 any(a.info.status in _ENDED for a in above)
-                or is_dead(run.data.tags.get(Tag.PROCESS, ""))
+                or processes.is_dead(run.data.tags.get(Tag.PROCESS, ""))
                 or (stale_after is not None and age > stale_after)
             )
         if left:
@@ -154,50 +149,50 @@ def ancestors(mlflow: Any, run: Any) -> list[Any]:
     above: list[Any] = []
     while (parent := run.data.tags.get(Tag.PARENT)) and all(parent != a.info.run_id for a in above):
         try:
-            run = patiently(mlflow.get_run, parent)
+            run = retry.patiently(mlflow.get_run, parent)
         except MlflowException:  # deleted for good; nothing is above it
             break
         above.append(run)
     return above
 
 
-def _search(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
+def _search(mlflow: Any, number: str, key: str, parent: refs.RunRef | None) -> Any:
     return next(iter(_with_key(mlflow, number, key, parent)), None)
 
 
-def _with_key(mlflow: Any, number: str, key: str, parent: RunRef | None) -> list[Any]:
+def _with_key(mlflow: Any, number: str, key: str, parent: refs.RunRef | None) -> list[Any]:
     if "'" in key or '"' in key:
         raise ValueError(f"a run's key must not hold quotation marks: {key}")
     condition = f"tags.`{Tag.KEY}` = '{key}'" + (f" and tags.`{Tag.PARENT}` = '{parent.run_id}'" if parent else "")
-    matching_runs = patiently(
+    matching_runs = retry.patiently(
         mlflow.search_runs, [number], filter_string=condition, order_by=["attributes.start_time ASC"]
     )
     return [r for r in matching_runs if parent is not None or Tag.PARENT not in r.data.tags]
 
 
-def _only_one(mlflow: Any, number: str, key: str, parent: RunRef | None) -> Any:
+def _only_one(mlflow: Any, number: str, key: str, parent: refs.RunRef | None) -> Any:
     """The first of the runs with this key, after those that this process made besides are deleted: another machine
     was quicker, or an answer was lost on the way and MLflow's client had the run made twice."""
     first, *later_runs = sorted(
         _with_key(mlflow, number, key, parent), key=lambda r: (r.info.start_time, r.info.run_id)
     ) or [None]
     for run in later_runs:
-        if run.data.tags.get(Tag.PROCESS) == own_identity():
-            patiently(mlflow.delete_run, run.info.run_id)
+        if run.data.tags.get(Tag.PROCESS) == processes.own_identity():
+            retry.patiently(mlflow.delete_run, run.info.run_id)
     return first
 
 
 def _take_up(mlflow: Any, run_id: str, tags: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
-    patiently(mlflow.update_run, run_id, status="RUNNING")
-    fresh = {**tags, Tag.PROCESS: own_identity()}
-    patiently(mlflow.log_batch, run_id, tags=[RunTag(k, v) for k, v in fresh.items()])
-    if Tag.ERROR in patiently(mlflow.get_run, run_id).data.tags:
-        patiently(mlflow.delete_tag, run_id, Tag.ERROR)
+    retry.patiently(mlflow.update_run, run_id, status="RUNNING")
+    fresh = {**tags, Tag.PROCESS: processes.own_identity()}
+    retry.patiently(mlflow.log_batch, run_id, tags=[RunTag(k, v) for k, v in fresh.items()])
+    if Tag.ERROR in retry.patiently(mlflow.get_run, run_id).data.tags:
+        retry.patiently(mlflow.delete_tag, run_id, Tag.ERROR)
 
 
-def _own_tags(key: str, stage: str, parent: RunRef | None) -> dict[str, str]:
+def _own_tags(key: str, stage: str, parent: refs.RunRef | None) -> dict[str, str]:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
@@ -205,13 +200,13 @@ def _own_tags(key: str, stage: str, parent: RunRef | None) -> dict[str, str]:
     tags = {
         Tag.KEY: key,
         Tag.STAGE: stage,
-        Tag.PROCESS: own_identity(),
-        Tag.CODE_VERSION: code_version(),
+        Tag.PROCESS: processes.own_identity(),
+        Tag.CODE_VERSION: digests.code_version(),
         Tag.USER: user,
         Tag.SOURCE_NAME: "synaug",
         Tag.SOURCE_TYPE: "LOCAL",
     }
-    if commit := git_commit():
+    if commit := versions.git_commit():
         tags[Tag.GIT_COMMIT] = commit
     if parent is not None:
         tags[Tag.PARENT] = parent.run_id

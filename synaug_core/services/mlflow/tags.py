@@ -1,7 +1,5 @@
 """MLflow tags: every name that synaug writes or reads. They are stored, so they never change."""
 
-from __future__ import annotations
-
 __all__ = ["Tag"]
 
 

@@ -1,14 +1,12 @@
 """Tracking as the tasks see it: a run around a step's work, and a stand-in for one whose result was reused."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from synaug_core.errors import ArtifactError
-from synaug_core.refs import RunRef
+from synaug_core import errors, refs
+from synaug_core.services import processes, retry, secrets, settings
 from synaug_core.services.mlflow.clients import client_of
 from synaug_core.services.mlflow.links import (
     link_to,
@@ -29,10 +27,6 @@ from synaug_core.services.mlflow.runs import (
     run_ref,
 )
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.processes import own_identity
-from synaug_core.services.retry import patiently
-from synaug_core.services.secrets import first_line
-from synaug_core.services.settings import Settings
 
 __all__ = [
     "Recorder",
@@ -58,13 +52,13 @@ _PARAMS_PER_CALL = 100
 
 @contextlib.contextmanager
 def recording(
-    current: Settings,
+    current: settings.Settings,
     *,
     experiment: str,
     key: str,
     stage: str,
     name: str,
-    parent: RunRef | None = None,
+    parent: refs.RunRef | None = None,
     tags: Mapping[str, str] | None = None,
     expected: tuple[type[BaseException], ...] = (),
 ) -> Iterator[Recorder]:
@@ -76,7 +70,7 @@ def recording(
 
 @contextlib.contextmanager
 def recording_in(
-    run: RunRef, *, ends: bool = True, expected: tuple[type[BaseException], ...] = ()
+    run: refs.RunRef, *, ends: bool = True, expected: tuple[type[BaseException], ...] = ()
 ) -> Iterator[Recorder]:
     """Give an open run's recorder, write what it gathered when the block ends, and end the run with it.
 
@@ -107,14 +101,14 @@ def recording_in(
         recorder.close()
 
 
-def _reopen(run: RunRef) -> bool:
+def _reopen(run: refs.RunRef) -> bool:
     """Whether the run was FINISHED before; what stood in for another run is now one of its own."""
     mlflow = client_of(run)
-    mlflow_run: Any = patiently(mlflow.get_run, run.run_id)
+    mlflow_run: Any = retry.patiently(mlflow.get_run, run.run_id)
     if Tag.REUSED in mlflow_run.data.tags:
         for tag in (Tag.REUSED, Tag.NOTE):
             if tag in mlflow_run.data.tags:
-                patiently(mlflow.delete_tag, run.run_id, tag)
+                retry.patiently(mlflow.delete_tag, run.run_id, tag)
     return bool(mlflow_run.info.status == "FINISHED")
 
 
@@ -122,12 +116,12 @@ def _give_up(recorder: Recorder, error: BaseException) -> None:
     """Record what there is of a failed step; troubles in doing so must not hide the step's own error."""
     try:
         recorder.flush()
-        finish(recorder.run, "FAILED" if isinstance(error, Exception) else "KILLED", first_line(error))
+        finish(recorder.run, "FAILED" if isinstance(error, Exception) else "KILLED", secrets.first_line(error))
     except Exception as trouble:
-        _log.warning("the run %s could not be closed: %s", recorder.run.run_id, first_line(trouble))
+        _log.warning("the run %s could not be closed: %s", recorder.run.run_id, secrets.first_line(trouble))
 
 
-def adopt(run_id: str, parent: RunRef) -> RunRef:
+def adopt(run_id: str, parent: refs.RunRef) -> refs.RunRef:
     """A run below `parent` that stands for the run `run_id` of another retraining.
 
     It has that run's name, times, parameters, latest metrics and tags, the tag `synaug.reused_from`, and a
@@ -139,32 +133,34 @@ def adopt(run_id: str, parent: RunRef) -> RunRef:
     """
     from mlflow.exceptions import MlflowException
 
-    original = RunRef(run_id=run_id, experiment=parent.experiment, tracking_uri=parent.tracking_uri, tags=parent.tags)
+    original = refs.RunRef(
+        run_id=run_id, experiment=parent.experiment, tracking_uri=parent.tracking_uri, tags=parent.tags
+    )
     if opened_below(run_id, parent):
         return original
     mlflow = client_of(parent)
     try:
-        reused_run = patiently(mlflow.get_run, run_id)
+        reused_run = retry.patiently(mlflow.get_run, run_id)
     except MlflowException as error:
-        raise ArtifactError(f"the MLflow run {run_id}, whose result was to be reused, is gone") from error
+        raise errors.ArtifactError(f"the MLflow run {run_id}, whose result was to be reused, is gone") from error
     if any(above.info.run_id == parent.run_id for above in ancestors(mlflow, reused_run)):
         return original
     stand_in = _standing(mlflow, reused_run, parent) or _make_stand_in(mlflow, reused_run, original, parent)
     return original.model_copy(update={"run_id": stand_in})
 
 
-def _standing(mlflow: Any, reused_run: Any, parent: RunRef) -> str | None:
+def _standing(mlflow: Any, reused_run: Any, parent: refs.RunRef) -> str | None:
     """The stand-in there is; one that a kill left half-written is deleted."""
     number = _experiment_of(mlflow, parent)
     condition = f"tags.`{Tag.PARENT}` = '{parent.run_id}' and tags.`{Tag.REUSED}` = '{reused_run.info.run_id}'"
-    for run in patiently(mlflow.search_runs, [number], filter_string=condition):
+    for run in retry.patiently(mlflow.search_runs, [number], filter_string=condition):
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
-        patiently(mlflow.delete_run, run.info.run_id)
+        retry.patiently(mlflow.delete_run, run.info.run_id)
     return None
 
 
-def _make_stand_in(mlflow: Any, reused_run: Any, original: RunRef, parent: RunRef) -> str:
+def _make_stand_in(mlflow: Any, reused_run: Any, original: refs.RunRef, parent: refs.RunRef) -> str:
     from mlflow.entities import Metric, Param
 
     note = (
@@ -174,11 +170,11 @@ def _make_stand_in(mlflow: Any, reused_run: Any, original: RunRef, parent: RunRe
         **reused_run.data.tags,
         **parent.tags,
         Tag.PARENT: parent.run_id,
-        Tag.PROCESS: own_identity(),
+        Tag.PROCESS: processes.own_identity(),
         Tag.REUSED: reused_run.info.run_id,
     }
     tags[Tag.NOTE] = note
-    stand_in = patiently(
+    stand_in = retry.patiently(
         mlflow.create_run,
         _experiment_of(mlflow, parent),
         start_time=reused_run.info.start_time,
@@ -189,11 +185,13 @@ def _make_stand_in(mlflow: Any, reused_run: Any, original: RunRef, parent: RunRe
     metrics = [Metric(k, v, when, 0) for k, v in reused_run.data.metrics.items()]
     params = [Param(k, v) for k, v in reused_run.data.params.items()]
     while metrics or params:
-        patiently(mlflow.log_batch, stand_in, metrics=metrics[: 8 * _PARAMS_PER_CALL], params=params[:_PARAMS_PER_CALL])
+        retry.patiently(
+            mlflow.log_batch, stand_in, metrics=metrics[: 8 * _PARAMS_PER_CALL], params=params[:_PARAMS_PER_CALL]
+        )
         metrics, params = metrics[8 * _PARAMS_PER_CALL :], params[_PARAMS_PER_CALL:]
-    patiently(mlflow.set_terminated, stand_in, "FINISHED", when)
+    retry.patiently(mlflow.set_terminated, stand_in, "FINISHED", when)
     return str(stand_in)
 
 
-def _experiment_of(mlflow: Any, run: RunRef) -> str:
-    return str(patiently(mlflow.get_run, run.run_id).info.experiment_id)
+def _experiment_of(mlflow: Any, run: refs.RunRef) -> str:
+    return str(retry.patiently(mlflow.get_run, run.run_id).info.experiment_id)

@@ -1,7 +1,5 @@
 """Values as MLflow stores them: flat names, short texts, finite numbers."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping

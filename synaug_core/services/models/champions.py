@@ -8,8 +8,6 @@ The list of `promotion_log` decides; the aliases in MLflow follow it. What is gu
 - Aliases that somebody moves in MLflow itself are respected: the next change begins from them and notes it.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import time
 from collections.abc import Mapping
@@ -19,8 +17,7 @@ from typing import Any
 from synaug_core.errors import SynaugError, UserError
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.models.promotion_log import Entry, PromotionLog, open_log
-from synaug_core.services.models.versions import ModelVersion, aliases_of, point, read_version, require, tag_version
+from synaug_core.services.models import promotion_log, versions
 from synaug_core.services.settings import Settings
 
 __all__ = ["ANY_CHAMPION", "ChampionChangedError", "ChampionPeriod", "champion_periods", "promote", "rollback"]
@@ -75,7 +72,7 @@ def promote(
     by: str = "the gate",
     why: str = "",
     expected: str | None = ANY_CHAMPION,
-) -> ModelVersion:
+) -> versions.ModelVersion:
     """Make a version champion; the champion before it keeps the alias `previous`. Done twice, it is done once.
 
     Args:
@@ -92,27 +89,29 @@ def promote(
         ChampionChangedError: another version is champion than expected, or became it meanwhile.
     """
     mlflow = client(settings)
-    require(mlflow, name, version)
-    log = open_log(settings, name)
+    versions.require(mlflow, name, version)
+    log = promotion_log.open_log(settings, name)
     before = _settled(mlflow, name, log)
-    tag_version(mlflow, name, version, tags or {})
+    versions.tag_version(mlflow, name, version, tags or {})
     if before.champion != version:
         _expect(name, before, expected, f"version {version} was not promoted")
         previous = before.champion or (before.previous if before.previous != version else None)
-        reason = why or read_version(mlflow, name, version).tags.get(Tag.DECISION, "")
+        reason = why or versions.read_version(mlflow, name, version).tags.get(Tag.DECISION, "")
         entry, won = log.claim(
             before.number + 1, action="promote", champion=version, previous=previous, by=by, why=reason
         )
         _settled(mlflow, name, log)
         if not won and entry.champion != version:
             raise _lost(name, entry, f"version {version} was not promoted")
-        tag_version(mlflow, name, version, _promotion_tags(entry))
-    if aliases_of(mlflow, name).get("challenger") == version:
-        point(mlflow, name, "challenger", None)
-    return read_version(mlflow, name, version)
+        versions.tag_version(mlflow, name, version, _promotion_tags(entry))
+    if versions.aliases_of(mlflow, name).get("challenger") == version:
+        versions.point(mlflow, name, "challenger", None)
+    return versions.read_version(mlflow, name, version)
 
 
-def rollback(settings: Settings, name: str, *, why: str = "", expected: str | None = ANY_CHAMPION) -> ModelVersion:
+def rollback(
+    settings: Settings, name: str, *, why: str = "", expected: str | None = ANY_CHAMPION
+) -> versions.ModelVersion:
     """Make the previous champion champion again; the one it replaces becomes `previous`, so that a second rollback
     undoes the first. The arguments are those of `promote`; a person decides.
 
@@ -121,8 +120,8 @@ def rollback(settings: Settings, name: str, *, why: str = "", expected: str | No
         ChampionChangedError: another version is champion than expected, or became it meanwhile.
     """
     mlflow = client(settings)
-    require(mlflow, name)
-    log = open_log(settings, name)
+    versions.require(mlflow, name)
+    log = promotion_log.open_log(settings, name)
     before = _settled(mlflow, name, log)
     _expect(name, before, expected, "nothing was rolled back")
     if before.previous is None:
@@ -139,8 +138,8 @@ def rollback(settings: Settings, name: str, *, why: str = "", expected: str | No
     if not won:
         raise _lost(name, entry, "nothing was rolled back")
     if before.champion is not None:
-        tag_version(mlflow, name, before.champion, {Tag.ROLLED_BACK_AT: _text(entry.at)})
-    return read_version(mlflow, name, before.previous)
+        versions.tag_version(mlflow, name, before.champion, {Tag.ROLLED_BACK_AT: _text(entry.at)})
+    return versions.read_version(mlflow, name, before.previous)
 
 
 def champion_periods(settings: Settings, name: str) -> list[ChampionPeriod]:
@@ -150,8 +149,8 @@ def champion_periods(settings: Settings, name: str) -> list[ChampionPeriod]:
         UserError: there is no such model.
     """
     mlflow = client(settings)
-    require(mlflow, name)
-    entries, done = open_log(settings, name).read()
+    versions.require(mlflow, name)
+    entries, done = promotion_log.open_log(settings, name).read()
     history: list[ChampionPeriod] = []
     until: dt.datetime | None = None
     last_entry = entries[-1] if entries else None
@@ -166,7 +165,7 @@ def champion_periods(settings: Settings, name: str) -> list[ChampionPeriod]:
     return history
 
 
-def _settled(mlflow: Any, name: str, log: PromotionLog) -> _State:
+def _settled(mlflow: Any, name: str, log: promotion_log.PromotionLog) -> _State:
     """Who is champion by the list, once the aliases have followed it and the list knows what was moved outside.
 
     Every caller finishes whatever it finds unfinished, so a writer that died holds nobody up; and it looks again after
@@ -194,26 +193,26 @@ def _settled(mlflow: Any, name: str, log: PromotionLog) -> _State:
     raise ChampionChangedError(f"{name}: its champion keeps changing; nothing was done, try again later")
 
 
-def _follow(mlflow: Any, name: str, entry: Entry) -> None:
+def _follow(mlflow: Any, name: str, entry: promotion_log.Entry) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        point(mlflow, name, "previous", entry.previous)
-        point(mlflow, name, "champion", entry.champion)
+        versions.point(mlflow, name, "previous", entry.previous)
+        versions.point(mlflow, name, "champion", entry.champion)
     except MlflowException as error:
         # A version that was deleted since cannot be anything; the aliases stay, and the list takes note of that.
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
 
 
-def _moved_outside(mlflow: Any, name: str, last_entry: Entry | None) -> _State | None:
+def _moved_outside(mlflow: Any, name: str, last_entry: promotion_log.Entry | None) -> _State | None:
     """The aliases, where they are not what the last entry made them."""
-    aliases, then = aliases_of(mlflow, name), _state(last_entry)
+    aliases, then = versions.aliases_of(mlflow, name), _state(last_entry)
     now = _State(then.number, aliases.get("champion"), aliases.get("previous"))
     return None if now == then else now
 
 
-def _state(last_entry: Entry | None) -> _State:
+def _state(last_entry: promotion_log.Entry | None) -> _State:
     return (
         _State(0, None, None)
         if last_entry is None
@@ -228,13 +227,13 @@ def _expect(name: str, state: _State, expected: str | None, outcome: str) -> Non
         raise ChampionChangedError(f"{name}: {now} is champion, not {required} as expected; {outcome}")
 
 
-def _lost(name: str, winner: Entry, outcome: str) -> ChampionChangedError:
+def _lost(name: str, winner: promotion_log.Entry, outcome: str) -> ChampionChangedError:
     return ChampionChangedError(
         f"{name}: {winner.by} made version {winner.champion} champion at the same time; {outcome}"
     )
 
 
-def _promotion_tags(entry: Entry) -> dict[str, str]:
+def _promotion_tags(entry: promotion_log.Entry) -> dict[str, str]:
     """Tags of a version that became champion."""
     return {Tag.PROMOTED_AT: _text(entry.at), Tag.PROMOTED_BY: entry.by, Tag.PROMOTED_WHY: entry.why}
 

@@ -5,8 +5,6 @@ predicting what it predicted when it was judged, however the installed code chan
 packages alone, at the versions it was made with, so that any MLflow environment manager can build its environment.
 """
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import threading
@@ -14,16 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from synaug_core.digests import code_version
-from synaug_core.errors import ArtifactError
-from synaug_core.refs import RunRef
-from synaug_core.services.mlflow.artifacts import digest, fetch_uri
-from synaug_core.services.mlflow.clients import client, client_of
-from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.retry import patiently
-from synaug_core.services.secrets import redacted
-from synaug_core.services.settings import Settings
-from synaug_core.vocabulary import Fit
+from synaug_core import digests, errors, refs, vocabulary
+from synaug_core.services import retry, secrets, settings
+from synaug_core.services.mlflow import artifacts, clients, tags
 
 __all__ = ["classifier_folder", "described_fit", "log_model", "trained_fit"]
 
@@ -34,12 +25,12 @@ _saving = threading.Lock()
 
 
 def log_model(
-    run: RunRef,
+    run: refs.RunRef,
     classifier_folder: Path,
     example: bytes,
     classes: tuple[str, ...],
     *,
-    fit: Fit = "crop",
+    fit: vocabulary.Fit = "crop",
     device: str = "auto",
 ) -> str:
     """Store a classifier as a model of the run. The same classifier is stored once for each run.
@@ -57,33 +48,37 @@ def log_model(
     """
     from mlflow.entities import LoggedModelOutput
 
-    mlflow, sha256 = client_of(run), digest(classifier_folder)
+    mlflow, sha256 = clients.client_of(run), artifacts.digest(classifier_folder)
     stored_uri = _logged(mlflow, run, sha256)
     if stored_uri is not None:
         return stored_uri
-    info = patiently(mlflow.get_run, run.run_id).info
-    model = patiently(
+    info = retry.patiently(mlflow.get_run, run.run_id).info
+    model = retry.patiently(
         mlflow.create_logged_model,
         info.experiment_id,
         name=_NAME,
         source_run_id=run.run_id,
         model_type="image classifier",
-        tags={Tag.SHA256: sha256, Tag.CODE_VERSION: code_version(), Tag.CLASSES: ", ".join(classes)[:4000]},
+        tags={
+            tags.Tag.SHA256: sha256,
+            tags.Tag.CODE_VERSION: digests.code_version(),
+            tags.Tag.CLASSES: ", ".join(classes)[:4000],
+        },
     )
     try:
         with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
             local = Path(folder) / "model"
             _save(local, classifier_folder, example, {"fit": fit, "device": device}, model, run)
-            patiently(mlflow.log_model_artifacts, model.model_id, str(local))
+            retry.patiently(mlflow.log_model_artifacts, model.model_id, str(local))
     except BaseException:
         mlflow.finalize_logged_model(model.model_id, "FAILED")
         raise
-    patiently(mlflow.finalize_logged_model, model.model_id, "READY")
-    patiently(mlflow.log_outputs, run.run_id, [LoggedModelOutput(model.model_id, 0)])
+    retry.patiently(mlflow.finalize_logged_model, model.model_id, "READY")
+    retry.patiently(mlflow.log_outputs, run.run_id, [LoggedModelOutput(model.model_id, 0)])
     return f"models:/{model.model_id}"
 
 
-def classifier_folder(current: Settings, uri: str, folder: Path) -> Path:
+def classifier_folder(current: settings.Settings, uri: str, folder: Path) -> Path:
     """Copy the classifier out of a registered version's files (`ModelVersion.source`) or a logged model
     (`models:/m-...`) into `folder`. Runs none of the model's code.
 
@@ -91,23 +86,23 @@ def classifier_folder(current: Settings, uri: str, folder: Path) -> Path:
         ArtifactError: it is missing or cannot be read.
     """
     if uri.startswith("models:/m-"):
-        uri = patiently(client(current).get_logged_model, uri.removeprefix("models:/")).artifact_location
-    classifier = fetch_uri(current, f"{uri.rstrip('/')}/artifacts/{_NAME}", folder)
+        uri = retry.patiently(clients.client(current).get_logged_model, uri.removeprefix("models:/")).artifact_location
+    classifier = artifacts.fetch_uri(current, f"{uri.rstrip('/')}/artifacts/{_NAME}", folder)
     if not classifier.is_dir():
-        raise ArtifactError(f"the model at {uri} holds no classifier")
+        raise errors.ArtifactError(f"the model at {uri} holds no classifier")
     return classifier
 
 
-def trained_fit(current: Settings, source: str, folder: Path) -> Fit:
+def trained_fit(current: settings.Settings, source: str, folder: Path) -> vocabulary.Fit:
     """How the training images of a registered version (`ModelVersion.source`) were made square.
 
     Raises:
         ArtifactError: its description is missing or cannot be read.
     """
-    return described_fit(fetch_uri(current, f"{source.rstrip('/')}/MLmodel", folder))
+    return described_fit(artifacts.fetch_uri(current, f"{source.rstrip('/')}/MLmodel", folder))
 
 
-def described_fit(description: Path) -> Fit:
+def described_fit(description: Path) -> vocabulary.Fit:
     """What a model's file `MLmodel` says of how its training images were made square. Raises as `trained_fit`."""
     from ruamel.yaml import YAML, YAMLError
 
@@ -115,16 +110,18 @@ def described_fit(description: Path) -> Fit:
         model = YAML(typ="safe", pure=True).load(description.read_text(encoding="utf-8"))
         fit = model["flavors"]["python_function"]["config"]["fit"]
     except (OSError, YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ArtifactError(f"the model at {redacted(str(description.parent))} has no readable description") from error
-    fits: dict[str, Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
+        raise errors.ArtifactError(
+            f"the model at {secrets.redacted(str(description.parent))} has no readable description"
+        ) from error
+    fits: dict[str, vocabulary.Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
     if fit not in fits:
-        raise ArtifactError(
-            f"the model at {redacted(str(description.parent))} was made with an unknown fit {str(fit)[:40]!r}"
+        raise errors.ArtifactError(
+            f"the model at {secrets.redacted(str(description.parent))} was made with an unknown fit {str(fit)[:40]!r}"
         )
     return fits[fit]
 
 
-def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], model: Any, run: RunRef) -> None:
+def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], model: Any, run: refs.RunRef) -> None:
     import pandas as pd
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
@@ -169,10 +166,10 @@ def _requirements() -> list[str]:
     return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in _NEEDS]
 
 
-def _logged(mlflow: Any, run: RunRef, sha256: str) -> str | None:
-    outputs = patiently(mlflow.get_run, run.run_id).outputs
+def _logged(mlflow: Any, run: refs.RunRef, sha256: str) -> str | None:
+    outputs = retry.patiently(mlflow.get_run, run.run_id).outputs
     for output in outputs.model_outputs if outputs else []:
-        model = patiently(mlflow.get_logged_model, output.model_id)
-        if model.tags.get(Tag.SHA256) == sha256 and str(model.status) == "READY":
+        model = retry.patiently(mlflow.get_logged_model, output.model_id)
+        if model.tags.get(tags.Tag.SHA256) == sha256 and str(model.status) == "READY":
             return f"models:/{model.model_id}"
     return None

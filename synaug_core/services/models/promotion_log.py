@@ -15,13 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from synaug_core.errors import SynaugError
-from synaug_core.services.locks import exclusive
-from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.experiments import experiment_id
+from synaug_core.services import locks, retry, secrets, settings
+from synaug_core.services.mlflow import clients, experiments
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.retry import patiently
-from synaug_core.services.secrets import redacted
-from synaug_core.services.settings import Settings
 
 __all__ = ["EXPERIMENT", "Entry", "PromotionLog", "drop_log", "new_log", "open_log"]
 
@@ -88,7 +84,7 @@ class PromotionLog:
         from mlflow.exceptions import MlflowException
 
         try:
-            run = patiently(self.mlflow.get_run, self.run_id)
+            run = retry.patiently(self.mlflow.get_run, self.run_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # the advice below would cost the history
                 raise
@@ -97,7 +93,7 @@ class PromotionLog:
                 f"{Tag.PROMOTION_LOG} of the registered model to begin a new one"
             ) from error
         if run.info.lifecycle_stage == "deleted":
-            patiently(self.mlflow.restore_run, self.run_id)
+            retry.patiently(self.mlflow.restore_run, self.run_id)
         params: dict[str, str] = run.data.params
         entries = [Entry.of_text(int(key), params[key]) for key in sorted(k for k in params if k.isdigit())]
         return entries, {int(k.removesuffix(_DONE)) for k in params if k.endswith(_DONE)}
@@ -112,7 +108,7 @@ class PromotionLog:
             champion=champion,
             previous=previous,
             by=by,
-            why=redacted(why)[:_LONGEST_REASON],
+            why=secrets.redacted(why)[:_LONGEST_REASON],
             at=dt.datetime.now(dt.UTC).replace(microsecond=0),
             id=uuid.uuid4().hex,
         )
@@ -128,41 +124,41 @@ class PromotionLog:
         from mlflow.exceptions import MlflowException
 
         try:
-            patiently(self.mlflow.log_param, self.run_id, key, value)
+            retry.patiently(self.mlflow.log_param, self.run_id, key, value)
         except MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE":  # somebody wrote another value first
                 raise
 
 
-def new_log(current: Settings, name: str) -> str:
+def new_log(current: settings.Settings, name: str) -> str:
     """Make the run that holds a model's list, and give its id."""
-    mlflow = client(current)
+    mlflow = clients.client(current)
     tags = {Tag.STAGE: "registry", Tag.MODEL: name, Tag.SOURCE_NAME: "synaug"}
-    run = patiently(mlflow.create_run, experiment_id(current, EXPERIMENT), tags=tags, run_name=name)
-    patiently(mlflow.set_terminated, run.info.run_id, "FINISHED")
+    run = retry.patiently(mlflow.create_run, experiments.experiment_id(current, EXPERIMENT), tags=tags, run_name=name)
+    retry.patiently(mlflow.set_terminated, run.info.run_id, "FINISHED")
     return str(run.info.run_id)
 
 
-def drop_log(current: Settings, run_id: str) -> None:
+def drop_log(current: settings.Settings, run_id: str) -> None:
     """Delete a run that `new_log` made and that no model took."""
-    patiently(client(current).delete_run, run_id)
+    retry.patiently(clients.client(current).delete_run, run_id)
 
 
-def open_log(current: Settings, name: str) -> PromotionLog:
+def open_log(current: settings.Settings, name: str) -> PromotionLog:
     """The list of a registered model that exists.
 
     A model that synaug registers gets its list in the same transaction. One that came from elsewhere gets it here,
     where only the processes of one machine are kept apart.
     """
-    mlflow = client(current)
+    mlflow = clients.client(current)
     if (run_id := _tagged(mlflow, name)) is None:
-        with exclusive(current.home / "locks" / "registry.lock"):
+        with locks.exclusive(current.home / "locks" / "registry.lock"):
             if (run_id := _tagged(mlflow, name)) is None:
                 run_id = new_log(current, name)
-                patiently(mlflow.set_registered_model_tag, name, Tag.PROMOTION_LOG, run_id)
+                retry.patiently(mlflow.set_registered_model_tag, name, Tag.PROMOTION_LOG, run_id)
     return PromotionLog(mlflow, run_id)
 
 
 def _tagged(mlflow: Any, name: str) -> str | None:
-    run_id: str | None = patiently(mlflow.get_registered_model, name).tags.get(Tag.PROMOTION_LOG)
+    run_id: str | None = retry.patiently(mlflow.get_registered_model, name).tags.get(Tag.PROMOTION_LOG)
     return run_id

@@ -1,15 +1,13 @@
 """Registered models: versions, the aliases challenger, champion and previous, and what decided on them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 from synaug_core.refs import RunRef
-from synaug_core.services.locks import exclusive
-from synaug_core.services.mlflow.clients import client
+from synaug_core.services import locks, retry
+from synaug_core.services.mlflow import clients, values
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.mlflow.values import as_tags
+from synaug_core.services.models import promotion_log
 from synaug_core.services.models import versions as model_versions
 from synaug_core.services.models.champions import (
     ANY_CHAMPION,
@@ -19,7 +17,6 @@ from synaug_core.services.models.champions import (
     promote,
     rollback,
 )
-from synaug_core.services.models.promotion_log import drop_log, new_log
 from synaug_core.services.models.versions import (
     Alias,
     ModelVersion,
@@ -32,7 +29,6 @@ from synaug_core.services.models.versions import (
     require,
     tag_version,
 )
-from synaug_core.services.retry import patiently
 from synaug_core.services.settings import Settings
 
 __all__ = [
@@ -62,8 +58,8 @@ def register(
     Registering with a `key` that a version has already gives that version, with these tags; it becomes challenger
     only if it never had another role. Two machines that register the same key at once agree on the lower number.
     """
-    mlflow = client(settings)
-    with exclusive(settings.home / "locks" / "registry.lock"):
+    mlflow = clients.client(settings)
+    with locks.exclusive(settings.home / "locks" / "registry.lock"):
         _make_model(settings, mlflow, name)
         if (registered := _with_key(mlflow, name, key)) is not None:
             tag_version(mlflow, name, registered.version, tags or {})
@@ -72,20 +68,20 @@ def register(
             ):
                 _challenge(mlflow, name, registered.version)
             return read_version(mlflow, name, registered.version)
-        model = patiently(mlflow.get_logged_model, model_uri.removeprefix("models:/"))
-        created = patiently(
+        model = retry.patiently(mlflow.get_logged_model, model_uri.removeprefix("models:/"))
+        created = retry.patiently(
             mlflow.create_model_version,
             name,
             # the place itself: a models:/ address would be resolved by MLflow's global client
             source=model.artifact_location,
             run_id=run.run_id,
-            tags=as_tags({**(tags or {}), Tag.KEY: key}),
+            tags=values.as_tags({**(tags or {}), Tag.KEY: key}),
             model_id=model.model_id,
         )
         number = str(created.version)
         first = _with_key(mlflow, name, key)
         if first is not None and first.version != number:  # another machine was quicker
-            patiently(mlflow.delete_model_version, name, number)
+            retry.patiently(mlflow.delete_model_version, name, number)
             return first
         _challenge(mlflow, name, number)
         return read_version(mlflow, name, number)
@@ -93,7 +89,7 @@ def register(
 
 def current(settings: Settings, name: str, alias: Alias = "champion") -> ModelVersion | None:
     """The version behind an alias, or None."""
-    mlflow = client(settings)
+    mlflow = clients.client(settings)
     aliases = aliases_of(mlflow, name)
     return read_version(mlflow, name, aliases[alias], aliases) if alias in aliases else None
 
@@ -104,24 +100,24 @@ def history(settings: Settings, name: str) -> list[ModelVersion]:
     Raises:
         UserError: there is no such model.
     """
-    mlflow = client(settings)
+    mlflow = clients.client(settings)
     require(mlflow, name)
     return sorted(read_versions(mlflow, name), key=numbered, reverse=True)
 
 
 def versions(settings: Settings, name: str) -> list[ModelVersion]:
     """Every version in no particular order; none where there is no such model."""
-    return read_versions(client(settings), name)
+    return read_versions(clients.client(settings), name)
 
 
 def annotate(settings: Settings, name: str, version: str, tags: Mapping[str, Any]) -> None:
     """Add tags to a version."""
-    tag_version(client(settings), name, version, tags)
+    tag_version(clients.client(settings), name, version, tags)
 
 
 def names(settings: Settings) -> list[str]:
     """The registered models that synaug made."""
-    return model_versions.names(client(settings))
+    return model_versions.names(clients.client(settings))
 
 
 def _make_model(settings: Settings, mlflow: Any, name: str) -> None:
@@ -129,16 +125,16 @@ def _make_model(settings: Settings, mlflow: Any, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        patiently(mlflow.get_registered_model, name)
+        retry.patiently(mlflow.get_registered_model, name)
         return
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-    log = new_log(settings, name)
+    log = promotion_log.new_log(settings, name)
     try:
-        patiently(mlflow.create_registered_model, name, tags={"synaug": "true", Tag.PROMOTION_LOG: log})
+        retry.patiently(mlflow.create_registered_model, name, tags={"synaug": "true", Tag.PROMOTION_LOG: log})
     except MlflowException as error:
-        drop_log(settings, log)
+        promotion_log.drop_log(settings, log)
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.errors import UserError
-from synaug_core.services.mlflow.artifacts import fetch_uri
-from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services import retry, settings
+from synaug_core.services.mlflow import artifacts, clients, tags
 from synaug_core.services.models.registry import ModelVersion
-from synaug_core.services.retry import patiently
-from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["images_behind"]
 
 
-def images_behind(current: Settings, version: ModelVersion, splits: Sequence[str]) -> ImageSet:
+def images_behind(current: settings.Settings, version: ModelVersion, splits: Sequence[str]) -> ImageSet:
     """The images of some splits (`train`, `val`, `test`) of a version's data set, one after the other.
 
     Raises:
@@ -29,15 +26,15 @@ def images_behind(current: Settings, version: ModelVersion, splits: Sequence[str
         ArtifactError: images are missing or damaged.
         MlflowException: MLflow cannot say.
     """
-    from synaug_core.data import parquet
-    from synaug_core.data.imageset import concatenate
+    from synaug_core.data import imageset, parquet
 
-    place = _place(client(current), version)
+    place = _place(clients.client(current), version)
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
         splits_read = [
-            parquet.read(fetch_uri(current, f"{place}/images/{split}.parquet", Path(folder))) for split in splits
+            parquet.read(artifacts.fetch_uri(current, f"{place}/images/{split}.parquet", Path(folder)))
+            for split in splits
         ]
-    return concatenate([images for images in splits_read if len(images)] or splits_read[:1])
+    return imageset.concatenate([images for images in splits_read if len(images)] or splits_read[:1])
 
 
 def _place(mlflow: Any, version: ModelVersion) -> str:
@@ -48,18 +45,18 @@ def _place(mlflow: Any, version: ModelVersion) -> str:
         f"the images that {version.name} version {version.version} was made from are not in this store; "
         "`synaug run` registers versions that know them"
     )
-    retraining = version.tags.get(Tag.RETRAINING)
+    retraining = version.tags.get(tags.Tag.RETRAINING)
     if retraining is None:
         raise unknown
     try:
-        parent = patiently(mlflow.get_run, retraining)
-        condition = f"tags.`{Tag.PARENT}` = '{parent.info.run_id}' and tags.`{Tag.STAGE}` = 'dataset'"
-        dataset_runs = patiently(mlflow.search_runs, [parent.info.experiment_id], filter_string=condition)
+        parent = retry.patiently(mlflow.get_run, retraining)
+        condition = f"tags.`{tags.Tag.PARENT}` = '{parent.info.run_id}' and tags.`{tags.Tag.STAGE}` = 'dataset'"
+        dataset_runs = retry.patiently(mlflow.search_runs, [parent.info.experiment_id], filter_string=condition)
         if not dataset_runs:
             raise unknown
         # a run that stands for an earlier one leaves the files there
-        earlier = dataset_runs[0].data.tags.get(Tag.REUSED)
-        holder = patiently(mlflow.get_run, earlier) if earlier else dataset_runs[0]
+        earlier = dataset_runs[0].data.tags.get(tags.Tag.REUSED)
+        holder = retry.patiently(mlflow.get_run, earlier) if earlier else dataset_runs[0]
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # the tag names no run
             raise

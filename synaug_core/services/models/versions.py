@@ -1,7 +1,5 @@
 """Versions of registered models as MLflow has them: read, tagged, given names."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,22 +1,17 @@
 """What MLflow knows of runs and versions, as the rule of `retention` asks for it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from synaug_core.services.mlflow.artifacts import fetch_uri, is_there
-from synaug_core.services.mlflow.clients import client
+from synaug_core.services import processes, retry, settings
+from synaug_core.services.mlflow import artifacts, clients
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.models import registry
 from synaug_core.services.models.versions import read_every_version
-from synaug_core.services.processes import is_dead
 from synaug_core.services.retention.rule import RunFacts, VersionFacts
-from synaug_core.services.retry import every_result
-from synaug_core.services.settings import Settings
 
 __all__ = ["experiments", "read_runs", "read_versions", "running_in"]
 
@@ -25,13 +20,13 @@ _PREFIX = "synaug/"
 _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 
-def experiments(current: Settings) -> dict[str, str]:
+def experiments(current: settings.Settings) -> dict[str, str]:
     """Name -> id of the experiments of retrainings that are not deleted."""
-    stored = every_result(client(current).search_experiments)
+    stored = retry.every_result(clients.client(current).search_experiments)
     return {e.name: str(e.experiment_id) for e in stored if e.name.startswith(_PREFIX)}
 
 
-def read_runs(current: Settings, numbers: dict[str, str]) -> list[RunFacts]:
+def read_runs(current: settings.Settings, numbers: dict[str, str]) -> list[RunFacts]:
     """Every run that synaug made in these experiments, those that were deleted in MLflow too.
 
     Raises:
@@ -41,25 +36,25 @@ def read_runs(current: Settings, numbers: dict[str, str]) -> list[RunFacts]:
 
     facts = []
     for name, number in numbers.items():
-        stored_runs = every_result(client(current).search_runs, [number], run_view_type=ViewType.ALL)
+        stored_runs = retry.every_result(clients.client(current).search_runs, [number], run_view_type=ViewType.ALL)
         facts += [_facts(current, name, run) for run in stored_runs if Tag.STAGE in run.data.tags]
     return facts
 
 
-def running_in(current: Settings, number: str) -> str | None:
+def running_in(current: settings.Settings, number: str) -> str | None:
     """A run of the experiment that may be written to at this moment, or None."""
     from mlflow.entities import ViewType
 
     condition = "attributes.status = 'RUNNING'"
-    running_runs = every_result(
-        client(current).search_runs, [number], filter_string=condition, run_view_type=ViewType.ACTIVE_ONLY
+    running_runs = retry.every_result(
+        clients.client(current).search_runs, [number], filter_string=condition, run_view_type=ViewType.ACTIVE_ONLY
     )
     return next((str(run.info.run_id) for run in running_runs if _is_running(run)), None)
 
 
-def read_versions(current: Settings) -> list[VersionFacts]:
+def read_versions(current: settings.Settings) -> list[VersionFacts]:
     """Every version of every registered model, also of those that somebody else made from runs of synaug's."""
-    versions = read_every_version(client(current))
+    versions = read_every_version(clients.client(current))
     # a list of champions is kept for models that synaug registers, and asking for it would begin one elsewhere
     named = {v.name for v in versions} & set(registry.names(current))
     champions = {(name, reign.version) for name in named for reign in registry.champion_periods(current, name)}
@@ -74,7 +69,7 @@ def read_versions(current: Settings) -> list[VersionFacts]:
     ]
 
 
-def _facts(current: Settings, experiment: str, run: Any) -> RunFacts:
+def _facts(current: settings.Settings, experiment: str, run: Any) -> RunFacts:
     tags, info = run.data.tags, run.info
     deleted = info.lifecycle_stage == "deleted"
     cleaned = tags.get(Tag.CLEANED)
@@ -101,16 +96,16 @@ def _facts(current: Settings, experiment: str, run: Any) -> RunFacts:
 
 def _is_running(run: Any) -> bool:
     """A run whose process is known to be dead is not; one of another host may be."""
-    return run.info.status == "RUNNING" and not is_dead(run.data.tags.get(Tag.PROCESS, ""))
+    return run.info.status == "RUNNING" and not processes.is_dead(run.data.tags.get(Tag.PROCESS, ""))
 
 
-def _named(current: Settings, place: str) -> tuple[str, ...]:
+def _named(current: settings.Settings, place: str) -> tuple[str, ...]:
     """The retrainings that a sweep compared; none where it has no table (yet)."""
     uri = f"{place.rstrip('/')}/sweep.json"
-    if not is_there(current, uri):
+    if not artifacts.is_there(current, uri):
         return ()
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
-        table = fetch_uri(current, uri, Path(folder))
+        table = artifacts.fetch_uri(current, uri, Path(folder))
         return tuple(sorted(set(_RUN_ID.findall(table.read_text(encoding="utf-8")))))
 
 

@@ -6,20 +6,14 @@ process itself writes the database, its rows go too; behind a server they stay h
 `mlflow gc`. Each order of events that a kill can leave is taken up again by the next call.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from synaug_core.errors import ArtifactError
-from synaug_core.services.mlflow.artifacts import local_path, repository
-from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.retry import every_result, patiently, pause
-from synaug_core.services.secrets import first_line, redacted
-from synaug_core.services.settings import Settings
+from synaug_core.services import retry, secrets, settings
+from synaug_core.services.mlflow import artifacts, clients, tags
 
 __all__ = ["forget", "free", "models_of", "note_thinned", "sizes"]
 
@@ -28,52 +22,52 @@ _GONE = ("404", "NoSuchKey")
 _PAUSES = (0.5, 2.0)  # seconds; some stores list for a moment what they have deleted
 
 
-def sizes(current: Settings, places: list[str]) -> list[int]:
+def sizes(current: settings.Settings, places: list[str]) -> list[int]:
     """Bytes of the files below each address; nothing is read."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda place: _size(current, place), places))
 
 
-def models_of(current: Settings, numbers: list[str], runs: Collection[str]) -> dict[str, dict[str, str]]:
+def models_of(current: settings.Settings, numbers: list[str], runs: Collection[str]) -> dict[str, dict[str, str]]:
     """Run -> the logged models that it made (id -> address), of the experiments with these numbers."""
-    mlflow, models = client(current), {run: dict[str, str]() for run in runs}
+    mlflow, models = clients.client(current), {run: dict[str, str]() for run in runs}
     for number in numbers:
-        for model in every_result(mlflow.search_logged_models, [number]):
+        for model in retry.every_result(mlflow.search_logged_models, [number]):
             if model.source_run_id in models:
                 models[model.source_run_id][model.model_id] = model.artifact_location
     return models
 
 
-def free(current: Settings, run_id: str, models: dict[str, str]) -> None:
+def free(current: settings.Settings, run_id: str, models: dict[str, str]) -> None:
     """Delete a run's files, its models with theirs, and the run. Done twice, it is done once.
 
     Raises:
         ArtifactError: the store refuses to delete.
     """
-    mlflow = client(current)
+    mlflow = clients.client(current)
     for model, place in models.items():
         _delete_files(current, place)
-        patiently(mlflow.delete_logged_model, model)
-    run = patiently(mlflow.get_run, run_id)
+        retry.patiently(mlflow.delete_logged_model, model)
+    run = retry.patiently(mlflow.get_run, run_id)
     _delete_files(current, run.info.artifact_uri)
-    if Tag.CLEANED not in run.data.tags or run.info.lifecycle_stage != "deleted":
+    if tags.Tag.CLEANED not in run.data.tags or run.info.lifecycle_stage != "deleted":
         if run.info.lifecycle_stage == "deleted":  # by hand; only an active run can be marked
-            patiently(mlflow.restore_run, run_id)
-        patiently(mlflow.set_tag, run_id, Tag.CLEANED, _now())
-        patiently(mlflow.delete_run, run_id)
+            retry.patiently(mlflow.restore_run, run_id)
+        retry.patiently(mlflow.set_tag, run_id, tags.Tag.CLEANED, _now())
+        retry.patiently(mlflow.delete_run, run_id)
 
 
-def note_thinned(current: Settings, run_id: str) -> None:
+def note_thinned(current: settings.Settings, run_id: str) -> None:
     """Mark a run that stays that runs below it were deleted."""
-    mlflow = client(current)
-    patiently(mlflow.set_tag, run_id, Tag.CLEANED, _now())
+    mlflow = clients.client(current)
+    retry.patiently(mlflow.set_tag, run_id, tags.Tag.CLEANED, _now())
     note = "`synaug gc` deleted runs below this one; what is left is used by later runs or by a registered model."
-    patiently(mlflow.set_tag, run_id, Tag.NOTE, note)
+    retry.patiently(mlflow.set_tag, run_id, tags.Tag.NOTE, note)
 
 
-def forget(current: Settings, run_ids: list[str], models: list[str]) -> bool:
+def forget(current: settings.Settings, run_ids: list[str], models: list[str]) -> bool:
     """Remove the rows of deleted runs and models, and say whether that could be done: a server offers no such call."""
-    store = client(current)._tracking_client.store  # what `mlflow gc` calls; it has no public name
+    store = clients.client(current)._tracking_client.store  # what `mlflow gc` calls; it has no public name
     if not current.has_local_tracking or not hasattr(store, "_hard_delete_run"):
         return False
     for model in models:
@@ -81,7 +75,7 @@ def forget(current: Settings, run_ids: list[str], models: list[str]) -> bool:
             store._hard_delete_logged_model(model)
     for run_id in run_ids:
         with _unless_gone():
-            patiently(store._hard_delete_run, run_id)
+            retry.patiently(store._hard_delete_run, run_id)
     return True
 
 
@@ -96,23 +90,23 @@ def _unless_gone() -> Iterator[None]:
             raise
 
 
-def _delete_files(current: Settings, place: str) -> None:
-    store = repository(place, current)
+def _delete_files(current: settings.Settings, place: str) -> None:
+    store = artifacts.repository(place, current)
     for wait in (*_PAUSES, None):
         try:
-            patiently(store.delete_artifacts)
+            retry.patiently(store.delete_artifacts)
             # S3 refuses single files in an answer that MLflow takes for a good one
-            left = patiently(store.list_artifacts, "")
+            left = retry.patiently(store.list_artifacts, "")
         except Exception as error:  # each kind of store has errors of its own
             if _is_gone(error):
                 break
-            raise ArtifactError(f"{redacted(place)} cannot be deleted: {first_line(error)}") from error
+            raise ArtifactError(f"{secrets.redacted(place)} cannot be deleted: {secrets.first_line(error)}") from error
         if not left:
             break
         if wait is None:
-            raise ArtifactError(f"{redacted(place)} cannot be deleted: its files are still there")
-        pause(wait)
-    local = local_path(place)
+            raise ArtifactError(f"{secrets.redacted(place)} cannot be deleted: its files are still there")
+        retry.pause(wait)
+    local = artifacts.local_path(place)
     if local is not None:  # <experiment>/<run>/artifacts: the run's empty folder goes too
         with contextlib.suppress(OSError):
             local.parent.rmdir()
@@ -128,18 +122,18 @@ def _is_gone(error: Exception) -> bool:
     return isinstance(error, FileNotFoundError) or getattr(answer, "status_code", None) == 404
 
 
-def _size(current: Settings, place: str) -> int:
-    local = local_path(place)
+def _size(current: settings.Settings, place: str) -> int:
+    local = artifacts.local_path(place)
     if local is not None:
         return sum(f.stat().st_size for f in local.rglob("*") if f.is_file()) if local.is_dir() else 0
-    store, total, left = repository(place, current), 0, [""]
+    store, total, left = artifacts.repository(place, current), 0, [""]
     while left:
         try:
-            entries = patiently(store.list_artifacts, left.pop())
+            entries = retry.patiently(store.list_artifacts, left.pop())
         except Exception as error:
             if _is_gone(error):
                 continue
-            raise ArtifactError(f"{redacted(place)} cannot be listed: {first_line(error)}") from error
+            raise ArtifactError(f"{secrets.redacted(place)} cannot be listed: {secrets.first_line(error)}") from error
         left += [item.path for item in entries if item.is_dir]
         total += sum(item.file_size or 0 for item in entries if not item.is_dir)
     return total

@@ -1,7 +1,5 @@
 """Old files in SYNAUG_HOME that can be made or fetched again: checkpoints, logs, copies of images and artifacts."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import shutil
@@ -10,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synaug_core.errors import SynaugError
-from synaug_core.services.locks import exclusive
+from synaug_core.services import locks, processes, settings
 from synaug_core.services.mlflow.artifacts import PART, part_owner
-from synaug_core.services.processes import is_alive, is_dead
-from synaug_core.services.settings import Settings
 
 __all__ = ["Leftover", "find_leftovers", "remove_leftover"]
 
@@ -37,7 +33,7 @@ class Leftover:
     lock: Path | None = None
 
 
-def find_leftovers(current: Settings, days: float, now: float) -> list[Leftover]:
+def find_leftovers(current: settings.Settings, days: float, now: float) -> list[Leftover]:
     """Those that were last written before `now` (seconds since 1970) minus `days`. A copy that is being fetched never
     is one; one that a process was fetching when it died is one at once."""
     return [left for left in _all(current) if _is_left(left.path, days, now)]
@@ -47,7 +43,7 @@ def remove_leftover(left: Leftover) -> bool:
     """Delete it, and say whether that was done: one that a process holds stays."""
     if left.lock is not None:
         try:
-            with exclusive(left.lock, timeout=0.1):
+            with locks.exclusive(left.lock, timeout=0.1):
                 shutil.rmtree(left.path, ignore_errors=True)
         except SynaugError:
             return False
@@ -58,7 +54,7 @@ def remove_leftover(left: Leftover) -> bool:
     return not left.path.exists()
 
 
-def _all(current: Settings) -> Iterator[Leftover]:
+def _all(current: settings.Settings) -> Iterator[Leftover]:
     for path in _inside(current.home / "checkpoints"):
         yield Leftover("checkpoints", path, _size(path))
     for path in _inside(current.home / "logs"):
@@ -73,9 +69,9 @@ def _all(current: Settings) -> Iterator[Leftover]:
 def _is_left(path: Path, days: float, now: float) -> bool:
     if path.name.startswith(PART):
         owner = part_owner(path)
-        if is_dead(owner):
+        if processes.is_dead(owner):
             return True
-        if is_alive(owner):
+        if processes.is_alive(owner):
             return False
     return now - _last_written(path) >= days * _DAY
 

@@ -3,17 +3,13 @@
 Credentials come from boto3's own chain only: the environment, a profile, the machine's role.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from synaug_core.errors import DataError, SynaugError, UserError, causes
-from synaug_core.s3_address import S3Address
-from synaug_core.services.secrets import first_line, redacted
-from synaug_core.services.settings import Settings
+from synaug_core import errors, s3_address
+from synaug_core.services import secrets, settings
 
 __all__ = ["THREADS", "StoredObject", "explaining", "listed", "objects_at", "s3_client"]
 
@@ -52,7 +48,7 @@ class StoredObject:
     modified: str
 
 
-def s3_client(current: Settings) -> Any:
+def s3_client(current: settings.Settings) -> Any:
     """A boto3 client for the settings' S3 server; threads may share it. Give it to `explaining` where it is used."""
     import boto3
     import botocore.session
@@ -72,7 +68,7 @@ def s3_client(current: Settings) -> Any:
     return boto3.session.Session(botocore_session=core).client("s3", endpoint_url=current.s3_endpoint, config=config)
 
 
-def listed(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
+def listed(client: Any, address: s3_address.S3Address) -> tuple[StoredObject, ...]:
     """Every object at the address, by key; those of no bytes that only stand for folders are left out.
 
     Raises:
@@ -82,11 +78,13 @@ def listed(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
     if objects := objects_at(client, address):
         return objects
     if address.key and _find_exact(client, address):
-        raise DataError(f"{address} is one object; give a prefix above the images, or an .npz or .parquet object")
-    raise DataError(f"{address} has no objects")
+        raise errors.DataError(
+            f"{address} is one object; give a prefix above the images, or an .npz or .parquet object"
+        )
+    raise errors.DataError(f"{address} has no objects")
 
 
-def objects_at(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
+def objects_at(client: Any, address: s3_address.S3Address) -> tuple[StoredObject, ...]:
     """What `listed` gives, or nothing where there is nothing. Raises botocore's errors, for `explaining`."""
     if address.is_file and (stored := _find_exact(client, address)):
         return (stored,)
@@ -97,7 +95,7 @@ def objects_at(client: Any, address: S3Address) -> tuple[StoredObject, ...]:
     return tuple(sorted(objects, key=lambda o: o.key))
 
 
-def _find_exact(client: Any, address: S3Address) -> StoredObject | None:
+def _find_exact(client: Any, address: s3_address.S3Address) -> StoredObject | None:
     """The object with this very key: it comes first among those that begin with it."""
     entries = client.list_objects_v2(Bucket=address.bucket, Prefix=address.key, MaxKeys=1).get("Contents", ())
     return next((_object(e, address.name) for e in entries if e["Key"] == address.key), None)
@@ -109,7 +107,7 @@ def _object(entry: dict[str, Any], name: str) -> StoredObject:
 
 
 @contextlib.contextmanager
-def explaining(address: S3Address, current: Settings) -> Iterator[None]:
+def explaining(address: s3_address.S3Address, current: settings.Settings) -> Iterator[None]:
     """Turn what boto3 raised within the block into one line about the address.
 
     Raises:
@@ -119,7 +117,7 @@ def explaining(address: S3Address, current: Settings) -> Iterator[None]:
     """
     try:
         yield
-    except SynaugError:
+    except errors.SynaugError:
         raise
     except Exception as error:
         if (origin := _origin(error)) is None:
@@ -131,44 +129,44 @@ def _origin(error: BaseException) -> Exception | None:
     """The error of botocore's that this one is, or came of: transfer managers and MLflow wrap them."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    return next((cause for cause in causes(error) if isinstance(cause, (BotoCoreError, ClientError))), None)
+    return next((cause for cause in errors.causes(error) if isinstance(cause, (BotoCoreError, ClientError))), None)
 
 
-def _explained(error: Exception, address: S3Address, current: Settings) -> SynaugError:
+def _explained(error: Exception, address: s3_address.S3Address, current: settings.Settings) -> errors.SynaugError:
     from botocore import exceptions as e
 
     place = _place(error, address, current)
     if isinstance(error, e.ClientError):
         return _answered(error, address, place)
     if isinstance(error, (e.NoCredentialsError, e.PartialCredentialsError, e.NoAuthTokenError)):
-        return UserError(_NO_CREDENTIALS.format(place=place))
+        return errors.UserError(_NO_CREDENTIALS.format(place=place))
     if isinstance(error, (e.ProfileNotFound, e.CredentialRetrievalError, e.TokenRetrievalError, e.SSOError)):
-        return UserError(f"the credentials for {place} cannot be read: {first_line(error, 200)}")
+        return errors.UserError(f"the credentials for {place} cannot be read: {secrets.first_line(error, 200)}")
     if isinstance(error, e.SSLError):
-        return UserError(f"{place}: no secure connection to the server ({first_line(error, 200)})")
+        return errors.UserError(f"{place}: no secure connection to the server ({secrets.first_line(error, 200)})")
     if isinstance(error, (e.ConnectionError, e.HTTPClientError)):
-        return UserError(
+        return errors.UserError(
             f"{place}: the server does not answer; check AWS_ENDPOINT_URL_S3 or MLFLOW_S3_ENDPOINT_URL and the network "
             f"({type(error).__name__})"
         )
-    return SynaugError(f"{place}: {first_line(error, 200)}")
+    return errors.SynaugError(f"{place}: {secrets.first_line(error, 200)}")
 
 
-def _answered(error: Any, address: S3Address, place: str) -> SynaugError:
+def _answered(error: Any, address: s3_address.S3Address, place: str) -> errors.SynaugError:
     """What the server's refusal means."""
     answer = error.response.get("Error", {})
     code = str(answer.get("Code", "")) or "no code"
     if code == "NoSuchBucket":
-        return DataError(f"there is no bucket {address.bucket!r} for {place}")
+        return errors.DataError(f"there is no bucket {address.bucket!r} for {place}")
     if code in _NO_ENTRY:
-        return UserError(f"no access to {place} with these credentials ({code})")
+        return errors.UserError(f"no access to {place} with these credentials ({code})")
     if code in _GONE:
-        return DataError(f"{place} changed while it was read; start the run again")
-    words = redacted(" ".join(f"{code} {answer.get('Message', '')}".split()))[:200]
-    return SynaugError(f"{place}: the server says {words}")
+        return errors.DataError(f"{place} changed while it was read; start the run again")
+    words = secrets.redacted(" ".join(f"{code} {answer.get('Message', '')}".split()))[:200]
+    return errors.SynaugError(f"{place}: the server says {words}")
 
 
-def _place(error: Exception, address: S3Address, current: Settings) -> str:
+def _place(error: Exception, address: s3_address.S3Address, current: settings.Settings) -> str:
     """The address and the server, as far as they are known; a user's name and password in the server's are cut out."""
     server = getattr(error, "kwargs", {}).get("endpoint_url") or current.s3_endpoint
     if not server:

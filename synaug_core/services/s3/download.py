@@ -1,7 +1,5 @@
 """One object into one file: whole, verified by the checksums that S3 servers give, or not at all."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib
@@ -11,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from synaug_core.errors import ArtifactError, DataError
-from synaug_core.s3_address import S3Address
+from synaug_core import errors, s3_address
 from synaug_core.services.retry import repeatedly
 from synaug_core.services.s3.client import StoredObject
 
@@ -34,7 +31,7 @@ class _DamagedError(Exception):
     """The bytes that came are not the object's."""
 
 
-def download(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
+def download(client: Any, address: s3_address.S3Address, stored: StoredObject, target: Path) -> None:
     """Write the object's bytes to `target`, verified by size and by the best checksum that the server gives: the MD5
     in its ETag (also of an upload in parts), or the checksum of the whole object. Broken connections and wrong bytes
     are tried again, three times.
@@ -57,7 +54,7 @@ def download(client: Any, address: S3Address, stored: StoredObject, target: Path
     try:
         repeatedly(fetch_verified, broken(), _TRIES)
     except _DamagedError as error:
-        raise ArtifactError(
+        raise errors.ArtifactError(
             f"{address}: the object {stored.name!r} came with wrong bytes {_TRIES} times ({error})"
         ) from error
 
@@ -74,7 +71,7 @@ def broken() -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
-def _fetch_whole(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
+def _fetch_whole(client: Any, address: s3_address.S3Address, stored: StoredObject, target: Path) -> None:
     version = {"IfMatch": stored.etag} if stored.etag else {}
     body = client.get_object(Bucket=address.bucket, Key=stored.key, **version)["Body"]
     with body, target.open("wb") as file:
@@ -82,14 +79,14 @@ def _fetch_whole(client: Any, address: S3Address, stored: StoredObject, target: 
             file.write(block)
 
 
-def _fetch_parts(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
+def _fetch_parts(client: Any, address: s3_address.S3Address, stored: StoredObject, target: Path) -> None:
     from boto3.s3.transfer import TransferConfig
 
     config = TransferConfig(multipart_threshold=LARGE, multipart_chunksize=LARGE // 2, max_concurrency=8)
     client.download_file(address.bucket, stored.key, str(target), Config=config)
 
 
-def _verify(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
+def _verify(client: Any, address: s3_address.S3Address, stored: StoredObject, target: Path) -> None:
     """Raises `_DamagedError` where the file is not the object, DataError where the object is no longer the listed."""
     if (size := target.stat().st_size) != stored.size:
         _check_unchanged(client, address, stored)
@@ -103,7 +100,9 @@ def _verify(client: Any, address: S3Address, stored: StoredObject, target: Path)
     _verify_by_what_the_server_says(client, address, stored, target)
 
 
-def _verify_by_what_the_server_says(client: Any, address: S3Address, stored: StoredObject, target: Path) -> None:
+def _verify_by_what_the_server_says(
+    client: Any, address: s3_address.S3Address, stored: StoredObject, target: Path
+) -> None:
     """The ETag did not settle it: it is no MD5 (encryption by a key of the user), or its parts' sizes are unusual."""
     head = _check_unchanged(client, address, stored)
     for name, compute in CHECKSUMS.items():
@@ -126,14 +125,14 @@ def _verify_by_what_the_server_says(client: Any, address: S3Address, stored: Sto
             raise _DamagedError("the MD5 of its parts' MD5s in its ETag is another")
 
 
-def _check_unchanged(client: Any, address: S3Address, stored: StoredObject) -> dict[str, Any]:
+def _check_unchanged(client: Any, address: s3_address.S3Address, stored: StoredObject) -> dict[str, Any]:
     head: dict[str, Any] = client.head_object(Bucket=address.bucket, Key=stored.key, ChecksumMode="ENABLED")
     if head["ContentLength"] != stored.size or (stored.etag and head.get("ETag") != stored.etag):
-        raise DataError(f"{address}: the object {stored.name!r} changed while it was read; start the run again")
+        raise errors.DataError(f"{address}: the object {stored.name!r} changed while it was read; start the run again")
     return head
 
 
-def _part_sizes(client: Any, address: S3Address, stored: StoredObject, parts: int) -> list[int]:
+def _part_sizes(client: Any, address: s3_address.S3Address, stored: StoredObject, parts: int) -> list[int]:
     """The sizes of the parts that the object was uploaded in; empty where the server does not tell."""
     sizes: list[int] = []
     for number in range(1, parts + 1):

@@ -3,8 +3,6 @@
 A journal remembers which version each file of a mirror is.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -17,16 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synaug_core import digests
-from synaug_core.errors import SynaugError
+from synaug_core import digests, errors
 from synaug_core.names import slug
 from synaug_core.progress import Progress, silent
 from synaug_core.s3_address import S3Address, s3_address
-from synaug_core.services.locks import exclusive
+from synaug_core.services import locks, settings
 from synaug_core.services.s3.client import THREADS, StoredObject, explaining, listed, s3_client
 from synaug_core.services.s3.download import LARGE, download
 from synaug_core.services.s3.names import RefusedObject, sorted_out, why_not_a_path
-from synaug_core.services.settings import Settings
 
 __all__ = ["Folder", "Mirror", "RefusedObject", "bucket_fingerprint", "mirrored", "update"]
 
@@ -196,7 +192,7 @@ def _remove_others(root: Path, names: set[str]) -> int:
 def _check_room(folder: Folder, missing: Sequence[StoredObject]) -> None:
     need, free = sum(o.size for o in missing), shutil.disk_usage(folder.place).free
     if need + _SPARE > free:
-        raise SynaugError(
+        raise errors.SynaugError(
             f"{folder.place}: {need / 1e9:.1f} GB are to be fetched and {free / 1e9:.1f} GB are free; make room, or "
             "set SYNAUG_HOME to a larger disk"
         )
@@ -222,7 +218,7 @@ class Mirror:
     removed: int
 
 
-def bucket_fingerprint(source: str, current: Settings) -> str:
+def bucket_fingerprint(source: str, current: settings.Settings) -> str:
     """Digest of the names, sizes and ETags of the objects at `source` (`s3://...`); none of them is read.
 
     Raises:
@@ -235,7 +231,7 @@ def bucket_fingerprint(source: str, current: Settings) -> str:
 
 
 @contextlib.contextmanager
-def mirrored(source: str, current: Settings, progress: Progress = silent) -> Iterator[Mirror]:
+def mirrored(source: str, current: settings.Settings, progress: Progress = silent) -> Iterator[Mirror]:
     """Bring the mirror of `source` (`s3://...`) below `<home>/mirrors` up to date, and keep other processes from
     changing it while the block reads it.
 
@@ -254,11 +250,11 @@ def mirrored(source: str, current: Settings, progress: Progress = silent) -> Ite
     """
     address = s3_address(source)
     place = current.home / "mirrors" / digests.of_value([current.s3_endpoint, address.bucket, address.key])[:32]
-    with exclusive(current.home / "locks" / f"mirror-{place.name}.lock", _LONGEST_TURN):
+    with locks.exclusive(current.home / "locks" / f"mirror-{place.name}.lock", _LONGEST_TURN):
         yield _brought_up_to_date(address, place, current, progress)
 
 
-def _brought_up_to_date(address: S3Address, place: Path, current: Settings, progress: Progress) -> Mirror:
+def _brought_up_to_date(address: S3Address, place: Path, current: settings.Settings, progress: Progress) -> Mirror:
     with explaining(address, current), _on_disk(address):
         client = s3_client(current)
         objects = listed(client, address)
@@ -281,7 +277,7 @@ def _on_disk(address: S3Address) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SynaugError(f"{address} cannot be copied to the disk ({error.strerror or error})") from error
+        raise errors.SynaugError(f"{address} cannot be copied to the disk ({error.strerror or error})") from error
 
 
 def _local(name: str) -> str:

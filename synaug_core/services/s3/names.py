@@ -1,7 +1,5 @@
 """Which keys become files of a mirror: those that are plain paths, on every system, within the folder."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

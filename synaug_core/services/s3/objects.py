@@ -1,20 +1,16 @@
 """Small objects by name below an address: written whole, read whole, named, deleted."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from synaug_core.digests import of_bytes
-from synaug_core.errors import ArtifactError
+from synaug_core import digests, errors
 from synaug_core.s3_address import S3Address, s3_address
-from synaug_core.services.retry import patiently, repeatedly
+from synaug_core.services import retry, settings
 from synaug_core.services.s3.client import THREADS, explaining, objects_at, s3_client
 from synaug_core.services.s3.download import broken
 from synaug_core.services.s3.names import why_not_a_path
-from synaug_core.services.settings import Settings
 
 __all__ = ["delete_objects", "object_names", "object_uri", "read_object", "write_object"]
 
@@ -35,7 +31,7 @@ def object_uri(place: str, name: str) -> str:
     return f"s3://{address.bucket}/{_key(address, name)}"
 
 
-def read_object(place: str, name: str, current: Settings) -> bytes:
+def read_object(place: str, name: str, current: settings.Settings) -> bytes:
     """The object's bytes, compared with the digest that they were written with; asked for again where a connection
     broke or other bytes came.
 
@@ -45,7 +41,9 @@ def read_object(place: str, name: str, current: Settings) -> bytes:
     """
     uri, address = object_uri(place, name), s3_address(place)
     with explaining(address, current):
-        content = repeatedly(lambda: _read(_client(current), address, name), (*broken(), ArtifactError), _TRIES)
+        content = retry.repeatedly(
+            lambda: _read(_client(current), address, name), (*broken(), errors.ArtifactError), _TRIES
+        )
     if content is None:
         raise FileNotFoundError(f"there is no object {uri}")
     return content
@@ -54,25 +52,25 @@ def read_object(place: str, name: str, current: Settings) -> bytes:
 def _read(client: Any, address: S3Address, name: str) -> bytes | None:
     """The object's bytes; None where there is no such object. ArtifactError: its digest is another's."""
     try:
-        answer = patiently(client.get_object, Bucket=address.bucket, Key=_key(address, name))
+        answer = retry.patiently(client.get_object, Bucket=address.bucket, Key=_key(address, name))
     except client.exceptions.NoSuchKey:
         return None
     content = bytes(answer["Body"].read())
-    if of_bytes(content) != answer.get("Metadata", {}).get(_DIGEST, of_bytes(content)):
-        raise ArtifactError(f"s3://{address.bucket}/{_key(address, name)} has other bytes than were written")
+    if digests.of_bytes(content) != answer.get("Metadata", {}).get(_DIGEST, digests.of_bytes(content)):
+        raise errors.ArtifactError(f"s3://{address.bucket}/{_key(address, name)} has other bytes than were written")
     return content
 
 
-def write_object(place: str, name: str, content: bytes, current: Settings) -> str:
+def write_object(place: str, name: str, content: bytes, current: settings.Settings) -> str:
     """Write the object, and give its address. Raises as `explaining`."""
     uri, address = object_uri(place, name), s3_address(place)
     with explaining(address, current):
-        patiently(
+        retry.patiently(
             _client(current).put_object,
             Bucket=address.bucket,
             Key=_key(address, name),
             Body=content,
-            Metadata={_DIGEST: of_bytes(content)},  # checksums of their own are not given by every server
+            Metadata={_DIGEST: digests.of_bytes(content)},  # checksums of their own are not given by every server
         )
     return uri
 
@@ -81,7 +79,7 @@ def _key(address: S3Address, name: str) -> str:
     return f"{address.key}/{name}" if address.key else name
 
 
-def object_names(place: str, current: Settings) -> list[str]:
+def object_names(place: str, current: settings.Settings) -> list[str]:
     """The objects below `place` (`s3://...`), without its own key; none where there is no object. Raises as
     `explaining`."""
     address = s3_address(place)
@@ -89,7 +87,7 @@ def object_names(place: str, current: Settings) -> list[str]:
         return [stored.name for stored in objects_at(s3_client(current), address)]
 
 
-def delete_objects(place: str, names: Iterable[str], current: Settings) -> None:
+def delete_objects(place: str, names: Iterable[str], current: settings.Settings) -> None:
     """Delete these objects; one that is gone already is no error. Raises as `explaining`."""
     address, client = s3_address(place), s3_client(current)
     keys = [object_uri(place, name).removeprefix(f"s3://{address.bucket}/") for name in names]

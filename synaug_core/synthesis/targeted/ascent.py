@@ -1,7 +1,5 @@
 """Bounded ascent in a latent space, a whole batch at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Targeted images, and random ones of the same step lengths, as sets made once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -9,15 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from synaug_core import errors, seeds
 from synaug_core.classify.model import Classifier
 from synaug_core.config import SynthesisConfig, TargetedConfig
-from synaug_core.errors import ConfigError
-from synaug_core.generators import randoms
-from synaug_core.generators.base import LatentGenerator
+from synaug_core.generators import base, randoms
 from synaug_core.generators.pixels import deterministic_kernels, to_float, to_uint8
-from synaug_core.seeds import derive, stream
-from synaug_core.synthesis.latent import ends
-from synaug_core.synthesis.strategy import NewImages, Source
+from synaug_core.synthesis import latent, strategy
 from synaug_core.synthesis.targeted.ascent import ascend, median_distance, move
 from synaug_core.synthesis.targeted.uncertainty import (
     Posterior,
@@ -32,7 +27,7 @@ _ROWS_ON_CPU = 32
 """Rows that ascend at once on a CPU, few enough to stay in its caches; elsewhere a whole batch."""
 
 
-def targeted(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
+def targeted(source: strategy.Source, n: int, config: SynthesisConfig, *, seed: int) -> strategy.NewImages:
     """Training images moved, in latent space, to where the target classifier is less sure (TSynD, arXiv 2406.17473).
 
     The start is each training image of the class in turn, as in `reconstruct`, which zero steps give. Lengths are in
@@ -51,7 +46,7 @@ def targeted(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> N
     return _move_images(source, n, config, seed, "targeted")
 
 
-def random(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
+def random(source: strategy.Source, n: int, config: SynthesisConfig, *, seed: int) -> strategy.NewImages:
     """The control of `targeted`: for each image the same start and step length, in a random direction.
 
     Raises:
@@ -61,15 +56,15 @@ def random(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> New
 
 
 def _move_images(
-    source: Source, n: int, config: SynthesisConfig, seed: int, kind: Literal["targeted", "random"]
-) -> NewImages:
+    source: strategy.Source, n: int, config: SynthesisConfig, seed: int, kind: Literal["targeted", "random"]
+) -> strategy.NewImages:
     generator, images, name = source.latent(kind), source.images, source.class_name
     choices = config.targeted
     posteriors = _posteriors(source, choices, generator, seed)
     mean, log_variance = generator.encode(images.images, name)
-    chosen = randoms.cycle(n, len(images), derive(seed, "first"))
-    start = ends(mean[chosen], log_variance[chosen], config.ends, derive(seed, "start"))
-    aside = randoms.normal(n, start.shape[1], derive(seed, "direction")).to(start.device)
+    chosen = randoms.cycle(n, len(images), seeds.derive(seed, "first"))
+    start = latent.ends(mean[chosen], log_variance[chosen], config.ends, seeds.derive(seed, "start"))
+    aside = randoms.normal(n, start.shape[1], seeds.derive(seed, "direction")).to(start.device)
     unit = median_distance(mean)
     lost = None
     if config.detail != "none":
@@ -89,7 +84,7 @@ def _move_images(
     pixels = generator.decode(z, name)
     if lost is not None:
         pixels, provenance = (pixels + lost).clamp(0, 1), [origin | {"detail": config.detail} for origin in provenance]
-    return NewImages(to_uint8(pixels), provenance, _mean_measures(table) if n else {})
+    return strategy.NewImages(to_uint8(pixels), provenance, _mean_measures(table) if n else {})
 
 
 def _move_batch(
@@ -135,7 +130,7 @@ def _score_with_detail(score: Callable[[Tensor, Tensor | None], Tensor], lost: T
 
 
 def _score(
-    generator: LatentGenerator, name: str, posterior: Posterior, config: TargetedConfig
+    generator: base.LatentGenerator, name: str, posterior: Posterior, config: TargetedConfig
 ) -> Callable[[Tensor, Tensor | None], Tensor]:
     """The uncertainty about the decoded image, with the detail given back where there is some."""
     uncertainty = uncertainty_function(config.uncertainty)
@@ -148,35 +143,39 @@ def _score(
 
 
 def _posteriors(
-    source: Source, config: TargetedConfig, generator: LatentGenerator, seed: int
+    source: strategy.Source, config: TargetedConfig, generator: base.LatentGenerator, seed: int
 ) -> Callable[[int], Posterior]:
     """The posterior of each batch, by its number."""
     shape = (generator.channels, generator.size)
     if not source.target:
-        raise ConfigError("synthesis.strategy: targeted and random need a classifier trained on real images")
+        raise errors.ConfigError("synthesis.strategy: targeted and random need a classifier trained on real images")
     for classifier in source.target:
         takes = (classifier.channels, classifier.size)
         if takes != shape:
-            raise ConfigError(
+            raise errors.ConfigError(
                 f"synthesis.targeted: the classifier takes {takes} (channels, px), the generator makes {shape}"
             )
     models = [_ready(classifier.model, source) for classifier in source.target]
     if config.posterior == "ensemble":
         if len(models) < 2:
-            raise ConfigError("synthesis.targeted.posterior: an ensemble needs two classifiers or more; use dropout")
+            raise errors.ConfigError(
+                "synthesis.targeted.posterior: an ensemble needs two classifiers or more; use dropout"
+            )
         ensemble = ensemble_posterior(models)
         return lambda number: ensemble
     model = models[0]
     if model.dropout.rate == 0:
-        raise ConfigError(
+        raise errors.ConfigError(
             "synthesis.targeted.posterior: the classifier has no dropout, so its posterior would have no spread; "
             "set classifier.dropout above 0 or use an ensemble"
         )
     device = model.mean.device
-    return lambda number: dropout_posterior(model, config.samples, stream(derive(seed, "masks", number), device))
+    return lambda number: dropout_posterior(
+        model, config.samples, seeds.stream(seeds.derive(seed, "masks", number), device)
+    )
 
 
-def _ready(model: Classifier, source: Source) -> Classifier:
+def _ready(model: Classifier, source: strategy.Source) -> Classifier:
     """In evaluation mode on the generator's device."""
     device = source.latent("targeted").encode(source.images.images[:1], source.class_name)[0].device
     return model.to(device).eval()

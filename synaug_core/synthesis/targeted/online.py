@@ -1,17 +1,14 @@
 """Targeted synthesis inside the training loop, against the classifier as it is at that step (TSynD)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from synaug_core import code_reach, digests
+from synaug_core import code_reach, digests, errors
 from synaug_core.classify.model import Classifier, evaluating
 from synaug_core.config import OnlineConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.errors import ConfigError
 from synaug_core.generators.base import Generator, LatentGenerator
 from synaug_core.synthesis.targeted.ascent import ascend, median_distance, move
 from synaug_core.synthesis.targeted.uncertainty import dropout_posterior, uncertainty_function
@@ -63,7 +60,7 @@ class OnlineSynthesis:
             latents[rows.to(device)] = mean
             self._unit[rows.to(device)] = median_distance(mean)
         if latents is None:
-            raise ConfigError("online synthesis needs training images")
+            raise errors.ConfigError("online synthesis needs training images")
         self._latents = latents
         self._identity = digests.of_value(
             {
@@ -94,7 +91,9 @@ class OnlineSynthesis:
             ConfigError: the classifier has no dropout, and the strategy is not `reconstruct`.
         """
         if model.dropout.rate == 0 and self._config.strategy != "reconstruct":
-            raise ConfigError("online synthesis: the classifier has no dropout, so its posterior would have no spread")
+            raise errors.ConfigError(
+                "online synthesis: the classifier has no dropout, so its posterior would have no spread"
+            )
         rows = self._real(positions)
         z, labels = self._latents[rows], self._labels[rows]
         decode = self._decoder(labels)
@@ -144,9 +143,9 @@ def _by_class(generators: Sequence[Generator], train: ImageSet) -> dict[str, Lat
     by_class: dict[str, LatentGenerator] = {}
     for generator in generators:
         if not isinstance(generator, LatentGenerator):
-            raise ConfigError(f"online.generator: {generator.kind} has no latent space; use autoencoder or vae")
+            raise errors.ConfigError(f"online.generator: {generator.kind} has no latent space; use autoencoder or vae")
         by_class |= dict.fromkeys(generator.classes, generator)
     present = [name for name, n in train.counts().items() if n]
     if missing := [name for name in present if name not in by_class]:
-        raise ConfigError(f"online.generator: no generator was fitted for class {missing[0]!r}")
+        raise errors.ConfigError(f"online.generator: no generator was fitted for class {missing[0]!r}")
     return {name: by_class[name] for name in present}

@@ -1,7 +1,5 @@
 """Samples of a classifier's posterior, which stay the same over an ascent, and how unsure they are, in nats."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Protocol
 

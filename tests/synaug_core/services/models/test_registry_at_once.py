@@ -19,7 +19,7 @@ from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.mlflow.tracking import open_run
-from synaug_core.services.models import champions, promotion_log, registry
+from synaug_core.services.models import promotion_log, registry, versions
 from synaug_core.services.models.registry import ChampionChangedError, champion_periods, current, promote, rollback
 from synaug_core.services.settings import Settings
 from tests.mlflow_server import copy_database, embedded_home
@@ -46,7 +46,7 @@ def four(embedded: Settings, database_of_four: Path) -> Settings:
 
 
 def aliases(settings: Settings) -> dict[str, str]:
-    return champions.aliases_of(client(settings), NAME)
+    return versions.aliases_of(client(settings), NAME)
 
 
 def rows(settings: Settings) -> list[tuple[str | None, str, str]]:
@@ -179,7 +179,7 @@ class Died(BaseException):
 def test_a_machine_that_dies_halfway_holds_nobody_up(
     four: Settings, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = champions.point
+    kept = versions.point
 
     def dying(mlflow: Any, name: str, alias: Any, version: str | None) -> None:
         if alias == step:
@@ -190,7 +190,7 @@ def test_a_machine_that_dies_halfway_holds_nobody_up(
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(champions, "point", dying)
+        patch.setattr(versions, "point", dying)
         if step == "finish":
             patch.setattr(promotion_log.PromotionLog, "finish", dying_finish)
         with pytest.raises(Died):
@@ -204,7 +204,7 @@ def test_a_machine_that_dies_halfway_holds_nobody_up(
 
 
 def test_a_slow_machine_does_not_bring_an_old_champion_back(four: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, others = champions.point, [lambda: promote(four, NAME, "3", expected="2")]
+    kept, others = versions.point, [lambda: promote(four, NAME, "3", expected="2")]
 
     def slow(mlflow: Any, name: str, alias: Any, version: str | None) -> None:
         if alias == "champion" and others:
@@ -213,7 +213,7 @@ def test_a_slow_machine_does_not_bring_an_old_champion_back(four: Settings, monk
         else:
             kept(mlflow, name, alias, version)
 
-    monkeypatch.setattr(champions, "point", slow)
+    monkeypatch.setattr(versions, "point", slow)
     promote(four, NAME, "2", expected="1")
     assert aliases(four)["champion"] == "3"
     assert [r[0] for r in rows(four)] == ["3", "2", "1"]
