@@ -31,7 +31,7 @@ class Applied:
 
 
 def apply(
-    wanted: Sequence[tuple[Config, SweepConfig | None]],
+    configurations: Sequence[tuple[Config, SweepConfig | None]],
     options: Options,
     *,
     pool_kind: PoolKind = "process",
@@ -43,7 +43,7 @@ def apply(
     Nothing is written before all of it has been checked, except where the server itself refuses something.
 
     Args:
-        wanted: configurations, each with its sweep where it has one.
+        configurations: each with its sweep where it has one.
         options: how they run.
         pool_kind: type of the work pool, for one that is made.
         renew_pool: give an existing work pool our template again.
@@ -53,7 +53,7 @@ def apply(
         ConfigError: a schedule is none.
         UserError: the work pool exists and is of another type.
     """
-    plans = [(config, plan(config, options, sweep)) for config, sweep in wanted]
+    plans = [(config, plan(config, options, sweep)) for config, sweep in configurations]
     done: list[Applied] = []
     with get_client(sync_client=True) as client:
         change = pools.apply_pool(client, options.pool, pool_kind, renew=renew_pool)

@@ -13,13 +13,13 @@ __all__ = ["Checkpoint"]
 class Checkpoint:
     """One file, replaced atomically, read back with `weights_only`.
 
-    `path` None keeps nothing. `every` is the least number of seconds between two saves. A state is a
+    `path` None keeps nothing. `interval` is the least number of seconds between two saves. A state is a
     nested dict or list of tensors, numbers and strings; a file that cannot be read counts as absent.
     """
 
-    def __init__(self, path: Path | None, every: float = 20.0) -> None:
+    def __init__(self, path: Path | None, interval: float = 20.0) -> None:
         self.path = path
-        self.every = every
+        self.interval = interval
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -36,7 +36,7 @@ class Checkpoint:
 
     def offer(self, state: Callable[[], dict[str, Any]]) -> None:
         """Save if it is time; `state` is called only then."""
-        if self.path is None or time.monotonic() - self._last < self.every:
+        if self.path is None or time.monotonic() - self._last < self.interval:
             return
         import torch
 

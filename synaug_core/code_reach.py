@@ -22,7 +22,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 ROOT = Path(__file__).resolve().parent.parent
 _CORE = "synaug_core"
-_OURS = (_CORE, "tasks")
+_PACKAGES = (_CORE, "tasks")
 """Packages whose code is followed; that of libraries counts by their versions."""
 _ASIDE = ("synaug_core.services", "tasks.engine.step", "tasks.engine.recording", "tasks.engine.progress")
 """Where things lie and how they are shown: no number depends on it, so imports are not followed there."""
@@ -127,10 +127,10 @@ class _Module:
             if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name):
                 module, name = imported.get(inner.value.id, ("", "x"))
                 if module and not name:
-                    yield from self._follow(module, inner.attr)
+                    yield from self._resolve_use(module, inner.attr)
             elif isinstance(inner, ast.Name):
                 if inner.id in imported:
-                    yield from self._follow(*imported[inner.id])
+                    yield from self._resolve_use(*imported[inner.id])
                 elif inner.id in self.definitions:
                     yield self.name, inner.id
 
@@ -139,14 +139,14 @@ class _Module:
         return of_bytes("\n".join(self._lines[node.lineno - 1 : node.end_lineno]).encode())
 
     @staticmethod
-    def _follow(module: str, name: str) -> Iterator[tuple[str, str]]:
+    def _resolve_use(module: str, name: str) -> Iterator[tuple[str, str]]:
         if not _is_aside(module) and (module.startswith(_CORE) or name):
             yield module, name
 
 
 def _bindings(node: ast.AST) -> dict[str, tuple[str, str]]:
     """Name -> (module, name in it) of an import statement of ours; the second is empty for a module itself."""
-    if not isinstance(node, ast.ImportFrom) or not node.module or node.module.partition(".")[0] not in _OURS:
+    if not isinstance(node, ast.ImportFrom) or not node.module or node.module.partition(".")[0] not in _PACKAGES:
         return {}
     bound = {}
     for alias in node.names:

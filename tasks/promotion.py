@@ -87,7 +87,7 @@ def register_best(
                 resamples=evaluation.resamples,
                 seed=derive(context.seed, "promotion"),
                 obstacle=measured.obstacle,
-                seen=measured.trained_on,
+                excluded=measured.trained_on,
             )
             version = registry.register(
                 settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, context.run)

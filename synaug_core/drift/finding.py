@@ -65,7 +65,8 @@ class Finding(frozen.Frozen):
             what.append("look different")
         if classes <= self.level:
             what.append("are classed in another mix")
-        against = f"{n} against {self.reference} known ones; images {sentence.p_text(images)}, classes {sentence.p_text(classes)}, "
+        against = f"{n} against {self.reference} known ones; images {sentence.p_text(images)}, "
+        against += f"classes {sentence.p_text(classes)}, "
         against += f"declared level {self.level:g}"
         if what:
             return f"Drift: recent images {' and '.join(what)} ({against})."

@@ -72,7 +72,7 @@ def gate(
     resamples: int,
     seed: int,
     obstacle: str | None = None,
-    seen: Set[str] = frozenset(),
+    excluded: Set[str] = frozenset(),
 ) -> Decision:
     """Decide: no worse than the champion overall, and better on the rarest classes, on the same test images.
 
@@ -93,7 +93,7 @@ def gate(
         resamples: number of bootstrap resamples.
         seed: of the draws.
         obstacle: why the champion could not predict these test images at all; then nothing is promoted.
-        seen: test images that the champion was trained or tuned on; the two are compared on the others alone.
+        excluded: test images that the champion was trained or tuned on; the two are compared on the others alone.
     """
 
     def decide(promoted: bool, reason: str, figures: Figures | None = None) -> Decision:
@@ -117,7 +117,7 @@ def gate(
         return decide(False, "Not promoted: the test images' labels have changed since the champion was measured.")
     counts = _test_counts(challenger)
     total = len(challenger)
-    fresh = tuple(name for name in challenger.ids if name not in seen)
+    fresh = tuple(name for name in challenger.ids if name not in excluded)
     seen_classes = set(np.unique(challenger.labels)) - set(np.unique(challenger.in_order(fresh).labels))
     if seen_classes:
         names = ", ".join(challenger.classes[i] for i in sorted(seen_classes))
@@ -138,8 +138,8 @@ def gate(
         f"{sentence.points(overall.high)}; tolerance {100 * config.tolerance:.1f} points)"
     )
     said_rare = (
-        f"recall on {names} {sentence.points(rare.mean)} points ({level} interval {sentence.points(rare.low)} to {sentence.points(rare.high)}, "
-        f"{figures.rarest_images} test images)"
+        f"recall on {names} {sentence.points(rare.mean)} points ({level} interval {sentence.points(rare.low)} to "
+        f"{sentence.points(rare.high)}, {figures.rarest_images} test images)"
     )
     left_out = ""
     if len(fresh) < total:

@@ -73,8 +73,8 @@ def power_text(power: Power) -> str:
 
 def _wishes(power: Power) -> Iterator[str]:
     """For each gain out of reach so far: what would show it. Those that neither way alone shows come together."""
-    seen = power.observed
-    gains = [(f"{_size(seen.gain)} (as seen here)", seen)] if seen else []
+    observed = power.observed
+    gains = [(f"{_size(observed.gain)} (as seen here)", observed)] if observed else []
     gains += [(_size(n.gain), n) for n in power.wished]
     neither = []
     for what, needed in gains:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from synaug_core.metrics import METRICS
 from synaug_core.report import html, words
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ def difference_figure(figures: Figures, tolerance: float) -> Figure:
     figure = style.new_figure(8.6, 2.1)
     axes = figure.add_subplot()
     style.dress(axes, grid="x")
-    rows = (("balanced accuracy", figures.balanced_accuracy), ("recall of the rarest classes", figures.rarest_recall))
+    rows = (
+        (METRICS["balanced_accuracy"].title, figures.balanced_accuracy),
+        ("recall of the rarest classes", figures.rarest_recall),
+    )
     for row, (_, value) in enumerate(rows):
         axes.plot([100 * value.low, 100 * value.high], [row, row], color=style.ACCENT, lw=2.4, solid_capstyle="butt")
         axes.plot(100 * value.mean, row, "o", color=style.ACCENT, ms=8, mec="white", mew=0.8)

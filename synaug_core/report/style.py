@@ -66,12 +66,12 @@ def title(axes: Axes, text: str) -> None:
 def arm_styles(comparison: Comparison) -> dict[str, tuple[str, str]]:
     """Colour and marker of each arm: equal in every figure of one comparison."""
     styles: dict[str, tuple[str, str]] = {}
-    seen = {True: 0, False: 0}
+    counts = {True: 0, False: 0}
     for arm, result in comparison.arms.items():
         colours, marks = (_CONTROLS, _CONTROL_MARKS) if result.is_control else (_SYNTHETIC, _SYNTHETIC_MARKS)
-        i = seen[result.is_control]
+        i = counts[result.is_control]
         styles[arm] = (colours[i % len(colours)], marks[(i + i // len(colours)) % len(marks)])
-        seen[result.is_control] += 1
+        counts[result.is_control] += 1
     return styles
 
 

@@ -190,7 +190,7 @@ def check_an_interrupted_fit_goes_on(subject: GeneratorSubject) -> None:
     _fit_with(subject, images, counter).save(subject.folder / "whole")
     _expect(counter.calls > 1, "the subject's fit reports progress more than once")
     for after in range(1, counter.calls):
-        checkpoint = checkpoints.Checkpoint(subject.folder / f"state-{after}", every=0)
+        checkpoint = checkpoints.Checkpoint(subject.folder / f"state-{after}", interval=0)
         with contextlib.suppress(_Interruption.Happened):
             _fit_with(subject, images, _Interruption(after=after), checkpoint)
         _fit_with(subject, images, _Interruption(after=None), checkpoint).save(subject.folder / f"at-{after}")
@@ -230,7 +230,7 @@ def check_nan_in_one_class_leaves_the_others_equal(subject: GeneratorSubject) ->
     if subject.poison is None:
         return
     images = subject.images({"a": 14, "bad": 12, "c": 12})
-    checkpoint = checkpoints.Checkpoint(subject.folder / "poisoned", every=0)
+    checkpoint = checkpoints.Checkpoint(subject.folder / "poisoned", interval=0)
     with contextlib.suppress(_Interruption.Happened):
         _fit_with(subject, images, _Interruption(after=1), checkpoint)
     state = checkpoint.load()

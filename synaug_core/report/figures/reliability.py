@@ -210,8 +210,10 @@ def _rows(
 
 def _note(points: Mapping[str, operating.OperatingPoint], target: float) -> str:
     some = next(iter(points.values()))
-    seen = min(p.validation_positives for p in points.values())
-    text = f"Thresholds set on the validation images ({seen} of the class) for {100 * target:g} % precision (dashed)"
+    positives = min(p.validation_positives for p in points.values())
+    text = (
+        f"Thresholds set on the validation images ({positives} of the class) for {100 * target:g} % precision (dashed)"
+    )
     text += f", tested on {some.test_positives} images of it."
     if any(p.few for p in points.values()):
         text += " With so few, a threshold is largely chance."

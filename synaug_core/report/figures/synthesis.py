@@ -151,7 +151,8 @@ def funnel_figure(funnel: Mapping[str, Mapping[str, Any]], heading: str = "") ->
     planned = [counts["wanted"] for counts in funnel.values()]
     axes.vlines(planned, [r - 0.44 for r in rows], [r + 0.44 for r in rows], color=style.INK, lw=2, label="wanted")
     for row, counts in zip(rows, funnel.values(), strict=True):
-        text = f"{words.number(counts['kept'])} of {words.number(counts['wanted'])} wanted, {words.number(counts['made'])} made"
+        accepted, planned_count, generated = (words.number(counts[key]) for key in ("kept", "wanted", "made"))
+        text = f"{accepted} of {planned_count} wanted, {generated} made"
         axes.annotate(
             text if counts["filled"] else f"{text}, not filled",
             (max(counts["made"], counts["wanted"]), row),

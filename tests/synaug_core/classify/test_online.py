@@ -188,7 +188,7 @@ def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, online, tmp
         if done == killed_at:
             raise KeyboardInterrupt
 
-    kept = {"checkpoint": Checkpoint(tmp_path / "state.pt", every=0)}
+    kept = {"checkpoint": Checkpoint(tmp_path / "state.pt", interval=0)}
     with pytest.raises(KeyboardInterrupt):
         train(quick, CONTROL, *sets, **SEEDS, online=maker, progress=kill, **kept)
     steps = []
@@ -208,7 +208,7 @@ def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, online, tmp
 
 def test_a_checkpoint_of_other_online_settings_is_not_used(make_set, quick, online, tmp_path):
     sets = make_set(), make_set(seed=1)
-    train(quick, ORIGINAL, *sets, **SEEDS, online=online(), checkpoint=Checkpoint(tmp_path / "s.pt", every=0))
+    train(quick, ORIGINAL, *sets, **SEEDS, online=online(), checkpoint=Checkpoint(tmp_path / "s.pt", interval=0))
     for other in (None, online(weight=2.0), online(strategy="random")):
         steps = []
         train(
@@ -217,7 +217,7 @@ def test_a_checkpoint_of_other_online_settings_is_not_used(make_set, quick, onli
             *sets,
             **SEEDS,
             online=other,
-            checkpoint=Checkpoint(tmp_path / "s.pt", every=1e9),
+            checkpoint=Checkpoint(tmp_path / "s.pt", interval=1e9),
             progress=lambda done, *_, steps=steps, **__: steps.append(done),
         )
         assert steps[0] == 1

@@ -160,7 +160,7 @@ def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, tmp_path, k
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, CONTROL, *sets, **SEEDS, progress=kill, checkpoint=Checkpoint(tmp_path / "state.pt", every=0))
+        train(config, CONTROL, *sets, **SEEDS, progress=kill, checkpoint=Checkpoint(tmp_path / "state.pt", interval=0))
     resumed = []
     made = train(
         config,
@@ -168,7 +168,7 @@ def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, tmp_path, k
         *sets,
         **SEEDS,
         progress=lambda done, total, **values: resumed.append(done),
-        checkpoint=Checkpoint(tmp_path / "state.pt", every=0),
+        checkpoint=Checkpoint(tmp_path / "state.pt", interval=0),
         on_evaluation=lambda *a: told.append(a),
     )
     assert resumed[0] == killed_at + 1
@@ -180,7 +180,7 @@ def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, tmp_path, k
 def test_another_trainings_checkpoint_is_not_used(make_set, quick, tmp_path):
     place = tmp_path / "state.pt"
     sets = make_set(), make_set(seed=1)
-    train(quick, ORIGINAL, *sets, **SEEDS, checkpoint=Checkpoint(place, every=0))
+    train(quick, ORIGINAL, *sets, **SEEDS, checkpoint=Checkpoint(place, interval=0))
     steps = []
     train(
         quick,
@@ -188,7 +188,7 @@ def test_another_trainings_checkpoint_is_not_used(make_set, quick, tmp_path):
         *sets,
         init_seed=3,
         batch_seed=99,
-        checkpoint=Checkpoint(place, every=0),
+        checkpoint=Checkpoint(place, interval=0),
         progress=lambda done, total, **values: steps.append(done),
     )
     assert steps[0] == 1

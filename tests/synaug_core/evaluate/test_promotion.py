@@ -12,7 +12,7 @@ from synaug_core.evaluate.proportions import mcnemar
 COUNTS = {"class a": 5, "class b": 30, "class c": 60}
 
 
-def _gate(challenger, champion, seen=frozenset(), **config):
+def _gate(challenger, champion, excluded=frozenset(), **config):
     return gate(
         challenger,
         champion,
@@ -21,7 +21,7 @@ def _gate(challenger, champion, seen=frozenset(), **config):
         confidence=0.95,
         resamples=1000,
         seed=0,
-        seen=seen,
+        excluded=excluded,
     )
 
 
@@ -131,7 +131,7 @@ def test_what_the_champion_was_trained_on_does_not_count(exact):
     champion, challenger = _outcomes(exact, 8, 98), _outcomes(exact, 18, 60)
     fresh = tuple(champion.ids[i] for i in (*range(20), 20, 21, 118, 119, 120, 121, 218, 219))
     assert not _gate(challenger, champion).promoted
-    d = _gate(challenger, champion, seen=frozenset(champion.ids) - set(fresh))
+    d = _gate(challenger, champion, excluded=frozenset(champion.ids) - set(fresh))
     assert d.promoted
     assert d.figures.images == len(fresh)
     assert d.reason.endswith(" Compared on 28 of 220 test images: the champion was trained on the others.")
@@ -140,7 +140,7 @@ def test_what_the_champion_was_trained_on_does_not_count(exact):
 
 def test_a_champion_trained_on_all_images_of_a_class_cannot_be_compared(exact):
     challenger, champion = _outcomes(exact, 18, 80), _outcomes(exact, 8, 80)
-    d = _gate(challenger, champion, seen=frozenset(champion.ids[:20]))
+    d = _gate(challenger, champion, excluded=frozenset(champion.ids[:20]))
     assert (d.promoted, d.figures) == (False, None)
     assert d.reason == "Not promoted: the champion was trained on all of today's test images of class a."
 

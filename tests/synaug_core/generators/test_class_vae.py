@@ -54,7 +54,7 @@ def test_nan_in_one_class_leaves_the_others_equal(small, execution, tmp_path):
     config = small.model_copy(update={"vae": VAEConfig(execution=execution)})
     images = make_images({"a": 14, "bad": 12, "c": 12}, 1, 16)
     undisturbed = fit(config, images)
-    kept = Checkpoint(tmp_path / "state", every=0)
+    kept = Checkpoint(tmp_path / "state", interval=0)
     with pytest.raises(StopError):
         fit(config, images, checkpoint=kept, progress=stop_after(1))
     state = torch.load(kept.path, weights_only=True)
@@ -145,7 +145,7 @@ def test_variance_is_fixed_or_learned(small, variance, seen):
 
 def test_another_training_s_checkpoint_is_not_taken_up(small, tmp_path):
     images = make_images({"a": 12}, 1, 16)
-    kept = Checkpoint(tmp_path / "state", every=0)
+    kept = Checkpoint(tmp_path / "state", interval=0)
     with pytest.raises(StopError):
         fit(small, images, seed=1, checkpoint=kept, progress=stop_after(2))
     fresh = fit(small, images, seed=2)

@@ -60,7 +60,7 @@ def test_a_training_that_stops_early_has_done_all():
 
 @pytest.mark.parametrize(("fingerprint", "blocks", "begun"), [("x", 1, False), ("y", 3, True)])
 def test_only_the_same_training_is_taken_up(tmp_path, fingerprint, blocks, begun):
-    kept = Checkpoint(tmp_path / "state", every=0)
+    kept = Checkpoint(tmp_path / "state", interval=0)
     train(Count(stop=8), kept)
     assert kept.load() == {"fingerprint": "x", "run": {"done": 8}}
     run = Count()
@@ -69,7 +69,7 @@ def test_only_the_same_training_is_taken_up(tmp_path, fingerprint, blocks, begun
 
 
 def test_the_state_is_that_after_the_last_block(tmp_path):
-    kept = Checkpoint(tmp_path / "state", every=0)
+    kept = Checkpoint(tmp_path / "state", interval=0)
     train(Count(), kept)
     assert kept.load()["run"] == {"done": 10}
     assert train(run := Count(), kept) == []

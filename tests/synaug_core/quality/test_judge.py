@@ -150,7 +150,7 @@ def test_equal_arguments_give_equal_bytes_and_files_come_back(train, quick, tmp_
     options = {"seed": 3, "leaving_out": _SINGLE}
     one = Judges.fit(train, quick, JudgeConfig(steps=3), **options, progress=lambda d, t, **v: seen.append((d, t)))
     other = Judges.fit(
-        train, quick, JudgeConfig(steps=3), **options, checkpoint_for=lambda n: Checkpoint(tmp_path / n, every=0)
+        train, quick, JudgeConfig(steps=3), **options, checkpoint_for=lambda n: Checkpoint(tmp_path / n, interval=0)
     )
     assert seen == [(i, 9) for i in range(1, 10)]
     one.save(tmp_path / "one")

@@ -91,7 +91,7 @@ def test_a_divergence_keeps_the_last_good_weights(small, tmp_path):
 
     config = small.model_copy(update={"steps": 8})
     network, pool = start(config, kind=Breaks)
-    kept = Checkpoint(tmp_path / "state", every=0)
+    kept = Checkpoint(tmp_path / "state", interval=0)
     course = run(network, pool, config, kept)
     assert (course.status, course.steps, course.best_step) == ("diverged", 4, 2)
     assert all(torch.isfinite(w).all() for w in course.weights.values())
