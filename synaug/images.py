@@ -82,7 +82,7 @@ def _as_arrays(stored_set: imageset.ImageSet, run_names: list[str]) -> Images:
         frame=pd.DataFrame(
             {
                 "id": stored_set.ids,
-                "class": pd.Categorical.from_codes(labels, list(stored_set.classes)),
+                "class": pd.Categorical.from_codes(labels, pd.Index(list(stored_set.classes))),
                 "group": stored_set.groups,
                 "provenance": stored_set.provenance,
                 "run": run_names,

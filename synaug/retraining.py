@@ -105,7 +105,9 @@ class Outcome:
             for arm, metrics in self.record.arms.items()
         }
         table = pd.DataFrame.from_dict(rows, orient="index")
-        table.columns = pd.MultiIndex.from_tuples(table.columns, names=["metric", "bound"])
+        table.columns = pd.MultiIndex.from_tuples(
+            [tuple(column) for column in table.columns], names=["metric", "bound"]
+        )
         return table.rename_axis("arm")
 
     @property

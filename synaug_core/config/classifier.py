@@ -1,6 +1,7 @@
 """How classifiers are built, trained and tuned."""
 
 import functools
+import operator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -111,7 +112,7 @@ class Hyperparameter:
 
     def read(self, config: ClassifierConfig) -> float:
         """The configured value."""
-        return 1.0 if self.key is None else float(functools.reduce(getattr, self.key.split("."), config))
+        return 1.0 if self.key is None else float(operator.attrgetter(self.key)(config))
 
     def set(self, config: ClassifierConfig, value: float) -> ClassifierConfig:
         """The configuration with another value.

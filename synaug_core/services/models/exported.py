@@ -104,7 +104,8 @@ def trained_fit(current: settings.Settings, source: str, folder: Path) -> vocabu
 
 def described_fit(description: Path) -> vocabulary.Fit:
     """What a model's file `MLmodel` says of how its training images were made square. Raises as `trained_fit`."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         model = YAML(typ="safe", pure=True).load(description.read_text(encoding="utf-8"))
