@@ -7,9 +7,10 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from types import FrameType
+
+import psutil
 
 from scripts.stack.native import Stack, running
 from synaug.cli.servers import wait_for_any
@@ -35,7 +36,7 @@ def main() -> int:
             mlflow_port=given.mlflow_port,
             prefect_port=given.prefect_port,
             worker=not given.no_worker,
-            say=lambda what: print(f"starting {what}", flush=True),
+            announce=lambda what: print(f"starting {what}", flush=True),
         ) as stack:
             print(_summary(stack), flush=True)
             ended = wait_for_any(stack.servers)
@@ -51,40 +52,33 @@ def main() -> int:
 def down(home: Path) -> int:
     """End the processes whose numbers the folder keeps, where they still are what was started."""
     for file in sorted((home / "pids").glob("*"), key=lambda p: p.name == "postgres"):
-        pid = int(file.read_text())
-        if _is_ours(pid, file.name):
-            sign = signal.SIGINT if file.name == "postgres" else signal.SIGTERM
-            with contextlib.suppress(ProcessLookupError):
-                (os.kill if file.name == "postgres" else os.killpg)(pid, sign)
-            for _ in range(100):
-                if not Path(f"/proc/{pid}").exists():
-                    break
-                time.sleep(0.1)
-            else:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
-            print(f"stopped {file.name}")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(int(file.read_text()))
+            if {"worker": "prefect worker", "prefect": "prefect server"}.get(file.name, file.name) in _command(process):
+                _end(process, alone=file.name == "postgres")
+                print(f"stopped {file.name}")
         file.unlink(missing_ok=True)
-    _end_s3(home)
+    for process in psutil.process_iter():  # the S3 server's have their configuration in this folder; nobody else's do
+        with contextlib.suppress(psutil.Error):
+            if f"{home}/s3/etc/" in _command(process):
+                process.kill()
+                print("stopped S3")
     return 0
 
 
-def _end_s3(home: Path) -> None:
-    """The S3 server's processes have their configuration in this folder; nobody else's do."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if f"{home}/s3/etc/" in (entry / "cmdline").read_bytes().decode(errors="replace"):
-                os.kill(int(entry.name), signal.SIGKILL)
-                print("stopped S3")
+def _command(process: psutil.Process) -> str:
+    return " ".join(process.cmdline())
 
 
-def _is_ours(pid: int, name: str) -> bool:
-    """A number may be another process's by now."""
+def _end(process: psutil.Process, alone: bool) -> None:
+    """Ask a process to end, and kill it after ten seconds. `alone`: it ends its own children, as PostgreSQL does."""
+    with contextlib.suppress(ProcessLookupError):
+        (os.kill if alone else os.killpg)(process.pid, signal.SIGINT if alone else signal.SIGTERM)
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return False
-    return {"worker": "prefect worker", "prefect": "prefect server"}.get(name, name) in command
+        process.wait(10)
+    except psutil.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

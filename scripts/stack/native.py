@@ -54,7 +54,7 @@ def running(
     mlflow_port: int = 5000,
     prefect_port: int = 4200,
     worker: bool = True,
-    say: Callable[[str], None] = print,
+    announce: Callable[[str], None] = print,
 ) -> Iterator[Stack]:
     """Run all services as long as the block. A port that is taken is passed over for the next free one.
 
@@ -63,7 +63,7 @@ def running(
         mlflow_port: where the search for MLflow's port begins.
         prefect_port: the same for Prefect's.
         worker: start a worker too.
-        say: told what is being started.
+        announce: called with the name of what is being started.
 
     Raises:
         UserError: something that is needed is not installed, or another stack uses the folder.
@@ -73,9 +73,9 @@ def running(
     for name in ("logs", "pids", "worker"):
         (home / name).mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as running, alone(home):
-        stack = _start(home, mlflow_port, prefect_port, running, say)
+        stack = _start(home, mlflow_port, prefect_port, running, announce)
         if worker:
-            say("worker")
+            announce("worker")
             stack.servers.append(running.enter_context(_worker(stack)))
             wait_until_ready(stack.servers[-1:], 240)
         _write(home / "client.env", stack.environment)
@@ -83,13 +83,13 @@ def running(
 
 
 def _start(
-    home: Path, mlflow_port: int, prefect_port: int, running: contextlib.ExitStack, say: Callable[[str], None]
+    home: Path, mlflow_port: int, prefect_port: int, running: contextlib.ExitStack, announce: Callable[[str], None]
 ) -> Stack:
     subprocess.run(["/bin/sh", str(ENTRYPOINTS / "secrets.sh"), str(home / "secrets")], check=True)
     secrets = home / "secrets"
-    say("PostgreSQL")
+    announce("PostgreSQL")
     database = running.enter_context(postgres.running(home / "postgres", free_port(15432), secrets / "postgres"))
-    say("S3")
+    announce("S3")
     store = running.enter_context(s3_server(home))
     mlflow_port, prefect_port = free_port(mlflow_port), free_port(prefect_port)
     stack = Stack(
@@ -110,9 +110,9 @@ def _start(
             **store.environment,
         },
     )
-    say("databases and bucket")
+    announce("databases and bucket")
     set_up(stack, "stores", PGPASSWORD_FILE="postgres")
-    say("MLflow and Prefect")
+    announce("MLflow and Prefect")
     common = {"SYNAUG_PG": database, "SYNAUG_BUCKET": BUCKET}
     mlflow = {
         "PGPASSWORD_FILE": str(secrets / "mlflow_db"),

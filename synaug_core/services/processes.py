@@ -5,6 +5,8 @@ import os
 import socket
 from pathlib import Path
 
+import psutil
+
 __all__ = ["is_alive", "is_dead", "own_identity"]
 
 
@@ -15,29 +17,24 @@ def own_identity() -> str:
 
 def is_dead(identity: str) -> bool:
     """True only where it is certain: the process was on this host, and is no more."""
-    return _runs(identity) is False
+    return _is_running(identity) is False
 
 
 def is_alive(identity: str) -> bool:
     """True only where it is certain: the process is on this host, and runs."""
-    return _runs(identity) is True
+    return _is_running(identity) is True
 
 
-def _runs(identity: str) -> bool | None:
+def _is_running(identity: str) -> bool | None:
     """None: it cannot be seen from here."""
-    space, _, rest = identity.rpartition("/")
+    space, _, start = identity.rpartition("/")
     space, _, pid = space.rpartition("/")
     if space != _space() or not pid.isdecimal():
         return None
-    if Path("/proc/self/stat").exists():
-        return _start(int(pid)) == rest
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is there, and somebody else's
-        return True
-    return True
+        return _start(int(pid)) == start
+    except psutil.AccessDenied:
+        return None
 
 
 def _space() -> str:
@@ -48,10 +45,12 @@ def _space() -> str:
 
 
 def _start(pid: int) -> str:
-    """Clock ticks from boot to the process's start, or `-` where there is no such process."""
+    """Hundredths of a second from boot to the process's start, whatever was done to the clock since; `-` where there is
+    no such process."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return "-"
-    fields = stat.rpartition(")")[2].split()
-    return "-" if fields[0] == "Z" else fields[19]
+        process = psutil.Process(pid)
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return str(round(100 * (process.create_time() - psutil.boot_time())))
+    except psutil.NoSuchProcess:
+        pass
+    return "-"

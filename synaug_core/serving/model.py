@@ -79,7 +79,7 @@ class Holder:
         alias: of the version that is served.
         device: auto, cpu or cuda.
         poll: seconds between two looks.
-        say: told in lines what changes.
+        announce: called with a line for each change.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class Holder:
         *,
         device: str = "auto",
         poll: float = 5.0,
-        say: Callable[[str], None] = lambda line: None,
+        announce: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._settings, self._name, self._alias = settings, name, alias
-        self._device, self._poll, self._say = device, poll, say
+        self._device, self._poll, self._announce = device, poll, announce
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._refused: tuple[str, float, float] | None = None
@@ -140,7 +140,7 @@ class Holder:
             return
         self.reloads += self.served is not None
         self.served, self.problem, self._refused = loaded, None, None
-        self._say(f"{self._name} version {loaded.version} ({self._alias}) is served")
+        self._announce(f"{self._name} version {loaded.version} ({self._alias}) is served")
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -156,5 +156,5 @@ class Holder:
     def _trouble(self, reason: str) -> None:
         consequence = f"; version {self.served.version} goes on" if self.served else "; waiting for it"
         if reason != self.problem:
-            self._say(f"{reason}{consequence}")
+            self._announce(f"{reason}{consequence}")
         self.problem = reason

@@ -19,7 +19,7 @@ def serve(
     settings: Settings,
     options: ServiceOptions,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    announce: Callable[[str], None] = lambda line: None,
     ready: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Answer requests until SIGINT or SIGTERM; requests under way are finished first.
@@ -27,7 +27,7 @@ def serve(
     Args:
         settings: where MLflow is, and where predictions are kept.
         options: model, address, limits, log.
-        say: told in lines what changes: which version is served, or why none is.
+        announce: called with a line for each change: which version is served, or why none is.
         ready: told the address once it is listened at.
 
     Raises:
@@ -41,7 +41,9 @@ def serve(
 
     resolve(options.device)
     with contextlib.closing(_listening(options.host, options.port)) as listener:
-        holder = model.Holder(settings, options.model, options.alias, device=options.device, poll=options.poll, say=say)
+        holder = model.Holder(
+            settings, options.model, options.alias, device=options.device, poll=options.poll, announce=announce
+        )
         log = PredictionLog(log_folder(settings, options.model), options.log, options.log_megabytes)
         service = app.Service(options, holder, log)
         server = uvicorn.Server(

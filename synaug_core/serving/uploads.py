@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, MultipartState
+
 from synaug_core.report.words import plain
 from synaug_core.serving.errors import RequestError
 
 __all__ = ["Upload", "media_type", "read_body", "uploads"]
 
-_LONGEST_HEADERS = 8192
+_LONGEST_HEADER = 8192
 _LONGEST_BOUNDARY = 70
 _LONGEST_NAME = 200
 _PATIENCE = 4
@@ -81,9 +84,9 @@ def uploads(header: str | None, body: bytes, most: int) -> list[Upload]:
     """
     kind, boundary = media_type(header)
     if kind == "multipart/form-data":
-        images = list(_bounded(_parts(body, boundary), most))
+        images = _from_form(body, boundary, most)
     elif kind == "application/json":
-        images = list(_bounded(_from_json(body), most))
+        images = list(_from_json(body, most))
     elif kind.startswith("image/") or kind == "application/octet-stream":
         images = [Upload("", body)]
     else:
@@ -98,14 +101,7 @@ def uploads(header: str | None, body: bytes, most: int) -> list[Upload]:
     return images
 
 
-def _bounded(images: Iterator[Upload], most: int) -> Iterator[Upload]:
-    for number, upload in enumerate(images):
-        if number == most:
-            raise RequestError(413, f"more than {most} images in one request")
-        yield upload
-
-
-def _from_json(body: bytes) -> Iterator[Upload]:
+def _from_json(body: bytes, most: int) -> Iterator[Upload]:
     """`{"images": ["<base64>", {"name": "a.png", "data": "<base64>"}]}`."""
     try:
         given = json.loads(body)
@@ -114,6 +110,8 @@ def _from_json(body: bytes) -> Iterator[Upload]:
     images = given.get("images") if isinstance(given, dict) else None
     if not isinstance(images, list):
         raise RequestError(422, 'the JSON must be an object with the list "images"')
+    if len(images) > most:
+        raise _too_many(most)
     for number, image in enumerate(images):
         named = image if isinstance(image, dict) else {"data": image}
         yield Upload(_name(named.get("name")), _decoded(named.get("data"), number))
@@ -129,38 +127,62 @@ def _decoded(value: Any, number: int) -> bytes:
         raise RequestError(422, f"image {number} (counted from 0): not base64") from error
 
 
-def _parts(body: bytes, boundary: str | None) -> Iterator[Upload]:
-    """The files of a multipart body (RFC 7578), one after the other; each is found in one pass."""
+def _from_form(body: bytes, boundary: str | None, most: int) -> list[Upload]:
+    """The files of a multipart body (RFC 7578), read in one pass."""
     broken = RequestError(400, "the multipart body is damaged or cut off")
     if not boundary or len(boundary) > _LONGEST_BOUNDARY or not boundary.isascii():
         raise RequestError(400, "multipart/form-data needs a boundary of at most 70 characters")
-    mark = b"--" + boundary.encode()
-    position = 0 if body.startswith(mark) else body.find(b"\r\n" + mark) + 2
-    if position == 1:
+    delimiter = b"\r\n--" + boundary.encode()
+    start = 0 if body.startswith(delimiter[2:]) else body.find(delimiter) + 2  # a preamble is passed over
+    if start == 1:
         raise broken
-    while True:
-        position += len(mark)
-        if body[position : position + 2] == b"--":
-            return
-        start = body.find(b"\r\n", position, position + _LONGEST_HEADERS)
-        end = body.find(b"\r\n\r\n", position, position + _LONGEST_HEADERS)
-        if start < 0 or end < 0 or body[position:start].strip():
-            raise broken
-        after = body.find(b"\r\n" + mark, end + 2)
-        if after < 0:
-            raise broken
-        yield Upload(_file_name(body[start + 2 : end]), body[end + 4 : max(after, end + 4)])
-        position = after + 2
+    if body.count(delimiter, start) > most:
+        raise _too_many(most)
+    images: list[Upload] = []
+    header, name, blocks = b"", "", list[bytes]()
+
+    def begin_part() -> None:
+        nonlocal name
+        name = ""
+        blocks.clear()
+
+    def read_header(data: bytes, start: int, end: int) -> None:
+        nonlocal header
+        header = data[start:end].strip().lower()
+
+    def read_value(data: bytes, start: int, end: int) -> None:
+        nonlocal name
+        if header == b"content-disposition":
+            name = _file_name(data[start:end])
+
+    parser = MultipartParser(
+        boundary,
+        {
+            "on_part_begin": begin_part,
+            "on_header_field": read_header,
+            "on_header_value": read_value,
+            "on_part_data": lambda data, start, end: blocks.append(data[start:end]),
+            "on_part_end": lambda: images.append(Upload(name, b"".join(blocks))),
+        },
+        max_header_size=_LONGEST_HEADER,
+    )
+    try:
+        parser.write(body[start:])
+    except MultipartParseError as error:
+        raise broken from error
+    if parser.state != MultipartState.END:
+        raise broken
+    return images
 
 
-def _file_name(headers: bytes) -> str:
-    for line in headers.split(b"\r\n"):
-        key, _, value = line.partition(b":")
-        if key.strip().lower() == b"content-disposition":
-            message = Message()
-            message["content-disposition"] = value.decode("utf-8", "replace").replace("\r", " ").replace("\n", " ")
-            return _name(message.get_filename())
-    return ""
+def _too_many(most: int) -> RequestError:
+    return RequestError(413, f"more than {most} images in one request")
+
+
+def _file_name(disposition: bytes) -> str:
+    message = Message()
+    message["content-disposition"] = disposition.decode("utf-8", "replace").replace("\r", " ").replace("\n", " ")
+    return _name(message.get_filename())
 
 
 def _name(value: Any) -> str:

@@ -45,7 +45,7 @@ def started(place: Path) -> Iterator[None]:
     """A stack without a worker, in this process: what is killed here does not end it."""
     from scripts.stack.native import running
 
-    with running(place / "stack", mlflow_port=25100, prefect_port=24300, worker=False, say=str):
+    with running(place / "stack", mlflow_port=25100, prefect_port=24300, worker=False, announce=str):
         yield
 
 

@@ -26,7 +26,7 @@ def test_what_a_stack_knew_another_knows(place: Path, monkeypatch: pytest.Monkey
     (place / "words.txt").write_text("kept")
     with pytest.raises(UserError, match="no stack runs in"):
         back_up_stack(first, backup)
-    with running(first, mlflow_port=25_000, prefect_port=24_200, worker=False, say=lambda _: None) as stack:
+    with running(first, mlflow_port=25_000, prefect_port=24_200, worker=False, announce=lambda _: None) as stack:
         for name, value in {**stack.environment, "SYNAUG_HOME": str(place / "home1")}.items():
             monkeypatch.setenv(name, value)
         run = open_run(settings(), experiment="synaug/kept", key="k", stage="retrain", name="kept")
@@ -42,7 +42,7 @@ def test_what_a_stack_knew_another_knows(place: Path, monkeypatch: pytest.Monkey
     restore_stack(backup, second)
     with pytest.raises(UserError, match="is not empty"):
         restore_stack(backup, second)
-    with running(second, mlflow_port=25_000, prefect_port=24_200, worker=False, say=lambda _: None) as stack:
+    with running(second, mlflow_port=25_000, prefect_port=24_200, worker=False, announce=lambda _: None) as stack:
         for name, value in {**stack.environment, "SYNAUG_HOME": str(place / "home2")}.items():
             monkeypatch.setenv(name, value)
         again = open_run(settings(), experiment="synaug/kept", key="k", stage="retrain", name="kept")

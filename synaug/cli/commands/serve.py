@@ -70,7 +70,7 @@ def serve(
         run(
             settings,
             options,
-            say=lambda line: typer.echo(line, err=True),
+            announce=lambda line: typer.echo(line, err=True),
             ready=lambda url: typer.echo(f"{url}\nCtrl-C ends it."),
         )
     typer.echo("stopped", err=True)

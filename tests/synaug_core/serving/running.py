@@ -24,9 +24,9 @@ NAME = "synaug-test"
 
 class Running:
     def __init__(self, current: Settings, folder: Path, **options: Any) -> None:
-        self.said: list[str] = []
+        self.announcements: list[str] = []
         self.options = ServiceOptions(model=NAME, **{"log": "none", **options})
-        self.holder = Holder(current, NAME, "champion", say=self.said.append, poll=self.options.poll)
+        self.holder = Holder(current, NAME, "champion", announce=self.announcements.append, poll=self.options.poll)
         self.log = PredictionLog(folder, self.options.log, self.options.log_megabytes)
         self.service = Service(self.options, self.holder, self.log)
         self.holder.refresh_model()

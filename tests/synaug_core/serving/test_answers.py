@@ -32,7 +32,7 @@ def test_before_there_is_a_model(start: Start, current: Settings, saved: dict[in
     assert "synaug_model_ready 0" in client.get("/metrics").text
     add(current, saved, 1)
     running.holder.refresh_model()
-    assert running.said[-1] == "synaug-test has no champion; waiting for it"
+    assert running.announcements[-1] == "synaug-test has no champion; waiting for it"
     registry.promote(current, NAME, "1")
     running.holder.refresh_model()
     answer = client.get("/health")
@@ -40,7 +40,7 @@ def test_before_there_is_a_model(start: Start, current: Settings, saved: dict[in
         200,
         {"status": "ready", "model": NAME, "version": "1", "alias": "champion"},
     )
-    assert running.said[-1] == "synaug-test version 1 (champion) is served"
+    assert running.announcements[-1] == "synaug-test version 1 (champion) is served"
 
 
 def test_what_is_no_number_is_no_answer(

@@ -37,7 +37,7 @@ def test_promotion_and_rollback_are_taken_up(
     running.holder.refresh_model()
     np.testing.assert_allclose(values(client.post("/predict", files=files(image))), wanted[0], atol=1e-6)
     assert "synaug_reloads_total 2" in client.get("/metrics").text
-    assert [line for line in running.said if "is served" in line] == [
+    assert [line for line in running.announcements if "is served" in line] == [
         f"{NAME} version {v} (champion) is served" for v in (1, 2, 1)
     ]
 
@@ -72,7 +72,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(
     assert note.startswith("version 2 cannot be loaded (ArtifactError: ")
     assert client.get("/health").status_code == 200
     assert running.holder.failures == 1  # not tried again at once
-    assert [line for line in running.said if "cannot" in line] == [f"{note}; version 1 goes on"]
+    assert [line for line in running.announcements if "cannot" in line] == [f"{note}; version 1 goes on"]
     if damage == "weights":
         weights.write_bytes(whole)
         time.sleep(0.6)
@@ -89,7 +89,7 @@ def test_a_registry_that_is_gone_leaves_the_old_one(
     client_, running = start()
     client(current).delete_registered_model_alias(NAME, "champion")
     running.holder.refresh_model()
-    assert running.said[-1] == "synaug-test has no champion; version 1 goes on"
+    assert running.announcements[-1] == "synaug-test has no champion; version 1 goes on"
 
     def broken(*_: Any) -> None:
         raise OSError("connection refused by http://user:password@host")
@@ -97,8 +97,8 @@ def test_a_registry_that_is_gone_leaves_the_old_one(
     monkeypatch.setattr(registry, "current", broken)
     running.holder.refresh_model()
     running.holder.refresh_model()
-    assert len([line for line in running.said if "cannot be asked" in line]) == 1
-    assert "password" not in running.said[-1]
+    assert len([line for line in running.announcements if "cannot be asked" in line]) == 1
+    assert "password" not in running.announcements[-1]
     assert client_.post("/predict", files=files(picture(1))).status_code == 200
     monkeypatch.undo()
     registry.promote(current, NAME, "1")
