@@ -1,5 +1,6 @@
 """Every error synaug raises on purpose. `UserError` means the input is at fault; its text is one clear line."""
 
+import enum
 from collections.abc import Iterator
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "DeadlineError",
     "DiskFullError",
     "DivergenceError",
+    "Reason",
     "SynaugError",
     "UserError",
     "WeightsError",
@@ -16,8 +18,31 @@ __all__ = [
 ]
 
 
+class Reason(enum.StrEnum):
+    """What is wrong with something outside, for those who act upon it or advise on it."""
+
+    HOME = enum.auto()
+    """SYNAUG_HOME cannot be written."""
+    NO_ACCESS = enum.auto()
+    NO_ANSWER = enum.auto()
+    NO_CREDENTIALS = enum.auto()
+    NO_DRIVER = enum.auto()
+    OLD_SCHEMA = enum.auto()
+    """A database's tables are of an older version."""
+    STORE_SILENT = enum.auto()
+    """An S3 server does not answer."""
+
+
 class SynaugError(Exception):
-    """Base of all errors raised on purpose (exit code 1 on the command line)."""
+    """Base of all errors raised on purpose (exit code 1 on the command line).
+
+    Attributes:
+        reason: a `Reason`, or the code of an S3 server that refused; "" where the text is all there is to say.
+    """
+
+    def __init__(self, *args: object, reason: str = "") -> None:
+        super().__init__(*args)
+        self.reason = reason
 
 
 class UserError(SynaugError):

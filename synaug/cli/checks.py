@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from synaug.cli import environment
-from synaug_core.errors import SynaugError, UserError
+from synaug_core.errors import Reason, SynaugError, UserError
 from synaug_core.services import secrets, writable
 from synaug_core.services.settings import Settings
 
@@ -25,20 +25,27 @@ _TEMPORARY_GIGABYTES = 1.0
 _SHOWN = 3
 _log = logging.getLogger(__name__)
 _LARGEST_SKEW = 300.0  # seconds; an S3 server refuses 900
-_LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN) to an account of it"
 _HOME_FIRST = "mend `home` first: MLflow's database lies there"
-_MENDS = {
-    "set SYNAUG_HOME": _HOME_FIRST,
-    "there are no credentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    "(Expired": "the credentials ran out: sign in again, or set new ones (AWS_SESSION_TOKEN too)",
-    "(TokenRefresh": "the credentials ran out: sign in again, or set new ones (AWS_SESSION_TOKEN too)",
-    "(RequestTimeTooSkewed": "set this machine's clock (timedatectl set-ntp true)",
-    "(SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID; set both anew",
-    "(InvalidAccessKeyId": "the server does not know AWS_ACCESS_KEY_ID; check it, and the server's address",
-    "(AccessDenied": "give this key the right to list, read, write and delete there",
-    "there is no bucket": "make the bucket, or correct SYNAUG_ARTIFACT_ROOT (behind a server: its artifacts' address)",
-    "no server answers": "first let MLflow answer: it says where artifacts go",
-    "does not answer": "start the S3 server, or correct AWS_ENDPOINT_URL_S3 or MLFLOW_S3_ENDPOINT_URL",
+_MLFLOW_MENDS = {
+    Reason.HOME: _HOME_FIRST,
+    Reason.NO_ACCESS: (
+        "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN) to an account of it"
+    ),
+    Reason.OLD_SCHEMA: "back up the database, then run `mlflow db upgrade` with its address",
+}
+"""What to do, by an error's reason."""
+_STORE_MENDS = {
+    Reason.HOME: _HOME_FIRST,
+    Reason.NO_CREDENTIALS: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "ExpiredToken": "the credentials ran out: sign in again, or set new ones (AWS_SESSION_TOKEN too)",
+    "TokenRefreshRequired": "the credentials ran out: sign in again, or set new ones (AWS_SESSION_TOKEN too)",
+    "RequestTimeTooSkewed": "set this machine's clock (timedatectl set-ntp true)",
+    "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID; set both anew",
+    "InvalidAccessKeyId": "the server does not know AWS_ACCESS_KEY_ID; check it, and the server's address",
+    "AccessDenied": "give this key the right to list, read, write and delete there",
+    "NoSuchBucket": "make the bucket, or correct SYNAUG_ARTIFACT_ROOT (behind a server: its artifacts' address)",
+    Reason.NO_ANSWER: "first let MLflow answer: it says where artifacts go",
+    Reason.STORE_SILENT: "start the S3 server, or correct AWS_ENDPOINT_URL_S3 or MLFLOW_S3_ENDPOINT_URL",
 }
 
 
@@ -120,7 +127,7 @@ def _besides_lock() -> str:
 
 def _home(settings: Settings) -> Check:
     trouble = writable.trouble_with(settings.home)
-    return Check("home", str(settings.home)) if trouble is None else Check("home", trouble.found, trouble.mend)
+    return Check("home", str(settings.home)) if trouble is None else Check("home", trouble.problem, trouble.mend)
 
 
 def _disk(settings: Settings) -> Check:
@@ -184,21 +191,13 @@ def check_mlflow(settings: Settings) -> Check:
     try:
         server = mlflow_server_version(settings)
     except SynaugError as error:
-        refused = "refuses" in str(error)
-        return Check("mlflow", str(error), _LOGIN if refused else _mlflow_mend(str(error)))
+        start = "start the server, or correct or unset MLFLOW_TRACKING_URI"
+        return Check("mlflow", str(error), _MLFLOW_MENDS.get(error.reason, start))
     status = f"{client}, {secrets.redacted(settings.tracking_uri)}"
     if server is None:
         return Check("mlflow", status)
     mend = _versions("MLflow", client, server)
     return Check("mlflow", f"{status}, server {server}", mend)
-
-
-def _mlflow_mend(line: str) -> str:
-    if "out-of-date" in line or "schema" in line:
-        return "back up the database, then run `mlflow db upgrade` with its address"
-    if "set SYNAUG_HOME" in line:
-        return _HOME_FIRST
-    return "start the server, or correct or unset MLFLOW_TRACKING_URI"
 
 
 def check_store(settings: Settings) -> Check | None:
@@ -213,15 +212,14 @@ def check_store(settings: Settings) -> Check | None:
         ahead_by = health.clock_difference(settings, place)
     except SynaugError as error:
         default_mend = "check the store's address and credentials, and ask its administrator for the line above"
-        mend = next((mend for sign, mend in _MENDS.items() if sign in str(error)), default_mend)
-        return Check("store", str(error), mend)
+        return Check("store", str(error), _STORE_MENDS.get(error.reason, default_mend))
     status = f"{secrets.redacted(place)} can be written and read"
     if ahead_by is not None and abs(ahead_by) > _LARGEST_SKEW:
         way = "ahead of" if ahead_by > 0 else "behind"
         return Check(
             "store",
             f"{status}; this clock is {abs(ahead_by):.0f} s {way} the server's",
-            _MENDS["(RequestTimeTooSkewed"],
+            _STORE_MENDS["RequestTimeTooSkewed"],
         )
     return Check("store", status)
 
@@ -243,7 +241,7 @@ def check_prefect(settings: Settings) -> Check:
         environment.require_answer(settings.prefect_api_url)
         server = server_version()
     except UserError as error:
-        if "refuses" in str(error):
+        if error.reason == Reason.NO_ACCESS:
             return Check(
                 "prefect", f"{status}: {error}", "set PREFECT_API_AUTH_STRING (or PREFECT_API_KEY) as it wants it"
             )
@@ -261,7 +259,7 @@ def check_tuning(settings: Settings) -> Check | None:
         version = ask_database(settings.tuning_storage)
     except UserError as error:
         mend = "start the database, or correct SYNAUG_TUNING_STORAGE; the password may stand in PGPASSWORD"
-        if "not installed" in str(error):
+        if error.reason == Reason.NO_DRIVER:
             mend = "install the driver, or begin SYNAUG_TUNING_STORAGE with postgresql+psycopg://"
         return Check("searches", str(error), mend)
     return Check("searches", f"{version}, {secrets.redacted(settings.tuning_storage)}")

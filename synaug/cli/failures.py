@@ -1,14 +1,12 @@
 """Errors as people should see them: one line, and an exit code that scripts can tell apart."""
 
-import errno
 import re
 import sys
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from synaug_core.errors import DiskFullError, SynaugError, UserError
+from synaug_core.errors import DiskFullError, SynaugError, UserError, causes
 from synaug_core.services import secrets, writable
 
 __all__ = ["FAILED", "USER_ERROR", "Session", "find_user_error", "print_error", "printable", "report"]
@@ -41,36 +39,13 @@ def print_error(line: str) -> None:
 
 def find_user_error(error: BaseException) -> UserError | None:
     """The user's error behind an error: itself, one of its causes, or one of a group."""
-    return next((e for e in _causes(error, set()) if isinstance(e, UserError)), None)
-
-
-def _fills_disk(error: BaseException) -> bool:
-    """Whether a full disk is behind an error."""
-    return any(
-        getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or writable.says_full(str(e))
-        for e in _causes(error, set())
-    )
+    return next((e for e in causes(error) if isinstance(e, UserError)), None)
 
 
 def _lost_prefect(error: BaseException) -> bool:
     """Whether a connection of Prefect's client is behind an error; nothing else here lets an error of httpx out."""
-    kinds = {
-        f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-        for e in _causes(error, set())
-        for kind in type(e).__mro__
-    }
+    kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for e in causes(error) for kind in type(e).__mro__}
     return "httpx.TransportError" in kinds
-
-
-def _causes(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
-    if id(error) in seen:
-        return
-    seen.add(id(error))
-    yield error
-    inner = list(error.exceptions) if isinstance(error, BaseExceptionGroup) else []
-    for cause in (*inner, error.__cause__, error.__context__):
-        if cause is not None:
-            yield from _causes(cause, seen)
 
 
 def report(error: Exception, session: Session) -> int:
@@ -84,11 +59,11 @@ def report(error: Exception, session: Session) -> int:
             print_error(line)
         return USER_ERROR
     hint = _keep(error, session)
-    full = next((e for e in _causes(error, set()) if isinstance(e, DiskFullError)), None)
+    full = next((e for e in causes(error) if isinstance(e, DiskFullError)), None)
     if full is not None:
         print_error(f"{full} ({hint})")
         return FAILED
-    if _fills_disk(error):
+    if writable.is_disk_full(error):
         print_error(f"no space left on the disk; make room, then run the same command again: it continues ({hint})")
         return FAILED
     if _lost_prefect(error):

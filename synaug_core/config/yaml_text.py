@@ -79,10 +79,10 @@ def parse(text: str, source: str) -> Any:
     Raises:
         ConfigError: not YAML, a key given twice, an alias, a tag that asks for an object.
     """
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Composer, yaml.Constructor = _Composer, _Constructor
+    reader = YAML(typ="safe", pure=True)
+    reader.Composer, reader.Constructor = _Composer, _Constructor
     try:
-        return yaml.load(text)
+        return reader.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark and "\n" in text.strip() else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from synaug_core.errors import ArtifactError
@@ -26,7 +26,9 @@ _Module = TypeVar("_Module", bound=nn.Module)
 def write(folder: Path, kind: str, spec: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Write a JSON-able spec and named tensors. Equal content gives equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: t.detach().cpu().contiguous() for name, t in sorted(weights.items())}, folder / _WEIGHTS)
+    # Written by Python, whose errors say by their code that a disk is full.
+    tensors = {name: t.detach().cpu().contiguous() for name, t in sorted(weights.items())}
+    (folder / _WEIGHTS).write_bytes(save(tensors))
     text = json.dumps({"format": _FORMAT, "kind": kind, **spec}, indent=1, sort_keys=True, allow_nan=False)
     (folder / _SPEC).write_text(text + "\n", encoding="utf-8")
 

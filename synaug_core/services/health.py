@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from synaug_core.errors import SynaugError, UserError
+from synaug_core.errors import Reason, SynaugError, UserError
 from synaug_core.services import retry, secrets, settings
 from synaug_core.services.mlflow import artifacts, clients
 from synaug_core.services.s3.client import s3_client
@@ -50,7 +50,9 @@ def _check_entry(current: settings.Settings) -> None:
     except MlflowException as error:
         words = secrets.first_line(error)
         if error.get_http_status_code() in _REFUSED:
-            raise UserError(f"{secrets.redacted(current.tracking_uri)} refuses these credentials") from error
+            raise UserError(
+                f"{secrets.redacted(current.tracking_uri)} refuses these credentials", reason=Reason.NO_ACCESS
+            ) from error
         raise SynaugError(f"{secrets.redacted(current.tracking_uri)}: {words}") from error
 
 
@@ -135,7 +137,9 @@ def ask_database(url: str) -> str:
         finally:
             engine.dispose()
     except ModuleNotFoundError as error:
-        raise UserError(f"{secrets.redacted(url)}: the driver {error.name} is not installed") from error
+        raise UserError(
+            f"{secrets.redacted(url)}: the driver {error.name} is not installed", reason=Reason.NO_DRIVER
+        ) from error
     except sa.exc.SQLAlchemyError as error:
         raise UserError(
             f"{secrets.redacted(url)}: {secrets.first_line(getattr(error, 'orig', None) or error)}"

@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from synaug_core.errors import DiskFullError, UserError, causes
+from synaug_core.errors import DiskFullError, Reason, UserError, causes
 
 __all__ = ["Trouble", "disk_full", "is_disk_full", "require_writable", "says_full", "trouble_with"]
 
@@ -20,7 +20,7 @@ _ROOM = 2**16
 class Trouble:
     """Why a folder below SYNAUG_HOME cannot be written, and what to do."""
 
-    found: str
+    problem: str
     mend: str
     full: bool
 
@@ -49,13 +49,13 @@ def require_writable(folder: Path, room: int = _ROOM) -> None:
     """
     trouble = trouble_with(folder, room)
     if trouble is not None:
-        raise (DiskFullError if trouble.full else UserError)(f"{trouble.found}; {trouble.mend}")
+        raise (DiskFullError if trouble.full else UserError)(f"{trouble.problem}; {trouble.mend}", reason=Reason.HOME)
 
 
 def disk_full(folder: Path) -> DiskFullError:
     """The error that a full disk below SYNAUG_HOME is told with."""
     trouble = _full(folder)
-    return DiskFullError(f"{trouble.found}; {trouble.mend}")
+    return DiskFullError(f"{trouble.problem}; {trouble.mend}", reason=Reason.HOME)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
 """Whether this process may use the Prefect server that it is told of, and which version that is."""
 
-from synaug_core.errors import UserError
+from synaug_core.errors import Reason, UserError
 
 __all__ = ["server_version"]
 
@@ -22,7 +22,7 @@ def server_version() -> str:
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
             if error.response.status_code in _REFUSED:
-                raise UserError("the server refuses these credentials") from error
+                raise UserError("the server refuses these credentials", reason=Reason.NO_ACCESS) from error
             raise UserError(f"the server answers {error.response.status_code}") from error
         except httpx.HTTPError as error:
             raise UserError(f"no Prefect server answers ({type(error).__name__})") from error

@@ -58,9 +58,28 @@ def _client(uri: str, home: Path) -> Any:
         writable.require_writable(home)
         if writable.is_disk_full(error):
             raise writable.disk_full(home) from error
-        reason = secrets.redacted(str(error).strip().splitlines()[0])
-        raise errors.UserError(f"MLflow's database {secrets.redacted(uri)} cannot be opened: {reason}") from error
+        line = secrets.redacted(str(error).strip().splitlines()[0])
+        raise errors.UserError(
+            f"MLflow's database {secrets.redacted(uri)} cannot be opened: {line}",
+            reason=errors.Reason.OLD_SCHEMA if _has_old_schema(uri) else "",
+        ) from error
     return opened
+
+
+def _has_old_schema(uri: str) -> bool:
+    """Whether a database that cannot be opened has the tables of another version of MLflow."""
+    import sqlalchemy as sa
+    from mlflow.store.db import utils
+
+    engine = None
+    try:
+        engine = sa.create_engine(uri)
+        return utils._get_schema_version(engine) not in (None, utils._get_latest_schema_revision())
+    except Exception:  # nothing can be asked of it: why it cannot be opened is told already
+        return False
+    finally:
+        if engine is not None:
+            engine.dispose()
 
 
 def _prepare(uri: str, home: Path) -> None:
@@ -79,6 +98,7 @@ def _knock(uri: str) -> None:
     while (why := reachable.unreachable_reason(health, 5)) is not None:
         if time.monotonic() >= end:
             raise errors.UserError(
-                f"MLFLOW_TRACKING_URI: no server answers at {secrets.redacted(uri)} ({secrets.redacted(why)})"
+                f"MLFLOW_TRACKING_URI: no server answers at {secrets.redacted(uri)} ({secrets.redacted(why)})",
+                reason=errors.Reason.NO_ANSWER,
             )
         time.sleep(0.5)

@@ -139,7 +139,7 @@ def _explained(error: Exception, address: s3_address.S3Address, current: setting
     if isinstance(error, e.ClientError):
         return _answered(error, address, place)
     if isinstance(error, (e.NoCredentialsError, e.PartialCredentialsError, e.NoAuthTokenError)):
-        return errors.UserError(_NO_CREDENTIALS.format(place=place))
+        return errors.UserError(_NO_CREDENTIALS.format(place=place), reason=errors.Reason.NO_CREDENTIALS)
     if isinstance(error, (e.ProfileNotFound, e.CredentialRetrievalError, e.TokenRetrievalError, e.SSOError)):
         return errors.UserError(f"the credentials for {place} cannot be read: {secrets.first_line(error, 200)}")
     if isinstance(error, e.SSLError):
@@ -147,7 +147,8 @@ def _explained(error: Exception, address: s3_address.S3Address, current: setting
     if isinstance(error, (e.ConnectionError, e.HTTPClientError)):
         return errors.UserError(
             f"{place}: the server does not answer; check AWS_ENDPOINT_URL_S3 or MLFLOW_S3_ENDPOINT_URL and the network "
-            f"({type(error).__name__})"
+            f"({type(error).__name__})",
+            reason=errors.Reason.STORE_SILENT,
         )
     return errors.SynaugError(f"{place}: {secrets.first_line(error, 200)}")
 
@@ -157,9 +158,9 @@ def _answered(error: Any, address: s3_address.S3Address, place: str) -> errors.S
     answer = error.response.get("Error", {})
     code = str(answer.get("Code", "")) or "no code"
     if code == "NoSuchBucket":
-        return errors.DataError(f"there is no bucket {address.bucket!r} for {place}")
+        return errors.DataError(f"there is no bucket {address.bucket!r} for {place}", reason=code)
     if code in _NO_ENTRY:
-        return errors.UserError(f"no access to {place} with these credentials ({code})")
+        return errors.UserError(f"no access to {place} with these credentials ({code})", reason=code)
     if code in _GONE:
         return errors.DataError(f"{place} changed while it was read; start the run again")
     words = secrets.redacted(" ".join(f"{code} {answer.get('Message', '')}".split()))[:200]

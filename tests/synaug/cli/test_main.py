@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 import sqlite3
@@ -161,6 +162,20 @@ def test_no_users_error_where_there_is_none() -> None:
     assert failures.find_user_error(error) is None
 
 
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def full_database() -> sqlite3.Error:
+    """SQLite's own error: its database may not grow."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError, match="database or disk is full") as caught:
+            database.execute("CREATE TABLE a AS SELECT 1")
+    return caught.value
+
+
 FULL = (
     "synaug: no space left on the disk; make room, then run the same command again: it continues "
     "(more with synaug --debug)"
@@ -178,8 +193,8 @@ FULL = (
             "synaug: ZeroDivisionError: division by zero (more with synaug --debug)",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), 1, FULL),
-        (ArtifactError("x cannot be stored: [Errno 28] No space left on device"), 1, FULL),
-        (sqlite3.OperationalError("database or disk is full"), 1, FULL),
+        (caused(ArtifactError("x cannot be stored"), OSError(errno.ENOSPC, "No space left on device")), 1, FULL),
+        (full_database(), 1, FULL),
         (
             DiskFullError("no space left on /x; make room"),
             1,
