@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from synaug_core import errors, reachable
 from synaug_core.services.writable import disk_full, require_writable, says_full
 
-__all__ = ["ApiServer", "api_server", "wait_until_ready", "without_heartbeats"]
+__all__ = ["ApiServer", "api_server", "reread_environment", "wait_until_ready", "without_heartbeats"]
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = 60.0
@@ -92,6 +92,15 @@ def api_server(log: Path, environment: Mapping[str, str]) -> Iterator[ApiServer]
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def reread_environment() -> None:
+    """Let Prefect read the environment again, where a user's own program imported it before a server's address was
+    set there."""
+    if "prefect" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
 
 
 def without_heartbeats() -> AbstractContextManager[Any]:

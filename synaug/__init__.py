@@ -14,8 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from synaug.images import Images, load_images
-    from synaug.models import Model, load_model
+    from synaug.loading import Images, Model, load_images, load_model
     from synaug.retraining import Outcome, run
     from synaug_core.config import Config
     from synaug_core.errors import SynaugError, UserError
@@ -24,13 +23,13 @@ __all__ = ["Config", "Images", "Model", "Outcome", "SynaugError", "UserError", "
 
 _MODULES = {
     "Config": "synaug_core.config",
-    "Images": "synaug.images",
-    "Model": "synaug.models",
+    "Images": "synaug.loading",
+    "Model": "synaug.loading",
     "Outcome": "synaug.retraining",
     "SynaugError": "synaug_core.errors",
     "UserError": "synaug_core.errors",
-    "load_images": "synaug.images",
-    "load_model": "synaug.models",
+    "load_images": "synaug.loading",
+    "load_model": "synaug.loading",
     "run": "synaug.retraining",
 }
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.console import Console
 
-from synaug import process
-from synaug.cli import live
+from synaug.cli import environment, failures, live
 from synaug_core import errors, preflight
 from synaug_core.config import Config, keys, load
 from synaug_core.report import terminal
@@ -41,12 +40,18 @@ def run(source: str | Path | Mapping[str, Any] | Config = "digits", *, quiet: bo
     """
     config = configure(source, settings)
     preflight.check_config(config)
-    current = process.open_home()
+    services = environment.open_home()
     console = Console(stderr=True, force_jupyter=False)
-    with process.plain_errors(), live.watch(config.name, console, quiet), process.orchestrator(current):
-        from flows.retrain import run_retrain
+    try:
+        with live.watch(config.name, console, quiet), environment.shared_orchestrator(services):
+            from flows.retrain import run_retrain
 
-        return Outcome(run_retrain(config))
+            return Outcome(run_retrain(config))
+    except Exception as error:
+        user_error = failures.find_user_error(error)
+        if user_error is None or user_error is error:
+            raise
+        raise user_error from error
 
 
 def configure(source: str | Path | Mapping[str, Any] | Config, settings: Mapping[str, Any]) -> Config:

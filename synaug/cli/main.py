@@ -10,22 +10,7 @@ from typing import Annotated
 import typer
 
 from synaug.cli import failures
-from synaug.cli.commands import (
-    demo,
-    deploy,
-    doctor,
-    export,
-    gc,
-    models,
-    predict,
-    report,
-    run,
-    serve,
-    sweep,
-    turing,
-    ui,
-    watch,
-)
+from synaug.cli.commands import deploy, doctor, export, gc, models, predict, run, serve, turing, ui
 
 __all__ = ["app", "execute", "run_app"]
 
@@ -61,14 +46,14 @@ def options(
 
 
 app.command("run")(run.run)
-app.command("sweep")(sweep.sweep)
-app.command("demo")(demo.demo)
+app.command("sweep")(run.sweep)
+app.command("demo")(run.demo)
 app.command("ui")(ui.ui)
-app.command("report")(report.report)
+app.command("report")(export.report)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
-app.command("watch")(watch.watch)
+app.command("watch")(serve.watch)
 app.command("turing")(turing.turing)
 app.add_typer(models.app, name="models")
 app.command("deploy")(deploy.deploy)

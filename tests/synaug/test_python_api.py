@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import synaug
-from synaug import process
+from synaug.cli import environment
 from synaug.retraining import configure
 from synaug_core.config.load import load
 
@@ -23,7 +23,7 @@ from synaug_core.config.load import load
 def python_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As in a process of its own: no home was used yet, and what is set of the environment is undone."""
     variables = dict(os.environ)
-    monkeypatch.setattr(process, "_homes", [])
+    monkeypatch.setattr(environment, "_process_homes", [])
     yield
     os.environ.clear()
     os.environ.update(variables)
@@ -125,7 +125,7 @@ def test_stored_images_are_arrays_and_a_table(old_home: Path) -> None:
 
 @pytest.mark.usefixtures("python_process")
 def test_one_process_works_in_one_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    process.open_home()
+    environment.open_home()
     monkeypatch.setenv("SYNAUG_HOME", str(home.with_name("another")))
     with pytest.raises(synaug.UserError, match="this process works in"):
-        process.open_home()
+        environment.open_home()

@@ -64,10 +64,9 @@ def deploy(
     variables = _job_variables(settings, pool_type, image)
     environment.require_answer(settings.prefect_api_url)
     environment.import_quietly(["mlflow", "flows.retrain"])
-    from deployments.apply import apply
-    from deployments.plan import Options
+    from deployments import apply, plan
 
-    options = Options(
+    options = plan.Options(
         cron=cron,
         check_cron=check_cron,
         sweep_cron=sweep_cron,
@@ -77,25 +76,24 @@ def deploy(
         pool=pool,
         job_variables=variables,
     )
-    done = apply(configs, options, pool_kind=pool_type, renew_pool=renew_pool, notify=notify)
-    for applied in done:
+    deployments = apply.apply(configs, options, pool_kind=pool_type, renew_pool=renew_pool, notify=notify)
+    for applied in deployments:
         typer.echo(_line(applied, timezone))
     typer.echo(f"a worker has to run: prefect worker start --pool {pool}")
-    started = next(applied.name for applied in done if applied.name.startswith("retrain/"))
+    started = next(applied.name for applied in deployments if applied.name.startswith("retrain/"))
     typer.echo(f"start it now:        prefect deployment run {started}")
 
 
 def _load(source: str, overrides: Sequence[str]) -> tuple[Config, SweepConfig | None]:
     """The configuration, and its sweep where the file has a section `sweep`."""
-    from synaug_core.config.load import checked, load, override, starting_values
-    from synaug_core.config.sweep import load_sweep
+    from synaug_core.config import load, sweep
 
-    values = starting_values(source)
+    values = load.starting_values(source)
     if values.pop("sweep", None) is None:
-        return load(source, overrides), None
+        return load.load(source, overrides), None
     for text in overrides:
-        override(values, text)
-    return checked(values), load_sweep(source, overrides)
+        load.override(values, text)
+    return load.checked(values), sweep.load_sweep(source, overrides)
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -1,6 +1,8 @@
 """`synaug doctor`: is this machine ready, and if not, what to do."""
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from synaug.cli import environment, failures
 
@@ -9,9 +11,6 @@ __all__ = ["doctor"]
 
 def doctor(ctx: typer.Context) -> None:
     """Check this machine and its servers, and say how to mend each. Ends with 1 where there is a problem."""
-    from rich.console import Console
-    from rich.text import Text
-
     from synaug.cli.checks import run_checks
 
     console = Console(highlight=False, soft_wrap=True)

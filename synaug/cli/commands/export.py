@@ -1,4 +1,4 @@
-"""`synaug export`: what a run made, as files."""
+"""`synaug report` and `synaug export`: what a run has stored, as text and as files that other programs open."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,9 +6,34 @@ from typing import Annotated
 import typer
 
 from synaug.cli import environment, files
-from synaug_core.errors import UserError
+from synaug_core import errors
 
-__all__ = ["export"]
+__all__ = ["export", "report"]
+
+
+def report(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="Id of a retraining, or its first characters.")],
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE", help="Write the HTML page to this file instead.")
+    ] = None,
+) -> None:
+    """Print the report of a retraining, or write its page to a file."""
+    from synaug.cli import stored
+
+    files.check_place(page, "--page")
+    settings = environment.prepare(ctx.obj)
+    mlflow = stored.client(settings)
+    target_run = stored.find_run(mlflow, run)
+    comparison = next(stored.below(mlflow, target_run, "comparison"), None)
+    if comparison is None:
+        raise errors.UserError(f"{run} has no comparison: give the id of a retraining that is done")
+    with stored.artifact(settings, mlflow, comparison, "comparison.txt" if page is None else "comparison.html") as file:
+        if page is None:
+            typer.echo(file.read_text(encoding="utf-8"))
+            return
+        files.write_whole(file.read_text(encoding="utf-8"), page)
+    typer.echo(f"written to {page}")
 
 
 def export(
@@ -17,10 +42,10 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
 ) -> None:
     """Write a run's images (PNG in class folders), models, predictions (CSV) and pages into a folder."""
-    from synaug.cli.exporting import export_run
+    from synaug.cli import stored
 
     settings = environment.prepare(ctx.obj)
     with files.filled_at_once(folder.absolute(), "DIR") as partial:
-        if not export_run(settings, run, partial):
-            raise UserError(f"the run {run} has no artifacts to write")
+        if not stored.export_run(settings, run, partial):
+            raise errors.UserError(f"the run {run} has no artifacts to write")
     typer.echo(f"written to {folder}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import filesize
+from rich.console import Console
+from rich.table import Table
 
 from synaug.cli import environment
+from synaug_core.services.retention.rule import Policy
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from flows.cleaning import Cleaned, Cleaning
 
 __all__ = ["gc"]
@@ -34,10 +36,6 @@ def gc(
     What the champion, a registered version or a kept retraining needs stays. A retraining that was deleted is made
     anew when it is run again.
     """
-    from rich.console import Console
-
-    from synaug_core.services.retention.rule import Policy
-
     environment.prepare(ctx.obj)
     environment.import_quietly(["mlflow", "prefect"])
     from flows.cleaning import clean, plan_cleaning
@@ -71,8 +69,6 @@ def _print_outcome(done: Cleaned, planned: Cleaning) -> None:
 
 
 def _table(planned: Cleaning) -> Table:
-    from rich.table import Table
-
     table = Table("would go", "retrainings", "runs", "images", "size")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -102,6 +98,4 @@ def _row(planned: Cleaning, experiment: str | None = None) -> tuple[str, str, st
 
 
 def _bytes(size: int) -> str:
-    from rich.filesize import decimal
-
-    return decimal(size)
+    return filesize.decimal(size)

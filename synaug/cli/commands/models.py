@@ -6,6 +6,9 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from synaug.cli import environment
 from synaug_core.services.mlflow.tags import Tag
@@ -35,10 +38,6 @@ def list_models(
     name: Annotated[str | None, typer.Argument(help="Only this model; default: all that synaug registered.")] = None,
 ) -> None:
     """Show every version with its aliases and what decided on it."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
@@ -93,10 +92,6 @@ def history(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
     """Show which version was champion when, and why."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)

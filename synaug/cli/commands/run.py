@@ -1,21 +1,23 @@
-"""`synaug run`: the whole job, with its progress, its result and where to look next."""
+"""`synaug run`, `synaug demo`, `synaug sweep`: retrainings in this process, their progress and their results."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
-from synaug.cli import failures, files
-from synaug.cli.resumable import resumable
+from synaug.cli import environment, failures, files
 from synaug_core.data.sources import WHAT_TO_GIVE
 
 if TYPE_CHECKING:
     from flows.outcome import ModelFacts, Outcome
-    from synaug_core.config import Config
 
-__all__ = ["JsonOption", "QuietOption", "SetOption", "registered_line", "retrain_and_report", "run"]
+__all__ = ["JsonOption", "QuietOption", "SetOption", "demo", "registered_line", "run", "sweep"]
 
 SetOption = Annotated[
     list[str] | None,
@@ -36,23 +38,70 @@ def run(
 
     Run again unchanged, it finds everything done; stopped and run again, it continues.
     """
-    from synaug_core.config.load import load
-
-    retrain_and_report(ctx.obj, load(source, set_ or ()), json_file, quiet)
+    _retrain_and_report(ctx.obj, source, set_ or (), json_file, quiet)
 
 
-def retrain_and_report(session: failures.Session, config: Config, json_file: Path | None, quiet: bool) -> None:
+def demo(ctx: typer.Context, set_: SetOption = None, json_file: JsonOption = None, quiet: QuietOption = False) -> None:
+    """Run the whole job on handwritten digits of which some are made rare (a few minutes, no download)."""
+    with resources.as_file(resources.files("synaug.cli") / "digits.yaml") as path:
+        _retrain_and_report(ctx.obj, str(path), set_ or (), json_file, quiet)
+
+
+def sweep(
+    ctx: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file with a section `sweep`, such as  sweep: {data.per_class: [5, 10, 20]}; "
+            "or as for `synaug run`, with --set 'sweep={...}'."
+        ),
+    ],
+    set_: SetOption = None,
+    json_file: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Vary some keys, retrain for each combination, and compare them on one page.
+
+    Stopped and run again, it continues; combinations share what they have in common.
+    """
+    from synaug_core import preflight
+    from synaug_core.config.sweep import cells, load_sweep
+
+    config = load_sweep(source, set_ or ())
+    files.check_place(json_file)
+    preflight.check_sweep(config)
+    with environment.resumable(ctx.obj, cells(config)[0].config.name, quiet):
+        from flows.sweep import run_sweep
+
+        outcome = run_sweep(config)
+    files.write_json(outcome, json_file)
+    console = Console(highlight=False)
+    if not quiet:
+        from synaug_core.report.terminal import sweep_table
+
+        console.print(sweep_table(outcome.result))
+    console.print(escape(outcome.sentence), soft_wrap=True)
+    console.print(f"Report: {escape(outcome.page)}", soft_wrap=True)
+    if any(cell.verdict is None for cell in outcome.result.cells):
+        raise typer.Exit(failures.FAILED)
+
+
+def _retrain_and_report(
+    session: failures.Session, source: str, overrides: Sequence[str], json_file: Path | None, quiet: bool
+) -> None:
     """Run the flow in this process and show its outcome.
 
     Raises:
         UserError: the configuration, its data or the place of the JSON file cannot be used.
         typer.Exit: the user stopped it.
     """
-    from synaug_core.preflight import check_config
+    from synaug_core import preflight
+    from synaug_core.config.load import load
 
+    config = load(source, overrides)
     files.check_place(json_file)
-    check_config(config)
-    with resumable(session, config.name, quiet):
+    preflight.check_config(config)
+    with environment.resumable(session, config.name, quiet):
         from flows.retrain import run_retrain
 
         outcome = run_retrain(config)
@@ -68,19 +117,16 @@ def registered_line(model: ModelFacts, arm: str, gate: str | None) -> str:
         arm: what it was trained as.
         gate: the gate's reason.
     """
-    now = {
+    status = {
         "champion": "is champion",
         "challenger": "is challenger",
         "previous": "was champion until another version followed",
         None: "has no alias any more: newer versions came",
     }[model.alias]
-    return f"{model.name} version {model.version} (arm {arm}) {now}. The gate: {gate}"
+    return f"{model.name} version {model.version} (arm {arm}) {status}. The gate: {gate}"
 
 
 def _show(outcome: Outcome, quiet: bool) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
     console = Console(highlight=False)
     if not quiet and outcome.comparison is not None:
         from synaug_core.report.terminal import table

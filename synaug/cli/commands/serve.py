@@ -1,15 +1,19 @@
-"""`synaug serve`: a registered model behind HTTP."""
+"""`synaug serve` and `synaug watch`: a registered model behind HTTP, and whether the images it is sent have drifted."""
 
 import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
-from synaug.cli import environment, registered, servers
+from synaug.cli import environment, files, servers
+from synaug.cli.commands.run import JsonOption, SetOption
 from synaug_core import errors, vocabulary
+from synaug_core.serving.options import ServiceOptions, read_token
 
-__all__ = ["serve"]
+__all__ = ["serve", "watch"]
 
 
 def serve(
@@ -41,14 +45,14 @@ def serve(
 
     A version that is promoted is taken up within seconds, without a failed request. Ctrl-C ends it.
     """
-    from synaug_core.serving.options import ServiceOptions, read_token
+    from synaug.cli import stored
 
-    name, alias = registered.name_and_alias(model)
+    name, alias = stored.name_and_alias(model)
     if not name or "/" in name:
         raise errors.UserError(f"MODEL: {model!r} is no registered model's name; `synaug models list` shows them")
     settings = environment.prepare(ctx.obj)
     environment.import_quietly(["mlflow"])
-    from synaug_core.serving.server import serve as run
+    from synaug_core.serving import server
 
     options = ServiceOptions(
         model=name,
@@ -67,10 +71,40 @@ def serve(
     )
     # uvicorn ends in order at both signals, and then raises them again
     with contextlib.suppress(KeyboardInterrupt), servers.interrupted_by_signals():
-        run(
+        server.serve(
             settings,
             options,
             announce=lambda line: typer.echo(line, err=True),
             ready=lambda url: typer.echo(f"{url}\nCtrl-C ends it."),
         )
     typer.echo("stopped", err=True)
+
+
+def watch(
+    ctx: typer.Context,
+    source: Annotated[
+        str, typer.Argument(help="The configuration that the model was made with, as `synaug run` takes it.")
+    ],
+    set_: SetOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Compare what the champion was asked of late (kept by `synaug serve`) with the images it was judged on.
+
+    Says drift only past `watch.level`; records a run in MLflow, and starts `watch.deployment` where one is named.
+    """
+    from synaug_core.config.load import load
+
+    config = load(source, set_ or ())
+    files.check_place(json_file)
+    settings = environment.prepare(ctx.obj)
+    with environment.stop_on_ctrl_c("stopping", Console(stderr=True)), environment.orchestrator(settings):
+        environment.import_quietly(["flows.watch"])
+        from flows.watch import run_watch
+
+        outcome = run_watch(config)
+    files.write_json(outcome, json_file)
+    output = Console(highlight=False)
+    output.print(escape(f"{outcome.model} version {outcome.version}: {outcome.sentence}"), soft_wrap=True)
+    if outcome.retraining:
+        output.print(escape(outcome.retraining), soft_wrap=True)
+    output.print(f"Run {outcome.run_id}; `synaug ui` shows it.", soft_wrap=True)

@@ -1,32 +1,161 @@
-"""One call of `synaug turing`: the test is found, shown until Ctrl-C, and its result recorded."""
+"""One call of `synaug turing`: the images of a run are found, shown until Ctrl-C, and the result is recorded."""
 
 import contextlib
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
+from torch import Tensor
 
-from synaug.cli.turing.finding import JudgedImages, find
-from synaug.cli.turing.server import TuringServer
-from synaug.cli.turing.sitting import Sitting
+from synaug.cli import stored
+from synaug.cli.turing.server import Sitting, TuringServer
 from synaug_core import errors, refs
+from synaug_core.config.arms import CONTROL_STRATEGIES
+from synaug_core.data import imageset, parquet
 from synaug_core.report.turing import result_page
+from synaug_core.services import secrets
+from synaug_core.services.mlflow import recorder, tracking
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.secrets import first_line
 from synaug_core.services.settings import Settings
-from synaug_core.turing.answers import Answer, AnswerLog, Header, newest, read
-from synaug_core.turing.design import Design, choose
+from synaug_core.turing import answers as turing_answers
+from synaug_core.turing.design import Design, Item, choose
 from synaug_core.turing.result import TuringResult, evaluate
 
-__all__ = ["Prepared", "prepare", "record_result", "serve"]
+__all__ = ["JudgedImages", "PreparedTest", "find_images", "prepare", "record_result", "serve"]
 
 _IMAGES, _SEED = 100, 0
+_VALIDATION = "val/balanced_accuracy"
+_SYNTHESIS = "synthesis."
 
 
 @dataclass(frozen=True)
-class Prepared:
+class JudgedImages:
+    """What a test is about.
+
+    Attributes:
+        run: the run its result belongs to: the synthesis run, or the arm's.
+        name: the data set, and the images' name.
+        train: the training images that the generator knew.
+        synthetic_images: the synthetic images.
+    """
+
+    run: refs.RunRef
+    name: str
+    train: imageset.ImageSet
+    synthetic_images: imageset.ImageSet
+
+    def pixels(self, item: Item) -> Tensor:
+        """The uint8 image (channels, side, side) of an item of the test."""
+        return (self.synthetic_images if item.synthetic else self.train).images[item.row]
+
+
+def find_images(settings: Settings, text: str, arm: str | None = None) -> JudgedImages:
+    """The images behind a synthesis run, an arm, a fold, or a whole retraining.
+
+    Args:
+        settings: the store.
+        text: a run's id, or its beginning.
+        arm: of a retraining: whose images; default: of the arms with synthetic images that are no controls the
+            one that was best on the validation images. Of a cross-validation those of the first fold are taken.
+
+    Raises:
+        UserError: there is no such run or arm, or it has no synthetic images.
+        ArtifactError: images are missing or damaged.
+    """
+    mlflow = stored.client(settings)
+    run = stored.find_run(mlflow, text)
+    stage = run.data.tags.get(Tag.STAGE, "")
+    if stage == "synthesis":
+        if arm is not None:
+            raise errors.UserError(
+                f"--arm: {text} is a synthesis run, one set of images; give the id of the retraining"
+            )
+        target, above, synthesis_runs = run, _belonging(mlflow, run), [run]
+    elif stage in ("retrain", "fold", "arm"):
+        top = run if stage == "retrain" else _belonging(mlflow, run)[-1]
+        target = run if stage == "arm" and arm is None else _arm(mlflow, top, text, arm)
+        inner = run if stage == "fold" else next(stored.below(mlflow, top, "fold"), top)
+        above, synthesis_runs = [inner, top], _syntheses(mlflow, inner, target)
+    else:
+        raise errors.UserError(f"{text} is {_a(stage or 'foreign')} run; give a synthesis run, an arm or a retraining")
+    sets = [_images(settings, mlflow, source, "images/synthetic.parquet") for source in synthesis_runs]
+    images = imageset.concatenate([synthetic for synthetic in sets if len(synthetic)]) if any(map(len, sets)) else None
+    if images is None:
+        raise errors.UserError(f"{text} has no synthetic images: none was asked for, or none passed the filters")
+    name = run.data.tags.get(Tag.DATASET) or above[-1].info.run_name
+    called = f"{name}: {target.info.run_name}"
+    return JudgedImages(
+        tracking.run_ref(settings, target.info.run_id), called, _training_images(settings, mlflow, above), images
+    )
+
+
+def _belonging(mlflow: Any, run: Any) -> list[Any]:
+    """The runs above a run, at least one."""
+    if not (ancestors := stored.above(mlflow, run)):
+        raise errors.UserError(f"{run.info.run_id} belongs to no retraining, so its training images are not known")
+    return ancestors
+
+
+def _arm(mlflow: Any, top: Any, text: str, name: str | None) -> Any:
+    """The arm of that name, or the best one that has synthetic images."""
+    arms = {run.data.tags.get(Tag.ARM, run.info.run_name): run for run in stored.below(mlflow, top, "arm")}
+    having = [n for n, run in arms.items() if _synthesis_parameters(run)]
+    if not having:
+        raise errors.UserError(f"{text} has no arm with synthetic images that is done; give the id of a synthesis run")
+    if name is None:
+        new = [n for n in having if not _is_control(arms[n])] or having
+        return arms[max(new, key=lambda n: arms[n].data.metrics.get(_VALIDATION, -1.0))]
+    if name not in having:
+        what = "has no synthetic images" if name in arms else "is not there"
+        raise errors.UserError(f"--arm: {name!r} {what}; there are {', '.join(having)}")
+    return arms[name]
+
+
+def _synthesis_parameters(arm: Any) -> dict[str, str]:
+    """The parameters of an arm's synthesis, as its own runs have them."""
+    return {k.removeprefix(_SYNTHESIS): v for k, v in arm.data.params.items() if k.startswith(_SYNTHESIS)}
+
+
+def _is_control(arm: Any) -> bool:
+    """Copies and mixtures of real images are the last that anybody wants to be asked about."""
+    return _synthesis_parameters(arm).get("strategy") in CONTROL_STRATEGIES
+
+
+def _syntheses(mlflow: Any, inner: Any, arm: Any) -> list[Any]:
+    """The synthesis runs, one for each group of classes, that made an arm's images: those with its parameters."""
+    parameters = _synthesis_parameters(arm)
+    return [
+        run
+        for run in stored.below(mlflow, inner, "synthesis")
+        if parameters and {k: v for k, v in run.data.params.items() if k != "classes"} == parameters
+    ]
+
+
+def _training_images(settings: Settings, mlflow: Any, above: Sequence[Any]) -> imageset.ImageSet:
+    """Those of the fold or the retraining that a synthesis run lies below."""
+    place = ""
+    for run in above:
+        if run.data.tags.get(Tag.STAGE) == "fold":
+            place = f"{run.data.tags[Tag.KEY].replace('fold/', 'fold-')}/"
+        for dataset in stored.below(mlflow, run, "dataset"):
+            return _images(settings, mlflow, dataset, f"{place}images/train.parquet")
+    raise errors.UserError(f"the training images of {above[-1].info.run_id} are not in this store")
+
+
+def _images(settings: Settings, mlflow: Any, run: Any, path: str) -> imageset.ImageSet:
+    with stored.artifact(settings, mlflow, run, path) as file:
+        return parquet.read(file)
+
+
+def _a(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+@dataclass(frozen=True)
+class PreparedTest:
     """A test that can be taken.
 
     Attributes:
@@ -38,7 +167,7 @@ class Prepared:
 
     test_images: JudgedImages
     design: Design
-    header: Header
+    header: turing_answers.Header
     answers: Path
 
     @property
@@ -52,27 +181,27 @@ class Prepared:
         return sentence
 
 
-def prepare(settings: Settings, run: str, *, arm: str | None, images: int | None, seed: int | None) -> Prepared:
+def prepare(settings: Settings, run: str, *, arm: str | None, images: int | None, seed: int | None) -> PreparedTest:
     """Find the images and draw those that are shown; without a number and a seed those of the last test of the run.
 
     Raises:
         UserError: there is no such run or arm, or no class with real and synthetic images.
         ArtifactError: images or answers are missing or damaged.
     """
-    test_images = find(settings, run, arm)
+    test_images = find_images(settings, run, arm)
     folder = settings.home / "turing" / test_images.run.run_id
-    last_answers = newest(folder) if images is None and seed is None else None
+    last_answers = turing_answers.newest(folder) if images is None and seed is None else None
     if last_answers is not None:
-        header = read(last_answers).header
+        header = turing_answers.read(last_answers).header
         images, seed = header.images, header.seed
     images, seed = images or _IMAGES, _SEED if seed is None else seed
     design = choose(test_images.train, test_images.synthetic_images, images=images, seed=seed)
-    header = Header(images=images, seed=seed, digest=design.digest)
-    return Prepared(test_images, design, header, folder / f"{design.digest[:16]}.jsonl")
+    header = turing_answers.Header(images=images, seed=seed, digest=design.digest)
+    return PreparedTest(test_images, design, header, folder / f"{design.digest[:16]}.jsonl")
 
 
 def serve(
-    test: Prepared, *, rater: str, port: int, notify: Callable[[str], None], ready: Callable[[str], None]
+    test: PreparedTest, *, rater: str, port: int, notify: Callable[[str], None], ready: Callable[[str], None]
 ) -> bool:
     """Show the test until KeyboardInterrupt; the result is recorded whenever a rater is done, and at the end.
 
@@ -90,7 +219,7 @@ def serve(
         UserError: the port is taken, or another process shows this test.
     """
     finished: queue.SimpleQueue[str] = queue.SimpleQueue()
-    with _alone(test.answers), AnswerLog(test.answers, test.header) as log:
+    with _alone(test.answers), turing_answers.AnswerLog(test.answers, test.header) as log:
         sitting = Sitting(test.design, test.test_images.pixels, log, finished.put)
         try:
             server = TuringServer(sitting, name=test.test_images.name, port=port, rater=rater)
@@ -111,13 +240,13 @@ def serve(
         return True
 
 
-def record_result(test: Prepared) -> TuringResult:
+def record_result(test: PreparedTest) -> TuringResult:
     """Compute the result from the answers on the disk, and record it.
 
     Raises:
         UserError: nobody has answered yet.
     """
-    stored = read(test.answers) if test.answers.exists() else None
+    stored = turing_answers.read(test.answers) if test.answers.exists() else None
     if stored is None or not stored.answers:
         raise errors.UserError("nobody has answered yet; `synaug turing RUN` shows the images")
     result = evaluate(stored.answers, images=len(test.design.items), seed=test.design.seed)
@@ -128,7 +257,9 @@ def record_result(test: Prepared) -> TuringResult:
     return result
 
 
-def _record(run: refs.RunRef, result: TuringResult, answers: Sequence[Answer], page: str, changed: float) -> None:
+def _record(
+    run: refs.RunRef, result: TuringResult, answers: Sequence[turing_answers.Answer], page: str, changed: float
+) -> None:
     """Write metrics, a tag and files; written twice, the same result leaves one trace. The run's status stays.
 
     Args:
@@ -139,26 +270,24 @@ def _record(run: refs.RunRef, result: TuringResult, answers: Sequence[Answer], p
         changed: time of the last answer in seconds since 1970. A metric's step is this time in milliseconds, so that
             MLflow shows the latest result wherever and however often one is written.
     """
-    from synaug_core.services.mlflow.recorder import Recorder
-
-    recorder = Recorder(run)
+    records = recorder.Recorder(run)
     try:
-        recorder.metrics(result.metrics(), step=round(1000 * changed))
-        recorder.tags({Tag.TURING: result.sentence})
-        recorder.json([answer.model_dump() for answer in answers], "turing/answers.json")
-        recorder.json(result.model_dump(mode="json"), "turing/result.json")
-        recorder.text(page, "turing/result.html")
-        recorder.flush()
+        records.metrics(result.metrics(), step=round(1000 * changed))
+        records.tags({Tag.TURING: result.sentence})
+        records.json([answer.model_dump() for answer in answers], "turing/answers.json")
+        records.json(result.model_dump(mode="json"), "turing/result.json")
+        records.text(page, "turing/result.html")
+        records.flush()
     finally:
-        recorder.close()
+        records.close()
 
 
-def _record_now(test: Prepared, notify: Callable[[str], None]) -> None:
+def _record_now(test: PreparedTest, notify: Callable[[str], None]) -> None:
     """Record while others may still answer; what goes wrong is said, and tried again at the end."""
     try:
         record_result(test)
     except Exception as error:
-        notify(f"the result could not be recorded yet ({first_line(error)}); the answers are kept")
+        notify(f"the result could not be recorded yet ({secrets.first_line(error)}); the answers are kept")
 
 
 @contextlib.contextmanager

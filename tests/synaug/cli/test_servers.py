@@ -84,7 +84,7 @@ def test_deploying_needs_a_server(synaug: Command, monkeypatch: pytest.MonkeyPat
     assert said.code == 2
     assert said.err == "synaug: PREFECT_API_URL: no Prefect server answers at http://127.0.0.1:9/api\n"
     monkeypatch.setenv("PREFECT_API_URL", "nonsense")
-    assert "is no address" in synaug("deploy", "digits").err
+    assert "is not an address" in synaug("deploy", "digits").err
 
 
 def test_a_check_says_how_to_mend(home: Path) -> None:

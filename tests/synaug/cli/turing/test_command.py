@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from synaug.cli.turing.finding import find
+from synaug.cli.turing.serving import find_images
 from synaug_core.errors import UserError
 from synaug_core.services.mlflow.artifacts import fetch_uri
 from synaug_core.services.mlflow.clients import client
@@ -54,26 +54,26 @@ def counts(images: Any) -> dict[str, int]:
 
 def test_images_are_found(at_store: Any) -> None:
     current = at_store.settings
-    whole = find(current, at_store.top)
+    whole = find_images(current, at_store.top)
     assert counts(whole.synthetic_images) == {"EOSINOPHIL": 9, "Ä <b>&": 9, "../../etc": 9}  # of both groups of classes
     assert whole.run.run_id == at_store.arms["strong"]  # the best one that is no control
     assert counts(whole.train) == counts(at_store.train)
     assert whole.name == "cells: arm arm/strong"
-    weak = find(current, at_store.top, "weak")
+    weak = find_images(current, at_store.top, "weak")
     assert (counts(weak.synthetic_images), weak.run.run_id) == ({"EOSINOPHIL": 9}, at_store.arms["weak"])
-    assert find(current, at_store.top, "copies").run.run_id == at_store.arms["copies"]
-    assert find(current, at_store.arms["weak"]).run.run_id == at_store.arms["weak"]
-    one = find(current, at_store.synthesis[1][:12])
+    assert find_images(current, at_store.top, "copies").run.run_id == at_store.arms["copies"]
+    assert find_images(current, at_store.arms["weak"]).run.run_id == at_store.arms["weak"]
+    one = find_images(current, at_store.synthesis[1][:12])
     assert (counts(one.synthetic_images), one.run.run_id) == ({"Ä <b>&": 9, "../../etc": 9}, at_store.synthesis[1])
 
 
 def test_reused_images_and_folds_are_found(at_store: Any) -> None:
     current = at_store.settings
-    again = find(current, at_store.reusing)
+    again = find_images(current, at_store.reusing)
     assert counts(again.synthetic_images) == {"EOSINOPHIL": 9, "Ä <b>&": 9, "../../etc": 9}
     assert counts(again.train) == counts(at_store.train)
-    assert find(current, at_store.reused).run.run_id == at_store.reused
-    first, second = find(current, at_store.folds), find(current, at_store.fold)
+    assert find_images(current, at_store.reused).run.run_id == at_store.reused
+    first, second = find_images(current, at_store.folds), find_images(current, at_store.fold)
     assert counts(first.synthetic_images) == counts(second.synthetic_images) == {"EOSINOPHIL": 9}
     assert counts(first.train) == counts(at_store.train)
     assert counts(second.train) == {"EOSINOPHIL": 5, "Ä <b>&": 5}  # that fold's own
@@ -93,7 +93,7 @@ def test_what_cannot_be_found(at_store: Any) -> None:
         (at_store.orphan, None, "belongs to no retraining"),
     ]:
         with pytest.raises(UserError, match=re.escape(reason)):
-            find(at_store.settings, run, arm)
+            find_images(at_store.settings, run, arm)
 
 
 def test_a_beginning_of_several_ids(at_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_a_beginning_of_several_ids(at_store: Any, monkeypatch: pytest.MonkeyPat
     ids = [run.info.run_id for run in mlflow.search_runs([e.experiment_id for e in mlflow.search_experiments()])]
     first = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
     with pytest.raises(UserError, match="is the beginning of several ids"):
-        find(at_store.settings, first)
+        find_images(at_store.settings, first)
 
 
 def test_users_errors_are_one_line(at_store: Any, synaug: Command) -> None:

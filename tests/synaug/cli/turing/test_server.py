@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from synaug.cli.turing.server import TuringServer
-from synaug.cli.turing.sitting import Sitting
+from synaug.cli.turing.server import Sitting, TuringServer
 from synaug_core.turing.answers import AnswerLog, Header, read
 from synaug_core.turing.design import Design, Item, order
 
