@@ -210,7 +210,7 @@ class Images:
         labels = images.labels.numpy()
         columns = {
             "id": images.ids,
-            "class": pd.Categorical.from_codes(labels, list(images.classes)),
+            "class": pd.Categorical.from_codes(labels, pd.Index(list(images.classes))),
             "group": images.groups,
             "provenance": images.provenance,
             "run": run_names,

@@ -1,7 +1,5 @@
 """`synaug.run`: the whole job from Python, and what it comes to."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "configure", "run"]
 
 
-def run(source: str | Path | Mapping[str, Any] | Config = "digits", *, quiet: bool = False, **settings: Any) -> Outcome:
+def run(
+    source: str | Path | Mapping[str, Any] | Config = "digits", *, quiet: bool = False, **settings: Any
+) -> "Outcome":
     """Learn the classes, make images, train with and without them, compare, register; wait until it is done.
 
     Run again unchanged, it finds everything done; stopped and run again, it continues.
@@ -95,7 +95,7 @@ class Outcome:
         record: all that `synaug run --json` writes, and the whole comparison.
     """
 
-    record: outcome.Outcome
+    record: "outcome.Outcome"
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -1,7 +1,5 @@
 """Files and folders that a command writes on request, whole or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import tempfile
@@ -18,7 +16,7 @@ __all__ = ["check_place", "filled_at_once", "write_json", "write_whole"]
 
 
 def check_place(path: Path | None, option: str = "--json") -> None:
-    """Before the work begins: can the file be written?
+    """Check, before the work begins, that a file can be written.
 
     Raises:
         UserError: it is a folder, or its folder does not exist.
@@ -27,7 +25,7 @@ def check_place(path: Path | None, option: str = "--json") -> None:
         raise errors.UserError(f"{option}: {path} is not a file in an existing folder")
 
 
-def write_json(outcome: BaseModel, path: Path | None) -> None:
+def write_json(outcome: "BaseModel", path: Path | None) -> None:
     """Write the outcome; None: nowhere."""
     if path is not None:
         write_whole(f"{outcome.model_dump_json(indent=2)}\n", path)
@@ -40,22 +38,22 @@ def write_whole(text: str, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def filled_at_once(target: Path, what: str, mode: int = 0o755) -> Iterator[Path]:
+def filled_at_once(target: Path, label: str, mode: int = 0o755) -> Iterator[Path]:
     """A folder to fill, which gets the name `target` when the block ends well and vanishes when it does not.
 
-    Until then nobody else may enter it; `mode` says who may afterwards.
+    Until then only this user may enter it; `mode` are its permissions afterwards.
 
     Raises:
-        UserError: `target` is there and not an empty folder, or its parent cannot be written; `what` names it.
+        UserError: `target` exists and is not an empty folder, or its parent cannot be written; `label` begins the text.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise errors.UserError(f"{what}: {target} is there already; give a new or empty folder")
+        raise errors.UserError(f"{label}: {target} exists already and is not an empty folder; give a new or empty one")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise errors.UserError(f"{what}: {target} cannot be written ({reason})") from error
+        raise errors.UserError(f"{label}: {target} cannot be written ({reason})") from error
     try:
         yield partial
         partial.chmod(mode)

@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from rich import live, progress_bar, spinner
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -42,10 +40,10 @@ class Step:
 
     def left(self, now: float) -> float | None:
         """Seconds still to go at the pace so far; None while there is no pace."""
-        advanced = self.done - self.first_done
-        if self.ended is not None or advanced <= 0 or self.total <= 0:
+        progress = self.done - self.first_done
+        if self.ended is not None or progress <= 0 or self.total <= 0:
             return None
-        return self.seconds(now) * max(self.total - self.done, 0) / advanced
+        return self.seconds(now) * max(self.total - self.done, 0) / progress
 
 
 @dataclass
@@ -78,18 +76,18 @@ class Stage:
     @property
     def state(self) -> str:
         """`running`, `failed` or `done`."""
-        whole = self.closed or 0 < self.expected <= self.ended
-        if not whole or self.count("running") or self.ended < self.expected:
+        is_complete = self.closed or 0 < self.expected <= self.ended
+        if not is_complete or self.count("running") or self.ended < self.expected:
             return "running"
         return "failed" if self.count("failed") else "done"
 
     @property
     def first_start(self) -> float:
-        """When its first step began, which may have waited for other stages; results taken from before do not count."""
-        worked = [step for step in self.steps.values() if step.state != "cached"]
-        if any(step.started == step.ended for step in worked):  # told of at its end alone
+        """When its first step began, which may have waited for other stages; reused results do not count."""
+        computed_steps = [step for step in self.steps.values() if step.state != "cached"]
+        if any(step.started == step.ended for step in computed_steps):  # its only event came at its end
             return self.started
-        return min((step.started for step in worked), default=self.started)
+        return min((step.started for step in computed_steps), default=self.started)
 
     def seconds(self, now: float) -> float:
         """Time since its first step began, up to the end of the last one."""
@@ -99,12 +97,12 @@ class Stage:
         return max(ends, default=self.touched) - self.first_start
 
     def left(self, now: float) -> float | None:
-        """Seconds until all expected steps are over, at the pace so far; results taken from before do not count."""
+        """Seconds until all expected steps are over, at the pace so far; reused results do not count."""
         fractions = sum(s.done / s.total for s in self.steps.values() if s.state == "running" and s.total > 0)
-        worked = self.count("done") + fractions
-        if self.ended >= self.expected or worked <= 0 or self.state != "running":
+        finished = self.count("done") + fractions
+        if self.ended >= self.expected or finished <= 0 or self.state != "running":
             return None
-        return self.seconds(now) * max(self.expected - self.ended - fractions, 0.0) / worked
+        return self.seconds(now) * max(self.expected - self.ended - fractions, 0.0) / finished
 
 
 class Board:
@@ -148,15 +146,14 @@ class Board:
 
 def duration(seconds: float) -> str:
     """`0:41`, `12:05`, `1:02:03`."""
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def figures(values: dict[str, float], most: int = 3) -> str:
+def figures(values: dict[str, float], limit: int = 3) -> str:
     """`loss 0.412, accuracy 0.81`: the first few values, three digits each."""
-    return ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in list(values.items())[:most])
+    return ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in list(values.items())[:limit])
 
 
 class PlainLines:
@@ -184,8 +181,8 @@ class PlainLines:
 
     def _line(self, stage: Stage, step: Step, now: float) -> str:
         parts = [_ending(step, now) if step.ended is not None else _position(step, now)]
-        if shown := figures(step.values):
-            parts.append(shown)
+        if step.values:
+            parts.append(figures(step.values))
         if step.ended is not None and stage.expected:
             parts.append(f"{stage.ended} of {stage.expected}")
             if (left := stage.left(now)) is not None:
@@ -194,7 +191,7 @@ class PlainLines:
 
 
 def _ending(step: Step, now: float) -> str:
-    return "found from before" if step.state == "cached" else f"{step.state} in {duration(step.seconds(now))}"
+    return "reused" if step.state == "cached" else f"{step.state} in {duration(step.seconds(now))}"
 
 
 def _position(step: Step, now: float) -> str:
@@ -218,7 +215,7 @@ class TerminalTable:
         self._title, self._clock = title, clock
         self._board, self._lock = Board(), threading.Lock()
         self._start = clock()
-        self._spinner = Spinner("dots", style="cyan")
+        self._spinner = spinner.Spinner("dots", style="cyan")
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -253,15 +250,15 @@ class TerminalTable:
         cached = stage.count("cached")
         left = stage.left(now)
         time_text = duration(stage.seconds(now)) if left is None else f"{duration(left)} left"
-        bar = ProgressBar(stage.expected, stage.ended, width=20) if stage.expected else ""
-        note = f"{cached} from before" if cached else ""
+        bar = progress_bar.ProgressBar(stage.expected, stage.ended, width=20) if stage.expected else ""
+        note = f"{cached} reused" if cached else ""
         table.add_row(
             _MARKS[stage.state], Text(stage.name, "bold"), bar, count, Text(time_text, "dim"), Text(note, "dim")
         )
         running = [step for step in stage.steps.values() if step.ended is None]
         for step in running[:_SHOWN_STEPS]:
             step_time = _pace(step, now) or duration(step.seconds(now))
-            bar = ProgressBar(step.total, step.done, width=20) if step.total else ""
+            bar = progress_bar.ProgressBar(step.total, step.done, width=20) if step.total else ""
             count = f"{step.done}/{step.total}" if step.total else ""
             table.add_row(
                 "", Text(f"  {step.name}"), bar, count, Text(step_time, "dim"), Text(figures(step.values), "dim")
@@ -286,7 +283,7 @@ def watch(title: str, console: Console, quiet: bool = False) -> Iterator[None]:
     table = TerminalTable(title)
     unsubscribe = subscribe(table)
     try:
-        with Live(table, console=console, refresh_per_second=4):
+        with live.Live(table, console=console, refresh_per_second=4):
             try:
                 yield
             finally:

@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and what happens to their errors."""
+"""The command line: its commands, and what happens to their errors."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from synaug.cli import failures
-from synaug.cli.commands import deploy, doctor, export, gc, models, predict, run, serve, turing, ui
+from synaug.cli.commands import deploy, export, models, run, serve, turing, ui, upkeep
 
 __all__ = ["app", "execute", "run_app"]
 
@@ -27,8 +27,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(is_given: bool) -> None:
-    if is_given:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"synaug {metadata.version('synaug')}")
         raise typer.Exit
 
@@ -41,7 +41,7 @@ def options(
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Keep what stands before the command."""
+    """Store the options that stand before the command."""
     ctx.obj.debug = debug
 
 
@@ -51,14 +51,14 @@ app.command("demo")(run.demo)
 app.command("ui")(ui.ui)
 app.command("report")(export.report)
 app.command("export")(export.export)
-app.command("predict")(predict.predict)
+app.command("predict")(models.predict)
 app.command("serve")(serve.serve)
 app.command("watch")(serve.watch)
 app.command("turing")(turing.turing)
 app.add_typer(models.app, name="models")
 app.command("deploy")(deploy.deploy)
-app.command("gc")(gc.gc)
-app.command("doctor")(doctor.doctor)
+app.command("gc")(upkeep.gc)
+app.command("doctor")(upkeep.doctor)
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -80,7 +80,7 @@ def run_app() -> None:
     """Entry point of the command `synaug`."""
     code = execute(sys.argv[1:])
     if code:
-        # What failed was said. Prefect's client may still try for minutes to deliver its events to nobody.
+        # The error is on stderr already. Prefect's client may still try for minutes to deliver its events.
         ending = threading.Timer(_PATIENCE, os._exit, (code,))
         ending.daemon = True
         ending.start()

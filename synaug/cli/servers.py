@@ -31,7 +31,7 @@ class Server:
 
 
 def free_port(first: int) -> int:
-    """The first free loopback port from `wanted` on.
+    """The first free loopback port from `first` on.
 
     Raises:
         SynaugError: the next 50 ports are all taken.
@@ -68,29 +68,29 @@ def start(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    for sign, patience in ((signal.SIGTERM, 8.0), (signal.SIGKILL, 5.0)):
+    for signal_number, patience in ((signal.SIGTERM, 8.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, sign)
+            os.killpg(process.pid, signal_number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
             break
-    # What the server itself left behind in its group.
+    # Processes that the server itself left in its group.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt inside, also where a shell had started us with them ignored."""
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt inside, also where the shell made this process ignore them."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 

@@ -37,10 +37,10 @@ _SHORTEST = 4
 
 
 def find_run(mlflow: Any, text: str) -> Any:
-    """The run with this id, or whose id alone begins so.
+    """The run with this id, or the only one whose id begins with the text.
 
     Raises:
-        UserError: no id, no such run, or several.
+        UserError: the text is not an id, or no run or several runs match.
     """
     if not re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},32}}", text):
         raise errors.UserError(
@@ -52,9 +52,11 @@ def find_run(mlflow: Any, text: str) -> Any:
         mlflow.search_runs, experiment_ids, filter_string=f"attributes.run_id LIKE '{text}%'", max_results=5
     )
     if not runs:
-        raise errors.UserError(f"there is no run {text!r} in this store; `synaug ui` shows the ids of those there are")
+        raise errors.UserError(f"there is no run {text!r} in this store; `synaug ui` shows the ids of its runs")
     if len(runs) > 1:
-        raise errors.UserError(f"RUN: {text} is the beginning of several ids: {', '.join(r.info.run_id for r in runs)}")
+        raise errors.UserError(
+            f"RUN: {text} is the beginning of several ids: {', '.join(run.info.run_id for run in runs)}"
+        )
     return runs[0]
 
 
@@ -75,7 +77,7 @@ def below(mlflow: Any, run: Any, stage: str) -> Iterator[Any]:
 
 
 def _files_holder(mlflow: Any, run: Any) -> Any:
-    """The run that has a run's files: itself, or the earlier one that it stands for."""
+    """The run that holds a run's files: itself, or the earlier one that it reuses."""
     return retry.patiently(mlflow.get_run, run.data.tags[Tag.REUSED]) if Tag.REUSED in run.data.tags else run
 
 
@@ -106,7 +108,7 @@ def runs_below(mlflow: Any, run: Any) -> Iterator[Any]:
 
 
 def name_and_alias(model: str) -> tuple[str, vocabulary.Alias]:
-    """What NAME or NAME@ALIAS asks for; without an alias the champion.
+    """The name and the alias in NAME or NAME@ALIAS; without an alias it is the champion.
 
     Raises:
         UserError: there is no such alias.
@@ -118,7 +120,7 @@ def name_and_alias(model: str) -> tuple[str, vocabulary.Alias]:
         )
     aliases: dict[str, vocabulary.Alias] = {alias: alias for alias in get_args(vocabulary.Alias)}
     if (alias := aliases.get(selector or "champion")) is None:
-        raise errors.UserError(f"MODEL: there is no alias {selector!r}; known are {', '.join(aliases)}")
+        raise errors.UserError(f"MODEL: there is no alias {selector!r}; aliases are {', '.join(aliases)}")
     return name, alias
 
 
@@ -147,7 +149,7 @@ def _why_not(settings: Settings, name: str, selector: str) -> str:
     versions = registry.history(settings, name)
     if _is_number(selector):
         return f"{name} has no version {selector}; it has {', '.join(v.version for v in reversed(versions))}"
-    aliases = sorted({f"{name}@{a}" for version in versions for a in version.aliases})
+    aliases = sorted({f"{name}@{alias}" for version in versions for alias in version.aliases})
     return f"{name} has no {selector}" + (f"; try {' or '.join(aliases)}" if aliases else "")
 
 
@@ -236,10 +238,10 @@ def _write_images(source: Path, folder: Path) -> None:
         rows.writerow(["file", "class", "id", "group", "provenance"])
         for i, label in enumerate(labels):
             name = images.classes[label]
-            inner = f"{folders[name]}/{i:05d}-{names.slug(images.ids[i])}.png"
+            file_name = f"{folders[name]}/{i:05d}-{names.slug(images.ids[i])}.png"
             pixels = images.images[i].permute(1, 2, 0).numpy()
-            Image.fromarray(pixels[..., 0] if images.channels == 1 else pixels).save(folder / inner)
-            rows.writerow([inner, *map(_harmless, (name, images.ids[i], images.groups[i])), images.provenance[i]])
+            Image.fromarray(pixels[..., 0] if images.channels == 1 else pixels).save(folder / file_name)
+            rows.writerow([file_name, *map(_harmless, (name, images.ids[i], images.groups[i])), images.provenance[i]])
 
 
 def _write_predictions(source: Path, target: Path) -> None:
@@ -250,12 +252,13 @@ def _write_predictions(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["id", "class", "predicted", *(f"p({c})" for c in table.classes)])
-        for name, label, best, p in zip(table.ids, table.labels, table.predicted, table.probabilities, strict=True):
-            row = [f"{value:.6g}" for value in p.tolist()]
-            rows.writerow([*map(_harmless, (name, table.classes[label], table.classes[best])), *row])
+        rows.writerow(["id", "class", "predicted", *(f"p({class_name})" for class_name in table.classes)])
+        columns = (table.ids, table.labels, table.predicted, table.probabilities)
+        for name, label, predicted, probabilities in zip(*columns, strict=True):
+            row = [f"{value:.6g}" for value in probabilities.tolist()]
+            rows.writerow([*map(_harmless, (name, table.classes[label], table.classes[predicted])), *row])
 
 
 def _harmless(text: str) -> str:
-    """A spreadsheet would run a cell that begins like a formula."""
+    """The text, quoted where a spreadsheet would run it as a formula."""
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

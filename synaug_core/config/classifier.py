@@ -123,7 +123,7 @@ class Hyperparameter:
         """
         if self.key is None:
             if not 0 <= value <= 1:
-                raise ValueError(f"{self.title}: {value:g} is no share")
+                raise ValueError(f"{self.title}: {value:g} is not a share from 0 to 1")
             return config
         values = config.model_dump()
         *sections, name = self.key.split(".")

@@ -106,9 +106,9 @@ class Config(base.Section):
         if not names:
             raise ValueError("at least one arm is needed")
         if BEST in names:
-            raise ValueError(f"an arm cannot be named {BEST}: evaluation.primary.arm gives that word a meaning")
+            raise ValueError(f"an arm cannot be named {BEST}: evaluation.primary.arm uses that word for the best arm")
         if doubled := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"named twice: {', '.join(doubled)}")
+            raise ValueError(f"several arms are named {', '.join(doubled)}")
         return arms
 
 

@@ -40,7 +40,7 @@ class WatchConfig(Section):
     @model_validator(mode="after")
     def _drift_can_be_found(self) -> "WatchConfig":
         if self.minimum > self.window:
-            raise ValueError("minimum: larger than the window, so nothing would ever be said")
+            raise ValueError("minimum: larger than the window, so drift could never be reported")
         if self.level * (self.permutations + 1) < _TESTS:
             raise ValueError(
                 f"permutations: {self.permutations} give no p-value small enough for the level {self.level:g}; "

@@ -39,7 +39,7 @@ class _Constructor(SafeConstructor):
             if not isinstance(key, ScalarNode) or not (key.value or key.style):
                 raise ConstructorError(None, None, "a key must be a word", key.start_mark)
             if key.value in values:
-                raise ConstructorError(None, None, f"the key {key.value!r} stands here twice", key.start_mark)
+                raise ConstructorError(None, None, f"the key {key.value!r} occurs twice", key.start_mark)
             values[key.value] = self.construct_object(value, deep=True)
         return values
 
@@ -93,4 +93,4 @@ def parse(text: str, source: str) -> Any:
     except RecursionError as error:
         raise ConfigError(f"{source}: nested too deeply") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # `!!bool maybe`, `!!int ''`, `!!map [a]`
-        raise ConfigError(f"{source}: holds a value that cannot be read as what it says it is") from error
+        raise ConfigError(f"{source}: holds a value that does not fit its YAML tag") from error

@@ -160,7 +160,7 @@ def _eight_bits(image: Image.Image) -> tuple[NDArray[np.uint8], int]:
 def _scaled(values: NDArray[np.generic]) -> tuple[NDArray[np.uint8], int]:
     wide = values.astype(np.float64)
     if not np.isfinite(wide).all():
-        raise UnreadableError("has values that are no numbers")
+        raise UnreadableError("has values that are not finite numbers")
     low, high = float(wide.min()), float(wide.max())
     if low < 0:
         raise UnreadableError(f"has negative values (down to {low:g}); save it with 8 or 16 unsigned bits")

@@ -87,7 +87,7 @@ def _read(path: Path) -> dict[str, _Row]:
             raise DataError(f"{path.name}: row {number} has not {len(columns)} values as the heading has")
         name = unicodedata.normalize("NFC", line["id"].strip().replace("\\", "/").removeprefix("./"))
         if name in rows:
-            raise DataError(f"{path.name}: {name!r} stands in it twice")
+            raise DataError(f"{path.name}: {name!r} occurs twice")
         rows[name] = _Row(line.get("group", "").strip() or None, _split(path, number, line.get("split", "")))
     return rows
 

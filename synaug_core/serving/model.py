@@ -48,7 +48,7 @@ def load_version(current: Settings, version: registry.ModelVersion, alias: str, 
     """Fetch a version's classifier, check it against its digest, and let it answer once. Runs none of its code.
 
     Raises:
-        ArtifactError: files are missing or damaged, or it gives no numbers.
+        ArtifactError: files are missing or damaged, or it predicts values that are not finite numbers.
     """
     import numpy as np
     import torch
@@ -64,7 +64,7 @@ def load_version(current: Settings, version: registry.ModelVersion, alias: str, 
         )
     blank = torch.zeros(1, classifier.channels, classifier.size, classifier.size, dtype=torch.uint8)
     if not np.isfinite(classifier.predict(blank)).all():
-        raise ArtifactError(f"{version.name} version {version.version} gives no numbers")
+        raise ArtifactError(f"{version.name} version {version.version} predicts values that are not finite numbers")
     return Served(version.name, version.version, alias, classifier, fit, dt.datetime.now(dt.UTC))
 
 

@@ -185,11 +185,11 @@ def test_a_damaged_artifact_is_named(
         damaged.write_bytes(content)
     assert said.code == 1
     [line] = [line for line in said.err.splitlines() if line.startswith("synaug: ")]
-    assert f"artifact {damaged.as_uri()} has other bytes than were written" in line
+    assert f"artifact {damaged.as_uri()} is damaged: its checksum is not the recorded one" in line
     assert "Traceback" not in said.err
     failed = runs_of("tiny")[-1]
     assert failed.info.status == "FAILED"
-    assert "has other bytes than were written" in failed.tags["synaug.error"]
+    assert "is damaged: its checksum is not the recorded one" in failed.tags["synaug.error"]
     assert {r.info.status for r in failed.all()} <= {"FAILED", "FINISHED", "KILLED"}
 
 

@@ -257,5 +257,5 @@ def test_where_a_retraining_goes_on_nothing_is_touched(
     files = {p for p in home.rglob("*") if p.is_file() and "logs" not in p.parts}
     done = call("gc", "tiny", "--keep", "0", "--days", "0", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "synaug/tiny is left alone" in done.stdout
+    assert "synaug/tiny is skipped" in done.stdout
     assert {p for p in home.rglob("*") if p.is_file() and "logs" not in p.parts} >= files

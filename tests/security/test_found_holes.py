@@ -46,7 +46,7 @@ def test_a_damaged_array_header_is_told(tmp_path: Path, header: bytes) -> None:
 
 
 def test_an_archive_of_something_else_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="train_images is no array"):
+    with pytest.raises(DataError, match="train_images is not an array"):
         list_npz(_npz(tmp_path / "x.npz", train_images=b"hello"), Limits())
     np.save(tmp_path / "y.npy", np.zeros(3))
     with pytest.raises(DataError, match="one array, not an archive"):

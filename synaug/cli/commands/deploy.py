@@ -1,6 +1,4 @@
-"""`synaug deploy`: data sets on a Prefect server, on a schedule or when their images change."""
-
-from __future__ import annotations
+"""`synaug deploy`: retrainings on a Prefect server, on a schedule or when their images change."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +9,12 @@ import typer
 from synaug.cli import environment
 from synaug.cli.commands.run import SetOption
 from synaug_core import errors, vocabulary
-from synaug_core.services.secrets import redacted
+from synaug_core.services import secrets
+from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
     from deployments.apply import Applied
-    from synaug_core.config import Config
-    from synaug_core.config.sweep import SweepConfig
-    from synaug_core.services.settings import Settings
+    from synaug_core.config import Config, sweep
 
 __all__ = ["deploy"]
 
@@ -29,27 +26,30 @@ def deploy(
     sources: Annotated[list[str], typer.Argument(help="As for `synaug run`: YAML files, or just the images.")],
     cron: Annotated[str | None, typer.Option(help="When to retrain, such as '0 3 * * 1'; default: by hand.")] = None,
     check_cron: Annotated[
-        str | None, typer.Option(help="When to look whether the images changed, and retrain if so; default: by hand.")
+        str | None,
+        typer.Option(help="When to check the images for changes, and retrain if there are any; default: by hand."),
     ] = None,
     sweep_cron: Annotated[str | None, typer.Option(help="When to repeat the sweep; default: by hand.")] = None,
     timezone: Annotated[str, typer.Option(help="Time zone of the schedules.")] = "UTC",
     busy: Annotated[
         vocabulary.Busy,
-        typer.Option(help="A run that would begin while another one of its data set goes on is cancelled or waits."),
+        typer.Option(help="Whether a run is cancelled or waits while another one of its data set is running."),
     ] = "cancel",
     name: Annotated[str | None, typer.Option(help="Name of the deployments; default: the configuration's.")] = None,
-    pool: Annotated[str, typer.Option(help="Work pool; made where there is none.")] = "synaug",
+    pool: Annotated[str, typer.Option(help="Work pool; created if it does not exist.")] = "synaug",
     pool_type: Annotated[vocabulary.PoolKind, typer.Option(help="What the pool starts for each run.")] = "process",
-    renew_pool: Annotated[bool, typer.Option("--renew-pool", help="Give an existing pool our template again.")] = False,
+    renew_pool: Annotated[
+        bool, typer.Option("--renew-pool", help="Give an existing pool synaug's template again.")
+    ] = False,
     image: Annotated[str | None, typer.Option(help="Image of the runs, for docker and kubernetes.")] = None,
     notify: Annotated[
-        str, typer.Option(metavar="TYPE/NAME", help="Notification block on the server that is told of failed runs.")
+        str, typer.Option(metavar="TYPE/NAME", help="Notification block on the server that reports failed runs.")
     ] = "",
     set_: SetOption = None,
 ) -> None:
-    """Let the Prefect server at PREFECT_API_URL retrain, sweep, promote and roll back; a worker does it.
+    """Let the Prefect server at PREFECT_API_URL retrain, sweep, promote and roll back; a worker runs it.
 
-    Run again, it brings the server up to date, and changes nothing where nothing changed.
+    Run again, it brings the server up to date, and leaves alone what has not changed.
     """
     if name is not None and len(sources) > 1:
         raise errors.UserError("--name: give one SOURCE at a time, or leave the names to the configurations")
@@ -80,29 +80,32 @@ def deploy(
     for applied in deployments:
         typer.echo(_line(applied, timezone))
     typer.echo(f"a worker has to run: prefect worker start --pool {pool}")
-    started = next(applied.name for applied in deployments if applied.name.startswith("retrain/"))
-    typer.echo(f"start it now:        prefect deployment run {started}")
+    retraining = next(applied.name for applied in deployments if applied.name.startswith("retrain/"))
+    typer.echo(f"start it now:        prefect deployment run {retraining}")
 
 
-def _load(source: str, overrides: Sequence[str]) -> tuple[Config, SweepConfig | None]:
+def _load(source: str, overrides: Sequence[str]) -> "tuple[Config, sweep.SweepConfig | None]":
     """The configuration, and its sweep where the file has a section `sweep`."""
-    from synaug_core.config import load, sweep
+    from synaug_core.config import load
+    from synaug_core.config.sweep import load_sweep
 
     values = load.starting_values(source)
     if values.pop("sweep", None) is None:
         return load.load(source, overrides), None
     for text in overrides:
         load.override(values, text)
-    return load.checked(values), sweep.load_sweep(source, overrides)
+    return load.checked(values), load_sweep(source, overrides)
 
 
 def _check_names(names: Sequence[str]) -> None:
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise errors.UserError(f"two configurations are named {doubled[0]!r}; each data set needs a name of its own")
+    if repeated_names := sorted({name for name in names if names.count(name) > 1}):
+        raise errors.UserError(
+            f"two configurations are named {repeated_names[0]!r}; each data set needs a name of its own"
+        )
 
 
 def _job_variables(settings: Settings, pool: vocabulary.PoolKind, image: str | None) -> dict[str, Any]:
-    """What the runs are told. Containers share neither this machine's folders nor its databases."""
+    """Variables for the runs. Containers share neither this machine's folders nor its databases."""
     if pool == "process":
         if image is not None:
             raise errors.UserError("--image: runs of a process pool have none; give --pool-type docker or kubernetes")
@@ -112,14 +115,14 @@ def _job_variables(settings: Settings, pool: vocabulary.PoolKind, image: str | N
         return {"env": variables, "working_dir": str(Path.cwd())}
     if settings.has_local_tracking:
         raise errors.UserError(
-            f"--pool-type {pool}: its runs cannot reach {redacted(settings.tracking_uri)}; "
+            f"--pool-type {pool}: its runs cannot reach {secrets.redacted(settings.tracking_uri)}; "
             "set MLFLOW_TRACKING_URI to an MLflow server"
         )
-    tracking_uri = redacted(settings.tracking_uri)
+    tracking_uri = secrets.redacted(settings.tracking_uri)
     variables = {} if tracking_uri != settings.tracking_uri else {"MLFLOW_TRACKING_URI": tracking_uri}
     return {"env": variables, **({} if image is None else {"image": image})}
 
 
-def _line(applied: Applied, timezone: str) -> str:
-    when = f", runs at '{applied.cron}' ({timezone})" if applied.cron else ""
-    return f"{applied.change:<10}{applied.kind} {applied.name}{when}"
+def _line(applied: "Applied", timezone: str) -> str:
+    schedule = f", runs at '{applied.cron}' ({timezone})" if applied.cron else ""
+    return f"{applied.change:<10}{applied.kind} {applied.name}{schedule}"

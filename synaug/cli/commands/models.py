@@ -1,29 +1,31 @@
-"""`synaug models`: registered models, their versions, which of them serves, and which did before."""
-
-from __future__ import annotations
+"""`synaug models` and `synaug predict`: registered models, which version is champion and was before, and what a model
+says of image files."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from synaug.cli import environment
+from synaug.cli import environment, failures
+from synaug_core import errors, vocabulary
 from synaug_core.services.mlflow.tags import Tag
 
 if TYPE_CHECKING:
     from synaug_core.services.models.registry import ChampionPeriod, ModelVersion
 
-__all__ = ["app"]
+__all__ = ["app", "predict"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="List registered models and who was champion when, promote a version, or go back to the one before.",
+    help="List registered models and their champions, promote a version, or roll back to the previous champion.",
 )
 
 _REFUSED = "Not promoted: "
+_SHOWN = 3
 
 Name = Annotated[str, typer.Argument(help="Registered model, such as synaug-digits.")]
 Why = Annotated[str, typer.Option("--why", help="Reason, for the history.")]
@@ -37,7 +39,7 @@ def list_models(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Only this model; default: all that synaug registered.")] = None,
 ) -> None:
-    """Show every version with its aliases and what decided on it."""
+    """Show every version with its aliases and the decision on its promotion."""
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
@@ -64,14 +66,14 @@ def promote(
 ) -> None:
     """Make a version the champion; the champion before it becomes `previous`.
 
-    Where two do it at once, one succeeds and the other is told so.
+    Of two promotions at the same time one succeeds, and the other ends with an error that says so.
     """
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
     expected = registry.ANY_CHAMPION if expect is None else expect
-    promoted = registry.promote(settings, name, version, by="a person", why=why, expected=expected)
-    typer.echo(f"{name}: version {promoted.version} is champion")
+    champion = registry.promote(settings, name, version, by="a person", why=why, expected=expected)
+    typer.echo(f"{name}: version {champion.version} is champion")
 
 
 @app.command()
@@ -81,8 +83,8 @@ def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = Non
 
     settings = environment.prepare(ctx.obj)
     expected = registry.ANY_CHAMPION if expect is None else expect
-    back = registry.rollback(settings, name, why=why, expected=expected)
-    typer.echo(f"{name}: version {back.version} is champion again")
+    champion = registry.rollback(settings, name, why=why, expected=expected)
+    typer.echo(f"{name}: version {champion.version} is champion again")
 
 
 @app.command()
@@ -95,43 +97,83 @@ def history(
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
-    reigns = registry.champion_periods(settings, name)
+    periods = registry.champion_periods(settings, name)
     if as_json:
-        typer.echo(json.dumps([_as_json(reign) for reign in reigns], indent=1))
+        typer.echo(json.dumps([_as_json(period) for period in periods], indent=1))
         return
-    if not reigns:
+    if not periods:
         typer.echo(f"{name} has had no champion yet; `synaug models promote {name} VERSION` makes one")
         return
     table = Table("champion", "since (UTC)", "until (UTC)", "how", "by", "why")
-    for reign in reigns:
-        since, until = (f"{t:%Y-%m-%d %H:%M:%S}" if t else "" for t in (reign.since, reign.until))
-        cells = (reign.version or "none", since, until or ("now" if reign is reigns[0] else ""), *_how(reign))
+    for period in periods:
+        since, until = (f"{t:%Y-%m-%d %H:%M:%S}" if t else "" for t in (period.since, period.until))
+        cells = (period.version or "none", since, until or ("now" if period is periods[0] else ""), *_how(period))
         table.add_row(*map(escape, cells))
     Console().print(table)
 
 
-def _how(reign: ChampionPeriod) -> tuple[str, str, str]:
+def _how(period: "ChampionPeriod") -> tuple[str, str, str]:
     words = {"promote": "promoted", "rollback": "rolled back", "found": "moved"}
-    return words[reign.action], reign.by, reign.why
+    return words[period.action], period.by, period.why
 
 
-def _as_json(reign: ChampionPeriod) -> dict[str, str | None]:
-    since, until = (t.isoformat() if t else None for t in (reign.since, reign.until))
-    return {"champion": reign.version, "since": since, "until": until} | {
-        "how": reign.action,
-        "by": reign.by,
-        "why": reign.why,
+def _as_json(period: "ChampionPeriod") -> dict[str, str | None]:
+    since, until = (t.isoformat() if t else None for t in (period.since, period.until))
+    return {"champion": period.version, "since": since, "until": until} | {
+        "how": period.action,
+        "by": period.by,
+        "why": period.why,
     }
 
 
-def _decision(version: ModelVersion) -> str:
-    """What the gate said, and before it who overruled it and why."""
+def _decision(version: "ModelVersion") -> str:
+    """What the gate decided, and before it who overruled it and why."""
     decision = version.tags.get(Tag.DECISION, "")
     if version.tags.get(Tag.PROMOTED_BY) != "a person":
         return decision
     why = version.tags.get(Tag.PROMOTED_WHY, "")
-    promoted = f"promoted by a person: {why}" if why and why != decision else "promoted by a person"
+    promotion = f"promoted by a person: {why}" if why and why != decision else "promoted by a person"
     gate = decision.removeprefix(_REFUSED)
     return "; ".join(
-        [promoted, *([decision if gate == decision else f"the gate had refused: {gate}"] if decision else [])]
+        [promotion, *([decision if gate == decision else f"the gate had refused: {gate}"] if decision else [])]
     )
+
+
+def predict(
+    ctx: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Registered model, NAME (its champion), NAME@ALIAS or NAME@VERSION, or a saved classifier's folder."
+        ),
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: one object for each image.")] = False,
+    fit: Annotated[
+        vocabulary.Fit | None,
+        typer.Option(help="How images become square; default: as in training, or crop."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Print the class and the probabilities of each image.
+
+    Files that cannot be read are named on stderr, and the exit code is 2; the others are classified.
+    """
+    from synaug import loading
+
+    classifier, trained_fit = loading.open_classifier(environment.prepare(ctx.obj), model, device)
+    answers, unreadable = loading.classify_files(classifier, images, fit or trained_fit)
+    if as_json:
+        typer.echo(json.dumps(answers, indent=2, ensure_ascii=False))
+    else:
+        for answer in answers:
+            typer.echo(failures.printable(_answer_line(answer)))
+    if unreadable:
+        raise errors.DataError("\n".join(failures.printable(line) for line in unreadable))
+
+
+def _answer_line(answer: dict[str, Any]) -> str:
+    ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+    top_classes = ", ".join(f"{name} {p:.3f}" for name, p in ranked[:_SHOWN])
+    remainder = f" and {len(ranked) - _SHOWN} more" if len(ranked) > _SHOWN else ""
+    return f"{answer['file']}: {answer['class']} ({top_classes}{remainder})"

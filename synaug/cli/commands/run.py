@@ -1,7 +1,5 @@
 """`synaug run`, `synaug demo`, `synaug sweep`: retrainings in this process, their progress and their results."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -24,7 +22,7 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as tuning.trials=0; may be repeated."),
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome to a JSON file.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no table, only the verdict.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only the verdict: no progress, no table.")]
 
 
 def run(
@@ -34,15 +32,15 @@ def run(
     json_file: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Learn the classes, make images, train with and without them, compare, register.
+    """Learn the classes, make synthetic images, train with and without them, compare, and register the best model.
 
-    Run again unchanged, it finds everything done; stopped and run again, it continues.
+    Run again unchanged, it reuses every result; stopped and run again, it continues.
     """
     _retrain_and_report(ctx.obj, source, set_ or (), json_file, quiet)
 
 
 def demo(ctx: typer.Context, set_: SetOption = None, json_file: JsonOption = None, quiet: QuietOption = False) -> None:
-    """Run the whole job on handwritten digits of which some are made rare (a few minutes, no download)."""
+    """Run a whole retraining on handwritten digits, some of them made rare (a few minutes, no download)."""
     with resources.as_file(resources.files("synaug.cli") / "digits.yaml") as path:
         _retrain_and_report(ctx.obj, str(path), set_ or (), json_file, quiet)
 
@@ -62,7 +60,7 @@ def sweep(
 ) -> None:
     """Vary some keys, retrain for each combination, and compare them on one page.
 
-    Stopped and run again, it continues; combinations share what they have in common.
+    Stopped and run again, it continues; combinations share the steps they have in common.
     """
     from synaug_core import preflight
     from synaug_core.config.sweep import cells, load_sweep
@@ -109,24 +107,24 @@ def _retrain_and_report(
     _show(outcome, quiet)
 
 
-def registered_line(model: ModelFacts, arm: str, gate: str | None) -> str:
-    """Which model it is and what it is now; then what the gate said, which may be long ago.
+def registered_line(model: "ModelFacts", arm: str, gate: str | None) -> str:
+    """A line on a registered version: which alias it has now, and why the gate decided as it did, maybe long ago.
 
     Args:
         model: the registered version.
-        arm: what it was trained as.
+        arm: the arm that it was trained as.
         gate: the gate's reason.
     """
     status = {
         "champion": "is champion",
         "challenger": "is challenger",
         "previous": "was champion until another version followed",
-        None: "has no alias any more: newer versions came",
+        None: "has no alias any more: newer versions have replaced it",
     }[model.alias]
     return f"{model.name} version {model.version} (arm {arm}) {status}. The gate: {gate}"
 
 
-def _show(outcome: Outcome, quiet: bool) -> None:
+def _show(outcome: "Outcome", quiet: bool) -> None:
     console = Console(highlight=False)
     if not quiet and outcome.comparison is not None:
         from synaug_core.report.terminal import table
@@ -142,7 +140,7 @@ def _show(outcome: Outcome, quiet: bool) -> None:
     if outcome.comparison_page:
         console.print(f"Report: {escape(outcome.comparison_page)}", soft_wrap=True)
     console.print(
-        f"{outcome.steps} steps, {outcome.cached_steps} of them found from before. "
+        f"{outcome.steps} steps, {outcome.cached_steps} of them reused from earlier runs. "
         f"`synaug ui` shows all runs, `synaug export {outcome.run_id} DIR` writes the images and models to a folder.",
         soft_wrap=True,
     )

@@ -21,7 +21,7 @@ def serve(
     model: Annotated[str, typer.Argument(help="Registered model, NAME (its champion) or NAME@ALIAS; no version.")],
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; any but this machine's own needs a token.")
+        str, typer.Option(help="Address to listen at; any other than this machine's own needs a token.")
     ] = "127.0.0.1",
     token_file: Annotated[
         Path | None,
@@ -30,26 +30,28 @@ def serve(
     log: Annotated[
         vocabulary.LogMode,
         typer.Option(
-            help="What is kept of each image for `synaug watch`: its features, the small image itself, or nothing."
+            help="What is logged of each image for `synaug watch`: its features, the small image itself, or nothing."
         ),
     ] = "features",
-    log_megabytes: Annotated[float, typer.Option(help="Most that kept predictions take on the disk.", min=1)] = 500.0,
-    poll: Annotated[float, typer.Option(help="Seconds between two looks for a new version.", min=0.1)] = 5.0,
+    log_megabytes: Annotated[float, typer.Option(help="Disk space for logged predictions.", min=1)] = 500.0,
+    poll: Annotated[float, typer.Option(help="Seconds between two checks for a new version.", min=0.1)] = 5.0,
     max_megabytes: Annotated[float, typer.Option(help="Largest request.", min=0.001)] = 32.0,
     max_images: Annotated[int, typer.Option(help="Most images in one request.", min=1)] = 128,
     max_megapixels: Annotated[float, typer.Option(help="Largest image.", min=0.001, max=178)] = 50.0,
-    seconds: Annotated[float, typer.Option(help="Longest that one request may take.", min=0.1)] = 30.0,
+    seconds: Annotated[float, typer.Option(help="Time limit of one request.", min=0.1)] = 30.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Classify images over HTTP: POST them to /predict, or drop one on the page.
 
-    A version that is promoted is taken up within seconds, without a failed request. Ctrl-C ends it.
+    A newly promoted version answers within seconds, and no request fails meanwhile. Ctrl-C ends the service.
     """
     from synaug.cli import stored
 
     name, alias = stored.name_and_alias(model)
     if not name or "/" in name:
-        raise errors.UserError(f"MODEL: {model!r} is no registered model's name; `synaug models list` shows them")
+        raise errors.UserError(
+            f"MODEL: {model!r} is not the name of a registered model; `synaug models list` shows them"
+        )
     settings = environment.prepare(ctx.obj)
     environment.import_quietly(["mlflow"])
     from synaug_core.serving import server
@@ -83,14 +85,15 @@ def serve(
 def watch(
     ctx: typer.Context,
     source: Annotated[
-        str, typer.Argument(help="The configuration that the model was made with, as `synaug run` takes it.")
+        str, typer.Argument(help="The configuration that the model was trained with, as for `synaug run`.")
     ],
     set_: SetOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Compare what the champion was asked of late (kept by `synaug serve`) with the images it was judged on.
+    """Test for drift: compare the champion's recent images (logged by `synaug serve`) with its test images.
 
-    Says drift only past `watch.level`; records a run in MLflow, and starts `watch.deployment` where one is named.
+    Reports drift only at the significance level `watch.level`; records a run in MLflow, and starts `watch.deployment`
+    where one is named.
     """
     from synaug_core.config.load import load
 

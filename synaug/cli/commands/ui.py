@@ -1,20 +1,15 @@
 """`synaug ui`: both web pages on the local store."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from synaug.cli import environment, servers
-from synaug_core.errors import SynaugError
-from synaug_core.services.secrets import redacted
-from synaug_core.services.settings import child_environment
-
-if TYPE_CHECKING:
-    from synaug_core.services.settings import Settings
+from synaug_core import errors
+from synaug_core.services import secrets
+from synaug_core.services.settings import Settings, child_environment
 
 __all__ = ["ui"]
 
@@ -32,27 +27,27 @@ def ui(
     settings = environment.prepare(ctx.obj)
     try:
         with servers.interrupted_by_signals(), contextlib.ExitStack() as running:
-            pages, started = {}, []
+            pages, own_servers = {}, []
             if settings.has_local_tracking:
-                started.append(running.enter_context(_mlflow(settings, mlflow_port)))
+                own_servers.append(running.enter_context(_mlflow(settings, mlflow_port)))
             else:
-                pages["MLflow"] = redacted(settings.tracking_uri)
+                pages["MLflow"] = secrets.redacted(settings.tracking_uri)
             if settings.prefect_api_url is None:
-                started.append(running.enter_context(_prefect(settings, prefect_port)))
+                own_servers.append(running.enter_context(_prefect(settings, prefect_port)))
             else:
-                pages["Prefect"] = redacted(settings.prefect_api_url).removesuffix("/").removesuffix("/api")
-            if started:
+                pages["Prefect"] = secrets.redacted(settings.prefect_api_url).removesuffix("/").removesuffix("/api")
+            if own_servers:
                 typer.echo("starting ...", err=True)
-            servers.wait_until_ready(started)
-            pages |= {server.name: server.url for server in started}
+            servers.wait_until_ready(own_servers)
+            pages |= {server.name: server.url for server in own_servers}
             for name, url in sorted(pages.items()):
                 typer.echo(f"{name + ':':<9}{url}")
             if browser:
                 servers.open_pages(sorted(pages.values()))
-            if started:
-                typer.echo("Ctrl-C stops both." if len(started) > 1 else "Ctrl-C stops it.")
-                ended = servers.wait_for_any(started)
-                raise SynaugError(f"{ended.name} ended by itself; its log: {ended.log}")
+            if own_servers:
+                typer.echo("Ctrl-C stops both." if len(own_servers) > 1 else "Ctrl-C stops it.")
+                server = servers.wait_for_any(own_servers)
+                raise errors.SynaugError(f"{server.name} ended unexpectedly; its log: {server.log}")
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
 
@@ -61,11 +56,11 @@ def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextMa
     port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
     # Addresses go through the environment: a database's may hold a password, and a command line is public.
-    places = {"MLFLOW_BACKEND_STORE_URI": settings.tracking_uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    addresses = {"MLFLOW_BACKEND_STORE_URI": settings.tracking_uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     if settings.artifact_root is not None:
-        places["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = settings.artifact_root
+        addresses["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = settings.artifact_root
     command = [sys.executable, "-m", "mlflow", "server", "--host", servers.HOST, "--port", str(port), "--workers", "1"]
-    variables = child_environment(settings, **places)
+    variables = child_environment(settings, **addresses)
     log = settings.home / "logs" / "mlflow-server.log"
     return servers.start("MLflow", command, variables, url=url, health=f"{url}/health", log=log)
 
@@ -74,9 +69,9 @@ def _prefect(settings: Settings, first_port: int) -> contextlib.AbstractContextM
     port = servers.free_port(first_port)
     url = f"http://{servers.HOST}:{port}"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", servers.HOST, "--port", str(port)]
-    places = {"PREFECT_UI_API_URL": f"{url}/api"}
-    # leases in memory would be lost with this server, and the slots they stand for taken for ever
-    places["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] = "prefect.server.concurrency.lease_storage.filesystem"
-    variables = child_environment(settings, **places)
+    flags = {"PREFECT_UI_API_URL": f"{url}/api"}
+    # leases in memory would be lost with this server, and their slots never be free again
+    flags["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] = "prefect.server.concurrency.lease_storage.filesystem"
+    variables = child_environment(settings, **flags)
     log = settings.home / "logs" / "prefect-ui-server.log"
     return servers.start("Prefect", command, variables, url=url, health=f"{url}/api/health", log=log)

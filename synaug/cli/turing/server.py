@@ -76,14 +76,16 @@ class Sitting:
         self._items: dict[str, int] = {}
 
     def start(self, rater: Any) -> dict[str, Any]:
-        """Let somebody begin, or go on.
+        """Let a rater begin or continue.
 
         Raises:
             RequestError: the name cannot be used.
         """
         name = _name(rater)
         with self._lock:
-            rater_name = next((r for r in self.log.raters() if r.casefold() == name.casefold()), name)
+            rater_name = next(
+                (rater_name for rater_name in self.log.raters() if rater_name.casefold() == name.casefold()), name
+            )
             return self._state(rater_name)
 
     def answer(self, rater: Any, image: Any, synthetic: Any, seconds: Any) -> dict[str, Any]:
@@ -95,12 +97,12 @@ class Sitting:
         """
         name = _name(rater)
         if not isinstance(synthetic, bool) or not _is_time(seconds):
-            raise RequestError(400, "That is no answer.")
+            raise RequestError(400, "This is not an answer to an image.")
         with self._lock:
-            position = self._position(image, name)
-            answered = self.log.answers_of(name)
-            item = self._next(name, answered)
-            if item is None or position != item:
+            answered_item = self._item_of(image, name)
+            answers = self.log.answers_of(name)
+            item = self._next_item(name, answers)
+            if item is None or answered_item != item:
                 return self._state(name)
             design_item = self.design.items[item]
             self.log.add(
@@ -128,11 +130,11 @@ class Sitting:
         """
         name = _name(rater)
         with self._lock:
-            position = self._position(image, name)
-            item = self._next(name, self.log.answers_of(name))
+            answered_item = self._item_of(image, name)
+            item = self._next_item(name, self.log.answers_of(name))
             if item is None:
-                raise RequestError(409, "You are done; the result has been shown.")
-            if position == item:
+                raise RequestError(409, "You have answered every image and seen your result.")
+            if answered_item == item:
                 self.log.undo(name)
             return self._state(name)
 
@@ -148,42 +150,42 @@ class Sitting:
             raise RequestError(404, "There is no such image.")
         return turing.as_png(self._pixels(self.design.items[item]))
 
-    def _next(self, name: str, answered: list[Answer]) -> int | None:
-        done = {a.item for a in answered}
-        return next((i for i in order(self.design, name) if i not in done), None)
+    def _next_item(self, name: str, answers: list[Answer]) -> int | None:
+        answered_items = {answer.item for answer in answers}
+        return next((item for item in order(self.design, name) if item not in answered_items), None)
 
-    def _position(self, token: Any, name: str) -> int:
+    def _item_of(self, token: Any, name: str) -> int:
         item = self._items.get(token) if isinstance(token, str) else None
         if item is None or self._tokens.get((name, item)) != token:
-            raise RequestError(409, "This page is of an earlier start of the server: reload it.")
+            raise RequestError(409, "The server was restarted: reload this page.")
         return item
 
     def _state(self, name: str) -> dict[str, Any]:
-        answered = self.log.answers_of(name)
-        item = self._next(name, answered)
-        state: dict[str, Any] = {"rater": name, "done": len(answered), "total": len(self.design.items), "result": None}
+        answers = self.log.answers_of(name)
+        item = self._next_item(name, answers)
+        state: dict[str, Any] = {"rater": name, "done": len(answers), "total": len(self.design.items), "result": None}
         if item is None:
-            state["result"] = _describe_own_result(answered, self.design.seed)
+            state["result"] = _describe_own_result(answers, self.design.seed)
             return state
         if (name, item) not in self._tokens:
             token = secrets.token_urlsafe(18)
             self._tokens[name, item] = token
             self._items[token] = item
-        shown = words.plain(self.design.items[item].class_name, 80)
-        return state | {"class": shown, "image": self._tokens[name, item]}
+        class_name = words.plain(self.design.items[item].class_name, 80)
+        return state | {"class": class_name, "image": self._tokens[name, item]}
 
 
 def _describe_own_result(answers: list[Answer], seed: int) -> dict[str, Any]:
     """What the page says to a rater who is done."""
     result = evaluate(answers, images=len(answers), seed=seed)
     own_score = score_of(answers, seed)
-    reals = sum(not a.synthetic for a in answers)
-    wrong = sum(a.said_synthetic and not a.synthetic for a in answers)
-    missed = sum(not a.said_synthetic and a.synthetic for a in answers)
+    real_count = sum(not a.synthetic for a in answers)
+    false_alarms = sum(a.said_synthetic and not a.synthetic for a in answers)
+    misses = sum(not a.said_synthetic and a.synthetic for a in answers)
     figures = [
         ("Right", f"{own_score.right} of {own_score.answers}"),
-        ("Synthetic taken for real", f"{missed} of {len(answers) - reals}"),
-        ("Real taken for synthetic", f"{wrong} of {reals}"),
+        ("Synthetic taken for real", f"{misses} of {len(answers) - real_count}"),
+        ("Real taken for synthetic", f"{false_alarms} of {real_count}"),
     ]
     if own_score.d_prime is not None:
         figures.append(("Sensitivity d′ (0 is chance)", f"{own_score.d_prime:.2f}".replace("-", "−")))
@@ -218,7 +220,7 @@ class TuringServer:
         sitting: the test.
         name: what is tested, shown on the page.
         port: 0 takes a free one.
-        rater: filled in on the page, which then begins at once.
+        rater: name of the rater, filled in on the page, which then begins at once.
 
     Raises:
         OSError: the port is taken.
@@ -264,8 +266,8 @@ class TuringServer:
         try:
             self._check_host(request)
             response = await (self._get(request) if request.method == "GET" else self._post(request))
-        except RequestError as refused:
-            response = _json({"error": str(refused)}, refused.status)
+        except RequestError as error:
+            response = _json({"error": str(error)}, error.status)
         except OSError as error:
             _log.exception("an answer could not be stored")
             reason = (error.strerror or "unknown reason").lower()
@@ -312,8 +314,8 @@ class TuringServer:
         }
         if request.url.path not in calls:
             raise RequestError(404, "There is no such page.")
-        act, keys = calls[request.url.path]
-        return _json(await run_in_threadpool(act, *(body.get(key) for key in keys)))
+        method, keys = calls[request.url.path]
+        return _json(await run_in_threadpool(method, *(body.get(key) for key in keys)))
 
     def _check_host(self, request: Request) -> None:
         """A name that an attacker made to point to this machine is not ours; tunnels come under any port."""
@@ -322,30 +324,30 @@ class TuringServer:
         except ValueError:
             host = None
         if host not in _LOOPBACK:
-            raise RequestError(421, "This server answers on this machine only.")
+            raise RequestError(421, "This server answers requests to this machine's own address only.")
 
     def _check_sender(self, request: Request) -> None:
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"http://{request.headers.get('Host')}":
-            raise RequestError(403, "Another site may not answer.")
+            raise RequestError(403, "Requests from other sites are refused.")
         token = request.headers.get("X-Synaug-Token", "")
         if not secrets.compare_digest(token.encode(), self.token.encode()):
-            raise RequestError(403, "The server was started anew: reload this page.")
+            raise RequestError(403, "The server was restarted: reload this page.")
         if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-            raise RequestError(415, "JSON is expected.")
+            raise RequestError(415, "The request must be JSON.")
 
 
 async def _read_body(request: Request) -> dict[str, Any]:
     length = request.headers.get("Content-Length", "")
     if not (length.isascii() and length.isdigit()):
-        raise RequestError(411, "The length of the request is not known.")
+        raise RequestError(411, "The request needs a Content-Length.")
     if len(length) > 9 or int(length) > _LONGEST_BODY:
         raise RequestError(413, "The request is too long.")
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             body = json.loads(await request.body())
     except TimeoutError:
-        raise RequestError(408, "The request did not come.") from None
+        raise RequestError(408, "The request took too long to arrive.") from None
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

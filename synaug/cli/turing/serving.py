@@ -73,26 +73,30 @@ def find_images(settings: Settings, text: str, arm: str | None = None) -> Judged
             raise errors.UserError(
                 f"--arm: {text} is a synthesis run, one set of images; give the id of the retraining"
             )
-        target, above, synthesis_runs = run, _belonging(mlflow, run), [run]
+        target, ancestors, synthesis_runs = run, _runs_above(mlflow, run), [run]
     elif stage in ("retrain", "fold", "arm"):
-        top = run if stage == "retrain" else _belonging(mlflow, run)[-1]
+        top = run if stage == "retrain" else _runs_above(mlflow, run)[-1]
         target = run if stage == "arm" and arm is None else _arm(mlflow, top, text, arm)
-        inner = run if stage == "fold" else next(stored.below(mlflow, top, "fold"), top)
-        above, synthesis_runs = [inner, top], _syntheses(mlflow, inner, target)
+        fold = run if stage == "fold" else next(stored.below(mlflow, top, "fold"), top)
+        ancestors, synthesis_runs = [fold, top], _syntheses(mlflow, fold, target)
     else:
-        raise errors.UserError(f"{text} is {_a(stage or 'foreign')} run; give a synthesis run, an arm or a retraining")
-    sets = [_images(settings, mlflow, source, "images/synthetic.parquet") for source in synthesis_runs]
-    images = imageset.concatenate([synthetic for synthetic in sets if len(synthetic)]) if any(map(len, sets)) else None
-    if images is None:
-        raise errors.UserError(f"{text} has no synthetic images: none was asked for, or none passed the filters")
-    name = run.data.tags.get(Tag.DATASET) or above[-1].info.run_name
-    called = f"{name}: {target.info.run_name}"
+        raise errors.UserError(
+            f"{text} is {_with_article(stage or 'foreign')} run; give a synthesis run, an arm or a retraining"
+        )
+    image_sets = [_images(settings, mlflow, source, "images/synthetic.parquet") for source in synthesis_runs]
+    if not any(map(len, image_sets)):
+        raise errors.UserError(f"{text} has no synthetic images: none was planned, or none passed the filters")
+    images = imageset.concatenate([image_set for image_set in image_sets if len(image_set)])
+    name = run.data.tags.get(Tag.DATASET) or ancestors[-1].info.run_name
     return JudgedImages(
-        tracking.run_ref(settings, target.info.run_id), called, _training_images(settings, mlflow, above), images
+        run=tracking.run_ref(settings, target.info.run_id),
+        name=f"{name}: {target.info.run_name}",
+        train=_training_images(settings, mlflow, ancestors),
+        synthetic_images=images,
     )
 
 
-def _belonging(mlflow: Any, run: Any) -> list[Any]:
+def _runs_above(mlflow: Any, run: Any) -> list[Any]:
     """The runs above a run, at least one."""
     if not (ancestors := stored.above(mlflow, run)):
         raise errors.UserError(f"{run.info.run_id} belongs to no retraining, so its training images are not known")
@@ -100,17 +104,17 @@ def _belonging(mlflow: Any, run: Any) -> list[Any]:
 
 
 def _arm(mlflow: Any, top: Any, text: str, name: str | None) -> Any:
-    """The arm of that name, or the best one that has synthetic images."""
+    """The arm of that name, or the best one with synthetic images."""
     arms = {run.data.tags.get(Tag.ARM, run.info.run_name): run for run in stored.below(mlflow, top, "arm")}
-    having = [n for n, run in arms.items() if _synthesis_parameters(run)]
-    if not having:
-        raise errors.UserError(f"{text} has no arm with synthetic images that is done; give the id of a synthesis run")
+    synthetic_arms = [arm for arm, run in arms.items() if _synthesis_parameters(run)]
+    if not synthetic_arms:
+        raise errors.UserError(f"{text} has no finished arm with synthetic images; give the id of a synthesis run")
     if name is None:
-        new = [n for n in having if not _is_control(arms[n])] or having
-        return arms[max(new, key=lambda n: arms[n].data.metrics.get(_VALIDATION, -1.0))]
-    if name not in having:
-        what = "has no synthetic images" if name in arms else "is not there"
-        raise errors.UserError(f"--arm: {name!r} {what}; there are {', '.join(having)}")
+        candidates = [arm for arm in synthetic_arms if not _is_control(arms[arm])] or synthetic_arms
+        return arms[max(candidates, key=lambda arm: arms[arm].data.metrics.get(_VALIDATION, -1.0))]
+    if name not in synthetic_arms:
+        problem = f"the arm {name!r} has no synthetic images" if name in arms else f"there is no arm {name!r}"
+        raise errors.UserError(f"--arm: {problem}; arms with synthetic images: {', '.join(synthetic_arms)}")
     return arms[name]
 
 
@@ -120,29 +124,29 @@ def _synthesis_parameters(arm: Any) -> dict[str, str]:
 
 
 def _is_control(arm: Any) -> bool:
-    """Copies and mixtures of real images are the last that anybody wants to be asked about."""
+    """Whether an arm copies or mixes real images: a test of those says little about a generator."""
     return _synthesis_parameters(arm).get("strategy") in CONTROL_STRATEGIES
 
 
-def _syntheses(mlflow: Any, inner: Any, arm: Any) -> list[Any]:
+def _syntheses(mlflow: Any, fold: Any, arm: Any) -> list[Any]:
     """The synthesis runs, one for each group of classes, that made an arm's images: those with its parameters."""
     parameters = _synthesis_parameters(arm)
     return [
         run
-        for run in stored.below(mlflow, inner, "synthesis")
+        for run in stored.below(mlflow, fold, "synthesis")
         if parameters and {k: v for k, v in run.data.params.items() if k != "classes"} == parameters
     ]
 
 
-def _training_images(settings: Settings, mlflow: Any, above: Sequence[Any]) -> imageset.ImageSet:
+def _training_images(settings: Settings, mlflow: Any, ancestors: Sequence[Any]) -> imageset.ImageSet:
     """Those of the fold or the retraining that a synthesis run lies below."""
-    place = ""
-    for run in above:
+    folder = ""
+    for run in ancestors:
         if run.data.tags.get(Tag.STAGE) == "fold":
-            place = f"{run.data.tags[Tag.KEY].replace('fold/', 'fold-')}/"
+            folder = f"{run.data.tags[Tag.KEY].replace('fold/', 'fold-')}/"
         for dataset in stored.below(mlflow, run, "dataset"):
-            return _images(settings, mlflow, dataset, f"{place}images/train.parquet")
-    raise errors.UserError(f"the training images of {above[-1].info.run_id} are not in this store")
+            return _images(settings, mlflow, dataset, f"{folder}images/train.parquet")
+    raise errors.UserError(f"the training images of {ancestors[-1].info.run_id} are not in this store")
 
 
 def _images(settings: Settings, mlflow: Any, run: Any, path: str) -> imageset.ImageSet:
@@ -150,7 +154,7 @@ def _images(settings: Settings, mlflow: Any, run: Any, path: str) -> imageset.Im
         return parquet.read(file)
 
 
-def _a(word: str) -> str:
+def _with_article(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
@@ -177,7 +181,7 @@ class PreparedTest:
         sentence = f"{half} synthetic images, drawn at random, beside {half} real ones of the same classes from the "
         sentence += "training images, all of the same size and encoding."
         if self.design.parents:
-            sentence += f" {self.design.parents} of the real ones are parents of synthetic ones shown."
+            sentence += f" {self.design.parents} of the real ones are parents of synthetic ones that are shown."
         return sentence
 
 
@@ -209,18 +213,18 @@ def serve(
         test: what is shown.
         rater: filled in on the page; may be empty.
         port: 0 takes a free one.
-        notify: told in lines what happens.
-        ready: told the page's address once it answers.
+        notify: called with a line on what happens.
+        ready: called with the page's address once it answers.
 
     Returns:
-        Whether there are answers, of now or of before.
+        Whether there are answers, new or earlier.
 
     Raises:
         UserError: the port is taken, or another process shows this test.
     """
-    finished: queue.SimpleQueue[str] = queue.SimpleQueue()
-    with _alone(test.answers), turing_answers.AnswerLog(test.answers, test.header) as log:
-        sitting = Sitting(test.design, test.test_images.pixels, log, finished.put)
+    finished_raters: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with _single_server(test.answers), turing_answers.AnswerLog(test.answers, test.header) as log:
+        sitting = Sitting(test.design, test.test_images.pixels, log, finished_raters.put)
         try:
             server = TuringServer(sitting, name=test.test_images.name, port=port, rater=rater)
         except OSError as error:
@@ -230,11 +234,11 @@ def serve(
             ready(server.url)
             while True:
                 with contextlib.suppress(queue.Empty):
-                    name = finished.get(timeout=0.5)
+                    name = finished_raters.get(timeout=0.5)
                     notify(f"{name} has answered all {len(test.design.items)} images")
                     _record_now(test, notify)
         if not log.answers():
-            notify("no answer was given; nothing was recorded")
+            notify("there are no answers; nothing was recorded")
             return False
         notify(record_result(test).sentence)
         return True
@@ -244,35 +248,38 @@ def record_result(test: PreparedTest) -> TuringResult:
     """Compute the result from the answers on the disk, and record it.
 
     Raises:
-        UserError: nobody has answered yet.
+        UserError: there are no answers yet.
     """
-    stored = turing_answers.read(test.answers) if test.answers.exists() else None
-    if stored is None or not stored.answers:
-        raise errors.UserError("nobody has answered yet; `synaug turing RUN` shows the images")
-    result = evaluate(stored.answers, images=len(test.design.items), seed=test.design.seed)
+    answer_file = turing_answers.read(test.answers) if test.answers.exists() else None
+    if answer_file is None or not answer_file.answers:
+        raise errors.UserError("there are no answers yet; `synaug turing RUN` shows the images")
+    result = evaluate(answer_file.answers, images=len(test.design.items), seed=test.design.seed)
     page = result_page(
-        result, lambda f: test.test_images.pixels(test.design.items[f.item]), name=test.test_images.name, note=test.note
+        result,
+        lambda answer: test.test_images.pixels(test.design.items[answer.item]),
+        name=test.test_images.name,
+        note=test.note,
     )
-    _record(test.test_images.run, result, stored.answers, page, stored.changed)
+    _record(test.test_images.run, result, answer_file.answers, page, answer_file.changed)
     return result
 
 
 def _record(
-    run: refs.RunRef, result: TuringResult, answers: Sequence[turing_answers.Answer], page: str, changed: float
+    run: refs.RunRef, result: TuringResult, answers: Sequence[turing_answers.Answer], page: str, last_answer_time: float
 ) -> None:
-    """Write metrics, a tag and files; written twice, the same result leaves one trace. The run's status stays.
+    """Write metrics, a tag and files; recorded twice, the same result is stored once. The run's status stays.
 
     Args:
         run: the run.
         result: the figures.
         answers: what they were computed from.
         page: the result's page.
-        changed: time of the last answer in seconds since 1970. A metric's step is this time in milliseconds, so that
+        last_answer_time: in seconds since 1970. A metric's step is this time in milliseconds, so that
             MLflow shows the latest result wherever and however often one is written.
     """
     records = recorder.Recorder(run)
     try:
-        records.metrics(result.metrics(), step=round(1000 * changed))
+        records.metrics(result.metrics(), step=round(1000 * last_answer_time))
         records.tags({Tag.TURING: result.sentence})
         records.json([answer.model_dump() for answer in answers], "turing/answers.json")
         records.json(result.model_dump(mode="json"), "turing/result.json")
@@ -283,7 +290,7 @@ def _record(
 
 
 def _record_now(test: PreparedTest, notify: Callable[[str], None]) -> None:
-    """Record while others may still answer; what goes wrong is said, and tried again at the end."""
+    """Record while others may still answer; a failure is reported, and recording is tried again at the end."""
     try:
         record_result(test)
     except Exception as error:
@@ -291,7 +298,7 @@ def _record_now(test: PreparedTest, notify: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def _alone(answers: Path) -> Iterator[None]:
+def _single_server(answers: Path) -> Iterator[None]:
     """One server at a time: two would each miss the other's answers."""
     answers.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(answers.with_suffix(".lock"))
@@ -299,7 +306,7 @@ def _alone(answers: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise errors.UserError(
-            "another `synaug turing` shows these images already; several people can use its page"
+            "another `synaug turing` shows these images already; several raters can use its page"
         ) from None
     try:
         yield

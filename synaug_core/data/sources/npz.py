@@ -63,8 +63,8 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 def _array(archive: NpzFile, key: str) -> NDArray[Any]:
     array = archive[key]
-    if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
-        raise ValueError(f"{key} is no array")
+    if not isinstance(array, np.ndarray):  # numpy returns the bytes of what is not an array
+        raise ValueError(f"{key} is not an array")
     return array
 
 

@@ -114,7 +114,7 @@ def fetch(reference: refs.Reference) -> Path:
     where a connection broke or other bytes came; threads and processes may fetch the same at once.
 
     Raises:
-        ArtifactError: the artifact is missing, cannot be read, or has other bytes than were written.
+        ArtifactError: the artifact is missing, cannot be read, or is damaged: its checksum is not the recorded one.
     """
     local = local_path(reference.uri)
     if local is not None:
@@ -298,7 +298,9 @@ def _verify(path: Path, reference: refs.Reference) -> Path:
     key, signature = (str(path), reference.sha256), _signature(path)
     if _verified.get(key) != signature:
         if digest(path) != reference.sha256:
-            raise errors.ArtifactError(f"artifact {secrets.redacted(reference.uri)} has other bytes than were written")
+            raise errors.ArtifactError(
+                f"artifact {secrets.redacted(reference.uri)} is damaged: its checksum is not the recorded one"
+            )
         _verified[key] = signature
     return path
 

@@ -57,7 +57,9 @@ def _read(client: Any, address: S3Address, name: str) -> bytes | None:
         return None
     content = bytes(answer["Body"].read())
     if digests.of_bytes(content) != answer.get("Metadata", {}).get(_DIGEST, digests.of_bytes(content)):
-        raise errors.ArtifactError(f"s3://{address.bucket}/{_key(address, name)} has other bytes than were written")
+        raise errors.ArtifactError(
+            f"s3://{address.bucket}/{_key(address, name)} is damaged: its checksum is not the recorded one"
+        )
     return content
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from synaug.cli.commands.gc import _bytes
+from synaug.cli.commands.upkeep import _bytes
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.tracking import finish, open_run, recording
 from synaug_core.services.retention.rule import Policy

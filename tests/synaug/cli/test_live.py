@@ -38,7 +38,7 @@ def test_plain_lines_at_ends_and_every_ten_seconds() -> None:
     assert text(console).splitlines() == [
         "[0:11] generator: [A] & co: 11 of 22, about 0:11 left, loss 1.5",
         "[1:05] generator: [A] & co: done in 1:04, loss 1.5, 1 of 2, about 1:04 left for generator",
-        "[1:05] generator: B: found from before, 2 of 2",
+        "[1:05] generator: B: reused, 2 of 2",
     ]
 
 
@@ -57,7 +57,7 @@ def test_the_table_shows_stages_steps_and_time_left() -> None:
     console.print(table)
     shown = text(console)
     assert "wbc3" in shown
-    assert "1 from before" in shown
+    assert "1 reused" in shown
     assert "0/3" in shown
     assert "200/800" in shown
     assert "1:00 left" in shown

@@ -264,7 +264,7 @@ def test_what_cannot_be_served(synaug: Callable[..., Any], store: Store, monkeyp
             (("x", "--token-file", tmp_path / "none"), "cannot be read (no such file or directory)"),
             (("x@best",), "there is no alias 'best'; known are champion, challenger, previous"),
             (("x@7",), "not version 7; `synaug models promote x 7` makes it champion"),
-            (("/some/folder",), "no registered model's name"),
+            (("/some/folder",), "is not the name of a registered model"),
             (("x", "--port", str(port)), "cannot be listened at (address already in use)"),
             (("x", "--device", "tpu-9"), "is no device"),
         ]:

@@ -151,8 +151,8 @@ def test_what_cannot_be_exported(command: Command, store: Store, tmp_path: Path)
     (tmp_path / "full" / "x").touch()
     (tmp_path / "file").touch()
     for run, target, reason in [
-        (store.retraining, "full", "is there already; give a new or empty folder"),
-        (store.retraining, "file", "is there already; give a new or empty folder"),
+        (store.retraining, "full", "is not an empty folder; give a new or empty one"),
+        (store.retraining, "file", "is not an empty folder; give a new or empty one"),
         (store.retraining, "file/out", "cannot be written (file exists)"),
         ("0" * 32, "out", "there is no run"),
         ("no such id", "out", "RUN: 'no such id' is not the id of a run; `synaug ui` shows the ids"),

@@ -131,7 +131,7 @@ def test_keys_of_version_0_1_0_are_read_where_their_section_is_now(data: Path) -
             "evaluation.primary.arm: 'mix' is none of the arms; arms that are no controls: synthetic, combined",
         ),
         ("arms=[]", "arms: at least one arm is needed"),
-        ("arms=[control, control]", "arms: named twice: control"),
+        ("arms=[control, control]", "arms: several arms are named control"),
         (
             "arms=[control, magic]",
             "arms: unknown arm 'magic'; standard arms are original, balanced, traditional, control, synthetic, "

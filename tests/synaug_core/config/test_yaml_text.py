@@ -46,8 +46,8 @@ def test_scalars_are_what_they_look_like(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: 1\nb: 2\na: 3\n", "here, line 3, column 1: cannot be read as YAML: the key 'a' stands here twice"),
-        ("{a: {b: 1, b: 2}}", "the key 'b' stands here twice"),
+        ("a: 1\nb: 2\na: 3\n", "here, line 3, column 1: cannot be read as YAML: the key 'a' occurs twice"),
+        ("{a: {b: 1, b: 2}}", "the key 'b' occurs twice"),
         ("a: &x 1\nb: *x\n", "aliases (*name) are not read"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: [1, 2", "line"),

@@ -82,7 +82,7 @@ def test_wide_modes(encode):
     [
         (np.array([[-5, 3]], dtype=np.int32), "negative"),
         (np.array([[70000, 3]], dtype=np.int32), "up to 70000"),
-        (np.array([[np.nan, 3]], dtype=np.float32), "no numbers"),
+        (np.array([[np.nan, 3]], dtype=np.float32), "not finite numbers"),
         (np.array([[1e9, 3]], dtype=np.float32), "up to"),
     ],
 )

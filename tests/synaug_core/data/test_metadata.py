@@ -40,7 +40,7 @@ def test_rows_may_be_missing(applied):
         ("id\ncat/9.png\n", r"1 ids are not images of pets, such as 'cat/9.png'; .* such as 'cat/0.png'"),
         ("id,split\ncat/0.png,dev\n", "row 2 has the split 'dev'"),
         ("id,split\ncat/0.png,train\n", "2 images have no split, such as 'cat/1.png'"),
-        ("id\ncat/0.png\ncat/0.png\n", "'cat/0.png' stands in it twice"),
+        ("id\ncat/0.png\ncat/0.png\n", "'cat/0.png' occurs twice"),
         ("id,group\ncat/0.png\n", "row 2 has not 2 values"),
         ("id,group\ncat/0.png,a,b\n", "row 2 has not 2 values"),
         (b"id,group\ncat/0.png,\xff\n", "cannot be read as a CSV file"),

@@ -133,7 +133,7 @@ def test_what_comes_damaged_is_asked_for_again(
     assert results.read_path("abc-1") == content
     assert not faults.plan[-1].times
     faults.add("corrupt", 100, "abc-1")
-    with pytest.raises(ArtifactError, match="other bytes than were written"):
+    with pytest.raises(ArtifactError, match="checksum is not the recorded one"):
         results.read_path("abc-1")
 
 

@@ -85,11 +85,11 @@ def test_what_cannot_be_found(at_store: Any) -> None:
         ("no such id", None, "is not the id of a run"),
         ("abc", None, "is not the id of a run"),
         ("%%%%", None, "is not the id of a run"),
-        (at_store.top, "nothing", "--arm: 'nothing' is not there; there are "),
-        (at_store.top, "original", "--arm: 'original' has no synthetic images; there are "),
-        (at_store.top, "void", "has no synthetic images: none was asked for, or none passed"),
+        (at_store.top, "nothing", "--arm: there is no arm 'nothing'; arms with synthetic images: "),
+        (at_store.top, "original", "--arm: the arm 'original' has no synthetic images; arms with synthetic images: "),
+        (at_store.top, "void", "has no synthetic images: none was planned, or none passed"),
         (at_store.synthesis[0], "weak", "--arm: "),
-        (at_store.empty, None, "has no arm with synthetic images"),
+        (at_store.empty, None, "has no finished arm with synthetic images"),
         (at_store.orphan, None, "belongs to no retraining"),
     ]:
         with pytest.raises(UserError, match=re.escape(reason)):
@@ -108,7 +108,7 @@ def test_a_beginning_of_several_ids(at_store: Any, monkeypatch: pytest.MonkeyPat
 def test_users_errors_are_one_line(at_store: Any, synaug: Command) -> None:
     for arguments, reason in [
         (("0" * 32,), "there is no run"),
-        ((at_store.top, "--result"), "nobody has answered yet"),
+        ((at_store.top, "--result"), "there are no answers yet"),
         ((at_store.top, "--images", "1"), "--images"),
         ((at_store.top, "--port", "70000"), "--port"),
     ]:

@@ -53,7 +53,7 @@ def test_missing_and_changed_artifacts_are_named(new_run: Make, file: Path):
     path = fetch(reference)
     path.write_bytes(b"other")
     assert exists(reference)
-    with pytest.raises(ArtifactError, match=r"local\.bin has other bytes than were written"):
+    with pytest.raises(ArtifactError, match=r"local\.bin is damaged: its checksum is not the recorded one"):
         fetch(reference)
     path.unlink()
     assert not exists(reference)
