@@ -1,4 +1,4 @@
-"""`synaug.run`: the whole job from Python, and what it comes to."""
+"""`synaug.run`: a retraining from Python, and its outcome."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -24,9 +24,9 @@ __all__ = ["Outcome", "configure", "run"]
 def run(
     source: str | Path | Mapping[str, Any] | Config = "digits", *, quiet: bool = False, **settings: Any
 ) -> "Outcome":
-    """Learn the classes, make images, train with and without them, compare, register; wait until it is done.
+    """Learn the classes, make synthetic images, train with and without them, compare, and register the best model.
 
-    Run again unchanged, it finds everything done; stopped and run again, it continues.
+    The call returns when all is done. Run again unchanged, it reuses every result; stopped and run again, it continues.
 
     Args:
         source: as of the command `synaug run`: a YAML file, or just the images (a folder of class folders, an
@@ -87,7 +87,7 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one retraining.
+    """The outcome of one retraining.
 
     Whatever its record has is an attribute of it too: `verdict`, `sentence`, `best_arm`, `model`, `notes`, `run_id`.
 
