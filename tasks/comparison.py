@@ -23,7 +23,7 @@ __all__ = ["compare_arms", "open_arms", "record_arm"]
 @action
 def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
     """One run for each arm, below which its repetitions lie."""
-    from synaug_core.services.mlflow.tracking import open_run
+    from synaug_core.services.mlflow.runs import open_run
 
     return {
         arm.name: open_run(
@@ -98,16 +98,16 @@ def record_arm(
     from synaug_core.classify.trained import TrainedClassifier
     from synaug_core.report.figures.comparison import arm_confusion
     from synaug_core.report.figures.training import history_figure
-    from synaug_core.services.mlflow import artifacts, tracking
+    from synaug_core.services.mlflow import artifacts, runs
     from tasks.engine.loading import load_comparison
 
     trainings = [r for r in repetitions if r.arm == arm.name]
     for repetition in trainings:
-        tracking.adopt(repetition.run_id, run)
-    if tracking.is_finished(run):
+        runs.adopt(repetition.run_id, run)
+    if runs.is_finished(run):
         return
     compared = load_comparison(comparison)
-    with tracking.recording_in(run) as recorder:
+    with runs.recording_in(run) as recorder:
         recorder.params(arm.model_dump())
         recorder.metrics(compared.flat_metrics(arm.name) | arm_metrics(probes, arm.name))
         recorder.figure(arm_confusion(compared, arm.name), "figures/confusion.png")

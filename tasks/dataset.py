@@ -17,7 +17,7 @@ from tasks.engine.step import action, step
 if TYPE_CHECKING:
     from synaug_core.data.prepare import Prepared
     from synaug_core.data.report import Rejected
-    from synaug_core.services.mlflow.tracking import Recorder
+    from synaug_core.services.mlflow.recorder import Recorder
 
 __all__ = ["prepare_dataset", "prepare_folds", "read_fingerprint", "what_changed"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from synaug_core.data.imageset import ImageSet
     from synaug_core.generators.base import Generator
-    from synaug_core.services.mlflow.tracking import Recorder
+    from synaug_core.services.mlflow.recorder import Recorder
 
 __all__ = ["fit_group", "group_classes"]
 

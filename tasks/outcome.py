@@ -44,7 +44,7 @@ def show_in_prefect(
 ) -> None:
     """The answer, the arms, the data and a preview of them as artifacts of the flow run, and a link to MLflow."""
     from synaug_core.report.sheets import preview
-    from synaug_core.services.mlflow.tracking import link_to, link_to_artifact
+    from synaug_core.services.mlflow.links import link_to, link_to_artifact
     from tasks.engine.loading import load_images
 
     key = names.slug(dataset.name).lower().replace("_", "-")

@@ -19,7 +19,7 @@ from tasks.engine.step import step
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.results import Comparison
-    from synaug_core.services.mlflow.tracking import Recorder
+    from synaug_core.services.mlflow.recorder import Recorder
 
 __all__ = ["arm_metrics", "load_measurement", "report_sections", "run_probe"]
 

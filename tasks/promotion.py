@@ -48,7 +48,7 @@ def register_best(
     from synaug_core.evaluate.promotion import gate
     from synaug_core.report.promotion import promotion_page
     from synaug_core.seeds import derive
-    from synaug_core.services.mlflow import artifacts, tracking
+    from synaug_core.services.mlflow import artifacts, runs
     from synaug_core.services.models import exported, registry
     from tasks.engine.loading import load_images, load_predictions
 
@@ -59,7 +59,7 @@ def register_best(
         return decided
     best, test = comparison.best, load_images(dataset.test)
     with (
-        tracking.recording(
+        runs.recording(
             settings(),
             experiment=context.run.experiment,
             key=key,
@@ -69,7 +69,7 @@ def register_best(
         ) as recorder,
         slots.device_slot(context.compute) as device,
     ):
-        owner = tracking.run_ref(settings(), best.run_id)
+        owner = runs.run_ref(settings(), best.run_id)
         model = exported.log_model(
             owner, artifacts.fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit
         )

@@ -13,7 +13,7 @@ from tasks.engine.step import step
 
 if TYPE_CHECKING:
     from synaug_core.quality.report import QualityReport
-    from synaug_core.services.mlflow.tracking import Recorder
+    from synaug_core.services.mlflow.recorder import Recorder
 
 __all__ = ["assess_images"]
 

@@ -30,7 +30,8 @@ def write_report(
     from synaug_core.report.course import course
     from synaug_core.report.page import comparison_figures, comparison_page
     from synaug_core.report.text import comparison_text
-    from synaug_core.services.mlflow.tracking import link_to, recording_in, run_ref
+    from synaug_core.services.mlflow.links import link_to
+    from synaug_core.services.mlflow.runs import recording_in, run_ref
     from synaug_core.services.versions import environment
     from tasks.engine import loading, storing
     from tasks.probes import report_sections

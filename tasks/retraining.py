@@ -28,7 +28,7 @@ def open_retraining(config: Config, fingerprint: str) -> refs.RunRef:
 
     Runs of this experiment that died without saying so are closed first.
     """
-    from synaug_core.services.mlflow.tracking import open_run, reap
+    from synaug_core.services.mlflow.runs import open_run, reap
 
     code = digests.code_version()
     config_digest = digests.of_value(frozen.identity(config))
@@ -67,7 +67,7 @@ def about_name(config: Config) -> tuple[str, ...]:
 @action
 def open_folds(parent: refs.RunRef, digests: tuple[str, ...]) -> tuple[refs.RunRef, ...]:
     """A run for each fold of a cross-validation, below which lies what is made from its training images."""
-    from synaug_core.services.mlflow.tracking import open_run
+    from synaug_core.services.mlflow.runs import open_run
 
     return tuple(
         open_run(
@@ -86,7 +86,7 @@ def open_folds(parent: refs.RunRef, digests: tuple[str, ...]) -> tuple[refs.RunR
 @action
 def close_folds(runs: tuple[refs.RunRef, ...]) -> None:
     """End the runs of the folds well."""
-    from synaug_core.services.mlflow.tracking import finish, is_finished
+    from synaug_core.services.mlflow.runs import finish, is_finished
 
     for run in runs:
         if not is_finished(run):
@@ -96,7 +96,7 @@ def close_folds(runs: tuple[refs.RunRef, ...]) -> None:
 @action
 def adopt_runs(parent: refs.RunRef, run_ids: tuple[str, ...]) -> None:
     """Show steps whose results come from an earlier retraining among this one's runs."""
-    from synaug_core.services.mlflow.tracking import adopt
+    from synaug_core.services.mlflow.runs import adopt
 
     for run_id in run_ids:
         adopt(run_id, parent)
@@ -105,13 +105,13 @@ def adopt_runs(parent: refs.RunRef, run_ids: tuple[str, ...]) -> None:
 @action
 def close_retraining(config: Config, run: refs.RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
     """End the parent run well, with what came of it in its tags; of one that is found done, note when."""
-    from synaug_core.services.mlflow import retrainings, tracking
+    from synaug_core.services.mlflow import retrainings, runs
     from synaug_core.services.versions import environment
 
-    if tracking.is_finished(run):
+    if runs.is_finished(run):
         retrainings.note_asked(run)
         return
-    with tracking.recording_in(run) as recorder:
+    with runs.recording_in(run) as recorder:
         recorder.tags(run.tags | {Tag.VERDICT: verdict, Tag.BEST_ARM: best_arm})
         recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})
         recorder.metrics({f"seconds/{stage}": value for stage, value in seconds.items()})
@@ -122,7 +122,7 @@ def close_retraining(config: Config, run: refs.RunRef, verdict: str, best_arm: s
 @action
 def fail_retraining(run: refs.RunRef, reason: str, status: Literal["FAILED", "KILLED"] = "FAILED") -> None:
     """End the parent run with the reason, and what is still open below it."""
-    from synaug_core.services.mlflow.tracking import finish, reap
+    from synaug_core.services.mlflow.runs import finish, reap
 
     finish(run, status, reason)
     reap(settings(), run.experiment, below=run)

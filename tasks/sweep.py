@@ -15,7 +15,7 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
     """The run of this sweep, and where its page lies: a path where the store is local, else its address."""
     from synaug_core.metrics import shown_in
     from synaug_core.report.sweep import sweep_figure, sweep_page
-    from synaug_core.services.mlflow.tracking import open_run, recording_in
+    from synaug_core.services.mlflow.runs import open_run, recording_in
     from tasks.engine.storing import store_text
     from tasks.outcome import place_of
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from synaug_core.data.imageset import ImageSet
     from synaug_core.generators.base import Generator
     from synaug_core.quality.judge import Judges
-    from synaug_core.services.mlflow.tracking import Recorder
+    from synaug_core.services.mlflow.recorder import Recorder
     from synaug_core.synthesis.make import SynthesisResult
 
 __all__ = ["Need", "list_needs", "synthesise_group"]

@@ -35,7 +35,7 @@ def open_search(
 ) -> refs.SearchRef:
     """The study of this search, and its MLflow run: new ones, or those an earlier try began."""
     from synaug_core.seeds import derive
-    from synaug_core.services.mlflow.tracking import open_run
+    from synaug_core.services.mlflow.runs import open_run
 
     dataset = context.dataset
     key = digests.of_value(
@@ -137,7 +137,7 @@ def run_trial(
 def enter_results(search: refs.SearchRef, trials: tuple[TrialSpec, ...], results: tuple[refs.TrialResult, ...]) -> None:
     """Enter a round's values into the study; trials of an earlier retraining are adopted below the search's run."""
     from synaug_core.classify import tuning
-    from synaug_core.services.mlflow.tracking import adopt
+    from synaug_core.services.mlflow.runs import adopt
 
     opened = _open(search)
     for trial, result in zip(trials, results, strict=True):
@@ -149,7 +149,7 @@ def enter_results(search: refs.SearchRef, trials: tuple[TrialSpec, ...], results
 def finish_search(search: refs.SearchRef) -> Tuned:
     """The best parameters; with the figures of the search on its run."""
     from synaug_core.classify import tuning, tuning_figures
-    from synaug_core.services.mlflow.tracking import is_finished, recording_in
+    from synaug_core.services.mlflow.runs import is_finished, recording_in
 
     opened = _open(search)
     best = tuning.best(opened)

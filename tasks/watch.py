@@ -52,7 +52,7 @@ def compare_inputs(config: Config) -> Observation:
         UserError: there is no champion, or nobody knows which images it was made from.
     """
     from synaug_core.errors import UserError
-    from synaug_core.services.mlflow.tracking import recording
+    from synaug_core.services.mlflow.runs import recording
     from synaug_core.services.models import registry
     from synaug_core.serving.log import log_folder, read_recent
 

@@ -11,7 +11,7 @@ from synaug_core.services.settings import settings
 from tasks.engine.keys import this_key
 
 if TYPE_CHECKING:
-    from synaug_core.services.mlflow.tracking import Recorder
+    from synaug_core.services.mlflow.recorder import Recorder
 
 __all__ = ["checkpoint", "recorded"]
 
@@ -25,7 +25,7 @@ def recorded(
     expected: tuple[type[BaseException], ...] = (),
 ) -> Iterator[Recorder]:
     """Run the block inside this step's MLflow run: found again if an earlier try left it, ended with the block."""
-    from synaug_core.services.mlflow.tracking import recording
+    from synaug_core.services.mlflow.runs import recording
 
     with recording(
         settings(),

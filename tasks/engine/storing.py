@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from synaug_core.generators.base import Generator
     from synaug_core.quality.judge import Judges
     from synaug_core.quality.report import QualityReport
-    from synaug_core.services.mlflow.tracking import Recorder
+    from synaug_core.services.mlflow.recorder import Recorder
 
 __all__ = [
     "store_classifier",

@@ -35,7 +35,7 @@ from flows.workers import default_runner
 from synaug_core.config import ComputeConfig, Config, DataConfig
 from synaug_core.errors import ConfigError, DataError, UserError
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.tracking import find_run, open_run, recording
+from synaug_core.services.mlflow.runs import find_run, open_run, recording
 from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
 from tasks.dataset import read_fingerprint

@@ -18,7 +18,7 @@ def test_what_a_stack_knew_another_knows(place: Path, monkeypatch: pytest.Monkey
     from scripts.stack.native import running
     from synaug_core.refs import Reference
     from synaug_core.services.mlflow.artifacts import fetch, put_file
-    from synaug_core.services.mlflow.tracking import finish, open_run
+    from synaug_core.services.mlflow.runs import finish, open_run
     from synaug_core.services.settings import settings
 
     forget_services(monkeypatch)

@@ -54,7 +54,7 @@ class Operations:
         assert found == self.images
 
     def _run(self) -> RunRef:
-        from synaug_core.services.mlflow.tracking import open_run
+        from synaug_core.services.mlflow.runs import open_run
 
         return open_run(settings(), experiment=f"parts/{self.name}", key="k", stage="step", name="step")
 
@@ -73,7 +73,7 @@ class Operations:
 
     def record(self) -> None:
         from synaug_core.services.mlflow.clients import client as mlflow_client
-        from synaug_core.services.mlflow.tracking import recording
+        from synaug_core.services.mlflow.runs import recording
 
         given = {"experiment": f"parts/{self.name}", "key": "k", "stage": "step", "name": "step"}
         with recording(settings(), **given) as recorder:

@@ -219,7 +219,7 @@ def test_a_full_disk_and_an_artifact(
     """Half an artifact on a full disk is none in the cache."""
     from synaug_core.refs import Reference
     from synaug_core.services.mlflow.artifacts import fetch, put_file
-    from synaug_core.services.mlflow.tracking import open_run
+    from synaug_core.services.mlflow.runs import open_run
 
     begun, one = time.monotonic(), scene(name)
     place(False)
@@ -247,7 +247,7 @@ def test_a_full_disk_and_an_artifact(
 def test_two_promotions_at_once(servers: Servers, place: Callable[[bool], Settings], account: Note) -> None:
     """One wins, the other is told; while PostgreSQL is killed and comes back."""
     from synaug_core.services.mlflow.clients import client as mlflow_client
-    from synaug_core.services.mlflow.tracking import open_run
+    from synaug_core.services.mlflow.runs import open_run
     from synaug_core.services.models import registry
     from tests.versions import add_version
 

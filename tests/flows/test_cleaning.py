@@ -76,7 +76,7 @@ def backup(outcomes: list[Any], call: Call, home: Path, tmp_path_factory: pytest
     writing = """
 import os, sys
 from synaug_core.services.settings import settings
-from synaug_core.services.mlflow.tracking import recording
+from synaug_core.services.mlflow.runs import recording
 number = 0
 while True:
     with recording(settings(), experiment="synaug/busy", key=str(number), stage="retrain", name="n") as recorder:
@@ -236,7 +236,7 @@ def going_on(outcomes: list[Any], surroundings: dict[str, str], home: Path, root
     code = """
 import sys
 from synaug_core.services.settings import settings
-from synaug_core.services.mlflow.tracking import recording
+from synaug_core.services.mlflow.runs import recording
 with recording(settings(), experiment="synaug/tiny", key="on", stage="retrain", name="on"):
     print("on", flush=True)
     sys.stdin.read()

@@ -19,7 +19,8 @@ from synaug_core.probes.base import ComparedArms
 from synaug_core.probes.registry import PROBES
 from synaug_core.refs import DatasetRef, PredictionsRef, ProbeRef, RepetitionRef, RunRef
 from synaug_core.seeds import stream
-from synaug_core.services.mlflow.tracking import Recorder, open_run
+from synaug_core.services.mlflow.recorder import Recorder
+from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.settings import settings
 from tasks.engine.context import Context
 from tasks.engine.storing import store_classifier, store_images, store_predictions

@@ -17,7 +17,7 @@ from synaug_core.config import ClassifierConfig, ComputeConfig, EvaluationConfig
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.refs import ClassifierRef, ComparisonRef, DatasetRef, PredictionsRef, RegisteredRef, RepetitionRef
 from synaug_core.services.mlflow.artifacts import digest
-from synaug_core.services.mlflow.tracking import open_run
+from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
 from tasks.engine.context import Context

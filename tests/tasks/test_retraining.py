@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synaug_core.config import Config
-from synaug_core.services.mlflow.tracking import recording
+from synaug_core.services.mlflow.runs import recording
 from synaug_core.services.settings import settings
 from tasks.retraining import about_name
 

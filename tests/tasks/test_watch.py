@@ -18,7 +18,7 @@ from synaug_core.data import parquet
 from synaug_core.data.prepare import Prepared, prepare
 from synaug_core.errors import UserError
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.tracking import recording
+from synaug_core.services.mlflow.runs import recording
 from synaug_core.services.models import registry
 from synaug_core.services.models.exported import log_model
 from synaug_core.services.settings import Settings, settings
@@ -224,7 +224,7 @@ def test_what_cannot_be_watched(store: Settings) -> None:
     assert version is not None
     run = client(store).get_run(version.run_id)
     model = run.outputs.model_outputs[0].model_id
-    from synaug_core.services.mlflow.tracking import run_ref
+    from synaug_core.services.mlflow.runs import run_ref
 
     registry.register(
         store, "synaug-foreign", model_uri=f"models:/{model}", run=run_ref(store, version.run_id), key="x"

@@ -1,20 +1,23 @@
-"""MLflow's client, one for each address, ready for many threads and processes."""
+"""How MLflow is reached: one client for each address, and each experiment's id; for many threads and processes."""
 
 import contextlib
 import functools
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from synaug_core import errors, reachable, refs
-from synaug_core.services import locks, secrets, writable
+from synaug_core import errors, names, reachable, refs
+from synaug_core.services import locks, retry, secrets, writable
 from synaug_core.services.settings import Settings, settings
 
-__all__ = ["client", "client_of", "secret_free_uri"]
+__all__ = ["client", "client_of", "experiment_id", "secret_free_uri"]
 
 _PATIENCE = 15.0  # seconds until a server is taken to be absent
+_experiment_ids: dict[tuple[str, str], str] = {}
+_making = threading.Lock()
 
 
 def client(current: Settings) -> Any:
@@ -102,3 +105,46 @@ def _knock(uri: str) -> None:
                 reason=errors.Reason.NO_ANSWER,
             )
         time.sleep(0.5)
+
+
+def experiment_id(current: Settings, name: str) -> str:
+    """The id of the experiment, made where there is none; threads and processes may ask at once.
+
+    Raises:
+        UserError: the experiment was deleted in MLflow.
+    """
+    number = _experiment_ids.get((current.tracking_uri, name))
+    if number is None:
+        with _making:
+            number = _experiment_ids[current.tracking_uri, name] = _find_or_make(client(current), current, name)
+    return number
+
+
+def _find_or_make(mlflow: Any, current: Settings, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = retry.patiently(mlflow.get_experiment_by_name, name)
+    if experiment is None:
+        try:
+            place = _location(current, name)
+            return str(retry.patiently(mlflow.create_experiment, name, artifact_location=place))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = retry.patiently(mlflow.get_experiment_by_name, name)  # another process was quicker
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        number = experiment.experiment_id if experiment else "ID"
+        raise errors.UserError(
+            f"the MLflow experiment {name!r} was deleted; bring it back with `mlflow experiments restore "
+            f"--experiment-id {number}`, remove it for good with `mlflow gc`, or choose another name"
+        )
+    return str(experiment.experiment_id)
+
+
+def _location(current: Settings, name: str) -> str | None:
+    """Where the experiment's artifacts go; None leaves it to the server."""
+    if current.artifact_root is None:
+        return None
+    if "://" in current.artifact_root:
+        return f"{current.artifact_root.rstrip('/')}/{names.slug(name)}"
+    return (Path(current.artifact_root) / names.slug(name)).as_uri()

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from synaug_core.refs import RunRef
 from synaug_core.services import retry, settings
-from synaug_core.services.mlflow import clients, experiments
+from synaug_core.services.mlflow import clients
 
 __all__ = ["link_to", "link_to_artifact", "link_to_comparison", "link_to_experiment", "link_to_model"]
 
@@ -38,7 +38,7 @@ def link_to_comparison(runs: Sequence[RunRef]) -> str:
 def link_to_experiment(current: settings.Settings, name: str) -> str:
     """An experiment's list of runs; the experiment is made where there is none."""
     return _whole(
-        clients.secret_free_uri(current), f"#/experiments/{experiments.experiment_id(current, name)}/runs?{_MODE}"
+        clients.secret_free_uri(current), f"#/experiments/{clients.experiment_id(current, name)}/runs?{_MODE}"
     )
 
 

@@ -6,9 +6,10 @@ Of images it records who they are, never their pixels.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +17,18 @@ from synaug_core.refs import RunRef
 from synaug_core.services import retry, secrets
 from synaug_core.services.mlflow import artifacts, clients
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.mlflow.values import as_params, as_tags, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from synaug_core.data.imageset import ImageSet
 
-__all__ = ["Recorder", "_dataset_input", "manifest"]
+__all__ = ["Recorder", "_dataset_input", "as_tags", "manifest"]
 
 _METRICS_A_CALL = 800
 _OTHERS_A_CALL = 100
 _DIGEST_LENGTH = 36
+_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
 
 
 class Recorder:
@@ -50,7 +51,7 @@ class Recorder:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Parameters; nested mappings become dotted names."""
-        self._params |= as_params(values)
+        self._params |= _as_params(values)
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Tags."""
@@ -58,7 +59,7 @@ class Recorder:
 
     def metrics(self, values: Mapping[str, float | None], step: int | None = None) -> None:
         """Metrics at one step; None, NaN and infinite values are left out."""
-        self._points += [(k, float(v), step or 0) for k, v in values.items() if v is not None and is_number(v)]
+        self._points += [(k, float(v), step or 0) for k, v in values.items() if v is not None and _is_number(v)]
 
     def curve(self, name: str, steps: Sequence[int], values: Sequence[float]) -> None:
         """One metric over steps."""
@@ -194,3 +195,30 @@ def _secret_free(source: str) -> str:
     scheme, separator, rest = head.partition("://")
     place = f"{scheme}{separator}{rest.partition('/')[0].rpartition('@')[2]}{''.join(rest.partition('/')[1:])}"
     return secrets.redacted(place if separator else head)
+
+
+def _as_params(values: Mapping[str, Any]) -> dict[str, str]:
+    """Nested mappings become dotted names, sequences JSON texts; credentials in addresses are left out."""
+    return {name: secrets.redacted(_text(value))[:_PARAM_LENGTH] for name, value in _leaves(values)}
+
+
+def as_tags(values: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of tags; credentials in addresses are left out."""
+    return {name: secrets.redacted(_text(value))[:_TAG_LENGTH] for name, value in values.items()}
+
+
+def _is_number(value: float | None) -> bool:
+    """False for None, NaN and infinities: what is undefined is left out."""
+    return value is not None and math.isfinite(value)
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=str) if isinstance(value, (list, tuple, dict)) else str(value)

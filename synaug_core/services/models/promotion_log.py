@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from synaug_core.errors import SynaugError
 from synaug_core.services import locks, retry, secrets, settings
-from synaug_core.services.mlflow import clients, experiments
+from synaug_core.services.mlflow import clients
 from synaug_core.services.mlflow.tags import Tag
 
 __all__ = ["EXPERIMENT", "Entry", "PromotionLog", "drop_log", "new_log", "open_log"]
@@ -134,7 +134,7 @@ def new_log(current: settings.Settings, name: str) -> str:
     """Make the run that holds a model's list, and give its id."""
     mlflow = clients.client(current)
     tags = {Tag.STAGE: "registry", Tag.MODEL: name, Tag.SOURCE_NAME: "synaug"}
-    run = retry.patiently(mlflow.create_run, experiments.experiment_id(current, EXPERIMENT), tags=tags, run_name=name)
+    run = retry.patiently(mlflow.create_run, clients.experiment_id(current, EXPERIMENT), tags=tags, run_name=name)
     retry.patiently(mlflow.set_terminated, run.info.run_id, "FINISHED")
     return str(run.info.run_id)
 

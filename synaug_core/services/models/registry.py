@@ -5,7 +5,7 @@ from typing import Any
 
 from synaug_core.refs import RunRef
 from synaug_core.services import locks, retry
-from synaug_core.services.mlflow import clients, values
+from synaug_core.services.mlflow import clients, recorder
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.models import promotion_log
 from synaug_core.services.models import versions as model_versions
@@ -75,7 +75,7 @@ def register(
             # the place itself: a models:/ address would be resolved by MLflow's global client
             source=model.artifact_location,
             run_id=run.run_id,
-            tags=values.as_tags({**(tags or {}), Tag.KEY: key}),
+            tags=recorder.as_tags({**(tags or {}), Tag.KEY: key}),
             model_id=model.model_id,
         )
         number = str(created.version)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synaug_core.errors import UserError
-from synaug_core.services.mlflow.values import as_tags
+from synaug_core.services.mlflow.recorder import as_tags
 from synaug_core.services.retry import every_result, patiently
 from synaug_core.vocabulary import Alias
 

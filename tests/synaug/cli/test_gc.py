@@ -10,7 +10,7 @@ import pytest
 
 from synaug.cli.commands.upkeep import _bytes
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.tracking import finish, open_run, recording
+from synaug_core.services.mlflow.runs import finish, open_run, recording
 from synaug_core.services.retention.rule import Policy
 from synaug_core.services.settings import settings
 

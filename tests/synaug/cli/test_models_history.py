@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from synaug_core.services.mlflow.tracking import open_run
+from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
 from tests.versions import add_version

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from synaug_core.services.mlflow.tracking import recording
+from synaug_core.services.mlflow.runs import recording
 from synaug_core.services.models import registry
 from synaug_core.services.models.exported import log_model
 from synaug_core.services.settings import Settings, settings

@@ -17,7 +17,7 @@ from PIL import Image
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.services.mlflow.tracking import adopt, recording
+from synaug_core.services.mlflow.runs import adopt, recording
 from synaug_core.services.models import registry
 from synaug_core.services.models.exported import log_model
 from synaug_core.services.settings import Settings, settings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synaug_core.refs import RunRef
-from synaug_core.services.mlflow.tracking import open_run
+from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.settings import Settings, settings
 from tests.mlflow_server import mlflow_server
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from synaug_core.services.mlflow.tracking import open_run
+from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.models import registry
 from synaug_core.services.models.exported import log_model
 from synaug_core.services.settings import Settings

@@ -16,7 +16,7 @@ from synaug_core.config import ArmConfig, SynthesisConfig
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet
 from synaug_core.refs import RunRef
-from synaug_core.services.mlflow.tracking import adopt, recording
+from synaug_core.services.mlflow.runs import adopt, recording
 from synaug_core.services.settings import Settings, settings
 
 EXPERIMENT = "synaug/cells"

@@ -117,7 +117,8 @@ def test_an_unreachable_store_is_an_error_without_secrets(current: Settings):
 @pytest.mark.slow
 class TestBehindAServer:
     def test_round_trip(self, server: Settings, file: Path, folder: Path):
-        from synaug_core.services.mlflow.tracking import finish, link_to, open_run
+        from synaug_core.services.mlflow.links import link_to
+        from synaug_core.services.mlflow.runs import finish, open_run
 
         run = open_run(server, experiment="synaug/remote", key="k", stage="s", name="n")
         assert link_to(run).startswith(f"{server.tracking_uri}/#/experiments/")
@@ -133,7 +134,7 @@ class TestBehindAServer:
         finish(run)
 
     def test_missing_and_tampered(self, server: Settings, file: Path):
-        from synaug_core.services.mlflow.tracking import open_run
+        from synaug_core.services.mlflow.runs import open_run
 
         run = open_run(server, experiment="synaug/remote", key="k2", stage="s", name="n")
         uri, sha256 = put_file(run, file, "x.bin")
@@ -148,7 +149,7 @@ class TestBehindAServer:
         assert not list(server.cache.glob(".part-*"))
 
     def test_a_damaged_copy_is_noticed(self, server: Settings, file: Path):
-        from synaug_core.services.mlflow.tracking import open_run
+        from synaug_core.services.mlflow.runs import open_run
 
         run = open_run(server, experiment="synaug/remote", key="k3", stage="s", name="n")
         uri, sha256 = put_file(run, file, "y.bin")

@@ -8,9 +8,8 @@ from synaug_core.refs import RunRef
 from synaug_core.services import retry
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.retrainings import close_runs_of, sources_of
-from synaug_core.services.mlflow.runs import finish, open_run
+from synaug_core.services.mlflow.runs import finish, open_run, recording
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.mlflow.tracking import recording
 from synaug_core.services.settings import Settings
 
 Make = Callable[..., RunRef]

@@ -88,7 +88,7 @@ def test_processes_that_begin_together_on_nothing_make_one_database(current: Set
     home = current.home / "new"
     code = (
         "from synaug_core.services.settings import settings\n"
-        "from synaug_core.services.mlflow.tracking import open_run\n"
+        "from synaug_core.services.mlflow.runs import open_run\n"
         "print(open_run(settings(), experiment='e', key='k', stage='s', name='n').run_id)"
     )
     environment = {**os.environ, "SYNAUG_HOME": str(home)}

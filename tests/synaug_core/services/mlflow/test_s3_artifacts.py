@@ -41,7 +41,7 @@ class TestDirect:
         return self.opened()
 
     def opened(self) -> RunRef:
-        from synaug_core.services.mlflow.tracking import open_run
+        from synaug_core.services.mlflow.runs import open_run
 
         return open_run(settings(), experiment="synaug/s3", key="k", stage="s", name="n")
 
@@ -174,7 +174,7 @@ class TestBehindAServer:
     def test_round_trip(
         self, server: Settings, bucket: Any, file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from synaug_core.services.mlflow.tracking import open_run
+        from synaug_core.services.mlflow.runs import open_run
 
         run = open_run(server, experiment=f"synaug/{bucket.name}", key="k", stage="s", name="n")
         references = []

@@ -152,7 +152,7 @@ def test_no_secret_becomes_a_tag(registered: Callable[..., ModelVersion]):
 
 @pytest.mark.slow
 def test_the_same_behind_a_server(server: Settings):
-    from synaug_core.services.mlflow.tracking import open_run
+    from synaug_core.services.mlflow.runs import open_run
 
     run = open_run(server, experiment="synaug/remote", key="r", stage="s", name="n")
     made = add_version(server, "synaug-remote", run, "r")

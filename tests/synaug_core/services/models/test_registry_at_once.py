@@ -17,8 +17,8 @@ import pytest
 from synaug_core.errors import SynaugError, UserError
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.mlflow.tracking import open_run
 from synaug_core.services.models import promotion_log, registry, versions
 from synaug_core.services.models.registry import ChampionChangedError, champion_periods, current, promote, rollback
 from synaug_core.services.settings import Settings

@@ -19,8 +19,8 @@ from synaug_core.services import retry
 from synaug_core.services.locks import exclusive
 from synaug_core.services.mlflow.artifacts import PART, exists, put_file, put_folder
 from synaug_core.services.mlflow.clients import client
+from synaug_core.services.mlflow.runs import adopt, finish, open_run
 from synaug_core.services.mlflow.tags import Tag
-from synaug_core.services.mlflow.tracking import adopt, finish, open_run
 from synaug_core.services.models import registry
 from synaug_core.services.processes import own_identity
 from synaug_core.services.retention import facts as run_facts

@@ -14,8 +14,8 @@ from PIL import Image
 from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.runs import opened_below
-from synaug_core.services.mlflow.tracking import Recorder, adopt, finish, recording, recording_in
+from synaug_core.services.mlflow.recorder import Recorder
+from synaug_core.services.mlflow.runs import adopt, finish, opened_below, recording, recording_in
 from synaug_core.services.settings import Settings
 
 Make = Callable[..., RunRef]
