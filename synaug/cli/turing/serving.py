@@ -17,7 +17,7 @@ from synaug_core.config.arms import CONTROL_STRATEGIES
 from synaug_core.data import imageset, parquet
 from synaug_core.report.turing import result_page
 from synaug_core.services import secrets
-from synaug_core.services.mlflow import recorder, tracking
+from synaug_core.services.mlflow import recorder, runs
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import Settings
 from synaug_core.turing import answers as turing_answers
@@ -89,7 +89,7 @@ def find_images(settings: Settings, text: str, arm: str | None = None) -> Judged
     images = imageset.concatenate([image_set for image_set in image_sets if len(image_set)])
     name = run.data.tags.get(Tag.DATASET) or ancestors[-1].info.run_name
     return JudgedImages(
-        run=tracking.run_ref(settings, target.info.run_id),
+        run=runs.run_ref(settings, target.info.run_id),
         name=f"{name}: {target.info.run_name}",
         train=_training_images(settings, mlflow, ancestors),
         synthetic_images=images,
