@@ -19,7 +19,7 @@ __all__ = ["expectation", "is_open_mapping", "known_keys", "misfits", "nearest",
 
 _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "letters, digits, - and _, at most 63, beginning with a letter or digit",
-    r"^[a-z0-9][a-z0-9_-]{0,62}$": "small letters, digits, - and _, at most 63, beginning with a letter or digit",
+    r"^[a-z0-9][a-z0-9_-]{0,62}$": "lower-case letters, digits, - and _, at most 63, beginning with a letter or digit",
     r"^[^/\s]+/[^/]+$": "FLOW/NAME",
 }
 _LONGEST = 100

@@ -87,7 +87,7 @@ class Config(base.Section):
         name = self.evaluation.primary.arm
         able = [arm.name for arm in self.arms if not arm.is_control]
         if name != BEST and name not in able:
-            what = "is a control" if any(arm.name == name for arm in self.arms) else "is none of the arms"
+            what = "is a control" if any(arm.name == name for arm in self.arms) else "is not one of the arms"
             raise ValueError(
                 f"evaluation.primary.arm: {name!r} {what}; arms that are no controls: {', '.join(able) or 'none'}"
             )

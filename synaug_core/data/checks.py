@@ -109,8 +109,9 @@ def untested(test: Mapping[str, int]) -> tuple[str, ...]:
     empty = [name for name, count in test.items() if count == 0]
     if not empty:
         return ()
-    it = "it" if len(empty) == 1 else "them"
-    return (f"no test images of {', '.join(empty)}: nothing is known of {it}, and balanced accuracy leaves {it} out",)
+    pronoun = "it" if len(empty) == 1 else "them"
+    consequence = f"performance on {pronoun} is unknown, and balanced accuracy leaves {pronoun} out"
+    return (f"no test images of {', '.join(empty)}: {consequence}",)
 
 
 def why_left_out(

@@ -136,7 +136,7 @@ def _about_duplicates(report: DatasetReport, images: int) -> list[str]:
         lines.append(f"{_n(len(report.conflicts), 'group')} of equal images with different labels.")
     mixed = sum(d.kind == "near" and len(set(d.classes)) > 1 for d in report.duplicates)
     if mixed:
-        lines.append(f"{_n(mixed, 'group')} of nearly equal images with different labels: worth a look.")
+        lines.append(f"{_n(mixed, 'group')} of nearly equal images with different labels: check their labels.")
     largest = max((len(d.ids) for d in report.duplicates), default=0)
     if largest > max(10, _LARGE_CLUSTER * images):
         lines.append(
@@ -154,7 +154,7 @@ def _about_pixels(report: DatasetReport) -> list[str]:
         lines.append(f"The images have different depths ({depths}); each was scaled to its own.")
     if facts.elongated:
         lines.append(
-            f"More than twice as long as wide: {_n(facts.elongated, 'image')}; only the centre square is seen."
+            f"More than twice as long as wide: {_n(facts.elongated, 'image')}; only the central square is used."
         )
     if facts.enlarged > facts.images / 2:
         lines.append(f"{facts.enlarged} of {facts.images} images are smaller than {size} px and were enlarged.")

@@ -129,7 +129,7 @@ def test_a_class_without_test_images_is_told_and_keeps_a_model_from_promotion(
         explanation={"enabled": False},
     )
     assert said.outcome["dataset"]["test"]["lone"] == 0
-    note = "no test images of lone: nothing is known of it, and balanced accuracy leaves it out"
+    note = "no test images of lone: performance on it is unknown, and balanced accuracy leaves it out"
     assert said.outcome["notes"] == [note]
     assert f"Note: {note}" in said.out
     assert note in Path(said.outcome["comparison_page"]).read_text()

@@ -118,8 +118,8 @@ def test_keys_of_version_0_1_0_are_read_where_their_section_is_now(data: Path) -
         ),
         (
             "arms=[{name: Mix}]",
-            'arms[0].name: got "Mix", expected small letters, digits, - and _, at most 63, beginning with a letter or '
-            "digit",
+            'arms[0].name: got "Mix", expected lower-case letters, digits, - and _, at most 63, beginning with a '
+            "letter or digit",
         ),
         ("watch.deployment=retrain", 'watch.deployment: got "retrain", expected FLOW/NAME, or nothing (null)'),
         (
@@ -128,7 +128,7 @@ def test_keys_of_version_0_1_0_are_read_where_their_section_is_now(data: Path) -
         ),
         (
             "evaluation.primary.arm=mix",
-            "evaluation.primary.arm: 'mix' is none of the arms; arms that are no controls: synthetic, combined",
+            "evaluation.primary.arm: 'mix' is not one of the arms; arms that are no controls: synthetic, combined",
         ),
         ("arms=[]", "arms: at least one arm is needed"),
         ("arms=[control, control]", "arms: several arms are named control"),

@@ -57,6 +57,6 @@ def test_sides():
 def test_classes_without_test_images_are_told_with_what_that_means():
     assert untested({"a": 1, "b": 2}) == ()
     [one] = untested({"a": 0, "b": 2})
-    assert one == "no test images of a: nothing is known of it, and balanced accuracy leaves it out"
+    assert one == "no test images of a: performance on it is unknown, and balanced accuracy leaves it out"
     [two] = untested({"a": 0, "b": 2, "c": 0})
-    assert two == "no test images of a, c: nothing is known of them, and balanced accuracy leaves them out"
+    assert two == "no test images of a, c: performance on them is unknown, and balanced accuracy leaves them out"

@@ -328,7 +328,7 @@ def test_notes_about_pixels(make_folder, encode):
     deep = np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)
     (root / "cat" / "deep.png").write_bytes(encode(deep))
     notes = run(root, image_size=32).report.notes
-    assert "More than twice as long as wide: 16 images; only the centre square is seen." in notes
+    assert "More than twice as long as wide: 16 images; only the central square is used." in notes
     assert "The images have different depths (1 of 16 bits, 16 of 8 bits); each was scaled to its own." in notes
     assert "17 of 17 images are smaller than 32 px and were enlarged." in notes
 
