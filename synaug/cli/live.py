@@ -26,58 +26,58 @@ class Step:
     """One task: a class group, a trial, a repetition. Times are seconds of one monotonic clock."""
 
     name: str
-    started: float
+    start_time: float
     first_done: int
     done: int = 0
     total: int = 0
     values: dict[str, float] = field(default_factory=dict)
     state: str = "running"
-    ended: float | None = None
+    end_time: float | None = None
 
     def seconds(self, now: float) -> float:
         """Time it has taken so far, or took."""
-        return (now if self.ended is None else self.ended) - self.started
+        return (now if self.end_time is None else self.end_time) - self.start_time
 
-    def left(self, now: float) -> float | None:
+    def remaining_seconds(self, now: float) -> float | None:
         """Seconds still to go at the pace so far; None while there is no pace."""
         progress = self.done - self.first_done
-        if self.ended is not None or progress <= 0 or self.total <= 0:
+        if self.end_time is not None or progress <= 0 or self.total <= 0:
             return None
         return self.seconds(now) * max(self.total - self.done, 0) / progress
 
 
 @dataclass
 class Stage:
-    """Steps of one kind. `announced` is how many there will be, 0 where unknown."""
+    """Steps of one kind. `announced_count` is how many there will be, 0 where unknown."""
 
     name: str
-    started: float
-    announced: int = 0
-    closed: bool = False
+    start_time: float
+    announced_count: int = 0
+    is_closed: bool = False
     """A later stage has begun, or the run is over."""
     steps: dict[tuple[str, str], Step] = field(default_factory=dict)
     """By name and id."""
-    touched: float = 0.0
+    last_event_time: float = 0.0
 
     def count(self, state: str) -> int:
         """Number of steps in that state."""
         return sum(step.state == state for step in self.steps.values())
 
     @property
-    def ended(self) -> int:
+    def ended_count(self) -> int:
         """Number of steps that are over, well or badly."""
         return len(self.steps) - self.count("running")
 
     @property
-    def expected(self) -> int:
+    def expected_count(self) -> int:
         """Number of steps there will be; 0 where unknown, as in a search that asks for one round at a time."""
-        return self.announced if self.announced >= len(self.steps) else 0
+        return self.announced_count if self.announced_count >= len(self.steps) else 0
 
     @property
     def state(self) -> str:
         """`running`, `failed` or `done`."""
-        is_complete = self.closed or 0 < self.expected <= self.ended
-        if not is_complete or self.count("running") or self.ended < self.expected:
+        is_complete = self.is_closed or 0 < self.expected_count <= self.ended_count
+        if not is_complete or self.count("running") or self.ended_count < self.expected_count:
             return "running"
         return "failed" if self.count("failed") else "done"
 
@@ -85,24 +85,24 @@ class Stage:
     def first_start(self) -> float:
         """When its first step began, which may have waited for other stages; reused results do not count."""
         computed_steps = [step for step in self.steps.values() if step.state != "cached"]
-        if any(step.started == step.ended for step in computed_steps):  # its only event came at its end
-            return self.started
-        return min((step.started for step in computed_steps), default=self.started)
+        if any(step.start_time == step.end_time for step in computed_steps):  # its only event came at its end
+            return self.start_time
+        return min((step.start_time for step in computed_steps), default=self.start_time)
 
     def seconds(self, now: float) -> float:
         """Time since its first step began, up to the end of the last one."""
         if self.state == "running":
             return now - self.first_start
-        ends = [step.ended for step in self.steps.values() if step.ended is not None]
-        return max(ends, default=self.touched) - self.first_start
+        ends = [step.end_time for step in self.steps.values() if step.end_time is not None]
+        return max(ends, default=self.last_event_time) - self.first_start
 
-    def left(self, now: float) -> float | None:
+    def remaining_seconds(self, now: float) -> float | None:
         """Seconds until all expected steps are over, at the pace so far; reused results do not count."""
         fractions = sum(s.done / s.total for s in self.steps.values() if s.state == "running" and s.total > 0)
         finished = self.count("done") + fractions
-        if self.ended >= self.expected or finished <= 0 or self.state != "running":
+        if self.ended_count >= self.expected_count or finished <= 0 or self.state != "running":
             return None
-        return self.seconds(now) * max(self.expected - self.ended - fractions, 0.0) / finished
+        return self.seconds(now) * max(self.expected_count - self.ended_count - fractions, 0.0) / finished
 
 
 class Board:
@@ -116,32 +116,32 @@ class Board:
         stage = self.stages.get(event.stage)
         if stage is None:
             self.close()
-            stage = self.stages[event.stage] = Stage(event.stage, started=now)
-        stage.touched = now
+            stage = self.stages[event.stage] = Stage(event.stage, start_time=now)
+        stage.last_event_time = now
         if event.opens:
             self.stages = {event.stage: stage}
         if not event.name:
-            stage.announced = max(event.total, stage.announced)
+            stage.announced_count = max(event.total, stage.announced_count)
             return None
         key = event.name, event.id
         step = stage.steps.get(key)
-        if step is None or (step.ended is not None and event.state == "running" and event.done < step.done):
-            step = stage.steps[key] = Step(event.name, started=now, first_done=event.done)
+        if step is None or (step.end_time is not None and event.state == "running" and event.done < step.done):
+            step = stage.steps[key] = Step(event.name, start_time=now, first_done=event.done)
         # The event that ends a step may count in another unit.
         step.done = max(event.done, step.done)
         step.total = max(event.total, step.total)
         step.values = dict(event.values) or step.values
         if event.state != "running":
-            step.state, step.ended = event.state, now
+            step.state, step.end_time = event.state, now
         return step
 
     def close(self) -> None:
         """Every stage so far is over, its unfinished steps apart."""
         for stage in self.stages.values():
-            stage.closed = True
+            stage.is_closed = True
             for step in stage.steps.values():
-                if step.ended is None and 0 < step.total <= step.done:
-                    step.state, step.ended = "done", stage.touched
+                if step.end_time is None and 0 < step.total <= step.done:
+                    step.state, step.end_time = "done", stage.last_event_time
 
 
 def duration(seconds: float) -> str:
@@ -173,20 +173,20 @@ class PlainLines:
             if step is None:
                 return
             key = (event.stage, event.name, event.id)
-            if step.ended is None and now - self._last.setdefault(key, now) < _LINE_EVERY:
+            if step.end_time is None and now - self._last.setdefault(key, now) < _LINE_EVERY:
                 return
             self._last[key] = now
             line = self._line(self._board.stages[event.stage], step, now)
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _line(self, stage: Stage, step: Step, now: float) -> str:
-        parts = [_ending(step, now) if step.ended is not None else _position(step, now)]
+        parts = [_ending(step, now) if step.end_time is not None else _position(step, now)]
         if step.values:
             parts.append(figures(step.values))
-        if step.ended is not None and stage.expected:
-            parts.append(f"{stage.ended} of {stage.expected}")
-            if (left := stage.left(now)) is not None:
-                parts.append(f"about {duration(left)} left for {stage.name}")
+        if step.end_time is not None and stage.expected_count:
+            parts.append(f"{stage.ended_count} of {stage.expected_count}")
+            if (remaining := stage.remaining_seconds(now)) is not None:
+                parts.append(f"about {duration(remaining)} left for {stage.name}")
         return f"[{duration(now - self._start)}] {stage.name}: {step.name}: {', '.join(parts)}"
 
 
@@ -204,8 +204,8 @@ def _pace(step: Step, now: float, before: str = "") -> str:
     """Time left; after the last of its units a step still has to store what it made."""
     if 0 < step.total <= step.done:
         return f"{before and ', '}storing"
-    left = step.left(now)
-    return "" if left is None else f"{before}{duration(left)} left"
+    remaining = step.remaining_seconds(now)
+    return "" if remaining is None else f"{before}{duration(remaining)} left"
 
 
 class TerminalTable:
@@ -246,16 +246,18 @@ class TerminalTable:
         return Group(head, table)
 
     def _add_stage(self, table: Table, stage: Stage, now: float) -> None:
-        count = f"{stage.ended}/{stage.expected}" if stage.expected else str(stage.ended or "")
+        count = f"{stage.ended_count}/{stage.expected_count}" if stage.expected_count else str(stage.ended_count or "")
         cached = stage.count("cached")
-        left = stage.left(now)
-        time_text = duration(stage.seconds(now)) if left is None else f"{duration(left)} left"
-        bar = progress_bar.ProgressBar(stage.expected, stage.ended, width=20) if stage.expected else ""
+        remaining = stage.remaining_seconds(now)
+        time_text = duration(stage.seconds(now)) if remaining is None else f"{duration(remaining)} left"
+        bar = (
+            progress_bar.ProgressBar(stage.expected_count, stage.ended_count, width=20) if stage.expected_count else ""
+        )
         note = f"{cached} reused" if cached else ""
         table.add_row(
             _MARKS[stage.state], Text(stage.name, "bold"), bar, count, Text(time_text, "dim"), Text(note, "dim")
         )
-        running = [step for step in stage.steps.values() if step.ended is None]
+        running = [step for step in stage.steps.values() if step.end_time is None]
         for step in running[:_SHOWN_STEPS]:
             step_time = _pace(step, now) or duration(step.seconds(now))
             bar = progress_bar.ProgressBar(step.total, step.done, width=20) if step.total else ""

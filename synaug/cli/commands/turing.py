@@ -40,7 +40,7 @@ def turing(
         typer.echo(serving.record_result(test).sentence)
         return
     image_count = len(test.design.items)
-    typer.echo(f"{test.test_images.name}: {image_count // 2} real and {image_count // 2} synthetic images")
+    typer.echo(f"{test.rated_images.name}: {image_count // 2} real and {image_count // 2} synthetic images")
     if images is not None and image_count < images - 1:
         typer.echo(f"the classes with both kinds have no more than {image_count // 2} images of each", err=True)
 

@@ -24,7 +24,7 @@ from synaug_core.turing import answers as turing_answers
 from synaug_core.turing.design import Design, Item, choose
 from synaug_core.turing.result import TuringResult, evaluate
 
-__all__ = ["JudgedImages", "PreparedTest", "find_images", "prepare", "record_result", "serve"]
+__all__ = ["PreparedTest", "RatedImages", "find_images", "prepare", "record_result", "serve"]
 
 _IMAGES, _SEED = 100, 0
 _VALIDATION = "val/balanced_accuracy"
@@ -32,7 +32,7 @@ _SYNTHESIS = "synthesis."
 
 
 @dataclass(frozen=True)
-class JudgedImages:
+class RatedImages:
     """What a test is about.
 
     Attributes:
@@ -52,7 +52,7 @@ class JudgedImages:
         return (self.synthetic_images if item.synthetic else self.train).images[item.row]
 
 
-def find_images(settings: Settings, text: str, arm: str | None = None) -> JudgedImages:
+def find_images(settings: Settings, text: str, arm: str | None = None) -> RatedImages:
     """The images behind a synthesis run, an arm, a fold, or a whole retraining.
 
     Args:
@@ -88,7 +88,7 @@ def find_images(settings: Settings, text: str, arm: str | None = None) -> Judged
         raise errors.UserError(f"{text} has no synthetic images: none was planned, or none passed the filters")
     images = imageset.concatenate([image_set for image_set in image_sets if len(image_set)])
     name = run.data.tags.get(Tag.DATASET) or ancestors[-1].info.run_name
-    return JudgedImages(
+    return RatedImages(
         run=runs.run_ref(settings, target.info.run_id),
         name=f"{name}: {target.info.run_name}",
         train=_training_images(settings, mlflow, ancestors),
@@ -163,13 +163,13 @@ class PreparedTest:
     """A test that can be taken.
 
     Attributes:
-        test_images: its images.
+        rated_images: its images.
         design: which of them are shown.
         header: the first line of its answers.
         answers: the file with them; it need not be there.
     """
 
-    test_images: JudgedImages
+    rated_images: RatedImages
     design: Design
     header: turing_answers.Header
     answers: Path
@@ -192,16 +192,16 @@ def prepare(settings: Settings, run: str, *, arm: str | None, images: int | None
         UserError: there is no such run or arm, or no class with real and synthetic images.
         ArtifactError: images or answers are missing or damaged.
     """
-    test_images = find_images(settings, run, arm)
-    folder = settings.home / "turing" / test_images.run.run_id
+    rated_images = find_images(settings, run, arm)
+    folder = settings.home / "turing" / rated_images.run.run_id
     last_answers = turing_answers.newest(folder) if images is None and seed is None else None
     if last_answers is not None:
         header = turing_answers.read(last_answers).header
         images, seed = header.images, header.seed
     images, seed = images or _IMAGES, _SEED if seed is None else seed
-    design = choose(test_images.train, test_images.synthetic_images, images=images, seed=seed)
+    design = choose(rated_images.train, rated_images.synthetic_images, images=images, seed=seed)
     header = turing_answers.Header(images=images, seed=seed, digest=design.digest)
-    return PreparedTest(test_images, design, header, folder / f"{design.digest[:16]}.jsonl")
+    return PreparedTest(rated_images, design, header, folder / f"{design.digest[:16]}.jsonl")
 
 
 def serve(
@@ -224,9 +224,9 @@ def serve(
     """
     finished_raters: queue.SimpleQueue[str] = queue.SimpleQueue()
     with _single_server(test.answers), turing_answers.AnswerLog(test.answers, test.header) as log:
-        sitting = Sitting(test.design, test.test_images.pixels, log, finished_raters.put)
+        sitting = Sitting(test.design, test.rated_images.pixels, log, finished_raters.put)
         try:
-            server = TuringServer(sitting, name=test.test_images.name, port=port, rater=rater)
+            server = TuringServer(sitting, name=test.rated_images.name, port=port, rater=rater)
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise errors.UserError(f"--port: {port} cannot be used ({reason})") from error
@@ -256,11 +256,11 @@ def record_result(test: PreparedTest) -> TuringResult:
     result = evaluate(answer_file.answers, images=len(test.design.items), seed=test.design.seed)
     page = result_page(
         result,
-        lambda answer: test.test_images.pixels(test.design.items[answer.item]),
-        name=test.test_images.name,
+        lambda answer: test.rated_images.pixels(test.design.items[answer.item]),
+        name=test.rated_images.name,
         note=test.note,
     )
-    _record(test.test_images.run, result, answer_file.answers, page, answer_file.changed)
+    _record(test.rated_images.run, result, answer_file.answers, page, answer_file.changed)
     return result
 
 

@@ -11,22 +11,22 @@ def test_time_left_follows_the_pace() -> None:
     board.apply(Event("generator", "A", 100, 400), now=10.0)  # resumed: the first 100 cost nothing now
     step = board.apply(Event("generator", "A", 200, 400), now=30.0)
     assert step is not None
-    assert step.left(30.0) == pytest.approx(40.0)
-    assert board.apply(Event("generator", "B", 0, 400), now=30.0).left(35.0) is None  # type: ignore[union-attr]
+    assert step.remaining_seconds(30.0) == pytest.approx(40.0)
+    assert board.apply(Event("generator", "B", 0, 400), now=30.0).remaining_seconds(35.0) is None  # type: ignore[union-attr]
 
 
 def test_a_stage_knows_its_time_left_once_it_knows_its_steps() -> None:
     board = Board()
     board.apply(Event("training", "", 0, 4), now=0.0)
     stage = board.stages["training"]
-    assert stage.left(5.0) is None
+    assert stage.remaining_seconds(5.0) is None
     board.apply(Event("training", "a", state="cached"), now=0.0)
-    assert stage.left(5.0) is None  # what was found from before sets no pace
+    assert stage.remaining_seconds(5.0) is None  # what was found from before sets no pace
     board.apply(Event("training", "b", 0, 10), now=0.0)
     board.apply(Event("training", "b", 10, 10, state="done"), now=10.0)
     board.apply(Event("training", "c", 5, 10), now=15.0)
-    assert stage.left(15.0) == pytest.approx(15.0 * 1.5 / 1.5)
-    assert (stage.ended, stage.expected, stage.state) == (2, 4, "running")
+    assert stage.remaining_seconds(15.0) == pytest.approx(15.0 * 1.5 / 1.5)
+    assert (stage.ended_count, stage.expected_count, stage.state) == (2, 4, "running")
 
 
 def test_time_that_a_stage_waited_for_others_sets_no_pace() -> None:
@@ -35,7 +35,7 @@ def test_time_that_a_stage_waited_for_others_sets_no_pace() -> None:
     board.apply(Event("training", "z", state="cached"), now=1.0)
     board.apply(Event("training", "a", 0, 10), now=100.0)
     board.apply(Event("training", "a", 10, 10, state="done"), now=110.0)
-    assert board.stages["training"].left(110.0) == pytest.approx(10.0)
+    assert board.stages["training"].remaining_seconds(110.0) == pytest.approx(10.0)
     board.apply(Event("training", "b", state="done"), now=130.0)  # nobody knows when it began
     assert board.stages["training"].seconds(140.0) == pytest.approx(130.0)
 
@@ -51,8 +51,8 @@ def test_a_retraining_of_a_sweep_begins_with_none_of_the_steps_before() -> None:
     assert list(board.stages) == ["sweep"]
     step = board.apply(Event("training", "control 0", 5, 10), now=4.0)
     assert step is not None
-    assert (step.state, step.ended, step.started) == ("running", None, 4.0)
-    assert (board.stages["sweep"].ended, board.stages["sweep"].expected, board.stages["sweep"].state) == (
+    assert (step.state, step.end_time, step.start_time) == ("running", None, 4.0)
+    assert (board.stages["sweep"].ended_count, board.stages["sweep"].expected_count, board.stages["sweep"].state) == (
         1,
         2,
         "running",
@@ -97,7 +97,7 @@ def test_steps_of_one_name_are_told_apart_by_their_ids() -> None:
         board.apply(Event("generator", "A", 1, 2, id=fold), now=now)
         board.apply(Event("generator", "A", state="done", id=fold), now=now + 3)
     assert [step.seconds(99.0) for step in board.stages["generator"].steps.values()] == [3.0, 3.0]
-    assert board.stages["generator"].ended == 2
+    assert board.stages["generator"].ended_count == 2
 
 
 def test_a_failed_step_marks_its_stage() -> None:
@@ -120,7 +120,7 @@ def test_a_search_in_rounds_promises_no_number() -> None:
     for trial in range(4):
         board.apply(Event("tuning", f"trial {trial}", 1, 1, state="done"), now=float(trial))
         board.apply(Event("tuning", "", trial % 2 + 1, 2), now=float(trial))
-    assert board.stages["tuning"].expected == 0
+    assert board.stages["tuning"].expected_count == 0
 
 
 def test_a_step_begun_again_counts_anew() -> None:
@@ -128,7 +128,7 @@ def test_a_step_begun_again_counts_anew() -> None:
     board.apply(Event("training", "a", 50, 100, state="failed"), now=0.0)
     step = board.apply(Event("training", "a", 10, 100), now=5.0)
     assert step is not None
-    assert (step.state, step.started, step.done) == ("running", 5.0, 10)
+    assert (step.state, step.start_time, step.done) == ("running", 5.0, 10)
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3723, "1:02:03")])
