@@ -262,7 +262,7 @@ def test_what_cannot_be_served(synaug: Callable[..., Any], store: Store, monkeyp
             (("x", "--host", "0.0.0.0"), "give --token-file"),
             (("x", "--token-file", tmp_path / "token"), "16 to 4096 characters"),
             (("x", "--token-file", tmp_path / "none"), "cannot be read (no such file or directory)"),
-            (("x@best",), "there is no alias 'best'; known are champion, challenger, previous"),
+            (("x@best",), "there is no alias 'best'; aliases are champion, challenger, previous"),
             (("x@7",), "not version 7; `synaug models promote x 7` makes it champion"),
             (("/some/folder",), "is not the name of a registered model"),
             (("x", "--port", str(port)), "cannot be listened at (address already in use)"),

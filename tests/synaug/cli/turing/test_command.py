@@ -121,7 +121,7 @@ def test_a_test_without_an_answer_records_nothing(at_store: Any) -> None:
     with serving(at_store.arms["weak"], "--images", 4) as (_, process):
         code, out, err = end(process)
     assert code == 0
-    assert out.splitlines()[-1] == "no answer was given; nothing was recorded"
+    assert out.splitlines()[-1] == "there are no answers; nothing was recorded"
     assert "answers:" not in err
 
 
