@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from synaug_core.errors import UserError
+from synaug_core.services import places
 from synaug_core.services.locks import exclusive
 from synaug_core.services.retention.leftovers import Leftover, find_leftovers, remove_leftover
 from synaug_core.services.retention.rule import Plan, Policy, decide
@@ -93,10 +94,10 @@ def plan_cleaning(policy: Policy, only: Collection[str] = ()) -> Cleaning:
     plan = _within(whole, chosen)
     runs_to_free = {run.id: run for run in plan.gone}
     models = freeing.models_of(current, list(chosen.values()), runs_to_free) if runs_to_free else {}
-    places = [(run.id, place) for run in plan.gone for place in (run.artifacts, *models[run.id].values())]
-    counted = freeing.sizes(current, [place for _, place in places])
+    artifact_places = [(run.id, place) for run in plan.gone for place in (run.artifacts, *models[run.id].values())]
+    counted = freeing.sizes(current, [place for _, place in artifact_places])
     sizes = dict.fromkeys(runs_to_free, 0)
-    for (run_id, _), size in zip(places, counted, strict=True):
+    for (run_id, _), size in zip(artifact_places, counted, strict=True):
         sizes[run_id] += size
     freed = tuple(run.id for run in runs if run.freed)
     return Cleaning(
@@ -112,7 +113,7 @@ def clean(cleaning: Cleaning) -> Cleaned:
         ArtifactError: a store refuses to delete; what is left is done by the next call.
     """
     current = settings()
-    with exclusive(current.home / "locks" / "gc.lock", timeout=1.0):
+    with exclusive(places.lock(current.home, "gc"), timeout=1.0):
         return _clean(cleaning)
 
 

@@ -27,6 +27,7 @@ from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 from flows.process import keep_freed_memory
 from synaug_core import digests, errors
 from synaug_core.config import ComputeConfig
+from synaug_core.services import places
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import settings
 from tasks.engine import cancelling, machine, progress_bus
@@ -171,7 +172,7 @@ class DaskRunner(DaskTaskRunner):
             if self.scheduler is not None:
                 _compare(client)
             local = self.scheduler is None
-            client.register_plugin(ProgressPlugin(settings().home / "logs" / "dask-workers.log" if local else None))
+            client.register_plugin(ProgressPlugin(places.log(settings().home, "dask-workers") if local else None))
             context = FlowRunContext.get()
             if context is not None and context.flow_run is not None:
                 cast(Any, client).subscribe_topic(topic(context.flow_run.id), _publish)

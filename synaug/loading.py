@@ -18,6 +18,7 @@ from synaug_core import devices, errors, refs, vocabulary
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.data import decode, imageset, parquet
 from synaug_core.services.mlflow import artifacts
+from synaug_core.services.mlflow.tags import ArtifactPath
 from synaug_core.services.models import exported
 from synaug_core.services.settings import Settings
 from synaug_core.serving.answer import one_image
@@ -138,7 +139,7 @@ def _locate(settings: Settings, model: str, staging: Path) -> tuple[Path, vocabu
     training images were made square."""
     folder = Path(model)
     if folder.is_dir():
-        inner = folder / "artifacts" / "classifier"
+        inner = folder / "artifacts" / ArtifactPath.CLASSIFIER
         if inner.is_dir():
             return inner, exported.described_fit(folder / "MLmodel")
         # A folder that merely has a model's name hides no model.

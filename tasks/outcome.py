@@ -11,6 +11,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from synaug_core import names, refs
 from synaug_core.evaluate.results import Comparison
 from synaug_core.metrics import shown_in
+from synaug_core.services.mlflow.tags import ArtifactPath
 from tasks.engine.step import action
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def show_in_prefect(
     )
     create_markdown_artifact(markdown=_embedded(preview(load_images(dataset.train))), key=f"{key}-preview")
     create_link_artifact(link=_address(link_to(run)), link_text="The retraining in MLflow", key=f"{key}-mlflow")
-    page = link_to_artifact(run.model_copy(update={"run_id": stored.run_id}), "comparison.html")
+    page = link_to_artifact(run.model_copy(update={"run_id": stored.run_id}), ArtifactPath.COMPARISON_PAGE)
     create_link_artifact(link=_address(page), link_text="The report", key=f"{key}-report")
 
 

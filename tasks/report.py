@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from synaug_core.config import Config
 from synaug_core.refs import ComparisonRef, DatasetRef, ProbeRef, QualityRef, Reference, SyntheticRef
+from synaug_core.services.mlflow.tags import ArtifactPath
 from synaug_core.services.settings import settings
 from tasks.engine.loading import load_images, load_joined
 from tasks.engine.step import step
@@ -56,10 +57,10 @@ def write_report(
     )
     text = comparison_text(compared, name=dataset.name, probes=sections, notes=notes)
     with recording_in(run) as recorder:
-        recorder.text(text, "comparison.txt")
+        recorder.text(text, ArtifactPath.COMPARISON_TEXT)
         for kind, figure in figures.items():
             recorder.figure(figure, f"figures/{kind}.png")
-        return storing.store_text(recorder, page, "comparison.html")
+        return storing.store_text(recorder, page, ArtifactPath.COMPARISON_PAGE)
 
 
 def sheets_of(dataset: DatasetRef, synthetic: dict[str, tuple[SyntheticRef, ...]]) -> dict[str, Image]:

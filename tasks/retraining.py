@@ -6,7 +6,7 @@ from prefect.runtime import flow_run
 
 from synaug_core import digests, frozen, refs
 from synaug_core.config import Config
-from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 from synaug_core.services.settings import settings
 from tasks.engine.step import action
 
@@ -115,7 +115,7 @@ def close_retraining(config: Config, run: refs.RunRef, verdict: str, best_arm: s
         recorder.tags(run.tags | {Tag.VERDICT: verdict, Tag.BEST_ARM: best_arm})
         recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})
         recorder.metrics({f"seconds/{stage}": value for stage, value in seconds.items()})
-        recorder.json(config.model_dump(mode="json"), "config.json")
+        recorder.json(config.model_dump(mode="json"), ArtifactPath.CONFIG)
         recorder.json(environment(), "environment.json")
 
 

@@ -3,7 +3,7 @@
 from synaug_core import digests, refs
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.evaluate.sweep import SweepResult
-from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 from synaug_core.services.settings import settings
 from tasks.engine.step import action
 
@@ -31,7 +31,7 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
     with recording_in(run) as recorder:
         recorder.params({"keys": ", ".join(result.varied), "combinations": len(result.cells)})
         recorder.metrics({"gains": sum(cell.verdict == "gain" for cell in result.cells)})
-        recorder.json(config.model_dump(mode="json"), "config.json")
+        recorder.json(config.model_dump(mode="json"), ArtifactPath.CONFIG)
         recorder.json(result.model_dump(mode="json"), "sweep.json")
         for metric in shown_in("sweep"):
             recorder.figure(sweep_figure(result, metric.name), f"figures/{metric.name}.png")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from synaug_core import code_reach, frozen, names, refs
 from synaug_core.config import SynthesisConfig
-from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 from tasks.engine import naming, recording, slots
 from tasks.engine.context import Context
 from tasks.engine.progress import progress
@@ -114,7 +114,7 @@ def synthesise_group(
             )
             seconds = time.monotonic() - start
             unlikely = _unlikely_reals(judge, train, tuple(result.funnel), config)
-            reference = storing.store_images(recorder, result.images, "images/synthetic.parquet", "synthetic")
+            reference = storing.store_images(recorder, result.images, ArtifactPath.SYNTHETIC_IMAGES, "synthetic")
             if fitted is not None:
                 _draw_latents(
                     recorder, dataset, fitted, train, result.images, config, derive(context.seed, "synthesis")

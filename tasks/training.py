@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.refs import DatasetRef, GeneratorRef, RepetitionRef, SyntheticRef
-from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 from tasks.engine import loading, recording, slots
 from tasks.engine.context import Context
 from tasks.engine.progress import progress
@@ -123,8 +123,8 @@ def train_repetition(
             repetition=repetition,
             validation=on_val["balanced_accuracy"],
             classifier=storing.store_classifier(recorder, classifier),
-            predictions=storing.store_predictions(recorder, on_test, "predictions/test.parquet"),
-            validated=storing.store_predictions(recorder, seen_val, "predictions/val.parquet"),
+            predictions=storing.store_predictions(recorder, on_test, ArtifactPath.TEST_PREDICTIONS),
+            validated=storing.store_predictions(recorder, seen_val, ArtifactPath.VALIDATION_PREDICTIONS),
             run_id=recorder.run.run_id,
         )
     saved.clear()

@@ -16,13 +16,14 @@ from typing import Any
 from scripts.backup.manifest import check, read_manifest, write_manifest
 from synaug.cli.files import filled_at_once
 from synaug_core.errors import SynaugError, UserError
+from synaug_core.services import places
 from synaug_core.services.settings import Settings
 
 __all__ = ["back_up_home", "restore_home"]
 
 _KIND = "home"
-_LEFT_OUT = {"cache", "mirrors", "locks", "logs", "stack"}
-_DATABASES = ("mlflow.db", "prefect/prefect.db")
+_LEFT_OUT = {places.CACHE, places.MIRRORS, places.LOCKS, places.LOGS, places.STACK}
+_DATABASES = (places.MLFLOW_DATABASE, f"{places.PREFECT}/{places.PREFECT_DATABASE}")
 _BESIDE = ("", "-wal", "-shm", "-journal")
 """What SQLite's files end with."""
 
@@ -91,17 +92,17 @@ def restore_home(backup: Path, home: Path, *, overwrite: bool = False) -> Path |
 
 def _check_all_is_here(current: Settings) -> None:
     home = current.home
-    if current.tracking_uri != f"sqlite:///{home / 'mlflow.db'}":
+    if current.tracking_uri != f"sqlite:///{home / places.MLFLOW_DATABASE}":
         raise UserError("MLFLOW_TRACKING_URI: the runs are not in SYNAUG_HOME; back up that server or database instead")
     root = current.artifact_root or ""
     if "://" in root or not Path(root).is_relative_to(home):
         raise UserError(f"SYNAUG_ARTIFACT_ROOT: the artifacts are in {root}, not in SYNAUG_HOME; back up both places")
-    if current.prefect_home != home / "prefect":
+    if current.prefect_home != home / places.PREFECT:
         raise UserError(
-            f"PREFECT_HOME: results of steps are in {current.prefect_home}, not in {home / 'prefect'}; "
+            f"PREFECT_HOME: results of steps are in {current.prefect_home}, not in {home / places.PREFECT}; "
             "back that up by itself, and unset it for this command"
         )
-    if not (home / "mlflow.db").exists():
+    if not (home / places.MLFLOW_DATABASE).exists():
         raise UserError(f"SYNAUG_HOME: {home} holds no runs")
 
 
@@ -176,7 +177,7 @@ def _drop_half_written(copy: Path, journal: Path | None) -> None:
 
 
 def _results(home: Path) -> list[Path]:
-    folder = home / "prefect" / "storage"
+    folder = home / places.PREFECT / places.PREFECT_RESULTS
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 
@@ -196,7 +197,7 @@ def _move_addresses(copy: Path, before: Path, now: Path) -> None:
     if before == now:
         return
     prefixes = {f"{before.as_uri()}/": f"{now.as_uri()}/", f"{before}/": f"{now}/"}
-    with contextlib.closing(sqlite3.connect(copy / "mlflow.db")) as database, database:
+    with contextlib.closing(sqlite3.connect(copy / places.MLFLOW_DATABASE)) as database, database:
         tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
             columns = database.execute("SELECT name, type FROM pragma_table_info(?)", (table,)).fetchall()

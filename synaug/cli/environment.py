@@ -21,7 +21,7 @@ from rich.console import Console
 
 from synaug.cli import failures
 from synaug_core import errors, reachable
-from synaug_core.services import secrets
+from synaug_core.services import places, secrets
 from synaug_core.services.settings import Settings, apply_environment, child_environment, embedded_environment
 from synaug_core.services.settings import settings as read_settings
 from tasks.engine.progress_bus import Event, publish
@@ -54,7 +54,7 @@ def prepare(session: failures.Session) -> Settings:
         UserError: the home folder cannot be written.
     """
     settings = _prepare_home()
-    session.log = settings.home / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    session.log = places.log(settings.home, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
     handler = logging.FileHandler(session.log, delay=True, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
@@ -86,7 +86,7 @@ def _prepare_home() -> Settings:
     """
     settings = read_settings()
     try:
-        (settings.home / "logs").mkdir(parents=True, exist_ok=True)
+        (settings.home / places.LOGS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
         raise errors.UserError(
@@ -199,7 +199,7 @@ def _prefect_server(settings: Settings) -> Iterator[None]:
 
     publish(Event("start", "libraries and servers"))
     with contextlib.ExitStack() as running:
-        log = settings.home / "logs" / "prefect-server.log"
+        log = places.log(settings.home, "prefect-server")
         if settings.prefect_api_url is not None:
             require_answer(settings.prefect_api_url)
         else:

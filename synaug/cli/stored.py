@@ -16,7 +16,7 @@ from synaug_core import errors, names, vocabulary
 from synaug_core.services import retry
 from synaug_core.services.mlflow import artifacts
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 from synaug_core.services.models import registry
 from synaug_core.services.settings import Settings
 
@@ -83,7 +83,7 @@ def _files_holder(mlflow: Any, run: Any) -> Any:
 
 def image_sets(mlflow: Any, run: Any) -> list[str]:
     """Paths of the image sets among a run's files."""
-    files = retry.patiently(mlflow.list_artifacts, _files_holder(mlflow, run).info.run_id, "images")
+    files = retry.patiently(mlflow.list_artifacts, _files_holder(mlflow, run).info.run_id, ArtifactPath.IMAGES)
     return [file.path for file in files if file.path.endswith(".parquet")]
 
 
@@ -207,12 +207,12 @@ def _export_one(settings: Settings, mlflow: Any, run: Any, folder: Path) -> bool
 def _copy_readable(source: Path, folder: Path) -> None:
     """Copy an artifact: image sets and predictions in their readable form, anything else as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    if source.is_dir() and source.name in {"images", "predictions"}:
+    if source.is_dir() and source.name in {ArtifactPath.IMAGES, ArtifactPath.PREDICTIONS}:
         for file in sorted(source.rglob("*.parquet")):
-            if source.name == "images":
-                _write_images(file, folder / "images" / names.slug(file.stem))
+            if source.name == ArtifactPath.IMAGES:
+                _write_images(file, folder / ArtifactPath.IMAGES / names.slug(file.stem))
             else:
-                _write_predictions(file, folder / "predictions" / f"{names.slug(file.stem)}.csv")
+                _write_predictions(file, folder / ArtifactPath.PREDICTIONS / f"{names.slug(file.stem)}.csv")
     elif source.is_dir():
         shutil.copytree(source, folder / source.name)
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from synaug_core.errors import ConfigError
+from synaug_core.services import places
 from synaug_core.services.secrets import redacted
 
 __all__ = ["Settings", "apply_environment", "child_environment", "embedded_environment", "serve_token", "settings"]
@@ -61,7 +62,7 @@ class Settings:
     @property
     def cache(self) -> Path:
         """Local copies of artifacts."""
-        return self.home / "cache"
+        return self.home / places.CACHE
 
     def __repr__(self) -> str:
         shown = {name: redacted(str(value)) for name, value in vars(self).items()}
@@ -77,7 +78,7 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     variables = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
     home = _absolute(variables.get("SYNAUG_HOME", ".synaug"))
-    tracking_uri = variables.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    tracking_uri = variables.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / places.MLFLOW_DATABASE}")
     scheme = urlsplit(tracking_uri).scheme.split("+")[0]
     if scheme not in _SCHEMES:
         raise ConfigError(
@@ -87,13 +88,13 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
     scheduler = variables.get("SYNAUG_DASK_SCHEDULER")
     if scheduler is not None and not _SCHEDULER.fullmatch(scheduler):
         raise ConfigError(f"SYNAUG_DASK_SCHEDULER: {redacted(scheduler)!r} cannot be used; give tcp://HOST:PORT")
-    root = variables.get("SYNAUG_ARTIFACT_ROOT", str(home / "artifacts"))
+    root = variables.get("SYNAUG_ARTIFACT_ROOT", str(home / places.ARTIFACTS))
     return Settings(
         home=home,
         tracking_uri=tracking_uri,
         artifact_root=None if scheme in ("http", "https") else root if "://" in root else str(_absolute(root)),
-        tuning_storage=variables.get("SYNAUG_TUNING_STORAGE", str(home / "tuning.journal")),
-        prefect_home=_absolute(variables.get("PREFECT_HOME", str(home / "prefect"))),
+        tuning_storage=variables.get("SYNAUG_TUNING_STORAGE", str(home / places.TUNING_JOURNAL)),
+        prefect_home=_absolute(variables.get("PREFECT_HOME", str(home / places.PREFECT))),
         prefect_api_url=variables.get("PREFECT_API_URL"),
         data=_absolute(variables["SYNAUG_DATA"]) if "SYNAUG_DATA" in variables else None,
         s3_endpoint=variables.get("MLFLOW_S3_ENDPOINT_URL"),
@@ -124,7 +125,7 @@ def embedded_environment(current: Settings, environment: Mapping[str, str] | Non
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         "PREFECT_HOME": str(current.prefect_home),
-        "PREFECT_LOCAL_STORAGE_PATH": str(current.prefect_home / "storage"),
+        "PREFECT_LOCAL_STORAGE_PATH": str(current.prefect_home / places.PREFECT_RESULTS),
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",

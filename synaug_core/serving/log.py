@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from synaug_core.data import png
 from synaug_core.names import slug
+from synaug_core.services import places
 from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _CLOCK = 5.0
 
 def log_folder(current: Settings, model: str) -> Path:
     """Where a registered model's predictions are kept."""
-    return current.home / "served" / slug(model)
+    return current.home / places.SERVED / slug(model)
 
 
 class PredictionLog:

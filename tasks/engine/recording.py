@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from synaug_core import checkpoints, refs
+from synaug_core.services import places
 from synaug_core.services.settings import settings
 from tasks.engine.keys import this_key
 
@@ -42,4 +43,4 @@ def recorded(
 
 def checkpoint(part: str = "") -> checkpoints.Checkpoint:
     """Where this step's training leaves its state; `part` tells several trainings of one step apart."""
-    return checkpoints.Checkpoint(settings().home / "checkpoints" / f"{this_key()[:40]}{part}.pt")
+    return checkpoints.Checkpoint(settings().home / places.CHECKPOINTS / f"{this_key()[:40]}{part}.pt")

@@ -20,6 +20,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from synaug_core import devices
 from synaug_core.config import ComputeConfig
 from synaug_core.names import slug
+from synaug_core.services import places
 from synaug_core.services.settings import settings
 
 if TYPE_CHECKING:
@@ -88,10 +89,10 @@ def _free_gpu(device: torch.device) -> Iterator[torch.device]:
 
     gpus = [device] if device.index is not None else [torch.device("cuda", n) for n in range(torch.cuda.device_count())]
     names = [_identity(gpu) for gpu in gpus]
-    locks = settings().home / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
+    home = settings().home
+    (home / places.LOCKS).mkdir(parents=True, exist_ok=True)
     with (
-        _first_free([locks / f"{slug(f'gpu-{name}').lower()}.lock" for name in names]) as number,
+        _first_free([places.lock(home, slug(f"gpu-{name}").lower()) for name in names]) as number,
         server_slot(gpu_limit_name(names[number])),
         torch.cuda.device(gpus[number]),
     ):

@@ -18,6 +18,7 @@ from synaug_core.refs import (
     RepetitionRef,
 )
 from synaug_core.services.mlflow.artifacts import put_file, put_folder
+from synaug_core.services.mlflow.tags import ArtifactPath
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
@@ -55,9 +56,9 @@ def store_images(recorder: Recorder, images: ImageSet, path: str, split: str) ->
 def store_generator(recorder: Recorder, generator: Generator) -> GeneratorRef:
     """A folder with the fitted models of a group of classes."""
     with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / "generator"
+        local = Path(folder) / ArtifactPath.GENERATOR
         generator.save(local)
-        uri, sha256 = put_folder(recorder.run, local, "generator")
+        uri, sha256 = put_folder(recorder.run, local, ArtifactPath.GENERATOR)
     return GeneratorRef(
         uri=uri,
         sha256=sha256,
@@ -71,18 +72,18 @@ def store_generator(recorder: Recorder, generator: Generator) -> GeneratorRef:
 def store_classifier(recorder: Recorder, classifier: TrainedClassifier) -> ClassifierRef:
     """A folder with one trained classifier."""
     with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / "classifier"
+        local = Path(folder) / ArtifactPath.CLASSIFIER
         classifier.save(local)
-        uri, sha256 = put_folder(recorder.run, local, "classifier")
+        uri, sha256 = put_folder(recorder.run, local, ArtifactPath.CLASSIFIER)
     return ClassifierRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, classes=classifier.classes)
 
 
 def store_judges(recorder: Recorder, judges: Judges) -> JudgesRef:
     """A folder with classifiers that each left out a part of the training images."""
     with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / "judges"
+        local = Path(folder) / ArtifactPath.JUDGES
         judges.save(local)
-        uri, sha256 = put_folder(recorder.run, local, "judges")
+        uri, sha256 = put_folder(recorder.run, local, ArtifactPath.JUDGES)
     return JudgesRef(uri=uri, sha256=sha256, run_id=recorder.run.run_id, folds=judges.folds)
 
 
@@ -112,5 +113,5 @@ def store_quality(recorder: Recorder, report: QualityReport) -> QualityRef:
 
 def store_comparison(recorder: Recorder, comparison: Comparison, best: RepetitionRef) -> ComparisonRef:
     """The comparison's JSON, and the repetition whose model it would register."""
-    stored = store_text(recorder, comparison.model_dump_json(indent=1), "comparison.json")
+    stored = store_text(recorder, comparison.model_dump_json(indent=1), ArtifactPath.COMPARISON)
     return ComparisonRef(**stored.model_dump(), best=best)

@@ -7,6 +7,7 @@ import typer
 
 from synaug.cli import environment, files
 from synaug_core import errors
+from synaug_core.services.mlflow.tags import ArtifactPath
 
 __all__ = ["export", "report"]
 
@@ -28,7 +29,9 @@ def report(
     comparison = next(stored.below(mlflow, target_run, "comparison"), None)
     if comparison is None:
         raise errors.UserError(f"{run} has no comparison: give the id of a retraining that is done")
-    with stored.artifact(settings, mlflow, comparison, "comparison.txt" if page is None else "comparison.html") as file:
+    with stored.artifact(
+        settings, mlflow, comparison, ArtifactPath.COMPARISON_TEXT if page is None else ArtifactPath.COMPARISON_PAGE
+    ) as file:
         if page is None:
             typer.echo(file.read_text(encoding="utf-8"))
             return

@@ -8,7 +8,7 @@ import typer
 
 from synaug.cli import environment, servers
 from synaug_core import errors
-from synaug_core.services import secrets
+from synaug_core.services import places, secrets
 from synaug_core.services.settings import Settings, child_environment
 
 __all__ = ["ui"]
@@ -61,7 +61,7 @@ def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextMa
         addresses["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = settings.artifact_root
     command = [sys.executable, "-m", "mlflow", "server", "--host", servers.HOST, "--port", str(port), "--workers", "1"]
     variables = child_environment(settings, **addresses)
-    log = settings.home / "logs" / "mlflow-server.log"
+    log = places.log(settings.home, "mlflow-server")
     return servers.start("MLflow", command, variables, url=url, health=f"{url}/health", log=log)
 
 
@@ -73,5 +73,5 @@ def _prefect(settings: Settings, first_port: int) -> contextlib.AbstractContextM
     # leases in memory would be lost with this server, and their slots never be free again
     flags["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] = "prefect.server.concurrency.lease_storage.filesystem"
     variables = child_environment(settings, **flags)
-    log = settings.home / "logs" / "prefect-ui-server.log"
+    log = places.log(settings.home, "prefect-ui-server")
     return servers.start("Prefect", command, variables, url=url, health=f"{url}/api/health", log=log)

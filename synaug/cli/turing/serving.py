@@ -16,9 +16,9 @@ from synaug_core import errors, refs
 from synaug_core.config.arms import CONTROL_STRATEGIES
 from synaug_core.data import imageset, parquet
 from synaug_core.report.turing import result_page
-from synaug_core.services import secrets
+from synaug_core.services import places, secrets
 from synaug_core.services.mlflow import recorder, runs
-from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 from synaug_core.services.settings import Settings
 from synaug_core.turing import answers as turing_answers
 from synaug_core.turing.design import Design, Item, choose
@@ -83,7 +83,7 @@ def find_images(settings: Settings, text: str, arm: str | None = None) -> RatedI
         raise errors.UserError(
             f"{text} is {_with_article(stage or 'foreign')} run; give a synthesis run, an arm or a retraining"
         )
-    image_sets = [_images(settings, mlflow, source, "images/synthetic.parquet") for source in synthesis_runs]
+    image_sets = [_images(settings, mlflow, source, ArtifactPath.SYNTHETIC_IMAGES) for source in synthesis_runs]
     if not any(map(len, image_sets)):
         raise errors.UserError(f"{text} has no synthetic images: none was planned, or none passed the filters")
     images = imageset.concatenate([image_set for image_set in image_sets if len(image_set)])
@@ -193,7 +193,7 @@ def prepare(settings: Settings, run: str, *, arm: str | None, images: int | None
         ArtifactError: images or answers are missing or damaged.
     """
     rated_images = find_images(settings, run, arm)
-    folder = settings.home / "turing" / rated_images.run.run_id
+    folder = settings.home / places.TURING / rated_images.run.run_id
     last_answers = turing_answers.newest(folder) if images is None and seed is None else None
     if last_answers is not None:
         header = turing_answers.read(last_answers).header

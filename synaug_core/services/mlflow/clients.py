@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from synaug_core import errors, names, reachable, refs
-from synaug_core.services import locks, retry, secrets, writable
+from synaug_core.services import locks, places, retry, secrets, writable
 from synaug_core.services.settings import Settings, settings
 
 __all__ = ["client", "client_of", "experiment_id", "secret_free_uri"]
@@ -53,7 +53,7 @@ def _client(uri: str, home: Path) -> Any:
         return MlflowClient(uri, registry_uri=uri)
     try:
         # Two processes that both find no tables would both make them.
-        with locks.exclusive(home / "locks" / "mlflow.lock"):
+        with locks.exclusive(places.lock(home, "mlflow")):
             _prepare(uri, home)
             opened = MlflowClient(uri, registry_uri=uri)
             opened.search_experiments(max_results=1)

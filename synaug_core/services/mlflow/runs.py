@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from synaug_core import digests, errors, refs
-from synaug_core.services import locks, processes, retry, secrets, settings, versions
+from synaug_core.services import locks, places, processes, retry, secrets, settings, versions
 from synaug_core.services.mlflow import clients, links
 from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.tags import Tag
@@ -65,7 +65,7 @@ def open_run(
     """
     number, mlflow = clients.experiment_id(current, experiment), clients.client(current)
     inherited = {k: secrets.redacted(str(v)) for k, v in {**(parent.tags if parent else {}), **(tags or {})}.items()}
-    with locks.exclusive(current.home / "locks" / "runs.lock"):
+    with locks.exclusive(places.lock(current.home, "runs")):
         run = _search(mlflow, number, key, parent)
         if run is None:
             all_tags = inherited | _own_tags(key, stage, parent)

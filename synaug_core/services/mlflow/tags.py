@@ -1,6 +1,24 @@
-"""MLflow tags: every name that synaug writes or reads. They are stored, so they never change."""
+"""MLflow's tags and the artifacts that are read again: every name that synaug writes. They are stored, so they never
+change."""
 
-__all__ = ["Tag"]
+__all__ = ["ArtifactPath", "Tag"]
+
+
+class ArtifactPath:
+    """Where artifacts lie within their run, or classifiers within their MLflow model."""
+
+    CLASSIFIER = "classifier"
+    COMPARISON = "comparison.json"
+    COMPARISON_PAGE = "comparison.html"
+    COMPARISON_TEXT = "comparison.txt"
+    CONFIG = "config.json"
+    GENERATOR = "generator"
+    IMAGES = "images"
+    JUDGES = "judges"
+    PREDICTIONS = "predictions"
+    SYNTHETIC_IMAGES = f"{IMAGES}/synthetic.parquet"
+    TEST_PREDICTIONS = f"{PREDICTIONS}/test.parquet"
+    VALIDATION_PREDICTIONS = f"{PREDICTIONS}/val.parquet"
 
 
 class Tag:

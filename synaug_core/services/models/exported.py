@@ -10,7 +10,7 @@ import tempfile
 import threading
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from synaug_core import digests, errors, refs, vocabulary
 from synaug_core.services import retry, secrets, settings
@@ -18,7 +18,6 @@ from synaug_core.services.mlflow import artifacts, clients, tags
 
 __all__ = ["classifier_folder", "described_fit", "log_model", "trained_fit"]
 
-_NAME = "classifier"
 _CODE = Path(__file__).resolve().parents[2]
 _NEEDS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
 _saving = threading.Lock()
@@ -56,7 +55,7 @@ def log_model(
     model = retry.patiently(
         mlflow.create_logged_model,
         info.experiment_id,
-        name=_NAME,
+        name=tags.ArtifactPath.CLASSIFIER,
         source_run_id=run.run_id,
         model_type="image classifier",
         tags={
@@ -87,7 +86,7 @@ def classifier_folder(current: settings.Settings, uri: str, folder: Path) -> Pat
     """
     if uri.startswith("models:/m-"):
         uri = retry.patiently(clients.client(current).get_logged_model, uri.removeprefix("models:/")).artifact_location
-    classifier = artifacts.fetch_uri(current, f"{uri.rstrip('/')}/artifacts/{_NAME}", folder)
+    classifier = artifacts.fetch_uri(current, f"{uri.rstrip('/')}/artifacts/{tags.ArtifactPath.CLASSIFIER}", folder)
     if not classifier.is_dir():
         raise errors.ArtifactError(f"the model at {uri} holds no classifier")
     return classifier
@@ -114,12 +113,11 @@ def described_fit(description: Path) -> vocabulary.Fit:
         raise errors.ArtifactError(
             f"the model at {secrets.redacted(str(description.parent))} has no readable description"
         ) from error
-    fits: dict[str, vocabulary.Fit] = {"crop": "crop", "pad": "pad", "stretch": "stretch"}
-    if fit not in fits:
+    if fit not in get_args(vocabulary.Fit):
         raise errors.ArtifactError(
             f"the model at {secrets.redacted(str(description.parent))} was made with an unknown fit {str(fit)[:40]!r}"
         )
-    return fits[fit]
+    return cast(vocabulary.Fit, fit)
 
 
 def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], model: Any, run: refs.RunRef) -> None:
@@ -128,13 +126,13 @@ def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], mo
     from mlflow.pyfunc import save_model
 
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder, _saving:
-        code, artifact = Path(folder) / _CODE.name, Path(folder) / _NAME
+        code, artifact = Path(folder) / _CODE.name, Path(folder) / tags.ArtifactPath.CLASSIFIER
         shutil.copytree(_CODE, code, ignore=shutil.ignore_patterns("__pycache__", "services", "serving"))
         shutil.copytree(source, artifact)
         save_model(
             path=str(local),
             python_model=str(Path(__file__).with_name("served_model.py")),
-            artifacts={_NAME: str(artifact)},
+            artifacts={tags.ArtifactPath.CLASSIFIER: str(artifact)},
             code_paths=[str(code)],
             signature=_signature(),
             input_example=pd.DataFrame({"image": [example]}),

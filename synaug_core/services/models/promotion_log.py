@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from synaug_core.errors import SynaugError
-from synaug_core.services import locks, retry, secrets, settings
+from synaug_core.services import locks, places, retry, secrets, settings
 from synaug_core.services.mlflow import clients
 from synaug_core.services.mlflow.tags import Tag
 
@@ -152,7 +152,7 @@ def open_log(current: settings.Settings, name: str) -> PromotionLog:
     """
     mlflow = clients.client(current)
     if (run_id := _tagged(mlflow, name)) is None:
-        with locks.exclusive(current.home / "locks" / "registry.lock"):
+        with locks.exclusive(places.lock(current.home, "registry")):
             if (run_id := _tagged(mlflow, name)) is None:
                 run_id = new_log(current, name)
                 retry.patiently(mlflow.set_registered_model_tag, name, Tag.PROMOTION_LOG, run_id)

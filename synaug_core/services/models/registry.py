@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synaug_core.refs import RunRef
-from synaug_core.services import locks, retry
+from synaug_core.services import locks, places, retry
 from synaug_core.services.mlflow import clients, recorder
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.models import promotion_log
@@ -59,7 +59,7 @@ def register(
     only if it never had another role. Two machines that register the same key at once agree on the lower number.
     """
     mlflow = clients.client(settings)
-    with locks.exclusive(settings.home / "locks" / "registry.lock"):
+    with locks.exclusive(places.lock(settings.home, "registry")):
         _make_model(settings, mlflow, name)
         if (registered := _with_key(mlflow, name, key)) is not None:
             tag_version(mlflow, name, registered.version, tags or {})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synaug_core.errors import SynaugError
-from synaug_core.services import locks, processes, settings
+from synaug_core.services import locks, places, processes, settings
 from synaug_core.services.mlflow.artifacts import PART, part_owner
 
 __all__ = ["Leftover", "find_leftovers", "remove_leftover"]
@@ -55,13 +55,13 @@ def remove_leftover(left: Leftover) -> bool:
 
 
 def _all(current: settings.Settings) -> Iterator[Leftover]:
-    for path in _inside(current.home / "checkpoints"):
+    for path in _inside(current.home / places.CHECKPOINTS):
         yield Leftover("checkpoints", path, _size(path))
-    for path in _inside(current.home / "logs"):
+    for path in _inside(current.home / places.LOGS):
         if path.suffix == ".log" and path.name[:1].isdigit():  # of one call each; a server's log goes on
             yield Leftover("logs", path, _size(path))
-    for path in _inside(current.home / "mirrors"):
-        yield Leftover("copies of images in S3", path, _size(path), current.home / "locks" / f"mirror-{path.name}.lock")
+    for path in _inside(current.home / places.MIRRORS):
+        yield Leftover("copies of images in S3", path, _size(path), places.mirror_lock(path))
     for path in _inside(current.cache):
         yield Leftover("copies of artifacts", path, _size(path))
 

@@ -19,7 +19,7 @@ from synaug_core import digests, errors
 from synaug_core.names import slug
 from synaug_core.progress import Progress, silent
 from synaug_core.s3_address import S3Address, s3_address
-from synaug_core.services import locks, settings
+from synaug_core.services import locks, places, settings
 from synaug_core.services.s3.client import THREADS, StoredObject, explaining, listed, s3_client
 from synaug_core.services.s3.download import LARGE, download
 from synaug_core.services.s3.names import RefusedObject, sorted_out, why_not_a_path
@@ -249,8 +249,8 @@ def mirrored(source: str, current: settings.Settings, progress: Progress = silen
         SynaugError: the server or the disk fails.
     """
     address = s3_address(source)
-    place = current.home / "mirrors" / digests.of_value([current.s3_endpoint, address.bucket, address.key])[:32]
-    with locks.exclusive(current.home / "locks" / f"mirror-{place.name}.lock", _LONGEST_TURN):
+    place = current.home / places.MIRRORS / digests.of_value([current.s3_endpoint, address.bucket, address.key])[:32]
+    with locks.exclusive(places.mirror_lock(place), _LONGEST_TURN):
         yield _brought_up_to_date(address, place, current, progress)
 
 
