@@ -18,10 +18,10 @@ from synaug_core.generators import registry
 from synaug_core.generators.base import FitJob, Generator
 from synaug_core.generators.grouping import groups
 from synaug_core.quality.assess import assess
-from synaug_core.quality.consistency import real_consistency, unlikely_reals
-from synaug_core.quality.judge import Judges, panels
-from synaug_core.quality.neighbours import nearest_training_image
-from synaug_core.quality.usefulness import usefulness
+from synaug_core.quality.consistency import measure_real_consistency, measure_unlikely_reals
+from synaug_core.quality.judge import Judges, split_panel
+from synaug_core.quality.neighbours import find_nearest_training_image
+from synaug_core.quality.usefulness import measure_usefulness
 from synaug_core.report import sheets
 from synaug_core.report.contact import contact_page, contact_sheet
 from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
@@ -48,7 +48,7 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
         raise UserError("this benchmark knows one generator and the strategies interpolate and prior")
     grouped = groups({name: counts[name] for name in classes}, config.generator, device_type=job.device.type)
     fits = [call(_fit, job, group, number) for number, group in enumerate(grouped)]
-    parts = panels(config.judge.folds, config.judge.folds)
+    parts = split_panel(config.judge.folds)
     on_reals = [*(call(_judges, job, part, number) for number, part in enumerate(parts)), call(_target, job)]
     first, second = (on_reals, fits) if job.workers > 1 else (fits, on_reals)
     results: list[Any] = job.side_by_side([*first, *second])
@@ -62,8 +62,8 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
         for s in distinct
     }
     quality = [job.pool.submit(_assess, job, images, generators, target, judges) for images in joined.values()]
-    of_arm = {arm.name: joined[arm.synthesis.model_dump_json()] if arm.synthesis else None for arm in config.arms}
-    return of_arm, quality
+    sets_by_arm = {arm.name: joined[arm.synthesis.model_dump_json()] if arm.synthesis else None for arm in config.arms}
+    return sets_by_arm, quality
 
 
 def _fit(job: Job, classes: tuple[str, ...], number: int) -> Generator:
@@ -105,24 +105,24 @@ def _judges(job: Job, leaving_out: Sequence[tuple[int, ...]], number: int) -> Ju
         leaving_out=leaving_out,
         checkpoint_for=lambda name: job.checkpoint(f"judge-{name}"),
     )
-    real_consistency(judges, job.data.train)
+    measure_real_consistency(judges, job.data.train)
     judges.save(job.place(f"judges/{number}"))
     return judges
 
 
 def _synthesise(job: Job, config: SynthesisConfig, generator: Generator, judges: Judges, number: int) -> ImageSet:
     images = job.data.train
-    planned = plan(images.counts(), config.sampling_strategy, config.multiple)
-    planned = {name: n for name, n in planned.items() if name in generator.classes}
+    counts = plan(images.counts(), config.sampling_strategy, config.multiple)
+    counts = {name: n for name, n in counts.items() if name in generator.classes}
     seed = derive(job.config.seed, "synthesis")
-    result = synthesise(generator, images, planned, config, seed=seed, judge=judges.probabilities)
+    result = synthesise(generator, images, counts, config, seed=seed, judge=judges.probabilities)
     if config.filters is not None and config.filters.label_consistency is not None and result.funnel:
-        own = concatenate([images.of_class(name) for name in result.funnel])
-        unlikely_reals(judges, own, config.filters.label_consistency)
+        real_images = concatenate([images.of_class(name) for name in result.funnel])
+        measure_unlikely_reals(judges, real_images, config.filters.label_consistency)
     parquet.write(result.images, job.place(f"synthetic/{number}.parquet"), split="synthetic")
     job.keep(funnel_figure({c: f.model_dump() for c, f in result.funnel.items()}), f"synthetic/{number}-funnel.png")
     if len(result.images):
-        nearest, distance = nearest_training_image(result.images, images)
+        nearest, distance = find_nearest_training_image(result.images, images)
         scores = {"nearest_distance": distance.tolist()}
         job.keep(sheets.real_beside_synthetic(images, result.images), f"synthetic/{number}.png")
         job.keep(contact_sheet(images, result.images, nearest), f"synthetic/{number}-contact.png")
@@ -144,7 +144,7 @@ def _assess(job: Job, images: ImageSet, generators: list[Generator], target: Tra
             synthesise(g, data.train, {c: n for c, n in present.items() if c in g.classes}, control, seed=config.seed)
             for g in generators
         ]
-        useful = usefulness(
+        useful = measure_usefulness(
             data.train,
             images,
             data.val,

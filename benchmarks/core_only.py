@@ -48,14 +48,14 @@ def core_only(config: Config, folder: Path, workers: int) -> Comparison:
         done = job.side_by_side(calls)
         for future in quality:
             future.result()
-        of_arm = {arm.name: done[i :: len(config.arms)] for i, arm in enumerate(config.arms)}
-        measured = probe_arms(job, of_arm)
-        [comparison] = job.side_by_side([lambda: _compare(job, of_arm)])
-        _report(job, comparison, measured | probe_arms(job, of_arm, comparison))
+        by_arm = {arm.name: done[i :: len(config.arms)] for i, arm in enumerate(config.arms)}
+        measurements = probe_arms(job, by_arm)
+        [comparison] = job.side_by_side([lambda: _compare(job, by_arm)])
+        _report(job, comparison, measurements | probe_arms(job, by_arm, comparison))
         for arm in config.arms:
             job.keep(arm_confusion(comparison, arm.name), f"arms/{arm.name}/confusion.png")
         if config.promotion.enabled:
-            _decide(job, comparison, of_arm)
+            _decide(job, comparison, by_arm)
     return comparison
 
 
@@ -71,10 +71,10 @@ def _prepare(job: Job) -> Prepared:
     return prepared
 
 
-def _compare(job: Job, of_arm: dict[str, list[Repetition]]) -> Comparison:
+def _compare(job: Job, by_arm: dict[str, list[Repetition]]) -> Comparison:
     comparison = compare(
-        {name: [r.predictions for r in done] for name, done in of_arm.items()},
-        {name: [r.validation for r in done] for name, done in of_arm.items()},
+        {name: [r.predictions for r in done] for name, done in by_arm.items()},
+        {name: [r.validation for r in done] for name, done in by_arm.items()},
         controls=[arm.name for arm in job.config.arms if arm.is_control],
         train_counts=job.data.train.counts(),
         config=job.config.evaluation,
@@ -91,13 +91,13 @@ def _compare(job: Job, of_arm: dict[str, list[Repetition]]) -> Comparison:
             resamples=evaluation.resamples,
             seed=derive(job.config.seed, "reliability"),
         )
-        for name, done in of_arm.items()
+        for name, done in by_arm.items()
     }
     return comparison.model_copy(update={"reliability": trusted})
 
 
-def _report(job: Job, comparison: Comparison, measured: Measured) -> None:
-    report, probes = job.data.report.model_dump(mode="json"), show_probes(measured, comparison)
+def _report(job: Job, comparison: Comparison, measurements: Measured) -> None:
+    report, probes = job.data.report.model_dump(mode="json"), show_probes(measurements, comparison)
     figures = comparison_figures(comparison)
     for kind, figure in figures.items():
         job.place(f"figures/{kind}.png").write_bytes(figure)
@@ -115,8 +115,8 @@ def _report(job: Job, comparison: Comparison, measured: Measured) -> None:
     job.place("comparison.txt").write_text(text, encoding="utf-8")
 
 
-def _decide(job: Job, comparison: Comparison, of_arm: dict[str, list[Repetition]]) -> None:
-    best = max(of_arm[comparison.best_arm], key=lambda repetition: repetition.validation)
+def _decide(job: Job, comparison: Comparison, by_arm: dict[str, list[Repetition]]) -> None:
+    best = max(by_arm[comparison.best_arm], key=lambda repetition: repetition.validation)
     decision = gate(
         best.predictions,
         None,

@@ -62,11 +62,11 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
 
     def run(trial: TrialSpec) -> float | None:
         search, steps, scores = opened(), config.tuning.steps or max(1, config.classifier.steps // 2), list[float]()
-        fitted = trial.parameters.apply(config.classifier).model_copy(update={"steps": steps})
+        trial_config = trial.parameters.apply(config.classifier).model_copy(update={"steps": steps})
         try:
             for arm in arms:
                 classifier = train(
-                    fitted,
+                    trial_config,
                     arm,
                     _training_images(job, synthetic[arm.name], trial.parameters.values.get("synthetic_share")),
                     job.data.val,
@@ -84,10 +84,10 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
     while trials := tuning.ask(search := opened()):
         for trial, value in zip(trials, job.side_by_side([call(run, trial) for trial in trials]), strict=True):
             tuning.end_trial(search, trial, value, pruned=value is None)
-    rows, best = tuning.history(search), tuning.best(search)
+    rows, best_trial = tuning.history(search), tuning.find_best_trial(search)
     job.keep(tuning_figures.history_figure(rows), f"tuning/{names}/history.png")
     job.keep(tuning_figures.importance_figure(tuning.importance(search)), f"tuning/{names}/importance.png")
-    return best.parameters if best is not None else initial
+    return best_trial.parameters if best_trial is not None else initial
 
 
 def repeat(job: Job, arm: ArmConfig, repetition: int, synthetic: ImageSet | None, tuned: Tuned) -> Repetition:

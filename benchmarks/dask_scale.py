@@ -81,8 +81,12 @@ def side(workers: int) -> Iterator[Side]:
     """A home, a cluster and a process that runs the flow on it; libraries are loaded in all of them."""
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as running:
         closed = dict.fromkeys(_OWN, "")
-        own = {"SYNAUG_HOME": home, "OMP_NUM_THREADS": "1", **closed}
-        environment = {**embedded_environment(settings({"SYNAUG_HOME": home}), {}), **own, "MLFLOW_TRACKING_URI": ""}
+        variables = {"SYNAUG_HOME": home, "OMP_NUM_THREADS": "1", **closed}
+        environment = {
+            **embedded_environment(settings({"SYNAUG_HOME": home}), {}),
+            **variables,
+            "MLFLOW_TRACKING_URI": "",
+        }
         running.enter_context(dask.config.set(LONG_STEPS))
         cluster = running.enter_context(
             LocalCluster(
@@ -95,8 +99,8 @@ def side(workers: int) -> Iterator[Side]:
                 env=environment,
             )
         )
-        own["SYNAUG_DASK_SCHEDULER"] = cluster.scheduler_address
-        side = Side(running.enter_context(worker(Path(sys.executable), "benchmarks.side_flow", 1, **own)))
+        variables["SYNAUG_DASK_SCHEDULER"] = cluster.scheduler_address
+        side = Side(running.enter_context(worker(Path(sys.executable), "benchmarks.side_flow", 1, **variables)))
         side.run(TINY, 0)  # more steps than workers: each loads its libraries
         yield side
 
@@ -110,17 +114,23 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     config = WORK if options.steps is None else {**WORK, "classifier": {**WORK["classifier"], "steps": options.steps}}
-    with side(1) as one, side(2) as two:
+    with side(1) as one_worker, side(2) as two_workers:
         for seed in range(100, 100 + options.rounds):
-            for turn in (one, two) if seed % 2 == 0 else (two, one):
+            for turn in (one_worker, two_workers) if seed % 2 == 0 else (two_workers, one_worker):
                 turn.measure(config, seed)
-    ratios = [a / b for a, b in zip(one.walls, two.walls, strict=True)]
-    ratio, equal = statistics.median(ratios), one.found == two.found
-    print(f"one worker  {_shown(one.walls)}\ntwo workers {_shown(two.walls)}")
-    print(f"{one.found[0]['steps']} steps; numbers of all arms {'equal' if equal else 'DIFFERENT'}")
+    ratios = [a / b for a, b in zip(one_worker.walls, two_workers.walls, strict=True)]
+    ratio, equal = statistics.median(ratios), one_worker.found == two_workers.found
+    print(f"one worker  {_shown(one_worker.walls)}\ntwo workers {_shown(two_workers.walls)}")
+    print(f"{one_worker.found[0]['steps']} steps; numbers of all arms {'equal' if equal else 'DIFFERENT'}")
     print(f"two workers are {ratio:.2f} times as fast as one (load of the machine: {os.getloadavg()[0]:.1f})")
     if options.json is not None:
-        figures = {"one": one.walls, "two": two.walls, "ratio": ratio, "equal": equal, "cpus": os.cpu_count()}
+        figures = {
+            "one": one_worker.walls,
+            "two": two_workers.walls,
+            "ratio": ratio,
+            "equal": equal,
+            "cpus": os.cpu_count(),
+        }
         options.json.write_text(json.dumps({**figures, "when": time.strftime("%Y-%m-%d")}, indent=2))
     sys.exit(0 if equal and ratio >= options.least else 1)
 

@@ -83,10 +83,10 @@ def _main() -> None:
     for name, default in (("size", 16), ("images", 64), ("steps", 5), ("repeats", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--device", default="cpu")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with devices.cpu_threads(1):
-        device = devices.resolve(given.device)
-        print(json.dumps(compare(given.size, given.images, given.steps, given.repeats, device), indent=1))
+        device = devices.resolve(options.device)
+        print(json.dumps(compare(options.size, options.images, options.steps, options.repeats, device), indent=1))
 
 
 if __name__ == "__main__":

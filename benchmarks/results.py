@@ -100,10 +100,10 @@ def _contrasts(outcome: dict[str, Any]) -> str:
     rows = {(c["arm"], c["metric"]): c for c in outcome["contrasts"]}  # of two alike the later one knows Holm's p
     for key, c in rows.items():
         label = f"{c['arm']} − {c['against']}"
-        adjusted = _p(c["p_adjusted"]) if c["metric"] == decides[1] else ""
+        adjusted_p = _p(c["p_adjusted"]) if c["metric"] == decides[1] else ""
         lines.append(
             f"| {f'**{label}**' if key == decides else label} | {c['metric'].replace('_', ' ')} "
-            f"| {_amount(c['difference'])} | {_p(c['p_value'])} | {adjusted} |"
+            f"| {_amount(c['difference'])} | {_p(c['p_value'])} | {adjusted_p} |"
         )
     return "\n".join([*lines, "", "Bold: the contrast that was declared before the run, and decides."])
 
@@ -227,8 +227,8 @@ def _insert(name: str, table: str) -> None:
     page = _PAGE.read_text(encoding="utf-8")
     if begin not in page:
         page = f"{page.rstrip()}\n\n## {name}\n\n`synaug run examples/{name}.yaml`\n\n{begin}\n{end}\n"
-    inside = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-    _PAGE.write_text(inside.sub(lambda _: f"{begin}\n{table}\n{end}", page), encoding="utf-8")
+    marked_part = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    _PAGE.write_text(marked_part.sub(lambda _: f"{begin}\n{table}\n{end}", page), encoding="utf-8")
 
 
 if __name__ == "__main__":

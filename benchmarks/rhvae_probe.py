@@ -119,14 +119,14 @@ class _Outcome:
 
 def _drawn(pool: ImageSet, counts: dict[str, int], seed: int) -> tuple[ImageSet, ImageSet]:
     """Few images of each class, and all others but near-duplicates of these."""
-    chosen: list[int] = []
+    rows: list[int] = []
     for number, name in enumerate(pool.classes):
-        own = (pool.labels == number).nonzero().flatten()
-        order = torch.randperm(len(own), generator=stream(derive(seed, "draw", name)))
-        chosen += own[order[: counts[name]]].tolist()
-    groups = {pool.groups[i] for i in chosen}
-    rest = [i for i in range(len(pool)) if pool.groups[i] not in groups]
-    return pool.take(chosen), pool.take(rest)
+        class_rows = (pool.labels == number).nonzero().flatten()
+        order = torch.randperm(len(class_rows), generator=stream(derive(seed, "draw", name)))
+        rows += class_rows[order[: counts[name]]].tolist()
+    groups = {pool.groups[i] for i in rows}
+    remaining = [i for i in range(len(pool)) if pool.groups[i] not in groups]
+    return pool.take(rows), pool.take(remaining)
 
 
 def _as_set(images: dict[str, Tensor], like: ImageSet) -> ImageSet:
@@ -144,32 +144,36 @@ def _as_set(images: dict[str, Tensor], like: ImageSet) -> ImageSet:
 def _figures(synthetic: ImageSet, real: ImageSet) -> tuple[float, float]:
     """Steps between neighbouring pixels over those of real images, and the median distance to the nearest training
     image of the class over the median distance between nearest training images; means over classes."""
-    sharp, near = [], []
+    sharpness_values, distances = [], []
     for name in real.classes:
-        new, own = (s.of_class(name).images.float() for s in (synthetic, real))
-        sharp.append(float(new.diff(dim=-1).abs().mean() / own.diff(dim=-1).abs().mean()))
-        among = torch.cdist(own.flatten(1), own.flatten(1)).fill_diagonal_(torch.inf).amin(1).median()
-        near.append(float(torch.cdist(new.flatten(1), own.flatten(1)).amin(1).median() / among))
-    return float(np.mean(sharp)), float(np.mean(near))
+        synthetic_images, real_images = (s.of_class(name).images.float() for s in (synthetic, real))
+        sharpness_values.append(
+            float(synthetic_images.diff(dim=-1).abs().mean() / real_images.diff(dim=-1).abs().mean())
+        )
+        among = torch.cdist(real_images.flatten(1), real_images.flatten(1)).fill_diagonal_(torch.inf).amin(1).median()
+        distances.append(
+            float(torch.cdist(synthetic_images.flatten(1), real_images.flatten(1)).amin(1).median() / among)
+        )
+    return float(np.mean(sharpness_values)), float(np.mean(distances))
 
 
 class _Repetition:
     """One draw: its generators, then a classifier for each arm."""
 
-    def __init__(self, name: str, what: _Set, pool: ImageSet, seed: int, outcome: _Outcome) -> None:
+    def __init__(self, name: str, image_set: _Set, pool: ImageSet, seed: int, outcome: _Outcome) -> None:
         self.name, self.seed, self.outcome = name, seed, outcome
-        self.real, self.judges = _drawn(pool, what.draw, seed)
+        self.real, self.judges = _drawn(pool, image_set.draw, seed)
         self.wanted = {c: _TOTAL - n for c, n in self.real.counts().items()}
-        self.config = ClassifierConfig(augmentation=what.augmentation, **_CLASSIFIER)
-        self.rarest = min(what.draw, key=lambda c: what.draw[c])
+        self.config = ClassifierConfig(augmentation=image_set.augmentation, **_CLASSIFIER)
+        self.rarest = min(image_set.draw, key=lambda c: image_set.draw[c])
         outcome.judges.append(len(self.judges))
 
     def run(self, peer: Worker, pool: ThreadPoolExecutor, folder: Path) -> dict[str, ImageSet]:
         """All arms; the synthetic images by the way they were made."""
-        started = time.monotonic()
+        start_time = time.monotonic()
         vae = generators.create(_GENERATOR, self.real.classes, self.real.channels, self.real.size)
         vae.fit(self.real, FitJob(seed=derive(self.seed, "vae"), device=torch.device("cpu")))
-        self._spent("fit VAEs", time.monotonic() - started)
+        self._spent("fit VAEs", time.monotonic() - start_time)
         variances = {c: vae.reports[c].variance for c in self.real.classes}
         coming = pool.submit(self._rhvae, peer, folder, variances)
         synthetic: dict[str, ImageSet] = {}
@@ -222,8 +226,8 @@ class _Repetition:
 
     def _judge(self, name: str, sampling: str, augmentation: str, images: ImageSet) -> None:
         arm = ArmConfig.model_validate({"name": "probe", "sampling": sampling, "augmentation": augmentation})
-        started = time.monotonic()
-        fitted = train(
+        start_time = time.monotonic()
+        classifier = train(
             self.config,
             arm,
             images,
@@ -231,10 +235,10 @@ class _Repetition:
             init_seed=derive(self.seed, "init"),
             batch_seed=derive(self.seed, "batches"),
         )
-        self._spent("train classifiers", time.monotonic() - started)
-        judged = self.judges
-        result = scores(Predictions(judged.ids, judged.labels.numpy(), fitted.predict(judged), judged.classes))
-        recall = f"class/{slugs(judged.classes)[self.rarest]}/recall"
+        self._spent("train classifiers", time.monotonic() - start_time)
+        judges = self.judges
+        result = scores(Predictions(judges.ids, judges.labels.numpy(), classifier.predict(judges), judges.classes))
+        recall = f"class/{slugs(judges.classes)[self.rarest]}/recall"
         self.outcome.accuracy.setdefault(name, []).append(result["balanced_accuracy"])
         self.outcome.recall.setdefault(name, []).append(result[recall])
 
@@ -242,20 +246,20 @@ class _Repetition:
         self.outcome.seconds[name] = self.outcome.seconds.get(name, 0.0) + seconds
 
 
-def _probe(name: str, what: _Set, repetitions: int, out: Path) -> None:
-    started = time.monotonic()
-    data = prepare(what.config, seed=0)
+def _probe(name: str, image_set: _Set, repetitions: int, out: Path) -> None:
+    start_time = time.monotonic()
+    data = prepare(image_set.config, seed=0)
     pool = concatenate([data.train, data.val])
     outcome = _Outcome()
     python = ROOT / ".venv-pythae" / "bin" / "python"
     with worker(python, "benchmarks.side_rhvae", 1) as peer, ThreadPoolExecutor(1) as threads:
         for seed in range(repetitions):
-            repetition = _Repetition(name, what, pool, seed, outcome)
+            repetition = _Repetition(name, image_set, pool, seed, outcome)
             synthetic = repetition.run(peer, threads, out)
             if seed == 0:
                 _sheet(name, repetition.real, synthetic).save(out / f"{name}.png")
-            outcome.seconds["in all"] = time.monotonic() - started
-            text = json.dumps(_summary(what, outcome), indent=1)
+            outcome.seconds["in all"] = time.monotonic() - start_time
+            text = json.dumps(_summary(image_set, outcome), indent=1)
             (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
             print(f"  {name}: {seed + 1} of {repetitions}, {outcome.seconds['in all']:.0f} s", flush=True)
     for file in out.glob(f"{name}-*.npy"):
@@ -271,7 +275,7 @@ def _sheet(name: str, real: ImageSet, synthetic: dict[str, ImageSet]) -> Any:
     return sheet(rows, heading=f"{name}: real and made images of the first draw", tile=56)
 
 
-def _summary(what: _Set, outcome: _Outcome) -> dict[str, Any]:
+def _summary(image_set: _Set, outcome: _Outcome) -> dict[str, Any]:
     """Each arm's mean and its paired differences to interpolation with the same augmentation."""
     arms = {}
     for name, values in outcome.accuracy.items():
@@ -287,7 +291,7 @@ def _summary(what: _Set, outcome: _Outcome) -> dict[str, Any]:
             "p": sign_flip(differences),
         }
     return {
-        "drawn": what.draw,
+        "drawn": image_set.draw,
         "filled_up_to": _TOTAL,
         "judges": outcome.judges,
         "arms": arms,
@@ -298,20 +302,22 @@ def _summary(what: _Set, outcome: _Outcome) -> dict[str, Any]:
 
 
 def _table(name: str, result: dict[str, Any]) -> str:
-    drawn = ", ".join(f"{c} {n}" for c, n in result["drawn"].items())
+    counts_text = ", ".join(f"{c} {n}" for c, n in result["drawn"].items())
     count = len(result["judges"])
     lines = [
-        f"{name}: {drawn} images drawn, {count} times, filled up to {result['filled_up_to']} of each class; "
+        f"{name}: {counts_text} images drawn, {count} times, filled up to {result['filled_up_to']} of each class; "
         f"{min(result['judges'])} to {max(result['judges'])} judges; {result['seconds']['in all']:.0f} s",
         f"  {'arm':26}{'balanced accuracy':>18}{'rarest recall':>15}{'to interpolation':>18}{'better in':>11}{'p':>8}",
     ]
     for arm, row in result["arms"].items():
-        better = sum(d > 0 for d in row["differences"])
-        own = arm.split(" + ")[0] == _BASE
-        against = "" if own else f"{100 * row['difference']:+18.1f}{f'{better} of {count}':>11}{row['p']:8.3f}"
-        lines.append(f"  {arm:26}{100 * row['mean']:18.1f}{100 * row['rarest_recall']:15.1f}{against}")
+        gains = sum(d > 0 for d in row["differences"])
+        is_base = arm.split(" + ")[0] == _BASE
+        difference_text = (
+            "" if is_base else f"{100 * row['difference']:+18.1f}{f'{gains} of {count}':>11}{row['p']:8.3f}"
+        )
+        lines.append(f"  {arm:26}{100 * row['mean']:18.1f}{100 * row['rarest_recall']:15.1f}{difference_text}")
     lines.append(f"  {'images':26}{'sharpness by real':>18}{'nearest by real':>17}")
-    lines += [f"  {way:26}{sharp:18.2f}{near:17.2f}" for way, (sharp, near) in result["images"].items()]
+    lines += [f"  {way:26}{sharpness:18.2f}{distance:17.2f}" for way, (sharpness, distance) in result["images"].items()]
     return "\n".join(lines)
 
 

@@ -58,28 +58,30 @@ def make(
         sampler: RHVAESamplerConfig's fields.
     """
     torch.manual_seed(seed)
-    real = torch.from_numpy(np.load(images)).float() / 255
-    nets = vae.ConvVAE(real.shape[1], real.shape[2], width, model["latent_dim"])
-    nets.start_at(real.mean(0))
+    images_tensor = torch.from_numpy(np.load(images)).float() / 255
+    nets = vae.ConvVAE(images_tensor.shape[1], images_tensor.shape[2], width, model["latent_dim"])
+    nets.start_at(images_tensor.mean(0))
     with Stopwatch() as watch, tempfile.TemporaryDirectory() as folder:
         rhvae = _Narrow(
-            RHVAEConfig(input_dim=tuple(real.shape[1:]), **model), Encoder(nets.encoder), Decoder(nets.decoder)
+            RHVAEConfig(input_dim=tuple(images_tensor.shape[1:]), **model), Encoder(nets.encoder), Decoder(nets.decoder)
         )
         rhvae.variance = variance
         settings = BaseTrainerConfig(
             output_dir=folder,
-            num_epochs=-(-steps // -(-len(real) // batch_size)),
+            num_epochs=-(-steps // -(-len(images_tensor) // batch_size)),
             per_device_train_batch_size=batch_size,
             learning_rate=learning_rate,
             no_cuda=True,
         )
-        trainer = BaseTrainer(rhvae, BaseDataset(real, torch.zeros(len(real))), training_config=settings)
+        trainer = BaseTrainer(
+            rhvae, BaseDataset(images_tensor, torch.zeros(len(images_tensor))), training_config=settings
+        )
         trainer.train()
-        fitted = trainer.model.eval()
-        new = RHVAESampler(fitted, RHVAESamplerConfig(**sampler)).sample(num_samples=count)
+        fitted_model = trainer.model.eval()
+        new = RHVAESampler(fitted_model, RHVAESamplerConfig(**sampler)).sample(num_samples=count)
     with torch.no_grad():
-        coded = fitted.encoder(real).embedding
-        error = (fitted.decoder(coded).reconstruction - real).square().mean()
+        latents = fitted_model.encoder(images_tensor).embedding
+        error = (fitted_model.decoder(latents).reconstruction - images_tensor).square().mean()
     np.save(Path(output), (new.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
     return {"seconds": watch.seconds, "error": float(error), "finite": bool(new.isfinite().all())}
 

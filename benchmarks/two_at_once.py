@@ -28,9 +28,9 @@ def _train(steps: int, begin: Barrier, done: multiprocessing.SimpleQueue[float])
     arm = ArmConfig(name="x", sampling="balanced", augmentation="traditional")
     held_out = images.take(range(0, len(images), 6))
     begin.wait()
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     train(config, arm, images, held_out, init_seed=1, batch_seed=2, device="cpu")
-    done.put(time.perf_counter() - started)
+    done.put(time.perf_counter() - start_time)
 
 
 def _seconds(processes: int, steps: int) -> float:

@@ -79,14 +79,14 @@ def reached_code(function: Callable[..., Any], source: str) -> dict[str, str]:
 @functools.cache
 def reached_modules(module: str) -> frozenset[str]:
     """A module of the core, and all modules of it that can be reached from there."""
-    reached: set[str] = set()
+    modules: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in reached and not _is_aside(name):
-            reached.add(name)
+        if name not in modules and not _is_aside(name):
+            modules.add(name)
             waiting += imported_modules(name)
-    return frozenset(reached)
+    return frozenset(modules)
 
 
 @functools.cache
@@ -169,7 +169,7 @@ def _is_marked(node: ast.stmt) -> bool:
 
 @functools.cache
 def _is_aside(module: str) -> bool:
-    return any(module == aside or module.startswith(f"{aside}.") for aside in _ASIDE)
+    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in _ASIDE)
 
 
 def _target(module: str, name: str) -> str:
@@ -186,8 +186,8 @@ def _packages(module: str) -> Iterator[str]:
 
 def _listed(names: str) -> Iterable[str]:
     """Names of an import statement, without comments and aliases."""
-    plain = re.sub(r"#.*", "", names).strip().strip("()")
-    return (name.split()[0] for name in plain.split(",") if name.strip())
+    listing = re.sub(r"#.*", "", names).strip().strip("()")
+    return (name.split()[0] for name in listing.split(",") if name.strip())
 
 
 @functools.cache

@@ -25,7 +25,7 @@ class Metric:
         title: what people call it.
         higher_is_better: its direction.
         may_decide: whether the declared contrast may be on it (`evaluation.primary.metric`).
-        shown: where it is shown.
+        places: where it is shown.
         rank: smaller ones stand first where metrics stand side by side.
         bounds: its least and greatest value.
         raised_by_resampling: whether noise raises it, so that every bootstrap resample is worse than the data.
@@ -36,7 +36,7 @@ class Metric:
     title: str
     higher_is_better: bool = True
     may_decide: bool = False
-    shown: tuple[Place, ...] = ()
+    places: tuple[Place, ...] = ()
     rank: int = 9
     bounds: tuple[float, float] = (0.0, 1.0)
     raised_by_resampling: bool = False
@@ -49,28 +49,28 @@ CLASS_METRICS = ("precision", "recall", "f1")
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "accuracy", shown=("terminal", "text", "page"), rank=4),
+        Metric("accuracy", "accuracy", places=("terminal", "text", "page"), rank=4),
         Metric(
             "balanced_accuracy",
             "balanced accuracy",
             may_decide=True,
-            shown=("terminal", "text", "page", "forest", "sweep"),
+            places=("terminal", "text", "page", "forest", "sweep"),
             rank=1,
         ),
         Metric("macro_precision", "macro precision"),
         Metric("weighted_precision", "weighted precision"),
         Metric("macro_recall", "macro recall"),
         Metric("weighted_recall", "weighted recall"),
-        Metric("macro_f1", "macro-F1", shown=("terminal", "text", "page"), rank=3),
+        Metric("macro_f1", "macro-F1", places=("terminal", "text", "page"), rank=3),
         Metric("weighted_f1", "weighted F1"),
         Metric(
-            "macro_auc", "macro-AUC", may_decide=True, shown=("terminal", "text", "page", "forest", "sweep"), rank=2
+            "macro_auc", "macro-AUC", may_decide=True, places=("terminal", "text", "page", "forest", "sweep"), rank=2
         ),
-        Metric("ece", "calibration error", higher_is_better=False, shown=("page",), rank=5, raised_by_resampling=True),
+        Metric("ece", "calibration error", higher_is_better=False, places=("page",), rank=5, raised_by_resampling=True),
         Metric(
             "rarest_recall",
             "recall of the rarest class",
-            shown=("terminal", "text", "page", "forest", "sweep"),
+            places=("terminal", "text", "page", "forest", "sweep"),
             rank=0,
             of_rarest_class="recall",
         ),
@@ -87,4 +87,4 @@ else:
 
 def shown_in(place: Place) -> tuple[Metric, ...]:
     """The metrics that are shown in a place, by rank."""
-    return tuple(sorted((m for m in METRICS.values() if place in m.shown), key=lambda m: m.rank))
+    return tuple(sorted((m for m in METRICS.values() if place in m.places), key=lambda m: m.rank))

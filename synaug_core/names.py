@@ -18,14 +18,14 @@ def slug(text: str) -> str:
     Accents go, and what is neither letter nor digit becomes `-`. A name that loses letters gets a hash behind
     (`日本 A`: `A-` and 8 digits), one of which nothing would be left has its code points (`日本`: `u65e5-u672c`).
     """
-    whole = unicodedata.normalize("NFC", text)  # file systems differ in how they write one and the same letter
+    normalised = unicodedata.normalize("NFC", text)  # file systems differ in how they write one and the same letter
     apart = unicodedata.normalize("NFKD", text)
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", apart.encode("ascii", "ignore").decode()).strip("-")
-    lost = any(c.isalnum() and not c.isascii() for c in apart)
-    if not plain:
-        plain = "-".join(f"u{ord(c):04x}" for c in whole) or "x"
-        lost = len(plain) > _LONGEST
-    return _marked(plain, whole) if lost else plain[:_LONGEST]
+    slug_text = re.sub(r"[^A-Za-z0-9_-]+", "-", apart.encode("ascii", "ignore").decode()).strip("-")
+    has_lost = any(c.isalnum() and not c.isascii() for c in apart)
+    if not slug_text:
+        slug_text = "-".join(f"u{ord(c):04x}" for c in normalised) or "x"
+        has_lost = len(slug_text) > _LONGEST
+    return _marked(slug_text, normalised) if has_lost else slug_text[:_LONGEST]
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:
@@ -35,8 +35,8 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
     """
     slug_by_name = {name: slug(name) for name in names}
     turn = 0  # a second one only where a name looks like another one's slug and hash
-    while alike := _alike(slug_by_name):
-        slug_by_name |= {name: _marked(slug(name), f"{name}{chr(0) * turn}") for name in alike}
+    while clashing := _alike(slug_by_name):
+        slug_by_name |= {name: _marked(slug(name), f"{name}{chr(0) * turn}") for name in clashing}
         turn += 1
     return slug_by_name
 

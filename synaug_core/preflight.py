@@ -78,8 +78,8 @@ def _without_latent(config: Config, generator: str, section: str) -> str | None:
     return None if issubclass(registry.find(kind), base.LatentGenerator) else f"{key.rpartition(': ')[2]}: {kind}"
 
 
-def _lacks(what: str, kind: str) -> str:
-    return f"{what} needs a generator with a latent space, and `{kind}` has none"
+def _lacks(lacking: str, kind: str) -> str:
+    return f"{lacking} needs a generator with a latent space, and `{kind}` has none"
 
 
 def _latent_kinds() -> str:

@@ -16,10 +16,10 @@ def silent(done: int, total: int, **values: float) -> None:
     """Tell nobody."""
 
 
-def part_of(whole: Progress, *, before: int, total_steps: int) -> Progress:
+def part_of(progress: Progress, *, before: int, total_steps: int) -> Progress:
     """Progress of one part of a step, told as progress of the whole."""
 
     def report(done: int, total: int, **values: float) -> None:
-        whole(before + done, total_steps, **values)
+        progress(before + done, total_steps, **values)
 
     return report

@@ -53,9 +53,9 @@ def share_judges(config: JudgeConfig) -> dict[str, tuple[tuple[int, ...], ...]]:
     """The judges that are trained in one step, by the step's name: of each judge the folds that it leaves out.
 
     There are as many steps as folds, for workers to share; the number of workers has no say in what a step is."""
-    from synaug_core.quality.judge import panels
+    from synaug_core.quality.judge import split_panel
 
-    parts = panels(config.folds, config.folds)
+    parts = split_panel(config.folds)
     return {f"judges {n} of {len(parts)}": part for n, part in enumerate(parts, start=1)}
 
 
@@ -69,7 +69,7 @@ def fit_judges(
 ) -> refs.JudgesRef:
     """Classifiers that each left out some folds of the training images, to judge labels of images made from those."""
     from synaug_core import names, seeds
-    from synaug_core.quality.consistency import real_consistency
+    from synaug_core.quality.consistency import measure_real_consistency
     from synaug_core.quality.judge import Judges
     from tasks.engine import loading, storing
 
@@ -93,7 +93,7 @@ def fit_judges(
         )
         short = names.slugs(context.dataset.classes)
         recorder.params(classifier.model_dump() | config.model_dump(include={"folds", "steps"}))
-        for label, consistency in real_consistency(judges, train).items():
+        for label, consistency in measure_real_consistency(judges, train).items():
             recorder.metrics(
                 {
                     f"agreement/{short[label]}": consistency.agreement,

@@ -35,7 +35,7 @@ def assess_images(
     from synaug_core.data.imageset import concatenate
     from synaug_core.generators.base import LatentGenerator
     from synaug_core.quality.assess import assess
-    from synaug_core.quality.usefulness import usefulness
+    from synaug_core.quality.usefulness import measure_usefulness
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
     from tasks.engine import loading, storing
@@ -60,7 +60,7 @@ def assess_images(
         ]
         useful = None
         if config.usefulness and len(held_out):
-            useful = usefulness(
+            useful = measure_usefulness(
                 train,
                 images,
                 held_out,

@@ -84,7 +84,7 @@ def synthesise_group(
     config: SynthesisConfig,
 ) -> refs.SyntheticRef:
     """Make the planned images of some classes, and keep those that pass the filters."""
-    from synaug_core.quality.neighbours import nearest_training_image
+    from synaug_core.quality.neighbours import find_nearest_training_image
     from synaug_core.seeds import derive
     from synaug_core.synthesis.make import synthesise
     from synaug_core.synthesis.plan import plan
@@ -119,7 +119,7 @@ def synthesise_group(
                 _draw_latents(
                     recorder, dataset, fitted, train, result.images, config, derive(context.seed, "synthesis")
                 )
-            nearest = nearest_training_image(result.images, train) if len(result.images) else None
+            nearest = find_nearest_training_image(result.images, train) if len(result.images) else None
         notes = tuple(
             f"{way}, {c}: {f.accepted} of {f.planned} images passed the filters, {f.generated} were made"
             + (f"; {_would_drop([unlikely[c]])}" if c in unlikely else "")
@@ -146,12 +146,12 @@ def _unlikely_reals(
     """By class, the share of its real images that the label filter would drop: what its share of dropped synthetic
     images is to be held against. Classes that nobody could judge are left out; all are without the filter."""
     from synaug_core.data.imageset import concatenate
-    from synaug_core.quality.consistency import unlikely_reals
+    from synaug_core.quality.consistency import measure_unlikely_reals
 
     least = config.filters.label_consistency if config.filters is not None else None
     if judges is None or least is None or not classes:
         return {}
-    shares = unlikely_reals(judges, concatenate([train.of_class(name) for name in classes]), least)
+    shares = measure_unlikely_reals(judges, concatenate([train.of_class(name) for name in classes]), least)
     return {name: share for name, share in shares.items() if share is not None}
 
 

@@ -64,7 +64,7 @@ def ended_trials(search: refs.SearchRef) -> tuple[TrialSpec, ...]:
     """Trials of this search that an earlier retraining made: found again by their keys, and shown in this one too."""
     from synaug_core.classify import tuning
 
-    return tuning.ended(_open(search))
+    return tuning.list_ended_trials(_open(search))
 
 
 @action
@@ -152,7 +152,7 @@ def finish_search(search: refs.SearchRef) -> Tuned:
     from synaug_core.services.mlflow.runs import is_finished, recording_in
 
     opened = _open(search)
-    best = tuning.best(opened)
+    best = tuning.find_best_trial(opened)
     parameters = best.parameters if best is not None else search.initial
     if is_finished(search.run):
         return parameters

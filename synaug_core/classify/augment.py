@@ -40,11 +40,11 @@ def augment(images: Tensor, config: AugmentationConfig, stream: torch.Generator)
     rows = (cos * x_sign, -sin * y_sign, shift[0], sin * x_sign, cos * y_sign, shift[1])
     theta = torch.stack(rows, dim=1).view(n, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    level = moved.mean(dim=(1, 2, 3), keepdim=True)
+    warped_images = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    level = warped_images.mean(dim=(1, 2, 3), keepdim=True)
     contrast = ((1 + config.contrast * s) ** u[4]).view(n, 1, 1, 1)
     brightness = (u[5] * (config.brightness * s)).view(n, 1, 1, 1)
-    return ((moved - level) * contrast + level + brightness).clamp_(0, 1).to(images.dtype)
+    return ((warped_images - level) * contrast + level + brightness).clamp_(0, 1).to(images.dtype)
 
 
 def _signs(mirror: str, n: int, device: torch.device, stream: torch.Generator) -> tuple[Tensor, Tensor]:

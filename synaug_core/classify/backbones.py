@@ -236,9 +236,9 @@ def _fit_stem(module: nn.Module, name: str, path: str | None, *, forced: bool, k
             )
         return
     if first.kernel_size == (7, 7) and not keep_kernel:
-        plain = nn.Conv2d(first.in_channels, first.out_channels, 3, padding=1, bias=first.bias is not None)
-        nn.init.kaiming_normal_(plain.weight, mode="fan_out", nonlinearity="relu")
-        module.set_submodule(path, plain)
+        convolution = nn.Conv2d(first.in_channels, first.out_channels, 3, padding=1, bias=first.bias is not None)
+        nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+        module.set_submodule(path, convolution)
     else:
         first.stride = (1, 1)
     for pool in _POOLS:

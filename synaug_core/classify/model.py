@@ -99,8 +99,8 @@ class Classifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Images as in `forward` to pooled float32 features (n, d)."""
         x = (as_float(images) - self.mean) / self.std  # one channel becomes three where mean has three
-        pooled: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))
-        return pooled.float()
+        features: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        return features.float()
 
     def head(self, features: Tensor, stream: torch.Generator | None = None) -> Tensor:
         """Features (n, d) to float32 logits (n, classes): many dropout samples cost one pass of the backbone."""
@@ -121,8 +121,8 @@ def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float
     Returns:
         Two tuples of `channels` floats; the standard deviation is at least 0.01.
     """
-    real = ~images.is_synthetic()
-    pixels = images.images[real] if bool(real.any()) else images.images
+    is_real = ~images.is_synthetic()
+    pixels = images.images[is_real] if bool(is_real.any()) else images.images
     values = torch.arange(256, dtype=torch.float64) / 255
     means, spreads = [], []
     for channel in range(images.channels):

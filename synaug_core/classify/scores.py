@@ -19,9 +19,9 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
     """
     classes = logits.shape[1]
     hits = labels[logits.argmax(dim=1) == labels]
-    right = torch.bincount(hits, minlength=classes).double()
+    correct_counts = torch.bincount(hits, minlength=classes).double()
     count = torch.bincount(labels, minlength=classes).double()
-    return float((right / count)[count > 0].mean())
+    return float((correct_counts / count)[count > 0].mean())
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> float:
@@ -42,8 +42,8 @@ def macro_auc(logits: Tensor, labels: Tensor) -> float:
     chances = logits.double().softmax(dim=1)
     areas = []
     for c in range(logits.shape[1]):
-        inside, outside = chances[labels == c, c], chances[labels != c, c]
-        if len(inside) and len(outside):
-            difference = inside[:, None] - outside[None, :]
+        positive_scores, negative_scores = chances[labels == c, c], chances[labels != c, c]
+        if len(positive_scores) and len(negative_scores):
+            difference = positive_scores[:, None] - negative_scores[None, :]
             areas.append((difference > 0).double().mean() + 0.5 * (difference == 0).double().mean())
     return float(torch.stack(areas).mean()) if areas else float("nan")

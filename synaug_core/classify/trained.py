@@ -121,10 +121,10 @@ class TrainedClassifier:
         Raises:
             ValueError: images of another dtype or shape.
         """
-        expected = (self.channels, self.size, self.size)
-        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != expected:
+        image_shape = (self.channels, self.size, self.size)
+        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != image_shape:
             shape = tuple(images.shape)
-            raise ValueError(f"images: uint8 {('n', *expected)} expected, got {images.dtype} {shape}")
+            raise ValueError(f"images: uint8 {('n', *image_shape)} expected, got {images.dtype} {shape}")
 
     def save(self, folder: Path) -> None:
         """Write `weights.safetensors` and `spec.json`; equal classifiers give equal bytes."""

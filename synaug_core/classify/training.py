@@ -141,10 +141,10 @@ class Loop:
         inputs = torch.cat([images, self._augmented(synthetic_images, stream)])
         with _precision(self.device):
             features = self.model.features(inputs)
-            real = self.model.head(features[: len(images)], self.noise)
+            real_logits = self.model.head(features[: len(images)], self.noise)
             synthetic = self.model.head(features[len(images) :], stream)
-        weighted = online.config.weight * self._cross_entropy(synthetic, labels)
-        return self._cross_entropy(real, self.labels[index], index) + weighted
+        synthetic_loss = online.config.weight * self._cross_entropy(synthetic, labels)
+        return self._cross_entropy(real_logits, self.labels[index], index) + synthetic_loss
 
     def _augmented(self, images: Tensor, stream: torch.Generator) -> Tensor:
         if self.arm.augmentation != "traditional":
@@ -158,8 +158,8 @@ class Loop:
             return F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing)
         losses = F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing, reduction="none")
         share = self.image_weights[index]
-        whole = share if self.weights is None else share * self.weights[labels]
-        return (share * losses).sum() / whole.sum()
+        image_weights = share if self.weights is None else share * self.weights[labels]
+        return (share * losses).sum() / image_weights.sum()
 
     def is_evaluation_due(self) -> bool:
         """True every `evaluate_every` steps and after the last one."""
@@ -202,7 +202,7 @@ class Loop:
             return evaluation.val_macro_auc
         return None if evaluation.val_loss is None else -evaluation.val_loss
 
-    def ended(self) -> trained.Ending | None:
+    def check_ending(self) -> trained.Ending | None:
         """Why the training is over; None while it is not."""
         start = max(self.best_step, sampling.pretraining_steps(self.arm, self.config))
         since = sum(e.step > start for e in self.evaluations)
@@ -212,7 +212,7 @@ class Loop:
             return None
         return "all steps" if len(self.val_images) else "no validation images"
 
-    def shown(self) -> dict[str, float]:
+    def progress_values(self) -> dict[str, float]:
         """Values of the last evaluation, for the progress display."""
         if not self.evaluations:
             return {}
@@ -247,7 +247,7 @@ class Loop:
         self.best = state["best"]
         self.best_step = state["best_step"]
 
-    def finish(self, ended: trained.Ending, seconds: float) -> trained.TrainedClassifier:
+    def finish(self, ending: trained.Ending, seconds: float) -> trained.TrainedClassifier:
         """The classifier with the best weights."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -255,7 +255,7 @@ class Loop:
             evaluations=tuple(self.evaluations),
             best_step=self.best_step or self.step,
             stopped_at=self.step,
-            ended=ended,
+            ended=ending,
             seconds=seconds,
         )
         _, channels, size, _ = self.images.shape
@@ -327,7 +327,7 @@ def train(
     _check(train, val)
     if arm.online is not None and online is None:
         raise ValueError(f"arm {arm.name} makes images inside the training loop, and nothing was given to make them")
-    started = time.monotonic()
+    start_time = time.monotonic()
     loop = Loop.start(config, arm, train, val, init_seed, batch_seed, torch.device(device), online)
     key = _key(config, arm, train, val, init_seed, batch_seed, loop.device, online) if checkpoint is not None else ""
     saved = checkpoint.load() if checkpoint is not None else None
@@ -335,16 +335,16 @@ def train(
         loop.restore(saved)
         for past in loop.evaluations:
             _report_evaluation(on_evaluation, past)
-    while (ended := loop.ended()) is None:
-        if deadline is not None and time.monotonic() - started > deadline:
+    while (ending := loop.check_ending()) is None:
+        if deadline is not None and time.monotonic() - start_time > deadline:
             raise errors.DeadlineError(f"arm {arm.name}: the training passed {deadline:g} s at step {loop.step}")
         loop.advance()
         if loop.is_evaluation_due():
             _report_evaluation(on_evaluation, loop.evaluate())
         if checkpoint is not None:
             checkpoint.offer(lambda: {"key": key, **loop.state()})
-        progress(loop.step, config.steps, **loop.shown())
-    return loop.finish(ended, time.monotonic() - started)
+        progress(loop.step, config.steps, **loop.progress_values())
+    return loop.finish(ending, time.monotonic() - start_time)
 
 
 def _report_evaluation(on_evaluation: Callable[[int, float], None] | None, evaluation: trained.Evaluation) -> None:

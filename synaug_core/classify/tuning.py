@@ -28,11 +28,11 @@ __all__ = [
     "Search",
     "ask",
     "below_median",
-    "best",
     "end_trial",
-    "ended",
+    "find_best_trial",
     "history",
     "importance",
+    "list_ended_trials",
     "open_study",
     "report",
     "should_prune",
@@ -129,7 +129,7 @@ def ask(search: Search) -> tuple[search_space.TrialSpec, ...]:
         return tuple(_spec(t) for t in search.trials() if t.state == TrialState.RUNNING)
 
 
-def ended(search: Search) -> tuple[search_space.TrialSpec, ...]:
+def list_ended_trials(search: Search) -> tuple[search_space.TrialSpec, ...]:
     """The trials that have ended, by number."""
     return tuple(_spec(t) for t in search.trials() if t.state in _ENDED)
 
@@ -201,7 +201,7 @@ def end_trial(
         search.study.tell(spec.number, outcome, state=state, skip_if_finished=True)
 
 
-def best(search: Search) -> search_space.BestTrial | None:
+def find_best_trial(search: Search) -> search_space.BestTrial | None:
     """The best completed trial; None if there is none."""
     ended = [(t.value, -t.number, t) for t in search.trials() if t.state == TrialState.COMPLETE and t.value is not None]
     if not ended:
@@ -242,10 +242,10 @@ def importance(search: Search) -> dict[str, float]:
 def _suggest(search: Search, number: int, trials: Sequence[FrozenTrial]) -> dict[str, float]:
     """A trial's parameters, from a copy of the study as its round saw it and a seed of its own."""
     earlier = [t for t in _earlier(search, number, trials) if t.state in _ENDED]
-    beside = [t for t in trials if search.round_of(t.number) == search.round_of(number) and t.number < number]
+    earlier_trials = [t for t in trials if search.round_of(t.number) == search.round_of(number) and t.number < number]
     seed = seeds.derive(search.seed, "trial", number) % 2**32
     view = _copy(earlier, optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP))
-    for t in beside:  # Optuna keeps away from trials that run, whatever came of them since
+    for t in earlier_trials:  # Optuna keeps away from trials that run, whatever came of them since
         view.add_trial(create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions))
     params: dict[str, float] = dict(view.ask(search.distributions()).params)
     if number == 0 and search.initial is not None:
@@ -316,8 +316,10 @@ def _plainly(storage: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
-        what = "database" if "://" in storage else f"file {storage}"
-        raise errors.ConfigError(f"tuning: the study's {what} cannot be opened ({type(error).__name__})") from None
+        storage_name = "database" if "://" in storage else f"file {storage}"
+        raise errors.ConfigError(
+            f"tuning: the study's {storage_name} cannot be opened ({type(error).__name__})"
+        ) from None
 
 
 _FEWEST = 4

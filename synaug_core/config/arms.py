@@ -36,11 +36,11 @@ class ArmConfig(Section):
 
     @model_validator(mode="after")
     def _synthetic_images_are_there(self) -> "ArmConfig":
-        changed = [
+        set_fields = [
             name for name, usual in (("synthetic_weight", 1.0), ("pretrain", 0.0)) if getattr(self, name) != usual
         ]
-        if changed and self.synthesis is None:
-            raise ValueError(f"{changed[0]} is for arms with synthesis")
+        if set_fields and self.synthesis is None:
+            raise ValueError(f"{set_fields[0]} is for arms with synthesis")
         return self
 
     def training_settings(self) -> dict[str, Any]:
@@ -53,8 +53,8 @@ class ArmConfig(Section):
         """True for an arm that a gain has to beat."""
         if self.control is not None:
             return self.control
-        used = [s.strategy for s in (self.synthesis, self.online) if s is not None]
-        return all(strategy in CONTROL_STRATEGIES for strategy in used)
+        strategies = [s.strategy for s in (self.synthesis, self.online) if s is not None]
+        return all(strategy in CONTROL_STRATEGIES for strategy in strategies)
 
 
 STANDARD_ARMS: dict[str, ArmConfig] = {

@@ -121,10 +121,10 @@ def sectioned(values: dict[str, Any]) -> dict[str, Any]:
     section = values.get("vae", {})
     if not isinstance(section, dict):
         return values
-    moved = {key: values[key] for key in VAEConfig.model_fields if key in values and key not in section}
-    if not moved:
+    vae_values = {key: values[key] for key in VAEConfig.model_fields if key in values and key not in section}
+    if not vae_values:
         return values
-    return {key: value for key, value in values.items() if key not in moved} | {"vae": section | moved}
+    return {key: value for key, value in values.items() if key not in vae_values} | {"vae": section | vae_values}
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from synaug_core.config import arms, root
 
-__all__ = ["expectation", "is_open_mapping", "known_keys", "misfits", "nearest", "problems"]
+__all__ = ["expectation", "is_open_mapping", "known_keys", "misfits", "problems", "suggest_keys"]
 
 _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "letters, digits, - and _, at most 63, beginning with a letter or digit",
@@ -46,8 +46,8 @@ def _walk(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _annotation(info: FieldInfo) -> Any:
-    plain = typing.cast(Any, info.annotation)
-    return Annotated[plain, *info.metadata] if info.metadata else plain
+    annotation = typing.cast(Any, info.annotation)
+    return Annotated[annotation, *info.metadata] if info.metadata else annotation
 
 
 def _sections(annotation: Any, place: str = "") -> Iterator[tuple[type[BaseModel], str]]:
@@ -55,9 +55,9 @@ def _sections(annotation: Any, place: str = "") -> Iterator[tuple[type[BaseModel
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation, place
         return
-    inside = {tuple: "[]", dict: ".*"}.get(typing.get_origin(annotation), place)
+    inner_place = {tuple: "[]", dict: ".*"}.get(typing.get_origin(annotation), place)
     for part in typing.get_args(annotation):
-        yield from _sections(part, inside)
+        yield from _sections(part, inner_place)
 
 
 def is_open_mapping(annotation: Any) -> bool:
@@ -65,17 +65,17 @@ def is_open_mapping(annotation: Any) -> bool:
     return typing.get_origin(annotation) is dict or any(map(is_open_mapping, typing.get_args(annotation)))
 
 
-def nearest(key: str) -> str:
+def suggest_keys(key: str) -> str:
     """`the nearest known key is ...`: the dotted key most like `key`, or the first 3 that end alike."""
     key = key[:_LONGEST]  # the search for what is alike takes long where a text is long
     ending = key.rpartition(".")[2]
-    alike = [k for k in known_keys() if not {"[", "*"} & set(k) and k.rpartition(".")[2] == ending]
-    if "[" not in key and len(alike) > 1:
-        return f"the nearest known keys are {', '.join(sorted(alike, key=lambda k: k.count('.'))[:3])}"
+    same_ending = [k for k in known_keys() if not {"[", "*"} & set(k) and k.rpartition(".")[2] == ending]
+    if "[" not in key and len(same_ending) > 1:
+        return f"the nearest known keys are {', '.join(sorted(same_ending, key=lambda k: k.count('.'))[:3])}"
 
     def likeness(candidate: str) -> float:
-        whole = difflib.SequenceMatcher(None, key, candidate).ratio()
-        return whole + difflib.SequenceMatcher(None, ending, candidate.rpartition(".")[2]).ratio()
+        whole_ratio = difflib.SequenceMatcher(None, key, candidate).ratio()
+        return whole_ratio + difflib.SequenceMatcher(None, ending, candidate.rpartition(".")[2]).ratio()
 
     return f"the nearest known key is {_with_index(max(known_keys(), key=likeness), key)}"
 
@@ -146,7 +146,7 @@ def _misfits(values: Mapping[str, Any], section: type[BaseModel], prefix: str) -
         key = f"{prefix}{name}"
         info = section.model_fields.get(name)
         if info is None:
-            yield f"unknown key {key[:_LONGEST]}; {nearest(key)}"
+            yield f"unknown key {key[:_LONGEST]}; {suggest_keys(key)}"
             continue
         annotation = _annotation(info)
         if (isinstance(value, bool) and "true or false" not in expectation(annotation)) or (

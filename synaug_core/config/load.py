@@ -152,9 +152,9 @@ def _seek_in_source(values: Mapping[str, Any]) -> None:
     data = values.get("data")
     if not isinstance(data, dict):
         return
-    source, given = data.get("source", "digits"), data.get("metadata")
-    if isinstance(source, str) and sources.is_path(source) and isinstance(given, str):
-        path = _path(Path(source), given, "data.metadata")
+    source, metadata = data.get("source", "digits"), data.get("metadata")
+    if isinstance(source, str) and sources.is_path(source) and isinstance(metadata, str):
+        path = _path(Path(source), metadata, "data.metadata")
         if path.is_file():
             data["metadata"] = str(path)
 
@@ -166,17 +166,17 @@ def override(values: dict[str, Any], text: str) -> None:
         ConfigError: an unknown key, or not of this form.
     """
     key, separator, value = text.partition("=")
-    shown = f"--set {text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'}"
+    argument = f"--set {text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'}"
     if not separator or not key.strip():
-        raise errors.ConfigError(f"{shown}: expected key=value, such as --set repetitions=6")
-    set_key(values, key.strip(), yaml_text.parse(value, shown), shown)
+        raise errors.ConfigError(f"{argument}: expected key=value, such as --set repetitions=6")
+    set_key(values, key.strip(), yaml_text.parse(value, argument), argument)
 
 
-def set_key(values: dict[str, Any], key: str, value: Any, shown: str) -> None:
+def set_key(values: dict[str, Any], key: str, value: Any, argument: str) -> None:
     """Put a value under a dotted key, in place; `shown` names the culprit in an error. Raises as `override`."""
     path = _current(key.split("."))
     if not _is_known(path):
-        raise errors.ConfigError(f"{shown}: unknown key {key[:_SHOWN]}; {keys.nearest(key)}")
+        raise errors.ConfigError(f"{argument}: unknown key {key[:_SHOWN]}; {keys.suggest_keys(key)}")
     leaf = branch = {path[-1]: value}
     for part in reversed(path[:-1]):
         branch = {part: branch}
@@ -203,8 +203,8 @@ def _use_sections(values: dict[str, Any]) -> None:
     """Move keys of generators from where version 0.1.0 had them into their sections, in place."""
     if isinstance(generator := values.get("generator"), dict):
         values["generator"] = sectioned(generator)
-    if isinstance(named := values.get("generators"), dict):
-        values["generators"] = {name: sectioned(v) if isinstance(v, dict) else v for name, v in named.items()}
+    if isinstance(generators := values.get("generators"), dict):
+        values["generators"] = {name: sectioned(v) if isinstance(v, dict) else v for name, v in generators.items()}
 
 
 def _is_known(path: Sequence[str]) -> bool:
@@ -260,16 +260,16 @@ def checked(values: dict[str, Any]) -> root.Config:
 def _refused(values: dict[str, Any]) -> list[str]:
     """Lines for what sections refuse. One by one: the configuration as a whole reports them without their names."""
     lines: list[str] = []
-    rest = dict(values)
+    remaining = dict(values)
     for name, info in root.Config.model_fields.items():
         section = info.annotation
         if name in values and isinstance(section, type) and issubclass(section, BaseModel):
             try:
-                section.model_validate(rest.pop(name))
+                section.model_validate(remaining.pop(name))
             except ValidationError as error:
                 lines += keys.problems(error, values, name)
     try:
-        root.Config.model_validate(rest)
+        root.Config.model_validate(remaining)
     except ValidationError as error:
         lines += keys.problems(error, values)
     return lines

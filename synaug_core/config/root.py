@@ -69,11 +69,11 @@ class Config(base.Section):
         """An arm may be a standard arm's name; `synthesis` is the default of arms that synthesise."""
         if not isinstance(values, dict):
             return values
-        shared = values.get("synthesis")
+        synthesis = values.get("synthesis")
         arms = values.get("arms", tuple(STANDARD_ARMS))
         if not isinstance(arms, (list, tuple)):
             return values
-        return values | {"arms": [_expand(arm, shared) for arm in arms]}
+        return values | {"arms": [_expand(arm, synthesis) for arm in arms]}
 
     @model_validator(mode="after")
     def _searched_arms_are_known(self) -> "Config":
@@ -87,9 +87,9 @@ class Config(base.Section):
         name = self.evaluation.primary.arm
         able = [arm.name for arm in self.arms if not arm.is_control]
         if name != BEST and name not in able:
-            what = "is a control" if any(arm.name == name for arm in self.arms) else "is not one of the arms"
+            obstacle = "is a control" if any(arm.name == name for arm in self.arms) else "is not one of the arms"
             raise ValueError(
-                f"evaluation.primary.arm: {name!r} {what}; arms that are no controls: {', '.join(able) or 'none'}"
+                f"evaluation.primary.arm: {name!r} {obstacle}; arms that are no controls: {', '.join(able) or 'none'}"
             )
         return self
 
@@ -107,21 +107,23 @@ class Config(base.Section):
             raise ValueError("at least one arm is needed")
         if BEST in names:
             raise ValueError(f"an arm cannot be named {BEST}: evaluation.primary.arm uses that word for the best arm")
-        if doubled := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"several arms are named {', '.join(doubled)}")
+        if repeated_names := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"several arms are named {', '.join(repeated_names)}")
         return arms
 
 
-def _expand(arm: Any, shared: Any) -> Any:
+def _expand(arm: Any, synthesis: Any) -> Any:
     if isinstance(arm, str):
         if arm not in STANDARD_ARMS:
             raise ValueError(f"arms: unknown arm {arm!r}; standard arms are {', '.join(STANDARD_ARMS)}")
         standard = STANDARD_ARMS[arm]
         return (
-            standard.model_copy(update={"synthesis": _section(shared)}) if shared and standard.synthesis else standard
+            standard.model_copy(update={"synthesis": _section(synthesis)})
+            if synthesis and standard.synthesis
+            else standard
         )
     if isinstance(arm, dict) and arm.get("synthesis") == "default":
-        return arm | {"synthesis": _section(shared) if shared else SynthesisConfig()}
+        return arm | {"synthesis": _section(synthesis) if synthesis else SynthesisConfig()}
     return arm
 
 

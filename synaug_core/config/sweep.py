@@ -56,17 +56,17 @@ def load_sweep(source: str, overrides: Sequence[str] = ()) -> SweepConfig:
             combination does not fit.
     """
     base = starting_values(source)
-    given = [text for text in overrides if _key(text) == "sweep"]
+    sweep_overrides = [text for text in overrides if _key(text) == "sweep"]
     section = base.pop("sweep", None)
-    if given:
-        section = yaml_text.parse(given[-1].partition("=")[2], "--set sweep")
+    if sweep_overrides:
+        section = yaml_text.parse(sweep_overrides[-1].partition("=")[2], "--set sweep")
     if not isinstance(section, dict) or not section:
         raise ConfigError(f"{source}: a sweep needs a section `sweep` with keys such as data.per_class: [5, 10, 20]")
     for text in overrides:
-        if text in given:
+        if text in sweep_overrides:
             continue
-        if varied := [key for key in section if f"{_key(text)}.".startswith(f"{key}.")]:
-            raise ConfigError(f"--set {_key(text)}: {varied[0]} is varied by the sweep; change its values there")
+        if clashing_keys := [key for key in section if f"{_key(text)}.".startswith(f"{key}.")]:
+            raise ConfigError(f"--set {_key(text)}: {clashing_keys[0]} is varied by the sweep; change its values there")
         override(base, text)
     sweep = SweepConfig(base=base, grid={str(key): _named(str(key), values) for key, values in section.items()})
     cells(sweep)
@@ -108,10 +108,10 @@ def _named(key: str, values: Any) -> dict[str, Any]:
         return {str(name): value for name, value in values.items()}
     if not isinstance(values, list) or not values:
         raise ConfigError(f"sweep.{key}: a list of values is expected, or a mapping of names to values")
-    named = {_label(value): value for value in values}
-    if len(named) < len(values):
+    by_label = {_label(value): value for value in values}
+    if len(by_label) < len(values):
         raise ConfigError(f"sweep.{key}: two values look the same; give a mapping of names to values")
-    return named
+    return by_label
 
 
 def _label(value: Any) -> str:

@@ -102,9 +102,9 @@ def _across(items: Sequence[Item], sides: Sequence[report.Split | None], duplica
     count = int(duplicates.owner.max()) + 1
     equal = np.full(count, -1)
     np.maximum.at(equal, duplicates.owner, rank)
-    near = equal.copy()
-    np.maximum.at(near, duplicates.near[:, 0], equal[duplicates.near[:, 1]])
-    np.maximum.at(near, duplicates.near[:, 1], equal[duplicates.near[:, 0]])
+    near_or_equal = equal.copy()
+    np.maximum.at(near_or_equal, duplicates.near[:, 0], equal[duplicates.near[:, 1]])
+    np.maximum.at(near_or_equal, duplicates.near[:, 1], equal[duplicates.near[:, 0]])
     latest: dict[str, int] = {}
     for item, side_rank in zip(items, rank, strict=True):
         if item.group is not None:
@@ -115,8 +115,8 @@ def _across(items: Sequence[Item], sides: Sequence[report.Split | None], duplica
         side_rank, owner = rank[n], duplicates.owner[n]
         if equal[owner] > side_rank:
             reasons[n] = f"equal to a {names[int(equal[owner])]} image"
-        elif near[owner] > side_rank:
-            reasons[n] = f"nearly equal to a {names[int(near[owner])]} image"
+        elif near_or_equal[owner] > side_rank:
+            reasons[n] = f"nearly equal to a {names[int(near_or_equal[owner])]} image"
         elif item.group is not None and latest[item.group] > side_rank:
             reasons[n] = f"its group {item.group} has {names[latest[item.group]]} images"
     return reasons
@@ -156,10 +156,10 @@ def _duplicates(
 
     equal = [describe("exact", rows) for rows in _members(duplicates.owner)]
     linked = set(duplicates.near.flatten().tolist())
-    near = [
+    near_groups = [
         describe("near", rows) for rows in _members(duplicates.clusters()) if int(duplicates.owner[rows[0]]) in linked
     ]
-    return (*equal, *near)
+    return (*equal, *near_groups)
 
 
 def _members(numbers: NDArray[np.int64]) -> list[list[int]]:

@@ -21,16 +21,16 @@ def choose_classes(
         DataError: an unknown class, a class twice, or fewer than two.
     """
     if requested is None:
-        chosen = tuple(available)
+        class_names = tuple(available)
     else:
-        chosen = tuple(unicodedata.normalize("NFC", c) for c in requested)
-        if unknown := [c for c in chosen if c not in available]:
+        class_names = tuple(unicodedata.normalize("NFC", c) for c in requested)
+        if unknown := [c for c in class_names if c not in available]:
             raise DataError(f"data.classes: no class {', '.join(map(repr, unknown))}; there are {', '.join(available)}")
-        if len(set(chosen)) < len(chosen):
-            raise DataError(f"data.classes: {', '.join(chosen)} names a class twice")
-    if len(chosen) < 2:
-        raise DataError(f"only one class, {', '.join(chosen) or 'none'}; at least two are needed")
-    return chosen[:most]
+        if len(set(class_names)) < len(class_names):
+            raise DataError(f"data.classes: {', '.join(class_names)} names a class twice")
+    if len(class_names) < 2:
+        raise DataError(f"only one class, {', '.join(class_names) or 'none'}; at least two are needed")
+    return class_names[:most]
 
 
 def small_classes(

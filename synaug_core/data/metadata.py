@@ -30,8 +30,8 @@ def metadata_path(config: DataConfig) -> Path | None:
     if config.metadata is None:
         return None
     try:
-        given = Path(config.metadata).expanduser()
-        for candidate in (given, Path(config.source).expanduser() / given):
+        path = Path(config.metadata).expanduser()
+        for candidate in (path, Path(config.source).expanduser() / path):
             if candidate.is_file():
                 return candidate.resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, a name too long, the home of nobody

@@ -33,13 +33,13 @@ class Prepared:
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 in hex over pixels, labels, classes, ids and groups of the three sets."""
-        total = hashlib.sha256()
+        sha256 = hashlib.sha256()
         for part in (self.train, self.val, self.test):
             texts = json.dumps([part.classes, part.ids, part.groups, list(part.images.shape)])
-            total.update(texts.encode())
-            total.update(part.labels.numpy().tobytes())
-            total.update(part.images.numpy().tobytes())
-        return total.hexdigest()
+            sha256.update(texts.encode())
+            sha256.update(part.labels.numpy().tobytes())
+            sha256.update(part.images.numpy().tobytes())
+        return sha256.hexdigest()
 
 
 def prepare(config: DataConfig, *, seed: int, progress: Progress = silent) -> Prepared:
@@ -95,12 +95,12 @@ def _collected(config: DataConfig, progress: Progress) -> _Collected:
     listing = _chosen(metadata.apply_metadata(reading.open_source(config), config), config)
     size = config.image_size or reading.default_size(listing.items)
     read = reading.read_all(listing.items, size, config.fit, progress)
-    rejected = (*listing.rejected, *read.rejected)
-    reading.check_rejected(rejected, len(read.items), config.max_rejected)
+    rejections = (*listing.rejected, *read.rejected)
+    reading.check_rejected(rejections, len(read.items), config.max_rejected)
     duplicates = find_duplicates(
         read.thumbnails, read.digests, config.duplicates.distance, config.duplicates.correlation
     )
-    return _Collected(listing, read, rejected, duplicates, size)
+    return _Collected(listing, read, rejections, duplicates, size)
 
 
 def _divided(collected: _Collected, config: DataConfig, seed: int, fold: split.Fold | None) -> Prepared:
@@ -172,9 +172,9 @@ def _thin(
     """Take training images out of `sides`, for a long tail and for the low-data mode; their number."""
     removed_count = 0
 
-    def keep_where(chosen: Callable[[list[str], list[str]], list[bool]]) -> int:
+    def keep_where(choose: Callable[[list[str], list[str]], list[bool]]) -> int:
         train = [n for n, side in enumerate(sides) if side == "train"]
-        is_kept = chosen([labels[n] for n in train], [ids[n] for n in train])
+        is_kept = choose([labels[n] for n in train], [ids[n] for n in train])
         for n, keep in zip(train, is_kept, strict=True):
             if not keep:
                 sides[n] = None
@@ -184,9 +184,9 @@ def _thin(
         removed_count += keep_where(
             lambda train_labels, train_ids: thinning.long_tail(train_labels, train_ids, classes, ratio, seed)
         )
-    if (most := config.per_class) is not None:
+    if (limit := config.per_class) is not None:
         removed_count += keep_where(
-            lambda train_labels, train_ids: thinning.few_of_each(train_labels, train_ids, most, seed)
+            lambda train_labels, train_ids: thinning.few_of_each(train_labels, train_ids, limit, seed)
         )
     return removed_count
 

@@ -93,7 +93,7 @@ def read_all(items: Sequence[Item], size: int, fit: vocabulary.Fit = "crop", pro
     Raises:
         DataError: not one image can be read.
     """
-    accepted: list[Item] = []
+    items_read: list[Item] = []
     read_images: list[_ReadImage] = []
     rejected: list[report.Rejected] = []
     report_interval = max(1, len(items) // 100)
@@ -104,7 +104,7 @@ def read_all(items: Sequence[Item], size: int, fit: vocabulary.Fit = "crop", pro
             if isinstance(result, str):
                 rejected.append(report.Rejected(path=item.id, reason=result))
             else:
-                accepted.append(item)
+                items_read.append(item)
                 read_images.append(result)
             if done % report_interval == 0 or done == len(items):
                 progress(done, len(items))
@@ -122,7 +122,7 @@ def read_all(items: Sequence[Item], size: int, fit: vocabulary.Fit = "crop", pro
         enlarged=sum(min(h, w) < size for h, w in zip(heights, widths, strict=True)),
     )
     return ReadImages(
-        items=tuple(accepted),
+        items=tuple(items_read),
         squares=tuple(o.square for o in read_images),
         thumbnails=np.stack([o.thumbnail for o in read_images]),
         digests=tuple(o.digest for o in read_images),

@@ -110,8 +110,8 @@ def describe_findings(report: DatasetReport, images: int) -> list[str]:
     lines: list[str] = []
     if report.rejected:
         reasons = Counter(r.reason for r in report.rejected)
-        most = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-        lines.append(f"{_n(len(report.rejected), 'file')} could not be used: {most}.")
+        frequent_reasons = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+        lines.append(f"{_n(len(report.rejected), 'file')} could not be used: {frequent_reasons}.")
     lines += _about_duplicates(report, images)
     reasons = Counter(r.reason for r in report.removed)
     lines += [f"{_n(count, 'image')} left out: {reason}." for reason, count in sorted(reasons.items())]
@@ -130,13 +130,13 @@ def _about_duplicates(report: DatasetReport, images: int) -> list[str]:
     for kind, word in (("exact", "equal"), ("near", "nearly equal")):
         groups = [d for d in report.duplicates if d.kind == kind]
         if groups:
-            inside = sum(len(d.ids) for d in groups)
-            lines.append(f"{inside} images are {word} to another, in {_n(len(groups), 'group')}.")
+            image_count = sum(len(d.ids) for d in groups)
+            lines.append(f"{image_count} images are {word} to another, in {_n(len(groups), 'group')}.")
     if report.conflicts:
         lines.append(f"{_n(len(report.conflicts), 'group')} of equal images with different labels.")
-    mixed = sum(d.kind == "near" and len(set(d.classes)) > 1 for d in report.duplicates)
-    if mixed:
-        lines.append(f"{_n(mixed, 'group')} of nearly equal images with different labels: check their labels.")
+    mixed_groups = sum(d.kind == "near" and len(set(d.classes)) > 1 for d in report.duplicates)
+    if mixed_groups:
+        lines.append(f"{_n(mixed_groups, 'group')} of nearly equal images with different labels: check their labels.")
     largest = max((len(d.ids) for d in report.duplicates), default=0)
     if largest > max(10, _LARGE_CLUSTER * images):
         lines.append(

@@ -29,8 +29,8 @@ def resize(pixels: NDArray[np.uint8], size: int, fit: Fit = "crop") -> NDArray[n
         return pixels
     if fit == "pad" and height != width:
         side = max(height, width)
-        above, left = (side - height) // 2, (side - width) // 2
-        margins = [(above, side - height - above), (left, side - width - left)] + [(0, 0)] * (pixels.ndim - 2)
+        top, left = (side - height) // 2, (side - width) // 2
+        margins = [(top, side - height - top), (left, side - width - left)] + [(0, 0)] * (pixels.ndim - 2)
         pixels, height, width = np.pad(pixels, margins, mode="edge"), side, side
     box = (0.0, 0.0, float(width), float(height))
     if fit == "crop":

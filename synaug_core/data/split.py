@@ -47,21 +47,21 @@ def divide(labels: Sequence[str], units: Sequence[str], shares: Mapping[Split, f
     for label, unit in zip(labels, units, strict=True):
         content[unit][label] += 1
     totals = Counter(labels)
-    held: dict[str, Counter[Split]] = {label: Counter() for label in totals}
+    side_counts: dict[str, Counter[Split]] = {label: Counter() for label in totals}
     side: dict[str, Split] = {}
-    mixed = [u for u, c in content.items() if len(c) > 1]
-    for unit in sorted(mixed, key=lambda u: (-content[u].total(), seeds.derive(seed, "split", u), u)):
-        side[unit] = _least_deviation(content[unit], held, totals, shares)
+    mixed_units = [u for u, c in content.items() if len(c) > 1]
+    for unit in sorted(mixed_units, key=lambda u: (-content[u].total(), seeds.derive(seed, "split", u), u)):
+        side[unit] = _least_deviation(content[unit], side_counts, totals, shares)
         for label, count in content[unit].items():
-            held[label][side[unit]] += count
+            side_counts[label][side[unit]] += count
     pure: dict[str, list[str]] = defaultdict(list)
-    for unit, inside in content.items():
-        if len(inside) == 1:
-            pure[next(iter(inside))].append(unit)
+    for unit, unit_counts in content.items():
+        if len(unit_counts) == 1:
+            pure[next(iter(unit_counts))].append(unit)
     for label, class_units in pure.items():
         class_units.sort(key=lambda u: (seeds.derive(seed, "split", label, u), u))
         sizes = {u: content[u].total() for u in class_units}
-        side |= _fill(class_units, sizes, held[label], totals[label], shares)
+        side |= _fill(class_units, sizes, side_counts[label], totals[label], shares)
     return [side[u] for u in units]
 
 
@@ -113,13 +113,13 @@ def divide_fold(labels: Sequence[str], units: Sequence[str], fold: Fold, validat
         validation: share of all images.
         seed: root of the shuffles; each repetition divides anew.
     """
-    tested = assign_folds(labels, units, fold.folds, seeds.derive(seed, "repetition", fold.repetition))
+    fold_numbers = assign_folds(labels, units, fold.folds, seeds.derive(seed, "repetition", fold.repetition))
     sides: list[Split] = ["test"] * len(labels)
-    rest = [n for n, number in enumerate(tested) if number != fold.number]
-    share = validation * len(labels) / len(rest)
+    remaining = [n for n, number in enumerate(fold_numbers) if number != fold.number]
+    share = validation * len(labels) / len(remaining)
     inner = seeds.derive(seed, "fold", fold.repetition, fold.number)
-    parts = divide([labels[n] for n in rest], [units[n] for n in rest], {"val": share}, inner)
-    for n, side in zip(rest, parts, strict=True):
+    parts = divide([labels[n] for n in remaining], [units[n] for n in remaining], {"val": share}, inner)
+    for n, side in zip(remaining, parts, strict=True):
         sides[n] = side
     return sides
 
@@ -140,12 +140,12 @@ def check_fold(
         DataError: a class has fewer units than folds, or no test image in this one.
     """
     images = Counter(label for label, side in zip(labels, sides, strict=True) if side is not None)
-    tested = {label for label, side in zip(labels, sides, strict=True) if side == "test"}
+    tested_classes = {label for label, side in zip(labels, sides, strict=True) if side == "test"}
     groups = defaultdict(set)
     for label, unit, side in zip(labels, units, sides, strict=True):
         if side is not None:
             groups[label].add(unit)
-    if small := [name for name in classes if name not in tested or len(groups[name]) < folds]:
+    if small := [name for name in classes if name not in tested_classes or len(groups[name]) < folds]:
         amounts = ", ".join(f"{name} ({_amount(images[name], len(groups[name]))})" for name in small)
         raise errors.DataError(
             f"data.split.folds: not each of {folds} folds has a test image of {amounts}; use fewer folds, or leave "
@@ -155,24 +155,24 @@ def check_fold(
 
 
 def _fill(
-    order: list[str], sizes: Mapping[str, int], held: Counter[Split], total: int, shares: Mapping[Split, float]
+    order: list[str], sizes: Mapping[str, int], side_counts: Counter[Split], total: int, shares: Mapping[Split, float]
 ) -> dict[str, Split]:
     """Sides for the units of one class. `held` are the class's images that mixed units have placed already."""
     free = list(order)
     side: dict[str, Split] = {}
-    empty: list[Split] = [s for s in shares if not held[s]]
-    allowed = len(free) - (0 if held["train"] else 1)
+    empty: list[Split] = [s for s in shares if not side_counts[s]]
+    allowed = len(free) - (0 if side_counts["train"] else 1)
     owed = set(empty[: max(0, allowed)])
     for name, share in shares.items():
-        missing = max(int(share * total + 0.5), 1) - held[name]
+        missing = max(int(share * total + 0.5), 1) - side_counts[name]
         owed.discard(name)
-        reserve = len(owed) + (0 if held["train"] else 1)
+        reserve = len(owed) + (0 if side_counts["train"] else 1)
         for unit in list(free):
             if len(free) > reserve and sizes[unit] < 2 * missing:
                 side[unit] = name
                 missing -= sizes[unit]
                 free.remove(unit)
-        if not held[name] and name not in side.values() and len(free) > reserve:
+        if not side_counts[name] and name not in side.values() and len(free) > reserve:
             smallest = min(free, key=lambda u: sizes[u])
             side[smallest] = name
             free.remove(smallest)
@@ -180,12 +180,12 @@ def _fill(
 
 
 def _least_deviation(
-    unit: Counter[str], held: Mapping[str, Counter[Split]], totals: Counter[str], shares: Mapping[Split, float]
+    unit: Counter[str], side_counts: Mapping[str, Counter[Split]], totals: Counter[str], shares: Mapping[Split, float]
 ) -> Split:
     targets: dict[Split, float] = {"train": 1.0 - sum(shares.values()), **shares}
 
     def added(name: Split) -> float:
-        gaps = ((held[c][name] / totals[c] - targets[name], n / totals[c]) for c, n in unit.items())
+        gaps = ((side_counts[c][name] / totals[c] - targets[name], n / totals[c]) for c, n in unit.items())
         return sum((gap + share) ** 2 - gap**2 for gap, share in gaps)
 
     return min(targets, key=added)

@@ -19,12 +19,12 @@ def choose_of_each(
     of_class: dict[str, list[str]] = defaultdict(list)
     for label, name in zip(labels, ids, strict=True):
         of_class[label].append(name)
-    chosen = {
+    chosen_ids = {
         name
         for label, class_ids in of_class.items()
         for name in sorted(class_ids, key=lambda n: (seeds.derive(seed, stage, label, n), n))[: counts[label]]
     }
-    return [name in chosen for name in ids]
+    return [name in chosen_ids for name in ids]
 
 
 def few_of_each(labels: Sequence[str], ids: Sequence[str], most: int, seed: int) -> list[bool]:
@@ -75,10 +75,10 @@ def equal_shares(capacity: Mapping[_Class, int], total: int, order: Sequence[_Cl
         Class -> its share, in the order of `capacity`.
     """
     shares = dict.fromkeys(capacity, 0)
-    left = min(total, sum(capacity.values()))
-    while left > 0:
+    remaining = min(total, sum(capacity.values()))
+    while remaining > 0:
         for name in order:
-            if left and shares[name] < capacity[name]:
+            if remaining and shares[name] < capacity[name]:
                 shares[name] += 1
-                left -= 1
+                remaining -= 1
     return shares

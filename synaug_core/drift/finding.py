@@ -43,7 +43,7 @@ class Finding(frozen.Frozen):
     """Class -> share predicted in the reference, and in the recent images."""
 
     @property
-    def adjusted(self) -> dict[str, float]:
+    def adjusted_p_values(self) -> dict[str, float]:
         """The p-values of both tests after Holm; empty with too few images."""
         if self.mmd_p is None or self.classes_p is None:
             return {}
@@ -59,18 +59,18 @@ class Finding(frozen.Frozen):
                     f"Too few known images to say anything: {self.reference}, at least {_LEAST_REFERENCE} are needed."
                 )
             return f"Too few images to say anything: {n}, at least {self.minimum} are needed."
-        images, classes = self.adjusted["images"], self.adjusted["classes"]
-        what = []
+        images, classes = self.adjusted_p_values["images"], self.adjusted_p_values["classes"]
+        changes = []
         if images <= self.level:
-            what.append("look different")
+            changes.append("look different")
         if classes <= self.level:
-            what.append("are classed in another mix")
-        against = f"{n} against {self.reference} known ones; images {sentence.p_text(images)}, "
-        against += f"classes {sentence.p_text(classes)}, "
-        against += f"declared level {self.level:g}"
-        if what:
-            return f"Drift: recent images {' and '.join(what)} ({against})."
-        return f"No drift shown ({against})."
+            changes.append("are classed in another mix")
+        comparison = f"{n} against {self.reference} known ones; images {sentence.p_text(images)}, "
+        comparison += f"classes {sentence.p_text(classes)}, "
+        comparison += f"declared level {self.level:g}"
+        if changes:
+            return f"Drift: recent images {' and '.join(changes)} ({comparison})."
+        return f"No drift shown ({comparison})."
 
     def metrics(self) -> dict[str, float | None]:
         """Figures by their names in MLflow."""
@@ -84,17 +84,17 @@ class Finding(frozen.Frozen):
         }
         if self.verdict != "too few images":
             metrics["watch/drift"] = float(self.verdict == "drift")
-        return metrics | {f"watch/{name}_p_adjusted": p for name, p in self.adjusted.items()}
+        return metrics | {f"watch/{name}_p_adjusted": p for name, p in self.adjusted_p_values.items()}
 
 
 def reference_rows(images: int, seed: int) -> list[int]:
     """Which of so many known images stand for all of them: all in their order, or 2000 of more, drawn from `seed`."""
     if images <= _MOST_REFERENCE:
         return list(range(images))
-    drawn: list[int] = (
+    rows: list[int] = (
         np.random.default_rng(seeds.derive(seed, "reference")).permutation(images)[:_MOST_REFERENCE].tolist()
     )
-    return drawn
+    return rows
 
 
 def detect_drift(
@@ -129,9 +129,9 @@ def detect_drift(
         raise ValueError(f"reference: {n} images, at most {_MOST_REFERENCE} fit; draw them with reference_rows")
     if m < config.minimum or n < _LEAST_REFERENCE:
         return Finding(verdict="too few images", level=config.level, recent=m, minimum=config.minimum, reference=n)
-    tested = mmd_test(reference, recent, permutations=config.permutations, seed=seeds.derive(seed, "mmd"))
+    image_test = mmd_test(reference, recent, permutations=config.permutations, seed=seeds.derive(seed, "mmd"))
     counts = [np.bincount(has_drift, minlength=len(classes)) for has_drift in (reference_classes, recent_classes)]
-    mixed = frequency_test(
+    class_test = frequency_test(
         counts[0].tolist(), counts[1].tolist(), draws=config.permutations, seed=seeds.derive(seed, "classes")
     )
     shares = [c / c.sum() for c in counts]
@@ -141,14 +141,14 @@ def detect_drift(
         recent=m,
         minimum=config.minimum,
         reference=n,
-        mmd=tested.value,
-        mmd_p=tested.p_value,
-        null=tested.null,
-        chi_square=mixed.statistic,
-        classes_p=mixed.p_value,
+        mmd=image_test.value,
+        mmd_p=image_test.p_value,
+        null=image_test.null,
+        chi_square=class_test.statistic,
+        classes_p=class_test.p_value,
         shares={name: (float(shares[0][i]), float(shares[1][i])) for i, name in enumerate(classes)},
     )
-    has_drift = min(finding.adjusted.values()) <= config.level
+    has_drift = min(finding.adjusted_p_values.values()) <= config.level
     return finding.model_copy(update={"verdict": "drift"}) if has_drift else finding
 
 
@@ -182,17 +182,23 @@ def frequency_test(reference: Sequence[int], recent: Sequence[int], *, draws: in
     reference_counts, recent_counts = np.asarray(reference, dtype=np.int64), np.asarray(recent, dtype=np.int64)
     if reference_counts.shape != recent_counts.shape or reference_counts.sum() == 0 or recent_counts.sum() == 0:
         raise ValueError("counts of the same classes are needed, with an image on each side")
-    pooled, m = reference_counts + recent_counts, int(recent_counts.sum())
-    observed = float(_statistic(recent_counts[None], pooled, m)[0])
-    drawn = np.random.default_rng(seed).multivariate_hypergeometric(pooled, m, size=draws, method="marginals")
-    as_far = int((_statistic(drawn, pooled, m) >= observed * (1 - _TOLERANCE) - _TOLERANCE).sum())
-    return FrequencyTest(observed, (1 + as_far) / (1 + draws))
+    total_counts, m = reference_counts + recent_counts, int(recent_counts.sum())
+    observed_statistic = float(_statistic(recent_counts[None], total_counts, m)[0])
+    drawn_counts = np.random.default_rng(seed).multivariate_hypergeometric(
+        total_counts, m, size=draws, method="marginals"
+    )
+    as_far = int(
+        (_statistic(drawn_counts, total_counts, m) >= observed_statistic * (1 - _TOLERANCE) - _TOLERANCE).sum()
+    )
+    return FrequencyTest(observed_statistic, (1 + as_far) / (1 + draws))
 
 
-def _statistic(recent: NDArray[np.int64], pooled: NDArray[np.int64], m: int) -> NDArray[np.float64]:
+def _statistic(recent: NDArray[np.int64], total_counts: NDArray[np.int64], m: int) -> NDArray[np.float64]:
     """Pearson's chi-square of (B, k) counts of m images against the rest of the pool."""
-    possible = pooled > 0
-    total = int(pooled.sum())
-    expected = pooled[possible] * (m / total)
-    statistic: NDArray[np.float64] = ((recent[:, possible] - expected) ** 2 / expected).sum(1) * (total / (total - m))
+    possible = total_counts > 0
+    total = int(total_counts.sum())
+    expected_counts = total_counts[possible] * (m / total)
+    statistic: NDArray[np.float64] = ((recent[:, possible] - expected_counts) ** 2 / expected_counts).sum(1) * (
+        total / (total - m)
+    )
     return statistic

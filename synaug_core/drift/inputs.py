@@ -63,19 +63,19 @@ def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind:
     index = {name: i for i, name in enumerate(classifier.classes)}
     shape = (classifier.channels, classifier.size, classifier.size)
     width = classifier.model.linear.in_features if kind == "classifier" else None
-    pixels, predicted, kept_features = [], [], []
+    pixels, predicted_classes, kept_features = [], [], []
     for image in served:
         if image.pixels is not None and image.pixels.shape == shape:
             pixels.append(torch.from_numpy(image.pixels))
         elif image.features is not None and len(image.features) == width and image.predicted in index:
             kept_features.append(torch.from_numpy(image.features))
-            predicted.append(index[image.predicted])
-    stacked = torch.stack(pixels) if pixels else torch.empty(0, *shape, dtype=torch.uint8)
-    gathered_features, classes = describe_images(stacked, classifier, kind)
+            predicted_classes.append(index[image.predicted])
+    images = torch.stack(pixels) if pixels else torch.empty(0, *shape, dtype=torch.uint8)
+    gathered_features, classes = describe_images(images, classifier, kind)
     if kept_features:
         gathered_features = torch.cat([gathered_features, torch.stack(kept_features)])
-        classes = torch.cat([classes, torch.tensor(predicted)])
-    return Recent(gathered_features, classes, stacked)
+        classes = torch.cat([classes, torch.tensor(predicted_classes)])
+    return Recent(gathered_features, classes, images)
 
 
 def describe_images(images: Tensor, classifier: TrainedClassifier, kind: Features) -> tuple[Tensor, Tensor]:

@@ -53,20 +53,20 @@ def mmd_test(reference: Tensor, recent: Tensor, *, permutations: int, seed: int)
     n, m = len(reference), len(recent)
     if min(n, m) < 2 or reference.shape[1:] != recent.shape[1:]:
         raise ValueError("two images on each side are needed, with features of one length")
-    pooled = torch.cat([reference, recent]).double().cpu()
-    if not bool(torch.isfinite(pooled).all()):
+    features = torch.cat([reference, recent]).double().cpu()
+    if not bool(torch.isfinite(features).all()):
         raise ValueError("a feature is no number")
-    kernel = _gaussian(pooled)
+    kernel = _gaussian(features)
     rng = np.random.default_rng(seed)
-    observed = np.zeros(n + m, dtype=bool)
-    observed[n:] = True
-    value = float(_values(kernel, observed[None], m)[0])
-    null: list[float] = []
-    while len(null) < permutations:
-        count = min(_AT_ONCE, permutations - len(null))
-        null += _values(kernel, rng.permuted(np.tile(observed, (count, 1)), axis=1), m).tolist()
-    as_far = sum(v >= value - _TOLERANCE for v in null)
-    return MmdTest(value, tuple(null), (1 + as_far) / (1 + permutations))
+    is_reference = np.zeros(n + m, dtype=bool)
+    is_reference[n:] = True
+    value = float(_values(kernel, is_reference[None], m)[0])
+    null_values: list[float] = []
+    while len(null_values) < permutations:
+        count = min(_AT_ONCE, permutations - len(null_values))
+        null_values += _values(kernel, rng.permuted(np.tile(is_reference, (count, 1)), axis=1), m).tolist()
+    as_far = sum(v >= value - _TOLERANCE for v in null_values)
+    return MmdTest(value, tuple(null_values), (1 + as_far) / (1 + permutations))
 
 
 def rank_unusual(reference: Tensor, recent: Tensor) -> tuple[Tensor, Tensor, bool]:
@@ -82,22 +82,22 @@ def rank_unusual(reference: Tensor, recent: Tensor) -> tuple[Tensor, Tensor, boo
         multiples of what is usual: the median distance of the reference's own images to their fifth nearest. They are
         not where that is 0, as it is where most images of the reference are equal.
     """
-    from synaug_core.quality.distances import nearest
+    from synaug_core.quality.distances import find_nearest
 
     scale = _scale(reference.double())
     past, new = reference.double() / scale, recent.double() / scale
-    distance = nearest(new, past, k=_NEIGHBOURS)[0][:, -1]
+    distance = find_nearest(new, past, k=_NEIGHBOURS)[0][:, -1]
     usual_distance = (
-        nearest(past, past, k=_NEIGHBOURS, same=True)[0][:, -1].median() if len(past) > 1 else torch.tensor(0.0)
+        find_nearest(past, past, k=_NEIGHBOURS, same=True)[0][:, -1].median() if len(past) > 1 else torch.tensor(0.0)
     )
     relative = bool(usual_distance > 0)
     ordered = (distance / usual_distance if relative else distance).sort(descending=True, stable=True)
     return ordered.values, ordered.indices, relative
 
 
-def _gaussian(pooled: Tensor) -> Tensor:
+def _gaussian(features: Tensor) -> Tensor:
     """exp(-d^2 / (2 w^2)), w the median distance of different images; float64 (n, n)."""
-    x = pooled / _scale(pooled)
+    x = features / _scale(features)
     squares = (x * x).sum(1)
     norm_sums = squares[:, None] + squares[None, :]
     distance = norm_sums - 2 * (x @ x.T)
@@ -105,8 +105,8 @@ def _gaussian(pooled: Tensor) -> Tensor:
     upper = distance[tuple(torch.triu_indices(len(x), len(x), 1))]
     width = float(upper.median()) if len(upper) else 0.0
     if width == 0:  # more than half of the pairs are equal
-        positive = upper[upper > 0]
-        width = float(positive.median()) if len(positive) else 1.0
+        positive_distances = upper[upper > 0]
+        width = float(positive_distances.median()) if len(positive_distances) else 1.0
     return torch.exp(-distance / (2 * width))
 
 
@@ -122,11 +122,13 @@ def _values(kernel: Tensor, recent: NDArray[np.bool_], m: int) -> NDArray[np.flo
     sums = kernel @ z
     diagonal = kernel.diagonal()
     of_recent = (z * sums).sum(0)
-    across = ((1 - z) * sums).sum(0)
-    of_reference = kernel.sum() - of_recent - 2 * across
+    cross_sums = ((1 - z) * sums).sum(0)
+    of_reference = kernel.sum() - of_recent - 2 * cross_sums
     own_recent = diagonal @ z
     own_reference = diagonal.sum() - own_recent
     values: NDArray[np.float64] = (
-        (of_recent - own_recent) / (m * (m - 1)) + (of_reference - own_reference) / (n * (n - 1)) - 2 * across / (n * m)
+        (of_recent - own_recent) / (m * (m - 1))
+        + (of_reference - own_reference) / (n * (n - 1))
+        - 2 * cross_sums / (n * m)
     ).numpy()
     return values

@@ -78,13 +78,13 @@ def compare(
     labels = np.concatenate([p.labels for p in first[: folds or 1]])
     support = np.bincount(labels, minlength=len(first[0].classes)).tolist()
     test_counts = dict(zip(first[0].classes, support, strict=True))
-    tested = [c for c in first[0].classes if test_counts[c]]
+    tested_classes = [c for c in first[0].classes if test_counts[c]]
     return results.Comparison(
         classes=first[0].classes,
         arms=arms,
         train_counts={c: train_counts.get(c, 0) for c in first[0].classes},
         test_counts=test_counts,
-        rarest_class=results.by_rarity(tested, train_counts, test_counts)[0],
+        rarest_class=results.by_rarity(tested_classes, train_counts, test_counts)[0],
         confidence=config.confidence,
         best_arm=_best(arms) or next(iter(arms)),
         best_control=best_control,
@@ -121,8 +121,8 @@ def _check(
         if not reps or not len(validation.get(arm, ())):
             raise ValueError(f"arm {arm}: predictions and validation scores are needed")
     if (arm := config.primary.arm) != BEST and (arm not in test or arm in controls):
-        what = "is a control" if arm in test else "is not compared"
-        raise ValueError(f"evaluation.primary.arm: {arm} {what}; name an arm that is no control, or {BEST}")
+        obstacle = "is a control" if arm in test else "is not compared"
+        raise ValueError(f"evaluation.primary.arm: {arm} {obstacle}; name an arm that is no control, or {BEST}")
     if folds is None:
         check_same_images([p for reps in test.values() for p in reps])
     else:
@@ -155,8 +155,8 @@ def _best(arms: Mapping[str, results.ArmResult]) -> str | None:
 
 
 def _is_gain(c: Contrast, level: float) -> bool:
-    needed = needed_repetitions(level) if c.test == "sign_flip" else LEAST
-    return c.repetitions >= needed and c.difference.low > 0 and c.p_adjusted < level
+    repetitions = needed_repetitions(level) if c.test == "sign_flip" else LEAST
+    return c.repetitions >= repetitions and c.difference.low > 0 and c.p_adjusted < level
 
 
 class Evidence(NamedTuple):
@@ -222,8 +222,8 @@ def _contrasts(contest: Contest) -> tuple[tuple[Contrast, ...], tuple[Contrast, 
         arm: contrasts[0] if arm == contest.rival else _contrast(contest, arm, contest.endpoints[0])
         for arm in contest.synthetic
     }
-    adjusted = holm({arm: c.p_value for arm, c in family.items()})
-    family_contrasts = {arm: c.model_copy(update={"p_adjusted": adjusted[arm]}) for arm, c in family.items()}
+    adjusted_p = holm({arm: c.p_value for arm, c in family.items()})
+    family_contrasts = {arm: c.model_copy(update={"p_adjusted": adjusted_p[arm]}) for arm, c in family.items()}
     if contest.is_chosen_on_test_images:
         contrasts = (family_contrasts[contest.rival], *contrasts[1:])
     return contrasts, tuple(family_contrasts.values())
@@ -235,14 +235,12 @@ def _contrast(contest: Contest, arm: str, metric: str) -> Contrast:
     if contest.folds is None:
         seed = derive(contest.seed, "contrasts")
         resamples = contest.config.resamples
-        measured = contrast(
+        result = contrast(
             arm_predictions, control_predictions, metric, confidence=confidence, resamples=resamples, seed=seed
         )
     else:
-        measured = fold_contrast(
-            arm_predictions, control_predictions, metric, folds=contest.folds, confidence=confidence
-        )
-    difference, p, pairs = measured
+        result = fold_contrast(arm_predictions, control_predictions, metric, folds=contest.folds, confidence=confidence)
+    difference, p, pairs = result
     return Contrast(
         arm=arm,
         against=contest.against,

@@ -61,11 +61,13 @@ class Pairs:
             (scorer.Scorer(a), scorer.Scorer(b)) for a, b in zip(arm_predictions, control_predictions, strict=False)
         ]
 
-    def plain(self) -> NDArray[np.float64]:
+    def differences(self) -> NDArray[np.float64]:
         """float64 (R,): arm minus control; NaN where the metric is undefined."""
-        return np.array([self.weighted(i, np.ones((len(a.p), 1)))[0] for i, (a, _) in enumerate(self._scorers)])
+        return np.array(
+            [self.weighted_difference(i, np.ones((len(a.p), 1)))[0] for i, (a, _) in enumerate(self._scorers)]
+        )
 
-    def weighted(self, pair: int, weights: scorer.Array) -> scorer.Array:
+    def weighted_difference(self, pair: int, weights: scorer.Array) -> scorer.Array:
         """(B,): arm minus control in one pair under image weights (n, B)."""
         a, b = self._scorers[pair]
         return self._measure(a, weights) - self._measure(b, weights)
@@ -103,17 +105,18 @@ def contrast(
     number = len(pairs)
     intervals.check_same_images([*arm_predictions[:number], *control_predictions[:number]])
     labels = arm_predictions[0].labels
-    plain = pairs.plain()
-    if np.isnan(plain).any():
+    observed_differences = pairs.differences()
+    if np.isnan(observed_differences).any():
         raise ValueError(f"{metric} is undefined on these test images")
     rng = np.random.default_rng(seed)
-    drawn = []
+    resampled = []
     for size in intervals.batch_sizes(len(labels), resamples):
-        chosen = intervals.draw_repetitions(number, size, rng)
+        repetition_draws = intervals.draw_repetitions(number, size, rng)
         weights = intervals.draw_stratified(labels, size, rng)
-        differences = np.stack([pairs.weighted(i, weights) for i in range(number)])
-        drawn.append((differences * chosen).sum(0) / number)
-    return intervals.bounds(float(plain.mean()), np.concatenate(drawn), confidence), sign_flip(plain, seed=seed), number
+        differences = np.stack([pairs.weighted_difference(i, weights) for i in range(number)])
+        resampled.append((differences * repetition_draws).sum(0) / number)
+    interval = intervals.bounds(float(observed_differences.mean()), np.concatenate(resampled), confidence)
+    return interval, sign_flip(observed_differences, seed=seed), number
 
 
 def sign_flip(differences: Sequence[float] | NDArray[np.float64], *, seed: int = 0) -> float:
@@ -129,8 +132,8 @@ def sign_flip(differences: Sequence[float] | NDArray[np.float64], *, seed: int =
         signs = 1.0 - 2.0 * np.random.default_rng(seed).integers(0, 2, (_MONTE_CARLO, n))
         signs[0] = 1.0  # the data itself is one of the patterns, or p could be 0
     # sums that differ by rounding alone are equal
-    reached = np.abs(signs @ values) >= abs(values.sum()) - 1e-12 * max(n, 1)
-    return float(reached.mean())
+    as_extreme = np.abs(signs @ values) >= abs(values.sum()) - 1e-12 * max(n, 1)
+    return float(as_extreme.mean())
 
 
 def needed_repetitions(level: float) -> int:
@@ -146,15 +149,15 @@ def attained_level(level: float, pairs: int) -> float:
     multiples of 2^(1-n), so that 6 pairs are tested at 3.1 % where 5 % are asked for."""
     if pairs > _EXACT_UP_TO:
         return level
-    least = 2.0 ** (1 - pairs)
-    return least * (ceil(level / least) - 1)
+    smallest_p = 2.0 ** (1 - pairs)
+    return smallest_p * (ceil(level / smallest_p) - 1)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """p-values of a family of tests, adjusted by Holm's step-down method (1979), in the order given."""
-    adjusted: dict[str, float] = {}
-    highest = 0.0
+    adjusted_p: dict[str, float] = {}
+    running_maximum = 0.0
     for rank, name in enumerate(sorted(p_values, key=lambda n: p_values[n])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[name]))
-        adjusted[name] = highest
-    return {name: adjusted[name] for name in p_values}
+        running_maximum = max(running_maximum, min(1.0, (len(p_values) - rank) * p_values[name]))
+        adjusted_p[name] = running_maximum
+    return {name: adjusted_p[name] for name in p_values}

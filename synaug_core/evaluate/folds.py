@@ -34,8 +34,8 @@ def check_folds(arms: Mapping[str, Sequence[predictions.Predictions]], folds: in
             if expected_labels is not None and labels != expected_labels:
                 raise ValueError(f"arm {arm}, repetition {start // folds}: its folds are about other images or labels")
             expected_labels = labels
-    most = max(len(trainings) for trainings in arms.values())
-    for i in range(most):
+    repetitions = max(len(trainings) for trainings in arms.values())
+    for i in range(repetitions):
         predictions_by_arm = {arm: trainings[i] for arm, trainings in arms.items() if i < len(trainings)}
         try:
             check_same_images(list(predictions_by_arm.values()))
@@ -111,8 +111,8 @@ def fold_intervals(reps: Sequence[predictions.Predictions], *, folds: int, confi
         for name in names
         if not name.endswith("/support")
     }
-    total = np.sum([scorer.confusion(p) for p in reps], axis=0) * (folds / len(reps))
-    support, predicted = total.sum(1), total.sum(0)
+    confusion = np.sum([scorer.confusion(p) for p in reps], axis=0) * (folds / len(reps))
+    support, predicted = confusion.sum(1), confusion.sum(0)
     for c, name in enumerate(slugs(reps[0].classes).values()):
         images = {"recall": support[c], "precision": predicted[c], "f1": (support[c] + predicted[c]) / 2}
         for metric, n in images.items():
@@ -146,13 +146,13 @@ def fold_contrast(
     Raises:
         ValueError: no fold defines the metric.
     """
-    differences = contrast.Pairs(arm_predictions, control_predictions, metric).plain()
+    differences = contrast.Pairs(arm_predictions, control_predictions, metric).differences()
     differences = differences[~np.isnan(differences)]
     if not len(differences):
         raise ValueError(f"{metric} is undefined on these test images")
     interval, p = corrected_t(differences, overlap(folds), confidence)
-    least, most = METRICS[metric].bounds
-    return _within(interval, least - most, most - least), p, len(differences)
+    minimum, maximum = METRICS[metric].bounds
+    return _within(interval, minimum - maximum, maximum - minimum), p, len(differences)
 
 
 def _labels_of(parts: Sequence[predictions.Predictions], place: str) -> dict[str, int]:
@@ -167,8 +167,8 @@ def _labels_of(parts: Sequence[predictions.Predictions], place: str) -> dict[str
     return labels
 
 
-def _within(interval: Interval, least: float, most: float) -> Interval:
-    return Interval(mean=interval.mean, low=max(interval.low, least), high=min(interval.high, most))
+def _within(interval: Interval, minimum: float, maximum: float) -> Interval:
+    return Interval(mean=interval.mean, low=max(interval.low, minimum), high=min(interval.high, maximum))
 
 
 def _at_least_wilson(interval: Interval, images: float, confidence: float) -> Interval:

@@ -34,11 +34,11 @@ class Interval(frozen.Frozen):
     high: Finite
 
 
-def bounds(mean: float, drawn: Array, confidence: float) -> Interval:
+def bounds(mean: float, resampled: Array, confidence: float) -> Interval:
     """The percentile interval of `drawn` (B,), NaN left aside, never without the mean itself."""
     tail = (1 - confidence) / 2
-    defined = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (mean, mean)
+    finite = resampled[~np.isnan(resampled)]
+    low, high = np.quantile(finite, [tail, 1 - tail]) if len(finite) else (mean, mean)
     return Interval(mean=mean, low=min(float(low), mean), high=max(float(high), mean))
 
 
@@ -73,16 +73,16 @@ def intervals(
     single = [scores(p) for p in repetitions]
     names = list(dict.fromkeys(name for s in single for name in s))
     means = {name: float(np.mean([s[name] for s in single if name in s])) for name in names}
-    drawn = _draws([Scorer(p) for p in repetitions], resamples, np.random.default_rng(seed))
+    resampled = _draws([Scorer(p) for p in repetitions], resamples, np.random.default_rng(seed))
     for name, metric in metrics.METRICS.items():
         if metric.raised_by_resampling and name in means:
-            excess = max(float(drawn[name].mean()) - means[name], 0.0)
-            drawn[name] = np.clip(drawn[name] - excess, metric.bounds[0], metric.bounds[1])
+            excess = max(float(resampled[name].mean()) - means[name], 0.0)
+            resampled[name] = np.clip(resampled[name] - excess, metric.bounds[0], metric.bounds[1])
     counts = {name for name in names if name.endswith("/support")}
     return {
         name: Interval(mean=means[name], low=means[name], high=means[name])
         if name in counts
-        else bounds(means[name], drawn[name], confidence)
+        else bounds(means[name], resampled[name], confidence)
         for name in names
     }
 
@@ -118,7 +118,7 @@ def _batch(
     rng: np.random.Generator,
 ) -> dict[str, Array]:
     n, number = len(labels), len(classes)
-    chosen = draw_repetitions(len(scorers), size, rng)
+    repetition_draws = draw_repetitions(len(scorers), size, rng)
     weights = draw_stratified(labels, size, rng)
     class_indices = np.arange(number)
     padded = draw_stratified(np.concatenate([labels, class_indices, class_indices]), size, rng)
@@ -126,21 +126,23 @@ def _batch(
     draws: dict[str, list[Array]] = {}
     for scorer in scorers:
         values = scorer.measure(weights)
-        one = scorer.counts(padded[:n])
+        batch_counts = scorer.counts(padded[:n])
         hits, misses = padded[n : n + number], padded[n + number :]
-        one = Counts(one.hits + hits, one.support + hits + misses, one.predicted + hits + alarms)
+        batch_counts = Counts(
+            batch_counts.hits + hits, batch_counts.support + hits + misses, batch_counts.predicted + hits + alarms
+        )
         for c, name in enumerate(slugs(classes).values()):
-            values |= {f"class/{name}/{metric}": getattr(one, metric)[c] for metric in metrics.CLASS_METRICS}
+            values |= {f"class/{name}/{metric}": getattr(batch_counts, metric)[c] for metric in metrics.CLASS_METRICS}
         for metric, value in values.items():
             draws.setdefault(metric, []).append(value)
-    return {metric: _mean_over(np.stack(values), chosen) for metric, values in draws.items()}
+    return {metric: _mean_over(np.stack(values), repetition_draws) for metric, values in draws.items()}
 
 
-def _mean_over(values: Array, chosen: NDArray[np.float32]) -> Array:
+def _mean_over(values: Array, repetition_draws: NDArray[np.float32]) -> Array:
     """Mean of (R, B) values over the repetitions, each as often as it was drawn; NaN is left aside."""
-    defined = ~np.isnan(values)
-    total = (np.where(defined, values, 0.0) * chosen).sum(0, dtype=np.float64)
-    weight = (defined * chosen).sum(0, dtype=np.float64)
+    is_defined = ~np.isnan(values)
+    total = (np.where(is_defined, values, 0.0) * repetition_draws).sum(0, dtype=np.float64)
+    weight = (is_defined * repetition_draws).sum(0, dtype=np.float64)
     return ratio(total, weight)
 
 
@@ -150,9 +152,9 @@ _CELLS = 4_000_000
 
 def batch_sizes(images: int, resamples: int) -> Iterator[int]:
     """Sizes of batch_sizes that keep the weights of all images small."""
-    most = max(1, min(resamples, _CELLS // max(images, 1), 1000))
-    for start in range(0, resamples, most):
-        yield min(most, resamples - start)
+    batch_limit = max(1, min(resamples, _CELLS // max(images, 1), 1000))
+    for start in range(0, resamples, batch_limit):
+        yield min(batch_limit, resamples - start)
 
 
 def draw_stratified(

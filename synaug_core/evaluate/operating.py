@@ -50,12 +50,12 @@ class OperatingPoint(Frozen):
     one, or no test image is of the class."""
 
     @property
-    def reached(self) -> int:
+    def reached_count(self) -> int:
         """Repetitions with a threshold."""
         return sum(t is not None for t in self.thresholds)
 
     @property
-    def few(self) -> bool:
+    def has_few_images(self) -> bool:
         """True where the threshold rests on fewer than 10 validation images of the class."""
         return self.validation_positives < FEW
 
@@ -95,8 +95,10 @@ def threshold_for(p: predictions.Predictions | None, class_index: int, precision
     enough = np.flatnonzero((precisions >= precision) & (recalls > 0))
     if not len(enough):
         return None
-    best = enough[recalls[enough].argmax()]
-    return Threshold(value=float(thresholds[best]), precision=float(precisions[best]), recall=float(recalls[best]))
+    best_row = enough[recalls[enough].argmax()]
+    return Threshold(
+        value=float(thresholds[best_row]), precision=float(precisions[best_row]), recall=float(recalls[best_row])
+    )
 
 
 def mean_curve(repetitions: Sequence[predictions.Predictions], class_index: int) -> tuple[tuple[float, float], ...]:
@@ -146,31 +148,31 @@ def operating_points(
     labels, rows = _every_image(test, validation)
     classes = test[0].classes
     class_indices = range(len(classes))
-    chosen = [[threshold_for(p, c, precision) for c in class_indices] for p in validation]
+    thresholds = [[threshold_for(p, c, precision) for c in class_indices] for p in validation]
     # above every probability: nothing is taken for the class
-    values = np.array([[2.0 if t is None else t.value for t in row] for row in chosen])
+    values = np.array([[2.0 if t is None else t.value for t in row] for row in thresholds])
     flagged = [(p.probabilities >= v).T.astype(np.float32) for p, v in zip(test, values, strict=True)]
     truth = [(np.arange(len(classes))[:, None] == p.labels).astype(np.float32) for p in test]
-    ones = [_counts(t, f) for t, f in zip(truth, flagged, strict=True)]
-    drawn = _draws(truth, flagged, values < 2, labels, rows, resamples, np.random.default_rng(seed))
+    training_counts = [_counts(t, f) for t, f in zip(truth, flagged, strict=True)]
+    resampled = _draws(truth, flagged, values < 2, labels, rows, resamples, np.random.default_rng(seed))
     once, positives = np.bincount(labels, minlength=len(classes)), np.zeros(len(classes), np.int64)
     if all(p is not None for p in validation):
         counts = [np.bincount(p.labels, minlength=len(classes)) for p in validation if p is not None]
         positives = np.min(counts, axis=0)
     points = {}
     for c, name in enumerate(classes):
-        reached = any(row[c] is not None for row in chosen)
+        is_reached = any(row[c] is not None for row in thresholds)
         intervals = {
-            metric: _interval([getattr(one, metric)[c] for one in ones], drawn[metric][c], confidence)
+            metric: _interval([getattr(n, metric)[c] for n in training_counts], resampled[metric][c], confidence)
             for metric in ("precision", "recall")
         }
         points[name] = OperatingPoint(
             target_precision=precision,
-            thresholds=tuple(row[c] for row in chosen),
+            thresholds=tuple(row[c] for row in thresholds),
             validation_positives=int(positives[c]),
             test_positives=int(once[c]),
             precision=intervals["precision"],
-            recall=intervals["recall"] if reached else None,
+            recall=intervals["recall"] if is_reached else None,
         )
     return points
 
@@ -205,7 +207,7 @@ def _every_image(
 def _draws(
     truth: Sequence[scorer.Array],
     flagged: Sequence[scorer.Array],
-    reached: scorer.Array,
+    is_reached: scorer.Array,
     labels: NDArray[np.int64],
     rows: Sequence[NDArray[np.int64]],
     resamples: int,
@@ -217,16 +219,16 @@ def _draws(
     once = np.bincount(labels, minlength=number).astype(np.float32)[:, None]
     parts: dict[str, list[scorer.Array]] = {"precision": [], "recall": []}
     for size in batch_sizes(n + 2 * number, resamples):
-        chosen = draw_repetitions(len(truth), size, rng)
+        repetition_draws = draw_repetitions(len(truth), size, rng)
         weights = draw_stratified(np.concatenate([labels, class_indices, class_indices]), size, rng)
         hits, misses = weights[n : n + number], weights[n + number :]
         alarms = rng.poisson(1.0, (number, size)).astype(np.float32)
-        total = {name: np.zeros((number, size)) for name in parts}
+        sums = {name: np.zeros((number, size)) for name in parts}
         weight = {name: np.zeros((number, size)) for name in parts}
         for repetition, (t, f, row) in enumerate(zip(truth, flagged, rows, strict=True)):
             image_weights = weights[row]
             share = scorer.ratio(t.sum(1, keepdims=True), once)
-            share = np.nan_to_num(share, nan=0.0) * reached[repetition][:, None]
+            share = np.nan_to_num(share, nan=0.0) * is_reached[repetition][:, None]
             counts = scorer.Counts(
                 (t * f) @ image_weights + share * hits,
                 t @ image_weights + share * (hits + misses),
@@ -234,13 +236,13 @@ def _draws(
             )
             for name in parts:
                 value = getattr(counts, name)
-                total[name] += np.nan_to_num(value, nan=0.0) * chosen[repetition]
-                weight[name] += ~np.isnan(value) * chosen[repetition]
+                sums[name] += np.nan_to_num(value, nan=0.0) * repetition_draws[repetition]
+                weight[name] += ~np.isnan(value) * repetition_draws[repetition]
         for name, draws in parts.items():
-            draws.append(scorer.ratio(total[name], weight[name]))
+            draws.append(scorer.ratio(sums[name], weight[name]))
     return {name: np.concatenate(draws, axis=1) for name, draws in parts.items()}
 
 
-def _interval(values: Sequence[float], drawn: scorer.Array, confidence: float) -> Interval | None:
-    defined = [float(v) for v in values if not np.isnan(v)]
-    return bounds(float(np.mean(defined)), drawn, confidence) if defined else None
+def _interval(values: Sequence[float], resampled: scorer.Array, confidence: float) -> Interval | None:
+    finite = [float(v) for v in values if not np.isnan(v)]
+    return bounds(float(np.mean(finite)), resampled, confidence) if finite else None

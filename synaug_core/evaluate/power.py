@@ -230,15 +230,15 @@ def power_report(
         folds: number of folds; None: all repetitions have the same test images.
     """
     pairs = contrast.Pairs(arm_predictions, control_predictions, metric)
-    differences = pairs.plain()
-    defined = np.flatnonzero(~np.isnan(differences))
-    number = len(defined)
+    differences = pairs.differences()
+    defined_pairs = np.flatnonzero(~np.isnan(differences))
+    number = len(defined_pairs)
     if number < 2:
         return None
     single, mean = _image_variances(
-        arm_predictions, pairs, defined, resamples, np.random.default_rng(seed), folds is None
+        arm_predictions, pairs, defined_pairs, resamples, np.random.default_rng(seed), folds is None
     )
-    spread = _spread(differences[defined], single, mean, 0.0 if folds is None else overlap(folds))
+    spread = _spread(differences[defined_pairs], single, mean, 0.0 if folds is None else overlap(folds))
     if not spread.variance(number)[0]:
         return None
     power_at = (sign_flip_power if folds is None else corrected_t_power)(spread, level)
@@ -251,7 +251,7 @@ def power_report(
             images=images_needed(gain, power_at, number, images=images),
         )
 
-    observed_gain = float(differences[defined].mean())
+    observed_gain = float(differences[defined_pairs].mean())
     sampled = spread.training + spread.crossed
     return Power(
         metric=metric,
@@ -280,7 +280,7 @@ def _spread(differences: NDArray[np.float64], single: float, mean: float, ratio:
 def _image_variances(
     arm_predictions: Sequence[predictions.Predictions],
     pairs: contrast.Pairs,
-    defined: NDArray[np.int64],
+    defined_pairs: NDArray[np.int64],
     resamples: int,
     rng: np.random.Generator,
     same_images: bool,
@@ -292,10 +292,12 @@ def _image_variances(
         parts = []
         for size in intervals.batch_sizes(len(labels), resamples):
             weights = intervals.draw_stratified(labels, size, rng, fewer=1)
-            parts.append(np.stack([pairs.weighted(int(i), weights) for i in members]))
+            parts.append(np.stack([pairs.weighted_difference(int(i), weights) for i in members]))
         return np.concatenate(parts, axis=1).astype(np.float64)
 
     pair_differences = (
-        drawn(defined) if same_images else np.concatenate([drawn(defined[[i]]) for i in range(len(defined))])
+        drawn(defined_pairs)
+        if same_images
+        else np.concatenate([drawn(defined_pairs[[i]]) for i in range(len(defined_pairs))])
     )
     return float(pair_differences.var(axis=1).mean()), float(pair_differences.mean(axis=0).var())

@@ -123,14 +123,16 @@ def gate(
         names = ", ".join(challenger.classes[i] for i in sorted(seen_classes))
         return decide(False, f"Not promoted: the champion was trained on all of today's test images of {names}.")
     challenger, champion = challenger.in_order(fresh), champion.in_order(fresh)
-    tested = [name for name, count in counts.items() if count]
-    rarest = [challenger.classes.index(c) for c in results.by_rarity(tested, train_counts, counts)[: config.rarest]]
+    tested_classes = [name for name, count in counts.items() if count]
+    rarest = [
+        challenger.classes.index(c) for c in results.by_rarity(tested_classes, train_counts, counts)[: config.rarest]
+    ]
     figures = _figures(challenger, champion, rarest, confidence, resamples, np.random.default_rng(seed))
     if np.array_equal(challenger.probabilities, champion.probabilities):
         return decide(False, "Not promoted: it predicts exactly what the champion predicts.", figures)
     overall, rare = figures.balanced_accuracy, figures.rarest_recall
     worse = overall.mean < -config.tolerance - _ROUNDING
-    better = rare.low > 0
+    gains_rare = rare.low > 0
     level = sentence.percent_text(confidence)
     names = ", ".join(figures.rarest_classes)
     said_overall = (
@@ -144,18 +146,18 @@ def gate(
     left_out = ""
     if len(fresh) < total:
         left_out = f" Compared on {len(fresh)} of {total} test images: the champion was trained on the others."
-    if better and not worse and not untested:
+    if gains_rare and not worse and not untested:
         reason = f"Promoted: no worse overall, {said_overall}; better where it counts, {said_rare}.{left_out}"
         return decide(True, reason, figures)
     reasons = [f"worse overall, {said_overall}"] * worse
-    reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not better)
+    reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not gains_rare)
     reasons += [untested] * bool(untested)
     return decide(False, f"Not promoted: {'; '.join(reasons)}.{left_out}", figures)
 
 
-def _test_counts(measured: predictions.Predictions) -> dict[str, int]:
-    images = np.bincount(measured.labels, minlength=len(measured.classes)).tolist()
-    return dict(zip(measured.classes, images, strict=True))
+def _test_counts(test: predictions.Predictions) -> dict[str, int]:
+    images = np.bincount(test.labels, minlength=len(test.classes)).tolist()
+    return dict(zip(test.classes, images, strict=True))
 
 
 def _untested(challenger: predictions.Predictions) -> str:
@@ -190,11 +192,11 @@ def _figures(
 ) -> Figures:
     labels = challenger.labels
     challenger_scorer, champion_scorer = scorer.Scorer(challenger), scorer.Scorer(champion)
-    ones = np.ones((len(labels), 1))
+    unit_weights = np.ones((len(labels), 1))
     challenger_accuracy, champion_accuracy = (
-        float(s.balanced_accuracy(ones)[0]) for s in (challenger_scorer, champion_scorer)
+        float(s.balanced_accuracy(unit_weights)[0]) for s in (challenger_scorer, champion_scorer)
     )
-    drawn = np.concatenate(
+    resampled = np.concatenate(
         [
             challenger_scorer.balanced_accuracy(w) - champion_scorer.balanced_accuracy(w)
             for w in (
@@ -203,18 +205,18 @@ def _figures(
         ]
     )
     challenger_recall, champion_recall = (
-        float(s.counts(ones).recall[rarest, 0].mean()) for s in (challenger_scorer, champion_scorer)
+        float(s.counts(unit_weights).recall[rarest, 0].mean()) for s in (challenger_scorer, champion_scorer)
     )
     (pair,) = proportions.discordances([challenger], [champion])
-    right, other_right = ((p.predicted == labels).astype(np.float32) for p in (challenger, champion))
-    wins = right - other_right
+    challenger_right, champion_right = ((p.predicted == labels).astype(np.float32) for p in (challenger, champion))
+    wins = challenger_right - champion_right
     rare = np.mean([_padded(wins[labels == c], resamples, rng) for c in rarest], axis=0)
     return Figures(
         images=len(labels),
         ids_sha256=hashlib.sha256("\n".join(sorted(challenger.ids)).encode()).hexdigest(),
         champion_balanced_accuracy=champion_accuracy,
         challenger_balanced_accuracy=challenger_accuracy,
-        balanced_accuracy=intervals.bounds(challenger_accuracy - champion_accuracy, drawn, confidence),
+        balanced_accuracy=intervals.bounds(challenger_accuracy - champion_accuracy, resampled, confidence),
         rarest_classes=tuple(challenger.classes[c] for c in rarest),
         rarest_images=int(np.isin(labels, rarest).sum()),
         champion_rarest_recall=champion_recall,

@@ -13,10 +13,10 @@ from synaug_core.frozen import Frozen
 __all__ = ["Discordance", "binomial_p", "discordances", "mcnemar", "wilson"]
 
 
-def binomial_p(right: int, n: int) -> float:
+def binomial_p(successes: int, n: int) -> float:
     """Two-sided p of the exact binomial test against one half; 1 for n = 0."""
     ways = tail = 1
-    for k in range(min(right, n - right)):
+    for k in range(min(successes, n - successes)):
         ways = ways * (n - k) // (k + 1)  # of choosing k + 1 among n, from those of choosing k
         tail += ways
     p: float = 2 * tail / 2**n

@@ -151,5 +151,5 @@ def judged_arm(comparison: Comparison) -> str | None:
 def shown_arms(comparison: Comparison) -> list[str]:
     """Where not all arms have room: the best control and the synthetic arm that the verdict is about, or the best
     synthetic arm where there is no verdict; the best arm where there is neither."""
-    judged = judged_arm(comparison) or comparison.best_synthetic
-    return [arm for arm in (comparison.best_control, judged) if arm] or [comparison.best_arm]
+    judged_name = judged_arm(comparison) or comparison.best_synthetic
+    return [arm for arm in (comparison.best_control, judged_name) if arm] or [comparison.best_arm]

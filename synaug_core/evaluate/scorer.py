@@ -146,10 +146,10 @@ class Scorer:
     def _won_by_ranks(self, weights: Array) -> Array:
         """The same by running sums over the sorted scores: for many images, or a single weighting."""
         won = []
-        for positive, negative, below, up_to in self._ranks:
+        for positives, negative, below, up_to in self._ranks:
             passed = np.zeros((len(negative) + 1, weights.shape[1]), weights.dtype)
             np.cumsum(weights[negative], axis=0, out=passed[1:])
-            won.append(np.einsum("ib,ib->b", weights[positive], passed[below] + passed[up_to]) / 2)
+            won.append(np.einsum("ib,ib->b", weights[positives], passed[below] + passed[up_to]) / 2)
         return np.stack(won)
 
     @cached_property
@@ -168,11 +168,11 @@ class Scorer:
         ranks = []
         for c in np.flatnonzero(self.present):
             score = self.p.probabilities[:, c]
-            positive, negative = np.flatnonzero(self.p.labels == c), np.flatnonzero(self.p.labels != c)
+            positives, negative = np.flatnonzero(self.p.labels == c), np.flatnonzero(self.p.labels != c)
             negative = negative[np.argsort(score[negative], kind="stable")]
-            below = np.searchsorted(score[negative], score[positive], "left")
-            up_to = np.searchsorted(score[negative], score[positive], "right")
-            ranks.append((positive, negative, below, up_to))
+            below = np.searchsorted(score[negative], score[positives], "left")
+            up_to = np.searchsorted(score[negative], score[positives], "right")
+            ranks.append((positives, negative, below, up_to))
         return ranks
 
 

@@ -41,13 +41,13 @@ def sentence(
     pairs = contrast.repetitions
     if folds is None:
         text += f", {pairs} paired repetition{'s' * (pairs != 1)})."
-        needed, noun = needed_repetitions(1 - confidence), "repetition"
+        least_repetitions, noun = needed_repetitions(1 - confidence), "repetition"
     else:
         text += f", corrected t test, {design_text(pairs, folds)})."
-        needed, noun = LEAST, "training"
-    if pairs < needed:
-        what = f"1 {noun} is" if pairs == 1 else f"{pairs} {noun}s are"
-        text += f" {what} too few to show a gain: it takes {needed}."
+        least_repetitions, noun = LEAST, "training"
+    if pairs < least_repetitions:
+        subject = f"1 {noun} is" if pairs == 1 else f"{pairs} {noun}s are"
+        text += f" {subject} too few to show a gain: it takes {least_repetitions}."
     return ("Gain shown: " if gain else "No gain shown: ") + text
 
 
@@ -77,15 +77,15 @@ def _wishes(power: Power) -> Iterator[str]:
     gains = [(f"{_size(observed.gain)} (as seen here)", observed)] if observed else []
     gains += [(_size(n.gain), n) for n in power.wished]
     neither = []
-    for what, needed in gains:
-        if power.detectable is not None and needed.gain >= power.detectable:
+    for gain_text, needs in gains:
+        if power.detectable is not None and needs.gain >= power.detectable:
             continue
-        ways = [f"{needed.repetitions:,} repetitions"] if needed.repetitions else []
-        ways += [f"about {_round(needed.images):,} test images"] if needed.images else []
+        ways = [f"{needs.repetitions:,} repetitions"] if needs.repetitions else []
+        ways += [f"about {_round(needs.images):,} test images"] if needs.images else []
         if ways:
-            yield f"a gain of {what} would take {' or '.join(ways)}"
+            yield f"a gain of {gain_text} would take {' or '.join(ways)}"
         else:
-            neither.append(what)
+            neither.append(gain_text)
     if neither:
         yield f"a gain of {' or '.join(neither)} would take more of both, repetitions and test images"
 

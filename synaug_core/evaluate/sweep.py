@@ -45,8 +45,8 @@ class SweepResult(frozen.Frozen):
         failed = len(self.cells) - len(done)
         text = f"{len(gains)} of {len(done)} combinations show a gain over their best control"
         if gains:
-            left = [c for c in gains if c.contrast is not None and c.contrast.p_adjusted < c.level]
-            text += f", {len(left)} of them also after Holm's correction over the sweep"
+            still_shown = [c for c in gains if c.contrast is not None and c.contrast.p_adjusted < c.level]
+            text += f", {len(still_shown)} of them also after Holm's correction over the sweep"
         return text + (f"; {failed} failed." if failed else ".")
 
 
@@ -66,7 +66,7 @@ def sweep_result(
         runs: of each, its MLflow run ("" where it has none).
         pages: of each, where its own report lies.
     """
-    adjusted = holm(
+    adjusted_p = holm(
         {
             str(n): c.contrasts[0].p_adjusted
             for n, c in enumerate(outcomes)
@@ -74,11 +74,13 @@ def sweep_result(
         }
     )
     cells = []
-    for n, (cell_labels, one, run, page) in enumerate(zip(labels, outcomes, runs, pages, strict=True)):
-        if isinstance(one, str):
-            cells.append(_failed(cell_labels, one, run))
+    for n, (cell_labels, outcome, run, page) in enumerate(zip(labels, outcomes, runs, pages, strict=True)):
+        if isinstance(outcome, str):
+            cells.append(_failed(cell_labels, outcome, run))
             continue
-        first = one.contrasts[0].model_copy(update={"p_adjusted": adjusted[str(n)]}) if one.contrasts else None
+        first = (
+            outcome.contrasts[0].model_copy(update={"p_adjusted": adjusted_p[str(n)]}) if outcome.contrasts else None
+        )
         cells.append(
             SweepCell(
                 labels=dict(cell_labels),
@@ -86,18 +88,18 @@ def sweep_result(
                     arm: {
                         m.name: result.metrics[key]
                         for m in metrics.METRICS.values()
-                        if (key := one.key_of(m)) in result.metrics
+                        if (key := outcome.key_of(m)) in result.metrics
                     }
-                    for arm, result in one.arms.items()
+                    for arm, result in outcome.arms.items()
                 },
-                controls=tuple(arm for arm, result in one.arms.items() if result.is_control),
-                best_control=one.best_control,
+                controls=tuple(arm for arm, result in outcome.arms.items() if result.is_control),
+                best_control=outcome.best_control,
                 contrast=first,
-                verdict=one.verdict,
-                level=1 - one.confidence,
-                sentence=one.sentence,
-                classes=len(one.classes),
-                rarest_class=one.rarest_class,
+                verdict=outcome.verdict,
+                level=1 - outcome.confidence,
+                sentence=outcome.sentence,
+                classes=len(outcome.classes),
+                rarest_class=outcome.rarest_class,
                 run_id=run,
                 page=page,
             )

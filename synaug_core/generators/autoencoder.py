@@ -106,13 +106,13 @@ class SpatialAutoencoder(base.LatentGenerator):
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Read what `save` wrote."""
         spec, weights = storage.read(folder, cls.kind, device)
-        loaded = cls._from_spec(spec, device)
-        loaded._load_weights(storage.strip_prefix("model.", weights))
+        generator = cls._from_spec(spec, device)
+        generator._load_weights(storage.strip_prefix("model.", weights))
         try:
-            loaded._gaussians = {n: weights[f"gaussian.{i}"].cpu() for i, n in enumerate(sorted(loaded.classes))}
+            generator._gaussians = {n: weights[f"gaussian.{i}"].cpu() for i, n in enumerate(sorted(generator.classes))}
         except KeyError as error:
             raise errors.ArtifactError(f"{folder}: {storage.MISFIT}") from error
-        return loaded
+        return generator
 
     def model(self, class_name: str) -> SpatialAutoencoderNet:
         """The one model, in evaluation mode.

@@ -72,10 +72,10 @@ def draw_block(rows: Tensor, seed: int, number: int, *, steps: int, batch: int, 
 def draw_exam(rows: Tensor, held_out: Tensor, seed: int, latent: int) -> Batches:
     """One batch of the held-out images, or of some trained on if there are none; the same at every evaluation."""
     random = stream(derive(seed, "examination"))
-    candidates, most = (held_out, _MOST_HELD_OUT) if len(held_out) else (rows, _EXAM_SAMPLES)
-    chosen = candidates[torch.randperm(len(candidates), generator=random)[:most]]
-    chosen = chosen.repeat(-(-_EXAM_SAMPLES // len(chosen)))
-    return Batches(chosen[None], torch.randn(1, len(chosen), latent, generator=random))
+    candidates, limit = (held_out, _MOST_HELD_OUT) if len(held_out) else (rows, _EXAM_SAMPLES)
+    exam_rows = candidates[torch.randperm(len(candidates), generator=random)[:limit]]
+    exam_rows = exam_rows.repeat(-(-_EXAM_SAMPLES // len(exam_rows)))
+    return Batches(exam_rows[None], torch.randn(1, len(exam_rows), latent, generator=random))
 
 
 @dataclass
@@ -115,8 +115,8 @@ class Course:
         """
         self.steps = point.step
         self.curves.append(point)
-        better = not judged or loss < self.best_loss
-        if better:
+        improved = not judged or loss < self.best_loss
+        if improved:
             self.best_step, self.stale = self.steps, 0
             self.best_loss = loss if judged else math.inf
         else:
@@ -125,7 +125,7 @@ class Course:
             self.status = "finished"
         elif self.stale >= config.patience:
             self.status = "early stop"
-        return better
+        return improved
 
 
 def encode_posteriors(encoder: Encoder, images: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -119,8 +119,8 @@ class Generator(ABC):
             DataError: the class is unknown or has no images, or the images' shape is not the generator's.
         """
         if (images.channels, images.images.shape[-2], images.size) != (self.channels, self.size, self.size):
-            shape, own = tuple(images.images.shape[1:]), (self.channels, self.size, self.size)
-            raise errors.DataError(f"images are {shape} (channels, height, width), the generator is for {own}")
+            shape, model_shape = tuple(images.images.shape[1:]), (self.channels, self.size, self.size)
+            raise errors.DataError(f"images are {shape} (channels, height, width), the generator is for {model_shape}")
         class_images = images.of_class(class_name) if class_name in images.classes else None
         if class_images is None or not len(class_images):
             raise errors.DataError(f"class {class_name!r} has no training images to learn from; drop it or add images")
@@ -153,8 +153,8 @@ class Generator(ABC):
             ConfigError: nothing was fitted yet, or not with this class.
         """
         if model is None or class_name not in self.classes:
-            fitted = ", ".join(sorted(self.reports)) or "none yet"
-            raise errors.ConfigError(f"no model was fitted for class {class_name!r}; there are {fitted}")
+            fitted_names = ", ".join(sorted(self.reports)) or "none yet"
+            raise errors.ConfigError(f"no model was fitted for class {class_name!r}; there are {fitted_names}")
         return model
 
     def _spec(self) -> dict[str, Any]:
@@ -183,14 +183,14 @@ class Generator(ABC):
             ArtifactError: something in the spec is missing or wrong.
         """
         try:
-            stored = _StoredSpec.model_validate({key: spec.get(key) for key in _StoredSpec.model_fields})
+            stored_spec = _StoredSpec.model_validate({key: spec.get(key) for key in _StoredSpec.model_fields})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             key = ".".join(map(str, first["loc"]))[:_SHOWN]
             raise errors.ArtifactError(f"the stored generator's spec cannot be read ({key}: {first['msg']})") from error
-        generator = cls(stored.config, stored.classes, stored.channels, stored.size)
+        generator = cls(stored_spec.config, stored_spec.classes, stored_spec.channels, stored_spec.size)
         generator._device = torch.device(device)
-        generator.reports = dict(stored.reports)
+        generator.reports = dict(stored_spec.reports)
         return generator
 
 

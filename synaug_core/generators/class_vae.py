@@ -90,10 +90,10 @@ class ClassVAE(base.LatentGenerator):
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Read what `save` wrote."""
         spec, weights = storage.read(folder, cls.kind, device)
-        loaded = cls._from_spec(spec, device)
-        for i, name in enumerate(sorted(loaded.classes)):
-            loaded._load_weights(name, storage.strip_prefix(f"{i}.", weights))
-        return loaded
+        generator = cls._from_spec(spec, device)
+        for i, name in enumerate(sorted(generator.classes)):
+            generator._load_weights(name, storage.strip_prefix(f"{i}.", weights))
+        return generator
 
     def model(self, class_name: str) -> ConvVAE:
         """A class's model, in evaluation mode.
@@ -194,7 +194,7 @@ class _Run:
         return [name for name, course in self.courses.items() if course.status is None]
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         return not self.active
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -222,8 +222,8 @@ class _Run:
         means = self.executor.train({name: self._draw_block(name, end - first) for name in names}, betas)
         rows = torch.cat((means, self.executor.examine(exams)), dim=1).tolist()
         self.done = end
-        better = [name for name, row in zip(names, rows, strict=True) if self._judge(name, row, betas[-1])]
-        self.executor.keep(better)
+        improved_names = [name for name, row in zip(names, rows, strict=True) if self._judge(name, row, betas[-1])]
+        self.executor.keep(improved_names)
         self._retire()
         losses = [c.curves[-1].loss / self.executor.pixels for n in names if (c := self.courses[n]).curves]
         return {"training": float(len(self.active))} | ({"loss": sum(losses) / len(losses)} if losses else {})
@@ -325,8 +325,8 @@ class Executor(ABC):
 
 def _make_executor(pool: ImagePool, models: Mapping[str, ConvVAE], config: GeneratorConfig) -> Executor:
     """The executor that the configuration names; `auto` is the stack on a GPU and the loop elsewhere."""
-    stacked = config.vae.execution == "stack" or (config.vae.execution == "auto" and pool.device.type == "cuda")
-    executor = StackExecutor if stacked else LoopExecutor
+    is_stacked = config.vae.execution == "stack" or (config.vae.execution == "auto" and pool.device.type == "cuda")
+    executor = StackExecutor if is_stacked else LoopExecutor
     return executor(pool, models, learning_rate=config.learning_rate, clip=config.clip)
 
 
@@ -472,20 +472,20 @@ class StackExecutor(Executor):
     @torch.no_grad()
     def keep(self, classes: Collection[str]) -> None:
         """Copy these classes' weights."""
-        chosen = torch.tensor([name in classes for name in self._names], device=self.pool.device)
+        is_improved = torch.tensor([name in classes for name in self._names], device=self.pool.device)
         for key, value in self._weights().items():
-            mask = chosen.view(-1, *[1] * (value.ndim - 1))
+            mask = is_improved.view(-1, *[1] * (value.ndim - 1))
             self._best[key] = torch.where(mask, value.detach(), self._best[key])
 
     def drop(self, name: str) -> storage.Weights:
         """Forget a class but for the weights last kept."""
         index = self._names.index(name)
-        best = {key: value[index].cpu().clone() for key, value in self._best.items()}
+        best_weights = {key: value[index].cpu().clone() for key, value in self._best.items()}
         remaining = [i for i in range(len(self._names)) if i != index]
         self._names.pop(index)
         if remaining:
             self._select(remaining)
-        return best
+        return best_weights
 
     def state(self) -> dict[str, Any]:
         """All models, optimisers and kept weights."""
@@ -534,14 +534,14 @@ class StackExecutor(Executor):
 
     def _pad(self, batches: Mapping[str, autoencoding.Batches]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Batches stacked over the classes; shorter ones are filled up with images of weight 0."""
-        chosen = [batches[name] for name in self._names]
-        size = max(b.rows.shape[1] for b in chosen)
-        gaps = [size - b.rows.shape[1] for b in chosen]
-        rows = torch.stack([F.pad(b.rows, (0, g)) for b, g in zip(chosen, gaps, strict=True)])
-        noise = torch.stack([F.pad(b.noise, (0, 0, 0, g)) for b, g in zip(chosen, gaps, strict=True)])
-        ones = [torch.ones(size - g, device=self.pool.device) / (size - g) for g in gaps]
-        weights = torch.stack([F.pad(o, (0, g)) for o, g in zip(ones, gaps, strict=True)])
-        flips = [F.pad(b.mirrored, (0, g)) for b, g in zip(chosen, gaps, strict=True) if b.mirrored is not None]
+        class_batches = [batches[name] for name in self._names]
+        size = max(b.rows.shape[1] for b in class_batches)
+        gaps = [size - b.rows.shape[1] for b in class_batches]
+        rows = torch.stack([F.pad(b.rows, (0, g)) for b, g in zip(class_batches, gaps, strict=True)])
+        noise = torch.stack([F.pad(b.noise, (0, 0, 0, g)) for b, g in zip(class_batches, gaps, strict=True)])
+        image_weights = [torch.ones(size - g, device=self.pool.device) / (size - g) for g in gaps]
+        weights = torch.stack([F.pad(o, (0, g)) for o, g in zip(image_weights, gaps, strict=True)])
+        flips = [F.pad(b.mirrored, (0, g)) for b, g in zip(class_batches, gaps, strict=True) if b.mirrored is not None]
         return rows, noise, weights, torch.stack(flips) if flips else None
 
 

@@ -118,10 +118,10 @@ class ConditionalDiffusion(base.Generator):
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Read what `save` wrote."""
         spec, weights = storage.read(folder, cls.kind, device)
-        loaded = cls._from_spec(spec, device)
-        loaded._check()
-        loaded._load_weights(weights)
-        return loaded
+        generator = cls._from_spec(spec, device)
+        generator._check()
+        generator._load_weights(weights)
+        return generator
 
     def _check(self) -> None:
         """Raise what `fit` says about the configuration."""
@@ -242,8 +242,8 @@ class DiffusionRun(training_loop.ModelRun[_Course]):
         """Go on where `state` was taken."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for average, stored in zip(self.averaged, state["averaged"], strict=True):
-            average.copy_(stored)
+        for average, stored_weights in zip(self.averaged, state["averaged"], strict=True):
+            average.copy_(stored_weights)
         losses = [(int(step), list(values)) for step, values in state["losses"]]
         self.course = _Course(self._averaged_weights(), state["status"], state["steps"], state["best_step"], losses)
 
@@ -445,9 +445,9 @@ def draw_augmentations(n: int, random: torch.Generator) -> Tensor:
     """
     normal = torch.randn(n, 3, generator=random)
     angle = (2 * torch.rand(n, generator=random) - 1) * math.pi
-    chosen = (torch.rand(n, 4, generator=random) < _PROBABILITY).to(torch.float32)
-    numbers = (chosen[:, 0], normal[:, 0], angle.cos() - 1, angle.sin(), normal[:, 1], normal[:, 2])
-    return torch.stack(numbers, dim=1) * chosen[:, [0, 1, 2, 2, 3, 3]]
+    is_applied = (torch.rand(n, 4, generator=random) < _PROBABILITY).to(torch.float32)
+    numbers = (is_applied[:, 0], normal[:, 0], angle.cos() - 1, angle.sin(), normal[:, 1], normal[:, 2])
+    return torch.stack(numbers, dim=1) * is_applied[:, [0, 1, 2, 2, 3, 3]]
 
 
 def augment(images: Tensor, augmentations: Tensor) -> Tensor:
@@ -459,10 +459,13 @@ def augment(images: Tensor, augmentations: Tensor) -> Tensor:
     """
     flip, scale = 1 - 2 * augmentations[:, 0], torch.exp2(-_SCALE * augmentations[:, 1])
     cosine, sine = augmentations[:, 2] + 1, augmentations[:, 3]
-    right, down = -2 * _SHIFT * augmentations[:, 4], -2 * _SHIFT * augmentations[:, 5]  # where a pixel is read from
+    shift_x, shift_y = (
+        -2 * _SHIFT * augmentations[:, 4],
+        -2 * _SHIFT * augmentations[:, 5],
+    )  # where a pixel is read from
     rows = (
-        torch.stack((scale * cosine, -scale * sine, right), dim=1),
-        torch.stack((flip * scale * sine, flip * scale * cosine, down), dim=1),
+        torch.stack((scale * cosine, -scale * sine, shift_x), dim=1),
+        torch.stack((flip * scale * sine, flip * scale * cosine, shift_y), dim=1),
     )
     grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
     warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

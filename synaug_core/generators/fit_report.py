@@ -97,7 +97,7 @@ class FitReport(Frozen, extra="ignore"):  # its JSON holds `collapsed`, which is
 
     def metrics(self, label: str) -> dict[str, float]:
         """The figures of the report under names that end in `/label`."""
-        best = [p.held_out_loss for p in self.curves if p.step == self.best_step and p.held_out_loss is not None]
+        best_losses = [p.held_out_loss for p in self.curves if p.step == self.best_step and p.held_out_loss is not None]
         values = {
             "best_step": float(self.best_step),
             "steps": float(self.steps),
@@ -111,5 +111,5 @@ class FitReport(Frozen, extra="ignore"):  # its JSON holds `collapsed`, which is
                 "variance": self.variance,
                 "collapsed": float(self.collapsed),
             }
-        values |= ({"best_held_out_loss": best[0]} if best else {}) | self.measures
+        values |= ({"best_held_out_loss": best_losses[0]} if best_losses else {}) | self.measures
         return {f"{name}/{label}": value for name, value in values.items()}

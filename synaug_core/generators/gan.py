@@ -97,9 +97,9 @@ class ConditionalGAN(base.Generator):
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Read what `save` wrote."""
         spec, weights = storage.read(folder, cls.kind, device)
-        loaded = cls._from_spec(spec, device)
-        loaded._load_weights(weights)
-        return loaded
+        generator = cls._from_spec(spec, device)
+        generator._load_weights(weights)
+        return generator
 
     def _network(self) -> ImageGenerator:
         return ImageGenerator(len(self.classes), self.channels, self.size, self.config.width, self.config.latent_dim)
@@ -236,12 +236,12 @@ class _Run(training_loop.ModelRun[_Course]):
     def _evaluate(self) -> bool:
         """Measure the averaged generator and keep its weights; False where its images are not finite."""
         measures: dict[str, dict[str, float]] = {}
-        for label, (task, real) in enumerate(zip(self.tasks, self._compared, strict=True)):
-            z = randoms.normal(len(real), self.config.latent_dim, derive(task.seed, "evaluation"))
+        for label, (task, real_images) in enumerate(zip(self.tasks, self._compared, strict=True)):
+            z = randoms.normal(len(real_images), self.config.latent_dim, derive(task.seed, "evaluation"))
             samples = sample_images(self.networks.average, z.to(self.networks.pool.device), label)
             if not bool(torch.isfinite(samples).all()):
                 return False
-            measures[task.name] = measure_diversity(real, to_uint8(samples))
+            measures[task.name] = measure_diversity(real_images, to_uint8(samples))
         course = self.course
         course.measures, course.weights, course.best_step = measures, self.networks.averaged(), course.steps
         for name, class_measures in measures.items():
@@ -302,16 +302,16 @@ def draw_block(
         mirror: whether half of the real images are mirrored.
     """
     labels = (torch.arange(steps * batch) + first * batch) % len(rows)
-    chosen = torch.empty_like(labels)
+    drawn_rows = torch.empty_like(labels)
     for label, (class_rows, class_seed) in enumerate(zip(rows, seeds, strict=True)):
         places = (labels == label).nonzero().flatten()
         rounds = -(-len(places) // len(class_rows))
         shuffled = torch.rand(rounds, len(class_rows), generator=stream(derive(class_seed, "block", first)))
-        chosen[places] = class_rows[shuffled.argsort(dim=1).flatten()[: len(places)]]
+        drawn_rows[places] = class_rows[shuffled.argsort(dim=1).flatten()[: len(places)]]
     random = stream(derive(seed, "block", first))
     return Batches(
         labels.view(steps, batch),
-        chosen.view(steps, batch),
+        drawn_rows.view(steps, batch),
         torch.rand(steps, batch, generator=random) < 0.5 if mirror else None,
         torch.randn(steps, 2, batch, latent, generator=random),
         torch.rand(steps, 3, batch, CHANCES, generator=random),
@@ -498,15 +498,15 @@ def _translate(images: Tensor, chances: Tensor, *, shift: bool, mirror: bool) ->
     which those of gathered pixels do not on a GPU.
     """
     size = images.shape[-1]
-    most = round(size * _SHIFT) if shift else 0
+    max_shift = round(size * _SHIFT) if shift else 0
     places = torch.arange(size, device=images.device)
-    steps = (chances[:, :2] * (2 * most + 1)).floor().to(torch.int64) - most
+    steps = (chances[:, :2] * (2 * max_shift + 1)).floor().to(torch.int64) - max_shift
     target = places[None, :, None] - steps[:, None, :]  # n, place, axis
-    down, across = target.unbind(2)
+    source_rows, source_columns = target.unbind(2)
     if mirror:
-        across = torch.where(chances[:, 2:3] < 0.5, size - 1 - across, across)
-    rows = (down[:, :, None] == places).to(images.dtype)
-    columns = (across[:, :, None] == places).to(images.dtype)
+        source_columns = torch.where(chances[:, 2:3] < 0.5, size - 1 - source_columns, source_columns)
+    rows = (source_rows[:, :, None] == places).to(images.dtype)
+    columns = (source_columns[:, :, None] == places).to(images.dtype)
     return rows[:, None] @ images @ columns[:, None].mT
 
 
@@ -516,8 +516,8 @@ def _cut_out(images: Tensor, chances: Tensor) -> Tensor:
     places = torch.arange(size, device=images.device)
     # the square's centre lies anywhere in the image, so that its corners are cut as often as its middle
     first = (chances * (size + 1 - side % 2)).floor().to(torch.int64) - side // 2
-    inside = (places >= first[..., None]) & (places < first[..., None] + side)  # n, axis, place
-    hole = inside[:, 0, :, None] & inside[:, 1, None, :]
+    is_inside = (places >= first[..., None]) & (places < first[..., None] + side)  # n, axis, place
+    hole = is_inside[:, 0, :, None] & is_inside[:, 1, None, :]
     return images * (~hole)[:, None].to(images.dtype)
 
 
@@ -597,5 +597,5 @@ def _mean_distances(images: Tensor) -> tuple[float, float]:
     flat = pixels.flatten(1)
     distances = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist") / flat.shape[1] ** 0.5
     n = len(distances)
-    nearest = float(distances.fill_diagonal_(torch.inf).min(1).values.mean())
-    return float(distances.fill_diagonal_(0).sum()) / (n * (n - 1)), nearest
+    nearest_mean = float(distances.fill_diagonal_(torch.inf).min(1).values.mean())
+    return float(distances.fill_diagonal_(0).sum()) / (n * (n - 1)), nearest_mean

@@ -22,12 +22,14 @@ def groups(counts: Mapping[str, int], config: GeneratorConfig, *, device_type: s
         number = ceil(len(counts) / config.group_size)
     else:
         number = 1 if device_type == "cuda" else len(counts)
-    most = config.group_size or len(counts)
+    largest_group = config.group_size or len(counts)
     cost = {name: min(max(1, n), config.batch_size) for name, n in counts.items()}
     bins: list[list[str]] = [[] for _ in range(number)]
     loads = [0] * number
     for name in sorted(cost, key=lambda c: (-cost[c], c)):
-        free = min((i for i in range(number) if len(bins[i]) < most), key=lambda i: (loads[i], len(bins[i]), i))
+        free = min(
+            (i for i in range(number) if len(bins[i]) < largest_group), key=lambda i: (loads[i], len(bins[i]), i)
+        )
         bins[free].append(name)
         loads[free] += cost[name]
     order = sorted(range(number), key=lambda i: (-loads[i], i))

@@ -55,7 +55,7 @@ class Run(Protocol):
         """Optimiser steps done."""
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         """True when there is nothing left to do."""
 
     def begin(self) -> None:
@@ -90,7 +90,7 @@ class ModelRun(Generic[_C]):
         return self.course.steps
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         """True when there is nothing left to do."""
         return self.course.status is not None
 
@@ -116,11 +116,11 @@ def run_training(run: Run, clock: Clock, job: base.FitJob, *, steps: int, finger
         run.restore(state["run"])
     else:
         run.begin()
-    while not run.ended:
+    while not run.is_finished:
         clock.check(run.done, steps)
         values = run.advance()
         job.checkpoint.offer(lambda: {"fingerprint": fingerprint, "run": run.state()})
-        job.progress(steps if run.ended else run.done, steps, **values)
+        job.progress(steps if run.is_finished else run.done, steps, **values)
 
 
 def digest_training(class_images: Mapping[str, Tensor], config: GeneratorConfig, job: base.FitJob) -> str:

@@ -35,9 +35,11 @@ def group_norm(channels: int, groups: int = 8) -> nn.GroupNorm:
 class Down(nn.Sequential):
     """Halve the sides: stride-2 convolution, group norm, SiLU. (n, in, s, s) to (n, out, ceil(s/2), ceil(s/2))."""
 
-    def __init__(self, inside: int, outside: int, kernel: int = 3) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3) -> None:
         super().__init__(
-            nn.Conv2d(inside, outside, kernel, stride=2, padding=kernel // 2), group_norm(outside), nn.SiLU()
+            nn.Conv2d(in_channels, out_channels, kernel, stride=2, padding=kernel // 2),
+            group_norm(out_channels),
+            nn.SiLU(),
         )
 
 
@@ -49,20 +51,20 @@ class Up(nn.Module):
     neighbouring pixels start alike and a short training leaves no checkerboard (compare Aitken et al., 2017).
     """
 
-    def __init__(self, inside: int, outside: int, size: int, *, to_image: bool = False) -> None:
+    def __init__(self, in_channels: int, out_channels: int, size: int, *, to_image: bool = False) -> None:
         super().__init__()
         self.size = size
-        self.grow = nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1)
-        self.finish = nn.Identity() if to_image else nn.Sequential(group_norm(outside), nn.SiLU())
+        self.grow = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1)
+        self.finish = nn.Identity() if to_image else nn.Sequential(group_norm(out_channels), nn.SiLU())
         if to_image:
             _make_bilinear(self.grow)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        doubled = self.grow(x)
-        if doubled.shape[-1] != self.size:
-            doubled = doubled[..., : self.size, : self.size]
-        finished: Tensor = self.finish(doubled)
+        enlarged = self.grow(x)
+        if enlarged.shape[-1] != self.size:
+            enlarged = enlarged[..., : self.size, : self.size]
+        finished: Tensor = self.finish(enlarged)
         return finished
 
 
@@ -109,9 +111,9 @@ def logit(share: Tensor) -> Tensor:
 def _make_bilinear(grow: nn.ConvTranspose2d) -> None:
     """Give each pair of channels one random weight, spread over the kernel as bilinear interpolation does."""
     line = torch.tensor([0.25, 0.75, 0.75, 0.25])
-    mixed = torch.empty(grow.in_channels, grow.out_channels, 1, 1)
-    nn.init.normal_(mixed, std=grow.in_channels**-0.5)
-    grow.weight.copy_(mixed * torch.outer(line, line))
+    kernel = torch.empty(grow.in_channels, grow.out_channels, 1, 1)
+    nn.init.normal_(kernel, std=grow.in_channels**-0.5)
+    grow.weight.copy_(kernel * torch.outer(line, line))
 
 
 def _bias_of(grow: nn.ConvTranspose2d) -> Tensor:

@@ -42,14 +42,14 @@ class _Doubling(nn.Module):
     2016). Repeated pixels are all computed alike.
     """
 
-    def __init__(self, inside: int, outside: int, size: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
         super().__init__()
         self.size = size
-        self.grow = nn.Conv2d(inside, outside, 3, padding=1)
+        self.grow = nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        grown: Tensor = self.grow(doubled[..., : self.size, : self.size])
+        enlarged = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        grown: Tensor = self.grow(enlarged[..., : self.size, : self.size])
         return grown
 
 
@@ -73,8 +73,8 @@ class ImageGenerator(nn.Module):
         self.head = nn.Linear(2 * latent_dim, self.wide * self.side**2)
         self.norms = nn.ModuleList(ConditionalNorm(c, 2 * latent_dim) for c in wide)
         self.ups = nn.ModuleList(
-            _Doubling(inside, outside, side)
-            for inside, outside, side in zip(wide, (*wide[1:], channels), sizes[1:], strict=True)
+            _Doubling(in_channels, out_channels, side)
+            for in_channels, out_channels, side in zip(wide, (*wide[1:], channels), sizes[1:], strict=True)
         )
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -89,11 +89,11 @@ class ImageGenerator(nn.Module):
 class _Halving(nn.Module):
     """(n, in, s, s) to (n, out, ceil(s/2), ceil(s/2)): two convolutions beside a mean of two by two pixels."""
 
-    def __init__(self, inside: int, outside: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.shrink = _even(nn.Conv2d(inside, outside, 3, stride=2, padding=1))
-        self.refine = _even(nn.Conv2d(outside, outside, 3, padding=1))
-        self.short = _even(nn.Conv2d(inside, outside, 1), slope=1)
+        self.shrink = _even(nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1))
+        self.refine = _even(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.short = _even(nn.Conv2d(in_channels, out_channels, 1), slope=1)
 
     def forward(self, x: Tensor) -> Tensor:
         main = self.refine(F.leaky_relu(self.shrink(F.leaky_relu(x, _SLOPE)), _SLOPE))

@@ -48,8 +48,10 @@ class Decoder(nn.Module):
         self.start = nn.SiLU()
         self.body = nn.Sequential(
             *(
-                Up(inside, outside, side, to_image=i == len(wide) - 1)
-                for i, (inside, outside, side) in enumerate(zip(wide, (*wide[1:], channels), sizes[1:], strict=True))
+                Up(in_channels, out_channels, side, to_image=i == len(wide) - 1)
+                for i, (in_channels, out_channels, side) in enumerate(
+                    zip(wide, (*wide[1:], channels), sizes[1:], strict=True)
+                )
             )
         )
         self.base = nn.Parameter(torch.zeros(channels, size, size))

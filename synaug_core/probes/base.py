@@ -164,7 +164,7 @@ class Probe(ABC, Generic[C, R]):
         """How many of the first trainings of each arm are probed."""
 
     @abstractmethod
-    def run(self, given: ProbeInput[C]) -> Measurement[R]:
+    def run(self, probe_input: ProbeInput[C]) -> Measurement[R]:
         """Measure; equal inputs and seeds give equal results."""
 
     @abstractmethod

@@ -12,10 +12,10 @@ from synaug_core.config import QualityConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.progress import Progress, silent
 from synaug_core.quality import judge, report
-from synaug_core.quality.consistency import Consistency, consistency
+from synaug_core.quality.consistency import Consistency, measure_consistency
 from synaug_core.quality.features import features, subset
 from synaug_core.quality.measures import KidNull, Manifold, bandwidth, density_coverage, kid, kid_null, vendi
-from synaug_core.quality.neighbours import Training, copying, copying_z, nearer
+from synaug_core.quality.neighbours import Training, copying_z, measure_copying, measure_nearness
 from synaug_core.quality.usefulness import Usefulness
 from synaug_core.seeds import derive, stream
 
@@ -71,9 +71,13 @@ def assess(
             reals=scene.of_reals(),
         )
         progress(done, len(names))
-    unseen = {} if judges is None else {c: who for c, who in judges.unseen().items() if c in names}
+    blind_judges = (
+        {}
+        if judges is None
+        else {c: judge_names for c, judge_names in judges.list_unseen_classes().items() if c in names}
+    )
     return report.QualityReport(
-        classes=classes, all_classes=train.classes, judges_without_class=unseen, usefulness=usefulness
+        classes=classes, all_classes=train.classes, judges_without_class=blind_judges, usefulness=usefulness
     )
 
 
@@ -104,28 +108,41 @@ class _ClassImages:
         config: QualityConfig,
         seed: int,
     ) -> _ClassImages:
-        own = _some(train.of_class(name), config.most, derive(seed, "train"))
-        held = _some(held_out.of_class(name), config.most, derive(seed, "held out"))
-        reals = features(held, classifier)
+        train_images = _some(train.of_class(name), config.most, derive(seed, "train"))
+        held_out_images = _some(held_out.of_class(name), config.most, derive(seed, "held out"))
+        real_features = features(held_out_images, classifier)
         return cls(
-            name, own, held, reals, bandwidth(reals), Training.from_points(own.images), classifier, judges, config, seed
+            name,
+            train_images,
+            held_out_images,
+            real_features,
+            bandwidth(real_features),
+            Training.from_points(train_images.images),
+            classifier,
+            judges,
+            config,
+            seed,
         )
 
     def figures(self, images: ImageSet, reconstruction: ImageSet | None) -> report.Figures | None:
         """Of the class's images among `images`; None where there are none."""
-        own = _some(images.of_class(self.name), self.config.most, derive(self.seed, "synthetic"))
-        if not len(own):
+        class_images = _some(images.of_class(self.name), self.config.most, derive(self.seed, "synthetic"))
+        if not len(class_images):
             return None
         reconstructed = None
         if reconstruction is not None:
             reconstructed = _some(
                 reconstruction.of_class(self.name), self.config.most, derive(self.seed, "synthetic")
             ).images
-        labels = None if self.judges is None else consistency(self.judges.probabilities(own), own.labels)
+        labels = (
+            None
+            if self.judges is None
+            else measure_consistency(self.judges.probabilities(class_images), class_images.labels)
+        )
         return report.Figures(
-            n=len(own),
-            **self._beside_reals(own),
-            **self._beside_training(own.images, reconstructed),
+            n=len(class_images),
+            **self._beside_reals(class_images),
+            **self._beside_training(class_images.images, reconstructed),
             **_of_labels(labels),
         )
 
@@ -133,7 +150,7 @@ class _ClassImages:
         """What real images get."""
         labels = None
         if self.judges is not None and len(self.train):
-            labels = consistency(self.judges.of_reals(self.train), self.train.labels)
+            labels = measure_consistency(self.judges.of_reals(self.train), self.train.labels)
         return report.Figures(
             n=len(self.train),
             **self._beside_reals(self.train),
@@ -143,59 +160,62 @@ class _ClassImages:
 
     def _beside_reals(self, images: ImageSet) -> dict[str, Any]:
         """Distance to the held-out images, and variety."""
-        points, reals = features(images, self.classifier).double(), self.reals.double()
-        size = min(len(points), len(reals))
-        null = kid_null(reals, size, self.config.null_draws, derive(self.seed, "null"))
+        points, real_features = features(images, self.classifier).double(), self.reals.double()
+        size = min(len(points), len(real_features))
+        null_kid = kid_null(real_features, size, self.config.null_draws, derive(self.seed, "null"))
         random = stream(derive(self.seed, "matched"))
-        draws = 1 if len(points) == len(reals) else _DRAWS
+        draws = 1 if len(points) == len(real_features) else _DRAWS
         rows = []
         for _ in range(draws):
-            sample, real_sample = points[subset(len(points), size, random)], reals[subset(len(reals), size, random)]
+            sample, real_sample = (
+                points[subset(len(points), size, random)],
+                real_features[subset(len(real_features), size, random)],
+            )
             rows.append(_compared(sample, real_sample, self.config.neighbours, self.width))
         means = {name: _mean([row[name] for row in rows]) for name in rows[0]}
         clamped = min(self.config.neighbours, max(0, size - 1))
-        return {"matched": size, "k": clamped, **means, **_of_null(null, means["kid"])}
+        return {"matched": size, "k": clamped, **means, **_of_null(null_kid, means["kid"])}
 
     def _beside_training(self, images: Tensor, reconstruction: Tensor | None) -> dict[str, Any]:
         """Copies."""
-        near = self.pixels.near(images)
-        copies = copying(near, self.pixels)
+        neighbours = self.pixels.find_nearest(images)
+        copies = measure_copying(neighbours, self.pixels)
         if copies is None:
             return {"training": len(self.train)}
-        distance = near[0][:, 0]
-        held = self.pixels.near(self.held_out.images)[0][:, :1].flatten()
-        reconstructed = None if reconstruction is None else self.pixels.near(reconstruction)[0][:, :1].flatten()
+        distance = neighbours[0][:, 0]
+        held_out_distances = self.pixels.find_nearest(self.held_out.images)[0][:, :1].flatten()
+        reconstructed = None if reconstruction is None else self.pixels.find_nearest(reconstruction)[0][:, :1].flatten()
         return {
             "training": copies.training,
             "nearest_distance": copies.distance,
             "nearest_ratio": copies.ratio,
             "authentic": copies.authentic,
-            "copying_z": copying_z(distance, held),
-            "nearer_than_reconstruction": None if reconstructed is None else nearer(distance, reconstructed),
+            "copying_z": copying_z(distance, held_out_distances),
+            "nearer_than_reconstruction": None if reconstructed is None else measure_nearness(distance, reconstructed),
         }
 
 
-def _compared(images: Tensor, reals: Tensor, k: int, width: float) -> dict[str, float | None]:
-    near: Manifold | None = density_coverage(reals, images, k)
-    score, yardstick = vendi(images, "rbf", width), vendi(reals, "rbf", width)
+def _compared(images: Tensor, real_features: Tensor, k: int, width: float) -> dict[str, float | None]:
+    manifold: Manifold | None = density_coverage(real_features, images, k)
+    score, yardstick = vendi(images, "rbf", width), vendi(real_features, "rbf", width)
     return {
-        "kid": kid(reals, images),
-        "density": None if near is None else near.density,
-        "coverage": None if near is None else near.coverage,
+        "kid": kid(real_features, images),
+        "density": None if manifold is None else manifold.density,
+        "coverage": None if manifold is None else manifold.coverage,
         "vendi": score,
         "vendi_relative": None if score is None or yardstick is None else score / yardstick,
     }
 
 
-def _of_null(null: KidNull | None, value: float | None) -> dict[str, Any]:
-    if null is None or value is None:
+def _of_null(null_kid: KidNull | None, value: float | None) -> dict[str, Any]:
+    if null_kid is None or value is None:
         return {}
     return {
-        "kid_null_n": null.n,
-        "kid_null_mean": null.mean,
-        "kid_null_std": null.std,
-        "kid_z": null.z(value),
-        "kid_null_above": null.share_above(value),
+        "kid_null_n": null_kid.n,
+        "kid_null_mean": null_kid.mean,
+        "kid_null_std": null_kid.std,
+        "kid_z": null_kid.z(value),
+        "kid_null_above": null_kid.share_above(value),
     }
 
 
@@ -206,10 +226,10 @@ def _of_labels(labels: Consistency | None) -> dict[str, Any]:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    defined = [v for v in values if v is not None]
-    return sum(defined) / len(defined) if defined else None
+    values_defined = [v for v in values if v is not None]
+    return sum(values_defined) / len(values_defined) if values_defined else None
 
 
-def _some(images: ImageSet, most: int, seed: int) -> ImageSet:
+def _some(images: ImageSet, limit: int, seed: int) -> ImageSet:
     """At most so many, at random, in their order."""
-    return images.take(subset(len(images), most, stream(seed)).sort().values) if len(images) > most else images
+    return images.take(subset(len(images), limit, stream(seed)).sort().values) if len(images) > limit else images

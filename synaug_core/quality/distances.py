@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-__all__ = ["contrast", "nearest", "pairwise", "spacing"]
+__all__ = ["contrast", "find_nearest", "pairwise", "spacing"]
 
 _ROWS, _COLUMNS = 256, 512
 """Images compared at once: 300 MB at 128 px in colour."""
@@ -25,7 +25,7 @@ def pairwise(a: Tensor, b: Tensor) -> Tensor:
     return torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def nearest(a: Tensor, b: Tensor, *, k: int = 1, same: bool = False) -> tuple[Tensor, Tensor]:
+def find_nearest(a: Tensor, b: Tensor, *, k: int = 1, same: bool = False) -> tuple[Tensor, Tensor]:
     """For each row of `a` its k nearest rows of `b`, nearest first, earlier rows first where equally near.
 
     Args:
@@ -49,7 +49,7 @@ def spacing(images: Tensor) -> float:
     With one image, or equal ones, there is no such distance; for uint8 images it is then their mean contrast, which
     is how far they are from a plain one. 0 where that is 0 too, where there is no image, and for single features.
     """
-    distance, _ = nearest(images, images, same=True)
+    distance, _ = find_nearest(images, images, same=True)
     median = float(distance.median()) if distance.numel() else 0.0
     if median > 0 or not len(images) or images.dtype != torch.uint8:
         return median

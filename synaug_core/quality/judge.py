@@ -25,7 +25,7 @@ from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.progress import Progress, part_of, silent
 
-__all__ = ["Judges", "Member", "assign_folds", "panel", "panels"]
+__all__ = ["Judges", "Member", "assign_folds", "plan_panel", "split_panel"]
 
 
 def assign_folds(train: ImageSet, folds: int, seed: int) -> dict[str, int]:
@@ -38,37 +38,36 @@ def assign_folds(train: ImageSet, folds: int, seed: int) -> dict[str, int]:
     for group, label in zip(train.groups, train.labels.tolist(), strict=True):
         content[group][label] += 1
     totals = Counter(train.labels.tolist())
-    held: list[Counter[int]] = [Counter() for _ in range(folds)]
+    fold_counts: list[Counter[int]] = [Counter() for _ in range(folds)]
 
     def place(group: str) -> tuple[int, int, int, str]:
-        inside = content[group]
-        return min(totals[c] for c in inside), -inside.total(), seeds.derive(seed, "fold", group), group
+        group_counts = content[group]
+        return min(totals[c] for c in group_counts), -group_counts.total(), seeds.derive(seed, "fold", group), group
 
     fold_of: dict[str, int] = {}
     for group in sorted(content, key=place):
-        inside = content[group]
+        group_counts = content[group]
 
-        def filled(fold: int, inside: Counter[int] = inside) -> tuple[float, int, int]:
-            share = sum(held[fold][c] * n / totals[c] for c, n in inside.items())
-            return round(share, 9), held[fold].total(), fold
+        def filled(fold: int, group_counts: Counter[int] = group_counts) -> tuple[float, int, int]:
+            share = sum(fold_counts[fold][c] * n / totals[c] for c, n in group_counts.items())
+            return round(share, 9), fold_counts[fold].total(), fold
 
-        best = min(range(folds), key=filled)
-        held[best].update(inside)
-        fold_of[group] = best
+        best_fold = min(range(folds), key=filled)
+        fold_counts[best_fold].update(group_counts)
+        fold_of[group] = best_fold
     return {image: fold_of[group] for image, group in zip(train.ids, train.groups, strict=True)}
 
 
-def panel(folds: int) -> tuple[tuple[int, ...], ...]:
+def plan_panel(folds: int) -> tuple[tuple[int, ...], ...]:
     """What each judge leaves out: every fold, and every pair of folds, since an image may have two parents."""
     return tuple(left_out for size in (1, 2) for left_out in combinations(range(folds), size))
 
 
-def panels(folds: int, workers: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """The panel in up to `workers` parts whose numbers of judges differ by one at most, in its order."""
-    whole = panel(folds)
-    parts = max(1, min(workers, len(whole)))
-    cuts = [round(i * len(whole) / parts) for i in range(parts + 1)]
-    return tuple(whole[a:b] for a, b in pairwise(cuts))
+def split_panel(folds: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """The panel in `folds` parts whose numbers of judges differ by one at most, in its order."""
+    judges = plan_panel(folds)
+    cuts = [round(i * len(judges) / folds) for i in range(folds + 1)]
+    return tuple(judges[a:b] for a, b in pairwise(cuts))
 
 
 _ARM = ArmConfig(name="judge", sampling="balanced", augmentation="traditional")
@@ -161,7 +160,7 @@ class Judges:
             DataError: all images are of one fold (one group), so that nobody can judge them.
             ConfigError, WeightsError, DivergenceError, DeadlineError: as `classify.training.train`.
         """
-        started = time.monotonic()
+        start_time = time.monotonic()
         steps = classifier_config.steps_or_half(judge_config.steps)
         config = classifier_config.model_copy(update={"steps": steps, "class_weights": "none"})
         fold_of = assign_folds(train, judge_config.folds, seeds.derive(seed, "folds"))
@@ -170,11 +169,11 @@ class Judges:
             raise errors.DataError(
                 "judges need training images of two groups at least; set filters.label_consistency to null"
             )
-        panel_part = panel(judge_config.folds) if leaving_out is None else leaving_out
-        rest = {left_out: _without(train, fold, left_out) for left_out in panel_part}
-        rest = {left_out: images for left_out, images in rest.items() if len(images)}
+        panel_part = plan_panel(judge_config.folds) if leaving_out is None else leaving_out
+        training_sets = {left_out: _without(train, fold, left_out) for left_out in panel_part}
+        training_sets = {left_out: images for left_out, images in training_sets.items() if len(images)}
         members: list[Member] = []
-        for left_out, images in rest.items():
+        for left_out, images in training_sets.items():
             name = _name(left_out)
             trained = train_classifier(
                 config,
@@ -184,12 +183,12 @@ class Judges:
                 init_seed=seeds.derive(seed, name, "weights"),
                 batch_seed=seeds.derive(seed, name, "batches"),
                 device=device,
-                progress=part_of(progress, before=len(members) * steps, total_steps=len(rest) * steps),
+                progress=part_of(progress, before=len(members) * steps, total_steps=len(training_sets) * steps),
                 checkpoint=checkpoint_for(name) if checkpoint_for else None,
-                deadline=None if deadline is None else deadline - (time.monotonic() - started),
+                deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
             )
-            unseen = tuple(c for c, n in images.counts().items() if not n)
-            members.append(Member(left_out, unseen, trained))
+            unseen_classes = tuple(c for c, n in images.counts().items() if not n)
+            members.append(Member(left_out, unseen_classes, trained))
         return cls(train.classes, judge_config.folds, fold_of, tuple(members))
 
     @classmethod
@@ -228,7 +227,7 @@ class Judges:
         """
         return self._judged(train, [self._folds_of([image]) for image in train.ids])
 
-    def unseen(self) -> dict[str, tuple[str, ...]]:
+    def list_unseen_classes(self) -> dict[str, tuple[str, ...]]:
         """By class, the judges that have seen none of its images; classes that all have seen are left out."""
         names_by_class = {c: tuple(m.name for m in self.members if c in m.unseen) for c in self.classes}
         return {c: names for c, names in names_by_class.items() if names}
@@ -285,15 +284,15 @@ class Judges:
         for (parent_folds, label), index in rows.items():
             for member in self.judges_for(parent_folds, self.classes[label]):
                 by_member[member.name] += index
-        total = np.zeros((len(images), len(self.classes)))
+        probability_sums = np.zeros((len(images), len(self.classes)))
         votes = np.zeros(len(images))
         for member in self.members:  # each judge sees all its images in one call
             index = sorted(by_member[member.name])
             if index:
-                total[index] += member.classifier.predict(images.images[index])
+                probability_sums[index] += member.classifier.predict(images.images[index])
                 votes[index] += 1
-        total[votes == 0] = np.nan
-        return np.asarray(total / np.maximum(votes, 1)[:, None])
+        probability_sums[votes == 0] = np.nan
+        return np.asarray(probability_sums / np.maximum(votes, 1)[:, None])
 
     def _folds_of(self, ids: Iterable[str]) -> frozenset[int]:
         try:

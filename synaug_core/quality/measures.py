@@ -130,10 +130,10 @@ def density_coverage(reals: Tensor, images: Tensor, k: int) -> Manifold | None:
     if min(len(reals), len(images)) < 2:
         return None
     k = min(k, len(reals) - 1)
-    radius = distances.nearest(reals, reals, k=k, same=True)[0][:, -1]
-    inside = distances.pairwise(reals, images) < radius[:, None]
-    density = float(inside.double().sum(0).mean()) / k
-    return Manifold(k, len(reals), len(images), density, float(inside.any(dim=1).double().mean()))
+    radius = distances.find_nearest(reals, reals, k=k, same=True)[0][:, -1]
+    is_within = distances.pairwise(reals, images) < radius[:, None]
+    density = float(is_within.double().sum(0).mean()) / k
+    return Manifold(k, len(reals), len(images), density, float(is_within.any(dim=1).double().mean()))
 
 
 def vendi(points: Tensor, kernel: Literal["cosine", "rbf"] = "cosine", width: float | None = None) -> float | None:

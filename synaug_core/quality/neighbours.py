@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from synaug_core.data.imageset import ImageSet
-from synaug_core.quality.distances import nearest, spacing
+from synaug_core.quality.distances import find_nearest, spacing
 
-__all__ = ["Copying", "Training", "copying", "copying_z", "nearer", "nearest_training_image"]
+__all__ = ["Copying", "Training", "copying_z", "find_nearest_training_image", "measure_copying", "measure_nearness"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,11 @@ class Training:
     @classmethod
     def from_points(cls, points: Tensor) -> Training:
         """Measured once for all sets that are compared with it."""
-        return cls(points, nearest(points, points, same=True)[0].flatten(), spacing(points))
+        return cls(points, find_nearest(points, points, same=True)[0].flatten(), spacing(points))
 
-    def near(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def find_nearest(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Distances float64 and positions int64, (m, min(2, n)) each, of the two nearest training images."""
-        return nearest(images, self.points, k=2)
+        return find_nearest(images, self.points, k=2)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Copying:
     authentic: float | None
 
 
-def copying(near: tuple[Tensor, Tensor], training: Training) -> Copying | None:
-    """From `training.near(images)`; None where there are no images or no training images."""
+def measure_copying(near: tuple[Tensor, Tensor], training: Training) -> Copying | None:
+    """From `training.find_nearest(images)`; None where there are no images or no training images."""
     distance, index = near
     images, n = len(distance), len(training.points)
     if not images or not n:
@@ -76,7 +76,7 @@ def copying(near: tuple[Tensor, Tensor], training: Training) -> Copying | None:
     return Copying(images, n, relative, float(ratio.median()), float(authentic))
 
 
-def nearer(distance: Tensor, reference: Tensor) -> float | None:
+def measure_nearness(distance: Tensor, reference: Tensor) -> float | None:
     """Chance that an image is nearer to its nearest training image than one of the others is to its own, in [0, 1].
 
     Half means no difference; with reconstructions as the others, above half means memorised more than what starts
@@ -91,9 +91,12 @@ def nearer(distance: Tensor, reference: Tensor) -> float | None:
     """
     if not len(distance) or not len(reference):
         return None
-    ordered, own = reference.sort().values, distance.contiguous()
-    below, upto = torch.searchsorted(ordered, own), torch.searchsorted(ordered, own, right=True)
-    return float((2 * len(reference) - below - upto).double().mean()) / (2 * len(reference))
+    ordered, distances = reference.sort().values, distance.contiguous()
+    lower_ranks, upper_ranks = (
+        torch.searchsorted(ordered, distances),
+        torch.searchsorted(ordered, distances, right=True),
+    )
+    return float((2 * len(reference) - lower_ranks - upper_ranks).double().mean()) / (2 * len(reference))
 
 
 def copying_z(distance: Tensor, held_out: Tensor) -> float | None:
@@ -102,14 +105,14 @@ def copying_z(distance: Tensor, held_out: Tensor) -> float | None:
 
     None where a set is empty.
     """
-    share = nearer(distance, held_out)
+    share = measure_nearness(distance, held_out)
     if share is None:
         return None
     n, m = len(distance), len(held_out)
     return (0.5 - share) * n * m / math.sqrt(n * m * (n + m + 1) / 12)
 
 
-def nearest_training_image(images: ImageSet, train: ImageSet) -> tuple[Tensor, Tensor]:
+def find_nearest_training_image(images: ImageSet, train: ImageSet) -> tuple[Tensor, Tensor]:
     """For each image the position in `train` of the nearest one of its class, and the distance to it.
 
     Returns:
@@ -120,8 +123,8 @@ def nearest_training_image(images: ImageSet, train: ImageSet) -> tuple[Tensor, T
     distance = torch.full((len(images),), torch.nan, dtype=torch.float64)
     for label in torch.bincount(images.labels).nonzero().flatten().tolist():
         rows = (images.labels == label).nonzero().flatten()
-        own = (train.labels == label).nonzero().flatten()
-        if len(own):
-            near, position = nearest(images.images[rows], train.images[own])
-            distance[rows], index[rows] = near[:, 0], own[position[:, 0]]
+        class_rows = (train.labels == label).nonzero().flatten()
+        if len(class_rows):
+            distances, position = find_nearest(images.images[rows], train.images[class_rows])
+            distance[rows], index[rows] = distances[:, 0], class_rows[position[:, 0]]
     return index, distance

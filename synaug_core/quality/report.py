@@ -142,13 +142,13 @@ class QualityReport(frozen.Frozen):
         return rows
 
     def _of_usefulness(self, short: dict[str, str]) -> dict[str, float]:
-        tested = self.usefulness
-        if tested is None:
+        usefulness = self.usefulness
+        if usefulness is None:
             return {}
         prefix = "quality/usefulness"
-        named = {"real": tested.real, "synthetic": tested.synthetic, "difference": tested.difference}
-        metrics = {f"{prefix}/{name}": value for name, value in named.items() if value is not None}
-        for name in tested.real_recall:
-            metrics[f"{prefix}/real_recall/{short[name]}"] = tested.real_recall[name]
-            metrics[f"{prefix}/synthetic_recall/{short[name]}"] = tested.synthetic_recall[name]
+        by_name = {"real": usefulness.real, "synthetic": usefulness.synthetic, "difference": usefulness.difference}
+        metrics = {f"{prefix}/{name}": value for name, value in by_name.items() if value is not None}
+        for name in usefulness.real_recall:
+            metrics[f"{prefix}/real_recall/{short[name]}"] = usefulness.real_recall[name]
+            metrics[f"{prefix}/synthetic_recall/{short[name]}"] = usefulness.synthetic_recall[name]
         return metrics

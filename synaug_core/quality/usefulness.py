@@ -15,7 +15,7 @@ from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.progress import Progress, part_of, silent
 from synaug_core.quality.features import subset
 
-__all__ = ["Replaced", "Usefulness", "replaced", "usefulness"]
+__all__ = ["Replaced", "Usefulness", "measure_usefulness", "replace_real_images"]
 
 _ARM = ArmConfig(name="usefulness", sampling="balanced", augmentation="traditional")
 
@@ -58,28 +58,28 @@ class Usefulness(frozen.Frozen):
         return None if self.real is None or self.synthetic is None else self.synthetic - self.real
 
 
-def replaced(train: ImageSet, synthetic: ImageSet, *, seed: int) -> Replaced:
+def replace_real_images(train: ImageSet, synthetic: ImageSet, *, seed: int) -> Replaced:
     """In each class with synthetic images, real ones make room for them.
 
     Of such a class as many images are used as there are of both kinds, drawn at random: real ones in one set,
     synthetic ones in the other. The other classes stay as they are, in both.
     """
-    real, synthetic_sets, counts = [], [], {}
+    real_sets, synthetic_sets, counts = [], [], {}
     for name, n in synthetic.counts().items():
-        own, substitutes = train.of_class(name), synthetic.of_class(name)
-        size = min(len(own), n)
+        class_images, substitutes = train.of_class(name), synthetic.of_class(name)
+        size = min(len(class_images), n)
         if size:
             random = seeds.stream(seeds.derive(seed, "replaced", name))
-            real.append(own.take(subset(len(own), size, random).sort().values))
+            real_sets.append(class_images.take(subset(len(class_images), size, random).sort().values))
             synthetic_sets.append(substitutes.take(subset(n, size, random).sort().values))
             counts[name] = size
         else:
-            real.append(own)
-            synthetic_sets.append(own)
-    return Replaced(concatenate(real), concatenate(synthetic_sets), counts)
+            real_sets.append(class_images)
+            synthetic_sets.append(class_images)
+    return Replaced(concatenate(real_sets), concatenate(synthetic_sets), counts)
 
 
-def usefulness(
+def measure_usefulness(
     train: ImageSet,
     synthetic: ImageSet,
     held_out: ImageSet,
@@ -112,7 +112,7 @@ def usefulness(
     Raises:
         ConfigError, WeightsError, DivergenceError, DeadlineError: as `classify.training.train`.
     """
-    started, sets = time.monotonic(), replaced(train, synthetic, seed=seed)
+    start_time, sets = time.monotonic(), replace_real_images(train, synthetic, seed=seed)
     if not sets.counts:
         return None
     recalls = []
@@ -127,7 +127,7 @@ def usefulness(
             device=device,
             progress=part_of(progress, before=number * config.steps, total_steps=2 * config.steps),
             checkpoint=checkpoint_for(name) if checkpoint_for else None,
-            deadline=None if deadline is None else deadline - (time.monotonic() - started),
+            deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
         )
         recalls.append(_recalls(trained.predict(held_out), held_out))
     real_recalls, synthetic_recalls = recalls
@@ -142,9 +142,11 @@ def usefulness(
 
 
 def _recalls(probabilities: NDArray[np.float32], images: ImageSet) -> dict[str, float]:
-    label, predicted = images.labels.cpu().numpy(), probabilities.argmax(axis=1)
-    own = {name: label == i for i, name in enumerate(images.classes)}
-    return {name: float((predicted[rows] == label[rows]).mean()) for name, rows in own.items() if rows.any()}
+    label, predictions = images.labels.cpu().numpy(), probabilities.argmax(axis=1)
+    rows_by_class = {name: label == i for i, name in enumerate(images.classes)}
+    return {
+        name: float((predictions[rows] == label[rows]).mean()) for name, rows in rows_by_class.items() if rows.any()
+    }
 
 
 def _mean(recalls: dict[str, float]) -> float | None:

@@ -72,12 +72,12 @@ def contact_page(
     per_class = max(1, min(_ON_PAGE, _MOST_TILES // max(len(names), 1)))
     blocks = []
     for name in names:
-        shown = synthetic.rows_of(name)[:per_class].tolist()
-        cells = [_cell(train, synthetic, i, index[i] if index else None, scores) for i in shown]
-        own = train.rows_of(name)[:per_class].tolist()
-        reals = [{"image": _address(train.images[i]), "id": words.plain(train.ids[i], 60)} for i in own]
+        synthetic_rows = synthetic.rows_of(name)[:per_class].tolist()
+        cells = [_cell(train, synthetic, i, index[i] if index else None, scores) for i in synthetic_rows]
+        train_rows = train.rows_of(name)[:per_class].tolist()
+        real_cells = [{"image": _address(train.images[i]), "id": words.plain(train.ids[i], 60)} for i in train_rows]
         blocks.append(
-            {"name": name, "real": real_counts.get(name, 0), "made": counts[name], "reals": reals, "cells": cells}
+            {"name": name, "real": real_counts.get(name, 0), "made": counts[name], "reals": real_cells, "cells": cells}
         )
     side = _side(synthetic.size)
     return html.render(
@@ -111,23 +111,27 @@ def contact_sheet(
     counts, real_counts = synthetic.counts(), train.counts()
     names = [name for name in synthetic.classes if counts[name]]
     per_class = _IN_ROW if len(names) <= 12 else _IN_ROW // 2
-    left = max(2, per_class // 2)
+    real_columns = max(2, per_class // 2)
     blank = torch.full((1, *synthetic.images.shape[1:]), 255, dtype=torch.uint8)
     rows = []
     for name in names:
-        shown = synthetic.rows_of(name)[:per_class].tolist()
-        reals = train.images[train.rows_of(name)[: 2 * left]].cpu()
-        upper = torch.cat([reals[:left], blank.expand(max(0, left - len(reals)), -1, -1, -1)])
+        synthetic_rows = synthetic.rows_of(name)[:per_class].tolist()
+        real_images = train.images[train.rows_of(name)[: 2 * real_columns]].cpu()
+        upper = torch.cat(
+            [real_images[:real_columns], blank.expand(max(0, real_columns - len(real_images)), -1, -1, -1)]
+        )
         note = f"{words.number(real_counts.get(name, 0))} real, {words.number(counts[name])} synthetic"
-        rows.append(Row(name, note, torch.cat([upper, synthetic.images[shown].cpu()]), space=8))
+        rows.append(Row(name, note, torch.cat([upper, synthetic.images[synthetic_rows].cpu()]), space=8))
         if index:
-            below = [train.images[k : k + 1].cpu() if (k := index[i]) >= 0 else blank for i in shown]
-            lower = torch.cat([reals[left:], blank.expand(left - len(reals[left:]), -1, -1, -1)])
-            rows.append(Row("", "", torch.cat([lower, *below])))
-    right = "synthetic, below each the nearest real image" if index else "synthetic"
-    columns = (("real", 0), (right, left))
+            nearest_images = [train.images[k : k + 1].cpu() if (k := index[i]) >= 0 else blank for i in synthetic_rows]
+            lower = torch.cat(
+                [real_images[real_columns:], blank.expand(real_columns - len(real_images[real_columns:]), -1, -1, -1)]
+            )
+            rows.append(Row("", "", torch.cat([lower, *nearest_images])))
+    right_title = "synthetic, below each the nearest real image" if index else "synthetic"
+    columns = (("real", 0), (right_title, real_columns))
     tile = _SMALLEST if len(names) <= 12 else 48
-    return sheet(rows, heading=heading, columns=columns, breaks=(left,), tile=tile)
+    return sheet(rows, heading=heading, columns=columns, breaks=(real_columns,), tile=tile)
 
 
 def _positions(synthetic: ImageSet, nearest: Tensor | None) -> list[int] | None:
@@ -146,25 +150,28 @@ def _check(synthetic: ImageSet, scores: Scores) -> None:
             raise ValueError(f"scores: {len(synthetic)} values of {name} expected, got {len(values)}")
 
 
-def _cell(train: ImageSet, synthetic: ImageSet, i: int, near: int | None, scores: Scores) -> dict[str, Any]:
+def _cell(train: ImageSet, synthetic: ImageSet, i: int, nearest_row: int | None, scores: Scores) -> dict[str, Any]:
     """What the template shows of one synthetic image."""
     facts = [
         (_score_name(name), f"{v:.3g}") for name, values in scores.items() if (v := _finite(values[i])) is not None
     ]
     origin = json.loads(synthetic.provenance[i])
     parents = origin.get("parents") or []
-    own = {name: v for name, v in origin.items() if name not in scores and isinstance(v, (int, float))}
-    facts += [(_score_name(name), f"{v:.3g}") for name, v in own.items() if _finite(v) is not None]
+    measures = {name: v for name, v in origin.items() if name not in scores and isinstance(v, (int, float))}
+    facts += [(_score_name(name), f"{v:.3g}") for name, v in measures.items() if _finite(v) is not None]
     lines = []
     if parents:
-        named = [words.plain(p, 60) for p in parents[:2]] if len(parents) < 3 else [words.plain(parents[0], 60)]
-        lines.append("From " + " and ".join([*named, *([f"{len(parents) - 1} more"] if len(parents) > 2 else [])]))
-    if has_nearest := near is not None and near >= 0:
-        lines.append(f"Nearest: {words.plain(train.ids[near], 60)}{', a parent' if train.ids[near] in parents else ''}")
+        parent_names = [words.plain(p, 60) for p in parents[:2]] if len(parents) < 3 else [words.plain(parents[0], 60)]
+        lines.append(
+            "From " + " and ".join([*parent_names, *([f"{len(parents) - 1} more"] if len(parents) > 2 else [])])
+        )
+    if has_nearest := nearest_row is not None and nearest_row >= 0:
+        nearest_id = train.ids[nearest_row]
+        lines.append(f"Nearest: {words.plain(nearest_id, 60)}{', a parent' if nearest_id in parents else ''}")
     return {
         "id": words.plain(synthetic.ids[i], 60),
         "image": _address(synthetic.images[i]),
-        "nearest": _address(train.images[near]) if has_nearest else "",
+        "nearest": _address(train.images[nearest_row]) if has_nearest else "",
         "facts": facts,
         "lines": lines,
     }
@@ -187,7 +194,7 @@ def _address(image: Tensor) -> str:
     """One uint8 image (c, h, w) as an address; larger ones than a tile are reduced to one."""
     from PIL import Image
 
-    picture = Image.fromarray(png.plain(image.cpu().numpy()))
+    picture = Image.fromarray(png.to_pil_array(image.cpu().numpy()))
     if picture.width > _LARGEST:
         picture = picture.resize((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     return html.data_uri(picture)

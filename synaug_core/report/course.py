@@ -67,13 +67,13 @@ def _images(config: Config, report: Mapping[str, Any]) -> str:
     if size := report.get("image_size") or config.data.image_size:
         colour = {1: ", grey", 3: ", colour"}.get(report.get("channels") or config.data.channels or 0, "")
         text += f", brought to {size} × {size} pixels ({config.data.fit}{colour})"
-    if rejected := len(report.get("rejected", ())):
-        text += f"; {number(rejected)} file{'s were' if rejected != 1 else ' was'} rejected"
+    if rejected_count := len(report.get("rejected", ())):
+        text += f"; {number(rejected_count)} file{'s were' if rejected_count != 1 else ' was'} rejected"
     classes = config.data.classes
-    chosen = f" Only the classes {', '.join(plain(c) for c in classes)} were used." if classes else ""
-    if most := config.data.max_classes:
-        chosen += f" At most the first {most} classes were used."
-    return f"{text}.{chosen}"
+    class_text = f" Only the classes {', '.join(plain(c) for c in classes)} were used." if classes else ""
+    if limit := config.data.max_classes:
+        class_text += f" At most the first {limit} classes were used."
+    return f"{text}.{class_text}"
 
 
 def _duplicates(config: Config, report: Mapping[str, Any]) -> str:
@@ -88,8 +88,8 @@ def _duplicates(config: Config, report: Mapping[str, Any]) -> str:
     text = f"Images that are {how} were sought" + (
         f": {number(groups)} group{'s' * (groups != 1)}." if "duplicates" in report else "."
     )
-    across = "removed from training or validation" if rule.across_splits == "remove" else "kept"
-    text += f" The division keeps them together; where the source has them in two parts, they were {across}."
+    split_text = "removed from training or validation" if rule.across_splits == "remove" else "kept"
+    text += f" The division keeps them together; where the source has them in two parts, they were {split_text}."
     conflicts = "left out of training" if rule.conflicting_labels == "remove" else "kept"
     return f"{text} Equal images with different labels were {conflicts}."
 
@@ -113,8 +113,8 @@ def _division(config: Config, report: Mapping[str, Any]) -> str:
     if ratio := config.data.long_tail:
         text += f" The training images were thinned out to a long tail of {ratio:g} to 1."
         text += f" Paths of the draws: {config.seed}/long_tail/…"
-    if most := config.data.per_class:
-        text += f" Low-data mode: at most {most} training images of each class, the same for generators and arms."
+    if limit := config.data.per_class:
+        text += f" Low-data mode: at most {limit} training images of each class, the same for generators and arms."
         text += f" Paths of the draws: {config.seed}/low_data/…"
     return text
 
@@ -128,19 +128,19 @@ def _search(config: Config) -> str:
     if not tuning.trials:
         return "None: every arm was trained with the configured values."
     if tuning.scope == "per_arm":
-        who = f"{tuning.trials} trials for each arm"
+        budget = f"{tuning.trials} trials for each arm"
         seeds = f"first arm: {_seed(config, 'tuning', config.arms[0].name)}"
     else:
         searched = [a.name for a in config.arms if a.name in tuning.arms] or [config.arms[0].name]
         names = ", ".join(searched)
-        who = f"{tuning.trials} trials for all arms together, by the mean score of {names}"
+        budget = f"{tuning.trials} trials for all arms together, by the mean score of {names}"
         seeds = _seed(config, "tuning", names)
     steps = config.classifier.steps_or_half(tuning.steps)
-    varied = [HYPERPARAMETERS[name].title for name in tuning.ranges()]
+    titles = [HYPERPARAMETERS[name].title for name in tuning.ranges()]
     place = ", in each fold anew" if config.data.split.folds else ""
     return (
-        f"{who}{place}, of {number(steps)} steps each, over {', '.join(varied)}; the measure is balanced accuracy on "
-        f"the validation images. Sampler: {seeds}."
+        f"{budget}{place}, of {number(steps)} steps each, over {', '.join(titles)}; the measure is balanced accuracy "
+        f"on the validation images. Sampler: {seeds}."
     )
 
 
@@ -221,10 +221,10 @@ def describe_synthesis(config: Config) -> Iterator[tuple[str, str]]:
         if arm.synthesis is not None:
             syntheses.setdefault(arm.synthesis.model_dump_json(), (arm.synthesis, []))[1].append(arm.name)
     online = [arm for arm in config.arms if arm.online is not None]
-    used = [s.generator for s, _ in syntheses.values() if find(s.strategy).generator]
-    used += [arm.online.generator for arm in online if arm.online is not None]
-    if used:
-        yield "Generators", _generators(config, used)
+    generators = [s.generator for s, _ in syntheses.values() if find(s.strategy).generator]
+    generators += [arm.online.generator for arm in online if arm.online is not None]
+    if generators:
+        yield "Generators", _generators(config, generators)
     settings = [s for s, _ in syntheses.values()]
     if settings and (
         config.quality.enabled
@@ -280,14 +280,14 @@ def _synthesis(config: Config, synthesis: SynthesisConfig) -> str:
         text += f", {t.uncertainty.upper() if t.uncertainty == 'mi' else t.uncertainty} over {t.samples} samples"
         text += f", {t.steps} steps of {t.step_size:g} within {t.radius:g}"
     if isinstance(s.sampling_strategy, str):
-        planned = _PLANS[s.sampling_strategy]
+        plan_text = _PLANS[s.sampling_strategy]
     elif isinstance(s.sampling_strategy, dict):
-        planned = "counts as configured by class"
+        plan_text = "counts as configured by class"
     else:
-        planned = f"the smaller class is filled up to {s.sampling_strategy:g} of the larger"
+        plan_text = f"the smaller class is filled up to {s.sampling_strategy:g} of the larger"
     times = f", times {s.multiple:g}" if s.multiple != 1 else ""
     seed = derive(config.seed, "synthesis")
-    return f"{text}. Plan: {planned}{times}. {_filters(s.filters)} Seed {seed} ({config.seed}/synthesis)."
+    return f"{text}. Plan: {plan_text}{times}. {_filters(s.filters)} Seed {seed} ({config.seed}/synthesis)."
 
 
 def _filters(filters: FilterConfig | None) -> str:

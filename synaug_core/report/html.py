@@ -36,15 +36,15 @@ def data_uri(picture: Picture) -> str:
     return "data:image/png;base64," + base64.b64encode(_png(picture)).decode()
 
 
-def embed_pictures(named: Mapping[str, Picture]) -> list[tuple[str, str, int]]:
+def embed_pictures(pictures: Mapping[str, Picture]) -> list[tuple[str, str, int]]:
     """Caption, address and width in CSS pixels of each picture: figures at the size of the text around them,
     sheets pixel by pixel."""
-    shown = []
-    for name, picture in named.items():
+    embedded = []
+    for name, picture in pictures.items():
         data = _png(picture)
         width = int.from_bytes(data[16:20], "big")  # of the PNG's header
-        shown.append((name, data_uri(data), round(width * _CSS / _DPI) if hasattr(picture, "savefig") else width))
-    return shown
+        embedded.append((name, data_uri(data), round(width * _CSS / _DPI) if hasattr(picture, "savefig") else width))
+    return embedded
 
 
 def _png(picture: Picture) -> bytes:

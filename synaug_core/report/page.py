@@ -70,7 +70,7 @@ def comparison_page(
     """
     figures = comparison_figures(comparison) if figures is None else figures
     other_arms = _other_matrices(comparison)
-    shown = shown_arms(comparison)
+    arm_names = shown_arms(comparison)
     columns, tabled = quality_tables(quality or {})
     values: dict[str, Any] = {
         "c": comparison,
@@ -80,12 +80,12 @@ def comparison_page(
         "trainings": sections.trainings_name(comparison),
         "tests": sections.tests_text(comparison),
         "columns": sections.columns(comparison, "page"),
-        "best": sections.best(comparison, "page"),
+        "best": sections.find_best_values(comparison, "page"),
         "forest": html.embed_figures({"": figures["forest"]}),
         "recall": html.embed_figures({"": figures["recall_by_class"]}),
-        "confusions": html.embed_figures({words.plain(a): arm_confusion(comparison, a) for a in shown}),
+        "confusions": html.embed_figures({words.plain(a): arm_confusion(comparison, a) for a in arm_names}),
         "more_confusions": html.embed_figures({words.plain(a): arm_confusion(comparison, a) for a in other_arms}),
-        "matrices_left": len(comparison.arms) - len(shown) - len(other_arms),
+        "matrices_left": len(comparison.arms) - len(arm_names) - len(other_arms),
         "calibration": html.embed_figures({"": figures["reliability"]}),
         "operating": html.embed_figures({"": figures["operating"]}) if "operating" in figures else [],
         "probes": [_shown_probe(section) for section in probes],
@@ -127,8 +127,8 @@ def _other_matrices(comparison: Comparison) -> list[str]:
     """Those that are folded away; with many classes matrices are large and slow to draw, so none."""
     if len(comparison.classes) > _ROOMY:
         return []
-    shown = shown_arms(comparison)
-    return [a for a in comparison.arms if a not in shown][:_MOST_MATRICES]
+    arm_names = shown_arms(comparison)
+    return [a for a in comparison.arms if a not in arm_names][:_MOST_MATRICES]
 
 
 def _contents(values: Mapping[str, Any]) -> dict[str, str]:

@@ -67,17 +67,17 @@ class QualityTable:
 def quality_tables(quality: Mapping[str, QualityReport]) -> tuple[list[tuple[str, str]], list[QualityTable]]:
     """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
     columns = {field: (heading, meaning, digits) for field, heading, meaning, digits in COLUMNS}
-    shown = [(columns[f][0], columns[f][1]) for f in _MEANS]
-    return shown, [_table(arms, report, columns) for arms, report in quality.items() if report.classes]
+    headings = [(columns[f][0], columns[f][1]) for f in _MEANS]
+    return headings, [_table(arms, report, columns) for arms, report in quality.items() if report.classes]
 
 
 def _table(arms: str, report: QualityReport, columns: Mapping[str, tuple[str, str, int]]) -> QualityTable:
-    synthetic, real = report.overall(), report.overall("reals")
+    synthetic_means, real_means = report.overall(), report.overall("reals")
 
     def mean(field: str) -> Cell:
-        value, beside = synthetic.get(field), real.get(field)
-        below = [f"real {_text(beside.value, columns[field][2])}"] if beside else []
-        return _text(value.value if value else None, columns[field][2]), below
+        value, real_value = synthetic_means.get(field), real_means.get(field)
+        details = [f"real {_text(real_value.value, columns[field][2])}"] if real_value else []
+        return _text(value.value if value else None, columns[field][2]), details
 
     return QualityTable(
         arms=arms,
@@ -98,9 +98,11 @@ def _cell(quality: ClassQuality, field: str, digits: int) -> Cell:
     value = _text(getattr(quality.synthetic, field), digits)
     if field == "kid":
         return value, _null(quality.synthetic)
-    beside = [("real", quality.reals), ("recon.", quality.reconstruction)]
+    comparisons = [("real", quality.reals), ("recon.", quality.reconstruction)]
     lines = [
-        f"{name} {_text(v, digits)}" for name, f in beside if f is not None and (v := getattr(f, field)) is not None
+        f"{name} {_text(v, digits)}"
+        for name, f in comparisons
+        if f is not None and (v := getattr(f, field)) is not None
     ]
     return value, lines
 

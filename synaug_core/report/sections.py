@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = [
     "answer",
     "basis",
-    "best",
     "columns",
     "count_left_out",
     "count_removal_reasons",
     "counts",
+    "find_best_values",
     "is_worse",
     "keep_percent_on_line",
     "limits",
@@ -44,9 +44,9 @@ _INTERVALS = {
 
 def answer(comparison: Comparison) -> tuple[str, str, str]:
     """Its colour (`yes`, `no`, or `worse` where the whole interval lies below 0), the verdict's words, and the rest."""
-    head, colon, rest = comparison.sentence.partition(": ")
+    head, colon, remainder = comparison.sentence.partition(": ")
     kind = "yes" if comparison.verdict == "gain" else "worse" if is_worse(comparison) else "no"
-    return kind, keep_percent_on_line(head + colon.rstrip()), keep_percent_on_line(rest)
+    return kind, keep_percent_on_line(head + colon.rstrip()), keep_percent_on_line(remainder)
 
 
 def is_worse(comparison: Comparison) -> bool:
@@ -64,8 +64,8 @@ def basis(comparison: Comparison) -> list[str]:
     c, images = comparison, sum(comparison.test_counts.values())
     texts = [_design(c, images), _declared(c)]
     if controls := [plain(arm) for arm, r in c.arms.items() if r.is_control]:
-        best = f"; best of them on the validation images: {plain(c.best_control)}" if c.best_control else ""
-        texts.append(f"A gain has to beat the best control. Controls: {', '.join(controls)}{best}.")
+        best_text = f"; best of them on the validation images: {plain(c.best_control)}" if c.best_control else ""
+        texts.append(f"A gain has to beat the best control. Controls: {', '.join(controls)}{best_text}.")
     if c.power is not None:
         texts.append(f"{power_text(c.power)} An estimate from the differences seen, no part of the verdict.")
     return [keep_percent_on_line(text) for text in texts]
@@ -73,20 +73,20 @@ def basis(comparison: Comparison) -> list[str]:
 
 def _design(c: Comparison, images: int) -> str:
     arms = f"{len(c.arms)} arm{'s' * (len(c.arms) != 1)}"
-    real = f"{number(images)} real image{'s' * (images != 1)}"
+    images_text = f"{number(images)} real image{'s' * (images != 1)}"
     if c.folds:
-        return f"Design: {c.design} of {arms}; each of {real} is a test image once in every repetition."
+        return f"Design: {c.design} of {arms}; each of {images_text} is a test image once in every repetition."
     paired = ", paired by their initial weights" if len(c.arms) > 1 and not c.design.startswith("1 ") else ""
-    return f"Design: {c.design} of {arms}{paired}, tested on the same {real}."
+    return f"Design: {c.design} of {arms}{paired}, tested on the same {images_text}."
 
 
 def _declared(c: Comparison) -> str:
     arm_text = "the synthetic arm" if c.primary.arm == BEST else plain(c.primary.arm)
-    chosen = "the control that does best" + (" there" if c.primary.arm == BEST else " on the validation images")
+    control_text = "the control that does best" + (" there" if c.primary.arm == BEST else " on the validation images")
     if c.primary.arm == BEST:
         arm_text += " that does best on the validation images"
     outcome = f" It came to {plain(c.contrasts[0].arm)} against {plain(c.contrasts[0].against)}." if c.contrasts else ""
-    return f"Declared before the run: {arm_text} against {chosen}, by {metric_name(c.primary.metric)}.{outcome}"
+    return f"Declared before the run: {arm_text} against {control_text}, by {metric_name(c.primary.metric)}.{outcome}"
 
 
 def trainings_name(comparison: Comparison) -> str:
@@ -108,9 +108,9 @@ def limits(comparison: Comparison) -> list[str]:
     if none:
         texts.append(f"No test images, hence no figures: {', '.join(plain(c) for c in none)}.")
     if few:
-        named = ", ".join(f"{plain(c)} ({comparison.test_counts[c]})" for c in few[:_NAMED])
+        class_text = ", ".join(f"{plain(c)} ({comparison.test_counts[c]})" for c in few[:_NAMED])
         more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
-        texts.append(f"Few test images, hence wide intervals: {named}{more}.")
+        texts.append(f"Few test images, hence wide intervals: {class_text}{more}.")
     if min(r.repetitions for r in comparison.arms.values()) == 1:
         texts.append("One repetition: the intervals know nothing of how much training varies.")
     if comparison.folds:
@@ -138,7 +138,7 @@ def columns(comparison: Comparison, place: Place, class_name: Callable[[str], st
     }
 
 
-def best(comparison: Comparison, place: Place) -> dict[str, set[str]]:
+def find_best_values(comparison: Comparison, place: Place) -> dict[str, set[str]]:
     """The arms with the best mean of each column, all of them where they are level; none where there is one arm."""
     best_arms = {}
     for key in columns(comparison, place):
@@ -173,12 +173,12 @@ def count_left_out(dataset: Mapping[str, Any] | None) -> str:
 def list_rejected_files(dataset: Mapping[str, Any] | None) -> list[str]:
     """The first few files that could not be used, each with its reason, and where the rest stand."""
     files = (dataset or {}).get("rejected", ())
-    named = [f"{plain(file['path'], 160)}: {plain(file['reason'], 200)}" for file in files[:_NAMED_FILES]]
-    if more := len(files) - len(named):
-        named.append(f"and {number(more)} more; dataset.html in the data set's MLflow run lists them")
-    return named
+    file_texts = [f"{plain(file['path'], 160)}: {plain(file['reason'], 200)}" for file in files[:_NAMED_FILES]]
+    if more := len(files) - len(file_texts):
+        file_texts.append(f"and {number(more)} more; dataset.html in the data set's MLflow run lists them")
+    return file_texts
 
 
 def count_removal_reasons(dataset: Mapping[str, Any] | None) -> dict[str, int]:
     """Reason -> number of readable images left out for it."""
-    return dict(Counter(removed["reason"] for removed in (dataset or {}).get("removed", ())).most_common())
+    return dict(Counter(entry["reason"] for entry in (dataset or {}).get("removed", ())).most_common())

@@ -67,15 +67,15 @@ def reconstruction(generator: Generator, images: ImageSet) -> Image.Image | None
 
     if not isinstance(generator, base.LatentGenerator):
         return None
-    shown = images.head_of_each_class(dict.fromkeys(generator.classes, _IN_ROW))
-    decoded = shown.images.clone()
+    originals = images.head_of_each_class(dict.fromkeys(generator.classes, _IN_ROW))
+    decoded = originals.images.clone()
     with torch.no_grad():
         for name in generator.classes:
-            is_of_class = shown.labels == shown.classes.index(name)
+            is_of_class = originals.labels == originals.classes.index(name)
             if is_of_class.any():
-                mean, _ = generator.encode(shown.images[is_of_class], name)
+                mean, _ = generator.encode(originals.images[is_of_class], name)
                 decoded[is_of_class] = pixels.to_uint8(generator.decode(mean, name))
-    return _reconstruction_sheet(shown, decoded)
+    return _reconstruction_sheet(originals, decoded)
 
 
 def real_beside_synthetic(real: ImageSet, synthetic: ImageSet) -> Image.Image:
@@ -88,10 +88,10 @@ def real_beside_synthetic(real: ImageSet, synthetic: ImageSet) -> Image.Image:
     per_class = _BESIDE if blocks == 1 else 4 if blocks == 2 else 3
     rows = []
     for name in names:
-        left, right = _first(real, name, per_class), _first(synthetic, name, per_class)
-        gap = left.new_full((per_class - len(left), *right.shape[1:]), 255)
+        real_part, synthetic_part = _first(real, name, per_class), _first(synthetic, name, per_class)
+        gap = real_part.new_full((per_class - len(real_part), *synthetic_part.shape[1:]), 255)
         note = f"{number(real_counts.get(name, 0))} real, {number(synthetic_counts[name])} synthetic"
-        rows.append(Row(name, note, torch.cat([left, gap, right])))
+        rows.append(Row(name, note, torch.cat([real_part, gap, synthetic_part])))
     columns = (("real", 0), ("synthetic", per_class))
     return sheet(rows, columns=columns, breaks=(per_class,), blocks=blocks, tile=_tile(len(names)))
 
@@ -178,17 +178,17 @@ def targeted_sheet(
     for label, name in enumerate(synthetic.classes):
         rows_of_class = [
             i
-            for i, own in enumerate(synthetic.labels.tolist())
-            if own == label and "step_length" in origins[i] and name in generator.classes
+            for i, image_label in enumerate(synthetic.labels.tolist())
+            if image_label == label and "step_length" in origins[i] and name in generator.classes
         ]
         if not rows_of_class:
             continue
         class_origins = [origins[i] for i in rows_of_class]
-        shown, kind = rows_of_class[:per_class], str(class_origins[0].get("strategy", "targeted"))
-        original = train.images[[place[origins[i]["parents"][0]] for i in shown]]
+        shown_rows, kind = rows_of_class[:per_class], str(class_origins[0].get("strategy", "targeted"))
+        original = train.images[[place[origins[i]["parents"][0]] for i in shown_rows]]
         decoded = pixels.to_uint8(generator.decode(generator.encode(original, name)[0], name))
         mean = [sum(o[f"uncertainty_{w}"] for o in class_origins) / len(class_origins) for w in ("before", "after")]
-        rows += targeted_rows(name, original, decoded, synthetic.images[shown], kind=kind, uncertainty=mean)
+        rows += targeted_rows(name, original, decoded, synthetic.images[shown_rows], kind=kind, uncertainty=mean)
     return sheet(rows, heading=heading, tile=84 if len(rows) <= 16 else 64) if rows else None
 
 
@@ -219,11 +219,11 @@ def targeted_rows(
     change = synthetic.float() - decoded.float()
     top = float(change.abs().flatten().quantile(0.995)) if change.numel() < 1 << 24 else float(change.abs().max())
     gain = min(_MOST_GAIN, max(1, int(127 / top))) if top else 1
-    shown = (change * gain + 128).round().clamp(0, 255).to(torch.uint8)
+    change_image = (change * gain + 128).round().clamp(0, 255).to(torch.uint8)
     notes = [f", uncertainty {value:.2g}" for value in uncertainty] or ["", ""]
     return [
         Row(name, "original", original, space=12),
         Row("", f"reconstruction{notes[0]}", decoded),
         Row("", f"{_LABELS.get(kind, kind)}{notes[1]}", synthetic),
-        Row("", f"difference \N{MULTIPLICATION SIGN} {gain}", shown),
+        Row("", f"difference \N{MULTIPLICATION SIGN} {gain}", change_image),
     ]

@@ -26,14 +26,16 @@ def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any]
         name: the data set's name.
         config: what all combinations have in common.
     """
-    measured = {name for cell in result.cells for metrics in cell.arms.values() for name in metrics}
-    shown = [metric.name for metric in shown_in("sweep") if metric.name in measured]
+    present = {name for cell in result.cells for metrics in cell.arms.values() for name in metrics}
+    metric_names = [metric.name for metric in shown_in("sweep") if metric.name in present]
     return html.render(
         "sweep.html",
         sweep=result,
         name=name,
-        figures=html.embed_pictures({words.metric_name(metric): sweep_figure(result, metric) for metric in shown}),
-        columns={metric: words.metric_name(metric) for metric in shown},
+        figures=html.embed_pictures(
+            {words.metric_name(metric): sweep_figure(result, metric) for metric in metric_names}
+        ),
+        columns={metric: words.metric_name(metric) for metric in metric_names},
         failed=[cell for cell in result.cells if cell.verdict is None],
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
     )
@@ -61,19 +63,19 @@ def sweep_figure(result: SweepResult, metric: str) -> Figure:
     panels: dict[tuple[tuple[str, str], ...], list[SweepCell]] = {}
     for cell in result.cells:
         panels.setdefault(tuple((k, v) for k, v in cell.labels.items() if k != key), []).append(cell)
-    shown = list(panels.items())[:_MOST_PANELS]
-    columns = min(_COLUMNS, len(shown))
-    rows = -(-len(shown) // columns)
+    panel_items = list(panels.items())[:_MOST_PANELS]
+    columns = min(_COLUMNS, len(panel_items))
+    rows = -(-len(panel_items) // columns)
     figure = style.new_figure(1.2 + 3.9 * columns, 0.9 + 2.9 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     arms = list(dict.fromkeys(arm for cell in result.cells for arm in cell.arms))
     colours = style.line_colours(arms)
     names = list(dict.fromkeys(cell.labels[key] for cell in result.cells))
     for place, axes in enumerate(grid.flat):
-        if place >= len(shown):
+        if place >= len(panel_items):
             axes.set_visible(False)
             continue
-        fixed, cells = shown[place]
+        fixed, cells = panel_items[place]
         _panel(axes, cells, key, names, metric, arms, colours)
         if fixed:
             style.title(axes, words.in_figure(", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in fixed), 40))
@@ -101,12 +103,12 @@ def _panel(
         shift = (number - (len(arms) - 1) / 2) * 0.6 / max(len(arms), 1)
         x = [names.index(label) + (0.12 if numeric else 1.0) * shift for label, _ in values]
         middle = [100 * interval.mean for _, interval in values]
-        below = [100 * (interval.mean - interval.low) for _, interval in values]
-        above = [100 * (interval.high - interval.mean) for _, interval in values]
+        error_below = [100 * (interval.mean - interval.low) for _, interval in values]
+        error_above = [100 * (interval.high - interval.mean) for _, interval in values]
         axes.errorbar(
             x,
             middle,
-            yerr=[below, above],
+            yerr=[error_below, error_above],
             color=colours[arm],
             marker="o",
             ms=5,

@@ -43,9 +43,9 @@ def sweep_table(sweep: SweepResult) -> Table:
             )
             grid.add_row(*labels, Text(reason), "", "", "", "")
             continue
-        compared = Text(f"{words.plain(c.arm)} − {words.plain(c.against)}")
-        p, adjusted = words.p_short(c.p_value), words.p_short(c.p_adjusted)
-        grid.add_row(*labels, compared, points(c.difference.mean), p, adjusted, Text(cell.verdict or ""))
+        contrast = Text(f"{words.plain(c.arm)} − {words.plain(c.against)}")
+        p, adjusted_p = words.p_short(c.p_value), words.p_short(c.p_adjusted)
+        grid.add_row(*labels, contrast, points(c.difference.mean), p, adjusted_p, Text(cell.verdict or ""))
     return grid
 
 
@@ -98,16 +98,16 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
     from rich.text import Text
 
     grid = new_table(["arm", *names.values()])
-    highest = sections.best(comparison, "terminal")
+    best_values = sections.find_best_values(comparison, "terminal")
     for arm, result in comparison.arms.items():
-        chosen = arm == comparison.best_arm
-        cells = [Text(f"{'▸' if chosen else ' '} {words.plain(arm)}", style="bold" if chosen else "")]
+        is_best = arm == comparison.best_arm
+        cells = [Text(f"{'▸' if is_best else ' '} {words.plain(arm)}", style="bold" if is_best else "")]
         for metric in names:
             value = result.metrics.get(metric)
             if value is None:
                 cells.append(Text("–", style="dim"))
                 continue
-            top = arm in highest[metric]
+            top = arm in best_values[metric]
             cell = Text(words.percent(value.mean) + ("*" if top else " "), style="bold" if top else "")
             cells.append(cell.append(f"\n{words.span(value).replace(' ', '')} ", style="not bold dim"))
         grid.add_row(*cells)
@@ -137,9 +137,9 @@ def _legend(comparison: Comparison) -> str:
 def _trainings(comparison: Comparison) -> str:
     """`6 repetitions`, `5 folds`, `5 folds × 2 repetitions`; counted one by one where not every fold was trained."""
     counts = {r.repetitions for r in comparison.arms.values()}
-    least, most = min(counts), max(counts)
+    fewest, most = min(counts), max(counts)
     folds = comparison.folds
-    if folds and least == most and most > folds and most % folds == 0:
+    if folds and fewest == most and most > folds and most % folds == 0:
         return f"{folds} folds × {most // folds} repetitions"
     name = sections.trainings_name(comparison)
-    return f"{least} to {most} {name}" if least < most else f"{most} {name if most != 1 else name.removesuffix('s')}"
+    return f"{fewest} to {most} {name}" if fewest < most else f"{most} {name if most != 1 else name.removesuffix('s')}"

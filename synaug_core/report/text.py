@@ -58,10 +58,10 @@ def comparison_text(
 
 
 def _arms(c: results.Comparison) -> list[str]:
-    columns, drawn = sections.columns(c, "text", lambda name: _cut(name, 9)), sections.columns(c, "forest")
+    columns, interval_columns = sections.columns(c, "text", lambda name: _cut(name, 9)), sections.columns(c, "forest")
     rows = []
     for arm, result in c.arms.items():
-        values = [_value(result.metrics.get(m), short=m not in drawn) for m in columns]
+        values = [_value(result.metrics.get(m), short=m not in interval_columns) for m in columns]
         mark = "*" if arm == c.best_arm else " "
         rows.append([f"{mark} {_cut(arm, _ARM)}", *values])
     head = ["arm, in %", *columns.values()]
@@ -87,23 +87,23 @@ def _contrasts(c: results.Comparison) -> list[str]:
 
 def _contrast_row(d: contrast.Contrast) -> list[str]:
     interval = f"{points(d.difference.low)} to {points(d.difference.high)}"
-    compared = f"{_cut(d.arm, 20)} - {_cut(d.against, 20)}"
-    return [compared, words.metric_name(d.metric), points(d.difference.mean), interval, words.p_short(d.p_adjusted)]
+    arms = f"{_cut(d.arm, 20)} - {_cut(d.against, 20)}"
+    return [arms, words.metric_name(d.metric), points(d.difference.mean), interval, words.p_short(d.p_adjusted)]
 
 
 def _classes(c: results.Comparison) -> list[str]:
-    judged, shown = judged_arm(c), shown_arms(c)
-    changes = recall_changes(c, judged) if judged else {}
+    judged_name, arm_names = judged_arm(c), shown_arms(c)
+    changes = recall_changes(c, judged_name) if judged_name else {}
     rows = []
     for name in c.by_rarity:
         key = f"class/{c.slug(name)}/recall"
         row = [_cut(name, _CLASS), str(c.train_counts.get(name, 0)), str(c.test_counts.get(name, 0))]
-        row += [_value(c.arms[a].metrics.get(key)) for a in shown]
-        if judged:
+        row += [_value(c.arms[a].metrics.get(key)) for a in arm_names]
+        if judged_name:
             d = changes.get(name)
             row.append(f"{points(d.mean)} [{points(d.low)}, {points(d.high)}]" if d else "-")
         rows.append(row)
-    head = ["class", "train", "test", *(_cut(a, 18) for a in shown), *(["change, points"] if judged else [])]
+    head = ["class", "train", "test", *(_cut(a, 18) for a in arm_names), *(["change, points"] if judged_name else [])]
     return ["RECALL OF EACH CLASS, IN %", *_table(head, rows)]
 
 
@@ -126,8 +126,8 @@ def _tables(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = _table(head[:columns], [row[:columns] for row in rows])
     if columns == len(head):
         return lines
-    rest = [[row[0], *row[columns:]] for row in rows]
-    return [*lines, "", *_tables([head[0], *head[columns:]], rest)]
+    continuation = [[row[0], *row[columns:]] for row in rows]
+    return [*lines, "", *_tables([head[0], *head[columns:]], continuation)]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -70,12 +70,12 @@ def sheet(
     wide = max((row.images.shape[3] for row in rows if len(row.images)), default=tile)
     factor = max(1, -(-tile // max(tall, wide)))
     height, width = tall * factor, wide * factor
-    most = max((len(row.images) for row in rows), default=0) or 1
+    widest = max((len(row.images) for row in rows), default=0) or 1
     names = max(
         (int(max(font(13, True).getlength(words.plain(r.name)), font(11).getlength(r.note))) for r in rows), default=0
     )
     left = names + 12
-    block = left + most * (width + _GAP) + len(breaks) * _BREAK
+    block = left + widest * (width + _GAP) + len(breaks) * _BREAK
     per_block = -(-len(rows) // blocks)
     step = max(height, 2 * _LINE) + _GAP
     parts = [rows[i * per_block : (i + 1) * per_block] for i in range(blocks)]
@@ -84,9 +84,9 @@ def sheet(
     canvas = Image.new("RGB", (blocks * block + (blocks - 1) * 28 + 2 * _PAD, full), "white")
     draw = ImageDraw.Draw(canvas)
     if heading:
-        needed = 2 * _PAD + int(font(15, True).getlength(heading))
-        if needed > canvas.width:
-            canvas = _widened(canvas, needed)
+        heading_width = 2 * _PAD + int(font(15, True).getlength(heading))
+        if heading_width > canvas.width:
+            canvas = _widened(canvas, heading_width)
             draw = ImageDraw.Draw(canvas)
         draw.text((_PAD, _PAD - 2), heading, style.INK, font(15, True))
     for b, part in enumerate(parts):

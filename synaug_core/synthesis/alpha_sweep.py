@@ -104,11 +104,11 @@ def alpha_sweep(generator: base.Generator, train: ImageSet, config: SynthesisCon
 
 
 def _sweep(source: strategy.Source, config: SynthesisConfig, seed: int) -> AlphaSweep:
-    real = _RealImages(source.images.images)
+    real_images = _RealImages(source.images.images)
 
     def interpolate_at(values: tuple[float, ...], mode: str = "grid") -> Tensor:
-        changed = config.model_copy(update={"alpha": values, "alpha_mode": mode})
-        return interpolate(source, _NEW_IMAGES, changed, seed=seed).images
+        variant = config.model_copy(update={"alpha": values, "alpha_mode": mode})
+        return interpolate(source, _NEW_IMAGES, variant, seed=seed).images
 
     by_alpha = {a: interpolate_at((a,)) for a in ALPHAS}
     first_parents = interpolate(source, 1, config, seed=seed).provenance[0]["parents"]
@@ -117,9 +117,9 @@ def _sweep(source: strategy.Source, config: SynthesisConfig, seed: int) -> Alpha
         class_name=source.class_name,
         images=len(source.images),
         new_images=_NEW_IMAGES,
-        by_alpha={a: real.compare(images) for a, images in by_alpha.items()},
-        by_grid={k: real.compare(interpolate_at(tuple(i / (k - 1) for i in range(k)))) for k in GRIDS},
-        uniform=real.compare(interpolate_at((0.0, 1.0), "uniform")),
+        by_alpha={a: real_images.compare(images) for a, images in by_alpha.items()},
+        by_grid={k: real_images.compare(interpolate_at(tuple(i / (k - 1) for i in range(k)))) for k in GRIDS},
+        uniform=real_images.compare(interpolate_at((0.0, 1.0), "uniform")),
         ends=source.images.images[rows].cpu(),
         walk=torch.cat([images[:1] for images in by_alpha.values()]),
     )

@@ -10,6 +10,6 @@ __all__ = ["duplicate"]
 
 def duplicate(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewImages:
     """The class's training images, unchanged, in a random order; all of them before any comes again."""
-    chosen = randoms.cycle(n, len(source.images), derive(seed, "first"))
-    parents = [{"parents": [source.images.ids[i]]} for i in chosen.tolist()]
-    return NewImages(source.images.images[chosen].cpu(), parents)
+    rows = randoms.cycle(n, len(source.images), derive(seed, "first"))
+    parents = [{"parents": [source.images.ids[i]]} for i in rows.tolist()]
+    return NewImages(source.images.images[rows].cpu(), parents)

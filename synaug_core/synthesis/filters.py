@@ -13,7 +13,7 @@ from torch import Tensor
 
 from synaug_core.config import FilterConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.quality.distances import contrast, nearest, pairwise, spacing
+from synaug_core.quality.distances import contrast, find_nearest, pairwise, spacing
 
 __all__ = ["REASONS", "Judge", "Reason", "Reference", "Verdict", "apply"]
 
@@ -89,18 +89,18 @@ def apply(
         _mark(reasons, contrast(candidates.images) < config.blankness * training.contrast, "blank")
     if config.memorisation:
         rows = _passed(reasons)
-        distance, _ = nearest(candidates.images[rows], train.images)
+        distance, _ = find_nearest(candidates.images[rows], train.images)
         _mark(reasons, distance.flatten() < config.memorisation * training.unit, "copy of a training image", rows)
     if config.label_consistency is not None and judge is not None:
         rows = _passed(reasons)
-        chosen = candidates.take(rows)
-        judged = torch.as_tensor(np.asarray(judge(chosen), dtype=np.float64))
-        probability[rows] = judged[torch.arange(len(rows)), chosen.labels]
+        remaining = candidates.take(rows)
+        label_probabilities = torch.as_tensor(np.asarray(judge(remaining), dtype=np.float64))
+        probability[rows] = label_probabilities[torch.arange(len(rows)), remaining.labels]
         _mark(reasons, probability[rows] < config.label_consistency, "unlikely label", rows)
     if config.near_duplicates:
         rows = _passed(reasons)
-        alike = _alike(candidates.images[rows], already_kept, config.near_duplicates * training.unit)
-        _mark(reasons, alike, "near-duplicate", rows)
+        is_repeated = _alike(candidates.images[rows], already_kept, config.near_duplicates * training.unit)
+        _mark(reasons, is_repeated, "near-duplicate", rows)
     keep = torch.tensor([reason is None for reason in reasons], dtype=torch.bool)
     return Verdict(keep, tuple(reasons), probability)
 
@@ -115,19 +115,19 @@ def _mark(reasons: list[Reason | None], failed: Tensor, reason: Reason, rows: Te
         reasons[i] = reason
 
 
-def _alike(images: Tensor, before: Tensor | None, least: float) -> Tensor:
+def _alike(images: Tensor, before: Tensor | None, threshold: float) -> Tensor:
     """Which images are nearer than `least` to one kept before or to an earlier one that is not alike itself."""
-    alike = torch.zeros(len(images), dtype=torch.bool)
+    is_repeated = torch.zeros(len(images), dtype=torch.bool)
     if before is not None and len(before) and len(images):
-        alike = nearest(images, before)[0].flatten() < least
+        is_repeated = find_nearest(images, before)[0].flatten() < threshold
     for start in range(0, len(images), 256):
         stop = min(start + 256, len(images))
         block = images[start:stop]
-        accepted = images[:start][~alike[:start]]
-        if len(accepted):
-            alike[start:stop] |= nearest(block, accepted)[0].flatten() < least
-        close = (pairwise(block, block) < least).numpy()
-        flags = alike[start:stop].numpy()
+        distinct_images = images[:start][~is_repeated[:start]]
+        if len(distinct_images):
+            is_repeated[start:stop] |= find_nearest(block, distinct_images)[0].flatten() < threshold
+        close = (pairwise(block, block) < threshold).numpy()
+        flags = is_repeated[start:stop].numpy()
         for i in range(1, len(block)):  # greedy: whether one stays depends on those before it
             flags[i] |= bool((close[i, :i] & ~flags[:i]).any())
-    return alike
+    return is_repeated

@@ -33,7 +33,7 @@ def interpolate(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     mean, log_variance = generator.encode(images.images, class_name)
     neighbours = None
     if config.pairing == "neighbours" and len(images) > 1:
-        neighbours = latent.nearest(mean, config.neighbours).cpu()
+        neighbours = latent.find_nearest(mean, config.neighbours).cpu()
     first = randoms.cycle(n, len(images), derive(seed, "first"))
     second = latent.partners(first, len(images), neighbours, derive(seed, "second"))
     alpha = latent.alphas(n, config.alpha, config.alpha_mode, seed)
@@ -43,9 +43,9 @@ def interpolate(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     origin: dict[str, Any] = {}
     if config.detail != "none":
         from_second = takes_second_detail(alpha, config.detail)
-        real = images.images[torch.where(from_second, second, first)]
+        nearer_originals = images.images[torch.where(from_second, second, first)]
         decoded = generator.decode(torch.where(from_second[:, None].to(start.device), end, start), class_name)
-        pixels, origin = restore_detail(pixels, real, decoded), {"detail": config.detail}
+        pixels, origin = restore_detail(pixels, nearer_originals, decoded), {"detail": config.detail}
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
     provenance = [{"parents": [images.ids[i], images.ids[j]], "alpha": a, **origin} for i, j, a in pairs]
     return strategy.NewImages(to_uint8(pixels), provenance)

@@ -7,7 +7,7 @@ from synaug_core.config.synthesis import AlphaMode, Ends, LatentPath
 from synaug_core.generators import randoms
 from synaug_core.seeds import derive
 
-__all__ = ["alphas", "ends", "nearest", "partners", "walk"]
+__all__ = ["alphas", "ends", "find_nearest", "partners", "walk"]
 
 _PARALLEL = 1e-6
 """Below this sine of their angle two vectors count as parallel, and the way between them as straight."""
@@ -21,7 +21,7 @@ def ends(mean: Tensor, log_variance: Tensor, kind: Ends, seed: int) -> Tensor:
     return mean + torch.exp(0.5 * log_variance) * noise
 
 
-def nearest(mean: Tensor, k: int) -> Tensor:
+def find_nearest(mean: Tensor, k: int) -> Tensor:
     """Positions of each row's k nearest other rows (Euclidean), nearest first, int64 (n, min(k, n - 1))."""
     precise = mean.double()
     distance = torch.cdist(precise, precise, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)

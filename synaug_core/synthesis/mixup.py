@@ -24,11 +24,11 @@ def mixup(source: strategy.Source, n: int, config: SynthesisConfig, *, seed: int
     first = randoms.cycle(n, len(images), derive(seed, "first"))
     second = latent.partners(first, len(images), None, derive(seed, "second"))
     alpha = _beta(randoms.uniform(n, 1, derive(seed, "alpha"))[:, 0], config.mixup_alpha)
-    mixed = images.images.new_empty((n, *images.images.shape[1:]), device="cpu")
+    mixtures = images.images.new_empty((n, *images.images.shape[1:]), device="cpu")
     for rows in torch.split(torch.arange(n), _ROWS):
-        mixed[rows] = _mix(images.images[first[rows]], images.images[second[rows]], alpha[rows])
+        mixtures[rows] = _mix(images.images[first[rows]], images.images[second[rows]], alpha[rows])
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
-    return strategy.NewImages(mixed, [{"parents": [images.ids[i], images.ids[j]], "alpha": a} for i, j, a in pairs])
+    return strategy.NewImages(mixtures, [{"parents": [images.ids[i], images.ids[j]], "alpha": a} for i, j, a in pairs])
 
 
 def _mix(first: Tensor, second: Tensor, alpha: Tensor) -> Tensor:

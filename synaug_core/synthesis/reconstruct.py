@@ -19,7 +19,7 @@ def reconstruct(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     """
     generator, images, class_name = source.latent("reconstruct"), source.images, source.class_name
     mean, log_variance = generator.encode(images.images, class_name)
-    chosen = randoms.cycle(n, len(images), derive(seed, "first"))
-    z = latent.ends(mean[chosen], log_variance[chosen], config.ends, derive(seed, "start"))
+    rows = randoms.cycle(n, len(images), derive(seed, "first"))
+    z = latent.ends(mean[rows], log_variance[rows], config.ends, derive(seed, "start"))
     pixels = to_uint8(generator.decode(z, class_name))
-    return strategy.NewImages(pixels, [{"parents": [images.ids[i]]} for i in chosen.tolist()])
+    return strategy.NewImages(pixels, [{"parents": [images.ids[i]]} for i in rows.tolist()])

@@ -78,8 +78,8 @@ def make_images(counts: Mapping[str, int], channels: int, size: int) -> ImageSet
     for number, (name, n) in enumerate(counts.items()):
         random = seeds.stream(seeds.derive(0, name))
         centre = torch.rand(n, 2, 1, 1, generator=random) - 0.5
-        inside = (grid[None, None] - centre[:, 0]).square() + (grid[None, :, None] - centre[:, 1]).square()
-        disc = torch.sigmoid(20 * (0.2 + 0.1 * (number % 5) - inside))[:, None].expand(n, channels, size, size)
+        is_inside = (grid[None, None] - centre[:, 0]).square() + (grid[None, :, None] - centre[:, 1]).square()
+        disc = torch.sigmoid(20 * (0.2 + 0.1 * (number % 5) - is_inside))[:, None].expand(n, channels, size, size)
         noise = 0.02 * torch.randn(n, channels, size, size, generator=random)
         parts.append(((0.1 + 0.8 * disc + noise).clamp(0, 1) * 255).to(torch.uint8))
     ids = tuple(f"{name}/{i}" for name, n in counts.items() for i in range(n))
@@ -146,12 +146,12 @@ def check_saved_is_loaded(subject: GeneratorSubject) -> None:
     generator = subject.fit(images)
     generator.save(subject.folder / "one")
     subject.fit(images).save(subject.folder / "two")
-    loaded = type(generator).load(subject.folder / "one", subject.device)
-    _expect((loaded.classes, loaded.size) == (generator.classes, generator.size), "classes and size are kept")
+    copy = type(generator).load(subject.folder / "one", subject.device)
+    _expect((copy.classes, copy.size) == (generator.classes, generator.size), "classes and size are kept")
     for name in generator.classes:
-        _expect_equal(loaded.sample(6, name, seed=1), generator.sample(6, name, seed=1), f"images of {name}")
-        stored = generator.reports[name].model_copy(update={"seconds": None})
-        _expect(loaded.reports[name] == stored, f"the report of {name}")
+        _expect_equal(copy.sample(6, name, seed=1), generator.sample(6, name, seed=1), f"images of {name}")
+        stored_report = generator.reports[name].model_copy(update={"seconds": None})
+        _expect(copy.reports[name] == stored_report, f"the report of {name}")
     for path in (subject.folder / "one").iterdir():
         _expect(path.suffix in (".json", ".safetensors"), f"{path.name} is JSON or safetensors")
         _expect(path.read_bytes() == (subject.folder / "two" / path.name).read_bytes(), f"{path.name} repeats")
@@ -160,8 +160,8 @@ def check_saved_is_loaded(subject: GeneratorSubject) -> None:
 def check_tiny_classes_work(subject: GeneratorSubject) -> None:
     """One image, two images, equal images and a large class, together."""
     images = subject.images({"one": 1, "two": 2, "same": 12, "many": 40})
-    same = images.images[images.labels == 2][:1]
-    pixels = torch.where((images.labels == 2)[:, None, None, None], same, images.images)
+    copies = images.images[images.labels == 2][:1]
+    pixels = torch.where((images.labels == 2)[:, None, None, None], copies, images.images)
     equal = ImageSet(pixels, images.labels, images.classes, images.ids, images.groups, images.provenance)
     generator = subject.fit(equal)
     for name in generator.classes:
@@ -175,12 +175,12 @@ def check_missing_images_are_refused(subject: GeneratorSubject) -> None:
     """A class without images, an unknown class, and images of another size are the user's fault."""
     images = subject.images({"a": 3, "b": 0})
     larger = make_images({"a": 3}, subject.channels, subject.size + 4)
-    for wrong, classes in ((images, ("a", "b")), (images, ("a", "z")), (larger, ("a",))):
+    for image_set, classes in ((images, ("a", "b")), (images, ("a", "z")), (larger, ("a",))):
         try:
-            subject.fit(wrong, *classes)
+            subject.fit(image_set, *classes)
         except errors.DataError:
             continue
-        raise AssertionError(f"no DataError for classes {classes} of images {tuple(wrong.images.shape)}")
+        raise AssertionError(f"no DataError for classes {classes} of images {tuple(image_set.images.shape)}")
 
 
 def check_an_interrupted_fit_goes_on(subject: GeneratorSubject) -> None:
@@ -195,8 +195,8 @@ def check_an_interrupted_fit_goes_on(subject: GeneratorSubject) -> None:
             _fit_with(subject, images, _Interruption(after=after), checkpoint)
         _fit_with(subject, images, _Interruption(after=None), checkpoint).save(subject.folder / f"at-{after}")
         for path in (subject.folder / "whole").iterdir():
-            same = path.read_bytes() == (subject.folder / f"at-{after}" / path.name).read_bytes()
-            _expect(same, f"{path.name} repeats after an interruption at evaluation {after}")
+            is_equal = path.read_bytes() == (subject.folder / f"at-{after}" / path.name).read_bytes()
+            _expect(is_equal, f"{path.name} repeats after an interruption at evaluation {after}")
 
 
 class _Interruption:

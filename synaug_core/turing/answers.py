@@ -47,7 +47,7 @@ class Answer(_Line):
     """When, in seconds since 1970."""
 
     @property
-    def right(self) -> bool:
+    def is_right(self) -> bool:
         """Whether the rater saw what it is."""
         return self.synthetic == self.said_synthetic
 
@@ -64,12 +64,12 @@ class Stored(BaseModel):
     Attributes:
         header: which test.
         answers: those that were not taken back, in the order given.
-        changed: time of the last line in seconds since 1970; 0 where there is none.
+        changed_at: time of the last line in seconds since 1970; 0 where there is none.
     """
 
     header: Header
     answers: list[Answer]
-    changed: float
+    changed_at: float
 
 
 def read(path: Path) -> Stored:
@@ -79,29 +79,29 @@ def read(path: Path) -> Stored:
         ArtifactError: there is no such file, or it is not one of these, or a line in its middle is damaged.
     """
     try:
-        whole = path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise errors.ArtifactError(
             f"the answers {path} cannot be read ({(error.strerror or 'unknown reason').lower()})"
         ) from error
-    lines = whole[: whole.rfind(b"\n") + 1].splitlines()
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
     number = 1
     try:
         header = Header.model_validate_json(lines[0])
         answers: list[Answer] = []
-        changed = 0.0
+        modified_at = 0.0
         for number, line in enumerate(lines[1:], start=2):  # noqa: B007 - the error names it
             entry = json.loads(line)
             if isinstance(entry, dict) and "undo" in entry:
                 undo = _Undo.model_validate(entry)
-                changed = undo.undone_at
+                modified_at = undo.undone_at
                 _take_back(answers, undo.undo)
             else:
                 answers.append(Answer.model_validate(entry))
-                changed = answers[-1].answered_at
+                modified_at = answers[-1].answered_at
     except (IndexError, ValueError, ValidationError) as error:
         raise errors.ArtifactError(f"the answers {path} are damaged at line {number}") from error
-    return Stored(header=header, answers=answers, changed=changed)
+    return Stored(header=header, answers=answers, changed_at=modified_at)
 
 
 def newest(folder: Path) -> Path | None:
@@ -126,19 +126,19 @@ class AnswerLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         try:
-            whole = path.read_bytes()
-            self._end = whole.rfind(b"\n") + 1
+            content = path.read_bytes()
+            self._end = content.rfind(b"\n") + 1
             os.ftruncate(self._file, self._end)
             if not self._end:
                 self._write(header)
                 _sync_folder(path.parent)
-            stored = read(path)
-            if stored.header != header:
+            stored_answers = read(path)
+            if stored_answers.header != header:
                 raise errors.ArtifactError(f"the answers {path} belong to another test")
         except BaseException:
             self.close()
             raise
-        self._answers, self._changed = stored.answers, stored.changed
+        self._answers, self._changed = stored_answers.answers, stored_answers.changed_at
 
     def add(self, answer: Answer) -> None:
         """Store an answer; it is on the disk when this returns.
@@ -179,7 +179,7 @@ class AnswerLog:
         return _raters(self.answers())
 
     @property
-    def changed(self) -> float:
+    def changed_at(self) -> float:
         """Time of the last line in seconds since 1970; 0 where there is none."""
         return self._changed
 

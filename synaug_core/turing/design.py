@@ -82,12 +82,12 @@ def choose(train: ImageSet, synthetic: ImageSet, *, images: int, seed: int) -> D
             continue
         draw = np.random.default_rng(seeds.derive(seed, "turing", "images", name))
         fakes = draw.permutation(synthetic.rows_of(name).tolist())[:count]
-        used = {str(p) for i in fakes for p in json.loads(synthetic.provenance[i]).get("parents") or ()}
-        mixed = draw.permutation(train.rows_of(name).tolist())
-        reals = sorted(mixed, key=lambda i: train.ids[i] in used)[:count]
-        parents += sum(train.ids[i] in used for i in reals)
+        parent_ids = {str(p) for i in fakes for p in json.loads(synthetic.provenance[i]).get("parents") or ()}
+        shuffled_rows = draw.permutation(train.rows_of(name).tolist())
+        real_rows = sorted(shuffled_rows, key=lambda i: train.ids[i] in parent_ids)[:count]
+        parents += sum(train.ids[i] in parent_ids for i in real_rows)
         items += [Item(synthetic.ids[i], name, True, int(i)) for i in sorted(fakes)]
-        items += [Item(train.ids[i], name, False, int(i)) for i in sorted(reals)]
+        items += [Item(train.ids[i], name, False, int(i)) for i in sorted(real_rows)]
     return Design(tuple(items), seed, parents)
 
 

@@ -101,11 +101,11 @@ def evaluate(answers: Sequence[Answer], *, images: int, seed: int = 0) -> Turing
         raise ValueError("there are no answers")
     names = list(dict.fromkeys(a.rater for a in answers))
     classes = list(dict.fromkeys(a.class_name for a in sorted(answers, key=lambda a: a.item)))
-    pooled = score_of(answers, seed)
-    verdict, sentence = _verdict(pooled, len(names))
+    total_score = score_of(answers, seed)
+    verdict, sentence = _verdict(total_score, len(names))
     return TuringResult(
         images=images,
-        pooled=pooled,
+        pooled=total_score,
         raters={name: score_of([a for a in answers if a.rater == name], seed) for name in names},
         classes={name: score_of([a for a in answers if a.class_name == name], seed) for name in classes},
         agreement=_agreement(answers, names, images),
@@ -133,43 +133,45 @@ def _agreement(answers: Sequence[Answer], names: Sequence[str], images: int) -> 
     """Of those who answered everything, where two did; else of all, on the images that all answered."""
     calls = {name: {a.item: a.said_synthetic for a in answers if a.rater == name} for name in names}
     done = [name for name in names if len(calls[name]) == images]
-    chosen = done if len(done) > 1 else list(names)
-    common = sorted(set.intersection(*(set(calls[name]) for name in chosen)))
-    if len(chosen) < 2 or not common:
+    rater_names = done if len(done) > 1 else list(names)
+    common = sorted(set.intersection(*(set(calls[name]) for name in rater_names)))
+    if len(rater_names) < 2 or not common:
         return None
-    table = np.array([[calls[name][item] for item in common] for name in chosen])
-    kappa = cohen_kappa(table[0], table[1]) if len(chosen) == 2 else fleiss_kappa(table)
-    kind: KappaName = "Cohen's kappa" if len(chosen) == 2 else "Fleiss' kappa"
-    return Agreement(name=kind, kappa=kappa, raters=tuple(chosen), images=len(common))
+    table = np.array([[calls[name][item] for item in common] for name in rater_names])
+    kappa = cohen_kappa(table[0], table[1]) if len(rater_names) == 2 else fleiss_kappa(table)
+    kind: KappaName = "Cohen's kappa" if len(rater_names) == 2 else "Fleiss' kappa"
+    return Agreement(name=kind, kappa=kappa, raters=tuple(rater_names), images=len(common))
 
 
 def _fooled(answers: Sequence[Answer]) -> tuple[Fooled, ...]:
     by_item: dict[int, list[Answer]] = {}
     for answer in answers:
         by_item.setdefault(answer.item, []).append(answer)
-    fooled = [
+    fooling_items = [
         Fooled(
             item=item,
             image=item_answers[0].image,
             class_name=item_answers[0].class_name,
             synthetic=item_answers[0].synthetic,
-            wrong=wrong,
+            wrong=wrong_count,
             answers=len(item_answers),
         )
         for item, item_answers in by_item.items()
-        if 2 * (wrong := sum(not a.right for a in item_answers)) > len(item_answers)
+        if 2 * (wrong_count := sum(not a.is_right for a in item_answers)) > len(item_answers)
     ]
-    return tuple(sorted(fooled, key=lambda f: (-f.wrong / f.answers, -f.wrong, f.item)))
+    return tuple(sorted(fooling_items, key=lambda f: (-f.wrong / f.answers, -f.wrong, f.item)))
 
 
-def _verdict(pooled: Score, raters: int) -> tuple[Verdict, str]:
-    who = _NUMBERS.get(raters, f"{raters} people")
-    low, high = f"{100 * pooled.low:.0f}", f"{100 * pooled.high:.0f}"
-    sentence = f"{who} told real and synthetic images apart in {100 * pooled.accuracy:.0f} % of cases "
+def _verdict(total_score: Score, raters: int) -> tuple[Verdict, str]:
+    rater_text = _NUMBERS.get(raters, f"{raters} people")
+    low, high = f"{100 * total_score.low:.0f}", f"{100 * total_score.high:.0f}"
+    sentence = f"{rater_text} told real and synthetic images apart in {100 * total_score.accuracy:.0f} % of cases "
     sentence += f"({100 * _CONFIDENCE:.0f} % interval {low} to {high} %; guessing gives 50 %): "
-    if pooled.low > 0.5:
+    if total_score.low > 0.5:
         return "distinguishable", sentence + "distinguishable."
-    if pooled.high < 0.5:
+    if total_score.high < 0.5:
         return "mistaken for each other", sentence + "a difference was seen, but taken for the opposite."
-    wide = f"{pooled.answers} answer{'s do' if pooled.answers != 1 else ' does'} not rule out a rate of {high} %"
+    wide = (
+        f"{total_score.answers} answer{'s do' if total_score.answers != 1 else ' does'} not rule out a rate of {high} %"
+    )
     return "not shown to be distinguishable", sentence + f"not shown to be distinguishable; {wide}."

@@ -55,7 +55,7 @@ class Score(frozen.Frozen):
 
 def score(
     synthetic: Bools,
-    called: Bools,
+    called_synthetic: Bools,
     seconds: NDArray[np.float64],
     *,
     images: Integers | None = None,
@@ -71,24 +71,26 @@ def score(
 
     Args:
         synthetic: bool (n,), what the images are; n >= 1.
-        called: bool (n,), whether they were called synthetic.
+        called_synthetic: bool (n,), whether they were called synthetic.
         seconds: float (n,), time of each answer.
         images: int64 (n,), which image; default: each answer is of an image of its own.
         strata: int64 (n,), the images' classes; default: one.
         confidence: of the interval.
         seed: of the relabelling.
     """
-    n, right = len(called), synthetic == called
-    k = int(right.sum())
+    n, is_right = len(called_synthetic), synthetic == called_synthetic
+    k = int(is_right.sum())
     which = np.arange(n) if images is None else images
     repeated = len(np.unique(which)) < n
     if repeated:
-        p_value = relabelling_p(synthetic, called, which, np.zeros(n, np.int64) if strata is None else strata, seed)
+        p_value = relabelling_p(
+            synthetic, called_synthetic, which, np.zeros(n, np.int64) if strata is None else strata, seed
+        )
     else:
         p_value = binomial_p(k, n)
-    low, high = wilson(k / n, effective_answers(right, which) if repeated else n, confidence)
-    fakes, hits = int(synthetic.sum()), int((called & synthetic).sum())
-    reals, alarms = n - fakes, int((called & ~synthetic).sum())
+    low, high = wilson(k / n, effective_answers(is_right, which) if repeated else n, confidence)
+    fakes, hits = int(synthetic.sum()), int((called_synthetic & synthetic).sum())
+    reals, alarms = n - fakes, int((called_synthetic & ~synthetic).sum())
     d_prime, criterion = sensitivity(hits, fakes, alarms, reals) if fakes and reals else (None, None)
     return Score(
         answers=n,
@@ -116,24 +118,26 @@ def sensitivity(hits: int, synthetic: int, false_alarms: int, real: int) -> tupl
     return h - f, -(h + f) / 2
 
 
-def effective_answers(right: Bools, images: Integers) -> float:
+def effective_answers(is_right: Bools, images: Integers) -> float:
     """How many independent answers n answers to fewer images are worth.
 
     n over the design effect: the variance of the share with images as clusters, over that of independent answers
     (Kish 1965, Survey Sampling); never less than 1. Where all are right or all wrong: the number of images.
     """
-    n = len(right)
-    share = float(right.mean())
+    n = len(is_right)
+    share = float(is_right.mean())
     _, image_numbers = np.unique(images, return_inverse=True)
     size = np.bincount(image_numbers).astype(np.float64)
     if len(size) < 2 or share in (0.0, 1.0):
         return float(len(size))
-    off = np.bincount(image_numbers, weights=right) - share * size
+    off = np.bincount(image_numbers, weights=is_right) - share * size
     variance = len(size) / (len(size) - 1) * float((off**2).sum()) / n**2
     return n / max(1.0, variance * n / (share * (1 - share)))
 
 
-def relabelling_p(synthetic: Bools, called: Bools, images: Integers, strata: Integers, seed: int = 0) -> float:
+def relabelling_p(
+    synthetic: Bools, called_synthetic: Bools, images: Integers, strata: Integers, seed: int = 0
+) -> float:
     """Two-sided p of the number of right answers when it is chance alone which images are the synthetic ones.
 
     If nobody can tell the two kinds apart, the answers would be the same had other images of the class been the
@@ -142,7 +146,7 @@ def relabelling_p(synthetic: Bools, called: Bools, images: Integers, strata: Int
 
     Args:
         synthetic: bool (n,), the same for all answers to one image.
-        called: bool (n,).
+        called_synthetic: bool (n,).
         images: int64 (n,), which image.
         strata: int64 (n,), the image's class.
         seed: of the draws.
@@ -150,18 +154,18 @@ def relabelling_p(synthetic: Bools, called: Bools, images: Integers, strata: Int
     _, first, image_numbers = np.unique(images, return_index=True, return_inverse=True)
     truth, layer = synthetic[first], strata[first]
     lean = np.bincount(
-        image_numbers, weights=np.where(called, 1.0, -1.0)
+        image_numbers, weights=np.where(called_synthetic, 1.0, -1.0)
     )  # a label moves the right answers by this much
-    observed, expected = float(lean[truth].sum()), 0.0
+    observed_sum, expected_sum = float(lean[truth].sum()), 0.0
     draws = np.zeros(_DRAWS)
     draw = np.random.default_rng(seeds.derive(seed, "turing", "relabelling"))
     for stratum in np.unique(layer):
         values, count = lean[layer == stratum], int(truth[layer == stratum].sum())
-        expected += float(values.mean()) * count
+        expected_sum += float(values.mean()) * count
         for start in range(0, _DRAWS, _AT_ONCE):
             dealt = draw.permuted(np.broadcast_to(values, (_AT_ONCE, len(values))), axis=1)
             draws[start : start + _AT_ONCE] += dealt[:, :count].sum(1)
-    as_far = int((np.abs(draws - expected) >= abs(observed - expected) - 1e-9).sum())
+    as_far = int((np.abs(draws - expected_sum) >= abs(observed_sum - expected_sum) - 1e-9).sum())
     return (as_far + 1) / (_DRAWS + 1)
 
 
@@ -178,15 +182,15 @@ def cohen_kappa(first: Bools, second: Bools) -> float | None:
     return None if by_chance == 1.0 else (agreed - by_chance) / (1 - by_chance)
 
 
-def fleiss_kappa(called: Bools) -> float | None:
+def fleiss_kappa(called_synthetic: Bools) -> float | None:
     """Agreement of two or more raters beyond chance (Fleiss 1971); None where all said the same of all images.
 
     Args:
-        called: bool (raters, n): what each of two or more raters said of n >= 1 images.
+        called_synthetic: bool (raters, n): what each of two or more raters said of n >= 1 images.
     """
-    raters, yes = len(called), called.sum(0).astype(np.float64)
+    raters, yes = len(called_synthetic), called_synthetic.sum(0).astype(np.float64)
     no = raters - yes
     agreed = float(((yes * (yes - 1) + no * (no - 1)) / (raters * (raters - 1))).mean())
-    share = float(called.mean())
+    share = float(called_synthetic.mean())
     by_chance = share**2 + (1 - share) ** 2
     return None if by_chance == 1.0 else (agreed - by_chance) / (1 - by_chance)

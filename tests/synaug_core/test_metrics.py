@@ -61,7 +61,7 @@ def test_one_more_entry_is_shown_everywhere(monkeypatch: pytest.MonkeyPatch) -> 
     def lift(scorer: Scorer, weights: np.ndarray) -> np.ndarray:
         return 2 * scorer.balanced_accuracy(weights) - 1
 
-    entry = Metric("lift", "mylift", shown=get_args(Place), bounds=(-1.0, 1.0))
+    entry = Metric("lift", "mylift", places=get_args(Place), bounds=(-1.0, 1.0))
     monkeypatch.setitem(METRICS, "lift", entry)
     monkeypatch.setattr(Scorer, "lift", lift, raising=False)
     assert all(shown_in(place)[-1] is entry for place in get_args(Place))

@@ -260,7 +260,7 @@ def record_result(test: PreparedTest) -> TuringResult:
         name=test.rated_images.name,
         note=test.note,
     )
-    _record(test.rated_images.run, result, answer_file.answers, page, answer_file.changed)
+    _record(test.rated_images.run, result, answer_file.answers, page, answer_file.changed_at)
     return result
 
 

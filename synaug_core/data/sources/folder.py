@@ -42,11 +42,11 @@ def walk(root: Path) -> Iterator[Entry]:
     """Every file and every folder below `root`, sorted by path; hidden ones left out, links to folders not entered."""
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(f for f in folders if not _hidden(f))
-        below = Path(folder).relative_to(root).parts
+        parts = Path(folder).relative_to(root).parts
         for name in folders:
-            yield Entry((*below, name), Path(folder, name), is_folder=True)
+            yield Entry((*parts, name), Path(folder, name), is_folder=True)
         for name in sorted(f for f in files if not _hidden(f)):
-            yield Entry((*below, name), Path(folder, name))
+            yield Entry((*parts, name), Path(folder, name))
 
 
 def list_folder(root: Path, limits: decode.Limits, skip: Path | None = None) -> Listing:
@@ -65,7 +65,7 @@ def list_folder(root: Path, limits: decode.Limits, skip: Path | None = None) -> 
     depth = 1 if splits else 0
     home = root.resolve()
     items: list[Item] = []
-    rejected: list[report.Rejected] = []
+    rejections: list[report.Rejected] = []
     classes: set[str] = set()
     names: set[str] = set()
     for entry in entries:
@@ -79,11 +79,11 @@ def list_folder(root: Path, limits: decode.Limits, skip: Path | None = None) -> 
                 continue
         if len(entry.parts) < depth + 2 and not entry.is_folder:
             if entry.looks_like_image:
-                rejected.append(report.Rejected(path=_text(entry.id), reason="lies outside the class folders"))
+                rejections.append(report.Rejected(path=_text(entry.id), reason="lies outside the class folders"))
             continue
         name = _text(entry.id)
         if name in names:
-            rejected.append(
+            rejections.append(
                 report.Rejected(
                     path=name, reason="another file has the same name, but for how its accents are encoded (Unicode)"
                 )
@@ -93,12 +93,12 @@ def list_folder(root: Path, limits: decode.Limits, skip: Path | None = None) -> 
         items.append(Item(name, _text(entry.parts[depth]), _stored(entry, home, limits), split))
     if not classes:
         raise DataError(
-            f"data.source: {root} has {len(rejected)} images but no class folders; "
+            f"data.source: {root} has {len(rejections)} images but no class folders; "
             "put the images of each class into a folder named after the class"
         )
     if len(classes) == 1:
         _explain_one_class(root, entries, depth, next(iter(classes)))
-    return Listing(root.resolve().name, tuple(items), tuple(sorted(classes)), tuple(rejected))
+    return Listing(root.resolve().name, tuple(items), tuple(sorted(classes)), tuple(rejections))
 
 
 def _split_folders(root: Path, entries: list[Entry]) -> dict[str, report.Split]:
@@ -107,21 +107,21 @@ def _split_folders(root: Path, entries: list[Entry]) -> dict[str, report.Split]:
     A folder named "train" with images directly in it is a class (of vehicles, say).
     """
     tops = {e.parts[0] for e in entries if e.is_folder}
-    named = {t: SPLIT_NAMES[t.casefold()] for t in sorted(tops) if t.casefold() in SPLIT_NAMES}
+    split_by_folder = {t: SPLIT_NAMES[t.casefold()] for t in sorted(tops) if t.casefold() in SPLIT_NAMES}
     direct = {e.parts[0] for e in entries if len(e.parts) == 2 and e.looks_like_image}
-    if not named or set(named) & direct:
+    if not split_by_folder or set(split_by_folder) & direct:
         return {}
-    if link := next((t for t in named if (root / t).is_symlink()), None):
+    if link := next((t for t in split_by_folder if (root / t).is_symlink()), None):
         raise DataError(f"data.source: {root / link} is a link to a folder, which is not followed; put a copy there")
-    extra = sorted({e.parts[0] for e in entries if e.looks_like_image and len(e.parts) > 1} - set(named))
+    extra = sorted({e.parts[0] for e in entries if e.looks_like_image and len(e.parts) > 1} - set(split_by_folder))
     if extra:
         raise DataError(
-            f"data.source: {root} has split folders ({', '.join(named)}) beside others ({', '.join(extra[:5])}); "
-            "keep only train, val and test there, or only class folders"
+            f"data.source: {root} has split folders ({', '.join(split_by_folder)}) beside others "
+            f"({', '.join(extra[:5])}); keep only train, val and test there, or only class folders"
         )
-    if "train" not in named.values():
-        raise DataError(f"data.source: {root} has {', '.join(named)} but no train folder")
-    return named
+    if "train" not in split_by_folder.values():
+        raise DataError(f"data.source: {root} has {', '.join(split_by_folder)} but no train folder")
+    return split_by_folder
 
 
 def _stored(entry: Entry, home: Path, limits: decode.Limits) -> StoredImage:

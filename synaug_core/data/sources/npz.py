@@ -46,12 +46,12 @@ def list_npz(path: Path, limits: decode.Limits) -> Listing:
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    keys = {f"{s}_{what}" for s in _SPLITS for what in ("images", "labels")} | set(_NAMES)
+    keys = {f"{s}_{part}" for s in _SPLITS for part in ("images", "labels")} | set(_NAMES)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, NpzFile):
+        content = np.load(path, allow_pickle=False)
+        if not isinstance(content, NpzFile):
             raise ValueError("it holds one array, not an archive of several")
-        with loaded as archive:
+        with content as archive:
             entries = archive.zip.infolist() if archive.zip else []
             if sum(entry.file_size for entry in entries) > _MOST_BYTES:
                 raise ValueError("it unpacks to more than 64 GB")

@@ -82,10 +82,10 @@ def find_layer(model: nn.Module, *, channels: int, size: int) -> MapLayer:
         image = torch.zeros(1, channels, size, size, device=_device(model)).requires_grad_()
         shapes = _shapes(model, modules, image.detach())
         cuts: dict[str, bool] = {}
-        for least in _FALLBACKS:
+        for smallest_side in _FALLBACKS:
             for name, shape in reversed(shapes.items()):
                 layer = _as_map(name, shape)
-                if len(shape) != 3 and (layer is None or layer.side < least):
+                if len(shape) != 3 and (layer is None or layer.side < smallest_side):
                     continue
                 if name not in cuts:
                     cuts[name] = _everything_passes(model, modules[name], image)

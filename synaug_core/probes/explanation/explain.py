@@ -80,17 +80,17 @@ def explain(
         ValueError: predictions of images that are not in `test`.
         NoMapsError: a network without maps.
     """
-    chosen = choose(predictions, reference=reference, best=best, images=images)
+    choices = choose(predictions, reference=reference, best=best, images=images)
     place = {name: i for i, name in enumerate(test.ids)}
-    if missing := next((c.id for c in chosen if c.id not in place), None):
+    if missing := next((c.id for c in choices if c.id not in place), None):
         raise ValueError(f"image {missing} was predicted and is not among the test images")
-    shown = [place[c.id] for c in chosen]
-    drawn = sample(test.labels.numpy(), measured, seed).tolist()
-    used = list(dict.fromkeys(shown + drawn))
-    pixels, targets = test.images[used], test.labels[used]
-    row = {position: i for i, position in enumerate(used)}
-    shown_rows, drawn_rows = [row[i] for i in shown], [row[i] for i in drawn]
-    total = len(classifiers) + (again is not None)
+    shown = [place[c.id] for c in choices]
+    sample_rows = sample(test.labels.numpy(), measured, seed).tolist()
+    rows = list(dict.fromkeys(shown + sample_rows))
+    pixels, targets = test.images[rows], test.labels[rows]
+    row = {position: i for i, position in enumerate(rows)}
+    shown_rows, drawn_rows = [row[i] for i in shown], [row[i] for i in sample_rows]
+    steps = len(classifiers) + (again is not None)
     layers: list[str] = []
 
     def maps_of(load: Load) -> NDArray[np.float32]:
@@ -99,7 +99,7 @@ def explain(
         layer = eigengradcam.find_layer(model, channels=classifier.channels, size=classifier.size)
         maps = eigengradcam.eigen_grad_cam(classifier, pixels, targets, layer=layer, device=device)
         layers.append(str(layer))
-        progress(len(layers), total)
+        progress(len(layers), steps)
         return maps
 
     of_reference = maps_of(classifiers[reference])
@@ -117,7 +117,7 @@ def explain(
         layer=", ".join(dict.fromkeys(layers)),
         reference=reference,
         best=best,
-        images=_images(chosen, {a: predictions[a][0] for a in classifiers}, change_by_image),
+        images=_images(choices, {a: predictions[a][0] for a in classifiers}, change_by_image),
         change=change,
         noise=noise,
     )
@@ -125,22 +125,22 @@ def explain(
 
 
 def _images(
-    chosen: Sequence[Chosen],
+    choices: Sequence[Chosen],
     first: Mapping[str, Predictions],
     change_by_image: Mapping[str, list[report.MapChange | None]],
 ) -> tuple[report.ExplainedImage, ...]:
-    ids = tuple(c.id for c in chosen)
-    of_arm = {arm: p.in_order(ids) for arm, p in first.items()}
+    ids = tuple(c.id for c in choices)
+    arm_predictions = {arm: p.in_order(ids) for arm, p in first.items()}
     explained = []
-    for i, image in enumerate(chosen):
+    for i, image in enumerate(choices):
         views = {}
-        for arm, p in of_arm.items():
+        for arm, p in arm_predictions.items():
             views[arm] = report.ArmView(
                 predicted=p.classes[p.predicted[i]],
                 probability=float(p.probabilities[i, p.labels[i]]),
                 change=change_by_image[arm][i] if arm in change_by_image else None,
             )
-        some = next(iter(of_arm.values()))
+        some = next(iter(arm_predictions.values()))
         explained.append(
             report.ExplainedImage(id=image.id, label=some.classes[some.labels[i]], why=image.why, arms=views)
         )
@@ -188,14 +188,14 @@ def choose(
     if best is not None and best != reference:
         difference = mean[best] - mean[reference]
     else:
-        stacked = np.stack(list(mean.values()))
-        difference = stacked.max(0) - stacked.min(0)
+        mean_probabilities = np.stack(list(mean.values()))
+        difference = mean_probabilities.max(0) - mean_probabilities.min(0)
     order = np.argsort(-np.abs(difference), kind="stable").tolist()
     counts = np.bincount(first.labels, minlength=len(first.classes))
     rarest = sorted((int(c) for c in counts.nonzero()[0]), key=lambda c: (counts[c], c))
     heads = [next(i for i in order if first.labels[i] == c) for c in rarest][:images]
-    rest = [i for i in order if i not in heads]
-    picked = {*heads, *rest[: images - len(heads)]}
+    remaining = [i for i in order if i not in heads]
+    picked = {*heads, *remaining[: images - len(heads)]}
     top = set(order[:images])
     averaged = any(len(repetitions) > 1 for repetitions in predictions.values())
     return tuple(
@@ -224,22 +224,22 @@ def sample(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
 def _of_truth(arm: str, repetitions: Sequence[Predictions], first: Predictions) -> NDArray[np.float64]:
     """Mean probability of the true class, float64 (n,), in the order of `first`."""
     ids = set(first.ids)
-    whole = [p.in_order(first.ids) for p in repetitions if ids <= set(p.ids)]
-    if not whole:
+    complete = [p.in_order(first.ids) for p in repetitions if ids <= set(p.ids)]
+    if not complete:
         raise ValueError(f"arm {arm} has no predictions of the images that the reference predicted")
     rows = np.arange(len(first))
-    of_truth = [p.probabilities[rows, first.labels].astype(np.float64) for p in whole]
+    of_truth = [p.probabilities[rows, first.labels].astype(np.float64) for p in complete]
     return np.asarray(np.mean(of_truth, axis=0))
 
 
 def _why(difference: float, best: str | None, is_top: bool, averaged: bool) -> str:
     mean = " on average" if averaged else ""
     if best is None:
-        what = f"p(true) of the arms differs by {difference:.2f}{mean}"
+        reason = f"p(true) of the arms differs by {difference:.2f}{mean}"
     else:
         sign = "+" if difference >= 0 else "\N{MINUS SIGN}"
-        what = f"p(true) {sign}{abs(difference):.2f}{mean} with {best}"
-    return f"most changed: {what}" if is_top else f"most changed of its class: {what}"
+        reason = f"p(true) {sign}{abs(difference):.2f}{mean} with {best}"
+    return f"most changed: {reason}" if is_top else f"most changed of its class: {reason}"
 
 
 def change_of_each(a: NDArray[np.float32], b: NDArray[np.float32]) -> list[report.MapChange | None]:
@@ -261,13 +261,13 @@ def change_of_each(a: NDArray[np.float32], b: NDArray[np.float32]) -> list[repor
 
 def mean_change(changes: list[report.MapChange | None]) -> report.MapChange | None:
     """Mean over the images where the change is defined; None where it is nowhere."""
-    defined = [c for c in changes if c is not None]
-    if not defined:
+    changes_defined = [c for c in changes if c is not None]
+    if not changes_defined:
         return None
     return report.MapChange(
-        correlation=math.fsum(c.correlation for c in defined) / len(defined),
-        overlap=math.fsum(c.overlap for c in defined) / len(defined),
-        n=len(defined),
+        correlation=math.fsum(c.correlation for c in changes_defined) / len(changes_defined),
+        overlap=math.fsum(c.overlap for c in changes_defined) / len(changes_defined),
+        n=len(changes_defined),
     )
 
 
@@ -284,5 +284,5 @@ def _change(x: NDArray[np.float64], y: NDArray[np.float64]) -> report.MapChange 
 
 def _bright(x: NDArray[np.float64]) -> NDArray[np.bool_]:
     kth = math.ceil(TOP * len(x))
-    least = np.partition(x, -kth)[-kth]
-    return np.asarray((x >= least) & (x > 0))
+    threshold = np.partition(x, -kth)[-kth]
+    return np.asarray((x >= threshold) & (x > 0))

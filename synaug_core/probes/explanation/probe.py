@@ -32,41 +32,41 @@ class ExplanationProbe(Probe[ExplanationConfig, Explanation]):
         """Two: what two trainings of the reference differ by is chance."""
         return 2
 
-    def run(self, given: ProbeInput[ExplanationConfig]) -> Measurement[Explanation]:
+    def run(self, probe_input: ProbeInput[ExplanationConfig]) -> Measurement[Explanation]:
         """Choose images, map the evidence, compare the maps; a network that keeps no map gets a note instead.
 
         Trainings with other test images (folds) are left out.
 
         Raises:
-            ValueError: no training of the reference predicted these test images; or no comparison is given.
+            ValueError: no training of the reference predicted these test images; or no comparison is probe_input.
         """
         from synaug_core.probes.explanation.eigengradcam import NoMapsError
         from synaug_core.probes.explanation.explain import explain
         from synaug_core.probes.explanation.sheet import cam_sheet
 
-        if given.compared is None:
+        if probe_input.compared is None:
             raise ValueError("compared: the arms' comparison is needed")
-        reference = given.compared.reference
-        trainings = _select_trainings(given, reference)
+        reference = probe_input.compared.reference
+        trainings = _select_trainings(probe_input, reference)
         loaders = {arm: [training.load_classifier for training, _ in pairs] for arm, pairs in trainings.items()}
         try:
             explained = explain(
                 {arm: load[0] for arm, load in loaders.items()},
                 {arm: [predictions for _, predictions in pairs] for arm, pairs in trainings.items()},
-                given.test,
+                probe_input.test,
                 reference=reference,
-                best=given.compared.best,
+                best=probe_input.compared.best,
                 again=loaders[reference][1] if len(loaders[reference]) > 1 else None,
-                images=given.config.images,
-                seed=given.seed,
-                device=given.device,
-                progress=given.progress,
+                images=probe_input.config.images,
+                seed=probe_input.seed,
+                device=probe_input.device,
+                progress=probe_input.progress,
             )
         except NoMapsError as error:
             note = f"No maps of where the classifiers look: {error}."
             return Measurement(Explanation(reference=reference, note=note))
         explanation = explained.explanation
-        heading = f"{given.dataset}: evidence for the true class, layer {explanation.layer}"
+        heading = f"{probe_input.dataset}: evidence for the true class, layer {explanation.layer}"
         sheet = cam_sheet(explanation, explained.shown, explained.maps, heading=heading)
         return Measurement(explanation, pictures={_SHEET: sheet})
 
@@ -118,7 +118,7 @@ class ExplanationProbe(Probe[ExplanationConfig, Explanation]):
 
 
 def _select_trainings(
-    given: ProbeInput[ExplanationConfig], reference: str
+    probe_input: ProbeInput[ExplanationConfig], reference: str
 ) -> dict[str, list[tuple[Training, Predictions]]]:
     """By arm, the reference first, the trainings that predicted just these test images, the first one first.
 
@@ -126,9 +126,11 @@ def _select_trainings(
         ValueError: none of the reference's did.
     """
     selected: dict[str, list[tuple[Training, Predictions]]] = {}
-    for arm in dict.fromkeys((reference, *given.trainings)):
-        pairs = [(t, t.load_predictions()) for t in sorted(given.trainings.get(arm, ()), key=lambda t: t.repetition)]
-        if same_images := [(t, p) for t, p in pairs if set(p.ids) == set(given.test.ids)]:
+    for arm in dict.fromkeys((reference, *probe_input.trainings)):
+        pairs = [
+            (t, t.load_predictions()) for t in sorted(probe_input.trainings.get(arm, ()), key=lambda t: t.repetition)
+        ]
+        if same_images := [(t, p) for t, p in pairs if set(p.ids) == set(probe_input.test.ids)]:
             selected[arm] = same_images
     if reference not in selected:
         raise ValueError(f"no repetition of {reference} predicted the test images of this data set")

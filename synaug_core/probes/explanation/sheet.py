@@ -58,10 +58,10 @@ def cam_sheet(
     columns = [_PAD + _NAMES + cell * i for i in range(1 + len(arms))]
     draw.text((columns[0], top - 6 - _TEXT), "image", style.GREY, tiles.font(11))
     for x, arm in zip(columns[1:], arms, strict=True):
-        above = [*titles[arm], "reference"] if arm == explanation.reference else titles[arm]
-        for i, line in enumerate(above):
+        column_title = [*titles[arm], "reference"] if arm == explanation.reference else titles[arm]
+        for i, line in enumerate(column_title):
             ink, face = (style.GREY, tiles.font(11)) if i == len(titles[arm]) else (style.INK, tiles.font(12, True))
-            draw.text((x, top - 6 - _TEXT * (len(above) - i)), line, ink, face)
+            draw.text((x, top - 6 - _TEXT * (len(column_title) - i)), line, ink, face)
     for row, (image, pixels) in enumerate(zip(explanation.images, shown.images.cpu().numpy(), strict=True)):
         y = top + row * step
         draw.line((_PAD, y - 4, width - _PAD, y - 4), style.LIGHT)
@@ -116,11 +116,11 @@ def _name(draw: ImageDraw.ImageDraw, image: ExplainedImage, x: int, y: int) -> N
 
 
 def _caption(draw: ImageDraw.ImageDraw, view: ArmView, label: str, x: int, y: int, side: int, room: int) -> None:
-    wrong = view.predicted != label
-    if wrong:
+    is_wrong = view.predicted != label
+    if is_wrong:
         draw.rectangle((x - 2, y - 2, x + side + 1, y + side + 1), outline=_WRONG, width=3)
-    text = f"{_CROSS} {view.predicted}" if wrong else view.predicted
-    draw.text((x, y + side + 3), _fitted(text, room, 11), _WRONG if wrong else style.INK, tiles.font(11))
+    text = f"{_CROSS} {view.predicted}" if is_wrong else view.predicted
+    draw.text((x, y + side + 3), _fitted(text, room, 11), _WRONG if is_wrong else style.INK, tiles.font(11))
     draw.text((x, y + side + 3 + _TEXT - 1), f"p(true) {view.probability:.2f}", style.GREY, tiles.font(11))
 
 
@@ -140,8 +140,8 @@ def _foot(
         value = "–" if change is None else f"{change.correlation:.2f}"
         draw.text((x, y + 2), value, style.INK, tiles.font(12, True))
         if change is not None:
-            below = "by chance" if arm == explanation.reference else f"{change.n} images"
-            draw.text((x, y + 2 + _TEXT), below, style.GREY, tiles.font(11))
+            sample_text = "by chance" if arm == explanation.reference else f"{change.n} images"
+            draw.text((x, y + 2 + _TEXT), sample_text, style.GREY, tiles.font(11))
     _legend(draw, canvas, _PAD, y + 2 * _TEXT + 16, explanation)
 
 

@@ -135,11 +135,11 @@ def ascend(
     """
     low, high = (images - eps).clamp_min_(0), (images + eps).clamp_max_(1)
     response = first
-    for left in range(steps - 1, -1, -1):
+    for steps_left in range(steps - 1, -1, -1):
         if response.gradient is None:
             raise ValueError("first: its gradient is needed")
         x = torch.minimum(torch.maximum(response.images + step * direction(response.gradient), low), high)
-        response = measure_response(model, x, labels, gradient=left > 0)
+        response = measure_response(model, x, labels, gradient=steps_left > 0)
         yield response
 
 
@@ -161,8 +161,8 @@ def fgsm(model: Classifier, clean: Response, labels: Tensor, *, eps: float) -> S
     if clean.gradient is None:
         raise ValueError("clean: its gradient is needed")
     strongest = StrongestAttack(clean)
-    moved = (clean.images + eps * sign_direction(clean.gradient)).clamp_(0, 1)
-    strongest.consider(measure_response(model, moved, labels, gradient=False))
+    attacked_images = (clean.images + eps * sign_direction(clean.gradient)).clamp_(0, 1)
+    strongest.consider(measure_response(model, attacked_images, labels, gradient=False))
     return strongest
 
 

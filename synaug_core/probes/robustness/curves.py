@@ -180,12 +180,14 @@ def sentences(arms: Mapping[str, ArmRobustness], control: str | None = None) -> 
         if name == "clean":
             continue
         means = {arm: result.summary[name].mean for arm, result in arms.items() if name in result.summary}
-        best = max(means, key=means.__getitem__)
-        beside = f", {control} has {_percent(means[control])} %" if control in means and control != best else ""
+        best_arm = max(means, key=means.__getitem__)
+        control_text = (
+            f", {control} has {_percent(means[control])} %" if control in means and control != best_arm else ""
+        )
         title = summary_name(name)
         lines.append(
-            f"{title[0].upper()}{title[1:]}{_strengths(first, name)} is highest with {best}: "
-            f"{_percent(means[best])} %{beside}."
+            f"{title[0].upper()}{title[1:]}{_strengths(first, name)} is highest with {best_arm}: "
+            f"{_percent(means[best_arm])} %{control_text}."
         )
     trainings = min(result.trainings for result in arms.values())
     lines.append(

@@ -26,13 +26,13 @@ Wrong = NDArray[np.bool_]
 Tried = dict[str, tuple[Kind, list[float]]]
 
 
-def choose_images(images: imageset.ImageSet, most: int, seed: int) -> imageset.ImageSet:
+def choose_images(images: imageset.ImageSet, limit: int, seed: int) -> imageset.ImageSet:
     """At most `most` of the images, the classes as equal in number as they can be: rare classes whole.
 
     Within a class they are drawn at random, by a stream of the class's name; they stay in their order.
     """
     counts = {name: n for name, n in images.counts().items() if n}
-    shares = thinning.equal_shares(counts, most, sorted(counts, key=lambda c: (counts[c], c), reverse=True))
+    shares = thinning.equal_shares(counts, limit, sorted(counts, key=lambda c: (counts[c], c), reverse=True))
     rows = []
     for name, n in shares.items():
         class_rows = images.rows_of(name)
@@ -68,49 +68,51 @@ def measure_robustness(
     Raises:
         ValueError: no image, or images of another shape.
     """
-    used = choose_images(images, config.images, seeds.derive(seed, "images"))
-    if not len(used):
+    sample = choose_images(images, config.images, seeds.derive(seed, "images"))
+    if not len(sample):
         raise ValueError("images: none to disturb")
-    classifier.check(used.images)
-    tried = _tried(config)
-    clean = np.zeros(len(used), dtype=bool)
-    wrong = {(name, s): np.zeros(len(used), dtype=bool) for name, (_, strengths) in tried.items() for s in strengths}
+    classifier.check(sample.images)
+    disturbances = _tried(config)
+    clean_errors = np.zeros(len(sample), dtype=bool)
+    errors = {
+        (name, s): np.zeros(len(sample), dtype=bool) for name, (_, strengths) in disturbances.items() for s in strengths
+    }
     model = attacks.freeze_copy(classifier.model, device)
-    size = max(_LEAST, min(_MOST, _PIXELS // used.size**2))
-    for start in range(0, len(used), size):
-        part = slice(start, min(start + size, len(used)))
-        pixels, labels = used.images[part].to(device), used.labels[part].to(device)
-        own = seeds.derive(seed, start)
+    size = max(_LEAST, min(_MOST, _PIXELS // sample.size**2))
+    for start in range(0, len(sample), size):
+        part = slice(start, min(start + size, len(sample)))
+        pixels, labels = sample.images[part].to(device), sample.labels[part].to(device)
+        batch_seed = seeds.derive(seed, start)
         first = attacks.measure_response(model, as_float(pixels), labels, gradient=bool(config.attacks))
-        clean[part] = first.fooled.cpu().numpy()
-        for name, strength, fooled in _disturbed(model, pixels, labels, tried, own):
-            wrong[name, strength][part] = fooled
-        for name, strength, fooled in _attacked(model, first, labels, tried, config.steps, own):
-            wrong[name, strength][part] = fooled
-        progress(part.stop, len(used))
-    true = used.labels.numpy()
-    origin = _point(0, clean, true)
+        clean_errors[part] = first.fooled.cpu().numpy()
+        for name, strength, batch_errors in _disturbed(model, pixels, labels, disturbances, batch_seed):
+            errors[name, strength][part] = batch_errors
+        for name, strength, batch_errors in _attacked(model, first, labels, disturbances, config.steps, batch_seed):
+            errors[name, strength][part] = batch_errors
+        progress(part.stop, len(sample))
+    true = sample.labels.numpy()
+    origin = _point(0, clean_errors, true)
     curves = (
-        Curve(name=name, kind=kind, points=(origin, *(_point(s, wrong[name, s], true) for s in strengths)))
-        for name, (kind, strengths) in tried.items()
+        Curve(name=name, kind=kind, points=(origin, *(_point(s, errors[name, s], true) for s in strengths)))
+        for name, (kind, strengths) in disturbances.items()
     )
-    counts = {name: n for name, n in used.counts().items() if n}
-    return Robustness(clean=origin, curves=tuple(curves), images=len(used), classes=counts)
+    counts = {name: n for name, n in sample.counts().items() if n}
+    return Robustness(clean=origin, curves=tuple(curves), images=len(sample), classes=counts)
 
 
 def _tried(config: RobustnessConfig) -> Tried:
     """In the order of the configuration."""
     eps = sorted(set(config.eps))
     severities = [float(s) for s in range(1, SEVERITIES + 1)]
-    tried: Tried = dict.fromkeys(config.perturbations, ("perturbation", severities))
-    return tried | {name: ("attack", eps) for name in config.attacks if eps}
+    disturbances: Tried = dict.fromkeys(config.perturbations, ("perturbation", severities))
+    return disturbances | {name: ("attack", eps) for name in config.attacks if eps}
 
 
 def _disturbed(
-    model: Classifier, pixels: Tensor, labels: Tensor, tried: Tried, seed: int
+    model: Classifier, pixels: Tensor, labels: Tensor, disturbances: Tried, seed: int
 ) -> Iterator[tuple[str, float, Wrong]]:
     """By perturbation and severity, which images of a batch are misclassified, bool (n,)."""
-    for name, (kind, severities) in tried.items():
+    for name, (kind, severities) in disturbances.items():
         for severity in severities if kind == "perturbation" else ():
             disturbed = perturb(pixels, name, int(severity), seeds.derive(seed, name))
             response = attacks.measure_response(model, as_float(disturbed), labels, gradient=False)
@@ -118,24 +120,31 @@ def _disturbed(
 
 
 def _attacked(
-    model: Classifier, clean: attacks.Response, labels: Tensor, tried: Tried, steps: int, seed: int
+    model: Classifier, clean: attacks.Response, labels: Tensor, disturbances: Tried, steps: int, seed: int
 ) -> Iterator[tuple[str, float, Wrong]]:
     """By attack and eps in 255ths, which images of a batch are fooled, bool (n,)."""
     by_fgsm: dict[float, Tensor] = {}
     noise = torch.rand(clean.images.shape, generator=seeds.stream(seeds.derive(seed, "pgd"))).mul_(2).sub_(1)
     noise = noise.to(clean.images.device)
-    for name in sorted(tried):  # fgsm comes before pgd
-        kind, strengths = tried[name]
+    for name in sorted(disturbances):  # fgsm comes before pgd
+        kind, strengths = disturbances[name]
         fooled = clean.fooled
         for eps in strengths if kind == "attack" else ():
             if name == "pgd" and by_fgsm:
                 fooled = fooled | by_fgsm[eps]
-            left = (~fooled).nonzero().flatten()
-            if len(left):
+            standing_rows = (~fooled).nonzero().flatten()
+            if len(standing_rows):
                 attack = _attack(
-                    name, model, clean.take(left), labels[left], eps / 255, steps, noise[left], bool(by_fgsm)
+                    name,
+                    model,
+                    clean.take(standing_rows),
+                    labels[standing_rows],
+                    eps / 255,
+                    steps,
+                    noise[standing_rows],
+                    bool(by_fgsm),
                 )
-                fooled = fooled.index_put((left,), attack.fooled)
+                fooled = fooled.index_put((standing_rows,), attack.fooled)
             if name == "fgsm":
                 by_fgsm[eps] = fooled
             yield name, eps, fooled.cpu().numpy()
@@ -159,7 +168,7 @@ def _attack(
     return attacks.pgd(model, clean, labels, eps=eps, steps=steps, start=start, after_fgsm=after_fgsm)
 
 
-def _point(strength: float, wrong: Wrong, true: NDArray[np.int64]) -> Point:
-    images, right = np.bincount(true), np.bincount(true, weights=~wrong)
-    recall = right[images > 0] / images[images > 0]
-    return Point(strength=strength, accuracy=float((~wrong).mean()), balanced_accuracy=float(recall.mean()))
+def _point(strength: float, errors: Wrong, true: NDArray[np.int64]) -> Point:
+    images, correct_counts = np.bincount(true), np.bincount(true, weights=~errors)
+    recall = correct_counts[images > 0] / images[images > 0]
+    return Point(strength=strength, accuracy=float((~errors).mean()), balanced_accuracy=float(recall.mean()))

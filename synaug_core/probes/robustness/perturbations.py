@@ -67,8 +67,8 @@ def perturb(images: Tensor, name: str, severity: int, seed: int) -> Tensor:
         return images
     amount, random = PARAMETERS[name][severity - 1], stream(seed)
     if name == "flip":
-        chosen = _uniform(images, random) < amount
-        return torch.where(chosen, images.transpose(2, 3), images)
+        is_replaced = _uniform(images, random) < amount
+        return torch.where(is_replaced, images.transpose(2, 3), images)
     disturbed = _MAKE[name](images.float() / 255, amount, random)
     return disturbed.clamp(0, 1).mul(255).round().to(torch.uint8)
 

@@ -46,14 +46,21 @@ class RobustnessProbe(Probe[RobustnessConfig, Robustness]):
         """As many as the configuration says."""
         return config.repetitions
 
-    def run(self, given: ProbeInput[RobustnessConfig]) -> Measurement[Robustness]:
+    def run(self, probe_input: ProbeInput[RobustnessConfig]) -> Measurement[Robustness]:
         """Accuracy of the one classifier that is given over the strength of each disturbance and attack."""
         from synaug_core.probes.robustness.measure import measure_robustness
 
-        [[training]] = given.trainings.values()
+        [[training]] = probe_input.trainings.values()
         classifier = training.load_classifier()
         return Measurement(
-            measure_robustness(classifier, given.test, given.config, given.seed, given.device, given.progress)
+            measure_robustness(
+                classifier,
+                probe_input.test,
+                probe_input.config,
+                probe_input.seed,
+                probe_input.device,
+                probe_input.progress,
+            )
         )
 
     def metrics(self, result: Robustness) -> dict[str, float]:
@@ -94,15 +101,15 @@ class RobustnessProbe(Probe[RobustnessConfig, Robustness]):
 
     def procedure(self, config: RobustnessConfig) -> tuple[str, str]:
         """How many trainings, images, disturbances and attacks."""
-        tried = f"{len(config.perturbations)} disturbances in five severities"
+        disturbances = f"{len(config.perturbations)} disturbances in five severities"
         if config.attacks and config.eps:
             strengths = [f"{eps:g}" for eps in config.eps]
             eps = " and ".join(filter(None, [", ".join(strengths[:-1]), strengths[-1]]))
-            tried += f", attacks {', '.join(config.attacks)} at {eps} of 255 grey levels"
+            disturbances += f", attacks {', '.join(config.attacks)} at {eps} of 255 grey levels"
         return (
             "Disturbed images",
             f"The first {config.repetitions} trainings of each arm saw at most {config.images} test images again: "
-            f"{tried}.",
+            f"{disturbances}.",
         )
 
 
@@ -119,8 +126,8 @@ def robustness_figure(arms: Mapping[str, ArmRobustness], comparison: Comparison)
     Raises:
         ValueError: nothing to draw.
     """
-    drawn = {arm: {c.name: c for c in result.curves} for arm, result in arms.items()}
-    first = next(iter(drawn.values()), {})
+    curves_by_arm = {arm: {c.name: c for c in result.curves} for arm, result in arms.items()}
+    first = next(iter(curves_by_arm.values()), {})
     if not first:
         raise ValueError("arms: no curve to draw")
     blocks = [[c.name for c in first.values() if c.kind == kind] for kind in ("perturbation", "attack")]
@@ -132,7 +139,7 @@ def robustness_figure(arms: Mapping[str, ArmRobustness], comparison: Comparison)
     chance = 100 / max(1, len(next(iter(arms.values())).classes))
     styles = style.arm_styles(comparison)
     for line, names in zip(grid, rows, strict=True):
-        low = min(_lowest(drawn, blocks[first[names[0]].kind == "attack"]), chance)
+        low = min(_lowest(curves_by_arm, blocks[first[names[0]].kind == "attack"]), chance)
         for i, axes in enumerate(line):
             if i >= len(names):
                 axes.set_visible(False)
@@ -141,7 +148,7 @@ def robustness_figure(arms: Mapping[str, ArmRobustness], comparison: Comparison)
             axes.set_ylim(10 * math.floor(low / 10) - 3, 103)
             axes.tick_params(axis="y", labelleft=i == 0)
             axes.axhline(chance, color=style.GREY, lw=1, ls=(0, (4, 3)), zorder=1)
-            for arm, curves in drawn.items():
+            for arm, curves in curves_by_arm.items():
                 _line(axes, curves[names[i]], *styles[arm], label=words.in_figure(arm, 20), crowded=len(arms) > _CROWD)
             _label_axes(axes, first[names[i]])
     figure.supylabel("balanced accuracy, %", fontsize=10, color=style.INK)
@@ -150,9 +157,11 @@ def robustness_figure(arms: Mapping[str, ArmRobustness], comparison: Comparison)
     return figure
 
 
-def _lowest(drawn: Mapping[str, Mapping[str, MeanCurve]], names: list[str]) -> float:
+def _lowest(curves_by_arm: Mapping[str, Mapping[str, MeanCurve]], names: list[str]) -> float:
     """In percent, over all arms: panels of one kind have one scale."""
-    return min(100 * p.balanced_accuracy.low for curves in drawn.values() for n in names for p in curves[n].points)
+    return min(
+        100 * p.balanced_accuracy.low for curves in curves_by_arm.values() for n in names for p in curves[n].points
+    )
 
 
 def _line(axes: Axes, curve: MeanCurve, colour: str, mark: str, *, label: str, crowded: bool) -> None:

@@ -29,12 +29,12 @@ def forest_figure(comparison: results.Comparison, metrics: Sequence[str] | None 
         metrics: names as in `scores`; default: those that the catalogue shows here.
     """
     headings = sections.columns(comparison, "forest", lambda name: words.in_figure(name, 14))
-    shown = [m for m in metrics or headings if any(m in result.metrics for result in comparison.arms.values())]
-    panels = len(shown) + bool(comparison.family)
+    metric_names = [m for m in metrics or headings if any(m in result.metrics for result in comparison.arms.values())]
+    panels = len(metric_names) + bool(comparison.family)
     arms = list(comparison.arms)
     figure = style.new_figure(1.4 + 2.45 * panels, 1.15 + 0.46 * len(arms))
     axes_row = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
-    for axes, metric in zip(axes_row, shown, strict=False):
+    for axes, metric in zip(axes_row, metric_names, strict=False):
         _metric_panel(axes, comparison, metric)
         _title(axes, f"{headings.get(metric) or words.metric_name(metric)}, %")
     if comparison.family:
@@ -109,38 +109,38 @@ def recall_figure(comparison: results.Comparison) -> Figure:
 
     Dots with intervals where they are few; else a table of colours, and the change of the arm that is judged.
     """
-    tested = [c for c in comparison.by_rarity if comparison.test_counts.get(c)]
+    class_names = [c for c in comparison.by_rarity if comparison.test_counts.get(c)]
     labels = [
         f"{words.in_figure(c)}\n{comparison.train_counts.get(c, 0)} train, {comparison.test_counts[c]} test"
-        for c in tested
+        for c in class_names
     ]
-    if len(tested) <= _FEW and len(tested) * len(comparison.arms) <= _MOST_DOTS:
-        return _dots(comparison, tested, labels)
-    return _table(comparison, tested, [label.replace("\n", "  ·  ") for label in labels])
+    if len(class_names) <= _FEW and len(class_names) * len(comparison.arms) <= _MOST_DOTS:
+        return _dots(comparison, class_names, labels)
+    return _table(comparison, class_names, [label.replace("\n", "  ·  ") for label in labels])
 
 
-def _dots(comparison: results.Comparison, tested: list[str], labels: list[str]) -> Figure:
+def _dots(comparison: results.Comparison, class_names: list[str], labels: list[str]) -> Figure:
     arms = list(comparison.arms)
-    changed = [a for a in arms if a != comparison.best_control] if comparison.best_control else []
-    figure = style.new_figure(10.6 if changed else 8.6, 1.35 + len(tested) * (0.19 * len(arms) + 0.2))
+    compared_arms = [a for a in arms if a != comparison.best_control] if comparison.best_control else []
+    figure = style.new_figure(10.6 if compared_arms else 8.6, 1.35 + len(class_names) * (0.19 * len(arms) + 0.2))
     grid = figure.subplots(
-        1, 1 + bool(changed), sharey=True, squeeze=False, width_ratios=[1.15, 1][: 1 + bool(changed)]
+        1, 1 + bool(compared_arms), sharey=True, squeeze=False, width_ratios=[1.15, 1][: 1 + bool(compared_arms)]
     )
     recall = grid[0][0]
     for axes in grid[0]:
         style.dress(axes, grid="x")
-        for row in range(1, len(tested), 2):
+        for row in range(1, len(class_names), 2):
             axes.axhspan(row - 0.5, row + 0.5, color="#f7f8fa", zorder=0)
     for i, arm in enumerate(arms):
-        values = {c: comparison.arms[arm].metrics.get(f"class/{comparison.slug(c)}/recall") for c in tested}
-        _rows(recall, comparison, arm, {c: v for c, v in values.items() if v}, tested, (i + 0.5) / len(arms))
-        if arm in changed:
-            _rows(grid[0][1], comparison, arm, recall_changes(comparison, arm), tested, (i + 0.5) / len(arms))
-    recall.set_yticks(range(len(tested)), labels)
-    recall.set_ylim(len(tested) - 0.5, -0.5)
+        values = {c: comparison.arms[arm].metrics.get(f"class/{comparison.slug(c)}/recall") for c in class_names}
+        _rows(recall, comparison, arm, {c: v for c, v in values.items() if v}, class_names, (i + 0.5) / len(arms))
+        if arm in compared_arms:
+            _rows(grid[0][1], comparison, arm, recall_changes(comparison, arm), class_names, (i + 0.5) / len(arms))
+    recall.set_yticks(range(len(class_names)), labels)
+    recall.set_ylim(len(class_names) - 0.5, -0.5)
     recall.set_xlim(-2, 102)
     recall.set_xlabel("recall, %")
-    if changed:
+    if compared_arms:
         _zero(grid[0][1])
         grid[0][1].tick_params(axis="y", length=0)
         grid[0][1].set_xlabel(f"change against {words.in_figure(comparison.best_control or '')}, points")
@@ -156,13 +156,13 @@ def _rows(
     comparison: results.Comparison,
     arm: str,
     values: dict[str, intervals.Interval],
-    tested: list[str],
+    class_names: list[str],
     place: float,
 ) -> None:
     """One arm's dot in each class's band; `place` in [0, 1] is where in the band."""
     colour, mark = style.arm_styles(comparison)[arm]
     for i, (name, value) in enumerate(values.items()):
-        y = tested.index(name) + 0.8 * (place - 0.5)
+        y = class_names.index(name) + 0.8 * (place - 0.5)
         axes.plot([100 * value.low, 100 * value.high], [y, y], color=colour, lw=1.8, solid_capstyle="butt")
         label = None if i else words.in_figure(arm)
         axes.plot(100 * value.mean, y, mark, color=colour, ms=6.5, mec="white", mew=0.7, ls="none", label=label)
@@ -174,23 +174,27 @@ def _zero(axes: Axes) -> None:
     axes.axvline(0, color=style.GREY, lw=1, ls=(0, (4, 3)), zorder=1)
 
 
-def _table(comparison: results.Comparison, tested: list[str], labels: list[str]) -> Figure:
-    arms, judged = list(comparison.arms), judged_arm(comparison)
+def _table(comparison: results.Comparison, class_names: list[str], labels: list[str]) -> Figure:
+    arms, judged_name = list(comparison.arms), judged_arm(comparison)
     crowded = len(arms) > _CROWD
-    values = np.full((len(tested), len(arms)), np.nan)
-    for row, name in enumerate(tested):
+    values = np.full((len(class_names), len(arms)), np.nan)
+    for row, name in enumerate(class_names):
         for column, arm in enumerate(arms):
             if recall := comparison.arms[arm].metrics.get(f"class/{comparison.slug(name)}/recall"):
                 values[row, column] = 100 * recall.mean
     cells = (0.42 if crowded else 0.66) * len(arms)
-    figure = style.new_figure(3.3 + cells + (2.7 if judged else 0), (1.7 if crowded else 1.2) + 0.235 * len(tested))
-    panels = figure.subplots(1, 1 + bool(judged), squeeze=False, width_ratios=[cells, 2.6][: 1 + bool(judged)])[0]
+    figure = style.new_figure(
+        3.3 + cells + (2.7 if judged_name else 0), (1.7 if crowded else 1.2) + 0.235 * len(class_names)
+    )
+    panels = figure.subplots(
+        1, 1 + bool(judged_name), squeeze=False, width_ratios=[cells, 2.6][: 1 + bool(judged_name)]
+    )[0]
     axes = panels[0]
     axes.imshow(values, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             continue
-        best = value == np.nanmax(values[row])
+        is_best = value == np.nanmax(values[row])
         axes.text(
             column,
             row,
@@ -198,14 +202,14 @@ def _table(comparison: results.Comparison, tested: list[str], labels: list[str])
             ha="center",
             va="center",
             fontsize=8.5,
-            fontweight="bold" if best else "normal",
+            fontweight="bold" if is_best else "normal",
             color="white" if value > 55 else style.INK,
         )
     names = [words.in_figure(a, 20 if crowded else 14) for a in arms]
     longest = max(map(len, names))
     turned = 90 if crowded else 30 if longest > 9 else 0
     axes.set_xticks(range(len(arms)), names)
-    axes.set_yticks(range(len(tested)), labels)
+    axes.set_yticks(range(len(class_names)), labels)
     style.dress(axes, small=True)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
@@ -215,22 +219,22 @@ def _table(comparison: results.Comparison, tested: list[str], labels: list[str])
         )
     axes.tick_params(axis="y", labelsize=8)
     axes.set_xlabel("recall in %, mean; highest of each class in bold", fontsize=style.SMALL)
-    if judged:
-        _judged_panel(panels[1], comparison, judged, tested)
+    if judged_name:
+        _judged_panel(panels[1], comparison, judged_name, class_names)
     return figure
 
 
-def _judged_panel(axes: Axes, comparison: results.Comparison, judged: str, tested: list[str]) -> None:
+def _judged_panel(axes: Axes, comparison: results.Comparison, arm: str, class_names: list[str]) -> None:
     style.dress(axes, grid="x", small=True)
-    for row in range(0, len(tested), 2):
+    for row in range(0, len(class_names), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="#f7f8fa", zorder=0)
-    _rows(axes, comparison, judged, recall_changes(comparison, judged), tested, 0.5)
+    _rows(axes, comparison, arm, recall_changes(comparison, arm), class_names, 0.5)
     _zero(axes)
-    axes.set_ylim(len(tested) - 0.5, -0.5)
+    axes.set_ylim(len(class_names) - 0.5, -0.5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(
-        f"{words.in_figure(judged, 18)} against\n{words.in_figure(comparison.best_control or '', 18)}, points",
+        f"{words.in_figure(arm, 18)} against\n{words.in_figure(comparison.best_control or '', 18)}, points",
         fontsize=style.SMALL,
     )
 
@@ -249,8 +253,8 @@ def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], he
         heading: above the figure.
     """
     counts, classes = _most_confused(np.asarray(matrix), classes)
-    total = counts.sum(1, keepdims=True)
-    shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    row_sums = counts.sum(1, keepdims=True)
+    shares = np.divide(counts, row_sums, out=np.zeros(counts.shape), where=row_sums > 0)
     n = len(classes)
     roomy = n <= _ROOMY
     cell = 0.85 if n <= 6 else 0.62 if roomy else 0.27
@@ -262,7 +266,7 @@ def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], he
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(n), names, rotation=90 if n > 6 else 35, ha="center" if n > 6 else "right")
-    axes.set_yticks(range(n), [f"{name} ({t})" for name, t in zip(names, total[:, 0], strict=True)])
+    axes.set_yticks(range(n), [f"{name} ({t})" for name, t in zip(names, row_sums[:, 0], strict=True)])
     style.dress(axes, small=n > 6)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=7 if not roomy else None)
@@ -290,13 +294,13 @@ def _most_confused(counts: NDArray[np.int64], classes: Sequence[str]) -> tuple[N
     """At most 40 classes in their order, and all others as the last one."""
     if len(classes) <= _MOST:
         return counts, classes
-    wrong = counts - np.diag(np.diag(counts))
-    shown = np.sort(np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind="stable")[: _MOST - 1])
-    place = np.full(len(classes), len(shown))
-    place[shown] = np.arange(len(shown))
-    gathered = np.zeros((len(shown) + 1,) * 2, dtype=counts.dtype)
+    errors = counts - np.diag(np.diag(counts))
+    positions = np.sort(np.argsort(-(errors.sum(0) + errors.sum(1)), kind="stable")[: _MOST - 1])
+    place = np.full(len(classes), len(positions))
+    place[positions] = np.arange(len(positions))
+    gathered = np.zeros((len(positions) + 1,) * 2, dtype=counts.dtype)
     np.add.at(gathered, (place[:, None], place[None, :]), counts)
-    return gathered, [*(classes[i] for i in shown), f"{len(classes) - len(shown)} others"]
+    return gathered, [*(classes[i] for i in positions), f"{len(classes) - len(positions)} others"]
 
 
 def arm_confusion(comparison: results.Comparison, arm: str) -> Figure:

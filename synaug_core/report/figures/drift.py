@@ -32,11 +32,11 @@ def distance_figure(finding: Finding) -> Figure:
     figure = style.new_figure(7.2, 3.6)
     axes = figure.subplots()
     style.dress(axes, grid="y")
-    null = np.asarray(finding.null)
-    axes.hist(null, bins=_BINS, color="#56B4E9", histtype="stepfilled")
+    null_values = np.asarray(finding.null)
+    axes.hist(null_values, bins=_BINS, color="#56B4E9", histtype="stepfilled")
     height = axes.get_ylim()[1]
     axes.axvline(finding.mmd, color=_COLOUR, lw=2)
-    far = finding.mmd > float(np.quantile(null, 0.5))
+    far = finding.mmd > float(np.quantile(null_values, 0.5))
     axes.annotate(
         f"observed ({p_text(finding.mmd_p)})",
         (finding.mmd, height * 0.97),

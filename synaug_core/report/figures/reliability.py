@@ -37,17 +37,17 @@ def reliability_figure(comparison: results.Comparison, scaled: Mapping[str, Reli
     styles = style.arm_styles(comparison)
     for axes, arm in zip(grid.flat, arms, strict=False):
         result = comparison.arms[arm]
-        of_arm = (scaled or {}).get(arm)
+        scaled_arm = (scaled or {}).get(arm)
         _ground(axes, result.calibration)
         style.title(axes, words.in_figure(arm, 18))
         colour, _ = styles[arm]
         _points(axes, result.calibration, colour, hollow=False)
-        if of_arm is not None:
-            _points(axes, of_arm.after.bins, _SCALED, hollow=True)
+        if scaled_arm is not None:
+            _points(axes, scaled_arm.after.bins, _SCALED, hollow=True)
         if ece := result.metrics.get("ece"):
             text = f"calibration error {words.percent(ece.mean)} %"
-            if of_arm is not None:
-                text += f"\nscaled, T = {of_arm.temperature:.2f}: {words.percent(of_arm.after.ece)} %"
+            if scaled_arm is not None:
+                text += f"\nscaled, T = {scaled_arm.temperature:.2f}: {words.percent(scaled_arm.after.ece)} %"
             axes.text(2, 99, text, fontsize=style.SMALL, va="top", color=style.INK, linespacing=1.35)
     for axes in list(grid.flat)[len(arms) :]:
         axes.set_visible(False)
@@ -72,10 +72,10 @@ def _ground(axes: Axes, bins: ConfidenceBins) -> None:
 
 def _points(axes: Axes, bins: ConfidenceBins, colour: str, *, hollow: bool) -> None:
     images = np.array(bins.images)
-    used = images >= max(1, 0.02 * images.sum())  # a bin of two or three predictions says nothing
-    confidence = 100 * np.array(bins.confidence)[used] / images[used]
-    correct = 100 * np.array(bins.correct)[used] / images[used]
-    size = 14 + 110 * images[used] / images.sum()
+    is_filled = images >= max(1, 0.02 * images.sum())  # a bin of two or three predictions says nothing
+    confidence = 100 * np.array(bins.confidence)[is_filled] / images[is_filled]
+    correct = 100 * np.array(bins.correct)[is_filled] / images[is_filled]
+    size = 14 + 110 * images[is_filled] / images.sum()
     if hollow:
         axes.plot(confidence, correct, color=colour, lw=1, ls=(0, (2, 2)), zorder=3)
         axes.scatter(confidence, correct, s=size, facecolor="white", ec=colour, lw=1.1, zorder=3, clip_on=False)
@@ -112,20 +112,20 @@ def operating_figure(comparison: results.Comparison, reliability: Mapping[str, R
         comparison: gives the arms' order and colours.
         reliability: arm -> its curve and operating point; arms without are left out.
     """
-    shown = {arm: reliability[arm] for arm in comparison.arms if arm in reliability}
-    figure = style.new_figure(11.8, max(3.9, 1.5 + 0.46 * len(shown)))
+    reliability_by_arm = {arm: reliability[arm] for arm in comparison.arms if arm in reliability}
+    figure = style.new_figure(11.8, max(3.9, 1.5 + 0.46 * len(reliability_by_arm)))
     curves, recall, precision = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
     styles = style.arm_styles(comparison)
-    _curves(curves, shown, styles)
-    points = {arm: one.point for arm, one in shown.items()}
+    _curves(curves, reliability_by_arm, styles)
+    points = {arm: arm_reliability.point for arm, arm_reliability in reliability_by_arm.items()}
     _rows(recall, {arm: p.recall for arm, p in points.items()}, points, styles)
     _rows(precision, {arm: p.precision for arm, p in points.items()}, points, styles)
-    rare = words.in_figure(next(iter(shown.values())).rarest, 22) if shown else ""
+    rare = words.in_figure(next(iter(reliability_by_arm.values())).rarest, 22) if reliability_by_arm else ""
     style.title(curves, f"{rare} against the rest")
     style.title(recall, "recall at the threshold, %")
     style.title(precision, "precision at the threshold, %")
-    recall.set_yticks(range(len(shown)), [words.in_figure(arm, 20) for arm in shown])
-    precision.set_yticks(range(len(shown)), [])
+    recall.set_yticks(range(len(reliability_by_arm)), [words.in_figure(arm, 20) for arm in reliability_by_arm])
+    precision.set_yticks(range(len(reliability_by_arm)), [])
     if points:
         target = next(iter(points.values())).target_precision
         for line in (curves.axhline, precision.axvline):
@@ -134,20 +134,20 @@ def operating_figure(comparison: results.Comparison, reliability: Mapping[str, R
     return figure
 
 
-def _curves(axes: Axes, shown: Mapping[str, Reliability], styles: Mapping[str, tuple[str, str]]) -> None:
+def _curves(axes: Axes, reliability_by_arm: Mapping[str, Reliability], styles: Mapping[str, tuple[str, str]]) -> None:
     style.dress(axes, grid="y")
-    thin = len(shown) > 6
-    for arm, one in shown.items():
+    thin = len(reliability_by_arm) > 6
+    for arm, arm_reliability in reliability_by_arm.items():
         colour, mark = styles[arm]
-        if one.curve:
-            x, y = zip(*one.curve, strict=True)
+        if arm_reliability.curve:
+            x, y = zip(*arm_reliability.curve, strict=True)
             width, alpha = (1.0, 0.55) if thin else (1.5, 0.8)
             axes.plot([100 * v for v in x], [100 * v for v in y], color=colour, lw=width, alpha=alpha)
-        if one.point.recall and one.point.precision:
-            sure = one.point.reached == one.repetitions
+        if arm_reliability.point.recall and arm_reliability.point.precision:
+            sure = arm_reliability.point.reached_count == arm_reliability.repetitions
             axes.plot(
-                100 * one.point.recall.mean,
-                100 * one.point.precision.mean,
+                100 * arm_reliability.point.recall.mean,
+                100 * arm_reliability.point.precision.mean,
                 mark,
                 color=colour if sure else "white",
                 mec="white" if sure else colour,
@@ -156,7 +156,7 @@ def _curves(axes: Axes, shown: Mapping[str, Reliability], styles: Mapping[str, t
                 clip_on=False,
                 zorder=4,
             )
-    if not any(one.curve for one in shown.values()):
+    if not any(arm_reliability.curve for arm_reliability in reliability_by_arm.values()):
         axes.text(50, 50, "no test images of this class", ha="center", color=style.GREY)
     axes.set_xlim(0, 102)
     axes.set_ylim(0, 102)
@@ -173,12 +173,12 @@ def _rows(
     style.dress(axes, grid="x")
     for row, (arm, value) in enumerate(values.items()):
         colour, mark = styles[arm]
-        reached, trainings = points[arm].reached, len(points[arm].thresholds)
+        reached_count, trainings = points[arm].reached_count, len(points[arm].thresholds)
         if value is None:
-            text = "none taken for it" if reached else "not reached"
+            text = "none taken for it" if reached_count else "not reached"
             axes.text(50, row, text, va="center", ha="center", fontsize=style.SMALL, color=style.GREY)
             continue
-        sure = reached == trainings
+        sure = reached_count == trainings
         axes.plot([100 * value.low, 100 * value.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
         axes.plot(
             100 * value.mean,
@@ -189,7 +189,7 @@ def _rows(
             mew=0.8 if sure else 1.5,
             ms=7.5,
         )
-        text = words.percent(value.mean) + ("" if sure else f"  ({reached} of {trainings} reached)")
+        text = words.percent(value.mean) + ("" if sure else f"  ({reached_count} of {trainings} reached)")
         # a long text at the edge would leave the panel
         side = "left" if value.mean < 0.2 and not sure else "right" if value.mean > 0.8 and not sure else "center"
         axes.annotate(
@@ -215,8 +215,8 @@ def _note(points: Mapping[str, operating.OperatingPoint], target: float) -> str:
         f"Thresholds set on the validation images ({positives} of the class) for {100 * target:g} % precision (dashed)"
     )
     text += f", tested on {some.test_positives} images of it."
-    if any(p.few for p in points.values()):
+    if any(p.has_few_images for p in points.values()):
         text += " With so few, a threshold is largely chance."
-    if any(p.reached < len(p.thresholds) for p in points.values()):
+    if any(p.reached_count < len(p.thresholds) for p in points.values()):
         text += "\nHollow: not reached in every repetition; such a repetition counts as recall 0."
     return text

@@ -34,16 +34,16 @@ def alpha_figure(sweeps: Sequence[AlphaSweep]) -> Figure:
     Args:
         sweeps: one for each class, one at least, all with the same values of a and the same grids.
     """
-    shown = sweeps[:_MOST_WALKS]
-    tiles = len(shown[0].walk) + 2
+    walks = sweeps[:_MOST_WALKS]
+    tiles = len(walks[0].walk) + 2
     width = 13.0
-    tall = len(shown) * (width - 1.6) / (tiles + 0.6) + 0.45
+    tall = len(walks) * (width - 1.6) / (tiles + 0.6) + 0.45
     figure = style.new_figure(width, tall + 6.2)
     halves = figure.add_gridspec(2, 1, height_ratios=[tall, 6.2])
-    top, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
-    _walks(top, shown)
+    top, bottom = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
+    _walks(top, walks)
     colours = style.line_colours([s.class_name for s in sweeps])
-    panels = below.subplots(2, len(_PANELS))
+    panels = bottom.subplots(2, len(_PANELS))
     for column, measure in enumerate(_PANELS):
         single, grid = panels[0, column], panels[1, column]
         for sweep in sweeps:
@@ -65,7 +65,7 @@ def alpha_figure(sweeps: Sequence[AlphaSweep]) -> Figure:
         for axes in (single, grid):
             axes.set_ylabel(unit, fontsize=style.SMALL)
         _grid_ticks(grid, sweeps[0])
-    below.legend(loc="outside lower center", ncols=min(len(sweeps), 6), frameon=False, fontsize=style.SMALL)
+    bottom.legend(loc="outside lower center", ncols=min(len(sweeps), 6), frameon=False, fontsize=style.SMALL)
     return figure
 
 
@@ -96,14 +96,14 @@ def _pixels(image: Tensor) -> object:
 
 def _line(axes: Axes, looks: Mapping[float, Appearance], measure: str, colour: str, label: str | None) -> None:
     scale = _CERTAIN.get(measure, 1.0)
-    points = [(x, scale * v) for x, one in looks.items() if (v := getattr(one, measure)) is not None]
+    points = [(x, scale * v) for x, appearance in looks.items() if (v := getattr(appearance, measure)) is not None]
     if points:
         x, y = zip(*points, strict=True)
         axes.plot(x, y, "o-", color=colour, lw=1.6, ms=4, label=label)
 
 
 def _grid(axes: Axes, sweep: AlphaSweep, measure: str, colour: str) -> None:
-    _line(axes, {float(i): one for i, one in enumerate(sweep.by_grid.values())}, measure, colour, None)
+    _line(axes, {float(i): appearance for i, appearance in enumerate(sweep.by_grid.values())}, measure, colour, None)
     value = getattr(sweep.uniform, measure)
     if value is not None:
         scale = _CERTAIN.get(measure, 1.0)
@@ -144,12 +144,16 @@ def funnel_figure(funnel: Mapping[str, Mapping[str, Any]], heading: str = "") ->
     axes = figure.add_subplot()
     style.dress(axes, grid="x", small=not roomy)
     longest = max((max(counts["made"], counts["wanted"]) for counts in funnel.values()), default=0) or 1
-    left = [0] * len(funnel)
+    bar_starts = [0] * len(funnel)
     for label, colour, values in parts:
-        axes.barh(rows, values, left=left, color=colour, height=0.68, label=label, edgecolor="white", linewidth=0.6)
-        left = [start + value for start, value in zip(left, values, strict=True)]
-    planned = [counts["wanted"] for counts in funnel.values()]
-    axes.vlines(planned, [r - 0.44 for r in rows], [r + 0.44 for r in rows], color=style.INK, lw=2, label="wanted")
+        axes.barh(
+            rows, values, left=bar_starts, color=colour, height=0.68, label=label, edgecolor="white", linewidth=0.6
+        )
+        bar_starts = [start + value for start, value in zip(bar_starts, values, strict=True)]
+    planned_counts = [counts["wanted"] for counts in funnel.values()]
+    axes.vlines(
+        planned_counts, [r - 0.44 for r in rows], [r + 0.44 for r in rows], color=style.INK, lw=2, label="wanted"
+    )
     for row, counts in zip(rows, funnel.values(), strict=True):
         accepted, planned_count, generated = (words.number(counts[key]) for key in ("kept", "wanted", "made"))
         text = f"{accepted} of {planned_count} wanted, {generated} made"

@@ -100,9 +100,9 @@ def _fit_of_losses(reports: Mapping[str, FitReport], colours: Mapping[str, str])
         style.dress(axes, grid="y", small=True)
         style.title(axes, name.replace("_", " "))
         curves = {c: r.losses[name] for c, r in reports.items() if r.losses.get(name)}
-        shared = len(curves) > 1 and len(set(curves.values())) == 1  # one model for all classes: one line
-        for class_name, points in list(curves.items())[: 1 if shared else None]:
-            colour = style.INK if shared else colours[class_name]
+        is_shared = len(curves) > 1 and len(set(curves.values())) == 1  # one model for all classes: one line
+        for class_name, points in list(curves.items())[: 1 if is_shared else None]:
+            colour = style.INK if is_shared else colours[class_name]
             axes.plot(*zip(*points, strict=True), color=colour, lw=1.6, marker="o" if len(points) == 1 else "")
         axes.set_xlim(left=0)
         if i + columns >= len(names):
@@ -166,14 +166,14 @@ def _curves(axes: Axes, reports: Mapping[str, FitReport], curve: str, colours: M
 
 def _active(axes: Axes, reports: Mapping[str, FitReport], colours: Mapping[str, str]) -> None:
     style.dress(axes, small=True)
-    total = max((r.latent_dim for r in reports.values()), default=0) or 1
+    latent_dim = max((r.latent_dim for r in reports.values()), default=0) or 1
     rows = range(len(reports))
-    axes.barh(rows, [total] * len(reports), color="#f3f4f6", height=0.72)
+    axes.barh(rows, [latent_dim] * len(reports), color="#f3f4f6", height=0.72)
     axes.barh(rows, [r.active_units for r in reports.values()], color=[colours[c] for c in reports], height=0.72)
     for row, report in zip(rows, reports.values(), strict=True):
         note = "diverged" if report.status == "diverged" else "collapsed" if report.collapsed else ""
         axes.text(
-            report.active_units + 0.015 * total,
+            report.active_units + 0.015 * latent_dim,
             row,
             f"{report.active_units} {note}",
             va="center",
@@ -182,8 +182,8 @@ def _active(axes: Axes, reports: Mapping[str, FitReport], colours: Mapping[str, 
             fontweight="bold" if note else "normal",
         )
     _name_rows(axes, reports)
-    axes.set_xlim(0, total * 1.12)
-    axes.set_xlabel(f"of {total}; class's images in brackets")
+    axes.set_xlim(0, latent_dim * 1.12)
+    axes.set_xlabel(f"of {latent_dim}; class's images in brackets")
     style.title(axes, "active latent units")
 
 

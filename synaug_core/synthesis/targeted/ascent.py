@@ -48,7 +48,7 @@ def ascend(
     eta, rho = (
         torch.as_tensor(v, dtype=start.dtype, device=start.device).expand(n)[:, None] for v in (step_size, radius)
     )
-    z = best = start.detach()
+    z = best_z = start.detach()
     with torch.set_grad_enabled(steps > 0):
         for step in range(steps + 1):
             moving = step < steps
@@ -60,11 +60,11 @@ def ascend(
                 before = after = now
             else:
                 higher = now > after
-                best, after = torch.where(higher[:, None], z.detach(), best), torch.where(higher, now, after)
+                best_z, after = torch.where(higher[:, None], z.detach(), best_z), torch.where(higher, now, after)
             if moving:
                 (gradient,) = torch.autograd.grad(height.sum(), z)
                 z = _projected(z.detach() + eta * _direction(gradient), start, rho)
-    return Ascent(best, before, after, (best - start).norm(dim=1))
+    return Ascent(best_z, before, after, (best_z - start).norm(dim=1))
 
 
 def move(start: Tensor, direction: Tensor, length: Tensor) -> Tensor:

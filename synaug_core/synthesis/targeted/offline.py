@@ -62,35 +62,38 @@ def _move_images(
     choices = config.targeted
     posteriors = _posteriors(source, choices, generator, seed)
     mean, log_variance = generator.encode(images.images, name)
-    chosen = randoms.cycle(n, len(images), seeds.derive(seed, "first"))
-    start = latent.ends(mean[chosen], log_variance[chosen], config.ends, seeds.derive(seed, "start"))
-    aside = randoms.normal(n, start.shape[1], seeds.derive(seed, "direction")).to(start.device)
+    image_rows = randoms.cycle(n, len(images), seeds.derive(seed, "first"))
+    start = latent.ends(mean[image_rows], log_variance[image_rows], config.ends, seeds.derive(seed, "start"))
+    fallback_direction = randoms.normal(n, start.shape[1], seeds.derive(seed, "direction")).to(start.device)
     unit = median_distance(mean)
-    lost = None
+    detail = None
     if config.detail != "none":
-        lost = to_float(images.images[chosen].to(start.device)) - generator.decode(start, name)
+        detail = to_float(images.images[image_rows].to(start.device)) - generator.decode(start, name)
     parts, columns = [], []
     for number, rows in enumerate(torch.split(torch.arange(n, device=start.device), choices.batch_size)):
         score = _score(generator, name, posteriors(number), choices)
-        batch_lost = None if lost is None else lost[rows]
-        moved, figures = _move_batch(start[rows], aside[rows], batch_lost, score, choices, unit, kind)
+        batch_detail = None if detail is None else detail[rows]
+        moved, figures = _move_batch(start[rows], fallback_direction[rows], batch_detail, score, choices, unit, kind)
         parts.append(moved)
         columns.append(figures)
     z, table = torch.cat(parts), torch.cat(columns)
     provenance = [
         {"parents": [images.ids[i]], "uncertainty_before": b, "uncertainty_after": a, "step_length": length}
-        for i, (b, a, length) in zip(chosen.tolist(), table.tolist(), strict=True)
+        for i, (b, a, length) in zip(image_rows.tolist(), table.tolist(), strict=True)
     ]
     pixels = generator.decode(z, name)
-    if lost is not None:
-        pixels, provenance = (pixels + lost).clamp(0, 1), [origin | {"detail": config.detail} for origin in provenance]
+    if detail is not None:
+        pixels, provenance = (
+            (pixels + detail).clamp(0, 1),
+            [origin | {"detail": config.detail} for origin in provenance],
+        )
     return strategy.NewImages(to_uint8(pixels), provenance, _mean_measures(table) if n else {})
 
 
 def _move_batch(
     start: Tensor,
-    aside: Tensor,
-    lost: Tensor | None,
+    fallback_direction: Tensor,
+    detail: Tensor | None,
     score: Callable[[Tensor, Tensor | None], Tensor],
     config: TargetedConfig,
     unit: float,
@@ -106,27 +109,27 @@ def _move_batch(
     for first in range(0, len(start), size):
         rows = torch.arange(first, first + size, device=start.device).clamp_max(len(start) - 1)
         chunk = start[rows]
-        chunk_lost = None if lost is None else lost[rows]
+        chunk_lost = None if detail is None else detail[rows]
         with deterministic_kernels(start.device):
-            up = ascend(
+            ascent = ascend(
                 chunk,
                 partial(_score_with_detail, score, chunk_lost),
                 steps=config.steps,
                 step_size=config.step_size * unit,
                 radius=config.radius * unit,
             )
-            end, after = up.z, up.after
+            end, after = ascent.z, ascent.after
             if kind == "random":
-                end = move(chunk, aside[rows], up.length)
+                end = move(chunk, fallback_direction[rows], ascent.length)
                 with torch.no_grad():
                     after = score(end, chunk_lost)
         z.append(end)
-        columns.append(torch.stack((up.before, after, up.length.to(after) / unit), dim=1))
+        columns.append(torch.stack((ascent.before, after, ascent.length.to(after) / unit), dim=1))
     return torch.cat(z)[: len(start)], torch.cat(columns)[: len(start)]
 
 
-def _score_with_detail(score: Callable[[Tensor, Tensor | None], Tensor], lost: Tensor | None, z: Tensor) -> Tensor:
-    return score(z, lost)
+def _score_with_detail(score: Callable[[Tensor, Tensor | None], Tensor], detail: Tensor | None, z: Tensor) -> Tensor:
+    return score(z, detail)
 
 
 def _score(
@@ -135,9 +138,9 @@ def _score(
     """The uncertainty about the decoded image, with the detail given back where there is some."""
     uncertainty = uncertainty_function(config.uncertainty)
 
-    def score(z: Tensor, lost: Tensor | None) -> Tensor:
+    def score(z: Tensor, detail: Tensor | None) -> Tensor:
         decoded = generator.decode_with_gradient(z, name)
-        return uncertainty(posterior(decoded if lost is None else (decoded + lost).clamp(0, 1)))
+        return uncertainty(posterior(decoded if detail is None else (decoded + detail).clamp(0, 1)))
 
     return score
 

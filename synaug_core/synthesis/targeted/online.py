@@ -49,8 +49,8 @@ class OnlineSynthesis:
         self._labels = train.labels.to(device)
         self._names = train.classes
         self._generators = _by_class(generators, train)
-        used = list({id(g): g for g in self._generators.values()}.values())
-        self._joint = used[0] if len(used) == 1 and used[0].joint else None
+        distinct = list({id(g): g for g in self._generators.values()}.values())
+        self._joint = distinct[0] if len(distinct) == 1 and distinct[0].joint else None
         latents: Tensor | None = None
         self._unit = torch.ones(len(train), device=device)
         for name, generator in self._generators.items():
@@ -106,7 +106,7 @@ class OnlineSynthesis:
     def _moved(self, model: Classifier, start: Tensor, unit: Tensor, decode: Decode, stream: torch.Generator) -> Tensor:
         config, uncertainty = self._config, uncertainty_function(self._config.uncertainty)
         posterior = dropout_posterior(model, config.samples, stream)
-        up = ascend(
+        ascent = ascend(
             start,
             lambda z: uncertainty(posterior(decode(z))),
             steps=config.steps,
@@ -114,9 +114,9 @@ class OnlineSynthesis:
             radius=config.radius * unit,
         )
         if config.strategy == "targeted":
-            return up.z
-        aside = torch.randn(start.shape, device=start.device, generator=stream)
-        return move(start, aside, up.length)
+            return ascent.z
+        fallback_direction = torch.randn(start.shape, device=start.device, generator=stream)
+        return move(start, fallback_direction, ascent.length)
 
     def _real(self, positions: Tensor) -> Tensor:
         """Positions of the first real images of the batch; where they are too few, others stand in. Fixed shapes, so

@@ -98,5 +98,5 @@ def uncertainty_function(kind: Uncertainty) -> Callable[[Tensor], Tensor]:
 
 def _entropy(p: Tensor) -> Tensor:
     """Over the last dimension. The gradient of -p log p at 0 is infinite; held off it, 0 classes add nothing."""
-    held = p.clamp_min(torch.finfo(p.dtype).tiny)
-    return -(held * held.log()).sum(-1)
+    clamped = p.clamp_min(torch.finfo(p.dtype).tiny)
+    return -(clamped * clamped.log()).sum(-1)

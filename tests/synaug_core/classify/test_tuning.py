@@ -36,7 +36,7 @@ def test_values_lie_in_their_ranges_and_open_ones_stay_open(whole, tmp_path):
 def test_no_trials(storage):
     search = tuning.open_study(storage, "s", seed=1, config=CONFIG.model_copy(update={"trials": 0}))
     assert tuning.ask(search) == ()
-    assert tuning.best(search) is None
+    assert tuning.find_best_trial(search) is None
     assert tuning.history(search) == ()
     assert tuning.importance(search) == {}
 
@@ -77,7 +77,7 @@ def test_saying_it_twice_counts_once(storage):
     rows = tuning.history(search)
     assert [(r.state, r.value) for r in rows] == [("complete", 0.5), ("pruned", None)]
     assert rows[0].curve == {10: 0.5}
-    assert tuning.best(search).number == 0
+    assert tuning.find_best_trial(search).number == 0
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
@@ -94,7 +94,7 @@ def test_best_is_the_first_of_the_highest(tmp_path):
     while specs := tuning.ask(search):
         for spec in specs:
             tuning.end_trial(search, spec, next(values))
-    found = tuning.best(search)
+    found = tuning.find_best_trial(search)
     assert (found.number, found.value) == (1, 0.8)
     assert found.parameters == tuning.history(search)[1].parameters
 

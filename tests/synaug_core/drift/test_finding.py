@@ -55,9 +55,9 @@ def test_one_look_errs_at_the_declared_level_at_most():
 
 def test_holm_leaves_the_larger_p_alone():
     one = found().model_copy(update={"mmd_p": 0.004, "classes_p": 0.03})
-    assert one.adjusted == {"images": 0.008, "classes": 0.03}
+    assert one.adjusted_p_values == {"images": 0.008, "classes": 0.03}
     tied = one.model_copy(update={"mmd_p": 0.02, "classes_p": 0.03})
-    assert tied.adjusted == {"images": 0.04, "classes": 0.04}
+    assert tied.adjusted_p_values == {"images": 0.04, "classes": 0.04}
 
 
 def test_few_images_say_nothing():
@@ -69,7 +69,7 @@ def test_few_images_say_nothing():
         assert one.verdict == "too few images"
         assert words in one.sentence
         assert "watch/drift" not in one.metrics()
-        assert one.adjusted == {}
+        assert one.adjusted_p_values == {}
         with pytest.raises(ValueError, match="too few"):
             distance_figure(one)
         with pytest.raises(ValueError, match="too few"):

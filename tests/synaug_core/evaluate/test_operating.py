@@ -97,7 +97,7 @@ def test_the_test_images_have_no_part_in_the_threshold(made):
     for c in one:
         assert one[c].thresholds == other[c].thresholds
         assert one[c].validation_positives == other[c].validation_positives
-    assert [one[c].few for c in one] == [False, False, True]
+    assert [one[c].has_few_images for c in one] == [False, False, True]
 
 
 def test_figures_are_those_of_the_test_images_at_the_threshold(made):
@@ -109,19 +109,19 @@ def test_figures_are_those_of_the_test_images_at_the_threshold(made):
         assert point.recall.mean == pytest.approx(np.mean([recall_score(truth, f) for f in flagged]))
         assert point.precision.mean == pytest.approx(np.mean([precision_score(truth, f) for f in flagged]))
         assert point.recall.low < point.recall.mean < point.recall.high
-        assert (point.reached, point.test_positives, point.target_precision) == (3, (30, 20, 12)[c], 0.8)
+        assert (point.reached_count, point.test_positives, point.target_precision) == (3, (30, 20, 12)[c], 0.8)
 
 
 def test_a_repetition_that_never_reaches_it_finds_nothing():
     good, bad = binary([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0]), binary([0.1, 0.2, 0.9, 0.8], [1, 1, 0, 0])
     point = operating_points([good, good], [good, bad], **DRAWS)["rare"]
     assert point.thresholds[1] is None
-    assert point.reached == 1
+    assert point.reached_count == 1
     assert point.recall.mean == 0.5
     assert point.recall.low == 0
     assert point.precision.mean == 1
     none = operating_points([good, good], [bad, None], **DRAWS)["rare"]
-    assert (none.precision, none.recall, none.reached, none.validation_positives) == (None, None, 0, 0)
+    assert (none.precision, none.recall, none.reached_count, none.validation_positives) == (None, None, 0, 0)
 
 
 def test_a_class_without_test_images_has_no_recall():

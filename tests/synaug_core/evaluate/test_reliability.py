@@ -224,7 +224,7 @@ def test_without_validation_images_nothing_is_scaled(made):
     assert r.after == r.before
     assert r.validation_images == 0
     assert r.point.recall is None
-    assert r.point.reached == 0
+    assert r.point.reached_count == 0
 
 
 def test_folds(made):

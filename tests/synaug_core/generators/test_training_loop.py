@@ -19,7 +19,7 @@ class Count:
         self.done, self.stop, self.begun = 0, stop, False
 
     @property
-    def ended(self):
+    def is_finished(self):
         return self.done >= self.stop
 
     def begin(self):
@@ -73,7 +73,7 @@ def test_the_state_is_that_after_the_last_block(tmp_path):
     train(Count(), kept)
     assert kept.load()["run"] == {"done": 10}
     assert train(run := Count(), kept) == []
-    assert run.ended
+    assert run.is_finished
 
 
 def test_the_deadline_is_looked_at_before_each_block(monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from synaug_core.config import QualityConfig
 from synaug_core.quality.assess import assess
 from synaug_core.quality.report import QualityReport
-from synaug_core.quality.usefulness import replaced, usefulness
+from synaug_core.quality.usefulness import measure_usefulness, replace_real_images
 
 CONFIG = QualityConfig(null_draws=20)
 
@@ -136,7 +136,7 @@ def test_no_held_out_images_at_all(train, held_out, fresh, classifier):
 
 
 def test_replaced_sets_have_equal_counts(train, fresh):
-    sets = replaced(train, fresh.take(fresh.labels != 1), seed=1)
+    sets = replace_real_images(train, fresh.take(fresh.labels != 1), seed=1)
     assert sets.counts == {"a": 20, "c": 6}
     assert sets.real.counts() == sets.synthetic.counts() == {"a": 20, "b": 15, "c": 6}
     assert set(sets.real.ids) <= set(train.ids)
@@ -146,23 +146,23 @@ def test_replaced_sets_have_equal_counts(train, fresh):
 
 def test_good_images_are_as_useful_as_reals_and_noise_is_not(train, held_out, fresh, quick):
     held = held_out.take(held_out.labels != 2)
-    good = usefulness(train, fresh, held, quick, seed=1)
+    good = measure_usefulness(train, fresh, held, quick, seed=1)
     swapped = dataclasses.replace(fresh, labels=(fresh.labels + 1) % 3)
-    bad = usefulness(train, swapped, held, quick, seed=1)
+    bad = measure_usefulness(train, swapped, held, quick, seed=1)
     assert good.replaced == {"a": 20, "b": 12, "c": 6}
     assert set(good.real_recall) == {"a", "b"}
     assert good.synthetic == pytest.approx(sum(good.synthetic_recall.values()) / 2)
     assert abs(good.difference) < 0.25
     assert bad.difference < -0.4
-    assert usefulness(train, fresh.take([]), held, quick, seed=1) is None
-    nothing = usefulness(train, fresh, held.take([]), quick.model_copy(update={"steps": 1}), seed=1)
+    assert measure_usefulness(train, fresh.take([]), held, quick, seed=1) is None
+    nothing = measure_usefulness(train, fresh, held.take([]), quick.model_copy(update={"steps": 1}), seed=1)
     assert nothing.real is nothing.difference is None
 
 
 def test_usefulness_is_part_of_the_report(train, held_out, fresh, classifier, quick):
     calls = []
     quick = quick.model_copy(update={"steps": 2})
-    found = usefulness(train, fresh, held_out, quick, seed=1, progress=lambda d, t, **v: calls.append((d, t)))
+    found = measure_usefulness(train, fresh, held_out, quick, seed=1, progress=lambda d, t, **v: calls.append((d, t)))
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     kept = assess(train, held_out, fresh, features_by=classifier, config=CONFIG, seed=1, usefulness=found)
     assert kept.metrics()["quality/usefulness/difference"] == pytest.approx(found.difference)

@@ -8,8 +8,8 @@ import torch
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import JudgeConfig
 from synaug_core.errors import ArtifactError, DataError, DeadlineError
-from synaug_core.quality.consistency import consistency, real_consistency, unlikely_reals
-from synaug_core.quality.judge import Judges, assign_folds, panel, panels
+from synaug_core.quality.consistency import measure_consistency, measure_real_consistency, measure_unlikely_reals
+from synaug_core.quality.judge import Judges, assign_folds, plan_panel, split_panel
 
 _SINGLE = ((0,), (1,), (2,))
 
@@ -37,7 +37,7 @@ def test_folds_hold_whole_groups_and_all_classes(striped, folds):
 def test_members_leave_out_one_or_two_folds(judges):
     assert [m.left_out for m in judges.members] == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
     assert [m.name for m in judges.members][3] == "without-0-1"
-    assert judges.unseen() == {}
+    assert judges.list_unseen_classes() == {}
     assert all(m.classifier.config.steps == 40 for m in judges.members)
 
 
@@ -65,7 +65,7 @@ def test_parents_in_all_folds_leave_nobody(train, judges, children):
     told = judges.probabilities(made)
     assert np.isnan(told[0]).all()
     assert told[1].sum() == pytest.approx(1, abs=1e-5)
-    found = consistency(told, made.labels)
+    found = measure_consistency(told, made.labels)
     assert (found.n, found.judged) == (2, 1)
 
 
@@ -74,7 +74,7 @@ def test_reals_are_judged_by_those_that_left_them_out(train, judges):
     for row, image in enumerate(train.ids):
         member = judges.members[judges.fold_of[image]]
         assert np.allclose(told[row], member.classifier.predict(train.images[row : row + 1])[0], atol=1e-5)
-    found = real_consistency(judges, train)
+    found = measure_real_consistency(judges, train)
     assert {c: f.n for c, f in found.items()} == train.counts()
     assert found["a"].agreement > 0.6
 
@@ -82,9 +82,9 @@ def test_reals_are_judged_by_those_that_left_them_out(train, judges):
 def test_how_many_reals_the_label_filter_would_drop(train, judges):
     told = judges.of_reals(train)
     own = told[np.arange(len(train)), train.labels.numpy()]
-    assert unlikely_reals(judges, train, 0.0) == {"a": 0, "b": 0, "c": 0}
-    assert unlikely_reals(judges, train, 1.1) == {"a": 1, "b": 1, "c": 1}
-    assert unlikely_reals(judges, train, 0.5)["a"] == (own[:24] < 0.5).mean()
+    assert measure_unlikely_reals(judges, train, 0.0) == {"a": 0, "b": 0, "c": 0}
+    assert measure_unlikely_reals(judges, train, 1.1) == {"a": 1, "b": 1, "c": 1}
+    assert measure_unlikely_reals(judges, train, 0.5)["a"] == (own[:24] < 0.5).mean()
 
 
 def test_wrong_labels_are_noticed(train, judges, children):
@@ -93,7 +93,9 @@ def test_wrong_labels_are_noticed(train, judges, children):
 
     def by_class(images):
         told, label = judges.probabilities(images), images.labels
-        return {name: consistency(told[(label == i).numpy()], label[label == i]) for i, name in enumerate("abc")}
+        return {
+            name: measure_consistency(told[(label == i).numpy()], label[label == i]) for i, name in enumerate("abc")
+        }
 
     good, bad = by_class(right), by_class(wrong)
     for name in "abc":
@@ -106,13 +108,13 @@ def test_a_class_in_one_group_is_not_judged_by_those_who_lack_it(striped, quick,
     images = dataclasses.replace(images, groups=(*images.groups[:18], *["one"] * 4))
     judges = Judges.fit(images, quick, JudgeConfig(steps=2), seed=1)
     fold = judges.fold_of[images.ids[-1]]
-    assert judges.unseen() == {"c": tuple(m.name for m in judges.members if fold in m.left_out)}
+    assert judges.list_unseen_classes() == {"c": tuple(m.name for m in judges.members if fold in m.left_out)}
     made = children(images, [[images.ids[-1]], [images.ids[0]]])
     told = judges.probabilities(made)
     assert np.isnan(told[0]).all()
     assert not np.isnan(told[1]).any()
-    empty = real_consistency(judges, images)["c"]
-    assert unlikely_reals(judges, images, 0.1)["c"] is None
+    empty = measure_real_consistency(judges, images)["c"]
+    assert measure_unlikely_reals(judges, images, 0.1)["c"] is None
     assert (empty.judged, empty.agreement, empty.probability) == (0, None, None)
     without_parents = dataclasses.replace(made, provenance=('{"parents": []}',) * 2)
     assert not np.isnan(judges.probabilities(without_parents)).any()
@@ -165,22 +167,21 @@ def test_equal_arguments_give_equal_bytes_and_files_come_back(train, quick, tmp_
 
 
 @pytest.mark.parametrize("folds", [3, 5, 10])
-@pytest.mark.parametrize("workers", [0, 1, 2, 4, 7, 100])
-def test_workers_share_the_panel(folds, workers):
-    parts = panels(folds, workers)
-    assert [judge for part in parts for judge in part] == list(panel(folds))
-    assert len(parts) == max(1, min(workers, folds * (folds + 1) // 2))
+def test_the_panel_is_split_evenly(folds):
+    parts = split_panel(folds)
+    assert [judge for part in parts for judge in part] == list(plan_panel(folds))
+    assert len(parts) == folds
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_judges_trained_in_parts_are_those_trained_together(train, quick, tmp_path):
     config = JudgeConfig(steps=3)
-    parts = [Judges.fit(train, quick, config, seed=3, leaving_out=part) for part in reversed(panels(3, 4))]
+    parts = [Judges.fit(train, quick, config, seed=3, leaving_out=part) for part in reversed(split_panel(3))]
     for number, part in enumerate(parts):
         part.save(tmp_path / f"{number}")
     joined = Judges.join([Judges.load(tmp_path / f"{number}") for number in range(len(parts))])
     whole = Judges.fit(train, quick, config, seed=3)
-    assert [m.left_out for m in joined.members] == list(panel(3))
+    assert [m.left_out for m in joined.members] == list(plan_panel(3))
     assert np.array_equal(joined.of_reals(train), whole.of_reals(train))
 
 

@@ -3,8 +3,14 @@ import pytest
 import torch
 
 from synaug_core.quality import distances
-from synaug_core.quality.distances import contrast, nearest, pairwise, spacing
-from synaug_core.quality.neighbours import Training, copying, copying_z, nearer, nearest_training_image
+from synaug_core.quality.distances import contrast, find_nearest, pairwise, spacing
+from synaug_core.quality.neighbours import (
+    Training,
+    copying_z,
+    find_nearest_training_image,
+    measure_copying,
+    measure_nearness,
+)
 from synaug_core.seeds import stream
 
 
@@ -27,15 +33,15 @@ def test_pixel_distances_are_exact_root_mean_squares():
 
 def test_neighbours_are_the_same_in_blocks(monkeypatch):
     a, b = noise(23), noise(31, seed=1)
-    whole, own = nearest(a, b, k=3), nearest(a, a, k=2, same=True)
+    whole, own = find_nearest(a, b, k=3), find_nearest(a, a, k=2, same=True)
     monkeypatch.setattr(distances, "_ROWS", 4)
     monkeypatch.setattr(distances, "_COLUMNS", 5)
-    for once, again in ((whole, nearest(a, b, k=3)), (own, nearest(a, a, k=2, same=True))):
+    for once, again in ((whole, find_nearest(a, b, k=3)), (own, find_nearest(a, a, k=2, same=True))):
         assert torch.equal(once[0], again[0])
         assert torch.equal(once[1], again[1])
     assert bool((own[1] != torch.arange(23)[:, None]).all())
-    assert nearest(a, b[:2], k=3)[0].shape == (23, 2)
-    assert nearest(a, b[:0])[0].shape == (23, 0)
+    assert find_nearest(a, b[:2], k=3)[0].shape == (23, 2)
+    assert find_nearest(a, b[:0])[0].shape == (23, 0)
 
 
 def test_contrast_of_plain_images_is_zero_whatever_their_colour():
@@ -49,19 +55,19 @@ def test_contrast_of_plain_images_is_zero_whatever_their_colour():
 def test_spacing_of_one_image_is_its_contrast():
     one = noise(1)
     assert spacing(one) == spacing(one.expand(3, -1, -1, -1)) == pytest.approx(float(contrast(one)))
-    assert spacing(noise(9)) == pytest.approx(float(nearest(noise(9), noise(9), same=True)[0].median()))
+    assert spacing(noise(9)) == pytest.approx(float(find_nearest(noise(9), noise(9), same=True)[0].median()))
     assert spacing(noise(0)) == 0
     assert spacing(points(1)) == 0
 
 
 def test_copies_and_strangers():
     training = Training.from_points(points(30))
-    copies = copying(training.near(points(30)[:10]), training)
+    copies = measure_copying(training.find_nearest(points(30)[:10]), training)
     assert (copies.distance, copies.ratio, copies.authentic) == (0, 0, 0)
-    fresh = copying(training.near(points(30, seed=1)), training)
+    fresh = measure_copying(training.find_nearest(points(30, seed=1)), training)
     assert fresh.distance == pytest.approx(1, abs=0.3)
     assert 0.25 < fresh.authentic < 0.75
-    far = copying(training.near(points(30, seed=1) + 50), training)
+    far = measure_copying(training.find_nearest(points(30, seed=1) + 50), training)
     assert far.authentic == 1
     assert far.ratio > 0.9
     assert (far.images, far.training) == (30, 30)
@@ -69,12 +75,12 @@ def test_copies_and_strangers():
 
 def test_one_training_image_has_no_second_neighbour():
     training = Training.from_points(noise(1))
-    found = copying(training.near(noise(4, seed=1)), training)
+    found = measure_copying(training.find_nearest(noise(4, seed=1)), training)
     assert found.distance > 0
     assert found.ratio is found.authentic is None
-    assert copying(training.near(noise(0)), training) is None
+    assert measure_copying(training.find_nearest(noise(0)), training) is None
     nothing = Training.from_points(noise(0))
-    assert copying(nothing.near(noise(3)), nothing) is None
+    assert measure_copying(nothing.find_nearest(noise(3)), nothing) is None
 
 
 def test_copying_z_is_scipy_s_rank_test_without_ties():
@@ -85,28 +91,28 @@ def test_copying_z_is_scipy_s_rank_test_without_ties():
     u = mannwhitneyu(a, b).statistic
     ours = copying_z(torch.tensor(a), torch.tensor(b))
     assert ours == pytest.approx((u - 500) / np.sqrt(40 * 25 * 66 / 12))
-    assert nearer(torch.tensor(a), torch.tensor(b)) == pytest.approx(1 - u / 1000)
+    assert measure_nearness(torch.tensor(a), torch.tensor(b)) == pytest.approx(1 - u / 1000)
 
 
 def test_memorised_more_than_the_control():
     training = Training.from_points(points(40))
     reconstructions = points(40) + points(40, seed=1, scale=0.2)
     closer, alike = points(40) + points(40, seed=2, scale=0.02), points(40) + points(40, seed=2, scale=0.2)
-    held_out = training.near(points(40, seed=3))[0][:, 0]
-    base = training.near(reconstructions)[0][:, 0]
-    assert nearer(training.near(closer)[0][:, 0], base) > 0.95
-    assert nearer(training.near(alike)[0][:, 0], base) == pytest.approx(0.5, abs=0.15)
-    assert nearer(base, base) == 0.5
+    held_out = training.find_nearest(points(40, seed=3))[0][:, 0]
+    base = training.find_nearest(reconstructions)[0][:, 0]
+    assert measure_nearness(training.find_nearest(closer)[0][:, 0], base) > 0.95
+    assert measure_nearness(training.find_nearest(alike)[0][:, 0], base) == pytest.approx(0.5, abs=0.15)
+    assert measure_nearness(base, base) == 0.5
     assert copying_z(base, held_out) < -3 < copying_z(held_out, held_out) < 3
-    assert nearer(base, base[:0]) is copying_z(base[:0], base) is None
+    assert measure_nearness(base, base[:0]) is copying_z(base[:0], base) is None
 
 
 def test_every_synthetic_image_finds_its_nearest_training_image(striped):
     train, held = striped((6, 5, 0)), striped((3, 2, 2), seed=4)
-    index, distance = nearest_training_image(train.take([7, 2, 10]), train)
+    index, distance = find_nearest_training_image(train.take([7, 2, 10]), train)
     assert index.tolist() == [7, 2, 10]
     assert distance.tolist() == [0, 0, 0]
-    index, distance = nearest_training_image(held, train)
+    index, distance = find_nearest_training_image(held, train)
     assert train.labels[index[:5]].tolist() == held.labels[:5].tolist()
     assert index[5:].tolist() == [-1, -1]
     assert bool(distance[5:].isnan().all())

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from synaug_core.generators import randoms
-from synaug_core.synthesis.latent import alphas, ends, nearest, partners, walk
+from synaug_core.synthesis.latent import alphas, ends, find_nearest, partners, walk
 
 
 @pytest.mark.parametrize("path", ["linear", "spherical"])
@@ -55,16 +55,16 @@ def test_a_single_image_is_its_own_partner():
 def test_nearest_are_those_that_scikit_learn_finds():
     mean = randoms.normal(40, 6, 3)
     theirs = NearestNeighbors(n_neighbors=4).fit(mean.numpy()).kneighbors(return_distance=False)
-    assert nearest(mean, 4).tolist() == theirs.tolist()
+    assert find_nearest(mean, 4).tolist() == theirs.tolist()
 
 
 def test_neighbours_are_clamped_to_the_class():
-    assert nearest(randoms.normal(3, 2, 1), 5).shape == (3, 2)
-    assert sorted(nearest(torch.zeros(3, 2), 5)[1].tolist()) == [0, 2]
+    assert find_nearest(randoms.normal(3, 2, 1), 5).shape == (3, 2)
+    assert sorted(find_nearest(torch.zeros(3, 2), 5)[1].tolist()) == [0, 2]
 
 
 def test_neighbour_partners_are_neighbours():
-    near = nearest(randoms.normal(30, 4, 3), 3)
+    near = find_nearest(randoms.normal(30, 4, 3), 3)
     first = randoms.cycle(90, 30, 1)
     second = partners(first, 30, near, 2)
     assert all(j in near[i].tolist() for i, j in zip(first.tolist(), second.tolist(), strict=True))

@@ -31,7 +31,7 @@ def test_answers_come_back(tmp_path: Path) -> None:
         assert log.answers() == given
         assert log.answers_of("Ann") == [given[0], given[2]]
         assert log.raters() == ["Ann", "Bö \u2028"]
-        assert log.changed == 102.0
+        assert log.changed_at == 102.0
     assert read(path).header == HEADER
 
 
@@ -44,7 +44,7 @@ def test_an_undo_is_a_line_too(tmp_path: Path) -> None:
         assert log.undo("Ann") == answer(1)
         assert log.undo("nobody") is None
         assert path.read_bytes().startswith(before)
-        assert log.changed > 1e9
+        assert log.changed_at > 1e9
     assert read(path).answers == [answer(0), answer(2, "Bo")]
 
 
