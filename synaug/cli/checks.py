@@ -26,7 +26,7 @@ _SHOWN = 3
 _log = logging.getLogger(__name__)
 _LARGEST_SKEW = 300.0  # seconds; an S3 server refuses 900
 _HOME_FIRST = "mend `home` first: MLflow's database lies there"
-_MLFLOW_MENDS = {
+_MLFLOW_MENDS: dict[str, str] = {
     Reason.HOME: _HOME_FIRST,
     Reason.NO_ACCESS: (
         "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN) to an account of it"
