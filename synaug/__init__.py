@@ -8,8 +8,6 @@
 `docs/python.md` shows more. Importing this package loads neither torch nor mlflow nor prefect; using it does.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.backup.manifest import check, read_manifest, write_manifest
-from synaug.cli.files import filled_at_once
+from synaug.cli.output import filled_at_once
 from synaug_core.errors import SynaugError, UserError
 from synaug_core.services import places
 from synaug_core.services.settings import Settings

@@ -19,7 +19,7 @@ from scripts.backup.manifest import check, read_manifest, write_manifest
 from scripts.backup.stores import stores
 from scripts.stack import postgres
 from scripts.stack.native import BUCKET
-from synaug.cli.files import filled_at_once
+from synaug.cli.output import filled_at_once
 from synaug_core.atomic_files import atomic_write
 from synaug_core.errors import SynaugError, UserError
 from synaug_core.s3_address import S3Address

@@ -14,7 +14,6 @@ import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
 import typer
 from rich.console import Console
@@ -132,7 +131,7 @@ def resumable(session: failures.Session, name: str, quiet: bool) -> Iterator[Non
 
 
 @contextlib.contextmanager
-def stop_on_ctrl_c(message: str, console: Console) -> Iterator[None]:
+def stop_on_ctrl_c(message: str, console: Console | None = None) -> Iterator[None]:
     """Print `message` at the first Ctrl-C and end the block; end the process if that takes long, or at the second.
 
     Nothing is lost by ending at once: every finished step is stored, and long trainings store checkpoints.
@@ -143,11 +142,12 @@ def stop_on_ctrl_c(message: str, console: Console) -> Iterator[None]:
     is_stopping = False
 
     def leave() -> None:
-        console.show_cursor(True)
-        console.print()
+        terminal = console or Console(stderr=True)
+        terminal.show_cursor(True)
+        terminal.print()
         os._exit(failures.FAILED)
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop(_signal: int, _frame: object) -> None:
         nonlocal is_stopping
         if is_stopping:
             leave()

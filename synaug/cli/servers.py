@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from synaug_core import errors, reachable
 
@@ -83,7 +82,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def interrupted_by_signals() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise KeyboardInterrupt inside, also where the shell made this process ignore them."""
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
     previous_handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}

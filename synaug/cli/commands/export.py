@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synaug.cli import environment, files
+from synaug.cli import environment, output
 from synaug_core import errors
 from synaug_core.services.mlflow.tags import ArtifactPath
 
@@ -22,7 +22,7 @@ def report(
     """Print the report of a retraining, or write its page to a file."""
     from synaug.cli import stored
 
-    files.check_place(page, "--page")
+    output.check_place(page, "--page")
     settings = environment.prepare(ctx.obj)
     mlflow = stored.client(settings)
     target_run = stored.find_run(mlflow, run)
@@ -35,7 +35,7 @@ def report(
         if page is None:
             typer.echo(file.read_text(encoding="utf-8"))
             return
-        files.write_whole(file.read_text(encoding="utf-8"), page)
+        output.write_whole(file.read_text(encoding="utf-8"), page)
     typer.echo(f"written to {page}")
 
 
@@ -48,7 +48,7 @@ def export(
     from synaug.cli import stored
 
     settings = environment.prepare(ctx.obj)
-    with files.filled_at_once(folder.absolute(), "DIR") as partial:
+    with output.filled_at_once(folder.absolute(), "DIR") as partial:
         if not stored.export_run(settings, run, partial):
             raise errors.UserError(f"the run {run} has no artifacts to write")
     typer.echo(f"written to {folder}")

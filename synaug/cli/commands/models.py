@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from synaug.cli import environment, failures
+from synaug.cli import environment, failures, output
 from synaug_core import errors, vocabulary
 from synaug_core.services.mlflow.tags import Tag
 
@@ -47,13 +44,12 @@ def list_models(
     if not model_names:
         typer.echo("no model is registered yet; `synaug run` registers one")
         return
-    table = Table("model", "version", "alias", "made (UTC)", "decision")
-    for model in model_names:
-        for version in registry.history(settings, model):
-            created = f"{version.created:%Y-%m-%d %H:%M}"
-            cells = (model, version.version, ", ".join(version.aliases), created, _decision(version))
-            table.add_row(*map(escape, cells))
-    Console().print(table)
+    rows = [
+        (model, version.version, ", ".join(version.aliases), f"{version.created:%Y-%m-%d %H:%M}", _decision(version))
+        for model in model_names
+        for version in registry.history(settings, model)
+    ]
+    output.print_rows(("model", "version", "alias", "made (UTC)", "decision"), rows)
 
 
 @app.command()
@@ -104,26 +100,20 @@ def history(
     if not periods:
         typer.echo(f"{name} has had no champion yet; `synaug models promote {name} VERSION` makes one")
         return
-    table = Table("champion", "since (UTC)", "until (UTC)", "how", "by", "why")
-    for period in periods:
-        since, until = (f"{t:%Y-%m-%d %H:%M:%S}" if t else "" for t in (period.since, period.until))
-        cells = (period.version or "none", since, until or ("now" if period is periods[0] else ""), *_how(period))
-        table.add_row(*map(escape, cells))
-    Console().print(table)
+    rows = [_as_row(period, is_current=period is periods[0]) for period in periods]
+    output.print_rows(("champion", "since (UTC)", "until (UTC)", "how", "by", "why"), rows)
 
 
-def _how(period: "ChampionPeriod") -> tuple[str, str, str]:
-    words = {"promote": "promoted", "rollback": "rolled back", "found": "moved"}
-    return words[period.action], period.by, period.why
+def _as_row(period: "ChampionPeriod", is_current: bool) -> tuple[str, ...]:
+    since, until = (f"{time:%Y-%m-%d %H:%M:%S}" if time else "" for time in (period.since, period.until))
+    how = {"promote": "promoted", "rollback": "rolled back", "found": "moved"}[period.action]
+    return period.version or "none", since, until or ("now" if is_current else ""), how, period.by, period.why
 
 
 def _as_json(period: "ChampionPeriod") -> dict[str, str | None]:
-    since, until = (t.isoformat() if t else None for t in (period.since, period.until))
-    return {"champion": period.version, "since": since, "until": until} | {
-        "how": period.action,
-        "by": period.by,
-        "why": period.why,
-    }
+    since, until = (time.isoformat() if time else None for time in (period.since, period.until))
+    times = {"champion": period.version, "since": since, "until": until}
+    return times | {"how": period.action, "by": period.by, "why": period.why}
 
 
 def _decision(version: "ModelVersion") -> str:

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from synaug.cli import environment, failures, files
+from synaug.cli import environment, failures, output
 from synaug_core.data.sources import WHAT_TO_GIVE
 
 if TYPE_CHECKING:
@@ -66,20 +64,18 @@ def sweep(
     from synaug_core.config.sweep import cells, load_sweep
 
     config = load_sweep(source, set_ or ())
-    files.check_place(json_file)
+    output.check_place(json_file)
     preflight.check_sweep(config)
     with environment.resumable(ctx.obj, cells(config)[0].config.name, quiet):
         from flows.sweep import run_sweep
 
         outcome = run_sweep(config)
-    files.write_json(outcome, json_file)
-    console = Console(highlight=False)
+    output.write_json(outcome, json_file)
     if not quiet:
         from synaug_core.report.terminal import sweep_table
 
-        console.print(sweep_table(outcome.result))
-    console.print(escape(outcome.sentence), soft_wrap=True)
-    console.print(f"Report: {escape(outcome.page)}", soft_wrap=True)
+        output.print_table(sweep_table(outcome.result))
+    output.print_lines(outcome.sentence, f"Report: {outcome.page}")
     if any(cell.verdict is None for cell in outcome.result.cells):
         raise typer.Exit(failures.FAILED)
 
@@ -97,13 +93,13 @@ def _retrain_and_report(
     from synaug_core.config.load import load
 
     config = load(source, overrides)
-    files.check_place(json_file)
+    output.check_place(json_file)
     preflight.check_config(config)
     with environment.resumable(session, config.name, quiet):
         from flows.retrain import run_retrain
 
         outcome = run_retrain(config)
-    files.write_json(outcome, json_file)
+    output.write_json(outcome, json_file)
     _show(outcome, quiet)
 
 
@@ -125,22 +121,20 @@ def registered_line(model: "ModelFacts", arm: str, gate: str | None) -> str:
 
 
 def _show(outcome: "Outcome", quiet: bool) -> None:
-    console = Console(highlight=False)
-    if not quiet and outcome.comparison is not None:
+    if quiet:
+        output.print_lines(outcome.sentence)
+        return
+    if outcome.comparison is not None:
         from synaug_core.report.terminal import table
 
-        console.print(table(outcome.comparison, sentence=False))
-    console.print(escape(outcome.sentence), soft_wrap=True)
-    if quiet:
-        return
+        output.print_table(table(outcome.comparison, sentence=False))
+    output.print_lines(outcome.sentence)
     if outcome.model is not None:
-        console.print(escape(registered_line(outcome.model, outcome.best_arm, outcome.promotion)), soft_wrap=True)
-    for note in outcome.notes:
-        console.print(f"Note: {escape(note)}", soft_wrap=True)
+        output.print_lines(registered_line(outcome.model, outcome.best_arm, outcome.promotion))
+    output.print_lines(*(f"Note: {note}" for note in outcome.notes))
     if outcome.comparison_page:
-        console.print(f"Report: {escape(outcome.comparison_page)}", soft_wrap=True)
-    console.print(
+        output.print_lines(f"Report: {outcome.comparison_page}")
+    output.print_lines(
         f"{outcome.steps} steps, {outcome.cached_steps} of them reused from earlier runs. "
-        f"`synaug ui` shows all runs, `synaug export {outcome.run_id} DIR` writes the images and models to a folder.",
-        soft_wrap=True,
+        f"`synaug ui` shows all runs, `synaug export {outcome.run_id} DIR` writes the images and models to a folder."
     )

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from synaug.cli import environment, files, servers
+from synaug.cli import environment, output, servers
 from synaug.cli.commands.run import JsonOption, SetOption
 from synaug_core import errors, vocabulary
 from synaug_core.serving.options import ServiceOptions, read_token
@@ -98,16 +96,17 @@ def watch(
     from synaug_core.config.load import load
 
     config = load(source, set_ or ())
-    files.check_place(json_file)
+    output.check_place(json_file)
     settings = environment.prepare(ctx.obj)
-    with environment.stop_on_ctrl_c("stopping", Console(stderr=True)), environment.orchestrator(settings):
+    with environment.stop_on_ctrl_c("stopping"), environment.orchestrator(settings):
         environment.import_quietly(["flows.watch"])
         from flows.watch import run_watch
 
         outcome = run_watch(config)
-    files.write_json(outcome, json_file)
-    output = Console(highlight=False)
-    output.print(escape(f"{outcome.model} version {outcome.version}: {outcome.sentence}"), soft_wrap=True)
-    if outcome.retraining:
-        output.print(escape(outcome.retraining), soft_wrap=True)
-    output.print(f"Run {outcome.run_id}; `synaug ui` shows it.", soft_wrap=True)
+    output.write_json(outcome, json_file)
+    retraining = [outcome.retraining] if outcome.retraining else []
+    output.print_lines(
+        f"{outcome.model} version {outcome.version}: {outcome.sentence}",
+        *retraining,
+        f"Run {outcome.run_id}; `synaug ui` shows it.",
+    )

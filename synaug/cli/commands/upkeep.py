@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from synaug.cli import environment, failures
+from synaug.cli import environment, failures, output
 from synaug_core.services.retention.rule import Policy
 
 if TYPE_CHECKING:
@@ -56,13 +56,12 @@ def gc(
     from flows.cleaning import clean, plan_cleaning
 
     planned = plan_cleaning(Policy(keep, days), experiments or ())
-    console = Console(highlight=False)
     for name, run in planned.plan.busy.items():
         typer.echo(f"{name} is skipped: its run {run} is still running; if it is not, end it in MLflow")
     if planned.is_empty:
         typer.echo("nothing to delete")
         return
-    console.print(_table(planned))
+    output.print_table(_table(planned))
     if not yes:
         typer.echo("nothing was deleted; `--yes` deletes it")
         return

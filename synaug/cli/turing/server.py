@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import uvicorn
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -281,7 +280,7 @@ class TuringServer:
         if path == "/":
             return self._page()
         if path.startswith("/image/"):
-            picture = await run_in_threadpool(self.sitting.picture, path.removeprefix("/image/"))
+            picture = await asyncio.to_thread(self.sitting.picture, path.removeprefix("/image/"))
             return Response(picture, media_type="image/png")
         raise RequestError(404, "There is no such page.")
 
@@ -315,7 +314,7 @@ class TuringServer:
         if request.url.path not in calls:
             raise RequestError(404, "There is no such page.")
         method, keys = calls[request.url.path]
-        return _json(await run_in_threadpool(method, *(body.get(key) for key in keys)))
+        return _json(await asyncio.to_thread(method, *(body.get(key) for key in keys)))
 
     def _check_host(self, request: Request) -> None:
         """A name that an attacker made to point to this machine is not ours; tunnels come under any port."""

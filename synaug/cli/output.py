@@ -1,18 +1,42 @@
-"""Files and folders that a command writes on request, whole or not at all."""
+"""What a command puts out: lines and tables in the terminal; files and folders, whole or not at all."""
 
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from synaug_core import atomic_files, errors
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["check_place", "filled_at_once", "write_json", "write_whole"]
+__all__ = ["check_place", "filled_at_once", "print_lines", "print_rows", "print_table", "write_json", "write_whole"]
+
+
+def print_lines(*lines: str) -> None:
+    """Print each text as it is, without markup, on one line however long it is."""
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(escape(line), soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal allows."""
+    Console(highlight=False).print(table)
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table of texts."""
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    print_table(table)
 
 
 def check_place(path: Path | None, option: str = "--json") -> None:
