@@ -85,7 +85,7 @@ PART_FAULTS = (
     PartFault("download-bit", "one bit is wrong in an artifact, twice",
               "artifact", "s3", "corrupt", 2, "GET", "model/weights"),
     PartFault("download-bit-always", "one bit is wrong in an artifact each time",
-              "artifact", "s3", "corrupt", ALL, "GET", "model/weights", ONE_LINE, "other bytes"),
+              "artifact", "s3", "corrupt", ALL, "GET", "model/weights", ONE_LINE, "is damaged"),
     PartFault("direct-upload-503", "S3 answers an upload 503 three times, no server in between",
               "direct artifact", "s3", "503", 3, "PUT", "model"),
     PartFault("direct-upload-bit", "one bit turns on the way to S3, no server in between",
