@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from synaug_core.evaluate.results import by_rarity
+from synaug_core.metrics import METRICS
 from synaug_core.names import slugs
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -48,13 +49,7 @@ _NOTES = 3
 """Most notes shown of a run."""
 _SWEEPS = ("null-check", "ablation-caltech37")
 _QUALITY = {"kid": "KID", "coverage": "coverage", "agreement": "label consistency"}
-_METRICS = {
-    "balanced_accuracy": "balanced accuracy",
-    "macro_auc": "macro-AUC",
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "ece": "ECE",
-}
+_METRICS = ("balanced_accuracy", "macro_auc", "accuracy", "macro_f1", "ece")
 
 
 def main() -> None:
@@ -177,7 +172,7 @@ def _methods(outcome: dict[str, Any]) -> str:
 def _table(outcome: dict[str, Any]) -> str:
     """One row an arm: recall of the rarest class, then the metrics, each in percent with its interval."""
     rarest, recall = _rarest(outcome)
-    columns = {recall: f"recall of {rarest}"} | {f"test/{m}": title for m, title in _METRICS.items()}
+    columns = {recall: f"recall of {rarest}"} | {f"test/{m}": METRICS[m].title for m in _METRICS}
     lines = [
         "| arm | " + " | ".join(columns.values()) + " |",
         "|---" * (len(columns) + 1) + "|",

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Funnel", "SynthesisResult", "synthesise"]
 
-_REAL = "duplicate"
-"""Its images are real ones, which need no gate."""
-
 
 class Funnel(frozen.Frozen, extra="ignore", populate_by_name=True, serialize_by_alias=True):
     """How many images of one class passed the filters: generated = accepted + all dropped + surplus.
@@ -189,7 +186,7 @@ class _Synthesis:
 
     def _gate(self) -> FilterConfig | None:
         gate = self.config.filters
-        if self.config.strategy == _REAL:
+        if self.entry.copies:
             return None
         if gate is not None and self.entry.repeats:
             return gate.model_copy(update={"memorisation": None, "near_duplicates": None})

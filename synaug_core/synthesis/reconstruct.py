@@ -1,8 +1,7 @@
 """Training images through the generator and back: the control for strategies that start from them."""
 
 from synaug_core.config import SynthesisConfig
-from synaug_core.generators import randoms
-from synaug_core.generators.pixels import to_uint8
+from synaug_core.generators import pixels, randoms
 from synaug_core.seeds import derive
 from synaug_core.synthesis import latent, strategy
 
@@ -21,5 +20,5 @@ def reconstruct(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     mean, log_variance = generator.encode(images.images, class_name)
     rows = randoms.cycle(n, len(images), derive(seed, "first"))
     z = latent.ends(mean[rows], log_variance[rows], config.ends, derive(seed, "start"))
-    pixels = to_uint8(generator.decode(z, class_name))
-    return strategy.NewImages(pixels, [{"parents": [images.ids[i]]} for i in rows.tolist()])
+    decoded = pixels.to_uint8(generator.decode(z, class_name))
+    return strategy.NewImages(decoded, [{"parents": [images.ids[i]]} for i in rows.tolist()])

@@ -1,27 +1,24 @@
 """The strategies by name. Others register theirs the same way."""
 
 from synaug_core import errors, plugins
-from synaug_core.synthesis import targeted
-from synaug_core.synthesis.duplicate import duplicate
-from synaug_core.synthesis.interpolate import interpolate
-from synaug_core.synthesis.mixup import mixup
-from synaug_core.synthesis.prior import prior
-from synaug_core.synthesis.reconstruct import reconstruct
+from synaug_core.synthesis import duplicate, interpolate, mixup, prior, reconstruct, targeted
 from synaug_core.synthesis.strategy import Entry
 
 __all__ = ["Entry", "find", "names", "register"]
 
 _STRATEGIES: dict[str, Entry] = {
-    "duplicate": Entry(duplicate, generator=False, repeats=True, description="copies of training images"),
+    "duplicate": Entry(
+        duplicate.duplicate, generator=False, copies=True, repeats=True, description="copies of training images"
+    ),
     "interpolate": Entry(
-        interpolate,
+        interpolate.interpolate,
         latent=True,
         description="decoded from between two training images of a class in latent space",
     ),
-    "mixup": Entry(mixup, generator=False, description="mixtures of two training images of a class"),
-    "prior": Entry(prior, description="sampled from the generator"),
+    "mixup": Entry(mixup.mixup, generator=False, description="mixtures of two training images of a class"),
+    "prior": Entry(prior.prior, description="sampled from the generator"),
     "reconstruct": Entry(
-        reconstruct,
+        reconstruct.reconstruct,
         latent=True,
         repeats=True,
         description="training images through the generator and back",

@@ -93,6 +93,7 @@ class Entry:
         generator: a fitted generator of the class.
         latent: one that encodes and decodes.
         target: classifiers trained on real images.
+        copies: its images are training images, unchanged: no filter applies.
         repeats: a control that repeats training images on purpose: copies and near-duplicates pass the filters.
         description: what its images are, as part of a sentence; empty: the name alone is shown.
     """
@@ -101,5 +102,6 @@ class Entry:
     generator: bool = True
     latent: bool = False
     target: bool = False
+    copies: bool = False
     repeats: bool = False
     description: str = ""
