@@ -10,7 +10,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from deployments.plan import Planned
-from tasks.engine.slots import make_limit
+from tasks.engine.machine import make_limit
 
 __all__ = ["apply_deployment"]
 

@@ -4,29 +4,25 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterName,
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas import filters, objects
 from prefect.events import emit_event
 from prefect.runtime import deployment
 from prefect.states import Completed
 
 from synaug_core.config import DataConfig
-from tasks.dataset import what_changed
+from tasks.fingerprint import detect_new_data
 
 __all__ = ["DATA_CHANGED", "check_data", "dataset_resource"]
 
 DATA_CHANGED = "synaug.data.changed"
 """The event that the automation of a data set waits for; whoever uploads images may send it as well."""
 
-_UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_UNDER_WAY = [
+    objects.StateType.SCHEDULED,
+    objects.StateType.PENDING,
+    objects.StateType.RUNNING,
+    objects.StateType.CANCELLING,
+]
 
 
 def dataset_resource(name: str) -> str:
@@ -35,7 +31,7 @@ def dataset_resource(name: str) -> str:
 
 
 @flow(name="check-data", persist_result=False)
-def check_data(name: str, data: DataConfig = DataConfig()) -> State[Any]:
+def check_data(name: str, data: DataConfig = DataConfig()) -> objects.State[Any]:
     """Compare the images with those of the last retraining that ended well; the event `synaug.data.changed` tells the
     server when they differ, and its automation starts the deployment `retrain/<name>`, or that of the name that this
     one was deployed under.
@@ -53,7 +49,7 @@ def check_data(name: str, data: DataConfig = DataConfig()) -> State[Any]:
         DataError: the images cannot be read.
         UserError: they are in S3, and the way to them is not as it should be.
     """
-    fingerprint, news = what_changed(name, data)
+    fingerprint, news = detect_new_data(name, data)
     if news is None:
         return Completed(name="NothingNew", message=f"nothing new: {name} was trained with these images")
     if _is_under_way(name):
@@ -74,8 +70,10 @@ def _is_under_way(name: str) -> bool:
     deployed = {name, deployment.name or name}
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=["retrain"])),
-            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=sorted(deployed))),
-            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))),
+            flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=["retrain"])),
+            deployment_filter=filters.DeploymentFilter(name=filters.DeploymentFilterName(any_=sorted(deployed))),
+            flow_run_filter=filters.FlowRunFilter(
+                state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=_UNDER_WAY))
+            ),
         )
-    return any(not (run.auto_scheduled and run.state_type == StateType.SCHEDULED) for run in runs)
+    return any(not (run.auto_scheduled and run.state_type == objects.StateType.SCHEDULED) for run in runs)

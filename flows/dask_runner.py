@@ -30,7 +30,7 @@ from synaug_core.config import ComputeConfig
 from synaug_core.services import places
 from synaug_core.services.secrets import redacted
 from synaug_core.services.settings import settings
-from tasks.engine import cancelling, machine, progress_bus
+from tasks.engine import machine, progress_bus, recording
 
 __all__ = ["LONG_STEPS", "DaskRunner", "ProgressPlugin", "StepFuture", "facts", "shared_processes", "topic"]
 
@@ -89,7 +89,7 @@ def _forward(worker: Any, event: progress_bus.Event) -> None:
         return
     task_state = worker.state.tasks.get(getattr(thread_state, "key", None))
     if task_state is not None and task_state.state == "cancelled":
-        raise cancelling.Unwanted(f"nobody waits for {event.stage} {event.name} any more")
+        raise recording.FlowRunOver(f"nobody waits for {event.stage} {event.name} any more")
     worker.log_event(topic(context.task_run.flow_run_id), asdict(event))
 
 

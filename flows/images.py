@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from flows.stages import Stages, Submitted
 from synaug_core.config import Config, GeneratorConfig, SynthesisConfig
 from synaug_core.refs import ClassifierRef, GeneratorRef, JudgesRef, QualityRef, SyntheticRef
-from tasks.engine import machine, naming
-from tasks.engine.context import Context
+from tasks.engine import machine
+from tasks.engine.context import Context, group_name
 from tasks.generators import fit_group, group_classes
-from tasks.judging import fit_judges, fit_target, share_judges
-from tasks.quality import assess_images
-from tasks.synthesis import Need, list_needs, synthesise_group
+from tasks.judging import assess_images, fit_judges, fit_target, share_judges
+from tasks.synthesis import Need, list_needs, synthesis_name, synthesise_group
 
 __all__ = ["ArmImages", "Assessed", "Images", "assess_arms", "images_by_arm", "make_images"]
 
@@ -143,7 +142,7 @@ class _Batch:
     @property
     def name(self) -> str:
         kind = self.generator.kind if self.generator else None
-        return f"{naming.synthesis_name(self.need.synthesis, kind)} {naming.group_name(self.classes)}"
+        return f"{synthesis_name(self.need.synthesis, kind)} {group_name(self.classes)}"
 
     def arguments(self, judges: tuple[JudgesRef, ...], targets: tuple[ClassifierRef, ...]) -> tuple[object, ...]:
         """Of the step, after its context."""
@@ -191,9 +190,7 @@ def _fit_generators(config: Config, context: Context, needs: dict[str, Need], st
         for key, classes in classes_of.items()
         for group in group_classes(context, tuple(c for c in dataset.classes if c in classes), settings[key])
     ]
-    jobs = [
-        (f"{settings[key].kind} {naming.group_name(group)}", (context, group, settings[key])) for key, group in groups
-    ]
+    jobs = [(f"{settings[key].kind} {group_name(group)}", (context, group, settings[key])) for key, group in groups]
     fitted = stages.gather(stages.submit("generator", fit_group, jobs), adopt_below=context.run)
     return {key: tuple(f for f, (owner, _) in zip(fitted, groups, strict=True) if owner == key) for key in classes_of}
 

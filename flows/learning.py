@@ -1,4 +1,4 @@
-"""Every division of the images: how they are divided, and what each comes to, from synthetic images to classifiers."""
+"""Every division of the images: how they are divided, and what each comes to: images, classifiers, probes of these."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ from flows.process import set_libraries_aside
 from flows.stages import Stages, Submitted
 from synaug_core.classify.search_space import TrialSpec, Tuned
 from synaug_core.config import ArmConfig, Config
-from synaug_core.refs import DatasetRef, QualityRef, RepetitionRef, RunRef
+from synaug_core.evaluate.results import Comparison
+from synaug_core.probes import base, registry
+from synaug_core.refs import DatasetRef, ProbeRef, QualityRef, RepetitionRef, RunRef
 from synaug_core.services.mlflow.tags import Tag
-from tasks import retraining, training, tuning
+from tasks import probes, retraining, training
 from tasks.dataset import prepare_dataset, prepare_folds
-from tasks.engine import machine, naming
+from tasks.engine import machine
 from tasks.engine.context import Context
 
-__all__ = ["Division", "Learning", "divide", "learn"]
+__all__ = ["Division", "Learning", "divide", "learn", "run_probes"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,39 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
     return Learning(tuple(all_images), tuple(assessed), tuple(quality), tuple(repetitions))
 
 
+def run_probes(
+    config: Config,
+    division: Division,
+    repetitions: Sequence[RepetitionRef],
+    parents: Mapping[str, RunRef],
+    run: RunRef,
+    stages: Stages,
+    comparison: Comparison | None = None,
+) -> tuple[ProbeRef, ...]:
+    """Run each enabled probe on the first trainings of the division: without a comparison those that look at one
+    training at a time, recorded below their arms (`parents`); with it those that compare the arms, below `run`."""
+    compared = base.ComparedArms.from_comparison(comparison) if comparison is not None else None
+    references: list[ProbeRef] = []
+    for probe, section in registry.enabled_probes(config):
+        if probe.compares_arms != (compared is not None):
+            continue
+        numbers = division.repetitions[: probe.count_trainings(section)]
+        first = tuple(r for r in repetitions if r.repetition in numbers)
+        jobs = [(probe.label, first, run)]
+        if not probe.compares_arms:
+            jobs = [(f"{r.arm} {r.repetition}", (r,), parents[r.arm]) for r in first]
+        with stages.timed(probe.name):
+            arguments = [
+                (label, (probe.name, division.context.below(parent), trainings, probe.narrow(section), compared))
+                for label, trainings, parent in jobs
+            ]
+            measured = stages.gather(stages.submit(probe.name, probes.run_probe, arguments))
+            for reference, (_, _, parent) in zip(measured, jobs, strict=True):
+                retraining.adopt_runs(parent, (reference.run_id,))
+        references += measured
+    return tuple(references)
+
+
 def _tune(config: Config, context: Context, images: Images, stages: Stages) -> dict[str, Tuned]:
     """The best parameters of each arm: of one search for all arms, or of one for each, all with equally many trials."""
     if config.tuning.trials == 0:
@@ -145,29 +180,29 @@ def _search(
 ) -> Tuned:
     synthetic = {arm.name: images.synthetic[arm.name] for arm in arms}
     online = {arm.name: images.online[arm.name] for arm in arms}
-    search = tuning.open_search(context, arms, synthetic, online, config.classifier, config.tuning)
+    search = training.open_search(context, arms, synthetic, online, config.classifier, config.tuning)
     inside, entered = context.below(search.run), set[int]()
 
     def run(trials: tuple[TrialSpec, ...]) -> None:
         entered.update(trial.number for trial in trials)
         jobs = [
             (
-                naming.trial_name(trial.number, arms, config.tuning),
+                training.trial_name(trial.number, arms, config.tuning),
                 (inside, arms, synthetic, online, config.classifier, search, trial),
             )
             for trial in trials
         ]
-        results = stages.gather(stages.submit("tuning", tuning.run_trial, jobs, expected))
-        tuning.enter_results(search, trials, tuple(results))
+        results = stages.gather(stages.submit("tuning", training.run_trial, jobs, expected))
+        training.enter_results(search, trials, tuple(results))
 
-    if trials := tuning.ended_trials(search):
+    if trials := training.ended_trials(search):
         run(trials)
-    while trials := tuning.ask_trials(search):
+    while trials := training.ask_trials(search):
         run(trials)
     # What a retraining of the same at the same time made meanwhile belongs to this one too.
-    if trials := tuple(trial for trial in tuning.ended_trials(search) if trial.number not in entered):
+    if trials := tuple(trial for trial in training.ended_trials(search) if trial.number not in entered):
         run(trials)
-    return tuning.finish_search(search)
+    return training.finish_search(search)
 
 
 def _trainings(

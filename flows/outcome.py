@@ -10,7 +10,7 @@ from flows.stages import Account
 from synaug_core import frozen, refs, vocabulary
 from synaug_core.evaluate import contrast, results
 
-__all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "outcome_of"]
+__all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "build_outcome"]
 
 
 class DatasetFacts(frozen.Frozen):
@@ -71,7 +71,7 @@ class Outcome(frozen.Frozen):
     """The whole comparison, for callers in the same process."""
 
 
-def outcome_of(
+def build_outcome(
     dataset: refs.DatasetRef,
     comparison: results.Comparison,
     page: str,

@@ -2,18 +2,16 @@
 
 from prefect import flow, tags
 
-from flows import probes, process, workers
-from flows.learning import divide, learn
-from flows.outcome import Outcome, outcome_of
+from flows import process, workers
+from flows.learning import divide, learn, run_probes
+from flows.outcome import Outcome, build_outcome
 from flows.stages import Stages
 from synaug_core import preflight, refs
 from synaug_core.config import Config
 from synaug_core.data.checks import untested
-from tasks import choices, promotion, report, retraining
-from tasks.comparison import compare_arms, open_arms, record_arm
-from tasks.dataset import read_fingerprint
-from tasks.engine.cancelling import unwanted_on_failure
-from tasks.outcome import place_of, read_comparison, show_in_prefect
+from tasks import arms, promotion, report, retraining
+from tasks.engine.recording import end_steps_on_failure
+from tasks.fingerprint import read_fingerprint
 
 __all__ = ["retrain", "run_retrain"]
 
@@ -24,7 +22,7 @@ def retrain(config: Config = Config()) -> Outcome:
 
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.
     """
-    with process.untagged_steps(), process.sigterm_as_ctrl_c(), process.libraries_aside(), unwanted_on_failure():
+    with process.untagged_steps(), process.sigterm_as_ctrl_c(), process.libraries_aside(), end_steps_on_failure():
         preflight.check_config(config)
         stages = Stages()
         fingerprint = read_fingerprint(config.data)
@@ -50,39 +48,43 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     run, divisions = divide(config, fingerprint, run, stages)
     first = divisions[0]
     dataset = first.dataset
-    choices.check_choices(dataset, config)
-    arm_runs = open_arms(config.arms, run)
+    arms.check_choices(dataset, config)
+    arm_runs = arms.open_arms(config.arms, run)
     learning = learn(config, divisions, arm_runs, stages)
     repetitions = learning.repetitions
-    measurements = probes.run_probes(config, first, repetitions, arm_runs, run, stages)
+    measurements = run_probes(config, first, repetitions, arm_runs, run, stages)
     with stages.timed("comparison"):
-        comparing = stages.submit("comparison", compare_arms, [("arms", (dataset, config, repetitions, run))])
+        trained = (first.context.below(run), config.arms, repetitions, config.evaluation, config.data.split.folds)
+        comparing = stages.submit("comparison", arms.compare_arms, [("arms", trained)])
         [comparison_ref] = stages.gather(comparing, adopt_below=run)
-    comparison = read_comparison(comparison_ref)
-    measurements += probes.run_probes(config, first, repetitions, arm_runs, run, stages, comparison)
+    comparison = report.read_comparison(comparison_ref)
+    measurements += run_probes(config, first, repetitions, arm_runs, run, stages, comparison)
     notes = (*untested(dataset.test.counts), *learning.notes(), *_about_registering(config))
     with stages.timed("report"):
         synthetic, quality = learning.images[0].synthetic, learning.reports()
         page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes)
         writing = stages.submit("report", report.write_report, [("page", page)])
-        arms = [record_arm.submit(a, arm_runs[a.name], comparison_ref, repetitions, measurements) for a in config.arms]
+        arm_records = [
+            arms.record_arm.submit(arm, arm_runs[arm.name], comparison_ref, repetitions, measurements)
+            for arm in config.arms
+        ]
         [page_ref] = stages.gather(writing)
-        for recorded_arm in arms:
-            recorded_arm.result()
+        for record in arm_records:
+            record.result()
     registered = None
     if config.promotion.enabled and len(divisions) == 1:
         with stages.timed("registration"):
             registered = promotion.register_best(
                 first.context.below(run), comparison_ref, config.promotion, config.evaluation
             )
-    show_in_prefect(dataset, comparison, comparison_ref, run)
-    outcome = outcome_of(
+    report.show_in_prefect(dataset, comparison, comparison_ref, run)
+    outcome = build_outcome(
         dataset,
         comparison,
-        place_of(page_ref),
+        report.find_address(page_ref),
         registered,
         learning.by_arm(config),
-        (*notes, *retraining.about_name(config)),
+        (*notes, *retraining.note_shared_name(config)),
         run,
         stages.account(),
     )

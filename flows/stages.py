@@ -14,7 +14,7 @@ from prefect import Task
 from prefect.futures import PrefectFuture
 
 from synaug_core.refs import RunRef
-from tasks.engine import cancelling, progress_bus
+from tasks.engine import progress_bus, recording
 from tasks.retraining import adopt_runs
 
 __all__ = ["Account", "Stages", "Submitted"]
@@ -122,7 +122,7 @@ class Stages:
                 self._announced.add(future.task_run_id)
                 try:
                     future.wait()
-                except cancelling.Unwanted:  # the run is over, and has said why
+                except recording.FlowRunOver:  # the run is over, and has said why
                     return
                 progress_bus.publish(
                     progress_bus.Event(stage, name, 1, 1, state=_state(future), id=str(future.task_run_id))

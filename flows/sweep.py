@@ -9,7 +9,7 @@ from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sweep import SweepResult, sweep_result
 from tasks.engine.progress_bus import Event, publish
-from tasks.sweep import record_sweep
+from tasks.report import record_sweep
 
 __all__ = ["SweepOutcome", "run_sweep", "sweep"]
 

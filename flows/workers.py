@@ -12,6 +12,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from synaug_core import devices
 from synaug_core.config import ComputeConfig
 from synaug_core.errors import ConfigError
 from synaug_core.services.settings import settings
@@ -71,8 +72,6 @@ def task_runner(compute: ComputeConfig) -> Runner:
     """
     if compute.runner == "dask":
         return _dask_runner(compute)
-    from synaug_core import devices
-
     devices.resolve(compute.device)  # a wrong one is said before anything runs; a cluster's machines have their own
     return cast(Runner, ThreadPoolTaskRunner[Any](max_workers=worker_count(compute)))
 

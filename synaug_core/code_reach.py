@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _CORE = "synaug_core"
 _PACKAGES = (_CORE, "tasks")
 """Packages whose code is followed; that of libraries counts by their versions."""
-_ASIDE = ("synaug_core.services", "tasks.engine.step", "tasks.engine.recording", "tasks.engine.progress")
+_ASIDE = ("synaug_core.services", "tasks.engine.step", "tasks.engine.recording")
 """Where things lie and how they are shown: no number depends on it, so imports are not followed there."""
 _MARK = "records_only"
 _PLUGINS = "synaug_core.plugins"

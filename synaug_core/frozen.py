@@ -17,11 +17,13 @@ class Frozen(BaseModel):
 
 
 def identity(value: Any) -> Any:
-    """A JSON-able value that says what something is, without its `INCIDENTAL` fields: the base of cache keys. Of an
-    object all of whose fields are incidental nothing is left: None."""
+    """A JSON-able value that says what something is, by the names that it is stored under and without its `INCIDENTAL`
+    fields: the base of cache keys. Of an object all of whose fields are incidental nothing is left: None."""
     if isinstance(value, BaseModel):
         fields = {
-            name: getattr(value, name) for name, f in type(value).model_fields.items() if INCIDENTAL not in f.metadata
+            f.alias or name: getattr(value, name)
+            for name, f in type(value).model_fields.items()
+            if INCIDENTAL not in f.metadata
         }
         return {name: identity(field) for name, field in fields.items()} or None
     if isinstance(value, dict):

@@ -150,13 +150,15 @@ class TrialResult(frozen.Frozen):
 class RepetitionRef(frozen.Frozen):
     """One training of one arm: its classifier, its figures on the validation images, its predictions on the test."""
 
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
     arm: str
     repetition: int
     validation: float
     """Balanced accuracy on the validation images."""
     classifier: ClassifierRef
     predictions: PredictionsRef
-    validated: PredictionsRef
+    validation_predictions: PredictionsRef = Field(alias="validated")
     """On the validation images."""
     run_id: Place
 

@@ -1,53 +1,37 @@
-"""Images in: read, checked, split, stored; and whether they have changed since the last retraining."""
-
-from __future__ import annotations
+"""Images in: read, checked, divided and stored."""
 
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from synaug_core import code_reach, digests, errors, refs
+from synaug_core import code_reach, errors, refs
 from synaug_core.config import DataConfig
+from synaug_core.data import prepare, reading
+from synaug_core.data.report import Rejected
+from synaug_core.report import sheets
+from synaug_core.report.dataset import counts_figure, dataset_page
+from synaug_core.services.mlflow import retrainings
+from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.tags import Tag
-from tasks.engine import recording, storing
-from tasks.engine.progress import progress
-from tasks.engine.step import action, step
+from synaug_core.services.s3.mirror import mirrored
+from synaug_core.services.settings import settings
+from tasks.engine import recording, storage
+from tasks.engine.step import step
+from tasks.fingerprint import is_remote, remote_fingerprint
 
-if TYPE_CHECKING:
-    from synaug_core.data.prepare import Prepared
-    from synaug_core.data.report import Rejected
-    from synaug_core.services.mlflow.recorder import Recorder
-
-__all__ = ["prepare_dataset", "prepare_folds", "read_fingerprint", "what_changed"]
-
-
-@action
-def read_fingerprint(config: DataConfig) -> str:
-    """The cheap digest of the source's bytes: unchanged data need not be read again.
-
-    Of objects in S3 only the listing is asked for: their names, sizes and ETags.
-    """
-    if _is_remote(config):
-        from synaug_core.services.s3.mirror import bucket_fingerprint
-        from synaug_core.services.settings import settings
-
-        return _remote_fingerprint(config, bucket_fingerprint(config.source, settings()))
-    from synaug_core.data.fingerprint import fingerprint
-
-    return fingerprint(config)
+__all__ = ["prepare_dataset", "prepare_folds"]
 
 
 @step
 def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, parent: refs.RunRef) -> refs.DatasetRef:
     """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files."""
-    from synaug_core.data.prepare import prepare
-
     with (
         recording.recorded("dataset", "dataset", parent) as recorder,
         _at_hand(name, config, fingerprint) as (local, refused),
     ):
-        prepared = _with_refused(prepare(local, seed=seed, progress=progress("dataset", name)), refused)
+        prepared = _with_refused(
+            prepare.prepare(local, seed=seed, progress=recording.progress("dataset", name)), refused
+        )
         dataset = _stored(recorder, prepared, name, config)
         _describe(recorder, prepared, dataset, config, fingerprint, seed)
     return dataset
@@ -59,14 +43,14 @@ def prepare_folds(
 ) -> tuple[refs.DatasetRef, ...]:
     """Read and check the images once, and divide them as a repeated k-fold cross-validation: a data set for each fold,
     those of a repetition one after the other. The pictures and counts are the first one's."""
-    from synaug_core.data.prepare import prepare_folds
-
     datasets: list[refs.DatasetRef] = []
     with (
         recording.recorded("dataset", "dataset", parent) as recorder,
         _at_hand(name, config, fingerprint) as (local, refused),
     ):
-        for fold in prepare_folds(local, repetitions=repetitions, seed=seed, progress=progress("dataset", name)):
+        for fold in prepare.prepare_folds(
+            local, repetitions=repetitions, seed=seed, progress=recording.progress("dataset", name)
+        ):
             prepared = _with_refused(fold, refused)
             datasets.append(_stored(recorder, prepared, name, config, f"fold-{len(datasets)}/"))
             if len(datasets) == 1:
@@ -75,51 +59,37 @@ def prepare_folds(
     return tuple(datasets)
 
 
-def _is_remote(config: DataConfig) -> bool:
-    return config.source.startswith("s3://")
-
-
-def _remote_fingerprint(config: DataConfig, listing: str) -> str:
-    from synaug_core.data.metadata import metadata_path
-
-    extra = metadata_path(config)
-    return digests.of_value({"kind": "s3", "content": listing, "metadata": digests.of_file(extra) if extra else None})
-
-
 @contextlib.contextmanager
 def _at_hand(name: str, config: DataConfig, fingerprint: str) -> Iterator[tuple[DataConfig, tuple[Rejected, ...]]]:
     """The configuration with a source that is on this machine, and the objects in S3 that could not come here."""
-    if not _is_remote(config):
+    if not is_remote(config):
         yield config, ()
         return
-    from synaug_core.data.reading import check_rejected
-    from synaug_core.data.report import Rejected
-    from synaug_core.services.s3.mirror import mirrored
-    from synaug_core.services.settings import settings
-
-    with mirrored(config.source, settings(), progress("dataset", name)) as mirror:
-        if _remote_fingerprint(config, mirror.fingerprint) != fingerprint:
+    with mirrored(config.source, settings(), recording.progress("dataset", name)) as mirror:
+        if remote_fingerprint(config, mirror.fingerprint) != fingerprint:
             raise errors.DataError(f"data.source: {config.source} changed while the run began; start it again")
         refused = tuple(Rejected(path=r.name, reason=r.reason) for r in mirror.refused)
-        check_rejected(refused, mirror.objects, config.max_rejected)
+        reading.check_rejected(refused, mirror.objects, config.max_rejected)
         try:
             yield config.model_copy(update={"source": str(mirror.path)}), refused
         except errors.DataError as error:
             raise errors.DataError(str(error).replace(str(mirror.path), config.source)) from error
 
 
-def _with_refused(prepared: Prepared, refused: tuple[Rejected, ...]) -> Prepared:
+def _with_refused(prepared: prepare.Prepared, refused: tuple[Rejected, ...]) -> prepare.Prepared:
     if not refused:
         return prepared
     report = prepared.report.model_copy(update={"rejected": (*refused, *prepared.report.rejected)})
     return dataclasses.replace(prepared, report=report)
 
 
-def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfig, place: str = "") -> refs.DatasetRef:
+def _stored(
+    recorder: Recorder, prepared: prepare.Prepared, name: str, config: DataConfig, place: str = ""
+) -> refs.DatasetRef:
     train = prepared.train
     sets = {"train": train, "val": prepared.val, "test": prepared.test}
     stored = {
-        split: storing.store_images(recorder, images, f"{place}images/{split}.parquet", split)
+        split: storage.store_images(recorder, images, f"{place}images/{split}.parquet", split)
         for split, images in sets.items()
     }
     return refs.DatasetRef(
@@ -132,7 +102,7 @@ def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfi
         train=stored["train"],
         val=stored["val"],
         test=stored["test"],
-        report=storing.store_text(recorder, prepared.report.model_dump_json(indent=1), f"{place}report.json"),
+        report=storage.store_text(recorder, prepared.report.model_dump_json(indent=1), f"{place}report.json"),
         rejected=len(prepared.report.rejected),
         run_id=recorder.run.run_id,
     )
@@ -140,20 +110,21 @@ def _stored(recorder: Recorder, prepared: Prepared, name: str, config: DataConfi
 
 @code_reach.records_only
 def _describe(
-    recorder: Recorder, prepared: Prepared, dataset: refs.DatasetRef, config: DataConfig, fingerprint: str, seed: int
+    recorder: Recorder,
+    prepared: prepare.Prepared,
+    dataset: refs.DatasetRef,
+    config: DataConfig,
+    fingerprint: str,
+    seed: int,
 ) -> None:
     """Tags, counts, previews and the page of a data set on its run."""
-    from synaug_core.report import sheets
-    from synaug_core.report.dataset import counts_figure, dataset_page
-    from synaug_core.services.mlflow.retrainings import FINGERPRINT_LENGTH
-
     train = prepared.train
     splits = {"train": train, "val": prepared.val, "test": prepared.test}
     stored = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     recorder.tags({Tag.DATASET_DIGEST: prepared.digest})
     recorder.params(
         {"source": config.source, "image_size": train.size, "channels": train.channels, "seed": seed}
-        | {"classes": len(train.classes), "fingerprint": fingerprint[:FINGERPRINT_LENGTH]}
+        | {"classes": len(train.classes), "fingerprint": fingerprint[: retrainings.FINGERPRINT_LENGTH]}
     )
     recorder.metrics(
         {f"{split}/images": len(images) for split, images in splits.items()}
@@ -167,23 +138,3 @@ def _describe(
     recorder.figure(counts_figure({s: i.counts() for s, i in splits.items()}), "figures/counts.png")
     page = dataset_page(prepared.report.model_dump(mode="json"), name=dataset.name, sheets=previews)
     recorder.text(page, "dataset.html")
-
-
-@action
-def what_changed(name: str, data: DataConfig) -> tuple[str, str | None]:
-    """The fingerprint of the images, wherever they are, and what is new about them in words; None: nothing is.
-
-    Raises:
-        DataError: the images cannot be read.
-        UserError: they are in S3, and the way to them is not as it should be.
-    """
-    from synaug_core.services.mlflow.retrainings import FINGERPRINT_LENGTH, last_finished
-    from synaug_core.services.settings import settings
-
-    now = read_fingerprint.fn(data)
-    before = last_finished(settings(), f"synaug/{name}")
-    if before is None:
-        return now, "no retraining has ended well yet"
-    if before.fingerprint == now[:FINGERPRINT_LENGTH]:
-        return now, None
-    return now, f"the images are others than in the last retraining ({before.run_id})"

@@ -1,23 +1,18 @@
 """One generative model a class, a group of classes in one step."""
 
-from __future__ import annotations
+from PIL.Image import Image
 
-from typing import TYPE_CHECKING
-
-from synaug_core import code_reach, names, refs
+from synaug_core import code_reach, devices, names, refs, seeds
 from synaug_core.config import GeneratorConfig
+from synaug_core.data import imageset
+from synaug_core.generators import base, grouping, registry
+from synaug_core.report import sheets
+from synaug_core.report.figures.training import fit_figure
+from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.tags import Tag
-from tasks.engine import naming, recording, slots
-from tasks.engine.context import Context
-from tasks.engine.progress import progress
+from tasks.engine import machine, recording, storage
+from tasks.engine.context import Context, group_name
 from tasks.engine.step import action, step
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from synaug_core.data.imageset import ImageSet
-    from synaug_core.generators.base import Generator
-    from synaug_core.services.mlflow.recorder import Recorder
 
 __all__ = ["fit_group", "group_classes"]
 
@@ -28,9 +23,6 @@ def group_classes(context: Context, classes: tuple[str, ...], config: GeneratorC
 
     A kind with one model for all classes learns all that have images, whichever are asked for.
     """
-    from synaug_core import devices
-    from synaug_core.generators import grouping, registry
-
     dataset = context.dataset
     if registry.find(config.kind).joint:
         return (tuple(name for name in dataset.classes if dataset.train.counts[name]),)
@@ -45,21 +37,17 @@ def fit_group(
     config: GeneratorConfig,
 ) -> refs.GeneratorRef:
     """Fit the models of a group of classes on their training images."""
-    from synaug_core.generators import base, registry
-    from synaug_core.seeds import derive
-    from tasks.engine import loading, storing
-
     dataset = context.dataset
-    name, short = f"{config.kind} {naming.group_name(classes)}", names.slugs(dataset.classes)
+    name, short = f"{config.kind} {group_name(classes)}", names.slugs(dataset.classes)
     saved = recording.checkpoint()
     with recording.recorded("generator", name, context.run) as recorder:
-        with slots.device_slot(context.compute) as device:
-            train = loading.load_images(dataset.train)
+        with machine.device_slot(context.compute) as device:
+            train = storage.load_images(dataset.train)
             generator = registry.create(config, classes, dataset.channels, dataset.image_size)
-            seed, show = derive(context.seed, "generator"), progress("generator", name)
+            seed, show = seeds.derive(context.seed, "generator"), recording.progress("generator", name)
             generator.fit(train, base.FitJob(seed, device, show, saved, context.compute.deadline))
             sheet = _reconstructions(generator, train)
-        reference = storing.store_generator(recorder, generator)
+        reference = storage.store_generator(recorder, generator)
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         for class_name, report in generator.reports.items():
             for curve, steps, values in report.series():
@@ -74,16 +62,13 @@ def fit_group(
 
 
 @code_reach.records_only
-def _reconstructions(generator: Generator, train: ImageSet) -> Image | None:
+def _reconstructions(generator: base.Generator, train: imageset.ImageSet) -> Image | None:
     """Training images beside what the generator makes of them: the one picture that needs its device."""
-    from synaug_core.report.sheets import reconstruction
-
-    return reconstruction(generator, train)
+    return sheets.reconstruction(generator, train)
 
 
 @code_reach.records_only
-def _draw(recorder: Recorder, generator: Generator, sheet: Image | None) -> None:
-    from synaug_core.report.figures.training import fit_figure
+def _draw(recorder: Recorder, generator: base.Generator, sheet: Image | None) -> None:
 
     recorder.figure(fit_figure(generator.reports), "figures/training.png")
     if sheet is not None:

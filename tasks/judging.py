@@ -1,16 +1,26 @@
-"""Classifiers trained on real images only: the target of targeted synthesis, the judges, the space of distances."""
+"""Classifiers trained on real images only: the target of targeted synthesis, the judges, and what they say of a set of
+synthetic images: distances, variety, copying, labels, usefulness.
+"""
 
-from synaug_core import checkpoints, refs
-from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
-from tasks.engine import recording, slots
+from synaug_core import checkpoints, code_reach, names, refs, seeds
+from synaug_core.classify import training
+from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig, QualityConfig, SynthesisConfig
+from synaug_core.data import imageset
+from synaug_core.generators.base import LatentGenerator
+from synaug_core.quality import assess, consistency, judge, report, usefulness
+from synaug_core.report.quality import quality_page
+from synaug_core.services.mlflow.recorder import Recorder
+from synaug_core.synthesis.make import synthesise
+from tasks.engine import machine, recording, storage
 from tasks.engine.context import Context
-from tasks.engine.progress import progress
 from tasks.engine.step import step
 
-__all__ = ["fit_judges", "fit_target", "share_judges"]
+__all__ = ["assess_images", "fit_judges", "fit_target", "share_judges"]
 
 _ARM = ArmConfig(name="target", sampling="balanced", augmentation="traditional")
 """The best that real images alone can do: what a target or a judge has to be."""
+_CONTROL = SynthesisConfig(strategy="reconstruct", filters=None)
+"""Reconstructions of training images, beside which synthetic ones are judged."""
 
 
 @step
@@ -20,31 +30,27 @@ def fit_target(
     config: ClassifierConfig,
 ) -> refs.ClassifierRef:
     """A classifier trained on the real training images, with the configured parameters; `number` is its seed."""
-    from synaug_core.classify.training import train
-    from synaug_core.seeds import derive
-    from tasks.engine import loading, storing
-
     saved = recording.checkpoint()
     with (
         recording.recorded("target", f"target {number}", context.run) as recorder,
-        slots.device_slot(context.compute) as device,
+        machine.device_slot(context.compute) as device,
     ):
-        classifier = train(
+        classifier = training.train(
             config,
             _ARM,
-            loading.load_images(context.dataset.train),
-            loading.load_images(context.dataset.val),
-            init_seed=derive(context.seed, "init", "target", number),
-            batch_seed=derive(context.seed, "batches", "target", number),
+            storage.load_images(context.dataset.train),
+            storage.load_images(context.dataset.val),
+            init_seed=seeds.derive(context.seed, "init", "target", number),
+            batch_seed=seeds.derive(context.seed, "batches", "target", number),
             device=device,
-            progress=progress("judge", f"target {number}"),
+            progress=recording.progress("judge", f"target {number}"),
             checkpoint=saved,
             deadline=context.compute.deadline,
         )
         recorder.params(config.model_dump() | {"number": number})
         for evaluation in classifier.history.evaluations:
             recorder.metrics(evaluation.model_dump(exclude={"step"}), evaluation.step)
-        reference = storing.store_classifier(recorder, classifier)
+        reference = storage.store_classifier(recorder, classifier)
     saved.clear()
     return reference
 
@@ -53,9 +59,7 @@ def share_judges(config: JudgeConfig) -> dict[str, tuple[tuple[int, ...], ...]]:
     """The judges that are trained in one step, by the step's name: of each judge the folds that it leaves out.
 
     There are as many steps as folds, for workers to share; the number of workers has no say in what a step is."""
-    from synaug_core.quality.judge import split_panel
-
-    parts = split_panel(config.folds)
+    parts = judge.split_panel(config.folds)
     return {f"judges {n} of {len(parts)}": part for n, part in enumerate(parts, start=1)}
 
 
@@ -68,39 +72,100 @@ def fit_judges(
     config: JudgeConfig,
 ) -> refs.JudgesRef:
     """Classifiers that each left out some folds of the training images, to judge labels of images made from those."""
-    from synaug_core import names, seeds
-    from synaug_core.quality.consistency import measure_real_consistency
-    from synaug_core.quality.judge import Judges
-    from tasks.engine import loading, storing
-
     saved: dict[str, checkpoints.Checkpoint] = {}
 
-    def checkpoint_for(judge: str) -> checkpoints.Checkpoint:
-        return saved.setdefault(judge, recording.checkpoint(f"-{judge}"))
+    def checkpoint_for(name: str) -> checkpoints.Checkpoint:
+        return saved.setdefault(name, recording.checkpoint(f"-{name}"))
 
-    with recording.recorded("judge", name, context.run) as recorder, slots.device_slot(context.compute) as device:
-        train = loading.load_images(context.dataset.train)
-        judges = Judges.fit(
+    with recording.recorded("judge", name, context.run) as recorder, machine.device_slot(context.compute) as device:
+        train = storage.load_images(context.dataset.train)
+        judges = judge.Judges.fit(
             train,
             classifier,
             config,
             seed=seeds.derive(context.seed, "judges"),
             device=device,
             leaving_out=leaving_out,
-            progress=progress("judge", name),
+            progress=recording.progress("judge", name),
             deadline=context.compute.deadline,
             checkpoint_for=checkpoint_for,
         )
         short = names.slugs(context.dataset.classes)
         recorder.params(classifier.model_dump() | config.model_dump(include={"folds", "steps"}))
-        for label, consistency in measure_real_consistency(judges, train).items():
+        for label, agreement in consistency.measure_real_consistency(judges, train).items():
             recorder.metrics(
                 {
-                    f"agreement/{short[label]}": consistency.agreement,
-                    f"label_probability/{short[label]}": consistency.probability,
+                    f"agreement/{short[label]}": agreement.agreement,
+                    f"label_probability/{short[label]}": agreement.probability,
                 }
             )
-        reference = storing.store_judges(recorder, judges)
+        reference = storage.store_judges(recorder, judges)
     for state in saved.values():
         state.clear()
     return reference
+
+
+@step
+def assess_images(
+    context: Context,
+    name: str,
+    synthetic: tuple[refs.SyntheticRef, ...],
+    generators: tuple[refs.GeneratorRef, ...],
+    target: refs.ClassifierRef,
+    judges: tuple[refs.JudgesRef, ...],
+    classifier: ClassifierConfig,
+    config: QualityConfig,
+) -> refs.QualityRef:
+    """Judge the images against held-out real ones, beside reconstructions of the training images where there are."""
+    dataset = context.dataset
+    saved = {part: recording.checkpoint(f"-{part}") for part in ("real", "synthetic")}
+    show = recording.progress("quality", name)
+    with recording.recorded("quality", f"quality {name}", context.run) as recorder:
+        with machine.device_slot(context.compute) as device:
+            train, held_out = storage.load_images(dataset.train), storage.load_images(dataset.val)
+            device_name = str(device)
+            images = imageset.concatenate([storage.load_images(reference) for reference in synthetic])
+            fitted = [storage.load_generator(reference, device_name) for reference in generators]
+            present = {c: min(n, config.most) for c, n in train.counts().items() if images.counts()[c]}
+            controls = [
+                synthesise(
+                    g, train, {c: n for c, n in present.items() if c in g.classes}, _CONTROL, seed=context.seed
+                ).images
+                for g in fitted
+                if isinstance(g, LatentGenerator)
+            ]
+            useful = None
+            if config.usefulness and len(held_out):
+                useful = usefulness.measure_usefulness(
+                    train,
+                    images,
+                    held_out,
+                    classifier,
+                    seed=seeds.derive(context.seed, "usefulness"),
+                    device=device,
+                    progress=show,
+                    deadline=context.compute.deadline,
+                    checkpoint_for=saved.__getitem__,
+                )
+            assessed = assess.assess(
+                train,
+                held_out,
+                images,
+                features_by=storage.load_classifier(target, device_name),
+                config=config,
+                seed=seeds.derive(context.seed, "quality"),
+                judges=storage.load_judges(judges, device_name),
+                reconstruction=imageset.concatenate(controls) if controls else None,
+                usefulness=useful,
+            )
+        _record(recorder, assessed, name=f"{dataset.name}: {name}")
+        reference = storage.store_quality(recorder, assessed)
+    for state in saved.values():
+        state.clear()
+    return reference
+
+
+@code_reach.records_only
+def _record(recorder: Recorder, assessed: report.QualityReport, name: str) -> None:
+    recorder.metrics(assessed.metrics())
+    recorder.text(quality_page(assessed, name=name), "quality.html")

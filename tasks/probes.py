@@ -1,25 +1,24 @@
 """Probes of trained classifiers: one run as a step, and what all runs add to arms and report."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from PIL import Image
+
+from synaug_core import seeds
 from synaug_core.config.probes import ProbeConfig
+from synaug_core.evaluate.results import Comparison
 from synaug_core.probes import base, registry
 from synaug_core.refs import ProbeRef, Reference, RepetitionRef
+from synaug_core.services.mlflow import artifacts
+from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.tags import Tag
-from tasks.engine import recording, slots
+from tasks.engine import machine, recording, storage
 from tasks.engine.context import Context
-from tasks.engine.progress import progress
 from tasks.engine.step import step
-
-if TYPE_CHECKING:
-    from synaug_core.evaluate.results import Comparison
-    from synaug_core.services.mlflow.recorder import Recorder
 
 __all__ = ["arm_metrics", "load_measurement", "report_sections", "run_probe"]
 
@@ -33,9 +32,6 @@ def run_probe(
     compared: base.ComparedArms | None,
 ) -> ProbeRef:
     """Run a probe on one training, or on the first trainings of all arms where it compares them."""
-    from synaug_core.seeds import derive
-    from tasks.engine.loading import load_classifier, load_images, load_predictions
-
     probe, label = registry.PROBES[name], registry.PROBES[name].label
     subject: dict[str, Any] = {}
     if not probe.compares_arms:
@@ -46,23 +42,25 @@ def run_probe(
     trainings: dict[str, list[base.Training]] = {}
     for r in repetitions:
         training = base.Training(
-            r.repetition, partial(load_classifier, r.classifier), partial(load_predictions, r.predictions)
+            r.repetition,
+            partial(storage.load_classifier, r.classifier),
+            partial(storage.load_predictions, r.predictions),
         )
         trainings.setdefault(r.arm, []).append(training)
     with (
         recording.recorded(name, f"{name} {label}" if subject else name, context.run, tags) as recorder,
-        slots.device_slot(context.compute) as device,
+        machine.device_slot(context.compute) as device,
     ):
         measurement = probe.run(
             base.ProbeInput(
                 dataset=context.dataset.name,
-                test=load_images(context.dataset.test),
+                test=storage.load_images(context.dataset.test),
                 trainings=trainings,
                 config=config,
                 compared=compared,
-                seed=derive(context.seed, name),
+                seed=seeds.derive(context.seed, name),
                 device=device,
-                progress=progress(name, label),
+                progress=recording.progress(name, label),
             )
         )
         settings = config.model_dump(exclude=set(probe.breadth))
@@ -77,11 +75,7 @@ def run_probe(
 
 def load_measurement(reference: ProbeRef) -> base.Measurement[Any]:
     """What was measured, and the pictures that were made of it."""
-    from PIL import Image
-
-    from synaug_core.services.mlflow.artifacts import fetch
-
-    probe, path, pictures = registry.PROBES[reference.probe], fetch(reference), {}
+    probe, path, pictures = registry.PROBES[reference.probe], artifacts.fetch(reference), {}
     for file in probe.pictures:
         if (path / file).exists():
             with Image.open(path / file) as picture:
@@ -106,17 +100,15 @@ def arm_metrics(references: Sequence[ProbeRef], arm: str) -> dict[str, float]:
 
 
 def _store(recorder: Recorder, probe: base.Probe[Any, Any], measurement: base.Measurement[Any]) -> Reference:
-    from synaug_core.services.mlflow.artifacts import put_folder
-    from tasks.engine.storing import store_text
 
     text, file = measurement.result.model_dump_json(indent=1), f"{probe.name}.json"
     if not probe.pictures:
-        return store_text(recorder, text, file)
+        return storage.store_text(recorder, text, file)
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / probe.name
         local.mkdir()
         (local / file).write_text(f"{text}\n", encoding="utf-8")
         for name, picture in measurement.pictures.items():
             picture.save(local / name)
-        uri, sha256 = put_folder(recorder.run, local, probe.name)
+        uri, sha256 = artifacts.put_folder(recorder.run, local, probe.name)
     return Reference(uri=uri, sha256=sha256, run_id=recorder.run.run_id)

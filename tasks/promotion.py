@@ -1,29 +1,27 @@
 """The best arm's model into the registry, measured against the champion, and through the gate; or by hand."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
+import torch
 from prefect import task
 
-from synaug_core import digests, frozen, refs, vocabulary
+from synaug_core import digests, errors, frozen, refs, seeds, vocabulary
+from synaug_core.classify import trained
 from synaug_core.config import EvaluationConfig, PromotionConfig
+from synaug_core.data import imageset, png
+from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.promotion import Decision, gate
+from synaug_core.report.promotion import promotion_page
+from synaug_core.services.mlflow import artifacts, runs
 from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.models import exported, registry, training_images
 from synaug_core.services.settings import settings
-from tasks.engine import slots, step
+from tasks.engine import machine, step, storage
 from tasks.engine.context import Context
-from tasks.training import predictions
-
-if TYPE_CHECKING:
-    import torch
-
-    from synaug_core.data.imageset import ImageSet
-    from synaug_core.evaluate.predictions import Predictions
-    from synaug_core.evaluate.promotion import Decision
-    from synaug_core.services.models.registry import ModelVersion
+from tasks.training import predict_images
 
 __all__ = ["Measured", "decision_tags", "example_image", "go_back", "make_champion", "measure", "register_best"]
 
@@ -45,19 +43,12 @@ def register_best(
     Raises:
         ChampionChangedError: the champion changed each time that this was done.
     """
-    from synaug_core.evaluate.promotion import gate
-    from synaug_core.report.promotion import promotion_page
-    from synaug_core.seeds import derive
-    from synaug_core.services.mlflow import artifacts, runs
-    from synaug_core.services.models import exported, registry
-    from tasks.engine.loading import load_images, load_predictions
-
     dataset = context.dataset
     name = f"synaug-{dataset.name}"
     key = digests.of_value(frozen.identity([dataset, comparison, promotion, evaluation]))
     if (decided := _decided(name, key)) is not None:
         return decided
-    best, test = comparison.best, load_images(dataset.test)
+    best, test = comparison.best, storage.load_images(dataset.test)
     with (
         runs.recording(
             settings(),
@@ -67,7 +58,7 @@ def register_best(
             name="promotion",
             parent=context.run,
         ) as recorder,
-        slots.device_slot(context.compute) as device,
+        machine.device_slot(context.compute) as device,
     ):
         owner = runs.run_ref(settings(), best.run_id)
         model = exported.log_model(
@@ -79,13 +70,13 @@ def register_best(
                 champion = registry.current(settings(), name, "previous")  # a kill came between promotion and its tags
             measured = measure(champion, dataset, test, device)
             decision = gate(
-                load_predictions(best.predictions),
+                storage.load_predictions(best.predictions),
                 measured.predictions,
                 train_counts=dataset.train.counts,
                 config=promotion,
                 confidence=evaluation.confidence,
                 resamples=evaluation.resamples,
-                seed=derive(context.seed, "promotion"),
+                seed=seeds.derive(context.seed, "promotion"),
                 obstacle=measured.obstacle,
                 excluded=measured.trained_on,
             )
@@ -117,7 +108,6 @@ def register_best(
 
 
 def _decided(name: str, key: str) -> refs.RegisteredRef | None:
-    from synaug_core.services.models import registry
 
     for version in registry.versions(settings(), name):
         if version.tags.get(Tag.KEY) == key and Tag.DECISION in version.tags:
@@ -149,17 +139,17 @@ class Measured:
     trained_on: frozenset[str] = frozenset()
 
 
-def measure(champion: ModelVersion | None, dataset: refs.DatasetRef, test: ImageSet, device: torch.device) -> Measured:
+def measure(
+    champion: registry.ModelVersion | None, dataset: refs.DatasetRef, test: imageset.ImageSet, device: torch.device
+) -> Measured:
     """The champion's predictions of the test images of a data set, or why there are none."""
     if champion is None:
         return Measured()
-    from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.services.models.exported import classifier_folder, trained_fit
 
     with tempfile.TemporaryDirectory() as folder:
-        model_folder = classifier_folder(settings(), champion.source, Path(folder))
-        classifier = TrainedClassifier.load(model_folder, device)
-        fit = trained_fit(settings(), champion.source, Path(folder))
+        model_folder = exported.classifier_folder(settings(), champion.source, Path(folder))
+        classifier = trained.TrainedClassifier.load(model_folder, device)
+        fit = exported.trained_fit(settings(), champion.source, Path(folder))
     if classifier.classes != test.classes:
         return _blocked("the champion knows other classes than these data have")
     takes, given = _shape(classifier.size, classifier.channels, fit), _shape(test.size, test.channels, dataset.fit)
@@ -168,20 +158,19 @@ def measure(champion: ModelVersion | None, dataset: refs.DatasetRef, test: Image
     trained_on = _find_training_images(champion, dataset, test)
     if trained_on is None:
         return _blocked("which images the champion was trained on is not known any more")
-    return Measured(predictions(classifier, test, device), trained_on=trained_on)
+    return Measured(predict_images(classifier, test, device), trained_on=trained_on)
 
 
-def _find_training_images(champion: ModelVersion, dataset: refs.DatasetRef, test: ImageSet) -> frozenset[str] | None:
+def _find_training_images(
+    champion: registry.ModelVersion, dataset: refs.DatasetRef, test: imageset.ImageSet
+) -> frozenset[str] | None:
     """Test images that the champion was trained or tuned on; None where its data are gone."""
     if champion.tags.get(Tag.DATASET_DIGEST) == dataset.digest:
         return frozenset()  # divided as today
-    from synaug_core.data.imageset import find_repeated_ids
-    from synaug_core.errors import ArtifactError, UserError
-    from synaug_core.services.models.training_images import images_behind
 
     try:
-        return find_repeated_ids(test, images_behind(settings(), champion, ("train", "val")))
-    except (UserError, ArtifactError):
+        return imageset.find_repeated_ids(test, training_images.images_behind(settings(), champion, ("train", "val")))
+    except (errors.UserError, errors.ArtifactError):
         return None
 
 
@@ -194,11 +183,9 @@ def _shape(size: int, channels: int, fit: str) -> str:
     return f"{size} px in {'colour' if channels == 3 else 'grey'}, {squared}"
 
 
-def example_image(images: ImageSet) -> bytes:
+def example_image(images: imageset.ImageSet) -> bytes:
     """The first image as PNG bytes: the model's input example."""
-    from synaug_core.data.png import of_pixels
-
-    return of_pixels(images.images[0].cpu().numpy())
+    return png.of_pixels(images.images[0].cpu().numpy())
 
 
 def decision_figures(decision: Decision) -> dict[str, float]:
@@ -222,16 +209,10 @@ def decision_tags(decision: Decision) -> dict[str, str]:
 @step.action
 def make_champion(name: str, version: str, why: str, expected: str) -> str:
     """Promote a version and give its number; `expected` as in `registry.promote`."""
-    from synaug_core.services.models import registry
-    from synaug_core.services.settings import settings
-
     return registry.promote(settings(), name, version, by="a person", why=why, expected=expected).version
 
 
 @task(name="go-back", persist_result=False)  # not tried twice: a second rollback undoes the first
 def go_back(name: str, why: str, expected: str) -> str:
     """Roll back and give the number of the version that is champion again."""
-    from synaug_core.services.models import registry
-    from synaug_core.services.settings import settings
-
     return registry.rollback(settings(), name, why=why, expected=expected).version

@@ -1,79 +1,165 @@
-"""The report of a comparison: everything that was found, on one page and as plain text, beside the comparison."""
+"""What people are shown: the pages of a comparison and of a sweep, and a retraining in the Prefect UI."""
 
-from __future__ import annotations
+import base64
+import io
 
-from typing import TYPE_CHECKING
+from PIL.Image import Image
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from synaug_core import digests, metrics, names, refs
 from synaug_core.config import Config
-from synaug_core.refs import ComparisonRef, DatasetRef, ProbeRef, QualityRef, Reference, SyntheticRef
-from synaug_core.services.mlflow.tags import ArtifactPath
+from synaug_core.config.sweep import SweepConfig
+from synaug_core.evaluate.results import Comparison
+from synaug_core.evaluate.sweep import SweepResult
+from synaug_core.report import course, page, sheets, sweep, text
+from synaug_core.services import versions
+from synaug_core.services.mlflow import artifacts, links, runs
+from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 from synaug_core.services.settings import settings
-from tasks.engine.loading import load_images, load_joined
-from tasks.engine.step import step
+from tasks.engine import storage
+from tasks.engine.step import action, step
+from tasks.probes import report_sections
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+__all__ = ["find_address", "read_comparison", "record_sweep", "show_in_prefect", "write_report"]
 
-__all__ = ["sheets_of", "write_report"]
+_LOCAL_UI = "http://127.0.0.1:5000"
+"""Where `synaug ui` shows a local store."""
+_WIDTH = 900
 
 
 @step
 def write_report(
-    dataset: DatasetRef,
+    dataset: refs.DatasetRef,
     config: Config,
-    comparison: ComparisonRef,
-    synthetic: dict[str, tuple[SyntheticRef, ...]],
-    quality: dict[str, QualityRef],
-    probes: tuple[ProbeRef, ...],
+    comparison: refs.ComparisonRef,
+    synthetic: dict[str, tuple[refs.SyntheticRef, ...]],
+    quality: dict[str, refs.QualityRef],
+    probes: tuple[refs.ProbeRef, ...],
     notes: tuple[str, ...],
-) -> Reference:
+) -> refs.Reference:
     """One self-contained page, and the same in plain text, on the comparison's run."""
-    from synaug_core.report.course import course
-    from synaug_core.report.page import comparison_figures, comparison_page
-    from synaug_core.report.text import comparison_text
-    from synaug_core.services.mlflow.links import link_to
-    from synaug_core.services.mlflow.runs import recording_in, run_ref
-    from synaug_core.services.versions import environment
-    from tasks.engine import loading, storing
-    from tasks.probes import report_sections
-
-    run = run_ref(settings(), comparison.run_id)
-    compared, report = loading.load_comparison(comparison), loading.load_report(dataset)
+    run = runs.run_ref(settings(), comparison.run_id)
+    compared, report = storage.load_comparison(comparison), storage.load_report(dataset)
     sections = report_sections(probes, compared)
-    figures = comparison_figures(compared)
-    page = comparison_page(
+    figures = page.comparison_figures(compared)
+    document = page.comparison_page(
         compared,
         figures=figures,
         name=dataset.name,
         dataset=report,
-        sheets=sheets_of(dataset, synthetic),
+        sheets=_draw_sheets(dataset, synthetic),
         config=config.model_dump(mode="json"),
-        versions=environment(),
+        versions=versions.environment(),
         probes=sections,
-        quality={arms: loading.load_quality(reference) for arms, reference in quality.items()},
+        quality={arms: storage.load_quality(reference) for arms, reference in quality.items()},
         notes=notes,
-        course=course(config, compared, report),
-        links={"Every figure and file in MLflow": address} if (address := link_to(run)).startswith("http") else {},
+        course=course.course(config, compared, report),
+        links={"Every figure and file in MLflow": address}
+        if (address := links.link_to(run)).startswith("http")
+        else {},
     )
-    text = comparison_text(compared, name=dataset.name, probes=sections, notes=notes)
-    with recording_in(run) as recorder:
-        recorder.text(text, ArtifactPath.COMPARISON_TEXT)
+    plain = text.comparison_text(compared, name=dataset.name, probes=sections, notes=notes)
+    with runs.recording_in(run) as recorder:
+        recorder.text(plain, ArtifactPath.COMPARISON_TEXT)
         for kind, figure in figures.items():
             recorder.figure(figure, f"figures/{kind}.png")
-        return storing.store_text(recorder, page, ArtifactPath.COMPARISON_PAGE)
+        return storage.store_text(recorder, document, ArtifactPath.COMPARISON_PAGE)
 
 
-def sheets_of(dataset: DatasetRef, synthetic: dict[str, tuple[SyntheticRef, ...]]) -> dict[str, Image]:
+def _draw_sheets(dataset: refs.DatasetRef, synthetic: dict[str, tuple[refs.SyntheticRef, ...]]) -> dict[str, Image]:
     """Caption -> sheet: the training images, and synthetic ones beside them, once for each set of these."""
-    from synaug_core.report.sheets import preview, real_beside_synthetic
-
-    train = load_images(dataset.train)
-    sheets = {"Training images": preview(train)}
+    train = storage.load_images(dataset.train)
+    pictures = {"Training images": sheets.preview(train)}
     users: dict[tuple[str, ...], list[str]] = {}
     for arm, references in synthetic.items():
         users.setdefault(tuple(r.sha256 for r in references), []).append(arm)
     for arms in users.values():
-        images = load_joined(synthetic[arms[0]])
+        images = storage.load_joined(synthetic[arms[0]])
         if images is not None and len(images):
-            sheets[f"Real and synthetic images ({', '.join(arms)})"] = real_beside_synthetic(train, images)
-    return sheets
+            pictures[f"Real and synthetic images ({', '.join(arms)})"] = sheets.real_beside_synthetic(train, images)
+    return pictures
+
+
+@action
+def read_comparison(reference: refs.ComparisonRef) -> Comparison:
+    """The stored comparison."""
+    return storage.load_comparison(reference)
+
+
+def find_address(stored: refs.Reference) -> str:
+    """Where people find what was stored: a path where the store is local, else its address."""
+    return str(artifacts.local_path(stored.uri) or stored.uri)
+
+
+@action
+def show_in_prefect(
+    dataset: refs.DatasetRef, comparison: Comparison, stored: refs.ComparisonRef, run: refs.RunRef
+) -> None:
+    """The answer, the arms, the data and a preview of them as artifacts of the flow run, and a link to MLflow."""
+    key = names.slug(dataset.name).lower().replace("_", "-")
+    columns = [comparison.key_of(metric) for metric in metrics.shown_in("page")]
+    rows = [
+        {"arm": name} | {m: _percent(result.metrics, m) for m in columns} for name, result in comparison.arms.items()
+    ]
+    create_markdown_artifact(markdown=f"# {dataset.name}\n\n{comparison.sentence}", key=f"{key}-verdict")
+    create_table_artifact(table=rows, key=f"{key}-arms", description="Test figures in %, with intervals")
+    counts = {"train": dataset.train.counts, "val": dataset.val.counts, "test": dataset.test.counts}
+    create_table_artifact(
+        table=[{"class": c} | {split: n[c] for split, n in counts.items()} for c in dataset.classes],
+        key=f"{key}-images",
+        description="Images by class and split",
+    )
+    create_markdown_artifact(
+        markdown=_embedded(sheets.preview(storage.load_images(dataset.train))), key=f"{key}-preview"
+    )
+    create_link_artifact(link=_address(links.link_to(run)), link_text="The retraining in MLflow", key=f"{key}-mlflow")
+    address = links.link_to_artifact(run.model_copy(update={"run_id": stored.run_id}), ArtifactPath.COMPARISON_PAGE)
+    create_link_artifact(link=_address(address), link_text="The report", key=f"{key}-report")
+
+
+def _address(link: str) -> str:
+    return link if link.startswith("http") else f"{_LOCAL_UI}/{link}"
+
+
+def _embedded(sheet: Image) -> str:
+    """A sheet as Markdown with the picture in it: Prefect's image artifacts take public addresses only."""
+    sheet.thumbnail((_WIDTH, _WIDTH))
+    buffer = io.BytesIO()
+    sheet.convert("RGB").save(buffer, format="JPEG", quality=80)
+    return f"![training images](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+
+
+def _percent(intervals: object, name: str) -> str:
+    interval = intervals.get(name) if isinstance(intervals, dict) else None
+    return (
+        "undefined"
+        if interval is None
+        else f"{100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    )
+
+
+@action
+def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> tuple[refs.RunRef, str]:
+    """The run of this sweep, and where its page lies: a path where the store is local, else its address."""
+    config_digest = digests.of_value(config.model_dump(mode="json"))
+    run = runs.open_run(
+        settings(),
+        experiment=experiment,
+        key=digests.of_value([config_digest, result.model_dump(mode="json", exclude={"cells": {"__all__": {"page"}}})]),
+        stage="sweep",
+        name=f"sweep {config_digest[:8]}",
+        tags={Tag.CONFIG_DIGEST: config_digest},
+    )
+    with runs.recording_in(run) as recorder:
+        recorder.params({"keys": ", ".join(result.varied), "combinations": len(result.cells)})
+        recorder.metrics({"gains": sum(cell.verdict == "gain" for cell in result.cells)})
+        recorder.json(config.model_dump(mode="json"), ArtifactPath.CONFIG)
+        recorder.json(result.model_dump(mode="json"), "sweep.json")
+        for metric in metrics.shown_in("sweep"):
+            recorder.figure(sweep.sweep_figure(result, metric.name), f"figures/{metric.name}.png")
+        stored = storage.store_text(
+            recorder,
+            sweep.sweep_page(result, name=experiment.removeprefix("synaug/"), config=config.base),
+            "sweep.html",
+        )
+    return run, find_address(stored)

@@ -6,17 +6,19 @@ from prefect.runtime import flow_run
 
 from synaug_core import digests, frozen, refs
 from synaug_core.config import Config
+from synaug_core.services import versions
+from synaug_core.services.mlflow import retrainings, runs
 from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 from synaug_core.services.settings import settings
 from tasks.engine.step import action
 
 __all__ = [
-    "about_name",
     "adopt_runs",
     "close_folds",
     "close_left",
     "close_retraining",
     "fail_retraining",
+    "note_shared_name",
     "open_folds",
     "open_retraining",
 ]
@@ -28,13 +30,11 @@ def open_retraining(config: Config, fingerprint: str) -> refs.RunRef:
 
     Runs of this experiment that died without saying so are closed first.
     """
-    from synaug_core.services.mlflow.runs import open_run, reap
-
     code = digests.code_version()
     config_digest = digests.of_value(frozen.identity(config))
     experiment = f"synaug/{config.name}"
-    reap(settings(), experiment)
-    return open_run(
+    runs.reap(settings(), experiment)
+    return runs.open_run(
         settings(),
         experiment=experiment,
         key=digests.of_value([config_digest, fingerprint, code]),
@@ -50,11 +50,9 @@ def open_retraining(config: Config, fingerprint: str) -> refs.RunRef:
 
 
 @action
-def about_name(config: Config) -> tuple[str, ...]:
+def note_shared_name(config: Config) -> tuple[str, ...]:
     """A note where retrainings of other data bear the same name: they share the registered model."""
-    from synaug_core.services.mlflow.retrainings import sources_of
-
-    sources = sorted(sources_of(settings(), f"synaug/{config.name}") - {str(config.data.source)})
+    sources = sorted(retrainings.sources_of(settings(), f"synaug/{config.name}") - {str(config.data.source)})
     if not sources:
         return ()
     more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
@@ -67,10 +65,8 @@ def about_name(config: Config) -> tuple[str, ...]:
 @action
 def open_folds(parent: refs.RunRef, digests: tuple[str, ...]) -> tuple[refs.RunRef, ...]:
     """A run for each fold of a cross-validation, below which lies what is made from its training images."""
-    from synaug_core.services.mlflow.runs import open_run
-
     return tuple(
-        open_run(
+        runs.open_run(
             settings(),
             experiment=parent.experiment,
             key=f"fold/{number}",
@@ -84,30 +80,23 @@ def open_folds(parent: refs.RunRef, digests: tuple[str, ...]) -> tuple[refs.RunR
 
 
 @action
-def close_folds(runs: tuple[refs.RunRef, ...]) -> None:
+def close_folds(folds: tuple[refs.RunRef, ...]) -> None:
     """End the runs of the folds well."""
-    from synaug_core.services.mlflow.runs import finish, is_finished
-
-    for run in runs:
-        if not is_finished(run):
-            finish(run)
+    for run in folds:
+        if not runs.is_finished(run):
+            runs.finish(run)
 
 
 @action
 def adopt_runs(parent: refs.RunRef, run_ids: tuple[str, ...]) -> None:
     """Show steps whose results come from an earlier retraining among this one's runs."""
-    from synaug_core.services.mlflow.runs import adopt
-
     for run_id in run_ids:
-        adopt(run_id, parent)
+        runs.adopt(run_id, parent)
 
 
 @action
 def close_retraining(config: Config, run: refs.RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
     """End the parent run well, with what came of it in its tags; of one that is found done, note when."""
-    from synaug_core.services.mlflow import retrainings, runs
-    from synaug_core.services.versions import environment
-
     if runs.is_finished(run):
         retrainings.note_asked(run)
         return
@@ -116,21 +105,17 @@ def close_retraining(config: Config, run: refs.RunRef, verdict: str, best_arm: s
         recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})
         recorder.metrics({f"seconds/{stage}": value for stage, value in seconds.items()})
         recorder.json(config.model_dump(mode="json"), ArtifactPath.CONFIG)
-        recorder.json(environment(), "environment.json")
+        recorder.json(versions.environment(), "environment.json")
 
 
 @action
 def fail_retraining(run: refs.RunRef, reason: str, status: Literal["FAILED", "KILLED"] = "FAILED") -> None:
     """End the parent run with the reason, and what is still open below it."""
-    from synaug_core.services.mlflow.runs import finish, reap
-
-    finish(run, status, reason)
-    reap(settings(), run.experiment, below=run)
+    runs.finish(run, status, reason)
+    runs.reap(settings(), run.experiment, below=run)
 
 
 @action
 def close_left(flow_runs: tuple[str, ...], reason: str) -> int:
     """End what flow runs that have died left open in MLflow, and say how many runs that were."""
-    from synaug_core.services.mlflow.retrainings import close_runs_of
-
-    return len(close_runs_of(settings(), flow_runs, reason))
+    return len(retrainings.close_runs_of(settings(), flow_runs, reason))

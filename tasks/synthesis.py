@@ -1,32 +1,29 @@
 """The images that are missing: what making them needs, as many as the plan says, and what became of them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from synaug_core import code_reach, frozen, names, refs
+from torch import Tensor
+
+from synaug_core import code_reach, frozen, names, refs, seeds
 from synaug_core.config import SynthesisConfig
+from synaug_core.data import imageset
+from synaug_core.generators import base
+from synaug_core.quality import consistency, neighbours
+from synaug_core.quality.judge import Judges
+from synaug_core.report import contact, sheets
+from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
+from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.tags import ArtifactPath, Tag
-from tasks.engine import naming, recording, slots
-from tasks.engine.context import Context
-from tasks.engine.progress import progress
+from synaug_core.synthesis import alpha_sweep, filters, make, plan, registry
+from tasks.engine import machine, recording, storage
+from tasks.engine.context import Context, group_name
 from tasks.engine.step import action, step
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from synaug_core.data.imageset import ImageSet
-    from synaug_core.generators.base import Generator
-    from synaug_core.quality.judge import Judges
-    from synaug_core.services.mlflow.recorder import Recorder
-    from synaug_core.synthesis.make import SynthesisResult
-
-__all__ = ["Need", "list_needs", "synthesise_group"]
+__all__ = ["Need", "list_needs", "synthesis_name", "synthesise_group"]
 
 
 class Need(frozen.Frozen):
@@ -47,15 +44,11 @@ _ENSEMBLE = 5
 @action
 def list_needs(dataset: refs.DatasetRef, syntheses: tuple[SynthesisConfig, ...]) -> tuple[Need, ...]:
     """Look every strategy up. A synthesis whose plan asks for no image needs nothing."""
-    from synaug_core.synthesis import registry
-    from synaug_core.synthesis.plan import plan
-
     needs = []
     for synthesis in syntheses:
         entry = registry.find(synthesis.strategy)
-        planned = plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
+        planned = plan.plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
         classes = tuple(name for name in dataset.classes if planned.get(name, 0) > 0)
-        filters = synthesis.filters
         members = min(_ENSEMBLE, synthesis.targeted.samples) if synthesis.targeted.posterior == "ensemble" else 1
         needs.append(
             Need(
@@ -63,12 +56,13 @@ def list_needs(dataset: refs.DatasetRef, syntheses: tuple[SynthesisConfig, ...])
                 classes=classes,
                 generator=entry.generator,
                 targets=members if entry.target and classes else 0,
-                judges=filters is not None and filters.needs_judge and bool(classes),
+                judges=synthesis.filters is not None and synthesis.filters.needs_judge and bool(classes),
             )
         )
     return tuple(needs)
 
 
+_NAMED_FIELDS = ("detail", "path", "pairing")
 _SCORES = ("label_probability", "uncertainty_before", "uncertainty_after")
 _UNLIKELY = "funnel/reals_label_filter_would_drop"
 """Metric: share of a class's real images that the label filter would drop."""
@@ -84,25 +78,19 @@ def synthesise_group(
     config: SynthesisConfig,
 ) -> refs.SyntheticRef:
     """Make the planned images of some classes, and keep those that pass the filters."""
-    from synaug_core.quality.neighbours import find_nearest_training_image
-    from synaug_core.seeds import derive
-    from synaug_core.synthesis.make import synthesise
-    from synaug_core.synthesis.plan import plan
-    from tasks.engine import loading, storing
-
-    dataset, seed = context.dataset, derive(context.seed, "synthesis")
-    way = naming.synthesis_name(config, generator.kind if generator is not None else None)
-    name = f"{way} {naming.group_name(classes)}"
-    planned = plan(dataset.train.counts, config.sampling_strategy, config.multiple)
+    dataset, seed = context.dataset, seeds.derive(context.seed, "synthesis")
+    way = synthesis_name(config, generator.kind if generator is not None else None)
+    name = f"{way} {group_name(classes)}"
+    planned = plan.plan(dataset.train.counts, config.sampling_strategy, config.multiple)
     requested = {c: planned[c] for c in classes if planned.get(c, 0) > 0}
     with recording.recorded("synthesis", name, context.run) as recorder:
-        with slots.device_slot(context.compute) as device:
-            train, device_name = loading.load_images(dataset.train), str(device)
-            fitted = loading.load_generator(generator, device_name) if generator is not None else None
-            judge = loading.load_judges(judges, device_name) if judges else None
-            aims = tuple(loading.load_classifier(reference, device_name) for reference in target)
+        with machine.device_slot(context.compute) as device:
+            train, device_name = storage.load_images(dataset.train), str(device)
+            fitted = storage.load_generator(generator, device_name) if generator is not None else None
+            judge = storage.load_judges(judges, device_name) if judges else None
+            aims = tuple(storage.load_classifier(reference, device_name) for reference in target)
             start = time.monotonic()
-            result = synthesise(
+            result = make.synthesise(
                 fitted,
                 train,
                 requested,
@@ -110,16 +98,16 @@ def synthesise_group(
                 seed=seed,
                 judge=judge.probabilities if judge is not None else None,
                 target=aims,
-                progress=progress("synthesis", name),
+                progress=recording.progress("synthesis", name),
             )
             seconds = time.monotonic() - start
             unlikely = _unlikely_reals(judge, train, tuple(result.funnel), config)
-            reference = storing.store_images(recorder, result.images, ArtifactPath.SYNTHETIC_IMAGES, "synthetic")
+            reference = storage.store_images(recorder, result.images, ArtifactPath.SYNTHETIC_IMAGES, "synthetic")
             if fitted is not None:
                 _draw_latents(
-                    recorder, dataset, fitted, train, result.images, config, derive(context.seed, "synthesis")
+                    recorder, dataset, fitted, train, result.images, config, seeds.derive(context.seed, "synthesis")
                 )
-            nearest = find_nearest_training_image(result.images, train) if len(result.images) else None
+            nearest = neighbours.find_nearest_training_image(result.images, train) if len(result.images) else None
         notes = tuple(
             f"{way}, {c}: {f.accepted} of {f.planned} images passed the filters, {f.generated} were made"
             + (f"; {_would_drop([unlikely[c]])}" if c in unlikely else "")
@@ -140,18 +128,28 @@ def synthesise_group(
     return refs.SyntheticRef(**reference.model_dump(), planned=sum(requested.values()), seconds=seconds, notes=notes)
 
 
+def synthesis_name(config: SynthesisConfig, kind: str | None) -> str:
+    """A way of making images: the kind of generator, the strategy, and what is not its default."""
+    words = [kind] if kind else []
+    words.append(config.strategy)
+    if config.strategy in ("targeted", "random"):
+        words += [config.targeted.uncertainty] + ["ensemble"] * (config.targeted.posterior == "ensemble")
+    usual = SynthesisConfig()
+    words += [str(getattr(config, f)) for f in _NAMED_FIELDS if getattr(config, f) != getattr(usual, f)]
+    return " ".join(words)
+
+
 def _unlikely_reals(
-    judges: Judges | None, train: ImageSet, classes: tuple[str, ...], config: SynthesisConfig
+    judges: Judges | None, train: imageset.ImageSet, classes: tuple[str, ...], config: SynthesisConfig
 ) -> dict[str, float]:
     """By class, the share of its real images that the label filter would drop: what its share of dropped synthetic
     images is to be held against. Classes that nobody could judge are left out; all are without the filter."""
-    from synaug_core.data.imageset import concatenate
-    from synaug_core.quality.consistency import measure_unlikely_reals
-
     least = config.filters.label_consistency if config.filters is not None else None
     if judges is None or least is None or not classes:
         return {}
-    shares = measure_unlikely_reals(judges, concatenate([train.of_class(name) for name in classes]), least)
+    shares = consistency.measure_unlikely_reals(
+        judges, imageset.concatenate([train.of_class(name) for name in classes]), least
+    )
     return {name: share for name, share in shares.items() if share is not None}
 
 
@@ -163,11 +161,9 @@ def _would_drop(shares: Sequence[float]) -> str:
 
 @code_reach.records_only
 def _record_funnel(
-    recorder: Recorder, dataset: refs.DatasetRef, result: SynthesisResult, unlikely: Mapping[str, float]
+    recorder: Recorder, dataset: refs.DatasetRef, result: make.SynthesisResult, unlikely: Mapping[str, float]
 ) -> None:
     """What became of the images of each class: metrics, JSON, a table and a figure."""
-    from synaug_core.report.figures.synthesis import funnel_figure
-
     short = names.slugs(dataset.classes)
     for class_name, funnel in result.funnel.items():
         label = short[class_name]
@@ -184,16 +180,14 @@ def _record_funnel(
         recorder.figure(figure, "figures/funnel.png")
 
 
-def _table(result: SynthesisResult, unlikely: Mapping[str, float]) -> str:
+def _table(result: make.SynthesisResult, unlikely: Mapping[str, float]) -> str:
     """What became of the images of each class, as CSV: MLflow's page shows it as a table."""
-    from synaug_core.synthesis.filters import REASONS
-
     text = io.StringIO()
     rows = csv.writer(text)
     further = ("surplus", "unjudged", "filled", "share of reals the label filter would drop")
-    rows.writerow(["class", "wanted", "made", "kept", *REASONS, *further])
+    rows.writerow(["class", "wanted", "made", "kept", *filters.REASONS, *further])
     for name, f in result.funnel.items():
-        dropped = [f.dropped.get(reason, 0) for reason in REASONS]
+        dropped = [f.dropped.get(reason, 0) for reason in filters.REASONS]
         ends = (f.surplus, f.unjudged, "yes" if f.filled else "no", unlikely.get(name, ""))
         rows.writerow([name, f.planned, f.generated, f.accepted, *dropped, *ends])
     return text.getvalue()
@@ -203,15 +197,13 @@ def _table(result: SynthesisResult, unlikely: Mapping[str, float]) -> str:
 def _draw_images(
     recorder: Recorder,
     dataset: refs.DatasetRef,
-    train: ImageSet,
-    images: ImageSet,
+    train: imageset.ImageSet,
+    images: imageset.ImageSet,
     nearest: tuple[Tensor, Tensor],
     config: SynthesisConfig,
     generator: refs.GeneratorRef | None,
 ) -> None:
     """The images beside real ones; `nearest` are each one's nearest training image and how far that is."""
-    from synaug_core.report import contact, sheets
-
     neighbour, distance = nearest
     provenance = [json.loads(text) for text in images.provenance]
     scores = {"nearest_distance": [round(d, 4) for d in distance.tolist()]}
@@ -228,25 +220,21 @@ def _draw_images(
 def _draw_latents(
     recorder: Recorder,
     dataset: refs.DatasetRef,
-    generator: Generator,
-    train: ImageSet,
-    images: ImageSet,
+    generator: base.Generator,
+    train: imageset.ImageSet,
+    images: imageset.ImageSet,
     config: SynthesisConfig,
     seed: int,
 ) -> None:
     """Ways through the latent space: the pictures that need the generator, and so its device."""
-    from synaug_core.report.figures.synthesis import alpha_figure
-    from synaug_core.report.sheets import interpolation, targeted_sheet
-    from synaug_core.synthesis.alpha_sweep import ALPHAS, alpha_sweep, walks
-
     if len(images) and config.strategy in ("targeted", "random"):
-        sheet = targeted_sheet(generator, train, images)
+        sheet = sheets.targeted_sheet(generator, train, images)
         if sheet is not None:
             recorder.figure(sheet, "figures/targeted.png")
     if config.strategy == "interpolate":
-        if rows := walks(generator, train, config):
-            recorder.figure(interpolation(rows, ALPHAS), "figures/interpolation.png")
-        if sweeps := alpha_sweep(generator, train, config, seed=seed):
+        if rows := alpha_sweep.walks(generator, train, config):
+            recorder.figure(sheets.interpolation(rows, alpha_sweep.ALPHAS), "figures/interpolation.png")
+        if sweeps := alpha_sweep.alpha_sweep(generator, train, config, seed=seed):
             recorder.figure(alpha_figure(sweeps), "figures/alpha.png")
             short = names.slugs(dataset.classes)
             recorder.json({s.class_name: s.metrics(short[s.class_name]) for s in sweeps}, "alpha.json")

@@ -1,36 +1,34 @@
 """A look at what the champion was asked of late, beside the images it was judged on."""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from PIL.Image import Image
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas import filters, objects
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
-from synaug_core import digests, frozen, refs
+from synaug_core import digests, errors, frozen, refs, seeds
+from synaug_core.classify import trained
 from synaug_core.config import Config
-from synaug_core.drift.finding import Finding
+from synaug_core.drift import inputs, mmd
+from synaug_core.drift.finding import Finding, detect_drift, reference_rows
+from synaug_core.report import sheets
+from synaug_core.report.figures import drift
+from synaug_core.services.mlflow import runs
 from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.models import exported, registry, training_images
 from synaug_core.services.settings import settings
-from tasks.engine import slots, step
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.services.models.registry import ModelVersion
-    from synaug_core.serving.log import LoggedImage
+from synaug_core.serving import log
+from tasks.engine import machine, step
 
 __all__ = ["Observation", "compare_inputs", "start_retraining"]
 
-_CUT_SHORT = (StateType.CANCELLED, StateType.CRASHED)
+_CUT_SHORT = (objects.StateType.CANCELLED, objects.StateType.CRASHED)
 
 
 class Observation(frozen.Frozen):
@@ -51,18 +49,13 @@ def compare_inputs(config: Config) -> Observation:
     Raises:
         UserError: there is no champion, or nobody knows which images it was made from.
     """
-    from synaug_core.errors import UserError
-    from synaug_core.services.mlflow.runs import recording
-    from synaug_core.services.models import registry
-    from synaug_core.serving.log import log_folder, read_recent
-
     watch, name = config.watch, f"synaug-{config.name}"
     version = registry.current(settings(), name, "champion")
     if version is None:
-        raise UserError(f"{name} has no champion, so there is nothing to watch; `synaug run` registers one")
+        raise errors.UserError(f"{name} has no champion, so there is nothing to watch; `synaug run` registers one")
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=watch.days) if watch.days else None
-    recent = read_recent(
-        log_folder(settings(), name),
+    recent = log.read_recent(
+        log.log_folder(settings(), name),
         most=watch.window,
         since=since,
         features_of=version.version if watch.features == "classifier" else None,
@@ -70,7 +63,7 @@ def compare_inputs(config: Config) -> Observation:
     key = digests.of_value(
         [name, version.version, frozen.identity(watch), config.seed, [(k.digest, k.pixels is None) for k in recent]]
     )
-    with recording(
+    with runs.recording(
         settings(),
         experiment=f"synaug/{config.name}",
         key=key,
@@ -78,21 +71,16 @@ def compare_inputs(config: Config) -> Observation:
         name=f"watch version {version.version}",
         tags={Tag.DATASET: config.name, Tag.MODEL: name, Tag.VERSION: version.version},
     ) as recorder:
-        with slots.device_slot(config.compute) as device, tempfile.TemporaryDirectory(prefix="synaug-") as folder:
-            from synaug_core.classify.trained import TrainedClassifier
-            from synaug_core.services.models.exported import classifier_folder
-
-            stored = classifier_folder(settings(), version.source, Path(folder))
-            finding, sheet = _compare(config, version, recent, TrainedClassifier.load(stored, device))
+        with machine.device_slot(config.compute) as device, tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+            stored = exported.classifier_folder(settings(), version.source, Path(folder))
+            finding, sheet = _compare(config, version, recent, trained.TrainedClassifier.load(stored, device))
         recorder.params(watch.model_dump(mode="json"))
         recorder.tags({Tag.VERDICT: finding.verdict, Tag.NOTE: finding.sentence})
         recorder.metrics(finding.metrics())
         recorder.json(finding.model_dump(mode="json") | {"sentence": finding.sentence}, "watch.json")
         if finding.mmd is not None:
-            from synaug_core.report.figures.drift import classes_figure, distance_figure
-
-            recorder.figure(distance_figure(finding), "figures/distance.png")
-            recorder.figure(classes_figure(finding), "figures/classes.png")
+            recorder.figure(drift.distance_figure(finding), "figures/distance.png")
+            recorder.figure(drift.classes_figure(finding), "figures/classes.png")
         if sheet is not None:
             recorder.figure(sheet, "figures/unusual.png")
     return Observation(run=recorder.run, model=name, version=version.version, finding=finding)
@@ -110,12 +98,10 @@ def start_retraining(observation: Observation, deployment: str) -> tuple[str, bo
     Raises:
         UserError: there is no such deployment.
     """
-    from synaug_core.errors import UserError
-
     first = key = f"synaug-drift/{deployment}/{observation.model}/{observation.version}"
     with get_client(sync_client=True) as client:
         for number in itertools.count(1):  # a key stands for one run for ever, also for one that was cancelled
-            same = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+            same = filters.FlowRunFilter(idempotency_key=filters.FlowRunFilterIdempotencyKey(any_=[key]))
             earlier = client.read_flow_runs(flow_run_filter=same, limit=1)
             if not earlier:
                 break
@@ -124,7 +110,7 @@ def start_retraining(observation: Observation, deployment: str) -> tuple[str, bo
             key = f"{first}/{number}"
     try:
         run = cast(
-            FlowRun,  # a coroutine only where a loop is running
+            objects.FlowRun,  # a coroutine only where a loop is running
             run_deployment(
                 deployment,
                 timeout=0,
@@ -134,24 +120,20 @@ def start_retraining(observation: Observation, deployment: str) -> tuple[str, bo
             ),
         )
     except ObjectNotFound as error:
-        raise UserError(f"watch.deployment: there is no deployment {deployment!r} on this Prefect server") from error
+        raise errors.UserError(
+            f"watch.deployment: there is no deployment {deployment!r} on this Prefect server"
+        ) from error
     return str(run.id), True
 
 
 def _compare(
-    config: Config, version: ModelVersion, recent: list[LoggedImage], classifier: TrainedClassifier
+    config: Config, version: registry.ModelVersion, recent: list[log.LoggedImage], classifier: trained.TrainedClassifier
 ) -> tuple[Finding, Image | None]:
     """The finding, and a sheet of the most unusual recent images where they were kept."""
-    from synaug_core.drift import inputs, mmd
-    from synaug_core.drift.finding import detect_drift, reference_rows
-    from synaug_core.report.sheets import unusual_sheet
-    from synaug_core.seeds import derive
-    from synaug_core.services.models.training_images import images_behind
-
-    watch, seed = config.watch, derive(config.seed, "watch")
+    watch, seed = config.watch, seeds.derive(config.seed, "watch")
     recent_inputs = inputs.gather_recent(recent, classifier, watch.features)
     splits = ("val", "test") if watch.reference == "held_out" else ("train",)
-    images = images_behind(settings(), version, splits).images
+    images = training_images.images_behind(settings(), version, splits).images
     reference, reference_classes = inputs.describe_images(
         images[reference_rows(len(images), seed)], classifier, watch.features
     )
@@ -169,6 +151,6 @@ def _compare(
     far, order, relative = mmd.rank_unusual(reference, recent_inputs.features[: len(recent_inputs.pixels)])
     first = order[: watch.unusual]
     predicted = [classifier.classes[i] for i in recent_inputs.classes[first].tolist()]
-    return finding, unusual_sheet(
+    return finding, sheets.unusual_sheet(
         recent_inputs.pixels[first], far[: watch.unusual].tolist(), predicted, relative=relative
     )

@@ -234,7 +234,7 @@ def check_prefect(settings: Settings) -> Check:
     client = metadata.version("prefect")
     if settings.prefect_api_url is None:
         return Check("prefect", f"{client}, with a server of its own in each run")
-    from tasks.engine.prefect_server import server_version
+    from tasks.engine.result_storage import server_version
 
     status = f"{client}, {secrets.redacted(settings.prefect_api_url)}"
     try:

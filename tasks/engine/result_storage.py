@@ -1,4 +1,4 @@
-"""Prefect's stored results of steps: a place for them in S3, and a look at them as files: which runs each names."""
+"""Prefect's server, and the results of steps that it stores: in S3 too, and read as files: which runs each names."""
 
 import itertools
 import json
@@ -9,9 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from prefect.filesystems import WritableFileSystem
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.filesystems import LocalFileSystem, WritableFileSystem
+from prefect.results import get_default_result_storage
+from prefect.settings import get_current_settings
 from prefect.utilities.asyncutils import run_sync_in_worker_thread
 from pydantic import Field
+
+from synaug_core import errors
+from synaug_core.s3_address import s3_address
+from synaug_core.services.s3 import objects
+from synaug_core.services.settings import settings
 
 __all__ = [
     "S3Results",
@@ -21,9 +30,11 @@ __all__ = [
     "results_naming",
     "runs_named_together",
     "save_result_storage",
+    "server_version",
 ]
 
 _BLOCK_NAME = "results"
+_REFUSED = (401, 403)
 
 
 class S3Results(WritableFileSystem):
@@ -36,15 +47,11 @@ class S3Results(WritableFileSystem):
     address: str = Field(description="Where the results go: s3://bucket/prefix")
 
     def _resolve_path(self, path: str) -> str:
-        from synaug_core.services.s3.objects import object_uri
-
-        return object_uri(self.address, self._name(path))
+        return objects.object_uri(self.address, self._name(path))
 
     def _name(self, path: str) -> str:
         """Prefect gives a name, or what `_resolve_path` made of it."""
-        from synaug_core.services.s3.objects import object_uri
-
-        whole = object_uri(self.address, "x").removesuffix("x")
+        whole = objects.object_uri(self.address, "x").removesuffix("x")
         return path.removeprefix(whole)
 
     # Prefect calls the blocking form from its threads, and says so by `_sync`.
@@ -54,17 +61,11 @@ class S3Results(WritableFileSystem):
         Raises:
             FileNotFoundError: there is none of this name.
         """
-        from synaug_core.services.s3.objects import read_object
-        from synaug_core.services.settings import settings
-
-        return read_object(self.address, self._name(path), settings())
+        return objects.read_object(self.address, self._name(path), settings())
 
     def write_path(self, path: str, content: bytes, _sync: bool = True) -> str:  # type: ignore[override]  # as above
         """Write a result whole, and give its address."""
-        from synaug_core.services.s3.objects import write_object
-        from synaug_core.services.settings import settings
-
-        return write_object(self.address, self._name(path), content, settings())
+        return objects.write_object(self.address, self._name(path), content, settings())
 
     async def aread_path(self, path: str) -> bytes:
         """`read_path` for Prefect's asynchronous callers."""
@@ -84,11 +85,30 @@ def save_result_storage(address: str) -> str:
     Raises:
         ValueError: it is no s3:// address.
     """
-    from synaug_core.s3_address import s3_address
-
     block = S3Results(address=str(s3_address(address)))
     cast(Any, block).save(_BLOCK_NAME, overwrite=True, _sync=True)
     return f"{S3Results._block_type_slug}/{_BLOCK_NAME}"
+
+
+def server_version() -> str:
+    """The version of the server at PREFECT_API_URL.
+
+    Raises:
+        UserError: nobody answers there, or the server refuses these credentials.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            answer = client.request("GET", "/admin/version")  # what api_version asks, which would hide the status
+            answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in _REFUSED:
+                raise errors.UserError(
+                    "the server refuses these credentials", reason=errors.Reason.NO_ACCESS
+                ) from error
+            raise errors.UserError(f"the server answers {error.response.status_code}") from error
+        except httpx.HTTPError as error:
+            raise errors.UserError(f"no Prefect server answers ({type(error).__name__})") from error
+        return str(answer.json())
 
 
 _FILE_NAME = re.compile(r"([0-9a-f]{64})(?:-(\d+))?")
@@ -157,21 +177,12 @@ def delete_results(results: Iterable[StoredResult]) -> None:
         for result in ordered:
             (place / result.name).unlink(missing_ok=True)
     elif isinstance(place, S3Results):
-        from synaug_core.services.s3.objects import delete_objects
-        from synaug_core.services.settings import settings
-
         # one call for each number: within a call objects go in any order
         for _, equal in itertools.groupby(ordered, key=lambda result: result.number):
-            delete_objects(place.address, [result.name for result in equal], settings())
+            objects.delete_objects(place.address, [result.name for result in equal], settings())
 
 
 def _storage() -> Path | S3Results | None:
-    from prefect.filesystems import LocalFileSystem
-    from prefect.results import get_default_result_storage
-    from prefect.settings import get_current_settings
-
-    from synaug_core.services.settings import settings
-
     configured = get_current_settings().results
     if configured.default_storage_block is None and settings().prefect_api_url is None:
         return configured.local_storage_path  # a server started for the question would answer the same
@@ -185,10 +196,7 @@ def _file_names(place: Path | S3Results | None) -> list[str]:
     if isinstance(place, Path):
         return sorted(path.name for path in place.iterdir()) if place.is_dir() else []
     if isinstance(place, S3Results):
-        from synaug_core.services.s3.objects import object_names
-        from synaug_core.services.settings import settings
-
-        return object_names(place.address, settings())
+        return objects.object_names(place.address, settings())
     return []
 
 

@@ -19,7 +19,7 @@ from deployments.pools import template
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.errors import ConfigError, UserError
-from tasks.engine.slots import make_limit
+from tasks.engine.machine import make_limit
 
 pytestmark = pytest.mark.usefixtures("server")
 

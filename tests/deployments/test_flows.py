@@ -38,7 +38,7 @@ from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.runs import find_run, open_run, recording
 from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
-from tasks.dataset import read_fingerprint
+from tasks.fingerprint import read_fingerprint
 from tasks.retraining import close_retraining
 from tests.gauge import Seen
 from tests.versions import add_version

@@ -23,9 +23,9 @@ from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.settings import settings
 from tasks.engine.context import Context
-from tasks.engine.storing import store_classifier, store_images, store_predictions
+from tasks.engine.storage import store_classifier, store_images, store_predictions
 from tasks.probes import load_measurement, run_probe
-from tasks.training import predictions
+from tasks.training import predict_images
 
 pytestmark = pytest.mark.usefixtures("server", "home")
 
@@ -66,7 +66,7 @@ def case(dataset: DatasetRef, home: Path) -> tuple[DatasetRef, tuple[RepetitionR
                 validation=0.5,
                 classifier=store_classifier(mine, classifier),
                 predictions=said,
-                validated=said,
+                validation_predictions=said,
                 run_id=mine.run.run_id,
             )
         )
@@ -127,7 +127,7 @@ def trained(dataset: DatasetRef, home: Path) -> Callable[[str], tuple[DatasetRef
             history = History(stopped_at=0, best_step=0, ended="all steps", evaluations=())
             classifier = TrainedClassifier(model.eval(), config, ("a", "b"), 1, 32, history)
             recorder = Recorder(open_run(settings(), experiment="synaug/x", key=f"{seed}", stage="x", name="x"))
-            said = predictions(classifier, fold, torch.device("cpu"))
+            said = predict_images(classifier, fold, torch.device("cpu"))
             stored = store_predictions(recorder, said, "predictions/test.parquet")
             found.append(
                 RepetitionRef(
@@ -136,7 +136,7 @@ def trained(dataset: DatasetRef, home: Path) -> Callable[[str], tuple[DatasetRef
                     validation=0.5,
                     classifier=store_classifier(recorder, classifier),
                     predictions=stored,
-                    validated=stored,
+                    validation_predictions=stored,
                     run_id=recorder.run.run_id,
                 )
             )

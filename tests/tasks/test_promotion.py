@@ -46,7 +46,7 @@ def register(dataset: DatasetRef, tmp_path: Path) -> Callable[[], RegisteredRef]
         validation=1.0,
         classifier=ClassifierRef(uri=folder.as_uri(), sha256=digest(folder), run_id="run", classes=dataset.classes),
         predictions=said,
-        validated=said,
+        validation_predictions=said,
         run_id=parent.run_id,
     )
     comparison = ComparisonRef(uri="file:///nowhere", sha256="2" * 64, run_id="run", best=best)

@@ -7,7 +7,7 @@ import pytest
 from synaug_core.config import Config
 from synaug_core.services.mlflow.runs import recording
 from synaug_core.services.settings import settings
-from tasks.retraining import about_name
+from tasks.retraining import note_shared_name
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -19,11 +19,11 @@ def data_set(source: str) -> None:
 
 def test_other_data_of_the_same_name_are_told_of() -> None:
     config = Config.model_validate({"name": "pets", "data": {"source": "/b/pets"}})
-    assert about_name.fn(config) == ()
+    assert note_shared_name.fn(config) == ()
     data_set("/b/pets")
-    assert about_name.fn(config) == ()
+    assert note_shared_name.fn(config) == ()
     data_set("/a/pets")
-    [note] = about_name.fn(config)
+    [note] = note_shared_name.fn(config)
     assert "the name pets is also that of retrainings of /a/pets, which share" in note
     data_set("/c/pets")
-    assert "/a/pets and 1 more" in about_name.fn(config)[0]
+    assert "/a/pets and 1 more" in note_shared_name.fn(config)[0]

@@ -8,7 +8,7 @@ import torch
 from synaug_core.config import STANDARD_ARMS
 from synaug_core.errors import ArtifactError
 from synaug_core.refs import DatasetRef, ImageSetRef
-from tasks.engine.loading import load_images, load_joined
+from tasks.engine.storage import load_images, load_joined
 from tasks.training import training_images
 
 SYNTHETIC, ORIGINAL = STANDARD_ARMS["synthetic"], STANDARD_ARMS["original"]

@@ -16,7 +16,7 @@ from synaug.cli.environment import orchestrator
 from synaug_core.services.settings import apply_environment, settings
 apply_environment(settings())
 with orchestrator(settings()):
-    from tasks.engine.slots import server_slot
+    from tasks.engine.machine import server_slot
     with server_slot("gpu:one"):
         assert settings().own_prefect
         print("inside", flush=True)

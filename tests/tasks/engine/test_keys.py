@@ -20,7 +20,7 @@ import tasks
 from synaug_core import code_reach
 from synaug_core.config import ComputeConfig, Config
 from synaug_core.refs import ComparisonRef, DatasetRef, ImageSetRef, RunRef
-from tasks.engine.keys import StepKey, this_key
+from tasks.engine.step import StepKey, this_key
 
 
 def work(dataset: DatasetRef, config: Config) -> DatasetRef:

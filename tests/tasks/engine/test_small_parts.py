@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-import tasks.engine.progress as reporting
+import tasks.engine.recording as reporting
 from synaug_core.config import STANDARD_ARMS, ComputeConfig, SynthesisConfig, TuningConfig
 from synaug_core.errors import ConfigError
-from tasks.engine.machine import worker_count
-from tasks.engine.naming import group_name, synthesis_name, trial_name
+from tasks.engine.context import group_name
+from tasks.engine.machine import device_slot, gpu_limit_name, worker_count
 from tasks.engine.progress_bus import Event, publish, subscribe
-from tasks.engine.slots import device_slot, gpu_limit_name
+from tasks.synthesis import synthesis_name
+from tasks.training import trial_name
 
 
 def test_events_reach_every_subscriber_until_it_leaves() -> None:

@@ -11,13 +11,12 @@ import pytest
 from prefect import flow
 from prefect.artifacts import Artifact
 
-import tasks.engine.progress as reporting
+import tasks.engine.recording as reporting
 import tasks.engine.step as steps
 from synaug_core.errors import ArtifactError, DataError
 from synaug_core.refs import Reference
-from tasks.engine.keys import this_key
 from tasks.engine.progress_bus import Event, subscribe
-from tasks.engine.step import action, step
+from tasks.engine.step import action, step, this_key
 
 pytestmark = pytest.mark.usefixtures("server")
 

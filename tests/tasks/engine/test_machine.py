@@ -15,9 +15,9 @@ import pytest
 import torch
 from prefect.client.orchestration import get_client
 
-import tasks.engine.slots as slots
+import tasks.engine.machine as slots
 from synaug_core.config import ComputeConfig
-from tasks.engine.slots import device_slot, server_slot
+from tasks.engine.machine import device_slot, server_slot
 from tests.gauge import Seen
 
 

@@ -10,9 +10,9 @@ import pytest
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-import tasks.engine.progress as reporting
+import tasks.engine.recording as reporting
 from synaug_core.errors import DataError
-from tasks.engine.cancelling import Unwanted, check_wanted, unwanted_on_failure
+from tasks.engine.recording import FlowRunOver, end_steps_on_failure, require_running
 from tasks.engine.step import action
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -29,7 +29,7 @@ def train_on(name: str) -> None:
     for _ in range(round(_MOST / 0.01)):
         try:
             tell(1, 2)
-        except Unwanted:
+        except FlowRunOver:
             seen["ended"] = name
             raise
         threading.Event().wait(0.01)
@@ -37,7 +37,7 @@ def train_on(name: str) -> None:
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
 def failing() -> None:
-    with unwanted_on_failure():
+    with end_steps_on_failure():
         train_on.submit("judges")
         seen["begun"].wait(_MOST)
         raise DataError("no such class")
@@ -61,7 +61,7 @@ def train_a_little() -> int:
 
 @flow
 def working() -> int:
-    with unwanted_on_failure():
+    with end_steps_on_failure():
         return train_a_little.submit().result()
 
 
@@ -70,5 +70,5 @@ def test_other_flows_go_on() -> None:
 
 
 def test_steps_of_no_flow_or_of_one_that_goes_on_are_wanted() -> None:
-    check_wanted(None)
-    check_wanted(uuid4())
+    require_running(None)
+    require_running(uuid4())

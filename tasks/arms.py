@@ -1,0 +1,138 @@
+"""The arms: checked against the images, opened, compared with intervals and a verdict, and recorded."""
+
+from collections.abc import Sequence
+
+from synaug_core import seeds
+from synaug_core.classify import model
+from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.config import ArmConfig, Config, EvaluationConfig
+from synaug_core.evaluate import comparison, reliability
+from synaug_core.generators import registry
+from synaug_core.refs import ComparisonRef, DatasetRef, ProbeRef, RepetitionRef, RunRef
+from synaug_core.report.figures import comparison as comparison_figures
+from synaug_core.report.figures import training as training_figures
+from synaug_core.services.mlflow import artifacts, runs
+from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.settings import settings
+from synaug_core.synthesis import plan
+from synaug_core.synthesis import registry as strategies
+from tasks.engine import recording, storage
+from tasks.engine.context import Context
+from tasks.engine.step import action, step
+from tasks.probes import arm_metrics
+
+__all__ = ["check_choices", "compare_arms", "open_arms", "record_arm"]
+
+
+@step
+def check_choices(dataset: DatasetRef, config: Config) -> bool:
+    """Refuse what these images cannot serve: a plan, a generator or a backbone; and weights that cannot be had.
+
+    What needs no image was refused before: `synaug_core.preflight`.
+    """
+    channels, size = dataset.channels, dataset.image_size
+    for arm in config.arms:
+        _check_arm(dataset, config, arm)
+    halves = (0.5,) * channels
+    model.build(
+        config.classifier, channels=channels, size=size, classes=dataset.classes, seed=0, mean=halves, std=halves
+    )
+    return True
+
+
+def _check_arm(dataset: DatasetRef, config: Config, arm: ArmConfig) -> None:
+    def check(generator: str) -> None:
+        registry.create(config.generator_named(generator), dataset.classes, dataset.channels, dataset.image_size)
+
+    if (synthesis := arm.synthesis) is not None:
+        plan.plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
+        if strategies.find(synthesis.strategy).generator:
+            check(synthesis.generator)
+    if arm.online is not None:
+        check(arm.online.generator)
+
+
+@action
+def open_arms(arms: tuple[ArmConfig, ...], parent: RunRef) -> dict[str, RunRef]:
+    """One run for each arm, below which its repetitions lie."""
+    return {
+        arm.name: runs.open_run(
+            settings(),
+            experiment=parent.experiment,
+            key=f"arm/{arm.name}",
+            stage="arm",
+            name=arm.name,
+            parent=parent,
+            tags={Tag.ARM: arm.name},
+        )
+        for arm in arms
+    }
+
+
+@step
+def compare_arms(
+    context: Context,
+    arms: tuple[ArmConfig, ...],
+    repetitions: tuple[RepetitionRef, ...],
+    config: EvaluationConfig,
+    folds: int | None,
+) -> ComparisonRef:
+    """Every figure of every arm from the stored predictions, and the verdict."""
+    with recording.recorded("comparison", "comparison", context.run) as recorder:
+        ordered = sorted(repetitions, key=lambda r: r.repetition)
+        by_arm = {arm.name: [r for r in ordered if r.arm == arm.name] for arm in arms}
+        compared = comparison.compare(
+            {name: [storage.load_predictions(r.predictions) for r in trainings] for name, trainings in by_arm.items()},
+            {name: [r.validation for r in trainings] for name, trainings in by_arm.items()},
+            controls=[arm.name for arm in arms if arm.is_control],
+            train_counts=context.dataset.train.counts,
+            config=config,
+            seed=seeds.derive(context.seed, "comparison"),
+            folds=folds,
+        )
+        seed, rarest = seeds.derive(context.seed, "reliability"), compared.rarest_class
+        by_name = {name: _measure_reliability(trainings, rarest, config, seed) for name, trainings in by_arm.items()}
+        compared = compared.model_copy(update={"reliability": by_name})
+        best = max(by_arm[compared.best_arm], key=lambda r: (r.validation, -r.repetition))
+        recorder.tags({Tag.VERDICT: compared.verdict, Tag.BEST_ARM: compared.best_arm})
+        return storage.store_comparison(recorder, compared, best)
+
+
+def _measure_reliability(
+    trainings: Sequence[RepetitionRef], rarest: str, config: EvaluationConfig, seed: int
+) -> reliability.Reliability:
+    """How far an arm's probabilities can be trusted, on the test and the validation images."""
+    return reliability.reliability(
+        [storage.load_predictions(r.predictions) for r in trainings],
+        [storage.load_predictions(r.validation_predictions) for r in trainings],
+        rarest=rarest,
+        precision=config.precision,
+        confidence=config.confidence,
+        resamples=config.resamples,
+        seed=seed,
+    )
+
+
+@action
+def record_arm(
+    arm: ArmConfig,
+    run: RunRef,
+    reference: ComparisonRef,
+    repetitions: tuple[RepetitionRef, ...],
+    probes: tuple[ProbeRef, ...],
+) -> None:
+    """An arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
+    trainings = [r for r in repetitions if r.arm == arm.name]
+    for repetition in trainings:
+        runs.adopt(repetition.run_id, run)
+    if runs.is_finished(run):
+        return
+    compared = storage.load_comparison(reference)
+    with runs.recording_in(run) as recorder:
+        recorder.params(arm.model_dump())
+        recorder.metrics(compared.flat_metrics(arm.name) | arm_metrics(probes, arm.name))
+        recorder.figure(comparison_figures.arm_confusion(compared, arm.name), "figures/confusion.png")
+        histories = {
+            f"repetition {r.repetition}": TrainedClassifier.history_in(artifacts.fetch(r.classifier)) for r in trainings
+        }
+        recorder.figure(training_figures.history_figure(histories), "figures/training.png")
