@@ -201,7 +201,7 @@ def _closing(outcome: dict[str, Any]) -> list[str]:
 
 
 def _time(outcome: dict[str, Any]) -> str:
-    """How long it took, where nothing of it was found from before."""
+    """How long it took, where nothing of it was reused."""
     if outcome["cached_steps"]:
         return ""
     return f" {outcome['seconds']['total'] / 60:.0f} minutes, with other work on the machine."

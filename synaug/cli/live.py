@@ -99,10 +99,10 @@ class Stage:
     def remaining_seconds(self, now: float) -> float | None:
         """Seconds until all expected steps are over, at the pace so far; reused results do not count."""
         fractions = sum(s.done / s.total for s in self.steps.values() if s.state == "running" and s.total > 0)
-        finished = self.count("done") + fractions
-        if self.ended_count >= self.expected_count or finished <= 0 or self.state != "running":
+        finished_count = self.count("done") + fractions
+        if self.ended_count >= self.expected_count or finished_count <= 0 or self.state != "running":
             return None
-        return self.seconds(now) * max(self.expected_count - self.ended_count - fractions, 0.0) / finished
+        return self.seconds(now) * max(self.expected_count - self.ended_count - fractions, 0.0) / finished_count
 
 
 class Board:

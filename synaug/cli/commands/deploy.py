@@ -77,10 +77,10 @@ def deploy(
         job_variables=variables,
     )
     deployments = apply.apply(configs, options, pool_kind=pool_type, renew_pool=renew_pool, notify=notify)
-    for applied in deployments:
-        typer.echo(_line(applied, timezone))
+    for deployment in deployments:
+        typer.echo(_line(deployment, timezone))
     typer.echo(f"a worker has to run: prefect worker start --pool {pool}")
-    retraining = next(applied.name for applied in deployments if applied.name.startswith("retrain/"))
+    retraining = next(deployment.name for deployment in deployments if deployment.name.startswith("retrain/"))
     typer.echo(f"start it now:        prefect deployment run {retraining}")
 
 
@@ -123,6 +123,6 @@ def _job_variables(settings: Settings, pool: vocabulary.PoolKind, image: str | N
     return {"env": variables, **({} if image is None else {"image": image})}
 
 
-def _line(applied: "Applied", timezone: str) -> str:
-    schedule = f", runs at '{applied.cron}' ({timezone})" if applied.cron else ""
-    return f"{applied.change:<10}{applied.kind} {applied.name}{schedule}"
+def _line(deployment: "Applied", timezone: str) -> str:
+    schedule = f", runs at '{deployment.cron}' ({timezone})" if deployment.cron else ""
+    return f"{deployment.change:<10}{deployment.kind} {deployment.name}{schedule}"

@@ -67,8 +67,8 @@ def promote(
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
-    expected = registry.ANY_CHAMPION if expect is None else expect
-    champion = registry.promote(settings, name, version, by="a person", why=why, expected=expected)
+    expected_champion = registry.ANY_CHAMPION if expect is None else expect
+    champion = registry.promote(settings, name, version, by="a person", why=why, expected=expected_champion)
     typer.echo(f"{name}: version {champion.version} is champion")
 
 
@@ -78,8 +78,8 @@ def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = Non
     from synaug_core.services.models import registry
 
     settings = environment.prepare(ctx.obj)
-    expected = registry.ANY_CHAMPION if expect is None else expect
-    champion = registry.rollback(settings, name, why=why, expected=expected)
+    expected_champion = registry.ANY_CHAMPION if expect is None else expect
+    champion = registry.rollback(settings, name, why=why, expected=expected_champion)
     typer.echo(f"{name}: version {champion.version} is champion again")
 
 

@@ -55,59 +55,59 @@ def gc(
     environment.import_quietly(["mlflow", "prefect"])
     from flows.cleaning import clean, plan_cleaning
 
-    planned = plan_cleaning(Policy(keep, days), experiments or ())
-    for name, run in planned.plan.busy.items():
+    cleaning = plan_cleaning(Policy(keep, days), experiments or ())
+    for name, run in cleaning.plan.busy.items():
         typer.echo(f"{name} is skipped: its run {run} is still running; if it is not, end it in MLflow")
-    if planned.is_empty:
+    if cleaning.is_empty:
         typer.echo("nothing to delete")
         return
-    output.print_table(_table(planned))
+    output.print_table(_table(cleaning))
     if not yes:
         typer.echo("nothing was deleted; `--yes` deletes it")
         return
-    _print_outcome(clean(planned), planned)
+    _print_outcome(clean(cleaning), cleaning)
 
 
-def _print_outcome(deleted: "Cleaned", planned: "Cleaning") -> None:
-    for name, run in deleted.busy.items():
+def _print_outcome(outcome: "Cleaned", cleaning: "Cleaning") -> None:
+    for name, run in outcome.busy.items():
         typer.echo(f"{name} was skipped: its run {run} has begun meanwhile; call again when it has ended")
-    if deleted.held:
-        typer.echo(f"{deleted.held} old files are in use and were not deleted")
-    if deleted.rows_stay:
+    if outcome.held:
+        typer.echo(f"{outcome.held} old files are in use and were not deleted")
+    if outcome.rows_stay:
         typer.echo(
             "the files are deleted; the runs' rows stay hidden in the server's database until its administrator runs "
             "`mlflow gc` there"
         )
-    freed = "" if deleted.busy or deleted.held else f", {_bytes(planned.size)} freed"
-    typer.echo(f"{deleted.runs} runs deleted{freed}")
+    freed = "" if outcome.busy or outcome.held else f", {_bytes(cleaning.size)} freed"
+    typer.echo(f"{outcome.runs} runs deleted{freed}")
 
 
-def _table(planned: "Cleaning") -> Table:
+def _table(cleaning: "Cleaning") -> Table:
     table = Table("to delete", "retrainings", "runs", "images", "size")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name in sorted({run.experiment for run in planned.plan.gone}):
-        table.add_row(name, *_row(planned, name))
-    if planned.results:
-        size = sum(result.size for result in planned.results)
-        table.add_row(f"results of {len(planned.results)} steps", "", "", "", _bytes(size))
-    for kind in dict.fromkeys(leftover.kind for leftover in planned.leftovers):
-        sizes = [leftover.size for leftover in planned.leftovers if leftover.kind == kind]
+    for name in sorted({run.experiment for run in cleaning.plan.gone}):
+        table.add_row(name, *_row(cleaning, name))
+    if cleaning.results:
+        size = sum(result.size for result in cleaning.results)
+        table.add_row(f"results of {len(cleaning.results)} steps", "", "", "", _bytes(size))
+    for kind in dict.fromkeys(leftover.kind for leftover in cleaning.leftovers):
+        sizes = [leftover.size for leftover in cleaning.leftovers if leftover.kind == kind]
         table.add_row(f"{len(sizes)} old {kind}", "", "", "", _bytes(sum(sizes)))
     table.add_section()
-    table.add_row("all", *_row(planned)[:-1], _bytes(planned.size))
+    table.add_row("all", *_row(cleaning)[:-1], _bytes(cleaning.size))
     return table
 
 
-def _row(planned: "Cleaning", experiment: str | None = None) -> tuple[str, str, str, str]:
+def _row(cleaning: "Cleaning", experiment: str | None = None) -> tuple[str, str, str, str]:
     """Retrainings, runs, images and size; of one experiment, or of all."""
     deleted_runs, thinned_runs = (
         [run for run in runs if experiment in (None, run.experiment)]
-        for runs in (planned.plan.gone, planned.plan.thinned)
+        for runs in (cleaning.plan.gone, cleaning.plan.thinned)
     )
     count = sum(run.stage == "retrain" for run in deleted_runs)
     retrainings = f"{count}, {len(thinned_runs)} in part" if thinned_runs else str(count)
-    size = sum(planned.sizes[run.id] for run in deleted_runs)
+    size = sum(cleaning.sizes[run.id] for run in deleted_runs)
     return retrainings, str(len(deleted_runs)), str(sum(run.images for run in deleted_runs)), _bytes(size)
 
 

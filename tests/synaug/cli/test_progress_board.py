@@ -21,7 +21,7 @@ def test_a_stage_knows_its_time_left_once_it_knows_its_steps() -> None:
     stage = board.stages["training"]
     assert stage.remaining_seconds(5.0) is None
     board.apply(Event("training", "a", state="cached"), now=0.0)
-    assert stage.remaining_seconds(5.0) is None  # what was found from before sets no pace
+    assert stage.remaining_seconds(5.0) is None  # reused steps set no pace
     board.apply(Event("training", "b", 0, 10), now=0.0)
     board.apply(Event("training", "b", 10, 10, state="done"), now=10.0)
     board.apply(Event("training", "c", 5, 10), now=15.0)
