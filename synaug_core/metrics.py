@@ -1,7 +1,7 @@
 """The catalogue of metrics: all that is to be known of each stands in its entry, and everything else reads it.
 
 A new metric is an entry here and a method of that name in `evaluate.scorer.Scorer`. Every one is computed with its
-interval and recorded in MLflow (`test/<name>`) and in JSON; `shown` says where people see it besides.
+interval and recorded in MLflow (`test/<name>`) and in JSON; `places` says where people see it besides.
 """
 
 from __future__ import annotations

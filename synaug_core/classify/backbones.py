@@ -36,7 +36,7 @@ ADVICE = "give classifier.weights_file a .safetensors file, or set classifier.pr
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a .safetensors file.
+    """Read all tensors of a .safetensors file.
 
     Raises:
         WeightsError: no such file, another format, or a damaged file.
@@ -58,7 +58,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def hub_file(repository: str, name: str) -> Path:
-    """The backbone's weights in the hub's local cache, downloaded if need be.
+    """Find the backbone's weights in the hub's local cache, or download them.
 
     The hub's client retries for most of a minute where there is no network; one short request asks first.
 

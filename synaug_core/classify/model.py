@@ -21,7 +21,7 @@ def as_float(images: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; afterwards every part is in the mode it was in."""
+    """Set the model to evaluation mode within the block; afterwards every part is in its former mode."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
@@ -147,7 +147,7 @@ def build(
     std: Sequence[float],
     fetch: bool = True,
 ) -> Classifier:
-    """An untrained (or pretrained) classifier on the CPU, in channels-last layout.
+    """Build an untrained (or pretrained) classifier on the CPU, in channels-last layout.
 
     The same configuration and seed give the same weights, whatever `mean` and `std` are.
 

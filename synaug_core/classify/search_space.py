@@ -11,7 +11,7 @@ __all__ = ["BestTrial", "TrialRow", "TrialSpec", "Tuned", "as_configured", "chec
 
 
 class Tuned(frozen.Frozen):
-    """Values found by a search, such as `Tuned(dropout=0.2)`; what it leaves out stays as configured."""
+    """Hyper-parameters that a search chose, such as `Tuned(dropout=0.2)`; what it leaves out stays as configured."""
 
     values: dict[str, float] = Field(default_factory=dict)
     """By name in `HYPERPARAMETERS`. `synthetic_share` is not the classifier's affair: it is the share of the planned

@@ -26,7 +26,7 @@ Ending = Literal["all steps", "early stop", "no validation images"]
 
 
 class Evaluation(frozen.Frozen):
-    """One look at a classifier in training."""
+    """Losses and validation scores of a classifier at one step of its training."""
 
     step: int
     train_loss: float
@@ -39,7 +39,7 @@ class Evaluation(frozen.Frozen):
 
 
 class History(frozen.Frozen):
-    """The course of a training."""
+    """The evaluations of a training, and how it ended."""
 
     evaluations: tuple[Evaluation, ...]
     best_step: int
@@ -77,7 +77,7 @@ class _Spec(frozen.Frozen):
 
 @dataclass(frozen=True, eq=False)
 class TrainedClassifier:
-    """A classifier and how it came to be.
+    """A trained classifier with the history of its training.
 
     Attributes:
         model: in evaluation mode.
@@ -116,7 +116,7 @@ class TrainedClassifier:
         return rows
 
     def check(self, images: Tensor) -> None:
-        """Nothing where these are images that the classifier takes.
+        """Check that the classifier takes these images.
 
         Raises:
             ValueError: images of another dtype or shape.

@@ -166,7 +166,7 @@ class Loop:
         return self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
 
     def evaluate(self) -> trained.Evaluation:
-        """Look at the losses since the last evaluation and at the validation images.
+        """Evaluate the losses since the last evaluation and the validation images.
 
         Raises:
             DivergenceError: a loss that is not finite.
@@ -203,7 +203,7 @@ class Loop:
         return None if evaluation.val_loss is None else -evaluation.val_loss
 
     def check_ending(self) -> trained.Ending | None:
-        """Why the training is over; None while it is not."""
+        """Return why the training is over; None while it goes on."""
         start = max(self.best_step, sampling.pretraining_steps(self.arm, self.config))
         since = sum(e.step > start for e in self.evaluations)
         if self.best is not None and since >= self.config.patience:
@@ -248,7 +248,7 @@ class Loop:
         self.best_step = state["best_step"]
 
     def finish(self, ending: trained.Ending, seconds: float) -> trained.TrainedClassifier:
-        """The classifier with the best weights."""
+        """Build the classifier with the best weights."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
         history = trained.History(

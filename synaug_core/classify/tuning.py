@@ -76,7 +76,7 @@ class Search:
 def open_study(
     storage: str, name: str, *, seed: int, config: TuningConfig, initial: search_space.Tuned | None = None
 ) -> Search:
-    """Open a study, made if it is not there yet.
+    """Open a study, and create it if need be.
 
     Args:
         storage: path of a journal file (one host), or the URL of a database (`sqlite:///...`, `postgresql://...`).
@@ -130,12 +130,12 @@ def ask(search: Search) -> tuple[search_space.TrialSpec, ...]:
 
 
 def list_ended_trials(search: Search) -> tuple[search_space.TrialSpec, ...]:
-    """The trials that have ended, by number."""
+    """List the trials that have ended, by number."""
     return tuple(_spec(t) for t in search.trials() if t.state in _ENDED)
 
 
 def report(search: Search, spec: search_space.TrialSpec, position: int, value: float) -> None:
-    """Note a trial's running score at a position (a step count over all its arms). Said twice, it counts once."""
+    """Report a trial's running score at a position (a step count over all its arms). Repeated, it counts once."""
     frozen = _frozen(search, spec)
     if not frozen.state.is_finished() and position not in frozen.intermediate_values:
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was faster
@@ -188,7 +188,7 @@ def watch(
 def end_trial(
     search: Search, spec: search_space.TrialSpec, value: float | None = None, *, pruned: bool = False
 ) -> None:
-    """End a trial with its value, or as pruned (a training that diverged counts as pruned). Said twice, it counts once.
+    """End a trial with its value, or as pruned (a training that diverged counts as pruned). Repeated, it counts once.
 
     Raises:
         ValueError: neither a finite value nor pruned.
@@ -202,7 +202,7 @@ def end_trial(
 
 
 def find_best_trial(search: Search) -> search_space.BestTrial | None:
-    """The best completed trial; None if there is none."""
+    """Find the best completed trial; None if none has completed."""
     ended = [(t.value, -t.number, t) for t in search.trials() if t.state == TrialState.COMPLETE and t.value is not None]
     if not ended:
         return None

@@ -173,7 +173,7 @@ def override(values: dict[str, Any], text: str) -> None:
 
 
 def set_key(values: dict[str, Any], key: str, value: Any, argument: str) -> None:
-    """Put a value under a dotted key, in place; `shown` names the culprit in an error. Raises as `override`."""
+    """Put a value under a dotted key, in place; `argument` names the culprit in an error. Raises as `override`."""
     path = _current(key.split("."))
     if not _is_known(path):
         raise errors.ConfigError(f"{argument}: unknown key {key[:_SHOWN]}; {keys.suggest_keys(key)}")

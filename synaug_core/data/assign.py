@@ -21,7 +21,7 @@ _WORDS: dict[report.Split, str] = {"train": "training", "val": "validation", "te
 
 @dataclass(frozen=True)
 class Assigned:
-    """For each image its side (None: left out) and group, and what was found on the way."""
+    """For each image its side (None: left out) and group, and the contradictions among them."""
 
     sides: tuple[report.Split | None, ...]
     groups: tuple[str, ...]

@@ -15,7 +15,7 @@ __all__ = ["check_sides", "choose_classes", "small_classes", "untested", "why_le
 def choose_classes(
     available: Sequence[str], requested: Sequence[str] | None, most: int | None = None
 ) -> tuple[str, ...]:
-    """The classes to use, in order: those wanted, or all; the first `most` of them.
+    """Choose the classes to use, in order: the requested ones, or all; the first `most` of them.
 
     Raises:
         DataError: an unknown class, a class twice, or fewer than two.
@@ -82,7 +82,7 @@ def _of_which(name: str, train: int, images: int) -> str:
 def check_sides(
     val: Mapping[str, int], test: Mapping[str, int], why: Callable[[], Sequence[str]] = lambda: ()
 ) -> list[str]:
-    """Lines about classes that cannot be judged.
+    """List the classes that cannot be validated or tested, a line each.
 
     Args:
         val: class -> its validation images.

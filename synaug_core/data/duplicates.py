@@ -14,7 +14,7 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class DuplicateGraph:
-    """What is equal to what.
+    """Which images are equal, and which nearly equal.
 
     Attributes:
         owner: int64 (n,), for each image the number of its set of equal images, numbered in order of appearance.

@@ -83,7 +83,7 @@ class Dropped(Frozen):
 
 
 class DatasetReport(Frozen):
-    """Everything `prepare` has to say. Serialises to JSON."""
+    """What `prepare` read, removed and divided. Serialises to JSON."""
 
     source: str
     image_size: int

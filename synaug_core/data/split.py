@@ -157,7 +157,7 @@ def check_fold(
 def _fill(
     order: list[str], sizes: Mapping[str, int], side_counts: Counter[Split], total: int, shares: Mapping[Split, float]
 ) -> dict[str, Split]:
-    """Sides for the units of one class. `held` are the class's images that mixed units have placed already."""
+    """Sides for the units of one class. `side_counts` are the class's images that mixed units have placed already."""
     free = list(order)
     side: dict[str, Split] = {}
     empty: list[Split] = [s for s in shares if not side_counts[s]]

@@ -27,7 +27,7 @@ def compare(
     seed: int,
     folds: int | None = None,
 ) -> results.Comparison:
-    """Judge the arms.
+    """Compare the arms: metrics with intervals, contrasts and the verdict.
 
     One contrast decides, declared as `config.primary`: a named synthetic arm, or the one that did best on the
     validation images, against the control that did best there, on one metric. A gain is shown when, over at least 6
@@ -160,7 +160,7 @@ def _is_gain(c: Contrast, level: float) -> bool:
 
 
 class Evidence(NamedTuple):
-    """What speaks for or against the arm to be judged; as in `Comparison`."""
+    """Contrasts and McNemar tests of the judged arm; as in `Comparison`."""
 
     contrasts: tuple[Contrast, ...] = ()
     family: tuple[Contrast, ...] = ()
@@ -169,7 +169,7 @@ class Evidence(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """Who is judged against whom, and by what rules.
+    """Which arm is judged against which control, and by what rules.
 
     Attributes:
         test: arm -> predictions, as in `compare`.

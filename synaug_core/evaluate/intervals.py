@@ -35,7 +35,7 @@ class Interval(frozen.Frozen):
 
 
 def bounds(mean: float, resampled: Array, confidence: float) -> Interval:
-    """The percentile interval of `drawn` (B,), NaN left aside, never without the mean itself."""
+    """The percentile interval of `resampled` (B,), NaN left aside, never without the mean itself."""
     tail = (1 - confidence) / 2
     finite = resampled[~np.isnan(resampled)]
     low, high = np.quantile(finite, [tail, 1 - tail]) if len(finite) else (mean, mean)
@@ -151,7 +151,7 @@ _CELLS = 4_000_000
 
 
 def batch_sizes(images: int, resamples: int) -> Iterator[int]:
-    """Sizes of batch_sizes that keep the weights of all images small."""
+    """Sizes of batches that keep the weights of all images small."""
     batch_limit = max(1, min(resamples, _CELLS // max(images, 1), 1000))
     for start in range(0, resamples, batch_limit):
         yield min(batch_limit, resamples - start)
@@ -173,7 +173,7 @@ def draw_stratified(
 
 
 def draw_repetitions(n: int, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """float32 (n, draws): n draw_repetitions drawn n times with replacement."""
+    """float32 (n, draws): how often each of n repetitions is drawn when n are drawn with replacement."""
     return _drawn(n, n, draws, rng)
 
 

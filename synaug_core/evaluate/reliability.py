@@ -122,7 +122,7 @@ class ConfidenceBins(Frozen):
 
     @classmethod
     def from_predictions(cls, repetitions: Sequence[Predictions]) -> ConfidenceBins:
-        """Of one repetition at least."""
+        """Count the bins over one repetition or more."""
         images, confidence, correct = np.sum([scorer.calibration(p) for p in repetitions], axis=0).tolist()
         return cls(
             images=tuple(int(n) for n in images),
@@ -132,7 +132,7 @@ class ConfidenceBins(Frozen):
 
 
 class ProbabilityScores(Frozen):
-    """How far probabilities are from what happened, on the test images: means over repetitions."""
+    """How far probabilities are from the true classes, on the test images: means over repetitions."""
 
     ece: intervals.Finite
     """Expected calibration error of the top label, [0, 1]."""
@@ -166,7 +166,7 @@ class Reliability(Frozen):
         return float(np.mean(self.temperatures))
 
     def metrics(self) -> dict[str, float]:
-        """Its figures of all classes by their names in MLflow; `_scaled`: after scaling."""
+        """Map MLflow names to values over all classes; `_scaled`: after temperature scaling."""
         before, after = self.before, self.after
         return {"temperature": self.temperature, "ece_scaled": after.ece, "nll": before.nll, "brier": before.brier} | {
             "nll_scaled": after.nll,

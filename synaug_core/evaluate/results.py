@@ -95,12 +95,12 @@ class Comparison(frozen.Frozen):
         return self._slugs[class_name]
 
     def key_of(self, metric: Metric) -> str:
-        """Where an arm's `metrics` have it: those of the rarest class have no key of their own."""
+        """Return the key of a metric in an arm's `metrics`; those of the rarest class have none of their own."""
         rarest = f"class/{self.slug(self.rarest_class)}/{metric.of_rarest_class}"
         return rarest if metric.of_rarest_class else metric.name
 
     def flat_metrics(self, arm: str) -> dict[str, float]:
-        """An arm's metrics by their names in MLflow, each with `/low` and `/high`; what is undefined is left out."""
+        """Map MLflow names to an arm's values, each with `/low` and `/high`; what is undefined is left out."""
         intervals: dict[str, Interval | None] = dict(self.arms[arm].metrics)
         flat = {"val/balanced_accuracy": self.arms[arm].validation}
         if (reliability := self.reliability.get(arm)) is not None:

@@ -19,7 +19,7 @@ def sentence(
     metric: str = "balanced_accuracy",
     folds: int | None = None,
 ) -> str:
-    """What was found, against what, how sure, and whether there were too few repetitions to know.
+    """State the verdict: the arm and control, the difference with its evidence, and whether repetitions are too few.
 
     `rival` is the arm that was to be judged and `metric` what it was to be judged by, where there is no
     contrast to name them.

@@ -10,7 +10,7 @@ __all__ = ["SweepCell", "SweepResult", "sweep_result"]
 
 
 class SweepCell(frozen.Frozen):
-    """One combination and what came of it."""
+    """One combination of a sweep and its comparison."""
 
     labels: dict[str, str]
     """Key -> name of its value."""

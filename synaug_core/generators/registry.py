@@ -20,7 +20,7 @@ _KINDS: dict[str, type[base.Generator]] = {cls.kind: cls for cls in _BUILT_IN}
 
 
 def register(kind: str, cls: type[base.Generator]) -> None:
-    """Make a class known under a name.
+    """Register a generator class under a name.
 
     Raises:
         ConfigError: the name belongs to another class.
@@ -30,7 +30,7 @@ def register(kind: str, cls: type[base.Generator]) -> None:
 
 
 def kinds() -> tuple[str, ...]:
-    """The names of all kinds, sorted; those of plugins too."""
+    """List the names of all kinds, sorted; those of plugins too."""
     return tuple(sorted({*_KINDS, *plugins.plugin_names(plugins.GENERATORS)}))
 
 
@@ -40,7 +40,7 @@ def latent_kinds() -> tuple[str, ...]:
 
 
 def find(kind: str) -> type[base.Generator]:
-    """The class of a kind, from here or from an installed plugin.
+    """Find the class of a kind, from here or from an installed plugin.
 
     Raises:
         ConfigError: no such kind.
@@ -53,7 +53,7 @@ def find(kind: str) -> type[base.Generator]:
 
 
 def create(config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> base.Generator:
-    """An unfitted generator of `config.kind`.
+    """Create an unfitted generator of `config.kind`.
 
     Raises:
         ConfigError: no such kind, or the plugin that announces it cannot be used.
@@ -62,7 +62,7 @@ def create(config: GeneratorConfig, classes: tuple[str, ...], channels: int, siz
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> base.Generator:
-    """A fitted generator from the folder that `save` wrote.
+    """Load a fitted generator from the folder that `save` wrote.
 
     Raises:
         ArtifactError: the folder does not hold a generator.

@@ -34,7 +34,7 @@ def write(folder: Path, kind: str, spec: Mapping[str, Any], weights: Mapping[str
 
 
 def read(folder: Path, kind: str, device: torch.device | str) -> tuple[dict[str, Any], Weights]:
-    """The spec and the tensors, the latter on `device`.
+    """Read the spec and the tensors, the latter on `device`.
 
     Raises:
         ArtifactError: files are missing or broken, or of another kind or format.
@@ -50,7 +50,7 @@ def read(folder: Path, kind: str, device: torch.device | str) -> tuple[dict[str,
 
 
 def read_kind(folder: Path) -> str:
-    """The kind of generator that a folder holds.
+    """Read the kind of generator that a folder holds.
 
     Raises:
         ArtifactError: no generator, or of a newer format.
@@ -69,7 +69,7 @@ def _read_spec(folder: Path) -> dict[str, Any]:
 
 
 def copy_weights(weights: Mapping[str, Tensor]) -> Weights:
-    """The weights as they are now, whatever becomes of the model."""
+    """Copy the weights, so that later training leaves them unchanged."""
     return {name: value.detach().clone() for name, value in weights.items()}
 
 
@@ -79,7 +79,7 @@ def strip_prefix(prefix: str, weights: Mapping[str, Tensor]) -> Weights:
 
 
 def build_module(make: Callable[[], _Module], weights: Weights, device: torch.device) -> _Module:
-    """The module that `make` makes, with these weights, on `device`, for use and not for training.
+    """Build the module that `make` makes, with these weights, on `device`, for use and not for training.
 
     Raises:
         ArtifactError: names or shapes are not the module's, or there can be no such module.

@@ -38,7 +38,7 @@ class Clock:
         return time.monotonic() - self._start
 
     def check(self, done: int, steps: int) -> None:
-        """Nothing while there is time; `done` of `steps` is for the message.
+        """Check the deadline; `done` of `steps` is for the message.
 
         Raises:
             DeadlineError: the time is up.
@@ -56,19 +56,19 @@ class Run(Protocol):
 
     @property
     def is_finished(self) -> bool:
-        """True when there is nothing left to do."""
+        """Whether the training is complete."""
 
     def begin(self) -> None:
-        """What comes before the first block of a training that takes up no other."""
+        """Prepare the first block of a training that continues no checkpoint."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Continue from a `state`."""
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on: nested dicts and lists of tensors, numbers and texts."""
 
     def advance(self) -> dict[str, float]:
-        """One block of steps and the evaluation after it; values worth showing."""
+        """Train one block of steps and evaluate; returns values for the progress display."""
 
 
 class _Course(Protocol):
@@ -91,7 +91,7 @@ class ModelRun(Generic[_C]):
 
     @property
     def is_finished(self) -> bool:
-        """True when there is nothing left to do."""
+        """Whether the training is complete."""
         return self.course.status is not None
 
     def begin(self) -> None:

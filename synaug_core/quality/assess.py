@@ -38,7 +38,7 @@ def assess(
     usefulness: Usefulness | None = None,
     progress: Progress = silent,
 ) -> report.QualityReport:
-    """Look at each class that has synthetic images. Nothing is trained here.
+    """Measure the quality of each class's synthetic images. Nothing is trained here.
 
     Args:
         train: real training images, all parents among them.

@@ -12,7 +12,7 @@ __all__ = ["Consistency", "measure_real_consistency", "measure_unlikely_reals"]
 
 
 class Consistency(Frozen):
-    """Of some images of one class; None where nobody could judge any."""
+    """How well judges recognise the class of some images; None where no judge could be asked."""
 
     n: int
     judged: int
@@ -24,7 +24,7 @@ class Consistency(Frozen):
 
 
 def measure_consistency(probabilities: NDArray[np.floating], labels: Tensor) -> Consistency:
-    """From class probabilities (n, C), rows of NaN where nobody judged, and int64 labels (n,)."""
+    """Measure it from class probabilities (n, C), rows of NaN where nobody judged, and int64 labels (n,)."""
     label = labels.cpu().numpy()
     is_judged = ~np.isnan(probabilities).any(axis=1)
     n, judged_probabilities = int(is_judged.sum()), probabilities[is_judged]
@@ -39,7 +39,7 @@ def measure_consistency(probabilities: NDArray[np.floating], labels: Tensor) -> 
 
 
 def measure_real_consistency(judges: Judges, train: ImageSet) -> dict[str, Consistency]:
-    """The yardstick, by class: training images judged by those that left out their fold."""
+    """Measure the yardstick, by class: training images judged by those that left out their fold."""
     probabilities = judges.of_reals(train)
     by_class = {}
     for name in train.classes:

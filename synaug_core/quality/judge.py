@@ -59,12 +59,12 @@ def assign_folds(train: ImageSet, folds: int, seed: int) -> dict[str, int]:
 
 
 def plan_panel(folds: int) -> tuple[tuple[int, ...], ...]:
-    """What each judge leaves out: every fold, and every pair of folds, since an image may have two parents."""
+    """List what each judge leaves out: every fold, and every pair of folds, since an image may have two parents."""
     return tuple(left_out for size in (1, 2) for left_out in combinations(range(folds), size))
 
 
 def split_panel(folds: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """The panel in `folds` parts whose numbers of judges differ by one at most, in its order."""
+    """Split the panel into `folds` parts whose numbers of judges differ by one at most, in its order."""
     judges = plan_panel(folds)
     cuts = [round(i * len(judges) / folds) for i in range(folds + 1)]
     return tuple(judges[a:b] for a, b in pairwise(cuts))
@@ -193,7 +193,7 @@ class Judges:
 
     @classmethod
     def join(cls, parts: Sequence[Judges]) -> Judges:
-        """One panel of judges that were trained in parts: those that leave out the fewest folds come first.
+        """Join judges that were trained in parts into one panel: those that leave out the fewest folds come first.
 
         Raises:
             ArtifactError: no part, or parts of different training images, folds or classes.
@@ -228,7 +228,7 @@ class Judges:
         return self._judged(train, [self._folds_of([image]) for image in train.ids])
 
     def list_unseen_classes(self) -> dict[str, tuple[str, ...]]:
-        """By class, the judges that have seen none of its images; classes that all have seen are left out."""
+        """List by class the judges that have seen none of its images; classes that all have seen are left out."""
         names_by_class = {c: tuple(m.name for m in self.members if c in m.unseen) for c in self.classes}
         return {c: names for c, names in names_by_class.items() if names}
 

@@ -33,7 +33,7 @@ def kid(a: Tensor, b: Tensor) -> float | None:
 
 @dataclass(frozen=True)
 class KidNull:
-    """KID of real to real images.
+    """KID between sets of real images, repeated.
 
     Attributes:
         n: images on each side.

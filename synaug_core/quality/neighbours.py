@@ -30,7 +30,7 @@ class Training:
 
     @classmethod
     def from_points(cls, points: Tensor) -> Training:
-        """Measured once for all sets that are compared with it."""
+        """Measure training images once for all sets that are compared with them."""
         return cls(points, find_nearest(points, points, same=True)[0].flatten(), spacing(points))
 
     def find_nearest(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Copying:
-    """Of images beside the training images of their class.
+    """How near images are to the training images of their class.
 
     Attributes:
         images: number of images.
@@ -61,7 +61,7 @@ class Copying:
 
 
 def measure_copying(near: tuple[Tensor, Tensor], training: Training) -> Copying | None:
-    """From `training.find_nearest(images)`; None where there are no images or no training images."""
+    """Measure copying from `training.find_nearest(images)`; None without images or training images."""
     distance, index = near
     images, n = len(distance), len(training.points)
     if not images or not n:

@@ -16,7 +16,7 @@ COUNTS = ("n", "matched", "kid_null_n", "k", "training", "judged")
 
 
 class Figures(frozen.Frozen):
-    """Of some images of one class. None: undefined, with too few images or without the means."""
+    """Quality of some images of one class. None: undefined, as there are too few images or no judges or generator."""
 
     n: int
     """Images looked at."""
@@ -66,7 +66,7 @@ class Figures(frozen.Frozen):
 
 
 class ClassQuality(frozen.Frozen):
-    """Synthetic images of a class, beside what other images get in their place."""
+    """Quality of a class's synthetic images, beside that of real images and reconstructions."""
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
@@ -83,14 +83,14 @@ class ClassQuality(frozen.Frozen):
 
 
 class Overall(frozen.Frozen):
-    """Mean over the classes in which a figure is defined, each counted alike."""
+    """Unweighted mean over the classes in which a measure is defined."""
 
     value: float
     classes: int
 
 
 class QualityReport(frozen.Frozen):
-    """Of all classes that have synthetic images."""
+    """Quality of all classes that have synthetic images."""
 
     classes: dict[str, ClassQuality]
     all_classes: tuple[str, ...]
@@ -100,7 +100,7 @@ class QualityReport(frozen.Frozen):
     usefulness: Usefulness | None = None
 
     def overall(self, kind: str = "synthetic") -> dict[str, Overall]:
-        """Means of the figures of `synthetic`, `reals` or `reconstruction`."""
+        """Average over the classes the measures of `synthetic`, `reals` or `reconstruction`."""
         values: dict[str, list[float]] = {}
         for quality in self.classes.values():
             figures: Figures | None = getattr(quality, kind)

@@ -59,7 +59,7 @@ class Usefulness(frozen.Frozen):
 
 
 def replace_real_images(train: ImageSet, synthetic: ImageSet, *, seed: int) -> Replaced:
-    """In each class with synthetic images, real ones make room for them.
+    """Replace real images of each class by its synthetic ones.
 
     Of such a class as many images are used as there are of both kinds, drawn at random: real ones in one set,
     synthetic ones in the other. The other classes stay as they are, in both.
@@ -91,7 +91,7 @@ def measure_usefulness(
     deadline: float | None = None,
     checkpoint_for: Callable[[str], checkpoints.Checkpoint] | None = None,
 ) -> Usefulness | None:
-    """Train on both sets of `replaced` with the same seeds, balanced sampling and traditional augmentation.
+    """Train on both sets of `replace_real_images` with the same seeds, balanced sampling and traditional augmentation.
 
     All steps are made and the last weights count, so that the held-out images choose nothing.
 

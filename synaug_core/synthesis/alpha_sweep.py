@@ -50,7 +50,7 @@ class Appearance:
 
 @dataclass(frozen=True, eq=False)
 class AlphaSweep:
-    """One class's figures, and a walk to look at.
+    """Appearance of one class's images over alpha, and a walk from one image to another.
 
     Attributes:
         class_name: the class.
@@ -73,7 +73,7 @@ class AlphaSweep:
     walk: Tensor = field(repr=False)
 
     def metrics(self, label: str) -> dict[str, float]:
-        """Every defined figure under a name such as `alpha/at-0.5/sharpness/label` or `alpha/grid-5/distinct/label`."""
+        """Defined measures, by names such as `alpha/at-0.5/sharpness/label` or `alpha/grid-5/distinct/label`."""
         points = {f"at-{a:g}": appearance for a, appearance in self.by_alpha.items()}
         points |= {f"grid-{k}": appearance for k, appearance in self.by_grid.items()} | {"uniform": self.uniform}
         values = {f"alpha/{name}/{m}/{label}": getattr(point, m) for name, point in points.items() for m in MEASURES}

@@ -27,7 +27,7 @@ REASONS: tuple[Reason, ...] = ("blank", "copy of a training image", "unlikely la
 
 @dataclass(frozen=True)
 class Reference:
-    """What a class's training images say about distances and contrast.
+    """Distances and contrast of a class's training images, against which candidates are measured.
 
     Attributes:
         unit: median distance between nearest training images (see `distances.spacing`).
@@ -39,13 +39,13 @@ class Reference:
 
     @classmethod
     def from_images(cls, images: Tensor) -> Reference:
-        """From the class's training images, uint8 (n, c, h, w), n >= 1."""
+        """Measure the class's training images, uint8 (n, c, h, w), n >= 1."""
         return cls(spacing(images), float(contrast(images).min()))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of n candidates.
+    """Which of n candidates the filters accept.
 
     Attributes:
         keep: bool (n,).
@@ -116,7 +116,7 @@ def _mark(reasons: list[Reason | None], failed: Tensor, reason: Reason, rows: Te
 
 
 def _alike(images: Tensor, before: Tensor | None, threshold: float) -> Tensor:
-    """Which images are nearer than `least` to one kept before or to an earlier one that is not alike itself."""
+    """Which images are nearer than `threshold` to one kept before or to an earlier one that is not alike itself."""
     is_repeated = torch.zeros(len(images), dtype=torch.bool)
     if before is not None and len(before) and len(images):
         is_repeated = find_nearest(images, before)[0].flatten() < threshold

@@ -47,7 +47,7 @@ class Funnel(frozen.Frozen, extra="ignore", populate_by_name=True, serialize_by_
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
     @property
     def filled(self) -> bool:
-        """True where all planned images are there; else the limit was hit."""
+        """Whether all planned images were accepted; False where the limit of rounds ended the synthesis."""
         return self.accepted >= self.planned
 
 

@@ -39,7 +39,7 @@ _STRATEGIES: dict[str, Entry] = {
 
 
 def register(name: str, entry: Entry) -> None:
-    """Make a strategy known under a name.
+    """Register a strategy under a name.
 
     Raises:
         ConfigError: the name belongs to another strategy.
@@ -49,12 +49,12 @@ def register(name: str, entry: Entry) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """The names of all strategies, sorted; those of plugins too."""
+    """List the names of all strategies, sorted, with those of plugins."""
     return tuple(sorted({*_STRATEGIES, *plugins.plugin_names(plugins.STRATEGIES)}))
 
 
 def find(name: str) -> Entry:
-    """The strategy of that name.
+    """Return the entry of a strategy.
 
     Raises:
         ConfigError: there is none, or the plugin that announces it cannot be used.

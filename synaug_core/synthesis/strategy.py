@@ -35,7 +35,7 @@ class Source:
     target: tuple[TrainedClassifier, ...] = ()
 
     def sampler(self) -> Generator:
-        """The generator.
+        """Return the generator.
 
         Raises:
             ConfigError: there is none.
@@ -45,7 +45,7 @@ class Source:
         return self.generator
 
     def latent(self, strategy: str) -> LatentGenerator:
-        """The generator, known to have a latent space.
+        """Return the generator, which has a latent space.
 
         Raises:
             ConfigError: it has none.

@@ -14,7 +14,7 @@ __all__ = ["ArrayImage", "FileImage", "Item", "Listing", "RefusedImage", "Stored
 
 
 class StoredImage(Protocol):
-    """An image where it lies. Both methods raise `UnreadableError` with the reason."""
+    """An image in its source, not yet decoded. Both methods raise `UnreadableError` with the reason."""
 
     def size(self) -> tuple[int, int]:
         """Height and width, without decoding."""
@@ -96,7 +96,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Listing:
-    """Everything a source has, in an order of its own that repeats.
+    """All images of a source, in an order that is the same each time.
 
     `classes` may name classes without an item; `rejected` are files that belong to no class.
     """

@@ -26,5 +26,5 @@ def list_digits() -> Listing:
 
 
 def digits_version() -> str:
-    """What the digits depend on."""
+    """Return the version that the digits depend on."""
     return f"digits of scikit-learn {metadata.version('scikit-learn')}"

@@ -28,7 +28,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Point(Frozen):
-    """At one strength."""
+    """Accuracy at one strength."""
 
     strength: Annotated[float, Field(ge=0)]
     """The severity of a perturbation, or the largest change of a pixel in 255ths; 0: undisturbed."""
@@ -52,7 +52,7 @@ class Curve(Frozen):
 
 
 class Robustness(Frozen):
-    """Of one trained classifier."""
+    """Robustness of one trained classifier."""
 
     clean: Point
     """The same images undisturbed: where every curve starts."""
@@ -91,7 +91,7 @@ def strength_name(kind: Kind, strength: float) -> str:
 
 
 class MeanPoint(Frozen):
-    """At one strength."""
+    """Accuracy at one strength."""
 
     strength: float
     accuracy: Band
@@ -99,7 +99,7 @@ class MeanPoint(Frozen):
 
 
 class MeanCurve(Frozen):
-    """Of one perturbation or attack; the first point is strength 0, undisturbed."""
+    """Means over trainings for one perturbation or attack; the first point is strength 0, undisturbed."""
 
     name: str
     kind: Kind
@@ -107,7 +107,7 @@ class MeanCurve(Frozen):
 
 
 class ArmRobustness(Frozen):
-    """Of one arm."""
+    """Robustness of one arm."""
 
     curves: tuple[MeanCurve, ...]
     summary: dict[str, Band]

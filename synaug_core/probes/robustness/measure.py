@@ -27,7 +27,7 @@ Tried = dict[str, tuple[Kind, list[float]]]
 
 
 def choose_images(images: imageset.ImageSet, limit: int, seed: int) -> imageset.ImageSet:
-    """At most `most` of the images, the classes as equal in number as they can be: rare classes whole.
+    """Choose at most `limit` of the images, the classes as equal in number as they can be: rare classes whole.
 
     Within a class they are drawn at random, by a stream of the class's name; they stay in their order.
     """

@@ -14,7 +14,7 @@ _COMPARED = 512
 
 @dataclass(frozen=True, eq=False)
 class Ascent:
-    """Where an ascent ended.
+    """Result of an ascent for each row.
 
     Attributes:
         z: float32 (n, latent).
@@ -68,12 +68,12 @@ def ascend(
 
 
 def move(start: Tensor, direction: Tensor, length: Tensor) -> Tensor:
-    """Each row of `start` moved by `length` (n,) along its row of `direction`."""
+    """Move each row of `start` by `length` (n,) along its row of `direction`."""
     return start + length[:, None] * _direction(direction)
 
 
 def median_distance(latents: Tensor) -> float:
-    """The median distance between two of a class's latents (n, latent), of the first 512: the unit of step lengths.
+    """Median distance between two of a class's latents (n, latent), of the first 512: the unit of step lengths.
 
     Where there is one only, or all are equal, it is the median norm, and where that is 0, 1.
     """

@@ -92,7 +92,7 @@ def mutual_information(probabilities: Tensor) -> Tensor:
 
 
 def uncertainty_function(kind: Uncertainty) -> Callable[[Tensor], Tensor]:
-    """The function that a configuration names."""
+    """Return the uncertainty function that a configuration names."""
     return mutual_information if kind == "mi" else entropy_of_mean
 
 
