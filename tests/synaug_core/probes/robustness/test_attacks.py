@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -43,14 +45,13 @@ def test_log_odds_are_those_of_the_true_class(case):
 
 def test_the_gradient_is_that_of_the_cross_entropy_but_for_its_length(case):
     model, clean, labels = case
-    x = clean.images.double().requires_grad_()
-    double = attacks.freeze_copy(model).double()
-    logits = double.linear(double.backbone((x - double.mean) / double.std))
+    x = clean.images.clone().requires_grad_()
+    head = copy.deepcopy(model.linear).double()  # a sure classifier's cross-entropy needs more digits
+    logits = head(model.features(x).double())
     torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
     unsure = 1 - logits.softmax(1).gather(1, labels.view(-1, 1)).view(-1, 1, 1, 1).detach()
     difference = (x.grad / unsure - clean.gradient).abs().amax((1, 2, 3)) / clean.gradient.abs().amax((1, 2, 3))
-    assert float(difference.median()) < 1e-4
-    assert float((difference < 1e-3).float().mean()) > 0.9  # single precision may pool another of two equal pixels
+    assert float(difference.max()) < 1e-3
 
 
 def test_a_sure_classifier_still_has_a_gradient(case):
