@@ -164,7 +164,7 @@ def _bound(node: ast.stmt) -> list[str]:
 
 
 def _is_marked(node: ast.stmt) -> bool:
-    return any(isinstance(d, ast.Name) and d.id == _MARK for d in getattr(node, "decorator_list", ()))
+    return any(ast.unparse(d).rpartition(".")[2] == _MARK for d in getattr(node, "decorator_list", ()))
 
 
 @functools.cache
