@@ -50,7 +50,7 @@ class Cleaning:
     @property
     def is_empty(self) -> bool:
         """True where nothing would be deleted."""
-        return not (self.plan.gone or self.results or self.leftovers)
+        return not (self.plan.removed or self.results or self.leftovers)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def plan_cleaning(policy: Policy, only: Collection[str] = ()) -> Cleaning:
     whole = decide(runs, run_facts.read_versions(current), runs_named_together(results), policy, now)
     old = [] if whole.busy else find_leftovers(current, policy.days, now)
     plan = _within(whole, chosen)
-    runs_to_free = {run.id: run for run in plan.gone}
+    runs_to_free = {run.id: run for run in plan.removed}
     models = freeing.models_of(current, list(chosen.values()), runs_to_free) if runs_to_free else {}
-    artifact_places = [(run.id, place) for run in plan.gone for place in (run.artifacts, *models[run.id].values())]
+    artifact_places = [(run.id, place) for run in plan.removed for place in (run.artifacts, *models[run.id].values())]
     counted = freeing.sizes(current, [place for _, place in artifact_places])
     sizes = dict.fromkeys(runs_to_free, 0)
     for (run_id, _), size in zip(artifact_places, counted, strict=True):
@@ -123,8 +123,8 @@ def _clean(cleaning: Cleaning) -> Cleaned:
 
     current, plan = settings(), cleaning.plan
     delete_results(cleaning.results)
-    busy = _under_way({run.experiment: cleaning.experiments[run.experiment] for run in plan.gone})
-    runs = [run for run in plan.gone if run.experiment not in busy]
+    busy = _under_way({run.experiment: cleaning.experiments[run.experiment] for run in plan.removed})
+    runs = [run for run in plan.removed if run.experiment not in busy]
     for run in plan.thinned:
         if run.experiment not in busy:
             freeing.note_thinned(current, run.id)
@@ -157,8 +157,8 @@ def _chosen(experiments: dict[str, str], only: Collection[str]) -> dict[str, str
 
 def _within(plan: Plan, chosen: Collection[str]) -> Plan:
     return Plan(
-        gone=tuple(run for run in plan.gone if run.experiment in chosen),
-        kept=plan.kept,
+        removed=tuple(run for run in plan.removed if run.experiment in chosen),
+        reasons=plan.reasons,
         busy={name: run for name, run in plan.busy.items() if name in chosen},
         thinned=tuple(run for run in plan.thinned if run.experiment in chosen),
     )

@@ -86,8 +86,8 @@ def ask(method: str, path: str, body: dict[str, str] | None = None) -> bytes | N
     )
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
-            found: bytes = answer.read()
-            return found
+            body_bytes: bytes = answer.read()
+            return body_bytes
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return None

@@ -32,7 +32,7 @@ _KIND = "stack"
 DATABASES = {"mlflow": "mlflow", "mlflow_auth": "mlflow", "prefect": "prefect", "tuning": "tuning"}
 """Database -> the role that owns what is in it."""
 _AT_ONCE = 8
-_GONE = {"404", "NoSuchKey"}
+_MISSING_CODES = {"404", "NoSuchKey"}
 
 
 def back_up_stack(home: Path, target: Path) -> int:
@@ -139,7 +139,7 @@ def _download(client: Any, folder: Path) -> None:
                 client.download_file(BUCKET, key, str(part))
         except ClientError as error:
             # deleted since it was listed: nothing names it any more
-            if error.response["Error"]["Code"] not in _GONE:
+            if error.response["Error"]["Code"] not in _MISSING_CODES:
                 raise
 
     with _explaining(client), ThreadPoolExecutor(_AT_ONCE) as pool:

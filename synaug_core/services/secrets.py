@@ -24,9 +24,7 @@ def first_line(error: BaseException, length: int = 500) -> str:
     """An error's kind and the first line of its text, without secrets. Where that line ends in a colon, the next one
     that says something follows it: MLflow lists files under headings."""
     lines = [line.strip() for line in str(error).strip().splitlines()]
-    line_of_error = lines[0] if lines else ""
-    if line_of_error.endswith(":"):
-        line_of_error = " ".join(
-            [line_of_error, *[line for line in lines[1:] if line and not line.startswith("#")][:1]]
-        )
-    return redacted(f"{type(error).__name__}: {line_of_error}" if line_of_error else type(error).__name__)[:length]
+    text = lines[0] if lines else ""
+    if text.endswith(":"):
+        text = " ".join([text, *[line for line in lines[1:] if line and not line.startswith("#")][:1]])
+    return redacted(f"{type(error).__name__}: {text}" if text else type(error).__name__)[:length]

@@ -86,7 +86,7 @@ def _table(cleaning: "Cleaning") -> Table:
     table = Table("to delete", "retrainings", "runs", "images", "size")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name in sorted({run.experiment for run in cleaning.plan.gone}):
+    for name in sorted({run.experiment for run in cleaning.plan.removed}):
         table.add_row(name, *_row(cleaning, name))
     if cleaning.results:
         size = sum(result.size for result in cleaning.results)
@@ -103,7 +103,7 @@ def _row(cleaning: "Cleaning", experiment: str | None = None) -> tuple[str, str,
     """Retrainings, runs, images and size; of one experiment, or of all."""
     deleted_runs, thinned_runs = (
         [run for run in runs if experiment in (None, run.experiment)]
-        for runs in (cleaning.plan.gone, cleaning.plan.thinned)
+        for runs in (cleaning.plan.removed, cleaning.plan.thinned)
     )
     count = sum(run.stage == "retrain" for run in deleted_runs)
     retrainings = f"{count}, {len(thinned_runs)} in part" if thinned_runs else str(count)

@@ -132,13 +132,13 @@ class Recorder:
     def _write_values(self) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        stored = retry.patiently(self._client.get_run, self.run.run_id).data
-        changed = sorted(k for k, v in self._params.items() if stored.params.get(k, v) != v)
+        stored_data = retry.patiently(self._client.get_run, self.run.run_id).data
+        changed = sorted(k for k, v in self._params.items() if stored_data.params.get(k, v) != v)
         if changed:
             self._tags[Tag.CHANGED_PARAMS] = ", ".join(changed)[:500]
         now = int(time.time() * 1000)
-        metrics = [Metric(k, v, now, step) for k, v, step in self._new_points(stored.metrics)]
-        params = [Param(k, v) for k, v in self._params.items() if k not in stored.params]
+        metrics = [Metric(k, v, now, step) for k, v, step in self._new_points(stored_data.metrics)]
+        params = [Param(k, v) for k, v in self._params.items() if k not in stored_data.params]
         tags = [RunTag(k, v) for k, v in self._tags.items()]
         while metrics or params or tags:
             retry.patiently(

@@ -35,17 +35,19 @@ def last_finished(current: settings.Settings, experiment: str) -> Finished | Non
     """The retraining of an experiment that ended well, or was found done, last; None where there is none, or not even
     the experiment."""
     mlflow = clients.client(current)
-    match = retry.patiently(mlflow.get_experiment_by_name, experiment)
-    if match is None:
+    stored_experiment = retry.patiently(mlflow.get_experiment_by_name, experiment)
+    if stored_experiment is None:
         return None
     condition = f"tags.`{tags.Tag.STAGE}` = 'retrain' and attributes.status = 'FINISHED'"
-    done = list(retry.every_result(mlflow.search_runs, [match.experiment_id], filter_string=condition))
-    if not done:
+    finished_runs = list(
+        retry.every_result(mlflow.search_runs, [stored_experiment.experiment_id], filter_string=condition)
+    )
+    if not finished_runs:
         return None
-    run_id = str(max(done, key=_last_used).info.run_id)
+    run_id = str(max(finished_runs, key=_last_used).info.run_id)
     below = retry.patiently(
         mlflow.search_runs,
-        [match.experiment_id],
+        [stored_experiment.experiment_id],
         filter_string=f"tags.`{tags.Tag.STAGE}` = 'dataset' and tags.`{tags.Tag.PARENT}` = '{run_id}'",
         max_results=1,
     )
@@ -83,10 +85,12 @@ def close_runs_of(current: settings.Settings, flow_runs: Sequence[str], reason: 
 def sources_of(current: settings.Settings, experiment: str) -> frozenset[str]:
     """The values of `data.source` of the data sets in an experiment; none where there is no such experiment."""
     mlflow = clients.client(current)
-    match = mlflow.get_experiment_by_name(experiment)
-    if match is None:
+    stored_experiment = mlflow.get_experiment_by_name(experiment)
+    if stored_experiment is None:
         return frozenset()
     runs = retry.every_result(
-        mlflow.search_runs, experiment_ids=[match.experiment_id], filter_string=f"tags.`{tags.Tag.STAGE}` = 'dataset'"
+        mlflow.search_runs,
+        experiment_ids=[stored_experiment.experiment_id],
+        filter_string=f"tags.`{tags.Tag.STAGE}` = 'dataset'",
     )
     return frozenset(run.data.params["source"] for run in runs if "source" in run.data.params)

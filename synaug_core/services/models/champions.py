@@ -138,7 +138,7 @@ def rollback(
     if not won:
         raise _lost(name, entry, "nothing was rolled back")
     if before.champion is not None:
-        versions.tag_version(mlflow, name, before.champion, {Tag.ROLLED_BACK_AT: _text(entry.at)})
+        versions.tag_version(mlflow, name, before.champion, {Tag.ROLLED_BACK_AT: _text(entry.when)})
     return versions.read_version(mlflow, name, before.previous)
 
 
@@ -160,8 +160,8 @@ def champion_periods(settings: Settings, name: str) -> list[ChampionPeriod]:
             ChampionPeriod(outside.champion, None, None, "found", "somebody", "the alias was moved in MLflow itself")
         )
     for entry in reversed(entries):
-        history.append(ChampionPeriod(entry.champion, entry.at, until, entry.action, entry.by, entry.why))
-        until = entry.at
+        history.append(ChampionPeriod(entry.champion, entry.when, until, entry.action, entry.by, entry.why))
+        until = entry.when
     return history
 
 
@@ -176,7 +176,7 @@ def _settled(mlflow: Any, name: str, log: promotion_log.PromotionLog) -> _State:
         entries, done = log.read()
         last_entry = entries[-1] if entries else None
         if last_entry is not None and (last_entry.number not in done or followed not in (None, last_entry.number)):
-            _follow(mlflow, name, last_entry)
+            _point_aliases(mlflow, name, last_entry)
             followed = last_entry.number
             log.finish(last_entry)
             continue
@@ -193,7 +193,7 @@ def _settled(mlflow: Any, name: str, log: promotion_log.PromotionLog) -> _State:
     raise ChampionChangedError(f"{name}: its champion keeps changing; nothing was done, try again later")
 
 
-def _follow(mlflow: Any, name: str, entry: promotion_log.Entry) -> None:
+def _point_aliases(mlflow: Any, name: str, entry: promotion_log.Entry) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -235,7 +235,7 @@ def _lost(name: str, winner: promotion_log.Entry, outcome: str) -> ChampionChang
 
 def _promotion_tags(entry: promotion_log.Entry) -> dict[str, str]:
     """Tags of a version that became champion."""
-    return {Tag.PROMOTED_AT: _text(entry.at), Tag.PROMOTED_BY: entry.by, Tag.PROMOTED_WHY: entry.why}
+    return {Tag.PROMOTED_AT: _text(entry.when), Tag.PROMOTED_BY: entry.by, Tag.PROMOTED_WHY: entry.why}
 
 
 def _text(when: dt.datetime) -> str:

@@ -41,7 +41,7 @@ class Entry:
         previous: the one to which a rollback goes back.
         by: "the gate", "a person", ...
         why: in words.
-        at: in UTC, by the clock of the machine that made the change.
+        when: in UTC, by the clock of the machine that made the change.
         id: tells two equal entries of two writers apart.
     """
 
@@ -51,20 +51,20 @@ class Entry:
     previous: str | None
     by: str
     why: str
-    at: dt.datetime
+    when: dt.datetime
     id: str
 
     def to_text(self) -> str:
         """JSON, without the number, which is the parameter's name."""
-        values = asdict(self) | {"at": self.at.isoformat(timespec="seconds")}
-        del values["number"]
-        return json.dumps(values)
+        values = {"at" if key == "when" else key: value for key, value in asdict(self).items() if key != "number"}
+        return json.dumps(values | {"at": self.when.isoformat(timespec="seconds")})
 
     @classmethod
     def of_text(cls, number: int, text: str) -> Entry:
         """What `to_text` wrote."""
         values = json.loads(text)
-        return cls(number=number, **(values | {"at": dt.datetime.fromisoformat(values["at"])}))
+        when = dt.datetime.fromisoformat(values.pop("at"))
+        return cls(number=number, when=when, **values)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class PromotionLog:
             previous=previous,
             by=by,
             why=secrets.redacted(why)[:_LONGEST_REASON],
-            at=dt.datetime.now(dt.UTC).replace(microsecond=0),
+            when=dt.datetime.now(dt.UTC).replace(microsecond=0),
             id=uuid.uuid4().hex,
         )
         self._write_once(f"{number:06d}", claimed.to_text())

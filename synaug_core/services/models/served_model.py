@@ -57,8 +57,10 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]  # mlflow has no types
         rows = [_bytes(value, number) for number, value in enumerate(_column(model_input))]
         chunks = [rows[i : i + _AT_ONCE] for i in range(0, len(rows), _AT_ONCE)]
         probabilities = [self._classify(chunk, i * _AT_ONCE) for i, chunk in enumerate(chunks)]
-        found = np.concatenate(probabilities) if probabilities else np.empty((0, len(self._classifier.classes)))
-        return _table(found, self._classifier.classes)
+        all_probabilities = (
+            np.concatenate(probabilities) if probabilities else np.empty((0, len(self._classifier.classes)))
+        )
+        return _table(all_probabilities, self._classifier.classes)
 
     def _classify(self, rows: list[bytes], first: int) -> NDArray[np.float64]:
         import torch

@@ -18,7 +18,7 @@ from synaug_core.services.mlflow import artifacts, clients, tags
 __all__ = ["forget", "free", "models_of", "note_thinned", "sizes"]
 
 _AT_ONCE = 8
-_GONE = ("404", "NoSuchKey")
+_MISSING_CODES = ("404", "NoSuchKey")
 _PAUSES = (0.5, 2.0)  # seconds; some stores list for a moment what they have deleted
 
 
@@ -96,12 +96,12 @@ def _delete_files(current: settings.Settings, place: str) -> None:
         try:
             retry.patiently(store.delete_artifacts)
             # S3 refuses single files in an answer that MLflow takes for a good one
-            left = retry.patiently(store.list_artifacts, "")
+            files = retry.patiently(store.list_artifacts, "")
         except Exception as error:  # each kind of store has errors of its own
-            if _is_gone(error):
+            if _is_missing(error):
                 break
             raise ArtifactError(f"{secrets.redacted(place)} cannot be deleted: {secrets.first_line(error)}") from error
-        if not left:
+        if not files:
             break
         if wait is None:
             raise ArtifactError(f"{secrets.redacted(place)} cannot be deleted: its files are still there")
@@ -112,12 +112,12 @@ def _delete_files(current: settings.Settings, place: str) -> None:
             local.parent.rmdir()
 
 
-def _is_gone(error: Exception) -> bool:
+def _is_missing(error: Exception) -> bool:
     """Whether a store means that there is nothing: its words alone may hold any number, such as a port's."""
     from botocore.exceptions import ClientError
 
     if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code")) in _GONE
+        return str(error.response.get("Error", {}).get("Code")) in _MISSING_CODES
     answer = getattr(error, "response", None)  # of requests, where a server stands between
     return isinstance(error, FileNotFoundError) or getattr(answer, "status_code", None) == 404
 
@@ -126,15 +126,15 @@ def _size(current: settings.Settings, place: str) -> int:
     local = artifacts.local_path(place)
     if local is not None:
         return sum(f.stat().st_size for f in local.rglob("*") if f.is_file()) if local.is_dir() else 0
-    store, total, left = artifacts.repository(place, current), 0, [""]
-    while left:
+    store, total, folders = artifacts.repository(place, current), 0, [""]
+    while folders:
         try:
-            entries = retry.patiently(store.list_artifacts, left.pop())
+            entries = retry.patiently(store.list_artifacts, folders.pop())
         except Exception as error:
-            if _is_gone(error):
+            if _is_missing(error):
                 continue
             raise ArtifactError(f"{secrets.redacted(place)} cannot be listed: {secrets.first_line(error)}") from error
-        left += [item.path for item in entries if item.is_dir]
+        folders += [item.path for item in entries if item.is_dir]
         total += sum(item.file_size or 0 for item in entries if not item.is_dir)
     return total
 

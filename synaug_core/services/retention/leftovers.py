@@ -36,22 +36,22 @@ class Leftover:
 def find_leftovers(current: settings.Settings, days: float, now: float) -> list[Leftover]:
     """Those that were last written before `now` (seconds since 1970) minus `days`. A copy that is being fetched never
     is one; one that a process was fetching when it died is one at once."""
-    return [left for left in _all(current) if _is_left(left.path, days, now)]
+    return [leftover for leftover in _all(current) if _is_left(leftover.path, days, now)]
 
 
-def remove_leftover(left: Leftover) -> bool:
+def remove_leftover(leftover: Leftover) -> bool:
     """Delete it, and say whether that was done: one that a process holds stays."""
-    if left.lock is not None:
+    if leftover.lock is not None:
         try:
-            with locks.exclusive(left.lock, timeout=0.1):
-                shutil.rmtree(left.path, ignore_errors=True)
+            with locks.exclusive(leftover.lock, timeout=0.1):
+                shutil.rmtree(leftover.path, ignore_errors=True)
         except SynaugError:
             return False
-    elif left.path.is_dir():
-        shutil.rmtree(left.path, ignore_errors=True)
+    elif leftover.path.is_dir():
+        shutil.rmtree(leftover.path, ignore_errors=True)
     else:
-        left.path.unlink(missing_ok=True)
-    return not left.path.exists()
+        leftover.path.unlink(missing_ok=True)
+    return not leftover.path.exists()
 
 
 def _all(current: settings.Settings) -> Iterator[Leftover]:

@@ -94,14 +94,14 @@ class Plan:
     """What goes, what stays and why.
 
     Attributes:
-        gone: runs to delete, those above before those below.
-        kept: run -> the reason in words; runs below a kept retraining have its reason.
+        removed: runs to delete, those above before those below.
+        reasons: run -> why it stays, in words; runs below a kept retraining have its reason.
         busy: experiments that are left alone -> the run that goes on there.
         thinned: kept runs that lose runs below them.
     """
 
-    gone: tuple[RunFacts, ...]
-    kept: Mapping[str, str] = field(default_factory=dict)
+    removed: tuple[RunFacts, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
     busy: Mapping[str, str] = field(default_factory=dict)
     thinned: tuple[RunFacts, ...] = ()
 
@@ -134,14 +134,14 @@ def decide(
             forest.keep(run.id, "young")
     for version in versions:
         _keep_version(forest, version)
-    forest.follow(mentions)
+    forest.keep_needed(mentions)
     busy = {run.experiment: run.id for run in runs if run.running}
-    gone = [r for r in runs if r.id not in forest.kept and r.experiment not in busy and not r.freed]
-    removed = {r.id for r in gone}
-    thinned = {top for r in gone if (top := forest.top(r)) not in removed and top in forest.alive}
+    removed = [r for r in runs if r.id not in forest.reasons and r.experiment not in busy and not r.freed]
+    removed_ids = {r.id for r in removed}
+    thinned = {top for r in removed if (top := forest.top(r)) not in removed_ids and top in forest.alive}
     return Plan(
-        gone=tuple(sorted(gone, key=lambda r: (r.experiment, forest.depth(r), r.id))),
-        kept=forest.kept,
+        removed=tuple(sorted(removed, key=lambda r: (r.experiment, forest.depth(r), r.id))),
+        reasons=forest.reasons,
         busy=busy,
         thinned=tuple(forest.every[top] for top in sorted(thinned)),
     )
@@ -163,9 +163,9 @@ class _Forest:
     """Runs by id, by parent, and which of them stay."""
 
     def __init__(self, runs: Sequence[RunFacts]) -> None:
-        self.every = {run.id: run for run in runs}
+        self.by_id = {run.id: run for run in runs}
         self.alive = {run.id for run in runs if not run.deleted}
-        self.kept: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
         self.below: dict[str, list[RunFacts]] = {}
         for run in runs:
             if run.parent is not None:
@@ -174,18 +174,18 @@ class _Forest:
 
     def tops(self) -> list[RunFacts]:
         """Runs below none, that are not deleted."""
-        return [run for run in self.every.values() if run.parent is None and not run.deleted]
+        return [run for run in self.by_id.values() if run.parent is None and not run.deleted]
 
     def tree(self, run_id: str) -> list[RunFacts]:
         """A run and all below it, without the deleted ones."""
-        found, left, seen = [], [run_id], set()
-        while left:
-            at = left.pop()
-            if at in self.alive and at not in seen:
-                seen.add(at)
-                found.append(self.every[at])
-                left += [run.id for run in self.below.get(at, ())]
-        return found
+        runs: dict[str, RunFacts] = {}
+        waiting = [run_id]
+        while waiting:
+            next_id = waiting.pop()
+            if next_id in self.alive and next_id not in runs:
+                runs[next_id] = self.by_id[next_id]
+                waiting += [run.id for run in self.below.get(next_id, ())]
+        return list(runs.values())
 
     def reason(self, run: RunFacts, policy: Policy, now: float) -> str | None:
         """Why a retraining as a whole stays, or None."""
@@ -195,58 +195,58 @@ class _Forest:
 
     def keep(self, run_id: str, reason: str) -> None:
         """A run, and those above it."""
-        at: str | None = run_id
-        while at is not None and at in self.every and at not in self.kept:
-            self.kept[at] = reason
-            at = self.every[at].parent
+        next_id: str | None = run_id
+        while next_id is not None and next_id in self.by_id and next_id not in self.reasons:
+            self.reasons[next_id] = reason
+            next_id = self.by_id[next_id].parent
 
     def keep_tree(self, run_id: str, reason: str) -> None:
         """A run with all below it, and those above it."""
         for run in self.tree(run_id):
             self.keep(run.id, reason)
 
-    def follow(self, mentions: Mapping[str, frozenset[str]]) -> None:
+    def keep_needed(self, mentions: Mapping[str, frozenset[str]]) -> None:
         """Whatever the kept runs need, and what that needs."""
-        left = list(self.kept)
-        while left:
-            run = self.every[left.pop()]
+        waiting = list(self.reasons)
+        while waiting:
+            run = self.by_id[waiting.pop()]
             needed = {*(mentions.get(run.id, ())), *run.names, *([run.reused_from] if run.reused_from else [])}
-            for other in sorted(needed & (self.every.keys() - self.kept.keys())):
-                before = set(self.kept)
-                if other in run.names:
-                    self.keep_tree(other, f"part of {run.stage} {run.id[:8]}")
+            for needed_id in sorted(needed & (self.by_id.keys() - self.reasons.keys())):
+                before = set(self.reasons)
+                if needed_id in run.names:
+                    self.keep_tree(needed_id, f"part of {run.stage} {run.id[:8]}")
                 else:
-                    self.keep(other, f"used by {run.stage} {run.id[:8]}")
-                left += self.kept.keys() - before
+                    self.keep(needed_id, f"used by {run.stage} {run.id[:8]}")
+                waiting += self.reasons.keys() - before
 
     def top(self, run: RunFacts) -> str:
         """The highest known run above, or the run itself."""
-        seen = {run.id}
-        while run.parent in self.every and run.parent not in seen:
-            run = self.every[run.parent]
-            seen.add(run.id)
+        path = {run.id}
+        while run.parent in self.by_id and run.parent not in path:
+            run = self.by_id[run.parent]
+            path.add(run.id)
         return run.id
 
     def depth(self, run: RunFacts) -> int:
         """How many known runs are above."""
-        seen: set[str] = set()
-        while run.parent in self.every and run.id not in seen:
-            seen.add(run.id)
-            run = self.every[run.parent]
-        return len(seen)
+        path: set[str] = set()
+        while run.parent in self.by_id and run.id not in path:
+            path.add(run.id)
+            run = self.by_id[run.parent]
+        return len(path)
 
     def _ended(self, run: RunFacts) -> float:
         """When the last of its own work ended: a step may have been made again later."""
-        own = [r.ended for r in self.tree(run.id) if r.reused_from is None]
-        return max(own, default=run.ended)
+        times = [r.ended for r in self.tree(run.id) if r.reused_from is None]
+        return max(times, default=run.ended)
 
     def _ranks(self) -> dict[str, int]:
         """0 for the newest finished one of its kind in its experiment; one that lost parts does not count."""
         ranks: dict[str, int] = {}
-        seen: dict[tuple[str, str], int] = {}
+        counts: dict[tuple[str, str], int] = {}
         whole = [r for r in self.tops() if r.finished and (r.thinned is None or self._ended(r) > r.thinned)]
         for run in sorted(whole, key=lambda r: (-self._ended(r), r.id)):
             kind = run.experiment, run.stage
-            ranks[run.id] = seen.get(kind, 0)
-            seen[kind] = ranks[run.id] + 1
+            ranks[run.id] = counts.get(kind, 0)
+            counts[kind] = ranks[run.id] + 1
         return ranks

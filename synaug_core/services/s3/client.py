@@ -26,7 +26,7 @@ _NO_ENTRY = {
     "401", "403", "AccessDenied", "AccountProblem", "AllAccessDisabled", "AuthorizationHeaderMalformed", "ExpiredToken",
     "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
 }  # fmt: skip
-_GONE = {"404", "NoSuchKey", "412", "PreconditionFailed"}
+_MISSING_CODES = {"404", "NoSuchKey", "412", "PreconditionFailed"}
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _answered(error: Any, address: s3_address.S3Address, place: str) -> errors.S
         return errors.DataError(f"there is no bucket {address.bucket!r} for {place}", reason=code)
     if code in _NO_ENTRY:
         return errors.UserError(f"no access to {place} with these credentials ({code})", reason=code)
-    if code in _GONE:
+    if code in _MISSING_CODES:
         return errors.DataError(f"{place} changed while it was read; start the run again")
     words = secrets.redacted(" ".join(f"{code} {answer.get('Message', '')}".split()))[:200]
     return errors.SynaugError(f"{place}: the server says {words}")

@@ -23,7 +23,7 @@ def step(name: str, parent: str, stage: str = "synthesis", **facts: Any) -> RunF
 
 
 def gone(*runs: RunFacts, versions: Any = (), mentions: Any = None, policy: Policy = POLICY) -> list[str]:
-    return [r.id for r in decide(runs, versions, mentions or {}, policy, NOW).gone]
+    return [r.id for r in decide(runs, versions, mentions or {}, policy, NOW).removed]
 
 
 OLD = (run("new1", 50), run("new2", 60))
@@ -54,8 +54,8 @@ def test_what_a_kept_run_stands_for_stays_with_those_above_it() -> None:
     reused = step("stand-in", "new1", reused_from="s")
     runs = (*OLD, reused, run("x", 70), step("s", "x"), step("other", "x"))
     plan = decide(runs, (), {}, POLICY, NOW)
-    assert [r.id for r in plan.gone] == ["other"]
-    assert plan.kept["s"] == plan.kept["x"] == "used by synthesis stand-in"
+    assert [r.id for r in plan.removed] == ["other"]
+    assert plan.reasons["s"] == plan.reasons["x"] == "used by synthesis stand-in"
     assert [r.id for r in plan.thinned] == ["x"]
 
 
@@ -84,7 +84,7 @@ def test_images_that_people_judged_stay() -> None:
 def test_an_experiment_in_which_something_runs_is_left_alone() -> None:
     runs = (*OLD, run("x", 70), step("s", "x", running=True), run("y", experiment="synaug/b"))
     plan = decide(runs, (), {}, Policy(0, 10), NOW)
-    assert [r.id for r in plan.gone] == ["y"]
+    assert [r.id for r in plan.removed] == ["y"]
     assert plan.busy == {"synaug/a": "s"}
 
 
@@ -141,15 +141,15 @@ def stores(draw: st.DrawFn) -> tuple[list[RunFacts], list[VersionFacts], dict[st
 def test_nothing_that_stays_needs_what_goes(store: Any, keep: int, days: int) -> None:
     runs, versions, mentions = store
     plan: Plan = decide(runs, versions, mentions, Policy(keep, days), NOW)
-    going = {r.id for r in plan.gone}
+    going = {r.id for r in plan.removed}
     every = {r.id: r for r in runs}
-    assert going.isdisjoint(plan.kept)
-    assert going | set(plan.kept) == set(every)
-    for name in plan.kept:
+    assert going.isdisjoint(plan.reasons)
+    assert going | set(plan.reasons) == set(every)
+    for name in plan.reasons:
         needed = {every[name].parent, every[name].reused_from, *mentions.get(name, ())} & set(every)
         assert needed.isdisjoint(going)
     for version in versions:
         assert version.run_id not in going
     # Done once, there is nothing left to do.
     left = [r for r in runs if r.id not in going]
-    assert {r.id for r in decide(left, versions, mentions, Policy(keep, days), NOW).gone} <= going
+    assert {r.id for r in decide(left, versions, mentions, Policy(keep, days), NOW).removed} <= going
