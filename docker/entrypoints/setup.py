@@ -86,8 +86,8 @@ def ask(method: str, path: str, body: dict[str, str] | None = None) -> bytes | N
     )
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
-            body_bytes: bytes = answer.read()
-            return body_bytes
+            content: bytes = answer.read()
+            return content
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return None

@@ -143,7 +143,7 @@ def decide(
         removed=tuple(sorted(removed, key=lambda r: (r.experiment, forest.depth(r), r.id))),
         reasons=forest.reasons,
         busy=busy,
-        thinned=tuple(forest.every[top] for top in sorted(thinned)),
+        thinned=tuple(forest.by_id[top] for top in sorted(thinned)),
     )
 
 
