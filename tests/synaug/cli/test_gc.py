@@ -63,7 +63,7 @@ def test_old_files_stay_where_a_retraining_began_meanwhile(synaug: Command, home
     copy.mkdir(parents=True)
     os.utime(copy, (1, 1))
     planned = plan_cleaning(Policy(0, 1))
-    assert (planned.plan.gone, [left.path for left in planned.leftovers]) == ((), [copy])
+    assert (planned.plan.removed, [left.path for left in planned.leftovers]) == ((), [copy])
     run = open_run(settings(), experiment="synaug/new", key="k", stage="retrain", name="r")
     assert clean(planned).busy == {"synaug/new": run.run_id}
     assert copy.is_dir()
