@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,7 +26,7 @@ def print_lines(*lines: str) -> None:
         console.print(escape(line), soft_wrap=True)
 
 
-def print_table(table: Table) -> None:
+def print_table(table: RenderableType) -> None:
     """Print a table as wide as the terminal allows."""
     Console(highlight=False).print(table)
 

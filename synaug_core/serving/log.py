@@ -234,7 +234,7 @@ def read_recent(
             None: rows without an image are left out.
     """
     recent: list[LoggedImage] = []
-    seen: set[str] = set()
+    digests: set[str] = set()
     for changed, path in sorted(((_changed(path), path) for path in folder.glob("*.jsonl")), reverse=True):
         oldest = recent[most - 1].when.timestamp() if len(recent) >= most else 0.0
         if changed + _CLOCK < max(oldest, since.timestamp() if since else 0.0):
@@ -243,8 +243,8 @@ def read_recent(
             if since is not None and row.when < since:
                 continue
             usable = row.pixels is not None or (features_of is not None and row.version == features_of)
-            if usable and row.digest not in seen:
-                seen.add(row.digest)
+            if usable and row.digest not in digests:
+                digests.add(row.digest)
                 recent.append(row)
         recent.sort(key=lambda row: row.when, reverse=True)
     return recent[:most]
