@@ -20,7 +20,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from synaug_core import errors, vocabulary
 from synaug_core.data.resize import resize, with_channels
 
-__all__ = ["FORMATS", "Decoded", "Limits", "UnreadableError", "decode", "image_size", "load_square", "resize"]
+__all__ = [
+    "FORMATS", "Decoded", "Limits", "TooManyPixelsError", "UnreadableError", "decode", "image_size", "load_square",
+    "resize",
+]  # fmt: skip
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _NO_IMAGE = "not a JPEG, PNG, BMP, TIFF or WebP image"
@@ -34,6 +37,10 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 class UnreadableError(errors.DataError):
     """An image that is not accepted; the text is the reason."""
+
+
+class TooManyPixelsError(UnreadableError):
+    """An image over the limit of megapixels."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +135,7 @@ def _open(file: io.IOBase, limits: Limits) -> Image.Image:
         raise UnreadableError(_reason(error)) from error
     megapixels = image.width * image.height / 1e6
     if megapixels > limits.megapixels:
-        raise UnreadableError(
-            f"{megapixels:.1f} megapixels, over the limit of {limits.megapixels:g} (data.max_megapixels)"
-        )
+        raise TooManyPixelsError(f"{megapixels:.1f} megapixels, over the limit of {limits.megapixels:g}")
     return image
 
 

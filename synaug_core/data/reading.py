@@ -148,6 +148,8 @@ def check_rejected(rejected: Sequence[report.Rejected], accepted: int, limit: fl
 def _read_one(item: Item, size: int, fit: vocabulary.Fit) -> _ReadImage | str:
     try:
         decoded = item.image.read()
+    except decode.TooManyPixelsError as error:
+        return f"{error} (data.max_megapixels)"
     except decode.UnreadableError as error:
         return str(error)
     pixels = decoded.pixels

@@ -88,7 +88,12 @@ class Comparison(frozen.Frozen):
     @property
     def design(self) -> str:
         """The design in words: `6 repetitions`, `5-fold cross-validation repeated 2 times`."""
-        return design_text(max(result.repetitions for result in self.arms.values()), self.folds)
+        return design_text(self.repetitions, self.folds)
+
+    @property
+    def repetitions(self) -> int:
+        """Trainings of each arm; in cross-validation folds times repetitions."""
+        return max(result.repetitions for result in self.arms.values())
 
     def slug(self, class_name: str) -> str:
         """The class's name inside metric names."""

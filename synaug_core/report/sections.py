@@ -76,7 +76,7 @@ def _design(c: Comparison, images: int) -> str:
     images_text = f"{number(images)} real image{'s' * (images != 1)}"
     if c.folds:
         return f"Design: {c.design} of {arms}; each of {images_text} is a test image once in every repetition."
-    paired = ", paired by their initial weights" if len(c.arms) > 1 and not c.design.startswith("1 ") else ""
+    paired = ", paired by their initial weights" if len(c.arms) > 1 and c.repetitions > 1 else ""
     return f"Design: {c.design} of {arms}{paired}, tested on the same {images_text}."
 
 

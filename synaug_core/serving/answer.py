@@ -87,8 +87,7 @@ def answer(served: Served, images: Sequence[uploads.Upload], limits: Limits, end
             decoded.append(load_square(image.data, classifier.size, classifier.channels, fit=served.fit, limits=limits))
         except UnreadableError as error:
             called = f" ({image.name})" if image.name else ""
-            reason = str(error).replace(" (data.max_megapixels)", "")
-            raise errors.RequestError(422, f"image {number} (counted from 0){called}: {reason}") from error
+            raise errors.RequestError(422, f"image {number} (counted from 0){called}: {error}") from error
     pixels = np.stack(decoded)
     features, probabilities = [], []
     model = classifier.model
