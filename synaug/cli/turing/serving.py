@@ -1,6 +1,7 @@
 """One call of `synaug turing`: the images of a run are found, shown until Ctrl-C, and the result is recorded."""
 
 import contextlib
+import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -228,7 +229,7 @@ def serve(
         try:
             server = TuringServer(sitting, name=test.rated_images.name, port=port, rater=rater)
         except OSError as error:
-            reason = (error.strerror or "unknown reason").lower()
+            reason = os.strerror(error.errno).lower() if error.errno else "unknown reason"
             raise errors.UserError(f"--port: {port} cannot be used ({reason})") from error
         with server, contextlib.suppress(KeyboardInterrupt):
             ready(server.url)
