@@ -164,7 +164,7 @@ def artifacts(servers: Any, where: str, folder: str = "path", below: str = "") -
         if entry.get("is_dir"):
             found += artifacts(servers, where, folder, entry["path"])
         else:
-            found.append((entry["path"], int(entry.get("file_size", 0))))  # MLflow leaves out the size of an empty file
+            found.append((entry["path"], int(entry["file_size"])))
     return found
 
 

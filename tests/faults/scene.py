@@ -115,7 +115,7 @@ class Running:
 
     def steps(self, stage: str) -> int:
         """Steps of a stage that are over."""
-        return len([x for x in self.lines() if f"] {stage}: " in x and (": done in" in x or "found from" in x)])
+        return len([x for x in self.lines() if f"] {stage}: " in x and (": done in" in x or ": reused" in x)])
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -127,7 +127,8 @@ def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], mo
 
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder, _saving:
         code, artifact = Path(folder) / _CODE.name, Path(folder) / tags.ArtifactPath.CLASSIFIER
-        shutil.copytree(_CODE, code, ignore=shutil.ignore_patterns("__pycache__", "services", "serving"))
+        # An empty file, which py.typed is, is sent in chunks; servers and proxies exist that wait for more of it.
+        shutil.copytree(_CODE, code, ignore=shutil.ignore_patterns("__pycache__", "services", "serving", "py.typed"))
         shutil.copytree(source, artifact)
         save_model(
             path=str(local),
