@@ -40,7 +40,7 @@ class Running:
 
     def ended(self, stage: str) -> int:
         """Steps of a stage that are over, now or from before."""
-        over = [line for line in self.lines if f"] {stage}: " in line and (": done in" in line or "found from" in line)]
+        over = [line for line in self.lines if f"] {stage}: " in line and (": done in" in line or ": reused" in line)]
         return len(over)
 
     def wait_for(self, reached: Callable[[Running], bool], seconds: float = 900.0) -> None:
