@@ -1,6 +1,6 @@
 """Everything a user can choose, as frozen pydantic sections. `load.py` reads it from files and the command line."""
 
-from synaug_core.config.arms import CONTROL_STRATEGIES, STANDARD_ARMS, ArmConfig
+from synaug_core.config.arms import CONTROL_STRATEGIES, NAMED_ARMS, STANDARD_ARMS, ArmConfig
 from synaug_core.config.classifier import HYPERPARAMETERS, AugmentationConfig, ClassifierConfig, Range, TuningConfig
 from synaug_core.config.data import DataConfig, DuplicateConfig, SplitConfig
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PrimaryConfig, PromotionConfig
@@ -15,6 +15,7 @@ __all__ = [
     "BEST",
     "CONTROL_STRATEGIES",
     "HYPERPARAMETERS",
+    "NAMED_ARMS",
     "STANDARD_ARMS",
     "ArmConfig",
     "AugmentationConfig",

@@ -7,11 +7,13 @@ from pydantic import Field, model_validator
 from synaug_core.config.base import Section
 from synaug_core.config.synthesis import OnlineConfig, SynthesisConfig
 
-__all__ = ["CONTROL_STRATEGIES", "STANDARD_ARMS", "ArmConfig", "Sampling"]
+__all__ = ["CONTROL_STRATEGIES", "NAMED_ARMS", "ORACLE", "STANDARD_ARMS", "ArmConfig", "Sampling"]
 
 Sampling = Literal["natural", "balanced"]
 CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random")
 """Images made without what a generator or a target adds: a gain has to beat these too."""
+ORACLE = "oracle"
+"""Strategy of the positive control: real held-back images in the synthetic ones' place."""
 
 
 class ArmConfig(Section):
@@ -41,6 +43,8 @@ class ArmConfig(Section):
         ]
         if set_fields and self.synthesis is None:
             raise ValueError(f"{set_fields[0]} is for arms with synthesis")
+        if self.is_positive_control and self.control:
+            raise ValueError("control: a positive control holds images that no arm can have; no gain has to beat it")
         return self
 
     def training_settings(self) -> dict[str, Any]:
@@ -51,10 +55,18 @@ class ArmConfig(Section):
     @property
     def is_control(self) -> bool:
         """True for an arm that a gain has to beat."""
+        if self.is_positive_control:
+            return False
         if self.control is not None:
             return self.control
         strategies = [s.strategy for s in (self.synthesis, self.online) if s is not None]
         return all(strategy in CONTROL_STRATEGIES for strategy in strategies)
+
+    @property
+    def is_positive_control(self) -> bool:
+        """True for an arm with real held-back images in the synthetic ones' place: it shows what the comparison can
+        show at all, and is neither a control to beat nor a candidate for a gain or for registration."""
+        return self.synthesis is not None and self.synthesis.strategy == ORACLE
 
 
 STANDARD_ARMS: dict[str, ArmConfig] = {
@@ -68,3 +80,10 @@ STANDARD_ARMS: dict[str, ArmConfig] = {
         ArmConfig(name="combined", sampling="balanced", augmentation="traditional", synthesis=SynthesisConfig()),
     )
 }
+"""The arms of a run that names none."""
+NAMED_ARMS: dict[str, ArmConfig] = STANDARD_ARMS | {
+    ORACLE: STANDARD_ARMS["combined"].model_copy(
+        update={"name": ORACLE, "synthesis": SynthesisConfig(strategy=ORACLE, filters=None)}
+    )
+}
+"""All arms that a configuration may name without writing them out."""

@@ -109,9 +109,7 @@ def expectation(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         patterns = (getattr(m, "pattern", None) for m in _flat(metadata))
         return next((_PATTERNS[p] for p in patterns if p in _PATTERNS), "a word")
     if annotation is arms.ArmConfig:
-        return (
-            f"a standard arm ({', '.join(arms.STANDARD_ARMS)}) or a mapping of {', '.join(arms.ArmConfig.model_fields)}"
-        )
+        return f"a standard arm ({', '.join(arms.NAMED_ARMS)}) or a mapping of {', '.join(arms.ArmConfig.model_fields)}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"a mapping of {', '.join(annotation.model_fields)}"
     return str(annotation)

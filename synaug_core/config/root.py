@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from synaug_core.config import base, probes
-from synaug_core.config.arms import STANDARD_ARMS, ArmConfig
+from synaug_core.config.arms import NAMED_ARMS, ORACLE, STANDARD_ARMS, ArmConfig
 from synaug_core.config.classifier import ClassifierConfig, TuningConfig
 from synaug_core.config.data import DataConfig
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PromotionConfig
@@ -77,7 +77,7 @@ class Config(base.Section):
 
     @model_validator(mode="after")
     def _searched_arms_are_known(self) -> "Config":
-        names = {*STANDARD_ARMS, *(arm.name for arm in self.arms)}
+        names = {*NAMED_ARMS, *(arm.name for arm in self.arms)}
         if unknown := [name for name in self.tuning.arms if name not in names]:
             raise ValueError(f"tuning.arms: unknown arm {unknown[0]!r}; known are {', '.join(sorted(names))}")
         return self
@@ -85,9 +85,12 @@ class Config(base.Section):
     @model_validator(mode="after")
     def _primary_arm_can_be_judged(self) -> "Config":
         name = self.evaluation.primary.arm
-        able = [arm.name for arm in self.arms if not arm.is_control]
+        able = [arm.name for arm in self.arms if not arm.is_control and not arm.is_positive_control]
         if name != BEST and name not in able:
-            obstacle = "is a control" if any(arm.name == name for arm in self.arms) else "is not one of the arms"
+            arm = next((arm for arm in self.arms if arm.name == name), None)
+            obstacle = "is not one of the arms" if arm is None else "is a control"
+            if arm is not None and arm.is_positive_control:
+                obstacle = "is the positive control"
             raise ValueError(
                 f"evaluation.primary.arm: {name!r} {obstacle}; arms that are no controls: {', '.join(able) or 'none'}"
             )
@@ -114,14 +117,15 @@ class Config(base.Section):
 
 def _expand(arm: Any, synthesis: Any) -> Any:
     if isinstance(arm, str):
-        if arm not in STANDARD_ARMS:
-            raise ValueError(f"arms: unknown arm {arm!r}; standard arms are {', '.join(STANDARD_ARMS)}")
-        standard = STANDARD_ARMS[arm]
-        return (
-            standard.model_copy(update={"synthesis": _section(synthesis)})
-            if synthesis and standard.synthesis
-            else standard
-        )
+        if arm not in NAMED_ARMS:
+            raise ValueError(f"arms: unknown arm {arm!r}; standard arms are {', '.join(NAMED_ARMS)}")
+        standard = NAMED_ARMS[arm]
+        if not synthesis or standard.synthesis is None:
+            return standard
+        section = _section(synthesis)
+        if standard.is_positive_control:  # as many images as the others get, but real ones
+            section = section.model_copy(update={"strategy": ORACLE, "filters": None})
+        return standard.model_copy(update={"synthesis": section})
     if isinstance(arm, dict) and arm.get("synthesis") == "default":
         return arm | {"synthesis": _section(synthesis) if synthesis else SynthesisConfig()}
     return arm

@@ -135,7 +135,11 @@ def test_keys_of_version_0_1_0_are_read_where_their_section_is_now(data: Path) -
         (
             "arms=[control, magic]",
             "arms: unknown arm 'magic'; standard arms are original, balanced, traditional, control, synthetic, "
-            "combined",
+            "combined, oracle",
+        ),
+        (
+            "arms=[control, {name: real, control: true, synthesis: {strategy: oracle}}]",
+            "arms[1]: control: a positive control holds images that no arm can have; no gain has to beat it",
         ),
         ("arms=[{name: a, sampling: x}]", 'arms[0].sampling: got "x", expected natural or balanced'),
         ("evaluation=3", "evaluation: got 3, expected a mapping of confidence, resamples, primary, precision"),
@@ -175,6 +179,25 @@ def test_an_arm_whose_images_are_mixtures_is_a_control(data: Path, refusal: Refu
     mixing = "arms=[control, {name: mix, synthesis: {strategy: mixup}}, synthetic]"
     assert refusal("images", mixing, "evaluation.primary.arm=mix") == [
         "evaluation.primary.arm: 'mix' is a control; arms that are no controls: synthetic"
+    ]
+
+
+def test_the_oracle_is_the_combined_arm_with_real_images_and_is_no_rival(data: Path, refusal: Refusal) -> None:
+    arms = "arms=[control, combined, oracle]"
+    config = load("images", [arms, "synthesis={multiple: 2, strategy: prior}"])
+    combined, oracle = config.arms[1:]
+    assert oracle.synthesis is not None
+    assert combined.synthesis is not None
+    assert (combined.synthesis.strategy, oracle.synthesis.strategy) == ("prior", "oracle")
+    assert oracle.synthesis.multiple == combined.synthesis.multiple == 2
+    assert oracle.training_settings() == combined.training_settings()
+    assert [(arm.is_positive_control, arm.is_control) for arm in config.arms] == [
+        (False, True),
+        (False, False),
+        (True, False),
+    ]
+    assert refusal("images", arms, "evaluation.primary.arm=oracle") == [
+        "evaluation.primary.arm: 'oracle' is the positive control; arms that are no controls: combined"
     ]
 
 
