@@ -91,12 +91,13 @@ class SynthesisConfig(Section):
     generator: str = "default"
     """`default` is the run's `generator`; else a name in `generators`, or a kind with its defaults."""
     sampling_strategy: (
-        Literal["auto", "not majority", "not minority", "all", "minority"]
+        Literal["auto", "not majority", "not minority", "all", "minority", "every"]
         | Annotated[float, Field(gt=0)]
         | dict[str, int]
     ) = "auto"
     """imbalanced-learn's vocabulary: which classes are filled up, to the largest class's count (auto, all, not
-    majority, not minority, minority), a ratio of minority to majority (two classes), or counts wanted by class."""
+    majority, not minority, minority), a ratio of minority to majority (two classes), or counts wanted by class.
+    `every`: as many images of every class as it has, so that traces of the synthesis mark no class."""
     multiple: Positive = 1.0
     """Makes this many times the images that the plan asks for."""
     pairing: Literal["random", "neighbours"] = "random"

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import QualityConfig
-from synaug_core.data.imageset import ImageSet
+from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.progress import Progress, silent
 from synaug_core.quality import judge, report
 from synaug_core.quality.consistency import Consistency, measure_consistency
 from synaug_core.quality.features import features, subset
 from synaug_core.quality.measures import KidNull, Manifold, bandwidth, density_coverage, kid, kid_null, vendi
 from synaug_core.quality.neighbours import Training, copying_z, measure_copying, measure_nearness
+from synaug_core.quality.separability import Separability, measure_separability
 from synaug_core.quality.usefulness import Usefulness
 from synaug_core.seeds import derive, stream
 
@@ -62,13 +63,14 @@ def assess(
         scene = _ClassImages.from_sets(
             name, train, held_out, features_by, judges, config, derive(seed, "quality", name)
         )
+        separable, control = (scene.separate(images) for images in (synthetic, reconstruction))
         classes[name] = report.ClassQuality(
             train=len(train.of_class(name)),
             held_out=len(held_out.of_class(name)),
             synthetic_count=len(synthetic.of_class(name)),
-            reconstruction=None if reconstruction is None else scene.figures(reconstruction, None),
-            synthetic=scene.figures(synthetic, reconstruction),
-            reals=scene.of_reals(),
+            reconstruction=None if reconstruction is None else scene.figures(reconstruction, None, control),
+            synthetic=scene.figures(synthetic, reconstruction, separable),
+            reals=scene.of_reals(separable),
         )
         progress(done, len(names))
     blind_judges = (
@@ -88,6 +90,8 @@ class _ClassImages:
     name: str
     train: ImageSet
     held_out: ImageSet
+    all_real: ImageSet
+    """All training and held-out images."""
     reals: Tensor
     """Features of the held-out images."""
     width: float
@@ -115,6 +119,7 @@ class _ClassImages:
             name,
             train_images,
             held_out_images,
+            concatenate([train.of_class(name), held_out.of_class(name)]),
             real_features,
             bandwidth(real_features),
             Training.from_points(train_images.images),
@@ -124,7 +129,17 @@ class _ClassImages:
             seed,
         )
 
-    def figures(self, images: ImageSet, reconstruction: ImageSet | None) -> report.Figures | None:
+    def separate(self, images: ImageSet | None) -> Separability | None:
+        """How well the class's images among `images` can be told from all its real ones."""
+        if images is None:
+            return None
+        return measure_separability(
+            self.all_real, images.of_class(self.name), most=self.config.most, seed=derive(self.seed, "separability")
+        )
+
+    def figures(
+        self, images: ImageSet, reconstruction: ImageSet | None, separable: Separability | None
+    ) -> report.Figures | None:
         """Of the class's images among `images`; None where there are none."""
         class_images = _some(images.of_class(self.name), self.config.most, derive(self.seed, "synthetic"))
         if not len(class_images):
@@ -141,18 +156,20 @@ class _ClassImages:
         )
         return report.Figures(
             n=len(class_images),
+            separability=separable.auc if separable is not None else None,
             **self._beside_reals(class_images),
             **self._beside_training(class_images.images, reconstructed),
             **_of_labels(labels),
         )
 
-    def of_reals(self) -> report.Figures:
-        """What real images get."""
+    def of_reals(self, separable: Separability | None) -> report.Figures:
+        """What real images get; `separable` holds what chance reaches."""
         labels = None
         if self.judges is not None and len(self.train):
             labels = measure_consistency(self.judges.of_reals(self.train), self.train.labels)
         return report.Figures(
             n=len(self.train),
+            separability=separable.chance if separable is not None else None,
             **self._beside_reals(self.train),
             **self._beside_training(self.held_out.images, None),
             **_of_labels(labels),

@@ -56,6 +56,9 @@ class Figures(frozen.Frozen):
     agreement: float | None = None
     """Share of them whose likeliest class is the label."""
     label_probability: float | None = None
+    separability: float | None = None
+    """Area under the curve of a small classifier that tells the images from real ones (`separability`); of real images:
+    what it reaches by chance."""
 
     def values(self) -> Iterator[tuple[str, float]]:
         """The figures that are defined, without the counts."""
@@ -80,6 +83,12 @@ class ClassQuality(frozen.Frozen):
     training images for copying, training images for the label."""
     reconstruction: Figures | None = None
     """The control: training images through the generator and back."""
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether a small classifier tells synthetic from real images better than chance."""
+        area, chance = self.synthetic.separability, self.reals.separability
+        return area is not None and chance is not None and area > chance
 
 
 class Overall(frozen.Frozen):

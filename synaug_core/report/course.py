@@ -211,6 +211,7 @@ _PLANS = {
     "not majority": "every class is filled up to the largest",
     "not minority": "every class but the smallest is filled up to the largest",
     "minority": "the smallest class is filled up to the largest",
+    "every": "every class gets as many as it has",
 }
 
 

@@ -11,7 +11,7 @@ from synaug_core.report import html, words
 if TYPE_CHECKING:
     from synaug_core.quality.report import ClassQuality, Figures, QualityReport
 
-__all__ = ["QualityTable", "quality_page", "quality_tables"]
+__all__ = ["QualityTable", "describe_separability", "quality_page", "quality_tables"]
 
 COLUMNS = (
     ("n", "images", "looked at", 0),
@@ -25,12 +25,19 @@ COLUMNS = (
     ("authentic", "authentic", "share of images farther from the training image than that is from its own nearest", 2),
     ("copying_z", "copying", "below about -2: copies", 1),
     ("agreement", "label", "share that judges who have not seen the parents put into the class", 2),
+    (
+        "separability",
+        "real or synthetic",
+        "area under the curve (AUC) of a small classifier that tells the images from real ones by simple statistics of "
+        "their pixels; of real images: what 99 % of such classifiers stay below by chance",
+        2,
+    ),
 )
-"""How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+"""Fields of `quality.report.Figures`: name, heading, meaning, decimals."""
 
 
 def quality_page(report: QualityReport, *, name: str = "") -> str:
-    """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+    """The page of a run that assessed a set of images: all figures of every class."""
     rows = [
         (
             words.plain(str(row["class"])),
@@ -39,33 +46,52 @@ def quality_page(report: QualityReport, *, name: str = "") -> str:
         )
         for row in report.table()
     ]
-    return html.render("quality.html", name=words.plain(name, 80), columns=COLUMNS, rows=rows, useful=report.usefulness)
+    return html.render(
+        "quality.html",
+        name=words.plain(name, 80),
+        columns=COLUMNS,
+        rows=rows,
+        useful=report.usefulness,
+        separable=describe_separability(report),
+    )
 
 
 def _page_cell(value: object, digits: int) -> str:
     return f"{value:.{digits}f}" if isinstance(value, (int, float)) else "undefined"
 
 
-_MEANS = ("kid", "kid_z", "density", "coverage", "vendi_relative", "nearest_ratio", "copying_z", "agreement")
+_MEANS = (
+    "kid",
+    "kid_z",
+    "density",
+    "coverage",
+    "vendi_relative",
+    "nearest_ratio",
+    "copying_z",
+    "agreement",
+    "separability",
+)
 _FEW = 12
+_MOST_NAMED = 4
 
 Cell = tuple[str, list[str]]
-"""How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+"""The first line of a cell, and the smaller lines below it."""
 
 
 @dataclass(frozen=True)
 class QualityTable:
-    """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+    """The figures of one set of images, for the page of the comparison."""
 
     arms: str
     rows: list[tuple[str, list[str], list[Cell]]]
     means: list[Cell]
     closed: bool
     useful: str
+    separable: str
 
 
 def quality_tables(quality: Mapping[str, QualityReport]) -> tuple[list[tuple[str, str]], list[QualityTable]]:
-    """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+    """The headings with their meanings, and a table for each set of images; `quality` is by the names of its arms."""
     columns = {field: (heading, meaning, digits) for field, heading, meaning, digits in COLUMNS}
     headings = [(columns[f][0], columns[f][1]) for f in _MEANS]
     return headings, [_table(arms, report, columns) for arms, report in quality.items() if report.classes]
@@ -85,6 +111,7 @@ def _table(arms: str, report: QualityReport, columns: Mapping[str, tuple[str, st
         means=[mean(field) for field in _MEANS],
         closed=len(report.classes) > _FEW,
         useful=_useful(report),
+        separable=describe_separability(report),
     )
 
 
@@ -108,7 +135,7 @@ def _cell(quality: ClassQuality, field: str, digits: int) -> Cell:
 
 
 def _null(figures: Figures) -> list[str]:
-    """How good a set of synthetic images is: its page and its tables, each figure beside that of real images."""
+    """What real images get, below the kernel distance."""
     mean, std = figures.kid_null_mean, figures.kid_null_std
     if mean is None or std is None:
         return []
@@ -117,6 +144,25 @@ def _null(figures: Figures) -> list[str]:
 
 def _text(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def describe_separability(report: QualityReport) -> str:
+    """In which classes a small classifier tells synthetic from real images; empty where in none."""
+    separable = {name: quality for name, quality in report.classes.items() if quality.is_separable}
+    if not separable:
+        return ""
+    named = [
+        f"{words.plain(name, 60)} (AUC {_text(q.synthetic.separability, 2)}; "
+        f"chance reaches {_text(q.reals.separability, 2)})"
+        for name, q in list(separable.items())[:_MOST_NAMED]
+    ]
+    if len(separable) > _MOST_NAMED:
+        named.append(f"{len(separable) - _MOST_NAMED} more")
+    listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    text = f"A small classifier tells synthetic from real images of {listed}."
+    if len(report.classes) == len(report.all_classes):
+        return text
+    return f"{text} Only some classes have synthetic images, so that what gives these away can become their mark."
 
 
 def _useful(report: QualityReport) -> str:

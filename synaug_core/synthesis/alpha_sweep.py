@@ -8,7 +8,7 @@ from torch import Tensor
 from synaug_core.config import SynthesisConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators import base, pixels
-from synaug_core.quality.distances import pairwise, spacing
+from synaug_core.quality.distances import pairwise, sharpness, spacing
 from synaug_core.seeds import derive
 from synaug_core.synthesis import latent, strategy
 from synaug_core.synthesis.interpolate import interpolate
@@ -178,12 +178,7 @@ def _mean_of_pairs(distances: Tensor) -> float | None:
 
 
 def _sharpness(images: Tensor) -> float | None:
-    if not len(images):
-        return None
-    grey = pixels.to_float(images.cpu()).mean(1)
-    centre = grey[:, 1:-1, 1:-1]
-    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    return float((around - 4 * centre).abs().mean())
+    return _mean(sharpness(images.cpu()))
 
 
 def _ratio(value: float | None, reference: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""How many new images each class gets, in imbalanced-learn's `sampling_strategy` vocabulary for over-sampling."""
+"""How many new images each class gets: imbalanced-learn's vocabulary for over-sampling, and `every`."""
 
 from collections.abc import Mapping
 from math import floor
@@ -7,8 +7,11 @@ from synaug_core.errors import ConfigError
 
 __all__ = ["Strategy", "plan"]
 
+EVERY = "every"
+"""The word for the same share of synthetic images in every class."""
+
 Strategy = str | float | Mapping[str, int]
-"""`auto`, `not majority`, `not minority`, `all`, `minority`, a ratio, or wanted totals by class."""
+"""`auto`, `not majority`, `not minority`, `all`, `minority`, `every`, a ratio, or wanted totals by class."""
 
 
 def plan(counts: Mapping[str, int], strategy: Strategy, multiple: float = 1.0) -> dict[str, int]:
@@ -16,6 +19,8 @@ def plan(counts: Mapping[str, int], strategy: Strategy, multiple: float = 1.0) -
 
     - `auto`, `not majority`, `all`: every class up to the largest one's count (the largest lacks nothing).
     - `not minority`: the same, leaving out the smallest class; `minority`: the smallest class alone.
+    - `every`: as many as the class has. The share of synthetic images is then the same in every class, before and
+      after classes are balanced by draws, so that what gives a synthetic image away says nothing of its class.
     - a ratio in (0, 1], with two classes: the smaller one up to that share of the larger one.
     - wanted totals by class: what is missing to them; classes not named get none.
 
@@ -29,6 +34,8 @@ def plan(counts: Mapping[str, int], strategy: Strategy, multiple: float = 1.0) -
     present = {name: n for name, n in counts.items() if n > 0}
     if isinstance(strategy, Mapping):
         missing = _to_totals(counts, strategy)
+    elif strategy == EVERY:
+        missing = present
     elif isinstance(strategy, str):
         missing = _to_largest(present, strategy)
     else:
@@ -48,7 +55,7 @@ def _to_largest(present: Mapping[str, int], word: str) -> dict[str, int]:
         "minority": {smallest},
     }
     if word not in chosen:
-        words = ", ".join(chosen)
+        words = ", ".join([*chosen, EVERY])
         raise ConfigError(f"synthesis.sampling_strategy: unknown word {word!r}; known are {words}")
     most = max(present.values())
     return {name: most - n for name, n in present.items() if name in chosen[word]}

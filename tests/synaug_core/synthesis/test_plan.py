@@ -38,6 +38,13 @@ def test_ratio(ratio, new):
     assert plan({"a": 100, "b": 10}, ratio) == {"a": 0, "b": new}
 
 
+@given(st.dictionaries(st.text("abc", min_size=1), st.integers(0, 300), min_size=1), st.sampled_from([0.5, 1, 3]))
+def test_every_gives_all_classes_the_same_share(counts, multiple):
+    new = plan(counts, "every", multiple)
+    assert all(abs(new[name] - multiple * n) <= 0.5 for name, n in counts.items())
+    assert SynthesisConfig(sampling_strategy="every", multiple=multiple).sampling_strategy == "every"
+
+
 @pytest.mark.parametrize(("multiple", "new"), [(1.0, 5), (0.5, 3), (0.1, 1), (0.09, 0), (2.5, 13)])
 def test_multiple_rounds_half_up(multiple, new):
     assert plan({"a": 10, "b": 5}, "auto", multiple) == {"a": 0, "b": new}
