@@ -19,6 +19,7 @@ from synaug_core.config import ArmConfig, ClassifierConfig, TuningConfig
 from synaug_core.data import imageset
 from synaug_core.evaluate import scorer
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.names import slugs
 from synaug_core.progress import part_of
 from synaug_core.services.mlflow import runs
 from synaug_core.services.mlflow.tags import ArtifactPath, Tag
@@ -131,7 +132,11 @@ def train_repetition(
         recorder.params(fitted.model_dump() | arm.model_dump() | {"training_images": len(images)})
         for evaluation in classifier.history.evaluations:
             recorder.metrics(evaluation.model_dump(exclude={"step"}), evaluation.step)
-        recorder.metrics({"best_step": classifier.history.best_step, "steps": classifier.history.stopped_at})
+        history = classifier.history
+        recorder.metrics({"best_step": history.best_step, "steps": history.stopped_at})
+        recorder.metrics({"prior_correction": history.prior_correction})
+        names = slugs(classifier.classes).values()
+        recorder.metrics({f"prior/{name}": share for name, share in zip(names, history.prior, strict=True)})
         recorder.metrics({f"val/{name}": v for name, v in val_scores.items() if "/" not in name})
         recorder.metrics({f"test/{name}": v for name, v in scorer.scores(predicted_test).items()})
         reference = refs.RepetitionRef(

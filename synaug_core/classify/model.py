@@ -70,10 +70,15 @@ class Classifier(nn.Module):
         mean, std: per channel, of images in [0, 1]; one value each for grey images, or three, to which grey
             images are repeated.
         dropout: share of features dropped before the head.
+
+    Attributes:
+        prior_shift: float32 (classes,), taken from the logits in evaluation mode: the prior correction (see
+            `classify.prior`). 0: none.
     """
 
     mean: Tensor
     std: Tensor
+    prior_shift: Tensor
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class Classifier(nn.Module):
         self.linear = nn.Linear(width, classes)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("prior_shift", torch.zeros(classes))
 
     def forward(self, images: Tensor, stream: torch.Generator | None = None) -> Tensor:
         """Images, uint8 in 0 to 255 or float in [0, 1], shape (n, c, h, w), to float32 logits (n, classes)."""
@@ -104,8 +110,15 @@ class Classifier(nn.Module):
 
     def head(self, features: Tensor, stream: torch.Generator | None = None) -> Tensor:
         """Features (n, d) to float32 logits (n, classes): many dropout samples cost one pass of the backbone."""
-        logits: Tensor = self.linear(self.dropout(features, stream))
-        return logits.float()
+        return self.logits(self.dropout(features, stream))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features (..., d) after dropout to float32 logits (..., classes).
+
+        The prior correction acts in evaluation mode alone: a training that saw it would undo it.
+        """
+        logits: Tensor = self.linear(features).float()
+        return logits if self.training else logits - self.prior_shift
 
 
 _SMALLEST_STD = 1e-2

@@ -58,6 +58,14 @@ class IndexSampler:
         self._next += self._batch
         return batch
 
+    def shares(self) -> Tensor:
+        """Expected share of each image among the images drawn, float64 (n,), on the CPU; the sum is 1."""
+        parts = len(self._members) if self._balanced else 1
+        shares = torch.empty(self._images, dtype=torch.float64)
+        for members in self._members:
+            shares[members] = 1 / (parts * (len(members) if self._balanced else self._images))
+        return shares
+
     def state(self) -> dict[str, Any]:
         """What `restore` needs to go on from here."""
         return {"queue": self._queue[self._next :].cpu().clone(), "stream": self._stream.get_state()}
@@ -102,6 +110,13 @@ class PhasedSampler:
         phase = int(self._drawn >= self._batches)
         self._drawn += 1
         return self._images[phase][self._samplers[phase].next()]
+
+    def shares(self) -> Tensor:
+        """Expected share of each image among those drawn in the last phase, float64 (n,), on the CPU; the sum is 1."""
+        positions = [part.cpu() for part in self._images]
+        shares = torch.zeros(1 + int(torch.cat(positions).max()), dtype=torch.float64)
+        shares[positions[-1]] = self._samplers[-1].shares()
+        return shares
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to go on from here."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["balanced_accuracy", "cross_entropy", "macro_auc"]
+__all__ = ["balanced_accuracy", "balanced_cross_entropy", "cross_entropy", "macro_auc"]
 
 
 def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -27,6 +27,13 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
 def cross_entropy(logits: Tensor, labels: Tensor) -> float:
     """Mean negative log likelihood in nats, float (n, classes) and int64 (n,); NaN without images."""
     return float(F.cross_entropy(logits.double(), labels))
+
+
+def balanced_cross_entropy(logits: Tensor, labels: Tensor) -> float:
+    """Mean over the classes that have images of their mean negative log likelihood in nats; arguments as above."""
+    losses = F.cross_entropy(logits.double(), labels, reduction="none")
+    counts = torch.bincount(labels, minlength=logits.shape[1])
+    return float((losses / counts[labels]).sum() / (counts > 0).sum())
 
 
 def macro_auc(logits: Tensor, labels: Tensor) -> float:

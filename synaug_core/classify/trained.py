@@ -36,6 +36,8 @@ class Evaluation(frozen.Frozen):
     val_balanced_accuracy: float | None = None
     val_macro_auc: float | None = None
     """None also where no class has images inside and outside."""
+    prior_correction: float | None = None
+    """Strength of the prior correction with which the validation images were judged, where it was chosen on them."""
 
 
 class History(frozen.Frozen):
@@ -47,6 +49,10 @@ class History(frozen.Frozen):
     stopped_at: int
     """Optimiser steps made."""
     ended: Ending
+    prior: tuple[float, ...] = ()
+    """Share of each class in what the training drew and weighed; empty in classifiers of earlier versions."""
+    prior_correction: float = 0.0
+    """Strength tau of the prior correction in the weights that were kept."""
     seconds: float = 0.0
     """Time of the part after the last resume; not stored, so that equal trainings have equal files."""
 
@@ -186,7 +192,8 @@ class TrainedClassifier:
                 std=unset,
                 fetch=False,
             )
-            model.load_state_dict(load(data))
+            unshifted = {"prior_shift": torch.zeros(len(spec.classes))}  # what earlier versions did not store
+            model.load_state_dict(unshifted | load(data))
         except (errors.UserError, SafetensorError, RuntimeError, MemoryError) as error:
             words = " ".join(str(error).split())[:_SHOWN]
             raise errors.ArtifactError(f"{folder}: the weights do not fit their description ({words})") from error

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from synaug_core import checkpoints, code_reach, digests, errors, seeds
-from synaug_core.classify import optimisation, sampling, scores, trained
+from synaug_core.classify import optimisation, prior, sampling, scores, trained
 from synaug_core.classify.augment import augment
 from synaug_core.classify.model import Classifier, as_float, build, channel_statistics
 from synaug_core.classify.online import Online, is_due
@@ -50,6 +50,8 @@ class Loop:
     image_weights: Tensor | None
     """Of images in the loss; None: all alike."""
     loss_sum: Tensor
+    prior: Tensor
+    """Share of each class in what is drawn and weighed, float64 (classes,)."""
     first_bad: Tensor
     """The first step with a loss that is not finite; `config.steps` + 1: none so far."""
     step: int = 0
@@ -87,7 +89,9 @@ class Loop:
         ).to(device)
         balanced = arm.sampling == "balanced"
         weights = optimisation.class_weights(config, train.labels, len(train.classes), balanced_draws=balanced)
-        return cls(
+        image_weights = optimisation.image_weights(arm, train, device)
+        sampler = sampling.sampler_of(config, arm, train, seeds.derive(batch_seed, "batches"), device)
+        loop = cls(
             config=config,
             arm=arm,
             classes=train.classes,
@@ -98,15 +102,24 @@ class Loop:
             labels=train.labels.to(device),
             val_images=val.images.to(device),
             val_labels=val.labels.to(device),
-            sampler=sampling.sampler_of(config, arm, train, seeds.derive(batch_seed, "batches"), device),
+            sampler=sampler,
             noise=seeds.stream(seeds.derive(batch_seed, "noise"), device),
             weights=None if weights is None else weights.to(device),
-            image_weights=optimisation.image_weights(arm, train, device),
+            image_weights=image_weights,
             loss_sum=torch.zeros((), device=device),
+            prior=prior.class_prior(
+                train.labels,
+                len(train.classes),
+                shares=sampler.shares(),
+                image_weights=image_weights,
+                class_weights=weights,
+            ),
             first_bad=torch.tensor(config.steps + 1, device=device),
             online=online,
             online_seed=seeds.derive(batch_seed, "online"),
         )
+        loop._correct_prior(prior.initial_strength(config.prior_correction))
+        return loop
 
     def advance(self) -> None:
         """One optimiser step; nothing is read back from the device."""
@@ -175,13 +188,14 @@ class Loop:
         bad = int(self.first_bad)
         if bad <= self.step:
             raise errors.DivergenceError(f"arm {self.arm.name}: the training loss is not finite at step {bad}")
-        logits = self._logits(self.val_images) if len(self.val_images) else None
+        logits, strength = self._val_logits() if len(self.val_images) else (None, None)
         latest = trained.Evaluation(
             step=self.step,
             train_loss=float(self.loss_sum) / (self.step - before),
             val_loss=None if logits is None else scores.cross_entropy(logits, self.val_labels),
             val_balanced_accuracy=None if logits is None else scores.balanced_accuracy(logits, self.val_labels),
             val_macro_auc=None if logits is None else _defined(scores.macro_auc(logits, self.val_labels)),
+            prior_correction=strength,
         )
         if logits is not None and not bool(logits.isfinite().all()):
             raise errors.DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
@@ -256,10 +270,32 @@ class Loop:
             best_step=self.best_step or self.step,
             stopped_at=self.step,
             ended=ending,
+            prior=tuple(self.prior.tolist()),
+            prior_correction=self._strength_at(self.best_step or self.step),
             seconds=seconds,
         )
         _, channels, size, _ = self.images.shape
         return trained.TrainedClassifier(self.model.eval(), self.config, self.classes, channels, size, history)
+
+    def _val_logits(self) -> tuple[Tensor, float | None]:
+        """Logits of the validation images with the prior correction that the classifier has from now on, and the
+        correction's strength where these images choose it."""
+        logits = self._logits(self.val_images)
+        if self.config.prior_correction != "auto":
+            return logits, None
+        uncorrected = logits + self.model.prior_shift
+        ratios = prior.log_ratios(self.prior).to(self.device)
+        strength = prior.choose_strength(uncorrected, self.val_labels, ratios)
+        self._correct_prior(strength)
+        return uncorrected - self.model.prior_shift, strength
+
+    def _correct_prior(self, strength: float) -> None:
+        self.model.prior_shift.copy_(strength * prior.log_ratios(self.prior))
+
+    def _strength_at(self, step: int) -> float:
+        """Strength of the prior correction in the weights of a step."""
+        chosen = next((e.prior_correction for e in self.evaluations if e.step == step), None)
+        return prior.initial_strength(self.config.prior_correction) if chosen is None else chosen
 
     def _logits(self, images: Tensor) -> Tensor:
         self.model.eval()

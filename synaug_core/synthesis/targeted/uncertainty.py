@@ -48,8 +48,7 @@ def dropout_posterior(model: Classifier, samples: int, stream: torch.Generator) 
     masks = torch.empty(shape, device=model.mean.device).bernoulli_(share, generator=stream) / share
 
     def probabilities(images: Tensor) -> Tensor:
-        logits: Tensor = model.linear(model.features(images) * masks)
-        return logits.double().softmax(-1)
+        return model.logits(model.features(images) * masks).double().softmax(-1)
 
     return probabilities
 
