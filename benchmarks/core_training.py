@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.core_job import Job, Synthetic, call
 from synaug_core.classify import tuning, tuning_figures
-from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
+from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured, searched_arms
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import train
 from synaug_core.classify.tuning import Pruned
@@ -46,7 +46,7 @@ def tune(job: Job, synthetic: Synthetic) -> dict[str, Tuned]:
         return {arm.name: Tuned() for arm in config.arms}
     if config.tuning.scope == "per_arm":
         return {arm.name: _search(job, (arm,), synthetic) for arm in config.arms}
-    searched = tuple(arm for arm in config.arms if arm.name in config.tuning.arms) or config.arms[:1]
+    searched = searched_arms(config.tuning, config.arms)
     return dict.fromkeys((arm.name for arm in config.arms), _search(job, searched, synthetic))
 
 
@@ -57,7 +57,7 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
     def opened() -> tuning.Search:
         seed = derive(config.seed, "tuning", names)
         return tuning.open_study(
-            str(job.place("tuning.journal")), names, seed=seed, config=config.tuning, initial=initial
+            str(job.place("tuning.journal")), names, seed=seed, config=config.tuning.narrowed_to(arms), initial=initial
         )
 
     def run(trial: TrialSpec) -> float | None:

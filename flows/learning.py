@@ -7,7 +7,7 @@ from functools import partial
 from flows.images import ArmImages, Assessed, Images, assess_arms, images_by_arm, make_images
 from flows.process import set_libraries_aside
 from flows.stages import Stages, Submitted
-from synaug_core.classify.search_space import TrialSpec, Tuned
+from synaug_core.classify.search_space import TrialSpec, Tuned, searched_arms
 from synaug_core.config import ArmConfig, Config
 from synaug_core.evaluate.results import Comparison
 from synaug_core.probes import base, registry
@@ -170,7 +170,7 @@ def _tune(config: Config, context: Context, images: Images, stages: Stages) -> d
         if config.tuning.scope == "per_arm":
             trials = config.tuning.trials * len(config.arms)
             return {arm.name: _search(config, context, (arm,), images, stages, trials) for arm in config.arms}
-        searched = tuple(arm for arm in config.arms if arm.name in config.tuning.arms) or config.arms[:1]
+        searched = searched_arms(config.tuning, config.arms)
         shared = _search(config, context, searched, images, stages, config.tuning.trials)
         return {arm.name: shared for arm in config.arms}
 

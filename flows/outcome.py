@@ -53,6 +53,8 @@ class Outcome(frozen.Frozen):
     """arm -> metric, named as in MLflow -> mean, low, high"""
     synthetic: dict[str, ImagesFacts]
     """arm -> its synthetic images, and how good they are"""
+    training_images: dict[str, dict[str, dict[str, float]]]
+    """arm -> real, synthetic -> class -> images that its trainings really used, the mean over them"""
     contrasts: tuple[contrast.Contrast, ...]
     """What decides, first; then the second endpoint, and every synthetic arm against the best control."""
     best_arm: str
@@ -101,6 +103,10 @@ def build_outcome(
         synthetic={
             arm: _facts([parts[arm] for parts in synthetic if arm in parts])
             for arm in dict.fromkeys(arm for parts in synthetic for arm in parts)
+        },
+        training_images={
+            arm: {"real": result.real_images, "synthetic": result.synthetic_images}
+            for arm, result in comparison.arms.items()
         },
         contrasts=(*comparison.contrasts, *comparison.family),
         best_arm=comparison.best_arm,

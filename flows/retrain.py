@@ -7,6 +7,7 @@ from flows.learning import divide, learn, run_probes
 from flows.outcome import Outcome, build_outcome
 from flows.stages import Stages
 from synaug_core import preflight, refs
+from synaug_core.classify.search_space import note_unsearched
 from synaug_core.config import Config
 from synaug_core.data.checks import untested
 from tasks import arms, promotion, report, retraining
@@ -59,7 +60,8 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
         [comparison_ref] = stages.gather(comparing, adopt_below=run)
     comparison = report.read_comparison(comparison_ref)
     measurements += run_probes(config, first, repetitions, arm_runs, run, stages, comparison)
-    notes = (*untested(dataset.test.counts), *learning.notes(), *_about_registering(config))
+    unsearched = note_unsearched(config.tuning, config.arms)
+    notes = (*untested(dataset.test.counts), *learning.notes(), *unsearched, *_about_registering(config))
     with stages.timed("report"):
         synthetic, quality = learning.images[0].synthetic, learning.reports()
         page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes)

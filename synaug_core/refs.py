@@ -160,6 +160,11 @@ class RepetitionRef(frozen.Frozen):
     predictions: PredictionsRef
     validation_predictions: PredictionsRef = Field(alias="validated")
     """On the validation images."""
+    real_images: dict[str, int] = Field(default_factory=dict)
+    """Real training images of each class; empty where an earlier version trained."""
+    synthetic_images: dict[str, int] = Field(default_factory=dict)
+    """Those added to them beforehand: of the planned ones the share that the search chose. Images that are made inside
+    the training loop are not among them."""
     run_id: Place
 
 

@@ -1,6 +1,7 @@
 """The arms: checked against the images, opened, compared with intervals and a verdict, and recorded."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from synaug_core import seeds
 from synaug_core.classify import model
@@ -92,10 +93,20 @@ def compare_arms(
         )
         seed, rarest = seeds.derive(context.seed, "reliability"), compared.rarest_class
         by_name = {name: _measure_reliability(trainings, rarest, config, seed) for name, trainings in by_arm.items()}
-        compared = compared.model_copy(update={"reliability": by_name})
+        results = {name: r.model_copy(update=_images_used(by_arm[name])) for name, r in compared.arms.items()}
+        compared = compared.model_copy(update={"reliability": by_name, "arms": results})
         best = max(by_arm[compared.best_arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({Tag.VERDICT: compared.verdict, Tag.BEST_ARM: compared.best_arm})
         return storage.store_comparison(recorder, compared, best)
+
+
+def _images_used(trainings: Sequence[RepetitionRef]) -> dict[str, dict[str, float]]:
+    """Fields of an arm's result: real and synthetic training images of each class, means over its trainings."""
+    used = {
+        "real_images": [t.real_images for t in trainings],
+        "synthetic_images": [t.synthetic_images for t in trainings],
+    }
+    return {field: {c: fmean(n.get(c, 0) for n in counts) for c in counts[0]} for field, counts in used.items()}
 
 
 def _measure_reliability(

@@ -37,6 +37,7 @@ __all__ = [
     "ended_trials",
     "enter_results",
     "finish_search",
+    "narrow_search",
     "online_synthesis",
     "open_search",
     "predict_images",
@@ -111,6 +112,7 @@ def train_repetition(
         machine.device_slot(context.compute) as device,
     ):
         images = training_images(dataset, arm, synthetic, tuned.values.get("synthetic_share"))
+        real, added = dataset.train.counts, {c: n - dataset.train.counts[c] for c, n in images.counts().items()}
         val, test = storage.load_images(dataset.val), storage.load_images(dataset.test)
         fitted = tuned.apply(config)
         classifier = training.train(
@@ -129,7 +131,8 @@ def train_repetition(
         predicted_val = predict_images(classifier, val, device)
         val_scores = scorer.scores(predicted_val)
         predicted_test = predict_images(classifier, test, device)
-        recorder.params(fitted.model_dump() | arm.model_dump() | {"training_images": len(images)})
+        used = {"real_images": sum(real.values()), "synthetic_images": sum(added.values())}
+        recorder.params(fitted.model_dump() | arm.model_dump() | used | {"training_images": len(images)})
         for evaluation in classifier.history.evaluations:
             recorder.metrics(evaluation.model_dump(exclude={"step"}), evaluation.step)
         history = classifier.history
@@ -148,10 +151,19 @@ def train_repetition(
             validation_predictions=storage.store_predictions(
                 recorder, predicted_val, ArtifactPath.VALIDATION_PREDICTIONS
             ),
+            real_images=real,
+            synthetic_images=added,
             run_id=recorder.run.run_id,
         )
     saved.clear()
     return reference
+
+
+def narrow_search(config: TuningConfig, arms: Sequence[ArmConfig], synthetic: Synthetic) -> TuningConfig:
+    """The search over what its arms use: hyper-parameters that none of them does, such as the share of synthetic images
+    where none were made, stay as configured."""
+    filled = {name for name, parts in synthetic.items() if any(part.images for part in parts)}
+    return config.narrowed_to([a if a.name in filled else a.model_copy(update={"synthesis": None}) for a in arms])
 
 
 @action
@@ -164,7 +176,7 @@ def open_search(
     config: TuningConfig,
 ) -> refs.SearchRef:
     """The study of this search, and its MLflow run: new ones, or those an earlier try began."""
-    dataset = context.dataset
+    dataset, config = context.dataset, narrow_search(config, arms, synthetic)
     key = digests.of_value(
         [
             frozen.identity([dataset, arms, synthetic, online, classifier, config, context.seed]),

@@ -1,13 +1,23 @@
 """What a search varies: its parameters, their ranges, and what a trial changes in a configuration."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field, model_serializer, model_validator
 
 from synaug_core import errors, frozen
-from synaug_core.config import HYPERPARAMETERS, ClassifierConfig, Range, TuningConfig
+from synaug_core.config import HYPERPARAMETERS, ArmConfig, ClassifierConfig, Range, TuningConfig
 
-__all__ = ["BestTrial", "TrialRow", "TrialSpec", "Tuned", "as_configured", "checked_ranges"]
+__all__ = [
+    "BestTrial",
+    "TrialRow",
+    "TrialSpec",
+    "Tuned",
+    "as_configured",
+    "checked_ranges",
+    "note_unsearched",
+    "searched_arms",
+]
 
 
 class Tuned(frozen.Frozen):
@@ -90,3 +100,34 @@ def checked_ranges(config: TuningConfig) -> dict[str, Range]:
                 title = HYPERPARAMETERS[name].title
                 raise errors.ConfigError(f"tuning.{name}.{end}: {value:g} is not a possible {title}") from error
     return ranges
+
+
+def searched_arms(config: TuningConfig, arms: Sequence[ArmConfig]) -> tuple[ArmConfig, ...]:
+    """The arms of a run whose mean score a shared search maximises, in their order: at least one."""
+    names = {arm.name for arm in arms}.intersection(config.arms)
+    for role, substitutes in (
+        ("control", [arm for arm in arms if not arm.has_synthetic_images]),
+        ("combined", sorted((arm for arm in arms if _can_stand_for_combined(arm)), key=lambda arm: arm.is_control)),
+    ):
+        if role in config.arms and role not in names:
+            names |= {arm.name for arm in substitutes[:1]}
+    return tuple(arm for arm in arms if arm.name in names) or tuple(arms[:1])
+
+
+def _can_stand_for_combined(arm: ArmConfig) -> bool:
+    return arm.has_synthetic_images and not arm.is_positive_control
+
+
+def note_unsearched(config: TuningConfig, arms: Sequence[ArmConfig]) -> tuple[str, ...]:
+    """What the user should know where arms have synthetic images, and none of those that were searched has."""
+    if config.trials == 0 or config.scope == "per_arm":
+        return ()
+    searched, untuned = searched_arms(config, arms), [arm.name for arm in arms if arm.has_synthetic_images]
+    if not untuned or any(arm.has_synthetic_images for arm in searched):
+        return ()
+    subject = f"arms {', '.join(untuned[:-1])} and {untuned[-1]} use" if len(untuned) > 1 else f"arm {untuned[0]} uses"
+    names = ", ".join(arm.name for arm in searched)
+    return (
+        f"{subject} hyper-parameters that were tuned for {names}: no arm with synthetic images was searched "
+        "(tuning.arms)",
+    )

@@ -53,6 +53,11 @@ class ArmConfig(Section):
         return self.model_dump(mode="json", exclude={"name", "synthesis", "online", "control"})
 
     @property
+    def has_synthetic_images(self) -> bool:
+        """True for an arm to whose real images others are added, beforehand or inside the training loop."""
+        return self.synthesis is not None or self.online is not None
+
+    @property
     def is_control(self) -> bool:
         """True for an arm that a gain has to beat."""
         if self.is_positive_control:

@@ -2,11 +2,13 @@
 
 import functools
 import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from synaug_core.config.arms import ArmConfig
 from synaug_core.config.base import Count, Section
 
 __all__ = [
@@ -104,15 +106,17 @@ class Range(Section):
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """What makes a range in `TuningConfig` one that is searched: its title for people, and what it sets.
+    """What makes a range in `TuningConfig` one that is searched: its title for people, what it sets, and for whom.
 
     Attributes:
         title: as figures, the report and messages call it.
         key: dotted key below `classifier` that holds its value; None: a share of something else, as configured 1.
+        used_by: whether the training of an arm depends on it; it is searched where a searched arm's does.
     """
 
     title: str
     key: str | None = None
+    used_by: Callable[[ArmConfig], bool] = lambda _: True
 
     def read(self, config: ClassifierConfig) -> float:
         """The configured value."""
@@ -135,6 +139,14 @@ class Hyperparameter:
         return ClassifierConfig.model_validate(values)
 
 
+def _augments(arm: ArmConfig) -> bool:
+    return arm.augmentation != "none"
+
+
+def _adds_images(arm: ArmConfig) -> bool:
+    return arm.synthesis is not None
+
+
 class TuningConfig(Section):
     """The search for hyper-parameters; its objective is balanced accuracy on the validation images."""
 
@@ -143,7 +155,9 @@ class TuningConfig(Section):
     scope: Literal["shared", "per_arm"] = "shared"
     """One search for all arms, or one for each, each with the same number of trials."""
     arms: tuple[str, ...] = ("control", "combined")
-    """Arms whose mean score a shared search maximises (those among them that the run has)."""
+    """Arms whose mean score a shared search maximises (those among them that the run has). Where the run has no
+    `control`, its first arm without synthetic images stands in; where it has no `combined`, its first arm with
+    synthetic images that is no control."""
     steps: Count | None = None
     """Optimiser steps of one training in a trial; default: half of the classifier's."""
     parallel: Count = 2
@@ -156,15 +170,22 @@ class TuningConfig(Section):
         low=1e-4, high=1e-1, log=True
     )
     dropout: Annotated[Range | None, Hyperparameter("dropout", "dropout")] = Range(low=0.0, high=0.6)
-    augmentation_strength: Annotated[Range | None, Hyperparameter("augmentation strength", "augmentation.strength")] = (
-        Range(low=0.3, high=1.5)
+    augmentation_strength: Annotated[
+        Range | None, Hyperparameter("augmentation strength", "augmentation.strength", _augments)
+    ] = Range(low=0.3, high=1.5)
+    synthetic_share: Annotated[Range | None, Hyperparameter("synthetic share", used_by=_adds_images)] = Range(
+        low=0.1, high=1.0
     )
-    synthetic_share: Annotated[Range | None, Hyperparameter("synthetic share")] = Range(low=0.1, high=1.0)
     """Share of the planned synthetic images that are used."""
 
     def ranges(self) -> dict[str, Range]:
         """The intervals of the hyper-parameters that are searched, by name, in the order of `HYPERPARAMETERS`."""
         return {name: limits for name in HYPERPARAMETERS if (limits := getattr(self, name)) is not None}
+
+    def narrowed_to(self, arms: Sequence[ArmConfig]) -> "TuningConfig":
+        """The same search without the hyper-parameters that none of these arms uses."""
+        unused = [name for name, entry in HYPERPARAMETERS.items() if not any(map(entry.used_by, arms))]
+        return self.model_copy(update=dict.fromkeys(unused))
 
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {

@@ -44,6 +44,10 @@ class ArmResult(frozen.Frozen):
     """True for an arm that a gain has to beat."""
     repetitions: int
     """Trainings; in cross-validation folds times repetitions."""
+    real_images: dict[str, Finite] = Field(default_factory=dict)
+    """Real training images of each class, the mean over the trainings; empty where an earlier version trained."""
+    synthetic_images: dict[str, Finite] = Field(default_factory=dict)
+    """Those that were really added to them beforehand, likewise."""
 
 
 class Comparison(frozen.Frozen):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from synaug_core.classify.search_space import searched_arms
 from synaug_core.config import BEST, HYPERPARAMETERS
 from synaug_core.evaluate.sentence import percent_text
 from synaug_core.generators import registry as generators
@@ -128,15 +129,16 @@ def _search(config: Config) -> str:
     if not tuning.trials:
         return "None: every arm was trained with the configured values."
     if tuning.scope == "per_arm":
+        searched = config.arms
         budget = f"{tuning.trials} trials for each arm"
         seeds = f"first arm: {_seed(config, 'tuning', config.arms[0].name)}"
     else:
-        searched = [a.name for a in config.arms if a.name in tuning.arms] or [config.arms[0].name]
-        names = ", ".join(searched)
+        searched = searched_arms(tuning, config.arms)
+        names = ", ".join(arm.name for arm in searched)
         budget = f"{tuning.trials} trials for all arms together, by the mean score of {names}"
         seeds = _seed(config, "tuning", names)
     steps = config.classifier.steps_or_half(tuning.steps)
-    titles = [HYPERPARAMETERS[name].title for name in tuning.ranges()]
+    titles = [HYPERPARAMETERS[name].title for name in tuning.narrowed_to(searched).ranges()]
     place = ", in each fold anew" if config.data.split.folds else ""
     return (
         f"{budget}{place}, of {number(steps)} steps each, over {', '.join(titles)}; the measure is balanced accuracy "
@@ -152,12 +154,12 @@ def _training(config: Config, comparison: Comparison) -> str:
     return (
         f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {start}: at most {number(c.steps)} "
         f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), the weights with {_KEEP[c.keep]} kept. "
-        f"The arms: {'; '.join(_arms(config))}. First training: weights {_seed(config, 'init', 0)}, batches of "
-        f"{plain(first)} {_seed(config, 'batches', first, 0)}. Those of the next ones end in 1, 2, …"
+        f"The arms: {'; '.join(_arms(config, comparison))}. First training: weights {_seed(config, 'init', 0)}, "
+        f"batches of {plain(first)} {_seed(config, 'batches', first, 0)}. Those of the next ones end in 1, 2, …"
     )
 
 
-def _arms(config: Config) -> Iterator[str]:
+def _arms(config: Config, comparison: Comparison) -> Iterator[str]:
     for arm in config.arms[:_SHOWN_ARMS]:
         parts = ["classes drawn equally often"] if arm.sampling == "balanced" else []
         parts += ["traditional augmentation"] if arm.augmentation == "traditional" else []
@@ -165,7 +167,11 @@ def _arms(config: Config) -> Iterator[str]:
         parts += [f"these weigh {arm.synthetic_weight:g}"] if arm.synthetic_weight != 1 else []
         parts += [f"the first {100 * arm.pretrain:g} % of the steps on them alone"] if arm.pretrain else []
         parts += ["synthetic images inside the training"] if arm.online is not None else []
-        yield f"{arm.name} ({', '.join(parts) or 'the real images as they are'})"
+        parts = parts or ["the real images as they are"]
+        if (result := comparison.arms.get(arm.name)) is not None and result.real_images:
+            real, added = (round(sum(n.values())) for n in (result.real_images, result.synthetic_images))
+            parts.append(f"{number(real)} real images" + (f" and {number(added)} synthetic ones" if added else ""))
+        yield f"{arm.name} ({', '.join(parts)})"
     if (more := len(config.arms) - _SHOWN_ARMS) > 0:
         yield f"{more} more"
 

@@ -45,8 +45,14 @@ def test_an_arm_in_a_few_lines_of_yaml_with_searches_for_each_arm(done: Callable
     assert made.counts()["2"] == 40 - said.outcome["dataset"]["train"]["2"]
     trained_on = {r.tags["synaug.arm"]: int(r.params["training_images"]) for r in run.of("repetition")}
     real = sum(said.outcome["dataset"]["train"].values())
-    share = float(next(r for r in run.of("tuning") if "wild" in r.info.run_name).params["best.synthetic_share"])
-    assert trained_on == {"wild": real + round(share * len(made)), "original": real, "balanced": real}
+    shares = [r.params.get("best.synthetic_share") for r in run.of("tuning")]
+    assert shares[1:] == [None, None], "nothing is searched that an arm does not use"
+    used = round(float(shares[0]) * len(made))
+    assert trained_on == {"wild": real + used, "original": real, "balanced": real}
+    assert {r.tags["synaug.arm"]: int(r.params["synthetic_images"]) for r in run.of("repetition")}["wild"] == used
+    told = said.outcome["training_images"]
+    assert told["wild"] == {"real": said.outcome["dataset"]["train"], "synthetic": {"0": 0, "1": 0, "2": used}}
+    assert set(told["original"]["synthetic"].values()) == {0}
     lines = [line for line in said.err.splitlines() if "trial 0: done" in line]
     assert [line.split("tuning: ")[1].split(":")[0] for line in lines] == [
         *("wild trial 0", "original trial 0", "balanced trial 0"),
@@ -165,9 +171,10 @@ def test_classes_of_equal_size_need_no_images_and_no_generator(
         data={"source": str(tmp_path), "classes": None, "long_tail": None},
         arms=["original", "synthetic"],
         repetitions=1,
-        tuning={"trials": 0},
+        tuning={"trials": 1, "steps": 2, "arms": ["original"]},
     )
     assert said.outcome["dataset"]["train"] == {"a": 20, "b": 20}
+    assert any("arm synthetic uses hyper-parameters that were tuned for original" in n for n in said.outcome["notes"])
     assert not run.of("generator")
     assert not run.of("synthesis")
     assert {r.params["training_images"] for r in run.of("repetition")} == {"40"}

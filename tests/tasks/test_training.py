@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from synaug_core.config import STANDARD_ARMS
+from synaug_core.config import STANDARD_ARMS, TuningConfig
 from synaug_core.errors import ArtifactError
-from synaug_core.refs import DatasetRef, ImageSetRef
+from synaug_core.refs import DatasetRef, ImageSetRef, SyntheticRef
 from tasks.engine.storage import load_images, load_joined
-from tasks.training import training_images
+from tasks.training import narrow_search, training_images
 
 SYNTHETIC, ORIGINAL = STANDARD_ARMS["synthetic"], STANDARD_ARMS["original"]
 
@@ -58,3 +58,17 @@ def test_a_file_that_was_changed_behind_our_back_is_refused(
     stored("val", [1, 0])
     with pytest.raises(ArtifactError, match="checksum is not the recorded one"):
         load_images(dataset.val)
+
+
+def test_a_share_is_searched_where_images_were_made() -> None:
+    arms = (STANDARD_ARMS["balanced"], SYNTHETIC)
+
+    def searched(*counts: int) -> set[str]:
+        parts = tuple(
+            SyntheticRef(uri="file:///x", sha256="0" * 64, run_id="run", counts={"a": n}, planned=9, seconds=0.0)
+            for n in counts
+        )
+        return set(narrow_search(TuningConfig(), arms, {"balanced": (), "synthetic": parts}).ranges())
+
+    assert searched() == searched(0, 0) == {"learning_rate", "weight_decay", "dropout"}
+    assert searched(0, 1) == searched() | {"synthetic_share"}

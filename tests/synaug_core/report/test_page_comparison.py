@@ -17,7 +17,7 @@ from synaug_core.report.course import course
 from synaug_core.report.html import embed_sheets
 from synaug_core.report.page import comparison_page
 from synaug_core.report.text import comparison_text
-from synaug_core.report.words import percent
+from synaug_core.report.words import number, percent
 from synaug_core.seeds import derive
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
@@ -263,6 +263,11 @@ def test_the_course_follows_the_configuration(none_shown, judged):
     assert stages["Search"].startswith("None")
     assert "first (synthetic images, these weigh 0.5, the first 25 % of the steps on them alone)" in stages["Training"]
     assert not stages.keys() & {"Judgement", "Disturbed images", "Where they look"}
+    counted = none_shown.arms["original"].model_copy(
+        update={"real_images": {"a": 1200.0, "b": 3.5}, "synthetic_images": {"a": 0.0, "b": 7.0}}
+    )
+    told = dict(course(config, none_shown.model_copy(update={"arms": none_shown.arms | {"original": counted}})))
+    assert f"original (the real images as they are, {number(1204)} real images and 7 synthetic ones)" in told["Training"]
     folded = Config(data={"split": {"folds": 4}}, repetitions=2)
     told = dict(course(folded, judged(SKILLS, CONTROLS, reps=2, folds=4)))
     assert "4-fold cross-validation, 2 times" in told["Division"]

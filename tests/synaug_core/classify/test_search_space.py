@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from synaug_core.classify.search_space import note_unsearched, searched_arms
+from synaug_core.config import NAMED_ARMS, STANDARD_ARMS, ArmConfig, Config, OnlineConfig, SynthesisConfig, TuningConfig
+
+VAE = STANDARD_ARMS["combined"].model_copy(update={"name": "vae"})
+COPIES = ArmConfig(name="copies", synthesis=SynthesisConfig(strategy="duplicate"))
+ONLINE = ArmConfig(name="online", online=OnlineConfig())
+ARMS = NAMED_ARMS | {arm.name: arm for arm in (VAE, COPIES, ONLINE)}
+ALWAYS = ["learning_rate", "weight_decay", "dropout"]
+
+
+@pytest.mark.parametrize(
+    ("names", "searched"),
+    [
+        (["original"], []),
+        (["original", "balanced"], []),
+        (["original", "traditional"], ["augmentation_strength"]),
+        (["original", "synthetic"], ["synthetic_share"]),
+        (["control", "combined"], ["augmentation_strength", "synthetic_share"]),
+        (["online"], []),  # what is made inside the training is not planned
+    ],
+)
+def test_what_no_arm_uses_is_not_searched(names, searched):
+    narrow = TuningConfig().narrowed_to([ARMS[name] for name in names])
+    assert list(narrow.ranges()) == ALWAYS + searched
+    assert narrow.narrowed_to(list(ARMS.values())) == narrow, "what was left out stays out"
+    assert TuningConfig(dropout=None).narrowed_to([VAE]).dropout is None
+
+
+@pytest.mark.parametrize(
+    ("arms", "wanted", "searched"),
+    [
+        (list(STANDARD_ARMS), None, ["control", "combined"]),
+        (["combined", "control"], None, ["combined", "control"]),  # in the run's order
+        (["original", "control", "copies", "vae"], None, ["control", "vae"]),
+        (["original", "traditional", "copies"], None, ["original", "copies"]),
+        (["copies", "online", "control"], None, ["online", "control"]),
+        (["control", "oracle"], None, ["control"]),  # real held-back images stand for no synthetic ones
+        (["oracle"], None, ["oracle"]),
+        (["vae", "control"], ["control"], ["control"]),
+        (["original", "vae"], ["vae", "combined"], ["vae"]),
+        (["original", "vae"], ["balanced"], ["original"]),  # missing from this run
+    ],
+)
+def test_the_arms_of_a_shared_search(arms, wanted, searched):
+    config = TuningConfig() if wanted is None else TuningConfig(arms=wanted)
+    assert [arm.name for arm in searched_arms(config, [ARMS[name] for name in arms])] == searched
+    Config(arms=[ARMS[name] for name in arms], tuning=config)
+
+
+def test_arms_that_were_tuned_for_others_are_named():
+    def note(names, **settings):
+        return note_unsearched(TuningConfig(**settings), [ARMS[name] for name in names])
+
+    assert note(STANDARD_ARMS) == note(["original", "control"]) == note(["control", "online"]) == ()
+    told = (
+        "arms copies and vae use hyper-parameters that were tuned for control: no arm with synthetic images was "
+        "searched (tuning.arms)"
+    )
+    assert note(["control", "copies", "vae"], arms=["control"]) == (told,)
+    assert note(["control", "copies", "vae"], arms=["control"], scope="per_arm") == ()
+    assert note(["control", "copies", "vae"], arms=["control"], trials=0) == ()
+    assert note(["control", "oracle"])[0].startswith("arm oracle uses hyper-parameters that were tuned for control")
