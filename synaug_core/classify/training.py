@@ -133,7 +133,7 @@ class Loop:
         else:
             with _precision(self.device):
                 logits = self.model(images, self.noise)
-            loss = self._cross_entropy(logits, self.labels[index], index)
+            loss = self._cross_entropy(logits, self.labels[index], self._weights_of(index))
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -144,7 +144,7 @@ class Loop:
         self.first_bad = torch.minimum(self.first_bad, bad)
 
     def _loss_with(self, online: Online, index: Tensor, images: Tensor) -> Tensor:
-        """The batch's loss and the weighted one of images made from it.
+        """The weighted mean over the batch's images and those made from it.
 
         Both go through the network together, so that batch normalisation sees them as it sees synthetic images that
         are part of the training set.
@@ -156,21 +156,29 @@ class Loop:
             features = self.model.features(inputs)
             real_logits = self.model.head(features[: len(images)], self.noise)
             synthetic = self.model.head(features[len(images) :], stream)
-        synthetic_loss = online.config.weight * self._cross_entropy(synthetic, labels)
-        return self._cross_entropy(real_logits, self.labels[index], index) + synthetic_loss
+        real_weights = self._weights_of(index)
+        weights = torch.ones(len(index), device=self.device) if real_weights is None else real_weights
+        return self._cross_entropy(
+            torch.cat([real_logits, synthetic]),
+            torch.cat([self.labels[index], labels]),
+            torch.cat([weights, torch.full((len(labels),), online.config.weight, device=self.device)]),
+        )
 
     def _augmented(self, images: Tensor, stream: torch.Generator) -> Tensor:
         if self.arm.augmentation != "traditional":
             return images
         return augment(images, self.config.augmentation, stream)
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor, index: Tensor | None = None) -> Tensor:
-        """The mean over the images; a weighted one where `index` names images that have weights."""
+    def _weights_of(self, index: Tensor) -> Tensor | None:
+        """Of training images in the loss; None: all alike."""
+        return None if self.image_weights is None else self.image_weights[index]
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor, share: Tensor | None) -> Tensor:
+        """The mean over the images, weighted by their `share` where there is one."""
         smoothing = self.config.label_smoothing
-        if index is None or self.image_weights is None:
+        if share is None:
             return F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing)
         losses = F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing, reduction="none")
-        share = self.image_weights[index]
         image_weights = share if self.weights is None else share * self.weights[labels]
         return (share * losses).sum() / image_weights.sum()
 

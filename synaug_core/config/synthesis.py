@@ -80,7 +80,7 @@ class OnlineConfig(TargetedConfig):
     share: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Synthetic images over the images of a batch."""
     weight: Positive = 1.0
-    """Weight of the synthetic images' loss."""
+    """Weight of a synthetic image in the loss, where a real one has 1."""
 
 
 class SynthesisConfig(Section):

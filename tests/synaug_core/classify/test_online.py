@@ -169,6 +169,24 @@ def test_a_weight_near_zero_is_nearly_nothing(make_set, quick, online):
     assert apart(plain, full) > 1e-3
 
 
+@pytest.mark.parametrize("weight", [1.0, 2.5])
+def test_each_image_counts_by_its_weight(make_set, quick, online, weight):
+    """The loss is the weighted mean over all images, real ones with weight 1: computed here image by image."""
+    config = quick.model_copy(update={"dropout": 0.0, "class_weights": "balanced"})
+    maker = online(strategy="reconstruct", start=0.0, weight=weight)
+    loop = Loop.start(config, ORIGINAL, make_set(), make_set(seed=1), 3, 4, CPU, maker)
+    index = torch.tensor([0, 3, 13, 14, 5, 6, 7, 15])
+    images = loop.images[index].float() / 255
+    loop.model.train()
+    loss = loop._loss_with(maker, index, images)
+    made, labels = maker.make(loop.model, index, stream(1))
+    logits = loop.model(torch.cat([images, made]), stream(1)).double()
+    everything = torch.cat([loop.labels[index], labels])
+    shares = torch.tensor([1.0] * 8 + [weight] * len(labels)) * loop.weights[everything]
+    losses = -logits.log_softmax(1)[torch.arange(len(everything)), everything]
+    assert float(loss.detach()) == pytest.approx(float((shares * losses).sum().detach() / shares.sum()), rel=1e-5)
+
+
 @pytest.mark.parametrize("strategy", ["targeted", "random", "reconstruct"])
 @pytest.mark.parametrize("arm", [ORIGINAL, CONTROL], ids=lambda a: a.name)
 def test_it_trains_as_many_steps_and_repeats(make_set, quick, online, strategy, arm):
