@@ -165,9 +165,9 @@ class Loop:
         )
 
     def _augmented(self, images: Tensor, stream: torch.Generator) -> Tensor:
-        if self.arm.augmentation != "traditional":
+        if self.arm.augmentation == "none":
             return images
-        return augment(images, self.config.augmentation, stream)
+        return augment(images, self.config.augmentation, stream, self.arm.augmentation)
 
     def _weights_of(self, index: Tensor) -> Tensor | None:
         """Of training images in the loss; None: all alike."""

@@ -9,6 +9,7 @@ from synaug_core.config.synthesis import OnlineConfig, SynthesisConfig
 
 __all__ = ["CONTROL_STRATEGIES", "NAMED_ARMS", "ORACLE", "STANDARD_ARMS", "ArmConfig", "Sampling"]
 
+Augmentation = Literal["none", "traditional", "strong"]
 Sampling = Literal["natural", "balanced"]
 CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random")
 """Images made without what a generator or a target adds: a gain has to beat these too."""
@@ -22,7 +23,9 @@ class ArmConfig(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
     sampling: Sampling = "natural"
     """Training images are drawn as they come, or every class equally often."""
-    augmentation: Literal["none", "traditional"] = "none"
+    augmentation: Augmentation = "none"
+    """Mirroring, turns and the like (`traditional`), or these and colour, noise, blur, erasing and one random operation
+    (`strong`); their ranges stand in `classifier.augmentation`."""
     synthesis: SynthesisConfig | None = None
     """Synthetic images added to the training images; none: real images only."""
     online: OnlineConfig | None = None

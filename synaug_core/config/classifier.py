@@ -28,19 +28,33 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class AugmentationConfig(Section):
-    """The traditional augmentation: what it does at strength 1."""
+    """What the augmentation does at strength 1: `traditional` down to `contrast`, `strong` all of it."""
 
+    probability: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """Share of the images of a batch that are augmented; the others stay as they are, like the images of the tests."""
     mirror: Literal["none", "horizontal", "both"] = "horizontal"
     rotation: Annotated[float, Field(ge=0, le=180)] = 30.0
-    """Largest angle in degrees."""
+    """Largest angle in degrees, 180 for any."""
     translation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Largest shift as a share of the side."""
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.15
     """Largest change of size as a share."""
     brightness: Annotated[float, Field(ge=0, le=1)] = 0.15
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    color: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Largest change of saturation as a share, and largest turn of the hue as a share of 180 degrees; 0: none, where
+    colour tells the classes apart."""
+    operation: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Largest level of one random operation for each image: shear along x or y, gamma, autocontrast, equalisation,
+    solarisation, posterisation, sharpening, or none. Some change colours; 0: none of them."""
+    blur: Annotated[float, Field(ge=0, le=0.1)] = 0.02
+    """Largest standard deviation of a Gaussian blur as a share of the side; 0: none."""
+    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Largest standard deviation of Gaussian noise, where white is 1; 0: none."""
+    erasing: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """Largest side of an erased rectangle as a share of the image's; 0: none."""
     strength: Annotated[float, Field(ge=0, le=2)] = 1.0
-    """Multiplies all of the above but the mirroring."""
+    """Multiplies all of the above but the share of the images and the mirroring."""
 
 
 class ClassifierConfig(Section):

@@ -162,7 +162,7 @@ def _training(config: Config, comparison: Comparison) -> str:
 def _arms(config: Config, comparison: Comparison) -> Iterator[str]:
     for arm in config.arms[:_SHOWN_ARMS]:
         parts = ["classes drawn equally often"] if arm.sampling == "balanced" else []
-        parts += ["traditional augmentation"] if arm.augmentation == "traditional" else []
+        parts += [f"{arm.augmentation} augmentation"] if arm.augmentation != "none" else []
         parts += ["synthetic images"] if arm.synthesis is not None else []
         parts += [f"these weigh {arm.synthetic_weight:g}"] if arm.synthetic_weight != 1 else []
         parts += [f"the first {100 * arm.pretrain:g} % of the steps on them alone"] if arm.pretrain else []

@@ -7,7 +7,15 @@ from synaug_core.classify.augment import augment
 from synaug_core.config import AugmentationConfig
 from synaug_core.seeds import stream
 
-STILL = {"mirror": "none", "rotation": 0, "translation": 0, "scale": 0, "brightness": 0, "contrast": 0}
+STILL = {
+    "probability": 1,
+    "mirror": "none",
+    "rotation": 0,
+    "translation": 0,
+    "scale": 0,
+    "brightness": 0,
+    "contrast": 0,
+}
 
 
 @pytest.fixture
@@ -20,12 +28,12 @@ def _with(**ranges: object) -> AugmentationConfig:
 
 
 def test_strength_zero_is_the_identity(images):
-    config = AugmentationConfig(mirror="none", strength=0)
+    config = AugmentationConfig(probability=1, mirror="none", strength=0)
     assert torch.equal(augment(images, config, stream(1)), images)
 
 
 def test_strength_zero_still_mirrors_about_half(images):
-    out = augment(images, AugmentationConfig(mirror="horizontal", strength=0), stream(1))
+    out = augment(images, AugmentationConfig(probability=1, mirror="horizontal", strength=0), stream(1))
     kept = (out == images).flatten(1).all(1)
     flipped = (out == images.flip(-1)).flatten(1).all(1)
     assert (kept ^ flipped).all()
@@ -40,7 +48,9 @@ def test_mirroring_within_the_resampling_agrees_with_flips(images, mirror):
 
 
 def test_shape_range_and_dtype(images):
-    out = augment(images, AugmentationConfig(mirror="both", strength=2, rotation=180, scale=0.9), stream(1))
+    out = augment(
+        images, AugmentationConfig(probability=1, mirror="both", strength=2, rotation=180, scale=0.9), stream(1)
+    )
     assert out.shape == images.shape
     assert out.dtype == images.dtype
     assert out.min() >= 0
@@ -50,9 +60,9 @@ def test_shape_range_and_dtype(images):
 
 def test_images_differ_from_each_other_and_the_stream_repeats():
     same = torch.rand(1, 1, 12, 12, generator=stream(0)).expand(8, 1, 12, 12)
-    out = augment(same, AugmentationConfig(), stream(1))
+    out = augment(same, AugmentationConfig(probability=1), stream(1))
     assert len({tuple(i.flatten().tolist()) for i in out}) == 8
-    assert torch.equal(out, augment(same, AugmentationConfig(), stream(1)))
+    assert torch.equal(out, augment(same, AugmentationConfig(probability=1), stream(1)))
 
 
 def test_shift_is_a_share_of_the_side():
