@@ -1,9 +1,10 @@
-"""Disturbed test images: seven kinds in five severities, none of which any arm was trained with.
+"""Disturbed test images: seven kinds in five severities, beyond what the standard arms are trained with.
 
 The list follows Hendrycks and Dietterich (arXiv 1903.12261), who measure with fixed severities what was not trained
 with. The traditional augmentation at strength 1 turns by up to 30 degrees, mirrors along the sides, shifts by 10 % and
 resizes by 15 %, adds up to 0.15 of brightness and changes the contrast by up to 15 %. Everything here is of another
-kind or lies beyond those ranges; a training with wider ones (`classifier.augmentation`) has met the milder severities.
+kind or lies beyond those ranges; a training with wider ones (`classifier.augmentation`), or with
+`strong` augmentation, which blurs and adds noise, has met the milder severities.
 """
 
 import math
