@@ -30,10 +30,10 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> float:
 
 
 def balanced_cross_entropy(logits: Tensor, labels: Tensor) -> float:
-    """Mean over the classes that have images of their mean negative log likelihood in nats; arguments as above."""
+    """Mean over the classes that have images of their mean negative log likelihood in nats; NaN without images."""
     losses = F.cross_entropy(logits.double(), labels, reduction="none")
-    counts = torch.bincount(labels, minlength=logits.shape[1])
-    return float((losses / counts[labels]).sum() / (counts > 0).sum())
+    means = [losses[labels == c].mean() for c in torch.unique(labels)]
+    return float(torch.stack(means).mean()) if means else float("nan")
 
 
 def macro_auc(logits: Tensor, labels: Tensor) -> float:

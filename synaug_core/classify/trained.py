@@ -26,13 +26,19 @@ Ending = Literal["all steps", "early stop", "no validation images"]
 
 
 class Evaluation(frozen.Frozen):
-    """Losses and validation scores of a classifier at one step of its training."""
+    """Losses and validation scores of a classifier at one step of its training.
+
+    The scores are those of the network that would be kept at that step: with the statistics of clean real images, and
+    with averaged weights where these are kept.
+    """
 
     step: int
     train_loss: float
     """Mean over the steps since the evaluation before, with label smoothing and class weights."""
     val_loss: float | None = None
     """Mean cross-entropy in nats; None without validation images."""
+    val_balanced_loss: float | None = None
+    """Mean over the classes of each one's."""
     val_balanced_accuracy: float | None = None
     val_macro_auc: float | None = None
     """None also where no class has images inside and outside."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from synaug_core import checkpoints, code_reach, digests, errors, seeds
-from synaug_core.classify import optimisation, prior, sampling, scores, trained
+from synaug_core.classify import normalisation, optimisation, prior, sampling, scores, trained
 from synaug_core.classify.augment import augment
 from synaug_core.classify.model import Classifier, as_float, build, channel_statistics
 from synaug_core.classify.online import Online, is_due
@@ -26,6 +26,10 @@ __all__ = ["Loop", "train"]
 
 
 _EVALUATION_BATCH = 256
+_AVERAGED = 0.25
+"""Share of the steps, the last ones, over which `keep: average` takes the mean."""
+_SMALLEST_PART = 4
+"""Images that are normalised apart from the others of their batch; fewer would be normalised by themselves."""
 
 
 @dataclass
@@ -40,9 +44,13 @@ class Loop:
     optimizer: torch.optim.Optimizer
     images: Tensor
     labels: Tensor
+    synthetic: Tensor
+    """Bool: the images that were made."""
     val_images: Tensor
     val_labels: Tensor
     sampler: sampling.IndexSampler | sampling.PhasedSampler
+    clean: tuple[Tensor, ...]
+    """Batches of real images whose statistics the network is evaluated with."""
     noise: torch.Generator
     """Augmentation and dropout."""
     weights: Tensor | None
@@ -58,6 +66,8 @@ class Loop:
     evaluations: list[trained.Evaluation] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
     best_step: int = 0
+    average: dict[str, Tensor] | None = None
+    """Mean of the weights over the last steps so far."""
     online: Online | None = None
     online_seed: int = 0
     """Of all that is random about synthetic images; what real images draw stays as without them."""
@@ -100,9 +110,13 @@ class Loop:
             optimizer=optimisation.optimizer(model, config),
             images=train.images.to(device),
             labels=train.labels.to(device),
+            synthetic=train.is_synthetic().to(device),
             val_images=val.images.to(device),
             val_labels=val.labels.to(device),
             sampler=sampler,
+            clean=()
+            if config.normalisation == "trained"
+            else sampling.clean_batches(config, arm, train, seeds.derive(batch_seed, "normalisation"), device),
             noise=seeds.stream(seeds.derive(batch_seed, "noise"), device),
             weights=None if weights is None else weights.to(device),
             image_weights=image_weights,
@@ -123,27 +137,28 @@ class Loop:
 
     def advance(self) -> None:
         """One optimiser step; nothing is read back from the device."""
-        index = self.sampler.next()
+        index, real_count = self._real_first(self.sampler.next())
         images = self._augmented(as_float(self.images[index]), self.noise)
         for group in self.optimizer.param_groups:
             group["lr"] = optimisation.learning_rate(self.config, self.step)
         self.model.train()
         if self.online is not None and is_due(self.online.config, self.step, self.config.steps):
-            loss = self._loss_with(self.online, index, images)
+            loss = self._loss_with(self.online, index, images, real_count)
         else:
             with _precision(self.device):
-                logits = self.model(images, self.noise)
+                logits = self.model.head(self._features(images, real_count), self.noise)
             loss = self._cross_entropy(logits, self.labels[index], self._weights_of(index))
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
         self.step += 1
+        self._average()
         value = loss.detach()
         self.loss_sum += value
         bad = torch.where(value.isfinite(), self.config.steps + 1, self.step)
         self.first_bad = torch.minimum(self.first_bad, bad)
 
-    def _loss_with(self, online: Online, index: Tensor, images: Tensor) -> Tensor:
+    def _loss_with(self, online: Online, index: Tensor, images: Tensor, real_count: int) -> Tensor:
         """The weighted mean over the batch's images and those made from it.
 
         Both go through the network together, so that batch normalisation sees them as it sees synthetic images that
@@ -153,7 +168,7 @@ class Loop:
         synthetic_images, labels = online.make(self.model, index, stream)
         inputs = torch.cat([images, self._augmented(synthetic_images, stream)])
         with _precision(self.device):
-            features = self.model.features(inputs)
+            features = self._features(inputs, real_count)
             real_logits = self.model.head(features[: len(images)], self.noise)
             synthetic = self.model.head(features[len(images) :], stream)
         real_weights = self._weights_of(index)
@@ -163,6 +178,38 @@ class Loop:
             torch.cat([self.labels[index], labels]),
             torch.cat([weights, torch.full((len(labels),), online.config.weight, device=self.device)]),
         )
+
+    def _real_first(self, index: Tensor) -> tuple[Tensor, int]:
+        """A batch with its real images first, and how many they are, where these are normalised apart; elsewhere the
+        batch as it is, and nothing is read back from the device."""
+        if self.config.normalisation != "split":
+            return index, len(index)
+        ordered = index[self.synthetic[index].int().argsort(stable=True)]
+        return ordered, len(ordered) - int(self.synthetic[ordered].sum())
+
+    def _features(self, images: Tensor, real_count: int) -> Tensor:
+        """Pooled features (n, d); real images, the first ones, and the others each by their own batch's moments where
+        the configuration says so (AdvProp, Xie et al., arXiv 1911.09665; here the affine parameters are shared)."""
+        if (
+            self.config.normalisation != "split"
+            or min(real_count, synthetic_count := len(images) - real_count) < _SMALLEST_PART
+        ):
+            return self.model.features(images)
+        real_images, synthetic_images = images.split([real_count, synthetic_count])
+        real = self.model.features(real_images)
+        with normalisation.untracked(self.model):
+            return torch.cat([real, self.model.features(synthetic_images)])
+
+    def _average(self) -> None:
+        """Take the newest weights into the mean of the last ones."""
+        count = self.step - round((1 - _AVERAGED) * self.config.steps)
+        if self.config.keep != "average" or count < 1:
+            return
+        weights = {k: v.detach() for k, v in self.model.state_dict().items() if v.is_floating_point()}
+        if self.average is None:
+            self.average = {k: v.clone() for k, v in weights.items()}
+        for name, mean in self.average.items():
+            mean.lerp_(weights[name], 1 / count)
 
     def _augmented(self, images: Tensor, stream: torch.Generator) -> Tensor:
         if self.arm.augmentation == "none":
@@ -196,39 +243,68 @@ class Loop:
         bad = int(self.first_bad)
         if bad <= self.step:
             raise errors.DivergenceError(f"arm {self.arm.name}: the training loss is not finite at step {bad}")
-        logits, strength = self._val_logits() if len(self.val_images) else (None, None)
-        latest = trained.Evaluation(
-            step=self.step,
-            train_loss=float(self.loss_sum) / (self.step - before),
-            val_loss=None if logits is None else scores.cross_entropy(logits, self.val_labels),
-            val_balanced_accuracy=None if logits is None else scores.balanced_accuracy(logits, self.val_labels),
-            val_macro_auc=None if logits is None else _defined(scores.macro_auc(logits, self.val_labels)),
-            prior_correction=strength,
-        )
-        if logits is not None and not bool(logits.isfinite().all()):
-            raise errors.DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
+        latest = trained.Evaluation(step=self.step, train_loss=float(self.loss_sum) / (self.step - before))
         self.loss_sum.zero_()
-        best = max(
-            (earlier for e in self.evaluations if (earlier := self._merit(e)) is not None), default=float("-inf")
-        )
+        if len(self.val_images) or self._keeps_last:
+            with self._as_kept():
+                if len(self.val_images):
+                    latest = latest.model_copy(update=self._validation_scores())
+                best = max((m for e in self.evaluations if (m := self._merit(e)) is not None), default=float("-inf"))
+                merit = self._merit(latest)
+                if self._keeps_last if merit is None else merit > best:
+                    self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+                    self.best_step = self.step
         self.evaluations.append(latest)
-        merit = self._merit(latest)
-        if merit is not None and merit > best:
-            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-            self.best_step = self.step
         return latest
 
+    def _validation_scores(self) -> dict[str, float | None]:
+        (logits, strength), labels = self._val_logits(), self.val_labels
+        if not bool(logits.isfinite().all()):
+            raise errors.DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
+        return {
+            "val_loss": scores.cross_entropy(logits, labels),
+            "val_balanced_loss": scores.balanced_cross_entropy(logits, labels),
+            "val_balanced_accuracy": scores.balanced_accuracy(logits, labels),
+            "val_macro_auc": _defined(scores.macro_auc(logits, labels)),
+            "prior_correction": strength,
+        }
+
+    @contextlib.contextmanager
+    def _as_kept(self) -> Iterator[None]:
+        """Within the block the network is the one that would be kept now: averaged weights, where these are asked for,
+        and batch normalisation by the moments of clean real images. The training goes on with its own."""
+        former = {k: v.detach().clone() for k, v in self.model.state_dict().items()} if self.average else None
+        if self.average:
+            self.model.load_state_dict(self.average, strict=False)
+        batches = (as_float(self.images[index]) for index in self.clean)
+        try:
+            with normalisation.with_statistics_of(self.model, batches, self.model.features):
+                yield
+        finally:
+            if former:
+                self.model.load_state_dict(former)
+
+    @property
+    def _keeps_last(self) -> bool:
+        """True at the last step where no validation figure chooses the weights."""
+        chosen = len(self.val_images) > 0 and self.config.keep not in ("average", "last")
+        return not chosen and self.step == self.config.steps
+
     def _merit(self, evaluation: trained.Evaluation) -> float | None:
-        """What the weights are kept by, the larger the better; the loss where the area is undefined."""
+        """What the weights are kept by, the larger the better; the loss where the area is undefined. None where it is
+        no validation figure."""
+        if self.config.keep in ("average", "last"):
+            return None
         if self.config.keep == "val_macro_auc" and evaluation.val_macro_auc is not None:
             return evaluation.val_macro_auc
-        return None if evaluation.val_loss is None else -evaluation.val_loss
+        loss = evaluation.val_balanced_loss if self.config.keep == "val_balanced_loss" else evaluation.val_loss
+        return None if loss is None else -loss
 
     def check_ending(self) -> trained.Ending | None:
         """Return why the training is over; None while it goes on."""
         start = max(self.best_step, sampling.pretraining_steps(self.arm, self.config))
         since = sum(e.step > start for e in self.evaluations)
-        if self.best is not None and since >= self.config.patience:
+        if self.config.patience is not None and self.best is not None and since >= self.config.patience:
             return "early stop"
         if self.step < self.config.steps:
             return None
@@ -254,6 +330,7 @@ class Loop:
             "evaluations": [e.model_dump() for e in self.evaluations],
             "best": self.best,
             "best_step": self.best_step,
+            "average": self.average,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -268,9 +345,10 @@ class Loop:
         self.evaluations = [trained.Evaluation(**e) for e in state["evaluations"]]
         self.best = state["best"]
         self.best_step = state["best_step"]
+        self.average = state["average"]
 
     def finish(self, ending: trained.Ending, seconds: float) -> trained.TrainedClassifier:
-        """Build the classifier with the best weights."""
+        """Build the classifier with the weights that are kept."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
         history = trained.History(
@@ -307,7 +385,7 @@ class Loop:
 
     def _logits(self, images: Tensor) -> Tensor:
         self.model.eval()
-        with torch.no_grad(), _precision(self.device):
+        with torch.no_grad():
             return torch.cat([self.model(part) for part in torch.split(images, _EVALUATION_BATCH)])
 
 
@@ -339,8 +417,8 @@ def train(
 ) -> trained.TrainedClassifier:
     """Train one classifier for `config.steps` optimiser steps, or until the validation figure stops improving.
 
-    The weights with the best validation figure (`config.keep`) are kept. Without validation images all steps are made
-    and the last weights are kept. The same arguments on the same device with the same number of threads give the same
+    Which weights are kept is `config.keep`'s affair; without validation images all steps are made and the last weights
+    are kept. The same arguments on the same device with the same number of threads give the same
     bytes, also when the training was killed and went on from its checkpoint. The initial weights depend on `config`
     and `init_seed` alone.
 
@@ -416,7 +494,8 @@ def _key(
     online: Online | None,
 ) -> str:
     """What a checkpoint must agree with to be gone on from."""
-    data = [digests.of_bytes(t.cpu().numpy().tobytes()) for s in (train, val) for t in (s.images, s.labels)]
+    tensors = [t for s in (train, val) for t in (s.images, s.labels, s.is_synthetic())]
+    data = [digests.of_bytes(t.cpu().numpy().tobytes()) for t in tensors]
     settings = [
         config.model_dump(mode="json"),
         arm.training_settings(),

@@ -32,18 +32,20 @@ class ArmConfig(Section):
     """Synthetic images made inside the training loop from the images of each batch."""
     synthetic_weight: Annotated[float, Field(gt=0, le=10)] = 1.0
     """Weight of a synthetic image in the loss, where a real one has 1."""
+    real_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """At least this share of each class's draws are real images, however many synthetic ones there are: where a class
+    is nearly all synthetic, what synthesis does to an image becomes that class."""
     pretrain: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the steps, the first ones, on synthetic images alone (classes that have none keep their real ones); the
-    rest is on real images alone. 0: both together all the time."""
+    """Share of the steps, the first ones, in which classes with synthetic images draw no more real ones than
+    `real_share` says (0: synthetic images alone); the rest is on real images alone. 0: both together all the time."""
     control: bool | None = None
     """Whether a gain has to beat this arm; default: arms without synthetic images, and those whose images are
     duplicates, mixtures, reconstructions or random steps."""
 
     @model_validator(mode="after")
     def _synthetic_images_are_there(self) -> "ArmConfig":
-        set_fields = [
-            name for name, usual in (("synthetic_weight", 1.0), ("pretrain", 0.0)) if getattr(self, name) != usual
-        ]
+        usual = {"synthetic_weight": 1.0, "real_share": 0.5, "pretrain": 0.0}
+        set_fields = [name for name, value in usual.items() if getattr(self, name) != value]
         if set_fields and self.synthesis is None:
             raise ValueError(f"{set_fields[0]} is for arms with synthesis")
         if self.is_positive_control and self.control:

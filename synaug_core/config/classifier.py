@@ -93,10 +93,17 @@ class ClassifierConfig(Section):
     validation images, 1 without any. Arms that draw or weigh all classes alike have nothing to correct."""
     evaluate_every: Count = 25
     """Steps between two evaluations on the validation images."""
-    keep: Literal["val_loss", "val_macro_auc"] = "val_loss"
-    """The validation figure by which the best weights are kept."""
-    patience: Count = 8
-    """Evaluations without a better one that end a training."""
+    normalisation: Literal["clean", "trained", "split"] = "clean"
+    """What batch normalisation knows of the images when the network predicts. `clean`: the mean and spread of real
+    training images that are not augmented, recomputed before every evaluation (PreciseBN); `split`: the same, and in
+    training synthetic images are normalised apart from real ones (AdvProp); `trained`: the running mean and spread of
+    the augmented and synthetic images seen in training."""
+    keep: Literal["val_loss", "val_balanced_loss", "val_macro_auc", "average", "last"] = "val_balanced_loss"
+    """Which weights are kept: those with the best validation figure (the loss, the loss averaged over the classes, the
+    macro-AUC), the mean of those of the last quarter of the steps, or the last ones."""
+    patience: Count | None = None
+    """Evaluations without a better one that end a training; none: all steps are made, which the schedule of the
+    learning rate is laid out for."""
     augmentation: AugmentationConfig = AugmentationConfig()
 
     def steps_or_half(self, steps: int | None) -> int:

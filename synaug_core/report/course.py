@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["course", "describe_synthesis"]
 
-_KEEP = {"val_loss": "the lowest validation loss", "val_macro_auc": "the highest validation macro-AUC"}
+_KEEP = {
+    "val_loss": "the weights with the lowest validation loss",
+    "val_balanced_loss": "the weights with the lowest validation loss, averaged over the classes,",
+    "val_macro_auc": "the weights with the highest validation macro-AUC",
+    "average": "the mean of the weights over the last quarter of the steps",
+    "last": "the last weights",
+}
+_NORMALISATION = {
+    "clean": " Batch normalisation predicts with the mean and spread of real training images that are not augmented.",
+    "split": " Batch normalisation predicts with the mean and spread of real training images that are not augmented, "
+    "and in training it normalises synthetic images apart from real ones.",
+    "trained": " Batch normalisation predicts with the running mean and spread of what was trained on.",
+}
 _SHOWN_ARMS = 20
 
 
@@ -153,7 +165,8 @@ def _training(config: Config, comparison: Comparison) -> str:
     how_many = comparison.design if comparison.folds else f"{config.repetitions} times"
     return (
         f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {start}: at most {number(c.steps)} "
-        f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), the weights with {_KEEP[c.keep]} kept. "
+        f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), {_KEEP[c.keep]} kept."
+        f"{_NORMALISATION[c.normalisation]} "
         f"The arms: {'; '.join(_arms(config, comparison))}. First training: weights {_seed(config, 'init', 0)}, "
         f"batches of {plain(first)} {_seed(config, 'batches', first, 0)}. Those of the next ones end in 1, 2, …"
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -51,6 +53,43 @@ def test_a_restored_sampler_goes_on(sampling, made):
     state = sampler.state()
     ahead = _draw(sampler, 9)
     other = IndexSampler(LABELS, 5, sampling, stream(99))
+    other.restore(state)
+    assert torch.equal(_draw(other, 9), ahead)
+
+
+SYNTHETIC = torch.tensor([True] * 5 + [False] * 2 + [False] * 2 + [True] * 4)
+"""Two of class 0's seven images are real, all of class 1's, none of class 3's."""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("sampling", ["natural", "balanced"])
+def test_each_epoch_has_its_share_of_real_images(share, sampling):
+    shares = torch.full((4,), share)
+    sampler = IndexSampler(LABELS, 7, sampling, stream(1), synthetic=SYNTHETIC, real_share=shares)
+    length = 13 if sampling == "natural" else 21
+    assert sampler.epoch_length == length
+    drawn = _draw(sampler, 10 * length).view(-1, length)
+    for epoch in drawn:
+        labels = LABELS[epoch]
+        counts = [7, 2, 0, 4] if sampling == "natural" else [7, 7, 0, 7]
+        assert torch.bincount(labels, minlength=4).tolist() == counts
+        assert int((~SYNTHETIC[epoch[labels == 0]]).sum()) == math.ceil(share * 7)
+    share = torch.bincount(drawn.flatten(), minlength=13) / drawn.numel()
+    torch.testing.assert_close(sampler.shares(), share.double(), atol=0.015, rtol=0)
+    # of either kind all images come about equally often
+    often = torch.bincount(drawn.flatten(), minlength=13).double()
+    for part in (slice(0, 5), slice(5, 7), slice(7, 9), slice(9, 13)):
+        spread = often[part] / often[part].mean().clamp(min=1)
+        assert float(spread.max() - spread.min()) < 0.5
+
+
+@pytest.mark.parametrize("sampling", ["natural", "balanced"])
+def test_a_restored_sampler_of_both_kinds_goes_on(sampling):
+    made = {"synthetic": SYNTHETIC, "real_share": torch.full((4,), 0.5)}
+    sampler, other = (IndexSampler(LABELS, 5, sampling, stream(s), **made) for s in (1, 99))
+    _draw(sampler, 4)
+    state = sampler.state()
+    ahead = _draw(sampler, 9)
     other.restore(state)
     assert torch.equal(_draw(other, 9), ahead)
 

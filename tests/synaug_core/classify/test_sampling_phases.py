@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synaug_core.classify.sampling import PhasedSampler, sampler_of
+from synaug_core.classify.sampling import PhasedSampler, clean_batches, sampler_of
 from synaug_core.classify.training import Loop, train
 from synaug_core.config import ArmConfig, ClassifierConfig, SynthesisConfig
 from synaug_core.data.imageset import ImageSet
@@ -33,12 +33,64 @@ def loop(arm: ArmConfig, config: ClassifierConfig = CONFIG) -> Loop:
 
 
 def test_first_synthetic_images_and_classes_without_any_then_real_ones():
-    sampler = sampler_of(CONFIG, ArmConfig(name="x", pretrain=0.5, **MADE), images(), 3, CPU)
+    sampler = sampler_of(CONFIG, ArmConfig(name="x", pretrain=0.5, real_share=0, **MADE), images(), 3, CPU)
     assert isinstance(sampler, PhasedSampler)
     drawn = [sampler.next().tolist() for _ in range(8)]
     real_a, real_b, made = set(range(0, 16, 2)), set(range(1, 16, 2)), set(range(16, 24))
     assert {i for batch in drawn[:4] for i in batch} == real_a | made
     assert {i for batch in drawn[4:] for i in batch} == real_a | real_b
+
+
+@pytest.mark.parametrize("sampling", ["natural", "balanced"])
+@pytest.mark.parametrize("share", [0.25, 0.75, 1.0])
+def test_pretraining_draws_as_many_real_images_as_their_share(sampling, share):
+    arm = ArmConfig(name="x", pretrain=0.5, real_share=share, sampling=sampling, **MADE)
+    sampler = sampler_of(CONFIG.model_copy(update={"steps": 128}), arm, images(), 3, CPU)
+    first = torch.cat([sampler.next() for _ in range(64)])
+    then = torch.cat([sampler.next() for _ in range(64)])
+    of_b = first[images().labels[first] == 1]
+    assert (of_b < 16).double().mean().item() == pytest.approx(share, abs=0.03)
+    assert set(then.tolist()) == set(range(16))
+
+
+@pytest.mark.parametrize("sampling", ["natural", "balanced"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.8, 1.0])
+def test_an_arm_draws_at_least_its_share_of_real_images(sampling, share):
+    """Class b has 8 real and 8 synthetic images, class a 8 real ones: half is what they come to by themselves."""
+    arm = ArmConfig(name="x", real_share=share, sampling=sampling, **MADE)
+    sampler = sampler_of(CONFIG, arm, images(), 3, CPU)
+    drawn = torch.cat([sampler.next() for _ in range(64)])  # 384 = 16 or 12 epochs of 24 or 32
+    labels = images().labels[drawn]
+    assert torch.bincount(labels).tolist() == ([192, 192] if sampling == "balanced" else [128, 256])
+    of_b = drawn[labels == 1]
+    assert (of_b < 16).double().mean().item() == pytest.approx(max(share, 0.5), abs=0.05)
+    assert (of_b < 16).double().mean().item() >= max(share, 0.5)
+
+
+@pytest.mark.parametrize("arm", [ArmConfig(name="x", **MADE), ArmConfig(name="x", pretrain=0.5, **MADE)])
+@pytest.mark.parametrize("sampling", ["natural", "balanced"])
+def test_clean_batches_are_real_images_in_the_arms_proportions(arm, sampling):
+    arm = arm.model_copy(update={"sampling": sampling})
+    config = CONFIG.model_copy(update={"batch_size": 16})
+    batches = clean_batches(config, arm, images(), 3, CPU)
+    again = clean_batches(config, arm, images(), 3, CPU)
+    assert all(torch.equal(a, b) for a, b in zip(batches, again, strict=True))
+    drawn = torch.cat(batches)
+    assert set(drawn.tolist()) == set(range(16))
+    share = 1 / 3 if sampling == "natural" and not arm.pretrain else 1 / 2
+    assert (images().labels[drawn] == 0).double().mean().item() == pytest.approx(share, abs=0.1)
+
+
+def test_clean_batches_are_few_however_many_images_there_are():
+    config = CONFIG.model_copy(update={"batch_size": 64})
+    many = images(2400)
+    assert [len(b) for b in clean_batches(config, ArmConfig(name="x"), many, 3, CPU)] == [64] * 8
+
+
+def test_a_class_without_real_images_has_clean_batches_of_synthetic_ones():
+    made = images().take(list(range(0, 16, 2)) + list(range(16, 24)))
+    drawn = torch.cat(clean_batches(CONFIG, ArmConfig(name="x", **MADE), made, 3, CPU))
+    assert set(drawn.tolist()) == set(range(16))
 
 
 def test_going_on_from_a_state_changes_nothing():
@@ -87,10 +139,10 @@ def test_without_synthetic_images_there_is_nothing_to_begin_with():
     assert not isinstance(sampler_of(CONFIG, ArmConfig(name="x", pretrain=0.5, **MADE), real, 3, CPU), PhasedSampler)
 
 
-@pytest.mark.parametrize("key", ["synthetic_weight", "pretrain"])
+@pytest.mark.parametrize("key", ["synthetic_weight", "pretrain", "real_share"])
 def test_only_arms_with_synthesis_have_them(key):
     with pytest.raises(ValueError, match=f"{key} is for arms with synthesis"):
-        ArmConfig(name="x", **{key: 0.5})
+        ArmConfig(name="x", **{key: 0.25})
 
 
 def test_provenance_tells():

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from synaug_core.classify.model import channel_statistics
 from synaug_core.classify.optimisation import class_weights, learning_rate, optimizer
-from synaug_core.classify.scores import balanced_accuracy, cross_entropy, macro_auc
+from synaug_core.classify.scores import balanced_accuracy, balanced_cross_entropy, cross_entropy, macro_auc
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.seeds import stream
@@ -47,6 +47,15 @@ def test_the_area_leaves_out_classes_without_images_inside_and_outside():
     logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
     assert macro_auc(logits, torch.tensor([0, 1])) == 1
     assert math.isnan(macro_auc(logits, torch.tensor([1, 1])))
+
+
+def test_balanced_cross_entropy_weighs_every_class_alike():
+    logits = torch.randn(30, 4, generator=stream(2))
+    labels = torch.tensor([0] * 20 + [1] * 8 + [3] * 2)
+    weight = torch.tensor([1 / 20, 1 / 8, 0, 1 / 2]).double()
+    expected = F.cross_entropy(logits.double(), labels, weight=weight).item()
+    assert balanced_cross_entropy(logits, labels) == pytest.approx(expected)
+    assert math.isnan(balanced_cross_entropy(torch.empty(0, 3), torch.empty(0, dtype=torch.int64)))
 
 
 def test_cross_entropy_by_hand():

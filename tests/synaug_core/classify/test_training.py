@@ -9,7 +9,7 @@ from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify import training as training_module
 from synaug_core.classify.model import build
 from synaug_core.classify.scores import macro_auc
-from synaug_core.classify.training import train
+from synaug_core.classify.training import Loop, train
 from synaug_core.classify.tuning import Pruned
 from synaug_core.config import STANDARD_ARMS, ClassifierConfig
 from synaug_core.data.imageset import concatenate
@@ -50,7 +50,9 @@ def test_steps_and_evaluations(make_set, quick):
     )
     assert [d for d, _, _ in shown] == list(range(1, 21))
     assert {t for _, t, _ in shown} == {20}
-    assert shown[-1][2] == ["train_loss", "val_balanced_accuracy", "val_loss", "val_macro_auc"]
+    assert shown[-1][2] == [
+        *("train_loss", "val_balanced_accuracy", "val_balanced_loss", "val_loss", "val_macro_auc"),
+    ]
     assert [e.step for e in made.history.evaluations] == [6, 12, 18, 20]
     assert told == [(e.step, e.val_balanced_accuracy) for e in made.history.evaluations]
     assert made.history.stopped_at == 20
@@ -68,15 +70,43 @@ def test_the_weights_of_the_largest_area_are_kept_where_asked_for(make_set, quic
     assert again == pytest.approx(areas[made.history.best_step], abs=0.01)
 
 
-def test_the_best_weights_are_kept(make_set, quick):
-    config = quick.model_copy(update={"steps": 40, "learning_rate": 0.02, "patience": 50})
-    val = make_set(seed=1)
-    made = train(config, ORIGINAL, make_set(), val, **SEEDS)
-    losses = {e.step: e.val_loss for e in made.history.evaluations}
-    assert made.history.best_step == min(losses, key=losses.get)
-    rows = torch.from_numpy(made.predict(val))
-    again = torch.nn.functional.nll_loss(rows.double().log(), val.labels).item()
-    assert again == pytest.approx(losses[made.history.best_step], rel=1e-4)
+@pytest.mark.parametrize("normalisation", ["clean", "trained", "split"])
+@pytest.mark.parametrize("keep", ["val_loss", "val_balanced_loss", "average", "last"])
+def test_what_is_kept_has_the_scores_of_its_step(make_set, quick, keep, normalisation):
+    update = {"steps": 40, "learning_rate": 0.02, "keep": keep, "normalisation": normalisation}
+    val = make_set(counts=(9, 3), seed=1)
+    made = train(quick.model_copy(update=update), ORIGINAL, make_set(), val, **SEEDS)
+    figure = keep if keep.startswith("val_") else "val_loss"
+    losses = {e.step: getattr(e, figure) for e in made.history.evaluations}
+    best_step = min(losses, key=losses.get) if keep.startswith("val_") else 40
+    assert made.history.best_step == best_step
+    assert made.history.stopped_at == 40
+    log_likelihood = torch.from_numpy(made.predict(val)).double().log()
+    weight = torch.tensor([1 / 9, 1 / 3]).double() if figure == "val_balanced_loss" else None
+    again = torch.nn.functional.nll_loss(log_likelihood, val.labels, weight=weight).item()
+    assert again == pytest.approx(losses[best_step], rel=1e-4)
+
+
+def test_the_average_is_that_of_the_last_quarter(make_set, quick):
+    config = quick.model_copy(update={"keep": "average", "normalisation": "trained"})
+    loop = Loop.start(config, CONTROL, make_set(), make_set(seed=1), 3, 4, torch.device("cpu"))
+    weights = []
+    while loop.step < config.steps:
+        loop.advance()
+        weights.append({k: v.clone() for k, v in loop.model.state_dict().items()})
+    loop.evaluate()
+    for name, value in weights[-1].items():
+        if value.is_floating_point():
+            mean = torch.stack([step[name] for step in weights[18:]]).mean(0)
+            torch.testing.assert_close(loop.best[name], mean)
+        torch.testing.assert_close(loop.model.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_all_steps_are_made_unless_patience_says_otherwise(make_set, quick):
+    val = make_set(counts=(10, 10), seed=1)
+    val.labels.copy_(1 - val.labels)  # what is learnt makes these worse
+    made = train(quick, ORIGINAL, make_set(), val, **SEEDS)
+    assert made.history.best_step < made.history.stopped_at == quick.steps
 
 
 def test_early_stop(make_set, quick):
@@ -148,9 +178,12 @@ def test_all_arms_start_from_the_same_function(make_set, quick, monkeypatch):
             torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-6)
 
 
-@pytest.mark.parametrize("killed_at", [1, 7, 13, 23])
-def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, tmp_path, killed_at):
-    config = quick.model_copy(update={"schedule": "cosine", "label_smoothing": 0.1, "class_weights": "balanced"})
+@pytest.mark.parametrize(
+    ("killed_at", "keep"), [(1, "val_loss"), (7, "val_macro_auc"), (13, "last"), (19, "average"), (23, "average")]
+)
+def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, tmp_path, killed_at, keep):
+    choices = {"keep": keep, "schedule": "cosine", "label_smoothing": 0.1, "class_weights": "balanced"}
+    config = quick.model_copy(update=choices)
     sets = make_set(counts=(9, 7)), make_set(seed=1)
     whole_told, told = [], []
     whole = train(config, CONTROL, *sets, **SEEDS, on_evaluation=lambda *a: whole_told.append(a))
