@@ -86,7 +86,7 @@ def _shown(name: str, outcome: dict[str, Any]) -> str:
 
 
 def _contrasts(outcome: dict[str, Any]) -> str:
-    """Every synthetic arm against the best control, the deciding contrast first."""
+    """Every synthetic arm against its hardest control, the deciding contrast first."""
     lines = [
         "| comparison | metric | difference, points | p | p after Holm |",
         "|---|---|---|---|---|",

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.null_simulation import sign_flip
 from benchmarks.side_by_side import ROOT, Worker, worker
 from synaug_core.classify.training import train
 from synaug_core.config import (
@@ -39,7 +40,6 @@ from synaug_core.config import (
 )
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.data.prepare import prepare
-from synaug_core.evaluate.contrast import sign_flip
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import scores
 from synaug_core.generators import registry as generators

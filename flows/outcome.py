@@ -56,7 +56,9 @@ class Outcome(frozen.Frozen):
     training_images: dict[str, dict[str, dict[str, float]]]
     """arm -> real, synthetic -> class -> images that its trainings really used, the mean over them"""
     contrasts: tuple[contrast.Contrast, ...]
-    """What decides, first; then the second endpoint, and every synthetic arm against the best control."""
+    """What decides, first; then the other endpoints, and every synthetic arm against its hardest control."""
+    against_controls: tuple[contrast.Contrast, ...]
+    """The judged arm against every control: a gain has to be shown over each."""
     best_arm: str
     verdict: results.Verdict
     sentence: str
@@ -109,6 +111,7 @@ def build_outcome(
             for arm, result in comparison.arms.items()
         },
         contrasts=(*comparison.contrasts, *comparison.family),
+        against_controls=comparison.against_controls,
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,

@@ -86,6 +86,7 @@ def compare_arms(
             {name: [storage.load_predictions(r.predictions) for r in trainings] for name, trainings in by_arm.items()},
             {name: [r.validation for r in trainings] for name, trainings in by_arm.items()},
             controls=[arm.name for arm in arms if arm.is_control],
+            positive_controls=[arm.name for arm in arms if arm.is_positive_control],
             train_counts=context.dataset.train.counts,
             config=config,
             seed=seeds.derive(context.seed, "comparison"),

@@ -14,7 +14,7 @@ BEST = "best"
 
 
 class PrimaryConfig(Section):
-    """The one test that decides, declared before anything is trained. It is always against the best control."""
+    """The one test that decides, declared before anything is trained. It is always against every control."""
 
     arm: str = BEST
     """An arm that is no control, or `best`: the one of these that does best on the validation images."""

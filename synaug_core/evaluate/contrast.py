@@ -1,32 +1,23 @@
-"""Is one method better than another? Paired differences, their intervals and exact tests."""
+"""Is one method better than another? Paired differences, their intervals and tests."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from synaug_core.evaluate import intervals, predictions, scorer
+from synaug_core.evaluate import intervals, variance
 from synaug_core.frozen import Frozen
+from synaug_core.metrics import METRICS
 
-__all__ = [
-    "LEAST",
-    "Contrast",
-    "Pairs",
-    "attained_level",
-    "contrast",
-    "holm",
-    "needed_repetitions",
-    "sign_flip",
-]
+__all__ = ["LEAST", "Contrast", "Tested", "contrast", "hardest", "holm", "within"]
 
 LEAST = 6
 """Fewest paired trainings that may show a gain, whatever the test."""
 
-_EXACT_UP_TO = 16
-_MONTE_CARLO = 65_536
+
+Tested = tuple[intervals.Interval, float, int]
+"""The mean difference with its interval, the p-value, and the number of pairs."""
 
 
 class Contrast(Frozen):
@@ -42,115 +33,56 @@ class Contrast(Frozen):
     """After Holm over the family it belongs to."""
     repetitions: int
     """Number of pairs; in cross-validation every fold of every repetition is one."""
-    test: Literal["sign_flip", "corrected_t"] = "sign_flip"
-    """Exact sign-flip test over paired repetitions on the same test images, or the corrected resampled t test
-    (Nadeau and Bengio) over folds."""
+    test: Literal["components_t", "corrected_t", "sign_flip"] = "sign_flip"
+    """The t test on the variance's components, trainings and test images, over paired repetitions on the same test
+    images; the corrected resampled t test (Nadeau and Bengio) over folds; or, in comparisons of earlier versions, the
+    exact sign-flip test over repetitions."""
+
+    @property
+    def one_sided_p(self) -> float:
+        """For a gain: half of the two-sided p where the arm did better, else what that leaves of 1."""
+        return self.p_value / 2 if self.difference.mean > 0 else 1 - self.p_value / 2
+
+    def shows_gain(self, level: float) -> bool:
+        """Whether enough pairs differ in favour of the arm, and more than chance would at this level."""
+        return self.repetitions >= LEAST and self.difference.low > 0 and self.p_adjusted < level
 
 
-class Pairs:
-    """The i-th trainings of two methods as pairs, on a primary endpoint; what one side has more is left aside."""
+def contrast(arm: variance.Measured, control: variance.Measured, metric: str, confidence: float) -> Tested:
+    """Mean paired difference (arm - control), its interval, its p-value and the number of pairs.
 
-    def __init__(
-        self,
-        arm_predictions: Sequence[predictions.Predictions],
-        control_predictions: Sequence[predictions.Predictions],
-        metric: str,
-    ) -> None:
-        self._measure = scorer.ENDPOINTS[metric]
-        self._scorers = [
-            (scorer.Scorer(a), scorer.Scorer(b)) for a, b in zip(arm_predictions, control_predictions, strict=False)
-        ]
-
-    def differences(self) -> NDArray[np.float64]:
-        """float64 (R,): arm minus control; NaN where the metric is undefined."""
-        return np.array(
-            [self.weighted_difference(i, np.ones((len(a.p), 1)))[0] for i, (a, _) in enumerate(self._scorers)]
-        )
-
-    def weighted_difference(self, pair: int, weights: scorer.Array) -> scorer.Array:
-        """(B,): arm minus control in one pair under image weights (n, B)."""
-        a, b = self._scorers[pair]
-        return self._measure(a, weights) - self._measure(b, weights)
-
-    def __len__(self) -> int:
-        return len(self._scorers)
-
-
-def contrast(
-    arm_predictions: Sequence[predictions.Predictions],
-    control_predictions: Sequence[predictions.Predictions],
-    metric: str,
-    *,
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> tuple[intervals.Interval, float, int]:
-    """Mean paired difference (arm - control) of a primary endpoint, its p-value and the number of pairs.
-
-    The i-th repetitions form a pair; what one side has more is left aside. The interval is the crossed bootstrap
-    over pairs and test images (stratified by class), both sides under the same draws.
+    The t test of `variance.t_test` on the parts of the difference's variance; the interval holds the differences that
+    it does not refuse, so that the two agree.
 
     Args:
-        arm_predictions: predictions of one method's repetitions.
-        control_predictions: those of the other, for the same images.
-        metric: `balanced_accuracy` or `macro_auc`.
+        arm: the metric of one method's trainings.
+        control: that of the other's, for the same images; what one side has more is left aside.
+        metric: its name.
         confidence: level of the interval.
-        resamples: number of bootstrap resamples.
-        seed: of the draws.
 
     Raises:
-        ValueError: no pair, different test images, or a metric that is undefined on them.
+        ValueError: no pair, or a metric that is undefined on the test images.
     """
-    pairs = Pairs(arm_predictions, control_predictions, metric)
-    number = len(pairs)
-    intervals.check_same_images([*arm_predictions[:number], *control_predictions[:number]])
-    labels = arm_predictions[0].labels
-    observed_differences = pairs.differences()
-    if np.isnan(observed_differences).any():
+    difference = arm.minus(control)
+    if np.isnan(difference.values).any():
         raise ValueError(f"{metric} is undefined on these test images")
-    rng = np.random.default_rng(seed)
-    resampled = []
-    for size in intervals.batch_sizes(len(labels), resamples):
-        repetition_draws = intervals.draw_repetitions(number, size, rng)
-        weights = intervals.draw_stratified(labels, size, rng)
-        differences = np.stack([pairs.weighted_difference(i, weights) for i in range(number)])
-        resampled.append((differences * repetition_draws).sum(0) / number)
-    interval = intervals.bounds(float(observed_differences.mean()), np.concatenate(resampled), confidence)
-    return interval, sign_flip(observed_differences, seed=seed), number
+    pairs = len(difference.values)
+    interval, p = variance.t_test(float(difference.values.mean()), difference.spread(), pairs, confidence)
+    return within(interval, metric), p, pairs
 
 
-def sign_flip(differences: Sequence[float] | NDArray[np.float64], *, seed: int = 0) -> float:
-    """Two-sided p-value of the paired differences' mean when each sign is a coin's (Fisher's randomisation test).
-
-    All 2^n patterns for n <= 16, else 65,536 seeded random ones. The least value for n pairs is 2^(1-n).
-    """
-    values = np.asarray(differences, np.float64)
-    n = len(values)
-    if n <= _EXACT_UP_TO:
-        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    else:
-        signs = 1.0 - 2.0 * np.random.default_rng(seed).integers(0, 2, (_MONTE_CARLO, n))
-        signs[0] = 1.0  # the data itself is one of the patterns, or p could be 0
-    # sums that differ by rounding alone are equal
-    as_extreme = np.abs(signs @ values) >= abs(values.sum()) - 1e-12 * max(n, 1)
-    return float(as_extreme.mean())
+def hardest(contrasts: Sequence[Contrast]) -> Contrast:
+    """Of one arm against several, that with the largest p-value of a one-sided test for a gain; of equals that with the
+    smallest difference. Where it shows a gain, all do: an intersection-union test (Berger, Technometrics 24, 1982),
+    which needs no correction for how many there are."""
+    return max(contrasts, key=lambda c: (c.one_sided_p, -c.difference.mean))
 
 
-def needed_repetitions(level: float) -> int:
-    """The least number of pairs, never under 6, whose sign-flip test can reach p < level."""
-    n = LEAST
-    while 2.0 ** (1 - n) >= level:
-        n += 1
-    return n
-
-
-def attained_level(level: float, pairs: int) -> float:
-    """The largest p-value under `level` that a sign-flip test of so many pairs can give (0: none); its p-values are
-    multiples of 2^(1-n), so that 6 pairs are tested at 3.1 % where 5 % are asked for."""
-    if pairs > _EXACT_UP_TO:
-        return level
-    smallest_p = 2.0 ** (1 - pairs)
-    return smallest_p * (ceil(level / smallest_p) - 1)
+def within(difference: intervals.Interval, metric: str) -> intervals.Interval:
+    """The interval of a difference, cut where the metric's own bounds end it."""
+    low, high = METRICS[metric].bounds
+    widest = high - low
+    return intervals.Interval(mean=difference.mean, low=max(difference.low, -widest), high=min(difference.high, widest))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -1,12 +1,11 @@
 """k-fold cross-validation: every fold has other test images, and the trainings share most of their images."""
 
 from collections.abc import Mapping, Sequence
-from math import inf, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synaug_core.evaluate import contrast, predictions, proportions, scorer
+from synaug_core.evaluate import contrast, predictions, proportions, scorer, variance
 from synaug_core.evaluate.intervals import Interval, check_same_images
 from synaug_core.metrics import METRICS
 from synaug_core.names import slugs
@@ -72,8 +71,6 @@ def corrected_t(values: ArrayLike, ratio: float, confidence: float) -> tuple[Int
     Raises:
         ValueError: no result.
     """
-    from scipy.special import stdtr, stdtrit
-
     results = np.asarray(values, np.float64)
     n = len(results)
     if not n:
@@ -82,11 +79,8 @@ def corrected_t(values: ArrayLike, ratio: float, confidence: float) -> tuple[Int
     if n == 1:
         most = float(np.finfo(np.float64).max)
         return Interval(mean=mean, low=-most, high=most), 1.0
-    error = sqrt((1 / n + ratio) * float(results.var(ddof=1)))
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
-    t = abs(mean) / error if error else (inf if mean else 0.0)
-    p = min(1.0, 2 * float(stdtr(n - 1, -t)))
-    return Interval(mean=mean, low=mean - half, high=mean + half), p
+    spread = variance.Spread(training=float(results.var(ddof=1)), crossed=0.0, shared=0.0, ratio=ratio)
+    return variance.t_test(mean, spread, n, confidence)
 
 
 def fold_intervals(reps: Sequence[predictions.Predictions], *, folds: int, confidence: float) -> dict[str, Interval]:
@@ -125,34 +119,27 @@ def fold_intervals(reps: Sequence[predictions.Predictions], *, folds: int, confi
 
 
 def fold_contrast(
-    arm_predictions: Sequence[predictions.Predictions],
-    control_predictions: Sequence[predictions.Predictions],
-    metric: str,
-    *,
-    folds: int,
-    confidence: float,
-) -> tuple[Interval, float, int]:
+    arm: variance.Measured, control: variance.Measured, metric: str, *, folds: int, confidence: float
+) -> contrast.Tested:
     """Mean paired difference (arm - control) over the folds, its p-value by the corrected t test, number of pairs.
 
     Folds that do not define the metric are left aside.
 
     Args:
-        arm_predictions: predictions of one method in the order repetition * folds + fold, checked by `check_folds`.
-        control_predictions: those of the other, with the same images at each index.
-        metric: `balanced_accuracy` or `macro_auc`.
+        arm: the metric of one method's trainings, in the order repetition * folds + fold.
+        control: that of the other's, with the same images at each index.
+        metric: its name.
         folds: number of folds.
         confidence: level of the interval.
 
     Raises:
         ValueError: no fold defines the metric.
     """
-    differences = contrast.Pairs(arm_predictions, control_predictions, metric).differences()
-    differences = differences[~np.isnan(differences)]
+    differences = arm.minus(control).defined().values
     if not len(differences):
         raise ValueError(f"{metric} is undefined on these test images")
     interval, p = corrected_t(differences, overlap(folds), confidence)
-    minimum, maximum = METRICS[metric].bounds
-    return _within(interval, minimum - maximum, maximum - minimum), p, len(differences)
+    return contrast.within(interval, metric), p, len(differences)
 
 
 def _labels_of(parts: Sequence[predictions.Predictions], place: str) -> dict[str, int]:

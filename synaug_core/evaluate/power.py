@@ -1,30 +1,24 @@
 """The power of a comparison of two methods: which gain a design shows, and which design would show a gain."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import sqrt
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synaug_core.evaluate import contrast, intervals, predictions, scorer
+from synaug_core.evaluate import contrast, intervals
 from synaug_core.evaluate.folds import overlap
+from synaug_core.evaluate.variance import Measured, Spread
 from synaug_core.frozen import Frozen
 
 __all__ = [
     "POWER",
     "Needed",
     "Power",
-    "PowerFunction",
-    "Spread",
-    "corrected_t_power",
     "detectable",
     "images_needed",
     "power_of",
     "power_report",
     "repetitions_needed",
-    "sign_flip_power",
 ]
 
 POWER = 0.8
@@ -33,38 +27,6 @@ MOST = 10_000
 """More repetitions, or more times the images, than this count as out of reach."""
 _FAR = 10.0
 """A gain that no metric has."""
-
-
-class PowerFunction(Protocol):
-    """The power of a test."""
-
-    def __call__(self, gain: float, pairs: int, images: float = 1.0) -> float:
-        """Probability that a true gain is shown by so many pairs on so many times the present test images."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Where the variance of the mean paired difference comes from.
-
-    With J pairs and m times the present test images it is
-
-        V(J, m) = (training + crossed / m) (1 / J + ratio) + shared / m
-
-    `training`: between trainings, beyond the test images. `crossed`: what single pairs owe to the choice of test
-    images, each its own. `shared`: what all pairs owe to it together. `ratio`: the correction of Nadeau and Bengio
-    for folds, otherwise 0. The sample variance of the paired differences estimates training + crossed.
-    """
-
-    training: float
-    crossed: float
-    shared: float
-    ratio: float = 0.0
-
-    def variance(self, pairs: int, images: float = 1.0) -> tuple[float, float]:
-        """V, and its degrees of freedom by Satterthwaite: J - 1 for the sampled part, no end for the other."""
-        sampled = (self.training + self.crossed / images) * (1 / pairs + self.ratio)
-        total = sampled + self.shared / images
-        return total, (pairs - 1) * (total / sampled) ** 2 if sampled else np.inf
 
 
 def power_of(gain: float, spread: Spread, pairs: int, level: float, images: float = 1.0) -> float:
@@ -82,60 +44,37 @@ def power_of(gain: float, spread: Spread, pairs: int, level: float, images: floa
     return _power(gain / sqrt(variance), df, level) if variance else 1.0
 
 
-def sign_flip_power(spread: Spread, level: float) -> PowerFunction:
-    """Power of the rule for repetitions on the same test images: about that of the t test at the level that the
-    sign-flip test attains. Where only differences of one sign reach it, as with 6 pairs at 5 %, never more than their
-    probability, E[Phi((gain + u) / sigma)^J] over u ~ N(0, shared), sigma^2 = training + crossed."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(21)
-
-    def power_at(gain: float, pairs: int, images: float = 1.0) -> float:
-        from scipy.special import ndtr
-
-        attained = contrast.attained_level(level, pairs)
-        if attained <= 0:
-            return 0.0
-        power = power_of(gain, spread, pairs, attained, images)
-        sigma = sqrt(spread.training + spread.crossed / images)
-        if attained > 2.0 ** (1 - pairs) or not sigma:
-            return power
-        shifted = gain + sqrt(spread.shared / images) * nodes
-        return min(power, float(ndtr(shifted / sigma) ** pairs @ weights / weights.sum()))
-
-    return power_at
-
-
-def corrected_t_power(spread: Spread, level: float) -> PowerFunction:
-    """Power of the corrected resampled t test over folds."""
-    return lambda gain, pairs, images=1.0: power_of(gain, spread, pairs, level, images)
-
-
-def detectable(power_at: PowerFunction, pairs: int, power: float = POWER) -> float | None:
+def detectable(spread: Spread, pairs: int, level: float, power: float = POWER) -> float | None:
     """The smallest gain that is found with probability `power`; None: so few pairs find none."""
-    if pairs < contrast.LEAST or power_at(_FAR, pairs) < power:
+    if pairs < contrast.LEAST or power_of(_FAR, spread, pairs, level) < power:
         return None
     low, high = 0.0, _FAR
     for _ in range(80):
         middle = (low + high) / 2
-        low, high = (middle, high) if power_at(middle, pairs) < power else (low, middle)
+        low, high = (middle, high) if power_of(middle, spread, pairs, level) < power else (low, middle)
     return high
 
 
-def repetitions_needed(gain: float, power_at: PowerFunction, *, folds: int = 1, power: float = POWER) -> int | None:
+def repetitions_needed(
+    gain: float, spread: Spread, level: float, *, folds: int = 1, power: float = POWER
+) -> int | None:
     """Fewest repetitions, of `folds` pairs each and 6 pairs or more, that find the gain; None: more than 10,000."""
-    return _least(lambda r: power_at(gain, r * folds) >= power, -(-contrast.LEAST // folds))
+    return _least(lambda r: power_of(gain, spread, r * folds, level) >= power, -(-contrast.LEAST // folds))
 
 
-def images_needed(gain: float, power_at: PowerFunction, pairs: int, *, images: int, power: float = POWER) -> int | None:
+def images_needed(
+    gain: float, spread: Spread, pairs: int, level: float, *, images: int, power: float = POWER
+) -> int | None:
     """Fewest test images with which so many pairs find the gain; None: not even 10,000 times the present `images`."""
     if pairs < contrast.LEAST:
         return None
-    times = _least(lambda m: power_at(gain, pairs, m) >= power, 1)
+    times = _least(lambda m: power_of(gain, spread, pairs, level, m) >= power, 1)
     if times is None:
         return None
     low, high = (times - 1) * images, times * images
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if power_at(gain, pairs, middle / images) >= power else (middle, high)
+        low, high = (low, middle) if power_of(gain, spread, pairs, level, middle / images) >= power else (middle, high)
     return high
 
 
@@ -203,101 +142,50 @@ class Power(Frozen):
 
 
 def power_report(
-    arm_predictions: Sequence[predictions.Predictions],
-    control_predictions: Sequence[predictions.Predictions],
-    metric: str,
-    *,
-    level: float,
-    resamples: int,
-    seed: int,
-    folds: int | None = None,
+    difference: Measured, metric: str, *, level: float, repetitions: int, folds: int | None = None
 ) -> Power | None:
     """Planning figures from the paired differences seen; None for fewer than two pairs or pairs that never differ.
 
-    The image parts of `Spread` come from a bootstrap over the test images within each class: the variance of one
-    pair's difference estimates shared + crossed, that of the mean over J pairs shared + crossed / J. Folds have no
-    image in common, so all of theirs is crossed; that more images also train better is left out, so that what folds
-    would need is overestimated rather than under. The figures rest on an estimated variance: with six pairs they may
-    be half or twice as large.
+    On one test part they rest on the same parts of the variance as the test. Folds have no image in common, so all that
+    images do is crossed; that more images also train better is left out, so that what folds would need is overestimated
+    rather than under. The figures rest on an estimated variance: with six pairs they may be half or twice as large.
 
     Args:
-        arm_predictions: predictions of one method's repetitions, or in the order repetition * folds + fold.
-        control_predictions: those of the other, with the same images at each index.
-        metric: `balanced_accuracy` or `macro_auc`.
+        difference: of one method's trainings from the other's, in the order repetition * folds + fold.
+        metric: its name.
         level: of the two-sided test.
-        resamples: bootstrap resamples.
-        seed: of the draws.
+        repetitions: paired repetitions (of the whole cross-validation, if it is one).
         folds: number of folds; None: all repetitions have the same test images.
     """
-    pairs = contrast.Pairs(arm_predictions, control_predictions, metric)
-    differences = pairs.differences()
-    defined_pairs = np.flatnonzero(~np.isnan(differences))
-    number = len(defined_pairs)
+    images = sum(len(labels) for labels in difference.labels[: folds or 1])
+    difference = difference.defined()
+    number = len(difference.values)
     if number < 2:
         return None
-    single, mean = _image_variances(
-        arm_predictions, pairs, defined_pairs, resamples, np.random.default_rng(seed), folds is None
-    )
-    spread = _spread(differences[defined_pairs], single, mean, 0.0 if folds is None else overlap(folds))
+    spread = difference.spread() if folds is None else difference.fold_spread(overlap(folds))
     if not spread.variance(number)[0]:
         return None
-    power_at = (sign_flip_power if folds is None else corrected_t_power)(spread, level)
-    images = sum(len(p) for p in arm_predictions[: folds or 1])
 
     def needed(gain: float) -> Needed:
         return Needed(
             gain=gain,
-            repetitions=repetitions_needed(gain, power_at, folds=folds or 1),
-            images=images_needed(gain, power_at, number, images=images),
+            repetitions=repetitions_needed(gain, spread, level, folds=folds or 1),
+            images=images_needed(gain, spread, number, level, images=images),
         )
 
-    observed_gain = float(differences[defined_pairs].mean())
+    observed_gain = float(difference.values.mean())
     sampled = spread.training + spread.crossed
     return Power(
         metric=metric,
         level=level,
         power=POWER,
-        repetitions=len(pairs) // (folds or 1),
+        repetitions=repetitions,
         folds=folds,
         images=images,
-        sd=sqrt(sampled),
+        sd=float(difference.values.std(ddof=1)),
         from_repetitions=sqrt(sampled / number),
         from_images=sqrt(spread.shared + sampled * spread.ratio),
-        detectable=detectable(power_at, number),
+        detectable=detectable(spread, number, level),
         observed=needed(observed_gain) if observed_gain > 0 else None,
         wished=tuple(needed(gain) for gain in WISHED),
     )
-
-
-def _spread(differences: NDArray[np.float64], single: float, mean: float, ratio: float) -> Spread:
-    number, total = len(differences), float(differences.var(ddof=1))
-    crossed = max(0.0, (single - mean) * number / (number - 1))
-    shared = 0.0 if ratio else max(0.0, mean - crossed / number)
-    crossed = min(crossed, total)
-    return Spread(training=total - crossed, crossed=crossed, shared=shared, ratio=ratio)
-
-
-def _image_variances(
-    arm_predictions: Sequence[predictions.Predictions],
-    pairs: contrast.Pairs,
-    defined_pairs: NDArray[np.int64],
-    resamples: int,
-    rng: np.random.Generator,
-    same_images: bool,
-) -> tuple[float, float]:
-    """Bootstrap variance over test images of one pair's difference (mean over the pairs), and of their mean."""
-
-    def drawn(members: NDArray[np.int64]) -> scorer.Array:
-        labels = arm_predictions[members[0]].labels
-        parts = []
-        for size in intervals.batch_sizes(len(labels), resamples):
-            weights = intervals.draw_stratified(labels, size, rng, fewer=1)
-            parts.append(np.stack([pairs.weighted_difference(int(i), weights) for i in members]))
-        return np.concatenate(parts, axis=1).astype(np.float64)
-
-    pair_differences = (
-        drawn(defined_pairs)
-        if same_images
-        else np.concatenate([drawn(defined_pairs[[i]]) for i in range(len(defined_pairs))])
-    )
-    return float(pair_differences.var(axis=1).mean()), float(pair_differences.mean(axis=0).var())

@@ -42,6 +42,8 @@ class ArmResult(frozen.Frozen):
     """Mean balanced accuracy on the validation images: what arms are chosen by."""
     is_control: bool
     """True for an arm that a gain has to beat."""
+    is_positive_control: bool = False
+    """True for an arm with real images in the synthetic ones' place: neither a control nor able to show a gain."""
     repetitions: int
     """Trainings; in cross-validation folds times repetitions."""
     real_images: dict[str, Finite] = Field(default_factory=dict)
@@ -68,13 +70,15 @@ class Comparison(frozen.Frozen):
     best_control: str | None
     best_synthetic: str | None
     contrasts: tuple[contrast.Contrast, ...]
-    """The declared synthetic arm, or else the best, against the best control on the primary endpoints; the verdict
-    rests on the first alone."""
+    """The declared synthetic arm, or else the best, against the control that is hardest to beat, on each endpoint; the
+    verdict rests on the first alone."""
+    against_controls: tuple[contrast.Contrast, ...] = ()
+    """That arm against every control on the first endpoint: a gain has to be shown over each of them."""
     family: Annotated[
         tuple[contrast.Contrast, ...],
         Field(validation_alias=AliasChoices("family", "others"), serialization_alias="others"),
     ]
-    """Every synthetic arm against the best control on the first endpoint, Holm-adjusted: for information."""
+    """Every synthetic arm against its hardest control on the first endpoint, Holm-adjusted: for information."""
     verdict: Verdict
     sentence: str
     """What it means."""
@@ -88,6 +92,12 @@ class Comparison(frozen.Frozen):
     """What the design of the first contrast can show: for information."""
     reliability: dict[str, Reliability] = Field(default_factory=dict)
     """Arm -> how far its probabilities can be trusted, and what a threshold chosen on validation images gives."""
+
+    @property
+    def hardest_control(self) -> str | None:
+        """The control that the judged arm has the most trouble to beat on the first endpoint; None without a
+        contrast."""
+        return self.contrasts[0].against if self.contrasts else None
 
     @property
     def design(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from synaug_core.evaluate.contrast import LEAST, Contrast, needed_repetitions
+from synaug_core.evaluate.contrast import LEAST, Contrast
 from synaug_core.evaluate.power import Power
 from synaug_core.metrics import METRICS
 
@@ -12,21 +12,22 @@ __all__ = ["design_text", "p_text", "percent_text", "points", "power_text", "sen
 def sentence(
     gain: bool,
     contrast: Contrast | None,
-    best_control: str | None,
+    controls: int,
     rival: str | None,
     confidence: float,
     *,
     metric: str = "balanced_accuracy",
     folds: int | None = None,
 ) -> str:
-    """State the verdict: the arm and control, the difference with its evidence, and whether repetitions are too few.
+    """State the verdict: the arm and the hardest of its `controls`, the difference with its evidence, and whether
+    repetitions are too few.
 
     `rival` is the arm that was to be judged and `metric` what it was to be judged by, where there is no
     contrast to name them.
     """
     if rival is None:
         return "No gain shown: every arm that was compared is a control."
-    if best_control is None:
+    if not controls:
         return f"No gain shown: there is no control (an arm that a gain has to beat) to compare {rival} with."
     if contrast is None:
         return f"No gain shown: the test images are of one class, so that {METRICS[metric].title} has no meaning."
@@ -34,20 +35,21 @@ def sentence(
     amount = points(d.mean)
     unit = f"points of {METRICS[contrast.metric].title}"
     size, side = (amount[1:], "below") if amount[0] == "-" else (amount, "over" if amount[0] == "+" else "away from")
-    text = f"{contrast.arm} is {size} {unit} {side} the best control, {best_control} "
+    among = f"the hardest of {controls} controls" if controls > 1 else "the only control"
+    text = f"{contrast.arm} is {size} {unit} {side} {among}, {contrast.against} "
     text += f"({percent_text(confidence)} interval {points(d.low)} to {points(d.high)}, {p_text(contrast.p_adjusted)}"
     if contrast.p_adjusted != contrast.p_value:
         text += " after Holm's correction for the choice of the arm"
     pairs = contrast.repetitions
     if folds is None:
         text += f", {pairs} paired repetition{'s' * (pairs != 1)})."
-        least_repetitions, noun = needed_repetitions(1 - confidence), "repetition"
+        noun = "repetition"
     else:
         text += f", corrected t test, {design_text(pairs, folds)})."
-        least_repetitions, noun = LEAST, "training"
-    if pairs < least_repetitions:
+        noun = "training"
+    if pairs < LEAST:
         subject = f"1 {noun} is" if pairs == 1 else f"{pairs} {noun}s are"
-        text += f" {subject} too few to show a gain: it takes {least_repetitions}."
+        text += f" {subject} too few to show a gain: it takes {LEAST}."
     return ("Gain shown: " if gain else "No gain shown: ") + text
 
 

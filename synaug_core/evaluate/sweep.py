@@ -43,7 +43,7 @@ class SweepResult(frozen.Frozen):
         done = [cell for cell in self.cells if cell.verdict is not None]
         gains = [cell for cell in done if cell.verdict == "gain"]
         failed = len(self.cells) - len(done)
-        text = f"{len(gains)} of {len(done)} combinations show a gain over their best control"
+        text = f"{len(gains)} of {len(done)} combinations show a gain over every control"
         if gains:
             still_shown = [c for c in gains if c.contrast is not None and c.contrast.p_adjusted < c.level]
             text += f", {len(still_shown)} of them also after Holm's correction over the sweep"

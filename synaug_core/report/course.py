@@ -206,7 +206,7 @@ def _comparison(config: Config, comparison: Comparison) -> str:
     )
     seed = derive(config.seed, "comparison")
     text = (
-        f"Declared beforehand: {plain(arm, 80)} against the best control, by {metric_name(evaluation.primary.metric)}. "
+        f"Declared beforehand: {plain(arm, 80)} against every control, by {metric_name(evaluation.primary.metric)}. "
         f"Intervals at {percent_text(evaluation.confidence)}"
     )
     if comparison.folds is None:

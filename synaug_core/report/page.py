@@ -137,7 +137,7 @@ def _contents(values: Mapping[str, Any]) -> dict[str, str]:
     rare = words.plain(c.rarest_class)
     sections = (
         ("arms", "Arms", True),
-        ("contrasts", "Synthetic images against the best control", c.contrasts),
+        ("contrasts", "Synthetic images against the controls", c.contrasts),
         ("classes", "Classes", True),
         ("confusion", "Confusion matrices", True),
         ("operating", f"Recall of {rare} at a chosen precision", values["operating"]),

@@ -33,10 +33,12 @@ __all__ = [
 _FEW_IMAGES = 10
 _NAMED = 8
 _TESTS = {
+    "components_t": "the t test on the parts that trainings and test images have in the variance of the difference",
     "sign_flip": "an exact sign-flip test over the paired repetitions",
     "corrected_t": "the corrected resampled t test (Nadeau and Bengio), as folds share most of their training images",
 }
 _INTERVALS = {
+    "components_t": "the same test",
     "sign_flip": "a bootstrap over repetitions and test images",
     "corrected_t": "the same test",
 }
@@ -65,7 +67,7 @@ def basis(comparison: Comparison) -> list[str]:
     texts = [_design(c, images), _declared(c)]
     if controls := [plain(arm) for arm, r in c.arms.items() if r.is_control]:
         best_text = f"; best of them on the validation images: {plain(c.best_control)}" if c.best_control else ""
-        texts.append(f"A gain has to beat the best control. Controls: {', '.join(controls)}{best_text}.")
+        texts.append(f"A gain has to beat every control: {', '.join(controls)}{best_text}.")
     if c.power is not None:
         texts.append(f"{power_text(c.power)} An estimate from the differences seen, no part of the verdict.")
     return [keep_percent_on_line(text) for text in texts]
@@ -81,12 +83,14 @@ def _design(c: Comparison, images: int) -> str:
 
 
 def _declared(c: Comparison) -> str:
-    arm_text = "the synthetic arm" if c.primary.arm == BEST else plain(c.primary.arm)
-    control_text = "the control that does best" + (" there" if c.primary.arm == BEST else " on the validation images")
-    if c.primary.arm == BEST:
-        arm_text += " that does best on the validation images"
-    outcome = f" It came to {plain(c.contrasts[0].arm)} against {plain(c.contrasts[0].against)}." if c.contrasts else ""
-    return f"Declared before the run: {arm_text} against {control_text}, by {metric_name(c.primary.metric)}.{outcome}"
+    best_text = "the synthetic arm that does best on the validation images"
+    arm_text = best_text if c.primary.arm == BEST else plain(c.primary.arm)
+    outcome = ""
+    if c.contrasts and c.primary.arm == BEST:
+        outcome = f" It came to {plain(c.contrasts[0].arm)}."
+    if c.hardest_control and sum(r.is_control for r in c.arms.values()) > 1:
+        outcome += f" The control that is hardest to beat: {plain(c.hardest_control)}."
+    return f"Declared before the run: {arm_text} against every control, by {metric_name(c.primary.metric)}.{outcome}"
 
 
 def trainings_name(comparison: Comparison) -> str:
@@ -96,7 +100,7 @@ def trainings_name(comparison: Comparison) -> str:
 
 def tests_text(comparison: Comparison) -> str:
     """How p-values and intervals of the contrasts came about."""
-    kind = comparison.contrasts[0].test if comparison.contrasts else "sign_flip"
+    kind = comparison.contrasts[0].test if comparison.contrasts else "components_t"
     return f"p: {_TESTS[kind]}. Interval: {_INTERVALS[kind]}."
 
 

@@ -29,7 +29,7 @@ def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
 
 
 def sweep_table(sweep: SweepResult) -> Table:
-    """A line for each combination: its declared synthetic arm, or else its best one, against its best control."""
+    """A line for each combination: its declared synthetic arm, or else its best one, against its hardest control."""
     from rich.text import Text
 
     keys = [words.plain(key, 30) for key in sweep.varied]

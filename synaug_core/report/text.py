@@ -78,9 +78,12 @@ def _contrasts(c: results.Comparison) -> list[str]:
         return []
     main = [_contrast_row(d) for d in c.contrasts]
     head = ["comparison", "metric", "points", f"{percent_text(c.confidence)} interval", "p"]
-    lines = ["SYNTHETIC IMAGES AGAINST THE BEST CONTROL", *_table(head, main)]
+    lines = ["SYNTHETIC IMAGES AGAINST THE CONTROLS", *_table(head, main)]
+    if len(c.against_controls) > 1:
+        lines += ["", "Against each control; a gain has to be shown over every one:"]
+        lines += _table(head, [_contrast_row(d) for d in c.against_controls])
     if len(c.family) > 1:
-        lines += ["", "Every synthetic arm, for information; p after Holm:"]
+        lines += ["", "Every synthetic arm against its hardest control, for information; p after Holm:"]
         lines += _table(head, [_contrast_row(d) for d in c.family])
     return [*lines, *_wrapped(f"The verdict rests on the first line. {sections.tests_text(c)}")]
 

@@ -33,7 +33,8 @@ def only(runs: list[Any]) -> Any:
 
 def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dict[str, str]) -> None:
     found = first.outcome
-    assert found.keys() == STATED | {"sentence", "promotion", "comparison_page", "synthetic", "notes", "contrasts"}
+    contrasts = {"contrasts", "against_controls"}
+    assert found.keys() == STATED | contrasts | {"sentence", "promotion", "comparison_page", "synthetic", "notes"}
     assert found["run_id"] == first.run.info.run_id
     assert found["tracking_uri"] == f"sqlite:///{surroundings['SYNAUG_HOME']}/mlflow.db"
     assert found["experiment"] == "synaug/tiny"

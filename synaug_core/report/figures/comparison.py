@@ -22,7 +22,7 @@ __all__ = ["arm_confusion", "confusion_figure", "forest_figure", "recall_figure"
 
 
 def forest_figure(comparison: results.Comparison, metrics: Sequence[str] | None = None) -> Figure:
-    """Every arm's mean and interval; the last panel has the differences from the best control.
+    """Every arm's mean and interval; the last panel has the differences from each arm's hardest control.
 
     Args:
         comparison: what to show.
@@ -95,7 +95,7 @@ def _difference_panel(axes: Axes, comparison: results.Comparison) -> None:
         _value(axes, points(d.mean), 100 * d.mean, row)
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -1), max(high, 1))
-    _title(axes, "difference from best control")
+    _title(axes, "difference from hardest control")
     axes.set_xlabel(f"points of {words.metric_name(comparison.family[0].metric)}", fontsize=style.SMALL)
 
 

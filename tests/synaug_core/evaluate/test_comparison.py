@@ -10,6 +10,7 @@ from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sentence import p_text, percent_text, points, sentence
 
 QUICK = EvaluationConfig(resamples=200)
+THREE = ("original", "balanced", "control")
 COUNTS = {"class a": 5, "class b": 30, "class c": 60}
 
 
@@ -25,8 +26,8 @@ def test_an_obvious_gain_is_found(made):
     assert c.verdict == "gain"
     assert (c.best_arm, c.best_control, c.best_synthetic) == ("combined", "control", "combined")
     assert c.sentence.startswith("Gain shown: combined is +")
-    assert "best control, control (95 % interval +" in c.sentence
-    assert "p = .031, 6 paired repetitions" in c.sentence
+    assert "the hardest of 2 controls, control (95 % interval +" in c.sentence
+    assert "p < .001, 6 paired repetitions" in c.sentence
     assert [x.metric for x in c.contrasts] == ["balanced_accuracy", "macro_auc"]
     assert {x.arm for x in c.family} == {"synthetic", "combined"}
     assert all(x.p_adjusted >= x.p_value for x in c.family)
@@ -48,7 +49,7 @@ def test_among_equals_a_control_is_best(made):
 def test_a_loss_is_told_as_one(made):
     c = _compare(made, {"control": 2.5, "synthetic": 0.5})
     assert c.verdict == "no gain shown"
-    assert "points of balanced accuracy below the best control, control" in c.sentence
+    assert "points of balanced accuracy below the only control, control" in c.sentence
 
 
 def test_a_tie_is_neither_over_nor_below(made):
@@ -56,8 +57,8 @@ def test_a_tie_is_neither_over_nor_below(made):
     contrast = c.contrasts[0]
     for mean in (0.0, 0.0004, -0.0004):
         tie = contrast.model_copy(update={"difference": contrast.difference.model_copy(update={"mean": mean})})
-        said = sentence(False, tie, "control", "synthetic", 0.95)
-        assert "synthetic is 0.0 points of balanced accuracy away from the best control, control (" in said
+        said = sentence(False, tie, 1, "synthetic", 0.95)
+        assert "synthetic is 0.0 points of balanced accuracy away from the only control, control (" in said
 
 
 @pytest.mark.parametrize(("n", "said"), [(1, "1 repetition is too few"), (5, "5 repetitions are too few")])
@@ -68,11 +69,58 @@ def test_few_repetitions_never_show_a_gain(made, n, said):
     assert "it takes 6" in c.sentence
 
 
-def test_a_stricter_level_needs_more_repetitions(made):
-    c = _compare(made, {"control": 0.5, "synthetic": 3.0}, config=EvaluationConfig(resamples=200, confidence=0.99))
+def test_a_stricter_level_needs_a_clearer_gain(made):
+    skills = {"control": 1.0, "synthetic": 2.0}
+    assert _compare(made, skills).verdict == "gain"
+    c = _compare(made, skills, config=EvaluationConfig(resamples=200, confidence=0.99999))
     assert c.verdict == "no gain shown"
-    assert "it takes 8" in c.sentence
-    assert "99 % interval" in c.sentence
+    assert "99.999 % interval" in c.sentence
+    assert "too few" not in c.sentence
+
+
+def test_a_gain_has_to_beat_every_control(made):
+    """Far above the control that is best on the validation images, and not above the other."""
+    skills = {"original": 3.0, "control": 0.5, "synthetic": 3.0}
+    c = _compare(made, skills, validation={"original": [0.1], "control": [0.9], "synthetic": [0.9]})
+    assert (c.best_control, c.hardest_control, c.verdict) == ("control", "original", "no gain shown")
+    by_control = {x.against: x for x in c.against_controls}
+    assert by_control["control"].difference.low > 0
+    assert by_control["original"] == c.contrasts[0]
+    assert "the hardest of 2 controls, original (" in c.sentence
+    alone = _compare(made, {"control": 0.5, "synthetic": 3.0})
+    assert alone.verdict == "gain"
+    assert alone.against_controls == alone.contrasts[:1]
+
+
+def test_the_p_value_is_the_largest_over_the_controls(made):
+    c = _compare(made, {"original": 0.5, "balanced": 1.2, "control": 0.9, "synthetic": 1.6}, controls=THREE)
+    assert [x.against for x in c.against_controls] == list(THREE)
+    assert all(x.difference.mean > 0 for x in c.against_controls)
+    assert c.contrasts[0].p_value == max(x.p_value for x in c.against_controls)
+    for metric, x in zip(("balanced_accuracy", "macro_auc"), c.contrasts, strict=False):
+        assert x.metric == metric
+    family = {x.arm: x for x in c.family}
+    assert family["synthetic"].p_value == c.contrasts[0].p_value
+
+
+def test_a_control_that_is_better_is_the_hardest(made):
+    """However small its two-sided p-value is."""
+    c = _compare(made, {"original": 1.0, "control": 3.0, "synthetic": 1.0})
+    assert c.hardest_control == "control"
+    assert c.contrasts[0].p_value < min(x.p_value for x in c.against_controls if x.against == "original")
+
+
+def test_the_positive_control_is_neither_a_control_nor_a_candidate(made):
+    skills = {"original": 0.5, "control": 1.0, "synthetic": 1.0, "oracle": 3.0}
+    c = _compare(made, skills, positive_controls=("oracle",))
+    assert (c.best_arm, c.best_control, c.best_synthetic) != ("oracle", "oracle", "oracle")
+    assert c.best_arm == "control"
+    assert {x.arm for x in (*c.contrasts, *c.family)} == {"synthetic"}
+    assert "oracle" not in {x.against for x in c.against_controls}
+    assert c.arms["oracle"].is_positive_control
+    assert not c.arms["oracle"].is_control
+    with pytest.raises(ValueError, match="name an arm that is no control"):
+        _compare(made, skills, positive_controls=("oracle",), config=EvaluationConfig(primary={"arm": "oracle"}))
 
 
 def test_without_synthetic_arms_or_controls_there_is_no_gain(made):

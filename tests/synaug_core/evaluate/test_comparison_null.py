@@ -5,43 +5,48 @@ import pytest
 
 from synaug_core.config import EvaluationConfig
 from synaug_core.evaluate.comparison import compare
-from synaug_core.evaluate.contrast import contrast, sign_flip
+from synaug_core.evaluate.contrast import contrast
 from synaug_core.evaluate.folds import corrected_t, fold_contrast, overlap
 from synaug_core.evaluate.scorer import scores
+from synaug_core.evaluate.variance import measure
 
 PAIR = ("ours", "theirs")
 OPTIONS = {"controls": ["control"], "train_counts": {}}
 
 
-def test_sign_flip_keeps_its_level():
-    """10 pairs attain 4.9 %; differences need no normal distribution, only symmetry."""
-    rng = np.random.default_rng(0)
-    for draw in (rng.normal, rng.laplace):
-        found = np.mean([sign_flip(draw(0, 1, 10)) < 0.05 for _ in range(4000)])
-        assert found == pytest.approx(0.05, abs=0.01)
+SETTINGS = [
+    # repetitions, images of each class, what the model of the images draws
+    (6, (20, 40, 50), {}),
+    (6, (5, 60), {}),
+    (10, (30, 45, 60), {"suits": 0.0}),
+    (20, (20, 40), {"suits": 0.9, "luck": 0.1}),
+]
 
 
-@pytest.mark.slow
-def test_sign_flip_keeps_its_level_on_predictions(crossed):
-    """Two equal methods on images that suit neither more: repetitions vary, images do not."""
+@pytest.mark.parametrize("trials", [250, pytest.param(3000, marks=pytest.mark.slow)])
+def test_the_test_keeps_its_level(crossed, trials):
+    """Two equal methods, new images and new trainings each time, whatever of it varies most, all settings together;
+    `benchmarks.null_simulation` looks at each."""
     rng = np.random.default_rng(1)
-    found = 0
-    for seed in range(3000):
-        arms = crossed(rng, PAIR, 10, counts=(30, 45, 60), suits=0.0)
-        found += contrast(*arms.values(), "balanced_accuracy", confidence=0.95, resamples=1, seed=seed)[1] < 0.05
-    assert found / 3000 == pytest.approx(0.05, abs=0.01)
+    p_values = []
+    for n, counts, parts in SETTINGS * trials:
+        found = crossed(rng, PAIR, n, counts=counts, **parts)
+        pair = (measure(reps, "balanced_accuracy") for reps in found.values())
+        p_values.append(contrast(*pair, "balanced_accuracy", 0.95)[1])
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / len(p_values))
 
 
-def test_the_interval_of_a_difference_covers_the_truth(crossed):
-    """New images and new trainings each time; the true difference is 0."""
+def test_a_bare_t_test_over_the_trainings_would_not_keep_it(crossed):
+    """Images that suit an arm suit all its trainings: what counts trainings alone errs far too often."""
     rng = np.random.default_rng(2)
-    hits, trials = 0, 150
-    for seed in range(trials):
-        interval, _, _ = contrast(
-            *crossed(rng, PAIR, 8).values(), "balanced_accuracy", confidence=0.95, resamples=200, seed=seed
-        )
-        hits += interval.low <= 0 <= interval.high
-    assert hits / trials > 0.89
+    hits = {"bare": 0, "ours": 0}
+    for _ in range(200):
+        arms = crossed(rng, PAIR, 10, counts=(20, 40), suits=0.9, luck=0.1)
+        ours, theirs = (measure(reps, "balanced_accuracy") for reps in arms.values())
+        hits["bare"] += corrected_t(ours.minus(theirs).values, 0.0, 0.95)[1] < 0.05
+        hits["ours"] += contrast(ours, theirs, "balanced_accuracy", 0.95)[1] < 0.05
+    assert hits["bare"] > 40
+    assert hits["ours"] <= 20
 
 
 def test_corrected_t_keeps_its_level_where_trainings_share_as_much_as_it_assumes():
@@ -62,7 +67,8 @@ def test_corrected_t_keeps_its_level_where_the_plain_one_does_not(cross_validate
     corrected = plain = 0
     for _ in range(trials):
         test, _ = cross_validated(rng, PAIR)
-        corrected += fold_contrast(*test.values(), "balanced_accuracy", folds=5, confidence=0.95)[1] < 0.05
+        pair = (measure(reps, "balanced_accuracy") for reps in test.values())
+        corrected += fold_contrast(*pair, "balanced_accuracy", folds=5, confidence=0.95)[1] < 0.05
         d = [np.subtract(*(scores_of(p) for p in pair)) for pair in zip(*test.values(), strict=True)]
         plain += corrected_t(d, 0.0, 0.95)[1] < 0.05
     assert corrected / trials <= 0.06
@@ -105,6 +111,7 @@ def test_the_rule_rarely_sees_a_gain_in_cross_validation(cross_validated, trials
 
 def test_equal_trainings_never_differ(cross_validated):
     test, _ = cross_validated(np.random.default_rng(7), PAIR)
-    interval, p, _ = fold_contrast(test["ours"], test["ours"], "macro_auc", folds=5, confidence=0.95)
+    ours = measure(test["ours"], "macro_auc")
+    interval, p, _ = fold_contrast(ours, ours, "macro_auc", folds=5, confidence=0.95)
     assert (interval.low, interval.high, p) == (0, 0, 1)
     assert scores(test["ours"][0])["balanced_accuracy"] == pytest.approx(scores_of(test["ours"][0]))

@@ -7,6 +7,7 @@ from scipy import stats
 from synaug_core.evaluate.folds import check_folds, corrected_t, fold_contrast, fold_intervals, overlap
 from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.scorer import scores
+from synaug_core.evaluate.variance import measure
 
 VALUES = np.random.default_rng(3).normal(0.3, 1, 12)
 
@@ -20,6 +21,11 @@ def _folded(p, folds):
     """Every k-th image of each class in a fold."""
     place = np.argsort(np.argsort(p.labels, kind="stable"))
     return [_part(p, np.flatnonzero(place % folds == f)) for f in range(folds)]
+
+
+def _contrast(ours, theirs, metric, folds, confidence=0.95):
+    pair = measure(ours, metric), measure(theirs, metric)
+    return fold_contrast(*pair, metric, folds=folds, confidence=confidence)
 
 
 def test_without_shared_images_it_is_the_t_test():
@@ -75,7 +81,7 @@ def test_a_class_that_some_folds_lack(exact):
     found = fold_intervals(reps, folds=5, confidence=0.95)
     assert found["class/class-a/recall"].mean == pytest.approx(2 / 3)
     assert found["class/class-a/support"].mean == 3
-    assert fold_contrast(reps, reps, "macro_auc", folds=5, confidence=0.95)[2] == 3
+    assert _contrast(reps, reps, "macro_auc", 5)[2] == 3
 
 
 def test_two_images_found_twice_are_no_certainty(exact):
@@ -92,21 +98,21 @@ def test_contrast_is_that_of_the_paired_folds(made):
     theirs = [fold for s in range(2) for fold in _folded(made((10, 25, 40), seed=50 + s), 5)]
     for metric in ("balanced_accuracy", "macro_auc"):
         d = [scores(a)[metric] - scores(b)[metric] for a, b in zip(ours, theirs, strict=True)]
-        interval, p, pairs = fold_contrast(ours, theirs, metric, folds=5, confidence=0.95)
+        interval, p, pairs = _contrast(ours, theirs, metric, 5)
         assert (interval, p) == corrected_t(d, 0.25, 0.95)
         assert pairs == 10
 
 
 def test_differences_end_at_1(exact):
     right, wrong = exact([0, 1] * 4, [0, 1] * 4, 2), exact([0, 1] * 4, [1, 0, 0, 1] * 2, 2)
-    interval, _, _ = fold_contrast(_folded(right, 2), _folded(wrong, 2), "macro_auc", folds=2, confidence=0.99)
+    interval, _, _ = _contrast(_folded(right, 2), _folded(wrong, 2), "macro_auc", 2, 0.99)
     assert interval.high <= 1
 
 
 def test_an_undefined_metric_is_refused(exact):
     reps = _folded(exact([0] * 4, [0, 1, 0, 0], 2), 2)
     with pytest.raises(ValueError, match="macro_auc is undefined"):
-        fold_contrast(reps, reps, "macro_auc", folds=2, confidence=0.95)
+        _contrast(reps, reps, "macro_auc", 2)
 
 
 def test_what_is_no_cross_validation_is_refused(made):

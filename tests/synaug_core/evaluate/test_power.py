@@ -5,28 +5,22 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from synaug_core.evaluate.contrast import attained_level, contrast, sign_flip
+from synaug_core.evaluate.contrast import contrast
 from synaug_core.evaluate.power import (
     Needed,
     Power,
-    Spread,
-    corrected_t_power,
     detectable,
     images_needed,
     power_of,
     power_report,
     repetitions_needed,
-    sign_flip_power,
 )
 from synaug_core.evaluate.scorer import scores
 from synaug_core.evaluate.sentence import power_text
+from synaug_core.evaluate.variance import Spread, measure
 
 PLAIN = Spread(training=0.0009, crossed=0.0, shared=0.0)
 MIXED = Spread(training=0.0006, crossed=0.0003, shared=0.0002)
-
-
-def _t(spread):
-    return corrected_t_power(spread, 0.05)
 
 
 @pytest.mark.parametrize(("gain", "pairs"), [(0.02, 6), (0.02, 20), (0.05, 6), (0.01, 100), (0.002, 12)])
@@ -41,7 +35,7 @@ def test_without_the_images_it_is_statsmodels_t_test_power(gain, pairs):
 def test_statsmodels_agrees_on_the_pairs_needed():
     power = TTestPower()
     expected = power.solve_power(0.02 / 0.03, None, 0.05, 0.8)
-    assert repetitions_needed(0.02, _t(PLAIN)) == int(np.ceil(expected))
+    assert repetitions_needed(0.02, PLAIN, 0.05) == int(np.ceil(expected))
 
 
 def test_power_is_how_often_a_simulated_t_test_finds_the_gain():
@@ -51,34 +45,11 @@ def test_power_is_how_often_a_simulated_t_test_finds_the_gain():
     assert power_of(0.03, PLAIN, 10, 0.05) == pytest.approx(rate, abs=0.012)
 
 
-@pytest.mark.parametrize("pairs", [6, 7, 8, 12])
-def test_the_sign_flip_test_has_that_power(pairs):
-    gain = detectable(sign_flip_power(PLAIN, 0.05), pairs)
-    d = np.random.default_rng(2).normal(gain, 0.03, (1500, pairs))
-    assert np.mean([sign_flip(row) < 0.05 for row in d]) == pytest.approx(0.8, abs=0.04)
-
-
-def test_six_pairs_have_to_agree():
-    """Six differences of one sign: Phi(gain / sd)^6, less where a shared image effect may turn them all."""
-    alone = sign_flip_power(PLAIN, 0.05)(0.04, 6)
-    assert alone == pytest.approx(stats.norm.cdf(0.04 / 0.03) ** 6)
-    shared = np.random.default_rng(0).normal(0.04, 0.01, 400_000)
-    expected = np.mean(stats.norm.cdf(shared / 0.03) ** 6)
-    assert sign_flip_power(Spread(0.0009, 0, 0.0001), 0.05)(0.04, 6) == pytest.approx(expected, abs=2e-3)
-    assert sign_flip_power(PLAIN, 0.05)(5.0, 5) == 0
-
-
-def test_attained_levels_by_hand():
-    assert [attained_level(0.05, n) for n in (5, 6, 7, 10)] == [0, 2 / 64, 6 / 128, 50 / 1024]
-    assert attained_level(0.0625, 5) == 0
-    assert attained_level(0.05, 17) == 0.05
-
-
 def test_the_detectable_gain_is_found_with_the_power_asked_for():
     for spread in (PLAIN, MIXED, Spread(0.0006, 0.0003, 0.0, ratio=0.25)):
-        gain = detectable(_t(spread), 10)
+        gain = detectable(spread, 10, 0.05)
         assert power_of(gain, spread, 10, 0.05) == pytest.approx(0.8, abs=1e-6)
-        assert detectable(_t(spread), 5) is None
+        assert detectable(spread, 5, 0.05) is None
 
 
 def test_more_of_anything_never_hurts():
@@ -89,48 +60,49 @@ def test_more_of_anything_never_hurts():
 
 
 def test_the_numbers_needed_are_the_smallest():
-    n = repetitions_needed(0.045, _t(MIXED))
+    n = repetitions_needed(0.045, MIXED, 0.05)
     assert n > 6
     assert power_of(0.045, MIXED, n, 0.05) >= 0.8 > power_of(0.045, MIXED, n - 1, 0.05)
-    m = images_needed(0.045, _t(MIXED), 8, images=100)
+    m = images_needed(0.045, MIXED, 8, 0.05, images=100)
     assert power_of(0.045, MIXED, 8, 0.05, m / 100) >= 0.8 > power_of(0.045, MIXED, 8, 0.05, (m - 1) / 100)
-    assert repetitions_needed(0.9, _t(MIXED)) == 6
-    assert images_needed(0.9, _t(MIXED), 8, images=100) < 10
+    assert repetitions_needed(0.9, MIXED, 0.05) == 6
+    assert images_needed(0.9, MIXED, 8, 0.05, images=100) < 10
 
 
 def test_no_number_of_repetitions_makes_up_for_few_images():
     limit = (1.96 + 0.8416) * np.sqrt(MIXED.shared)
-    assert repetitions_needed(0.98 * limit, _t(MIXED)) is None
-    assert repetitions_needed(1.05 * limit, _t(MIXED)) > 40
+    assert repetitions_needed(0.98 * limit, MIXED, 0.05) is None
+    assert repetitions_needed(1.05 * limit, MIXED, 0.05) > 40
 
 
 def test_no_number_of_images_makes_up_for_few_repetitions():
-    only_training = detectable(_t(Spread(MIXED.training, 0, 0)), 8)
-    assert images_needed(0.99 * only_training, _t(MIXED), 8, images=100) is None
-    assert images_needed(1.05 * only_training, _t(MIXED), 8, images=100) > 100
-    assert images_needed(0.9, _t(MIXED), 5, images=100) is None
+    only_training = detectable(Spread(MIXED.training, 0, 0), 8, 0.05)
+    assert images_needed(0.99 * only_training, MIXED, 8, 0.05, images=100) is None
+    assert images_needed(1.05 * only_training, MIXED, 8, 0.05, images=100) > 100
+    assert images_needed(0.9, MIXED, 5, 0.05, images=100) is None
 
 
 def test_repetitions_of_folds_come_whole():
     spread = Spread(0.0009, 0.0, 0.0, ratio=0.25)
-    n = repetitions_needed(0.05, _t(spread), folds=5)
+    n = repetitions_needed(0.05, spread, 0.05, folds=5)
     assert n >= 2
     assert power_of(0.05, spread, 5 * n, 0.05) >= 0.8
-    assert repetitions_needed(0.03, _t(spread), folds=5) is None
+    assert repetitions_needed(0.03, spread, 0.05, folds=5) is None
 
 
 def test_gains_far_beyond_the_noise():
     assert power_of(0.5, Spread(1e-8, 0, 0), 6, 0.05) == 1
     assert power_of(0.5, Spread(0, 0, 0), 6, 0.05) == 1
-    assert sign_flip_power(Spread(0, 0, 0), 0.05)(0.5, 6) == 1
+    assert power_of(0.5, Spread(0, 0, 0.0001, image_df=3), 6, 0.05) == 1
 
 
 ARMS = ("ours", "theirs")
 
 
-def _report(found, **more):
-    options = {"level": 0.05, "resamples": 400, "seed": 0} | more
-    return power_report(found["ours"], found["theirs"], "balanced_accuracy", **options)
+def _report(found, folds=None):
+    ours, theirs = (measure(found[arm], "balanced_accuracy") for arm in ARMS)
+    repetitions = len(found["ours"]) // (folds or 1)
+    return power_report(ours.minus(theirs), "balanced_accuracy", level=0.05, repetitions=repetitions, folds=folds)
 
 
 def test_what_a_report_holds(crossed):
@@ -141,7 +113,7 @@ def test_what_a_report_holds(crossed):
         for a, b in zip(found["ours"], found["theirs"], strict=True)
     ]
     assert report.sd == pytest.approx(np.std(d, ddof=1))
-    assert report.from_repetitions == pytest.approx(report.sd / np.sqrt(6))
+    assert report.from_repetitions >= report.sd / np.sqrt(6) - 1e-12
     assert (report.repetitions, report.images, report.power) == (6, 110, 0.8)
     assert report.observed.gain == pytest.approx(np.mean(d))
     assert [n.gain for n in report.wished] == [0.02, 0.05]
@@ -155,7 +127,7 @@ def test_the_parts_add_up_to_how_much_the_difference_really_varies(crossed):
         estimated, seen = [], []
         for _ in range(150):
             found = crossed(rng, ARMS, 6, counts=(30, 40), suits=suits, luck=luck)
-            report = _report(found, resamples=60)
+            report = _report(found)
             estimated.append((report.from_repetitions**2, report.from_images**2))
             seen.append(report.observed.gain if report.observed else _mean_difference(found))
         assert np.sum(np.mean(estimated, axis=0)) == pytest.approx(np.var(seen), rel=0.3)
@@ -177,17 +149,16 @@ def test_the_rule_finds_a_gain_about_as_often_as_predicted(crossed, n, suits, lu
     spread = np.sqrt(1.49 + suits**2 + luck**2)
     true = stats.norm.cdf((0.8 + gain) / spread) - stats.norm.cdf(0.8 / spread)
     found, parts, trials = 0, [], 400
-    for seed in range(trials):
+    for _ in range(trials):
         arms = crossed(rng, ARMS, n, gain=gain, suits=suits, luck=luck)
-        interval, p, _ = contrast(
-            arms["ours"], arms["theirs"], "balanced_accuracy", confidence=0.95, resamples=300, seed=seed
-        )
+        pair = (measure(arms[arm], "balanced_accuracy") for arm in ARMS)
+        interval, p, _ = contrast(*pair, "balanced_accuracy", 0.95)
         found += interval.low > 0 and p < 0.05
-        report = _report(arms, resamples=100)
+        report = _report(arms)
         parts.append((report.from_repetitions**2, report.from_images**2))
     repetitions, images = np.mean(parts, axis=0)
-    predicted = sign_flip_power(Spread(n * repetitions, 0.0, images), 0.05)(true, n)
-    assert found / trials == pytest.approx(predicted, abs=0.1)
+    predicted = power_of(true, Spread(n * repetitions, 0.0, images, image_df=30), n, 0.05)
+    assert found / trials == pytest.approx(predicted, abs=0.08)
 
 
 def test_few_or_equal_trainings_give_no_report(crossed):

@@ -71,7 +71,7 @@ def test_forest_shows_what_it_is_asked_for(comparison_of):
     texts = _texts(forest_figure(c, ["macro_f1"]))
     assert "macro-F1, %" in texts
     assert f"{100 * c.arms['control'].metrics['macro_f1'].mean:.1f}" in texts
-    assert "difference from best control" in texts
+    assert "difference from hardest control" in texts
 
 
 def _report(name, points=12, held_out=True, **more):
