@@ -99,6 +99,7 @@ class Running:
         folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.glob("*.err")))
         self.out, self.err = folder / f"{number}.out", folder / f"{number}.err"
+        self.err.touch()  # the next one's number is another, however soon it starts
         self._zygote, self.code = zygote, None
         self.pid: int = zygote.ask(
             start=[str(a) for a in arguments], environment={**zygote.environment, **environment}, folder=str(folder),

@@ -114,7 +114,10 @@ class Recorder:
             retry.patiently(self._client.log_inputs, self.run.run_id, self._inputs)
             self._inputs = []
         if self._params or self._tags or self._points:
-            self._write_values()
+            from mlflow.exceptions import MlflowException
+
+            # Two retrainings of the same that write at once: the second is refused, and reads what the first wrote.
+            retry.repeatedly(self._write_values, (MlflowException,), tries=2)
 
     def close(self) -> None:
         """Drop what was not written."""

@@ -283,3 +283,30 @@ def test_a_stand_in_whose_step_is_done_again_is_its_own_run(current: Settings, n
 def test_a_run_that_is_gone_cannot_be_reused(parent: RunRef):
     with pytest.raises(ArtifactError, match="is gone"):
         adopt("0" * 32, parent)
+
+
+def test_parameters_that_another_writes_at_the_same_moment(current: Settings, new_run: Make):
+    """Between what MLflow's store reads and what it writes, the same retraining in another process was faster."""
+    from mlflow.store.tracking.dbmodels.models import SqlParam
+    from sqlalchemy import Connection, event
+    from sqlalchemy.orm import Session
+
+    run, others = new_run("shared"), [SqlParam.__table__.insert().values(key="steps", value="5")]
+
+    def write_first(session: Session, *_: Any) -> None:
+        if others and any(isinstance(row, SqlParam) for row in session.new):
+            other: Connection
+            with session.get_bind().connect() as other:
+                other.execute(others.pop().values(run_uuid=run.run_id))
+                other.commit()
+
+    event.listen(Session, "before_flush", write_first)
+    try:
+        with recording_in(run) as r:
+            r.params({"steps": 5, "width": 8})
+            r.metrics({"test/accuracy": 0.5})
+    finally:
+        event.remove(Session, "before_flush", write_first)
+    assert not others
+    assert run_of(current, run).data.params == {"steps": "5", "width": "8"}
+    assert run_of(current, run).data.metrics == {"test/accuracy": 0.5}
