@@ -1,6 +1,7 @@
 """What a source of images gives: a listing, nothing decoded yet."""
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from synaug_core.data.decode import Decoded, Limits, UnreadableError, check_bytes, decode, image_size
 from synaug_core.data.report import Rejected, Split
 
-__all__ = ["ArrayImage", "FileImage", "Item", "Listing", "RefusedImage", "StoredImage"]
+__all__ = ["ArrayImage", "EncodedImage", "FileImage", "Item", "Listing", "RefusedImage", "StoredImage"]
 
 
 class StoredImage(Protocol):
@@ -66,6 +67,22 @@ class ArrayImage:
         if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
             pixels = pixels[..., 0]
         return Decoded(np.ascontiguousarray(pixels), "array", 8)
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """The bytes of an image file, in memory."""
+
+    data: bytes = field(repr=False)
+    limits: Limits
+
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return image_size(io.BytesIO(self.data), self.limits)
+
+    def read(self) -> Decoded:
+        """The pixels."""
+        return decode(self.data, self.limits)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A MedMNIST .npz file with its official split."""
+"""An .npz file of images: of MedMNIST with its official split, or of one undivided set."""
 
 from pathlib import Path
 from typing import Any
@@ -15,38 +15,47 @@ __all__ = ["list_npz"]
 
 _SPLITS: tuple[report.Split, ...] = ("train", "val", "test")
 _NAMES = ("class_names", "label_names")
+_PARTS = ("images", "labels", "groups")
 _MOST_BYTES = 64e9
 """What the arrays of one file may unpack to: more than any machine holds is a lie or a mistake."""
 
 
 def list_npz(path: Path, limits: decode.Limits) -> Listing:
-    """List the arrays `{train,val,test}_images` and `{train,val,test}_labels`; val and test may be absent.
+    """List the arrays `{train,val,test}_images` and `{train,val,test}_labels`, where val and test may be absent; or
+    `images` and `labels`.
 
     Images are uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels integers of shape (n, 1) or (n,).
-    Classes are named after their labels, or by a text array `class_names` or `label_names`.
+    Arrays `{train,val,test}_groups` or `groups`, texts or integers, say what stays together. Classes are named after
+    their labels, or by a text array `class_names` or `label_names`.
 
     Raises:
         DataError: not such a file.
     """
     arrays = _load(path)
     splits = [s for s in _SPLITS if f"{s}_images" in arrays]
+    prefixes: dict[str, report.Split | None] = {f"{s}_": s if len(splits) > 1 else None for s in splits}
     if "train" not in splits:
-        keys = ", ".join(sorted(arrays)) or "none"
-        raise DataError(f"{path}: the arrays train_images and train_labels are missing (found: {keys})")
-    images = {s: _images(path, s, arrays[f"{s}_images"], limits) for s in splits}
-    labels = {s: _labels(path, s, arrays.get(f"{s}_labels"), len(images[s])) for s in splits}
+        if splits or "images" not in arrays:
+            keys = ", ".join(sorted(arrays)) or "none"
+            raise DataError(
+                f"{path}: the arrays train_images and train_labels, or images and labels, are missing (found: {keys})"
+            )
+        prefixes = {"": None}
+    images = {p: _images(path, p, arrays[f"{p}images"], limits) for p in prefixes}
+    labels = {p: _labels(path, p, arrays.get(f"{p}labels"), len(images[p])) for p in prefixes}
+    groups = {p: _groups(path, p, arrays.get(f"{p}groups"), len(images[p])) for p in prefixes}
     present = sorted({int(v) for values in labels.values() for v in np.unique(values)})
     names = _class_names(path, arrays, present)
     items = tuple(
-        Item(f"{split}/{i}", names[int(label)], ArrayImage(pixels), split if len(splits) > 1 else None)
-        for split in splits
-        for i, (pixels, label) in enumerate(zip(images[split], labels[split], strict=True))
+        Item(f"{prefix.removesuffix('_') or 'images'}/{i}", names[int(label)], ArrayImage(pixels), split, group)
+        for prefix, split in prefixes.items()
+        for i, (pixels, label, group) in enumerate(zip(images[prefix], labels[prefix], groups[prefix], strict=True))
     )
     return Listing(path.name, items, tuple(names.values()))
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    keys = {f"{s}_{part}" for s in _SPLITS for part in ("images", "labels")} | set(_NAMES)
+    keys = {f"{s}_{part}" for s in _SPLITS for part in _PARTS} | set(_PARTS) | set(_NAMES)
     try:
         content = np.load(path, allow_pickle=False)
         if not isinstance(content, NpzFile):
@@ -68,31 +77,43 @@ def _array(archive: NpzFile, key: str) -> NDArray[Any]:
     return array
 
 
-def _images(path: Path, split: str, array: NDArray[Any], limits: decode.Limits) -> NDArray[np.uint8]:
+def _images(path: Path, prefix: str, array: NDArray[Any], limits: decode.Limits) -> NDArray[np.uint8]:
     if array.ndim == 4 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.dtype != np.uint8 or not (array.ndim == 3 or (array.ndim == 4 and array.shape[-1] == 3)):
         raise DataError(
-            f"{path}: {split}_images must be uint8 of shape (n, h, w) or (n, h, w, 3), "
+            f"{path}: {prefix}images must be uint8 of shape (n, h, w) or (n, h, w, 3), "
             f"and is {array.dtype} of shape {array.shape}"
         )
     if 0 in array.shape[1:3] or array.shape[1] * array.shape[2] > limits.megapixels * 1e6:
-        raise DataError(f"{path}: {split}_images has images of {array.shape[1]} x {array.shape[2]} pixels")
+        raise DataError(f"{path}: {prefix}images has images of {array.shape[1]} x {array.shape[2]} pixels")
     return array
 
 
-def _labels(path: Path, split: str, array: NDArray[Any] | None, images: int) -> NDArray[np.int64]:
+def _labels(path: Path, prefix: str, array: NDArray[Any] | None, images: int) -> NDArray[np.int64]:
     if array is None:
-        raise DataError(f"{path}: the array {split}_labels is missing")
+        raise DataError(f"{path}: the array {prefix}labels is missing")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise DataError(f"{path}: {split}_labels has shape {array.shape}; one label for each image is needed")
+        raise DataError(f"{path}: {prefix}labels has shape {array.shape}; one label for each image is needed")
     if array.dtype.kind not in "iu" or (array.size and int(array.min()) < 0):
-        raise DataError(f"{path}: {split}_labels must be integers from 0 up, and is {array.dtype}")
+        raise DataError(f"{path}: {prefix}labels must be integers from 0 up, and is {array.dtype}")
     if len(array) != images:
-        raise DataError(f"{path}: {split} has {images} images and {len(array)} labels")
+        raise DataError(f"{path}: {prefix}images has {images} images and {prefix}labels {len(array)} labels")
     return array.astype(np.int64)
+
+
+def _groups(path: Path, prefix: str, array: NDArray[Any] | None, images: int) -> list[str | None]:
+    if array is None:
+        return [None] * images
+    flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if flat.shape != (images,) or flat.dtype.kind not in "Uiu":
+        raise DataError(
+            f"{path}: {prefix}groups must be one text or integer for each of {images} images, and is {array.dtype} of "
+            f"shape {array.shape}"
+        )
+    return [str(value) for value in flat.tolist()]
 
 
 def _class_names(path: Path, arrays: dict[str, NDArray[Any]], present: list[int]) -> dict[int, str]:

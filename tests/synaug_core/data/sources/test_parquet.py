@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
-from synaug_core.config import DataConfig
+from synaug_core.config import DataConfig, DuplicateConfig
 from synaug_core.data import parquet
 from synaug_core.data.fingerprint import fingerprint
 from synaug_core.data.imageset import ImageSet
@@ -141,3 +145,74 @@ def test_a_file_is_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(pq, "read_table", lambda path, **more: (opened.append(Path(path).name), real(path, **more))[1])
     assert {split for _, _, split, _ in listed(folder)} == {"train", "val", "test"}
     assert sorted(opened) == ["test.parquet", "train.parquet", "val.parquet"]
+
+
+def encoded(count: int = 6) -> list[bytes]:
+    out = []
+    for n in range(count):
+        buffer = io.BytesIO()
+        Image.fromarray(np.random.default_rng(n).integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(buffer, "PNG")
+        out.append(buffer.getvalue())
+    return out
+
+
+def test_a_table_that_others_wrote(tmp_path: Path) -> None:
+    """Image bytes, a number and its name, as the blood cells of `data/large` have them; patients and splits count."""
+    path, pictures = tmp_path / "cells.parquet", encoded()
+    columns = {
+        "image": pictures,
+        "label": [1, 0, 1, 0, 1, 0],
+        "class_name": ["mono", "eos"] * 3,
+        "file_name": ["x"] * 6,
+    }
+    pq.write_table(pa.table(columns), path)
+    found = open_source(DataConfig(source=str(path)))
+    assert found.classes == ("eos", "mono")
+    assert listed(path)[1] == ("cells/1", "eos", None, None)
+    assert found.items[2].image.size() == (12, 12)
+    np.testing.assert_array_equal(found.items[2].image.read().pixels, np.asarray(Image.open(io.BytesIO(pictures[2]))))
+    pq.write_table(pa.table(columns | {"groups": [7, 7, 8, 8, 9, 9], "split": ["train"] * 4 + ["test"] * 2}), path)
+    assert listed(path)[4:] == [("cells/4", "mono", "test", "9"), ("cells/5", "eos", "test", "9")]
+
+
+def test_a_table_in_the_layout_of_hugging_face(tmp_path: Path) -> None:
+    path = tmp_path / "hub.parquet"
+    features = {"label": {"names": ["dog", "cat"], "_type": "ClassLabel"}}
+    table = pa.table({"image": [{"bytes": b, "path": None} for b in encoded()], "label": [0, 1, 1, 1, 0, 0]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    assert open_source(DataConfig(source=str(path))).classes == ("dog", "cat")
+    assert [label for _, label, _, _ in listed(path)] == ["dog", "cat", "cat", "cat", "dog", "dog"]
+    pq.write_table(table, path)
+    assert open_source(DataConfig(source=str(path))).classes == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label": None}, "it needs the columns image and label; found: image"),
+        ({"image": ["a"] * 6}, "image must be the bytes of image files, and is string"),
+        ({"label": [0, 1, None, 1, 0, 0]}, "a label, class name or group is missing"),
+        ({"label": [0.5] * 6}, "label must be whole numbers or texts"),
+        ({"class_name": list("abcdef")}, "one label has two class names"),
+    ],
+)
+def test_a_table_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    columns: dict[str, Any] = {"image": encoded(), "label": [0, 1, 1, 1, 0, 0]} | changes
+    pq.write_table(pa.table({k: v for k, v in columns.items() if v is not None}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=rf"x\.parquet: cannot be read as a Parquet file of images \({words}"):
+        listed(tmp_path / "x.parquet")
+
+
+def test_a_broken_picture_in_a_table_is_rejected_alone(tmp_path: Path) -> None:
+    pictures = [p for n in range(4) for p in encoded()]
+    pictures[3] = b"no picture"
+    pq.write_table(pa.table({"image": pictures, "label": ["a", "b"] * 12}), tmp_path / "x.parquet")
+    config = DataConfig(
+        source=str(tmp_path / "x.parquet"),
+        duplicates=DuplicateConfig(distance=-1, conflicting_labels="keep"),
+        min_per_class=1,
+        max_rejected=0.1,
+    )
+    report = prepare(config, seed=0).report
+    assert [(r.path, r.reason) for r in report.rejected] == [("x/3", "not a JPEG, PNG, BMP, TIFF or WebP image")]

@@ -231,7 +231,7 @@ def test_npz_grey(npz, shape):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_images": None}, r"train_images and train_labels are missing \(found: .*val_images"),
+        ({"train_images": None}, r"train_labels, or images and labels, are missing \(found: .*val_images"),
         ({"test_labels": None}, "test_labels is missing"),
         ({"train_images": np.zeros((6, 20, 20), dtype=np.float32)}, "must be uint8 .* is float32"),
         ({"train_images": np.zeros((6, 8, 8, 8), dtype=np.uint8)}, "must be uint8 of shape"),
@@ -239,7 +239,7 @@ def test_npz_grey(npz, shape):
         ({"train_labels": np.zeros((6, 3), dtype=np.uint8)}, "one label for each image"),
         ({"train_labels": np.zeros(6)}, "must be integers from 0 up, and is float64"),
         ({"train_labels": np.full(6, -1)}, "must be integers from 0 up"),
-        ({"train_labels": np.zeros(5, dtype=int)}, "train has 6 images and 5 labels"),
+        ({"train_labels": np.zeros(5, dtype=int)}, "train_images has 6 images and train_labels 5 labels"),
         ({"class_names": np.array(["one"])}, "label 1 has no name in class_names"),
         ({"class_names": np.array(["one", "one"])}, "must be a list of distinct texts"),
         ({"train_labels": np.array([0, 1, None, 0, 1, 0])}, "cannot be read as an .npz file"),
@@ -248,6 +248,27 @@ def test_npz_grey(npz, shape):
 def test_npz_that_cannot_be_used(npz, changes, message):
     with pytest.raises(DataError, match=message):
         listed(npz(**changes))
+
+
+def test_npz_of_one_undivided_set_with_groups(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 20, 20), dtype=np.uint8)
+    path, labels = tmp_path / "set.npz", np.arange(6, dtype=np.uint8) % 2
+    names, patients = np.array(["functional", "defective"]), np.array(["p1", "p1", "p2", "p2", "p3", "p3"])
+    np.savez(path, images=pixels, labels=labels, class_names=names, groups=patients, defect_probability=labels / 2)
+    listing = listed(path)
+    assert listing.classes == ("functional", "defective")
+    assert [(i.id, i.label, i.split, i.group) for i in listing.items][2:4] == [
+        ("images/2", "functional", None, "p2"), ("images/3", "defective", None, "p2"),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(listing.items[3].image.read().pixels, pixels[3])
+    np.savez(path, images=pixels, labels=labels, groups=patients[:4])
+    with pytest.raises(DataError, match=r"groups must be one text or integer for each of 6 images, and is .* \(4,\)"):
+        listed(path)
+
+
+def test_npz_groups_of_each_split(npz):
+    items = listed(npz(train_groups=np.arange(6)[:, None] // 2, test_groups=np.arange(4))).items
+    assert [i.group for i in items] == ["0", "0", "1", "1", "2", "2", None, None, "0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 broken"])
