@@ -10,6 +10,12 @@ __all__ = ["DuplicateGraph", "connected", "exact_groups", "find_duplicates", "ne
 
 _CHUNK = 4096
 """Images or candidate pairs worked on at once."""
+_BLOCK = 1024
+"""Images compared with as many at once."""
+_DENSE = 1 / 200
+"""Share of a block's pairs from which one matrix product is cheaper than each pair by itself."""
+_MARGIN = 1e-4
+"""Correlations computed in float32 that lie this near to the limit are computed again."""
 
 
 @dataclass(frozen=True)
@@ -73,37 +79,44 @@ def perceptual_hash(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return hashes
 
 
-def near_pairs(
-    thumbnails: NDArray[np.uint8], distance: int, correlation: float, block: int = 1024
-) -> NDArray[np.int64]:
+def near_pairs(thumbnails: NDArray[np.uint8], distance: int, correlation: float) -> NDArray[np.int64]:
     """Pairs of nearly equal images: their hashes differ in at most `distance` bits, and what sets their thumbnails
     apart from the mean thumbnail of all other images correlates at least `correlation`.
 
     Without taking off the mean, images of one kind (fundus discs on black, say) correlate above 0.98 though they
     show different things. Brightness and contrast do not matter; mirrored and rotated copies are not found.
 
+    Images are compared in square blocks, so that memory does not grow with their number. Where many pairs of a block
+    have like hashes, as with one part under one camera, one matrix product settles all but those on the verge.
+
     Args:
         thumbnails: uint8, (n, 32, 32), grey.
         distance: 0 to 64.
         correlation: in [0, 1].
-        block: rows compared at once; memory is `block` x n.
 
     Returns:
-        int64 (m, 2), i < j.
+        int64 (m, 2), i < j, in ascending order.
     """
     hashes = perceptual_hash(thumbnails)
-    faces = _unit(thumbnails.reshape(len(thumbnails), -1))
-    total = faces.sum(axis=0, dtype=np.float64)
-    pairs = []
-    for start in range(0, len(hashes), block):
-        rows = hashes[start : start + block]
-        i, j = np.nonzero(np.bitwise_count(rows[:, None] ^ hashes[None, start:]) <= distance)
-        i, j = i[j > i] + start, j[j > i] + start
-        for part in range(0, len(i), _CHUNK):
-            a, b = i[part : part + _CHUNK], j[part : part + _CHUNK]
-            close = _apart_from_others(faces, total, a, b) >= correlation
-            pairs.append(np.stack([a[close], b[close]], axis=1))
-    return np.concatenate(pairs).astype(np.int64) if pairs else np.empty((0, 2), np.int64)
+    faces = _Faces.from_thumbnails(thumbnails)
+    pairs = [np.empty((0, 2), np.int64)]
+    for top in range(0, len(hashes), _BLOCK):
+        for left in range(top, len(hashes), _BLOCK):
+            rows, columns = slice(top, top + _BLOCK), slice(left, left + _BLOCK)
+            is_open = np.bitwise_count(hashes[rows, None] ^ hashes[None, columns]) <= distance
+            if left == top:
+                is_open = np.triu(is_open, 1)
+            if is_open.mean() > _DENSE:
+                estimate = faces.correlate_blocks(rows, columns)
+                pairs.append(np.argwhere(is_open & (estimate > correlation + _MARGIN)) + np.array([top, left]))
+                is_open &= np.abs(estimate - correlation) <= _MARGIN
+            i, j = np.nonzero(is_open)
+            for part in range(0, len(i), _CHUNK):
+                a, b = i[part : part + _CHUNK] + top, j[part : part + _CHUNK] + left
+                is_near = faces.correlate(a, b) >= correlation
+                pairs.append(np.stack([a[is_near], b[is_near]], axis=1))
+    joined = np.concatenate(pairs)
+    return joined[np.lexsort((joined[:, 1], joined[:, 0]))]
 
 
 def connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -116,29 +129,59 @@ def connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _unit(rows: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Each row with mean 0 and norm 1; a flat row becomes 0 and correlates with nothing."""
-    faces = np.array(rows, dtype=np.float32)
-    faces -= faces.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(faces, axis=1, keepdims=True)
-    faces /= np.maximum(norms, 1e-6)
-    faces[norms[:, 0] < 1e-2] = 0
-    return faces
+@dataclass(frozen=True)
+class _Faces:
+    """Thumbnails as rows of mean 0 and norm 1, with what sets each apart from the mean of all of them.
 
+    With a' = a - mu, mu the mean of all n rows, the mean of all rows but a and b is m = mu - k (a' + b'),
+    k = 1 / (n - 2), so that a - m = (1 + k) a' + k b': three inner products of a pair say how its two correlate, and
+    no m is formed. Of two images or fewer, nothing is taken off.
 
-def _apart_from_others(
-    faces: NDArray[np.float32], total: NDArray[np.float64], i: NDArray[np.int64], j: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Correlation of a - m and b - m for pairs of rows, m being the mean of all other rows; 0 where one is flat.
-
-    Written with inner products, so that no m is formed: m = k (total - a - b), k = 1 / (n - 2).
+    Attributes:
+        apart: float32 (n, d), the rows a'.
+        squares: float64 (n,), a' a'.
+        is_flat: bool (n,), without contrast: they correlate with nothing.
     """
-    k = 1.0 / (len(faces) - 2) if len(faces) > 2 else 0.0
-    a, b = faces[i].astype(np.float64), faces[j].astype(np.float64)
-    aa, bb, ab = ((x * y).sum(axis=1) for x, y in ((a, a), (b, b), (a, b)))
-    a_total, b_total = a @ total, b @ total
-    am, bm = k * (a_total - aa - ab), k * (b_total - bb - ab)
-    mm = k * k * (total @ total + aa + bb + 2 * (ab - a_total - b_total))
-    squares = (aa - 2 * am + mm) * (bb - 2 * bm + mm)
-    usable = (aa > 0) & (bb > 0) & (squares > 1e-12)
-    return np.where(usable, (ab - am - bm + mm) / np.sqrt(np.where(usable, squares, 1.0)), 0.0)
+
+    apart: NDArray[np.float32]
+    squares: NDArray[np.float64]
+    is_flat: NDArray[np.bool_]
+
+    @classmethod
+    def from_thumbnails(cls, thumbnails: NDArray[np.uint8]) -> "_Faces":
+        pixels = np.prod(thumbnails.shape[1:], dtype=int)
+        faces = np.array(thumbnails.reshape(len(thumbnails), pixels), dtype=np.float32)
+        faces -= faces.mean(axis=1, keepdims=True)
+        norms = np.linalg.norm(faces, axis=1, keepdims=True)
+        faces /= np.maximum(norms, 1e-6)
+        is_flat = norms[:, 0] < 1e-2
+        faces[is_flat] = 0
+        if len(faces) > 2:
+            faces -= faces.mean(axis=0, dtype=np.float64)
+        squares = [np.square(faces[n : n + _CHUNK], dtype=np.float64).sum(axis=1) for n in range(0, len(faces), _CHUNK)]
+        return cls(faces, np.concatenate([np.empty(0), *squares]), is_flat)
+
+    def correlate(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of pairs of rows, (m,), computed in float64."""
+        product = np.einsum("nd,nd->n", self.apart[i], self.apart[j], dtype=np.float64)
+        return self._correlation(product, self.squares[i], self.squares[j], self.is_flat[i] | self.is_flat[j])
+
+    def correlate_blocks(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Of all rows of one block with all of another, from one matrix product in float32."""
+        product = (self.apart[rows] @ self.apart[columns].T).astype(np.float64)
+        is_flat = self.is_flat[rows, None] | self.is_flat[None, columns]
+        return self._correlation(product, self.squares[rows, None], self.squares[None, columns], is_flat)
+
+    def _correlation(
+        self,
+        product: NDArray[np.float64],
+        a: NDArray[np.float64],
+        b: NDArray[np.float64],
+        is_flat: NDArray[np.bool_],
+    ) -> NDArray[np.float64]:
+        k = 1.0 / (len(self.apart) - 2) if len(self.apart) > 2 else 0.0
+        shared = k * (1 + k) * (a + b) + ((1 + k) ** 2 + k * k) * product
+        cross = 2 * k * (1 + k) * product
+        norms = ((1 + k) ** 2 * a + cross + k * k * b) * (k * k * a + cross + (1 + k) ** 2 * b)
+        is_usable = ~is_flat & (norms > 1e-12)
+        return np.where(is_usable, shared / np.sqrt(np.where(is_usable, norms, 1.0)), 0.0)
