@@ -16,8 +16,11 @@ _TESTS = 2
 class WatchConfig(Section):
     """The watch over a served model's inputs. It changes nothing that a retraining makes."""
 
-    level: Annotated[float, Field(gt=0, le=0.2)] = 0.01
-    """Chance that one look calls drift where there is none; the two tests share it (Holm)."""
+    level: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    """Chance that any of `looks` looks calls drift where there is none; the two tests of a look share its part."""
+    looks: Annotated[int, Field(ge=1, le=1000)] = 30
+    """Looks that share `level` equally, such as the daily ones of a month: each look again at the same reference may
+    err anew."""
     window: Annotated[int, Field(ge=20, le=5000)] = 500
     """Most recent images that are looked at; equal ones count once."""
     minimum: Annotated[int, Field(ge=10)] = 50
@@ -31,7 +34,8 @@ class WatchConfig(Section):
     features: Features = "classifier"
     """The classifier's own features before its head, or thumbnails of 8 x 8 pixels, which need logged images."""
     permutations: Annotated[int, Field(ge=99, le=100_000)] = 999
-    """Random relabellings behind each p-value."""
+    """Least number of random relabellings behind each p-value; there are more where a look's part of the level asks for
+    smaller p-values."""
     unusual: Annotated[int, Field(ge=0, le=200)] = 40
     """Most unusual recent images on the sheet; they can be shown where images were logged."""
     deployment: Annotated[str, Field(pattern=r"^[^/\s]+/[^/]+$")] | None = None
@@ -41,9 +45,15 @@ class WatchConfig(Section):
     def _drift_can_be_found(self) -> "WatchConfig":
         if self.minimum > self.window:
             raise ValueError("minimum: larger than the window, so drift could never be reported")
-        if self.level * (self.permutations + 1) < _TESTS:
-            raise ValueError(
-                f"permutations: {self.permutations} give no p-value small enough for the level {self.level:g}; "
-                f"at least {math.ceil(_TESTS / self.level) - 1} are needed"
-            )
         return self
+
+    @property
+    def level_of_a_look(self) -> float:
+        """A look's part of the level."""
+        return self.level / self.looks
+
+    @property
+    def relabellings(self) -> int:
+        """Random relabellings behind each p-value: as many as make one twice as small as a look's part of the level,
+        shared by two tests, asks for."""
+        return max(self.permutations, math.ceil(2 * _TESTS / self.level_of_a_look) - 1)

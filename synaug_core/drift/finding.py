@@ -28,6 +28,9 @@ class Finding(frozen.Frozen):
 
     verdict: Verdict
     level: float
+    """Of this look: its part of what the looks share."""
+    looks: int = 1
+    """Looks that share the declared level."""
     recent: int
     """Different recent images that were compared."""
     minimum: int
@@ -67,7 +70,8 @@ class Finding(frozen.Frozen):
             changes.append("are classed in another mix")
         comparison = f"{n} against {self.reference} known ones; images {sentence.p_text(images)}, "
         comparison += f"classes {sentence.p_text(classes)}, "
-        comparison += f"declared level {self.level:g}"
+        comparison += f"level {self.level:.2g}"
+        comparison += f", {self.level * self.looks:g} shared by {self.looks} looks" if self.looks > 1 else ""
         if changes:
             return f"Drift: recent images {' and '.join(changes)} ({comparison})."
         return f"No drift shown ({comparison})."
@@ -109,8 +113,10 @@ def detect_drift(
 ) -> Finding:
     """Compare recent images with the reference: their features, and the mix of classes predicted for them.
 
-    There is drift where either test is significant at the declared level after Holm's correction for the two of
-    them, so one comparison errs with at most that probability.
+    There is drift where either test is significant at the look's part of the declared level after Holm's correction
+    for the two of them. Each look sets other images against the same reference and may err anew; `looks` of them share
+    the level equally (Bonferroni), so that together they err with at most that probability. Falling shares, as the
+    promotion gate has them, would leave a watch without end nothing to find drift with.
 
     Args:
         reference: features (n, d) of images that the model was not trained on, at most 2000 (`reference_rows`).
@@ -128,16 +134,24 @@ def detect_drift(
     if n > _MOST_REFERENCE:
         raise ValueError(f"reference: {n} images, at most {_MOST_REFERENCE} fit; draw them with reference_rows")
     if m < config.minimum or n < _LEAST_REFERENCE:
-        return Finding(verdict="too few images", level=config.level, recent=m, minimum=config.minimum, reference=n)
-    image_test = mmd_test(reference, recent, permutations=config.permutations, seed=seeds.derive(seed, "mmd"))
+        return Finding(
+            verdict="too few images",
+            level=config.level_of_a_look,
+            looks=config.looks,
+            recent=m,
+            minimum=config.minimum,
+            reference=n,
+        )
+    image_test = mmd_test(reference, recent, permutations=config.relabellings, seed=seeds.derive(seed, "mmd"))
     counts = [np.bincount(has_drift, minlength=len(classes)) for has_drift in (reference_classes, recent_classes)]
     class_test = frequency_test(
-        counts[0].tolist(), counts[1].tolist(), draws=config.permutations, seed=seeds.derive(seed, "classes")
+        counts[0].tolist(), counts[1].tolist(), draws=config.relabellings, seed=seeds.derive(seed, "classes")
     )
     shares = [c / c.sum() for c in counts]
     finding = Finding(
         verdict="no drift shown",
-        level=config.level,
+        level=config.level_of_a_look,
+        looks=config.looks,
         recent=m,
         minimum=config.minimum,
         reference=n,
@@ -148,7 +162,7 @@ def detect_drift(
         classes_p=class_test.p_value,
         shares={name: (float(shares[0][i]), float(shares[1][i])) for i, name in enumerate(classes)},
     )
-    has_drift = min(finding.adjusted_p_values.values()) <= config.level
+    has_drift = min(finding.adjusted_p_values.values()) <= config.level_of_a_look
     return finding.model_copy(update={"verdict": "drift"}) if has_drift else finding
 
 

@@ -136,7 +136,7 @@ def test_images_like_the_known_ones_are_no_drift(store: Settings, serve: Callabl
     assert run.data.metrics["watch/images"] == 120
     assert run.data.metrics["watch/drift"] == 0
     assert 0 < run.data.metrics["watch/mmd_p"] <= 1
-    assert run.data.params["level"] == "0.01"
+    assert (run.data.params["level"], run.data.params["looks"]) == ("0.05", "30")
     names = {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
     assert names == {"watch.json", "figures/distance.png", "figures/classes.png", "figures/unusual.png"}
     assert json.loads((place / "watch.json").read_text())["sentence"] == outcome.sentence

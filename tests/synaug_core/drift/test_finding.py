@@ -24,7 +24,7 @@ def found(
     rng = np.random.default_rng(seed)
     known = torch.randn(120, 6, generator=stream(seed))
     recent = torch.randn(m, 6, generator=stream(seed + 10_000)) + shift
-    config = WatchConfig(**{"minimum": 20, "permutations": 199, **asked})
+    config = WatchConfig(**{"minimum": 20, "permutations": 199, "level": 0.05, "looks": 1, **asked})
     return detect_drift(
         known, recent, rng.choice(3, 120, p=(0.6, 0.3, 0.1)), rng.choice(3, m, p=mix), CLASSES, config=config, seed=seed
     )
@@ -83,7 +83,7 @@ def test_few_images_say_nothing():
 def test_a_large_reference_is_thinned_for_both_tests_alike():
     known = torch.randn(2600, 3, generator=stream(1))
     classes = np.arange(2600) % 3
-    config = WatchConfig(minimum=20, permutations=199)
+    config = WatchConfig(minimum=20, permutations=199, looks=1)
     rows = reference_rows(2600, seed=0)
     assert len(set(rows)) == 2000
     assert max(rows) >= 2000
@@ -100,7 +100,7 @@ def test_a_large_reference_is_thinned_for_both_tests_alike():
     ("values", "words"),
     [
         ({"minimum": 60, "window": 50}, "larger than the window"),
-        ({"level": 0.001, "permutations": 999}, "at least 1999 are needed"),
+        ({"looks": 0}, "greater than or equal to 1"),
         ({"level": 0}, "greater than 0"),
         ({"deployment": "retrain"}, "pattern"),
         ({"features": "none"}, "classifier"),
@@ -111,14 +111,22 @@ def test_configurations_that_cannot_be(values: dict[str, object], words: str):
         WatchConfig.model_validate(values)
 
 
-@pytest.mark.parametrize("level", [0.0005, 0.001, 0.007, 0.01, 0.015])
-def test_the_permutations_that_are_named_are_enough(level: float):
-    with pytest.raises(ValidationError, match="at least ") as caught:
-        WatchConfig(level=level, permutations=99)
-    needed = int(str(caught.value).partition("at least ")[2].partition(" ")[0])
-    assert WatchConfig(level=level, permutations=needed).permutations == needed
-    with pytest.raises(ValidationError, match=f"at least {needed} are needed"):
-        WatchConfig(level=level, permutations=needed - 1)
+@pytest.mark.parametrize("level", [0.0005, 0.001, 0.007, 0.01, 0.2])
+@pytest.mark.parametrize("looks", [1, 7, 30])
+def test_there_are_relabellings_enough_for_both_tests_to_find_drift(level: float, looks: int):
+    config = WatchConfig(level=level, looks=looks, permutations=99)
+    smallest_p = 1 / (1 + config.relabellings)
+    assert 2 * smallest_p <= config.level_of_a_look == level / looks
+    assert WatchConfig(level=level, looks=looks, permutations=100_000).relabellings >= 100_000
+
+
+def test_looks_share_the_level():
+    """A shift that one look of its own would call drift is none where thirty share the level; a larger one is."""
+    one, shared = found(0.35), found(0.35, looks=30)
+    assert (one.verdict, one.level) == ("drift", 0.05)
+    assert (shared.verdict, shared.level) == ("no drift shown", 0.05 / 30)
+    assert shared.sentence.endswith("level 0.0017, 0.05 shared by 30 looks).")
+    assert found(1.0, looks=30).verdict == "drift"
 
 
 def test_the_figures_are_drawn():
