@@ -1,4 +1,4 @@
-"""The best arm's model into the registry, measured against the champion, and through the gate; or by hand."""
+"""The chosen arm's model into the registry, measured against the champion, and through the gate; or by hand."""
 
 import tempfile
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from synaug_core.data import imageset, png
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.promotion import Decision, gate
 from synaug_core.report.promotion import promotion_page
-from synaug_core.services.mlflow import artifacts, runs
+from synaug_core.services.mlflow import artifacts, retrainings, runs
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.models import exported, registry, training_images
 from synaug_core.services.settings import settings
@@ -35,7 +35,7 @@ def register_best(
     promotion: PromotionConfig,
     evaluation: EvaluationConfig,
 ) -> refs.RegisteredRef:
-    """Register the best arm's model as challenger, measure it against the champion, and let the gate decide.
+    """Register the chosen arm's model as challenger, measure it against the champion, and let the gate decide.
 
     A model that was decided on before stays as the gate, or a person since, left it. Where another version becomes
     champion meanwhile, the model is measured against that one.
@@ -64,6 +64,7 @@ def register_best(
         model = exported.log_model(
             owner, artifacts.fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit
         )
+        images = dataset.test.sha256[: retrainings.FINGERPRINT_LENGTH]
         for attempt in range(_TRIES):
             champion = registry.current(settings(), name, "champion")
             if champion is not None and champion.tags.get(Tag.KEY) == key:
@@ -79,9 +80,10 @@ def register_best(
                 seed=seeds.derive(context.seed, "promotion"),
                 obstacle=measured.obstacle,
                 excluded=measured.trained_on,
+                look=1 + _earlier_looks(name, key, champion, images),
             )
             version = registry.register(
-                settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, context.run)
+                settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, dataset, context.run)
             )
             if not decision.promoted:
                 break
@@ -93,18 +95,29 @@ def register_best(
                 if attempt + 1 == _TRIES:
                     raise
         recorder.metrics(decision_figures(decision))
+        looked_at = {Tag.COMPARED_WITH: champion.version, Tag.TEST_IMAGES: images} if champion else {}
         recorder.tags({Tag.MODEL: name, Tag.VERSION: version.version, Tag.DECISION: decision.reason})
         recorder.json(decision.model_dump(mode="json"), "decision.json")
         recorder.text(promotion_page(decision, name=name, version=version.version), "promotion.html")
         recorder.flush()
         # Last: these tags say that all of the above is done.
-        registry.annotate(settings(), name, version.version, decision_tags(decision))
+        registry.annotate(settings(), name, version.version, looked_at | decision_tags(decision))
     return refs.RegisteredRef(
         name=name,
         version=version.version,
         alias="champion" if decision.promoted else "challenger",
         reason=decision.reason,
+        arm=best.arm,
     )
+
+
+def _earlier_looks(name: str, key: str, champion: registry.ModelVersion | None, images: str) -> int:
+    """How many other versions were compared with this champion on these test images."""
+    if champion is None:
+        return 0
+    comparisons = [v.tags for v in registry.versions(settings(), name) if v.tags.get(Tag.KEY) != key]
+    this = (champion.version, images)
+    return sum((tags.get(Tag.COMPARED_WITH), tags.get(Tag.TEST_IMAGES)) == this for tags in comparisons)
 
 
 def _decided(name: str, key: str) -> refs.RegisteredRef | None:
@@ -116,12 +129,14 @@ def _decided(name: str, key: str) -> refs.RegisteredRef | None:
                 version=version.version,
                 alias=next((alias for alias in get_args(vocabulary.Alias) if alias in version.aliases), None),
                 reason=version.tags[Tag.DECISION],
+                arm=version.tags.get(Tag.ARM, ""),
             )
     return None
 
 
-def _origin(arm: str, parent: refs.RunRef) -> dict[str, str]:
-    return {**parent.tags, Tag.ARM: arm, Tag.RETRAINING: parent.run_id}
+def _origin(arm: str, dataset: refs.DatasetRef, parent: refs.RunRef) -> dict[str, str]:
+    tags = {**parent.tags, Tag.ARM: arm, Tag.RETRAINING: parent.run_id, Tag.DATASET_DIGEST: dataset.digest}
+    return tags | ({Tag.IMAGES_FOLDER: dataset.folder} if dataset.folder else {})
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The gate between a challenger and the champion."""
 
 import hashlib
-from collections.abc import Mapping, Sequence, Set
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence, Set
+from math import ceil, hypot
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,14 @@ from synaug_core.config import PromotionConfig
 from synaug_core.evaluate import intervals, predictions, proportions, results, scorer, sentence
 from synaug_core.frozen import Frozen
 
-__all__ = ["Decision", "Figures", "gate"]
+__all__ = ["Decision", "Figures", "gate", "spent_confidence"]
 
 _ROUNDING = 1e-9
+_IN_TAIL = 20
+"""Resamples that should lie beyond a bound."""
+
+
+_ENDS = {"": "mean", "/low": "low", "/high": "high"}
 
 
 class Figures(Frozen):
@@ -47,12 +53,22 @@ class Decision(Frozen):
     confidence: float
     figures: Figures | None = None
     """None where there was nothing to compare."""
+    look: Annotated[int, Field(ge=1)] = 1
+    """Which comparison with this champion on these test images it is."""
+    rarest_confidence: float | None = None
+    """Level of the interval on the rarest classes, after what earlier looks have spent; None: `confidence`."""
+    first: intervals.Interval | None = None
+    """Balanced accuracy of a model that had no champion before it."""
+    chance: float | None = None
+    """What guessing would come to; None where there was a champion."""
 
     def metrics(self) -> dict[str, float]:
         """The figures as flat numbers; differences with `/low` and `/high`."""
-        if self.figures is None:
-            return {}
         numbers: dict[str, float] = {}
+        if self.first is not None:
+            numbers = {f"balanced_accuracy{end}": getattr(self.first, part) for end, part in _ENDS.items()}
+        if self.figures is None:
+            return numbers
         for name, value in self.figures:
             if isinstance(value, intervals.Interval):
                 key = f"difference/{name}"
@@ -73,6 +89,7 @@ def gate(
     seed: int,
     obstacle: str | None = None,
     excluded: Set[str] = frozenset(),
+    look: int = 1,
 ) -> Decision:
     """Decide: no worse than the champion overall, and better on the rarest classes, on the same test images.
 
@@ -82,7 +99,11 @@ def gate(
     `rarest` classes to lie above 0: that is what a promotion claims, so there the interval decides. Both come
     from a paired bootstrap stratified by class; on the rarest classes each class gets two imaginary images, one
     for each side, so that two or three lucky images do not make a champion (Bonett and Price, British Journal
-    of Mathematical and Statistical Psychology 65, 2012). A model that has a class without test images is not promoted.
+    of Mathematical and Statistical Psychology 65, 2012). A model that has a class without test images is not promoted,
+    and a first one only where the interval of its balanced accuracy lies above what guessing comes to.
+
+    Who looks often enough at one set of test images finds a challenger that is better there by chance. The looks at one
+    champion on the same images therefore share the level: see `spent_confidence`.
 
     Args:
         challenger: predictions of the new model.
@@ -94,11 +115,20 @@ def gate(
         seed: of the draws.
         obstacle: why the champion could not predict these test images at all; then nothing is promoted.
         excluded: test images that the champion was trained or tuned on; the two are compared on the others alone.
+        look: which comparison with this champion on these test images it is, from 1.
     """
+    rarest_confidence = spent_confidence(confidence, look)
 
-    def decide(promoted: bool, reason: str, figures: Figures | None = None) -> Decision:
+    def decide(promoted: bool, reason: str, figures: Figures | None = None, **further: Any) -> Decision:
         return Decision(
-            promoted=promoted, reason=reason, tolerance=config.tolerance, confidence=confidence, figures=figures
+            promoted=promoted,
+            reason=reason,
+            tolerance=config.tolerance,
+            confidence=confidence,
+            figures=figures,
+            look=look,
+            rarest_confidence=rarest_confidence if figures is not None else None,
+            **further,
         )
 
     if not config.enabled:
@@ -109,7 +139,9 @@ def gate(
     if champion is None and untested:
         return decide(False, f"Not promoted: {untested}.")
     if champion is None:
-        return decide(True, "Promoted: it is the first model, there is no champion to compare with.")
+        if not len(challenger):
+            return decide(False, "Not promoted: there are no test images to judge it on.")
+        return _first(challenger, confidence, decide)
     if difference := _obstacle(challenger, champion):
         return decide(False, f"Not promoted: {difference}.")
     champion = champion.in_order(challenger.ids)
@@ -127,21 +159,23 @@ def gate(
     rarest = [
         challenger.classes.index(c) for c in results.by_rarity(tested_classes, train_counts, counts)[: config.rarest]
     ]
-    figures = _figures(challenger, champion, rarest, confidence, resamples, np.random.default_rng(seed))
+    levels = confidence, rarest_confidence
+    figures = _figures(challenger, champion, rarest, levels, resamples, np.random.default_rng(seed))
     if np.array_equal(challenger.probabilities, champion.probabilities):
         return decide(False, "Not promoted: it predicts exactly what the champion predicts.", figures)
     overall, rare = figures.balanced_accuracy, figures.rarest_recall
     worse = overall.mean < -config.tolerance - _ROUNDING
     gains_rare = rare.low > 0
-    level = sentence.percent_text(confidence)
+    level, rare_level = (sentence.percent_text(round(share, 6)) for share in levels)
     names = ", ".join(figures.rarest_classes)
     said_overall = (
         f"balanced accuracy {sentence.points(overall.mean)} points ({level} interval {sentence.points(overall.low)} to "
         f"{sentence.points(overall.high)}; tolerance {100 * config.tolerance:.1f} points)"
     )
     said_rare = (
-        f"recall on {names} {sentence.points(rare.mean)} points ({level} interval {sentence.points(rare.low)} to "
-        f"{sentence.points(rare.high)}, {figures.rarest_images} test images)"
+        f"recall on {names} {sentence.points(rare.mean)} points ({rare_level} interval {sentence.points(rare.low)} to "
+        f"{sentence.points(rare.high)}, {figures.rarest_images} test images"
+        f"{f'; comparison {look} with this champion on these images' * (look > 1)})"
     )
     left_out = ""
     if len(fresh) < total:
@@ -153,6 +187,41 @@ def gate(
     reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not gains_rare)
     reasons += [untested] * bool(untested)
     return decide(False, f"Not promoted: {'; '.join(reasons)}.{left_out}", figures)
+
+
+def spent_confidence(confidence: float, look: int) -> float:
+    """Level of the two-sided interval at the k-th look, whose lower bound errs with probability a / (k (k + 1)).
+
+    With a = 1 - confidence these add up to a, however many looks there are (Bonferroni with falling shares: Lan and
+    DeMets' alpha spending for looks of which nobody knows how many will come, Biometrika 70, 1983). The first is the
+    usual interval, whose lower bound errs with a / 2.
+    """
+    return 1 - 2 * (1 - confidence) / (look * (look + 1))
+
+
+def _first(challenger: predictions.Predictions, confidence: float, decide: Callable[..., Decision]) -> Decision:
+    """The first model is promoted where it is better than guessing.
+
+    Bounds: Wilson's for the recall of each class, joined for their mean as if the classes were independent, which they
+    are (Zou and Donner, Statistics in Medicine 27, 2008).
+    """
+    recalls, below, above = [], 0.0, 0.0
+    for label in np.unique(challenger.labels):
+        is_right = (challenger.predicted == challenger.labels)[challenger.labels == label]
+        recalls.append(share := float(is_right.mean()))
+        low, high = proportions.wilson(share, len(is_right), confidence)
+        below, above = hypot(below, share - low), hypot(above, high - share)
+    mean, chance = float(np.mean(recalls)), 1 / len(recalls)
+    interval = intervals.Interval(mean=mean, low=mean - below / len(recalls), high=mean + above / len(recalls))
+    figure = (
+        f"its balanced accuracy is {100 * mean:.1f} % ({sentence.percent_text(confidence)} interval "
+        f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %), and guessing comes to {100 * chance:.1f} %"
+    )
+    if interval.low <= chance + _ROUNDING:
+        reason = f"Not promoted: it is not shown to be better than guessing: {figure}."
+        return decide(False, reason, first=interval, chance=chance)
+    reason = f"Promoted: it is the first model, there is no champion to compare with; {figure}."
+    return decide(True, reason, first=interval, chance=chance)
 
 
 def _test_counts(test: predictions.Predictions) -> dict[str, int]:
@@ -186,7 +255,7 @@ def _figures(
     challenger: predictions.Predictions,
     champion: predictions.Predictions,
     rarest: Sequence[int],
-    confidence: float,
+    levels: tuple[float, float],
     resamples: int,
     rng: np.random.Generator,
 ) -> Figures:
@@ -210,7 +279,9 @@ def _figures(
     (pair,) = proportions.discordances([challenger], [champion])
     challenger_right, champion_right = ((p.predicted == labels).astype(np.float32) for p in (challenger, champion))
     wins = challenger_right - champion_right
-    rare = np.mean([_padded(wins[labels == c], resamples, rng) for c in rarest], axis=0)
+    confidence, rarest_confidence = levels
+    enough = max(resamples, ceil(2 * _IN_TAIL / (1 - rarest_confidence)))
+    rare = np.mean([_padded(wins[labels == c], enough, rng) for c in rarest], axis=0)
     return Figures(
         images=len(labels),
         ids_sha256=hashlib.sha256("\n".join(sorted(challenger.ids)).encode()).hexdigest(),
@@ -221,7 +292,7 @@ def _figures(
         rarest_images=int(np.isin(labels, rarest).sum()),
         champion_rarest_recall=champion_recall,
         challenger_rarest_recall=challenger_recall,
-        rarest_recall=intervals.bounds(challenger_recall - champion_recall, rare, confidence),
+        rarest_recall=intervals.bounds(challenger_recall - champion_recall, rare, rarest_confidence),
         only_challenger_right=pair.only_arm_right,
         only_champion_right=pair.only_against_right,
         mcnemar_p=pair.p_value,

@@ -36,10 +36,12 @@ def register(dataset: DatasetRef, tmp_path: Path) -> Callable[[], RegisteredRef]
     model = build(config, channels=1, size=16, classes=dataset.classes, seed=1, mean=(0.5,), std=(0.2,))
     history = History(evaluations=(), best_step=0, stopped_at=0, ended="all steps")
     TrainedClassifier(model, config, dataset.classes, 1, 16, history).save(tmp_path / "classifier")
-    predictions = Predictions(("test0", "test1"), np.array([1, 0]), np.eye(2, dtype=np.float32)[::-1], dataset.classes)
+    labels = np.arange(20) % 2
+    names = tuple(f"test{n}" for n in range(20))
+    predictions = Predictions(names, labels, np.eye(2, dtype=np.float32)[labels], dataset.classes)
     predictions.write(tmp_path / "predictions.parquet")
     folder, file = tmp_path / "classifier", tmp_path / "predictions.parquet"
-    said = PredictionsRef(uri=file.as_uri(), sha256=digests.of_file(file), run_id="run", images=2)
+    said = PredictionsRef(uri=file.as_uri(), sha256=digests.of_file(file), run_id="run", images=20)
     best = RepetitionRef(
         arm="control",
         repetition=0,
@@ -105,6 +107,25 @@ def test_it_ends_where_the_champion_keeps_changing(
     with pytest.raises(registry.ChampionChangedError, match="was not promoted"):
         register()
     assert len(measured) == 3
+
+
+def test_looks_at_one_champion_on_the_same_images_are_counted(dataset: DatasetRef) -> None:
+    images = dataset.test.sha256[:16]
+    other("first")
+    [champion] = registry.versions(settings(), NAME)
+
+    def earlier(key: str = "this", images: str = images) -> int:
+        return module._earlier_looks(NAME, key, champion, images)
+
+    assert earlier() == 0
+    for number, (against, seen) in enumerate((("1", images), ("1", images), ("2", images), ("1", "9" * 16)), start=2):
+        registry.annotate(
+            settings(), NAME, other(f"look {number}"), {"synaug.compared_with": against, "synaug.test_images": seen}
+        )
+    assert earlier() == 2
+    assert earlier(images="9" * 16) == 1
+    assert earlier(key="look 2") == 1
+    assert module._earlier_looks(NAME, "this", None, images) == 0
 
 
 def test_what_it_is_now_is_said_of_a_version_that_was_decided_on_before(

@@ -6,13 +6,13 @@ from scipy.stats import binomtest
 
 from synaug_core.config import PromotionConfig
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.promotion import Decision, gate
+from synaug_core.evaluate.promotion import Decision, gate, spent_confidence
 from synaug_core.evaluate.proportions import mcnemar
 
 COUNTS = {"class a": 5, "class b": 30, "class c": 60}
 
 
-def _gate(challenger, champion, excluded=frozenset(), **config):
+def _gate(challenger, champion, excluded=frozenset(), look=1, **config):
     return gate(
         challenger,
         champion,
@@ -22,6 +22,7 @@ def _gate(challenger, champion, excluded=frozenset(), **config):
         resamples=1000,
         seed=0,
         excluded=excluded,
+        look=look,
     )
 
 
@@ -34,11 +35,58 @@ def _outcomes(exact, rare_right, common_right):
     return exact(labels, predicted, 3)
 
 
-def test_the_first_model_is_promoted(made):
-    d = _gate(made((5, 6, 7)), None)
+def test_the_first_model_is_promoted_where_it_is_better_than_guessing(exact):
+    d = _gate(_outcomes(exact, 12, 80), None)
     assert d.promoted
-    assert "first model" in d.reason
-    assert d.metrics() == {}
+    assert d.reason == (
+        "Promoted: it is the first model, there is no champion to compare with; its balanced accuracy is 73.3 % (95 % "
+        "interval 65.1 to 79.1 %), and guessing comes to 33.3 %."
+    )
+    assert d.metrics() == {
+        "balanced_accuracy": d.first.mean, "balanced_accuracy/low": d.first.low, "balanced_accuracy/high": d.first.high,
+    }  # fmt: skip
+    assert Decision.model_validate_json(d.model_dump_json()) == d
+
+
+def test_a_first_model_that_may_be_guessing_is_refused(exact):
+    one_class = exact([0] * 20 + [1] * 100, [1] * 120, 2)
+    d = _gate(one_class, None)
+    assert (d.promoted, d.first.mean, d.chance) == (False, 0.5, 0.5)
+    assert d.reason.startswith(
+        "Not promoted: it is not shown to be better than guessing: its balanced accuracy is 50.0 %"
+    )
+    assert not _gate(exact([0, 1], [0, 1], 2), None).promoted  # two lucky images
+    assert _gate(exact([0] * 9 + [1] * 9, [0] * 9 + [1] * 9, 2), None).promoted
+    empty = one_class.in_order(())
+    assert _gate(empty, None).promoted is False
+
+
+def test_the_bounds_of_a_first_model_hold_their_level():
+    """Guessing is taken for skill in at most 2.5 % of cases."""
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1, 2], (8, 25, 40))
+    promoted = 0
+    for _ in range(400):
+        p = np.eye(3, dtype=np.float32)[rng.integers(0, 3, len(labels))]
+        guess = Predictions(tuple(map(str, range(len(labels)))), labels.astype(np.int64), p, tuple(COUNTS))
+        promoted += _gate(guess, None).promoted
+    assert binomtest(promoted, 400, 0.025, alternative="greater").pvalue > 0.01
+
+
+def test_looks_at_the_same_images_share_the_level(exact):
+    assert spent_confidence(0.95, 1) == pytest.approx(0.95)
+    spent = [(1 - spent_confidence(0.95, k)) / 2 for k in range(1, 4000)]
+    assert sum(spent) == pytest.approx(0.05, abs=2e-5)
+    challenger, champion = _outcomes(exact, 15, 80), _outcomes(exact, 8, 80)
+    first, later = _gate(challenger, champion), _gate(challenger, champion, look=6)
+    assert first.promoted
+    assert not later.promoted
+    assert (first.look, later.look, later.confidence) == (1, 6, 0.95)
+    assert later.rarest_confidence == pytest.approx(1 - 0.1 / 42)
+    assert later.figures.rarest_recall.low < first.figures.rarest_recall.low
+    assert later.figures.balanced_accuracy == first.figures.balanced_accuracy
+    assert "99.7619 % interval" in later.reason
+    assert "comparison 6 with this champion on these images" in later.reason
+    assert _gate(_outcomes(exact, 19, 80), champion, look=6).promoted
 
 
 def test_better_on_the_rare_and_no_worse_overall_is_promoted(exact):
