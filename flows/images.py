@@ -83,7 +83,7 @@ def make_images(config: Config, context: Context, stages: Stages) -> Images:
         judges = tuple(stages.gather(real_only.judges, adopt_below=context.run))
     with stages.timed("synthesis"):
         batches = [batch for key, need in needs.items() for batch in _batches(config, key, need, fitted)]
-        jobs = [(b.name, (context, *b.arguments(judges, targets))) for b in batches]
+        jobs = [(b.name, (context, *b.arguments(judges, targets, context))) for b in batches]
         synthetic = stages.gather(stages.submit("synthesis", synthesise_group, jobs), adopt_below=context.run)
     by_synthesis = {
         key: tuple(images for images, batch in zip(synthetic, batches, strict=True) if batch.key == key)
@@ -144,10 +144,13 @@ class _Batch:
         kind = self.generator.kind if self.generator else None
         return f"{synthesis_name(self.need.synthesis, kind)} {group_name(self.classes)}"
 
-    def arguments(self, judges: tuple[JudgesRef, ...], targets: tuple[ClassifierRef, ...]) -> tuple[object, ...]:
+    def arguments(
+        self, judges: tuple[JudgesRef, ...], targets: tuple[ClassifierRef, ...], context: Context
+    ) -> tuple[object, ...]:
         """Of the step, after its context."""
         checked_by = judges if self.need.judges else ()
-        return self.classes, self.generator, checked_by, targets[: self.need.targets], self.need.synthesis
+        held_back = context.dataset.held_back if self.need.held_back else None
+        return self.classes, self.generator, checked_by, targets[: self.need.targets], self.need.synthesis, held_back
 
 
 def _needs(config: Config, context: Context) -> dict[str, Need]:

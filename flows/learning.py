@@ -14,11 +14,11 @@ from synaug_core.probes import base, registry
 from synaug_core.refs import DatasetRef, ProbeRef, QualityRef, RepetitionRef, RunRef
 from synaug_core.services.mlflow.tags import Tag
 from tasks import probes, retraining, training
-from tasks.dataset import prepare_dataset, prepare_folds
+from tasks.dataset import prepare_dataset, prepare_divisions
 from tasks.engine import machine
 from tasks.engine.context import Context
 
-__all__ = ["Division", "Learning", "divide", "learn", "run_probes"]
+__all__ = ["Division", "Learning", "divide", "learn", "run_probes", "shared_test_part"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,14 @@ class Learning:
         assessed: the sets of images whose quality was assessed.
         quality: the reports, in the order of `assessed`.
         repetitions: every training of every arm.
+        word: what a division is called, where there are several.
     """
 
     images: tuple[Images, ...]
     assessed: tuple[Assessed, ...]
     quality: tuple[tuple[QualityRef, ...], ...]
     repetitions: tuple[RepetitionRef, ...]
+    word: str | None = None
 
     def reports(self) -> dict[str, QualityRef]:
         """Names of arms -> the report on their images, in the first division."""
@@ -65,37 +67,56 @@ class Learning:
         return [images_by_arm(config, images, assessed, quality) for images, assessed, quality in parts]
 
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of generators and images: each line once, with the folds that it is about where
-        these are not all."""
-        folds_of: dict[str, list[int]] = {}
+        """What the user should know of generators and images: each line once, with the divisions that it is about
+        where these are not all."""
+        numbers_of: dict[str, list[int]] = {}
         for number, images in enumerate(self.images, start=1):
             for note in images.notes():
-                folds_of.setdefault(note, []).append(number)
-        return tuple(_with_folds(note, numbers, len(self.images)) for note, numbers in folds_of.items())
+                numbers_of.setdefault(note, []).append(number)
+        return tuple(self._with_divisions(note, numbers) for note, numbers in numbers_of.items())
+
+    def _with_divisions(self, note: str, numbers: Sequence[int]) -> str:
+        if len(numbers) == len(self.images):
+            return note
+        return f"{self.word}{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))} of {len(self.images)}: {note}"
 
 
 def divide(config: Config, fingerprint: str, run: RunRef, stages: Stages) -> tuple[RunRef, tuple[Division, ...]]:
     """Read the images and divide them; the run with the data set's tags, and the divisions.
 
-    In a cross-validation everything that learns, the generators, filters and the search too, learns inside each fold.
+    In a cross-validation, and where each repetition draws its own images, everything that learns, the generators,
+    filters and the search too, learns inside each fold or draw.
     """
-    folds, source = config.data.split.folds, (config.name, config.data, fingerprint, config.seed)
+    word = config.data.split.division_word
+    oracles = tuple(arm.synthesis for arm in config.arms if arm.synthesis is not None and arm.is_positive_control)
+    source = (config.name, config.data, fingerprint, config.seed, oracles)
     with stages.timed("dataset"):
-        if folds is None:
+        if word is None:
             one = stages.submit("dataset", prepare_dataset, [(config.name, (*source, run))])
             datasets: tuple[DatasetRef, ...] = tuple(stages.gather(one))
         else:
-            all_folds = stages.submit("dataset", prepare_folds, [(config.name, (*source, config.repetitions, run))])
-            [datasets] = stages.gather(all_folds)
+            several = stages.submit("dataset", prepare_divisions, [(config.name, (*source, config.repetitions, run))])
+            [datasets] = stages.gather(several)
         retraining.adopt_runs(run, (datasets[0].run_id,))
     run = run.model_copy(update={"tags": run.tags | {Tag.DATASET_DIGEST: datasets[0].digest}})
-    runs = (run,) if folds is None else retraining.open_folds(run, tuple(dataset.digest for dataset in datasets))
-    numbers = [tuple(range(config.repetitions))] if folds is None else [(n,) for n in range(len(datasets))]
+    runs: tuple[RunRef, ...] = (run,)
+    numbers = [tuple(range(config.repetitions))]
+    if word is not None:
+        runs = retraining.open_divisions(run, word, tuple(dataset.digest for dataset in datasets))
+        numbers = [(n,) for n in range(len(datasets))]
     contexts = [
         Context(dataset=dataset, seed=config.seed, compute=config.compute, run=below)
         for dataset, below in zip(datasets, runs, strict=True)
     ]
     return run, tuple(Division(context, n) for context, n in zip(contexts, numbers, strict=True))
+
+
+def shared_test_part(config: Config, divisions: Sequence[Division]) -> Division:
+    """The first division, with all repetitions that have its test images: those of every draw, of one fold alone."""
+    first = divisions[0]
+    if not config.data.split.draws:
+        return first
+    return Division(first.context, tuple(n for division in divisions for n in division.repetitions))
 
 
 def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, RunRef], stages: Stages) -> Learning:
@@ -126,7 +147,8 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
             tuple(stages.gather(sets.steps, adopt_below=division.context.run))
             for division, sets in zip(divisions, assessed, strict=True)
         ]
-    return Learning(tuple(all_images), tuple(assessed), tuple(quality), tuple(repetitions))
+    word = config.data.split.division_word
+    return Learning(tuple(all_images), tuple(assessed), tuple(quality), tuple(repetitions), word)
 
 
 def run_probes(
@@ -220,9 +242,3 @@ def _trainings(
         for repetition in division.repetitions
         for arm in config.arms
     ]
-
-
-def _with_folds(note: str, numbers: Sequence[int], folds: int) -> str:
-    if len(numbers) == folds:
-        return note
-    return f"fold{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))} of {folds}: {note}"

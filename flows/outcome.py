@@ -30,6 +30,8 @@ class ModelFacts(frozen.Frozen):
     name: str
     version: str
     alias: vocabulary.Alias | None
+    arm: str = ""
+    """Whose model it is."""
 
 
 class ImagesFacts(frozen.Frozen, validate_by_name=True, serialize_by_alias=True):
@@ -115,7 +117,7 @@ def build_outcome(
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,
-        model=ModelFacts(name=registered.name, version=registered.version, alias=registered.alias)
+        model=ModelFacts(name=registered.name, version=registered.version, alias=registered.alias, arm=registered.arm)
         if registered
         else None,
         promotion=registered.reason if registered else None,

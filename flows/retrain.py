@@ -3,13 +3,14 @@
 from prefect import flow, tags
 
 from flows import process, workers
-from flows.learning import divide, learn, run_probes
+from flows.learning import divide, learn, run_probes, shared_test_part
 from flows.outcome import Outcome, build_outcome
 from flows.stages import Stages
 from synaug_core import preflight, refs
 from synaug_core.classify.search_space import note_unsearched
 from synaug_core.config import Config
 from synaug_core.data.checks import untested
+from synaug_core.evaluate.results import Comparison
 from tasks import arms, promotion, report, retraining
 from tasks.engine.recording import end_steps_on_failure
 from tasks.fingerprint import read_fingerprint
@@ -47,7 +48,7 @@ def run_retrain(config: Config) -> Outcome:
 
 def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages) -> Outcome:
     run, divisions = divide(config, fingerprint, run, stages)
-    first = divisions[0]
+    first = shared_test_part(config, divisions)
     dataset = first.dataset
     arms.check_choices(dataset, config)
     arm_runs = arms.open_arms(config.arms, run)
@@ -60,8 +61,13 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
         [comparison_ref] = stages.gather(comparing, adopt_below=run)
     comparison = report.read_comparison(comparison_ref)
     measurements += run_probes(config, first, repetitions, arm_runs, run, stages, comparison)
-    unsearched = note_unsearched(config.tuning, config.arms)
-    notes = (*untested(dataset.test.counts), *learning.notes(), *unsearched, *_about_registering(config))
+    notes = (
+        *untested(dataset.test.counts),
+        *learning.notes(),
+        *note_unsearched(config.tuning, config.arms),
+        *comparison.remarks,
+        *_about_registering(config, comparison),
+    )
     with stages.timed("report"):
         synthetic, quality = learning.images[0].synthetic, learning.reports()
         page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes)
@@ -74,11 +80,10 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
         for record in arm_records:
             record.result()
     registered = None
-    if config.promotion.enabled and len(divisions) == 1:
+    if config.promotion.enabled and config.data.split.folds is None:
+        [behind] = (d.context for d in divisions if comparison_ref.best.repetition in d.repetitions)
         with stages.timed("registration"):
-            registered = promotion.register_best(
-                first.context.below(run), comparison_ref, config.promotion, config.evaluation
-            )
+            registered = promotion.register_best(behind.below(run), comparison_ref, config.promotion, config.evaluation)
     report.show_in_prefect(dataset, comparison, comparison_ref, run)
     outcome = build_outcome(
         dataset,
@@ -91,12 +96,17 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
         stages.account(),
     )
     if len(divisions) > 1:
-        retraining.close_folds(tuple(division.context.run for division in divisions))
+        retraining.close_divisions(tuple(division.context.run for division in divisions))
     retraining.close_retraining(config, run, outcome.verdict, outcome.best_arm, outcome.seconds)
     return outcome
 
 
-def _about_registering(config: Config) -> tuple[str, ...]:
-    if config.promotion.enabled and config.data.split.folds is not None:
+def _about_registering(config: Config, comparison: Comparison) -> tuple[str, ...]:
+    if not config.promotion.enabled:
+        return ()
+    choice = comparison.choice
+    if config.data.split.folds is None and choice is not None and choice.arm != comparison.best_arm:
+        return (f"the model of {choice.arm} is registered: {choice.reason}",)
+    if config.data.split.folds is not None:
         return ("a cross-validation registers no model: between them its trainings have seen every image",)
     return ()

@@ -12,11 +12,17 @@ def check_config(config: Config) -> None:
 
     Raises:
         ConfigError: an unknown generator, strategy or backbone; a strategy that its generator or the classifier cannot
-            serve; a range that cannot be searched; a plugin that cannot be used.
+            serve; a positive control where no image is left out of training; a range that cannot be searched; a plugin
+            that cannot be used.
     """
     from synaug_core.classify.search_space import checked_ranges
 
     for arm in config.arms:
+        if arm.is_positive_control and not config.data.leaves_images_out:
+            raise ConfigError(
+                f"arm {arm.name}: it takes real images that are left out of training, and none are: set data.per_class "
+                "(such as 20, or {rare: 20, default: 100}) or data.long_tail, or leave the arm out"
+            )
         _check_synthesis(config, arm)
         if arm.online is not None:
             key = f"arm {arm.name}: online"

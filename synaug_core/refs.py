@@ -93,6 +93,10 @@ class DatasetRef(frozen.Frozen):
     """What was read, rejected and removed, as JSON."""
     rejected: int
     run_id: Place
+    folder: Place = ""
+    """Of a fold or draw: where its own parts lie among the artifacts of the run, as `draw-3/`."""
+    held_back: Annotated[ImageSetRef | None, frozen.INCIDENTAL] = None
+    """Real images for the positive control; None where no arm is one. What is made without them is the same."""
 
 
 class GeneratorRef(Reference):
@@ -182,6 +186,8 @@ class RegisteredRef(frozen.Frozen):
     alias: vocabulary.Alias | None
     """What points at it; None: nothing any more, newer versions came."""
     reason: str
+    arm: str = ""
+    """Whose model it is."""
 
 
 class SearchRef(frozen.Frozen):

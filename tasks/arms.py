@@ -7,7 +7,7 @@ from synaug_core import seeds
 from synaug_core.classify import model
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import ArmConfig, Config, EvaluationConfig
-from synaug_core.evaluate import comparison, reliability
+from synaug_core.evaluate import choice, comparison, reliability, results
 from synaug_core.generators import registry
 from synaug_core.refs import ComparisonRef, DatasetRef, ProbeRef, RepetitionRef, RunRef
 from synaug_core.report.figures import comparison as comparison_figures
@@ -15,7 +15,7 @@ from synaug_core.report.figures import training as training_figures
 from synaug_core.services.mlflow import artifacts, runs
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import settings
-from synaug_core.synthesis import plan
+from synaug_core.synthesis import oracle, plan
 from synaug_core.synthesis import registry as strategies
 from tasks.engine import recording, storage
 from tasks.engine.context import Context
@@ -46,9 +46,12 @@ def _check_arm(dataset: DatasetRef, config: Config, arm: ArmConfig) -> None:
         registry.create(config.generator_named(generator), dataset.classes, dataset.channels, dataset.image_size)
 
     if (synthesis := arm.synthesis) is not None:
-        plan.plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
-        if strategies.find(synthesis.strategy).generator:
+        planned = plan.plan(dataset.train.counts, synthesis.sampling_strategy, synthesis.multiple)
+        entry = strategies.find(synthesis.strategy)
+        if entry.generator:
             check(synthesis.generator)
+        if entry.held_back:
+            oracle.check_held_back(planned, dataset.held_back.counts if dataset.held_back is not None else {})
     if arm.online is not None:
         check(arm.online.generator)
 
@@ -82,8 +85,12 @@ def compare_arms(
     with recording.recorded("comparison", "comparison", context.run) as recorder:
         ordered = sorted(repetitions, key=lambda r: r.repetition)
         by_arm = {arm.name: [r for r in ordered if r.arm == arm.name] for arm in arms}
+        test, validation = (
+            {name: [storage.load_predictions(getattr(r, part)) for r in runs] for name, runs in by_arm.items()}
+            for part in ("predictions", "validation_predictions")
+        )
         compared = comparison.compare(
-            {name: [storage.load_predictions(r.predictions) for r in trainings] for name, trainings in by_arm.items()},
+            test,
             {name: [r.validation for r in trainings] for name, trainings in by_arm.items()},
             controls=[arm.name for arm in arms if arm.is_control],
             positive_controls=[arm.name for arm in arms if arm.is_positive_control],
@@ -94,9 +101,17 @@ def compare_arms(
         )
         seed, rarest = seeds.derive(context.seed, "reliability"), compared.rarest_class
         by_name = {name: _measure_reliability(trainings, rarest, config, seed) for name, trainings in by_arm.items()}
-        results = {name: r.model_copy(update=_images_used(by_arm[name])) for name, r in compared.arms.items()}
-        compared = compared.model_copy(update={"reliability": by_name, "arms": results})
-        best = max(by_arm[compared.best_arm], key=lambda r: (r.validation, -r.repetition))
+        with_images = {name: r.model_copy(update=_images_used(by_arm[name])) for name, r in compared.arms.items()}
+        chosen = choice.choose_arm(
+            validation,
+            [a.name for a in _by_simplicity(arms)],
+            gain=results.judged_arm(compared) if compared.verdict == "gain" else None,
+        )
+        odd = choice.remarks(test, validation, shared_test_part=folds is None)
+        compared = compared.model_copy(
+            update={"reliability": by_name, "arms": with_images, "choice": chosen, "remarks": odd}
+        )
+        best = max(by_arm[chosen.arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({Tag.VERDICT: compared.verdict, Tag.BEST_ARM: compared.best_arm})
         return storage.store_comparison(recorder, compared, best)
 
@@ -108,6 +123,13 @@ def _images_used(trainings: Sequence[RepetitionRef]) -> dict[str, dict[str, floa
         "synthetic_images": [t.synthetic_images for t in trainings],
     }
     return {field: {c: fmean(n.get(c, 0) for n in counts) for c in counts[0]} for field, counts in used.items()}
+
+
+def _by_simplicity(arms: Sequence[ArmConfig]) -> list[ArmConfig]:
+    """Arms that may be registered: controls first, then those with fewer ingredients, then as they stand. Where there
+    is no other arm, also the positive control."""
+    candidates = [arm for arm in arms if not arm.is_positive_control] or list(arms)
+    return sorted(candidates, key=lambda arm: (not arm.is_control, arm.ingredients))
 
 
 def _measure_reliability(

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from synaug_core import code_reach, errors, refs
-from synaug_core.config import DataConfig
+from synaug_core.config import DataConfig, SynthesisConfig
 from synaug_core.data import prepare, reading
 from synaug_core.data.report import Rejected
 from synaug_core.report import sheets
@@ -15,47 +15,69 @@ from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.s3.mirror import mirrored
 from synaug_core.services.settings import settings
+from synaug_core.synthesis.plan import plan
 from tasks.engine import recording, storage
 from tasks.engine.step import step
 from tasks.fingerprint import is_remote, remote_fingerprint
 
-__all__ = ["prepare_dataset", "prepare_folds"]
+__all__ = ["prepare_dataset", "prepare_divisions"]
 
 
 @step
-def prepare_dataset(name: str, config: DataConfig, fingerprint: str, seed: int, parent: refs.RunRef) -> refs.DatasetRef:
-    """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files."""
+def prepare_dataset(
+    name: str,
+    config: DataConfig,
+    fingerprint: str,
+    seed: int,
+    oracles: tuple[SynthesisConfig, ...],
+    parent: refs.RunRef,
+) -> refs.DatasetRef:
+    """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files.
+
+    `oracles` are what positive controls ask for: as many images are held back for them.
+    """
     with (
         recording.recorded("dataset", "dataset", parent) as recorder,
         _at_hand(name, config, fingerprint) as (local, refused),
     ):
-        prepared = _with_refused(
-            prepare.prepare(local, seed=seed, progress=recording.progress("dataset", name)), refused
-        )
-        dataset = _stored(recorder, prepared, name, config)
+        progress = recording.progress("dataset", name)
+        prepared = prepare.prepare(local, seed=seed, hold_back=bool(oracles), progress=progress)
+        prepared = _with_refused(prepared, refused)
+        dataset = _stored(recorder, prepared, name, config, oracles)
         _describe(recorder, prepared, dataset, config, fingerprint, seed)
     return dataset
 
 
 @step
-def prepare_folds(
-    name: str, config: DataConfig, fingerprint: str, seed: int, repetitions: int, parent: refs.RunRef
+def prepare_divisions(
+    name: str,
+    config: DataConfig,
+    fingerprint: str,
+    seed: int,
+    oracles: tuple[SynthesisConfig, ...],
+    repetitions: int,
+    parent: refs.RunRef,
 ) -> tuple[refs.DatasetRef, ...]:
-    """Read and check the images once, and divide them as a repeated k-fold cross-validation: a data set for each fold,
-    those of a repetition one after the other. The pictures and counts are the first one's."""
+    """Read and check the images once, and divide them as a repeated k-fold cross-validation or in draws: a data set for
+    each fold, those of a repetition one after the other, or for each draw, which share their test part. The pictures
+    and counts are the first one's."""
     datasets: list[refs.DatasetRef] = []
+    word = config.split.division_word
     with (
         recording.recorded("dataset", "dataset", parent) as recorder,
         _at_hand(name, config, fingerprint) as (local, refused),
     ):
-        for fold in prepare.prepare_folds(
-            local, repetitions=repetitions, seed=seed, progress=recording.progress("dataset", name)
+        progress = recording.progress("dataset", name)
+        for division in prepare.prepare_divisions(
+            local, repetitions=repetitions, seed=seed, hold_back=bool(oracles), progress=progress
         ):
-            prepared = _with_refused(fold, refused)
-            datasets.append(_stored(recorder, prepared, name, config, f"fold-{len(datasets)}/"))
+            prepared = _with_refused(division, refused)
+            test = datasets[0].test if datasets and config.split.draws else None
+            folder = f"{word}-{len(datasets)}/"
+            datasets.append(_stored(recorder, prepared, name, config, oracles, folder, test))
             if len(datasets) == 1:
                 _describe(recorder, prepared, datasets[0], config, fingerprint, seed)
-        recorder.params({"folds": config.split.folds, "repetitions": repetitions})
+        recorder.params({"folds": config.split.folds, "draws": config.split.draws, "repetitions": repetitions})
     return tuple(datasets)
 
 
@@ -84,14 +106,29 @@ def _with_refused(prepared: prepare.Prepared, refused: tuple[Rejected, ...]) -> 
 
 
 def _stored(
-    recorder: Recorder, prepared: prepare.Prepared, name: str, config: DataConfig, place: str = ""
+    recorder: Recorder,
+    prepared: prepare.Prepared,
+    name: str,
+    config: DataConfig,
+    oracles: tuple[SynthesisConfig, ...],
+    folder: str = "",
+    test: refs.ImageSetRef | None = None,
 ) -> refs.DatasetRef:
+    """Store one division in its folder; the test part that draws share lies outside of these, once."""
     train = prepared.train
-    sets = {"train": train, "val": prepared.val, "test": prepared.test}
-    stored = {
-        split: storage.store_images(recorder, images, f"{place}images/{split}.parquet", split)
-        for split, images in sets.items()
-    }
+    if test is None:
+        place = "" if config.split.draws else folder
+        test = storage.store_images(recorder, prepared.test, f"{place}images/test.parquet", "test")
+    train_ref, val_ref = (
+        storage.store_images(recorder, images, f"{folder}images/{split}.parquet", split)
+        for split, images in (("train", train), ("val", prepared.val))
+    )
+    held_back = None
+    if oracles:
+        plans = [plan(train.counts(), o.sampling_strategy, o.multiple) for o in oracles]
+        most = {c: max(p.get(c, 0) for p in plans) for c in train.classes}
+        images = prepared.held_back.head_of_each_class(most)
+        held_back = storage.store_images(recorder, images, f"{folder}images/held_back.parquet", "held back")
     return refs.DatasetRef(
         name=name,
         digest=prepared.digest,
@@ -99,12 +136,14 @@ def _stored(
         channels=3 if train.channels == 3 else 1,
         image_size=train.size,
         fit=config.fit,
-        train=stored["train"],
-        val=stored["val"],
-        test=stored["test"],
-        report=storage.store_text(recorder, prepared.report.model_dump_json(indent=1), f"{place}report.json"),
+        train=train_ref,
+        val=val_ref,
+        test=test,
+        report=storage.store_text(recorder, prepared.report.model_dump_json(indent=1), f"{folder}report.json"),
         rejected=len(prepared.report.rejected),
         run_id=recorder.run.run_id,
+        folder=folder,
+        held_back=held_back,
     )
 
 

@@ -14,12 +14,12 @@ from tasks.engine.step import action
 
 __all__ = [
     "adopt_runs",
-    "close_folds",
+    "close_divisions",
     "close_left",
     "close_retraining",
     "fail_retraining",
     "note_shared_name",
-    "open_folds",
+    "open_divisions",
     "open_retraining",
 ]
 
@@ -63,15 +63,16 @@ def note_shared_name(config: Config) -> tuple[str, ...]:
 
 
 @action
-def open_folds(parent: refs.RunRef, digests: tuple[str, ...]) -> tuple[refs.RunRef, ...]:
-    """A run for each fold of a cross-validation, below which lies what is made from its training images."""
+def open_divisions(parent: refs.RunRef, word: str, digests: tuple[str, ...]) -> tuple[refs.RunRef, ...]:
+    """A run for each fold of a cross-validation, or for each draw, below which lies what is made from its training
+    images; `word` says what they are."""
     return tuple(
         runs.open_run(
             settings(),
             experiment=parent.experiment,
-            key=f"fold/{number}",
-            stage="fold",
-            name=f"fold {number + 1} of {len(digests)}",
+            key=f"{word}/{number}",
+            stage=word,
+            name=f"{word} {number + 1} of {len(digests)}",
             parent=parent,
             tags={Tag.DATASET_DIGEST: digest},
         )
@@ -80,9 +81,9 @@ def open_folds(parent: refs.RunRef, digests: tuple[str, ...]) -> tuple[refs.RunR
 
 
 @action
-def close_folds(folds: tuple[refs.RunRef, ...]) -> None:
-    """End the runs of the folds well."""
-    for run in folds:
+def close_divisions(divisions: tuple[refs.RunRef, ...]) -> None:
+    """End the runs of the folds or draws well."""
+    for run in divisions:
         if not runs.is_finished(run):
             runs.finish(run)
 

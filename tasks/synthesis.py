@@ -36,6 +36,8 @@ class Need(frozen.Frozen):
     targets: int
     """Classifiers whose uncertainty is sought."""
     judges: bool
+    held_back: bool = False
+    """Whether it takes real images that were left out of training."""
 
 
 _ENSEMBLE = 5
@@ -56,10 +58,15 @@ def list_needs(dataset: refs.DatasetRef, syntheses: tuple[SynthesisConfig, ...])
                 classes=classes,
                 generator=entry.generator,
                 targets=members if entry.target and classes else 0,
-                judges=synthesis.filters is not None and synthesis.filters.needs_judge and bool(classes),
+                judges=bool(classes) and not entry.copies and _needs_judge(synthesis),
+                held_back=entry.held_back,
             )
         )
     return tuple(needs)
+
+
+def _needs_judge(synthesis: SynthesisConfig) -> bool:
+    return synthesis.filters is not None and synthesis.filters.needs_judge
 
 
 _NAMED_FIELDS = ("detail", "path", "pairing")
@@ -76,8 +83,9 @@ def synthesise_group(
     judges: tuple[refs.JudgesRef, ...],
     target: tuple[refs.ClassifierRef, ...],
     config: SynthesisConfig,
+    held_back: refs.ImageSetRef | None = None,
 ) -> refs.SyntheticRef:
-    """Make the planned images of some classes, and keep those that pass the filters."""
+    """Make the planned images of some classes, and keep those that pass the filters; or take real ones for them."""
     dataset, seed = context.dataset, seeds.derive(context.seed, "synthesis")
     way = synthesis_name(config, generator.kind if generator is not None else None)
     name = f"{way} {group_name(classes)}"
@@ -98,6 +106,7 @@ def synthesise_group(
                 seed=seed,
                 judge=judge.probabilities if judge is not None else None,
                 target=aims,
+                held_back=storage.load_images(held_back) if held_back is not None else None,
                 progress=recording.progress("synthesis", name),
             )
             seconds = time.monotonic() - start
@@ -109,7 +118,9 @@ def synthesise_group(
                 )
             nearest = neighbours.find_nearest_training_image(result.images, train) if len(result.images) else None
         notes = tuple(
-            f"{way}, {c}: {f.accepted} of {f.planned} images passed the filters, {f.generated} were made"
+            f"{way}, {c}: {f.accepted} of {f.planned} images, as no more real ones are left out of training"
+            if held_back is not None
+            else f"{way}, {c}: {f.accepted} of {f.planned} images passed the filters, {f.generated} were made"
             + (f"; {_would_drop([unlikely[c]])}" if c in unlikely else "")
             for c, f in result.funnel.items()
             if not f.filled

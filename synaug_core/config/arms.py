@@ -73,6 +73,13 @@ class ArmConfig(Section):
         return all(strategy in CONTROL_STRATEGIES for strategy in strategies)
 
     @property
+    def ingredients(self) -> int:
+        """Choices that differ from those of an arm that trains on the real images as they are: the fewer, the simpler
+        it is to explain and to keep up."""
+        fields = type(self).model_fields.items()
+        return sum(getattr(self, n) != field.default for n, field in fields if n not in ("name", "control"))
+
+    @property
     def is_positive_control(self) -> bool:
         """True for an arm with real held-back images in the synthetic ones' place: it shows what the comparison can
         show at all, and is neither a control to beat nor a candidate for a gain or for registration."""

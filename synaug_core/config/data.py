@@ -19,19 +19,36 @@ class SplitConfig(Section):
     """How images without a supplied split are divided. Groups and near-duplicates stay together."""
 
     validation: Share = 0.15
-    """Share of the images that are divided, used for every choice."""
-    test: Share = 0.25
-    """Share of the images that are divided, read once, at the end."""
+    """Share of the images that are divided, used for every choice; with `draws` of the images that are drawn."""
+    test: Share | None = None
+    """Share of the images that are divided, read once, at the end; default: a quarter, with `draws` half."""
     folds: Annotated[int, Field(ge=2, le=20)] | None = None
     """k-fold cross-validation instead of one test part: each image is a test image once in every repetition, and each
     repetition divides anew. `test` has no part in it."""
+    draws: bool = False
+    """Each repetition draws training and validation images of its own, as many as `per_class` or `long_tail` says,
+    from all that are not in the one test part, which is large and stays: effects of one or two points are seen."""
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> "SplitConfig":
-        test = self.test if self.folds is None else 1 / self.folds
+        if self.draws:
+            if self.folds is not None:
+                raise ValueError("folds and draws are two designs; choose one")
+            return self
+        test = self.test_share if self.folds is None else 1 / self.folds
         if self.validation + test >= 1:
             raise ValueError("validation and test together must leave a part for training")
         return self
+
+    @property
+    def test_share(self) -> float:
+        """`test`, or its default."""
+        return self.test if self.test is not None else 0.5 if self.draws else 0.25
+
+    @property
+    def division_word(self) -> Literal["fold", "draw"] | None:
+        """What a division is called where there are several; None: one division serves all repetitions."""
+        return "draw" if self.draws else "fold" if self.folds is not None else None
 
 
 class DuplicateConfig(Section):
@@ -71,8 +88,10 @@ class DataConfig(Section):
     """Fewest training images a class may have."""
     max_classes: Annotated[int, Field(ge=2)] | None = None
     """At most this many classes, the first ones in their order."""
-    per_class: Count | None = None
-    """Low-data mode: at most this many training images of each class; a smaller number takes a part of a larger's."""
+    per_class: Count | dict[str, Count] | None = None
+    """Low-data mode: at most this many training images of each class, or of each named class and of the others
+    (`{rare: 20, default: 100}`; without `default` the others keep all); a smaller number takes a part of a
+    larger's."""
     long_tail: Annotated[float, Field(ge=1)] | None = None
     """Thin the training images out so that the largest class has this many times the smallest's images
     (exponential profile, classes in their order)."""
@@ -82,3 +101,17 @@ class DataConfig(Section):
     """Larger images are rejected unread."""
     max_megabytes: Annotated[float, Field(gt=0)] = 64.0
     """Larger files are rejected unread."""
+
+    @model_validator(mode="after")
+    def _draws_are_of_a_size(self) -> "DataConfig":
+        if self.split.draws and not self.leaves_images_out:
+            raise ValueError(
+                "split.draws: say how many training images each repetition draws, by data.per_class (such as 20, or "
+                "{rare: 20, default: 100}) or data.long_tail"
+            )
+        return self
+
+    @property
+    def leaves_images_out(self) -> bool:
+        """Whether real images are left out of training to make it small or imbalanced."""
+        return self.per_class is not None or self.long_tail is not None

@@ -226,6 +226,8 @@ def _keep_text(values: dict[str, Any]) -> None:
     data = values.get("data")
     if isinstance(data, dict) and isinstance(data.get("classes"), list):
         data["classes"] = [text(c) for c in data["classes"]]
+    if isinstance(data, dict) and isinstance(data.get("per_class"), dict):
+        data["per_class"] = {text(name): count for name, count in data["per_class"].items()}
 
 
 def checked(values: dict[str, Any]) -> root.Config:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,15 @@ class Assigned:
 
 
 def assign(
-    items: Sequence[Item], duplicates: DuplicateGraph, config: DataConfig, seed: int, fold: split.Fold | None = None
+    items: Sequence[Item],
+    duplicates: DuplicateGraph,
+    config: DataConfig,
+    seed: int,
+    division: split.Fold | split.Draw | None = None,
 ) -> Assigned:
     """Take the supplied split, or make one, or complete one without validation or test images; or make one of the
-    divisions of a cross-validation.
+    divisions of a cross-validation; or one draw, where the test part is the supplied one or made once, and training and
+    validation images are drawn from all others.
 
     A supplied test or validation set stays as it is, but for validation images that are in the test set too; training
     images that are (nearly) equal to one of a later side, or of its group, are left out. Images that are equal and
@@ -44,9 +49,11 @@ def assign(
     Raises:
         DataError: a cross-validation is asked of images with test images, or has more folds than images or groups.
     """
+    if isinstance(division, split.Draw):
+        items = [replace(item, split="train") if item.split == "val" else item for item in items]
     sides: list[report.Split | None] = [item.split for item in items]
     supplied = {item.split for item in items} - {None}
-    if fold is not None and supplied - {"train"}:
+    if isinstance(division, split.Fold) and supplied - {"train"}:
         raise DataError("data.split.folds: these images come with a split of their own; leave folds out to use it")
     removed: dict[int, str] = {}
     contradictions = _contradictions(items, duplicates.owner)
@@ -65,12 +72,7 @@ def assign(
         origin = "completed" if supplied - {"train"} else "made"
         pool = [n for n in range(len(items)) if n not in removed and items[n].split in (None, "train")]
         labels, units = [items[n].label for n in pool], [groups[n] for n in pool]
-        new_sides = (
-            split.divide(labels, units, missing, seed)
-            if fold is None
-            else split.divide_fold(labels, units, fold, config.split.validation, seed)
-        )
-        for n, side in zip(pool, new_sides, strict=True):
+        for n, side in zip(pool, _new_sides(labels, units, missing, seed, division), strict=True):
             sides[n] = side
     shown_sides = [items[n].split if n in removed else side for n, side in enumerate(sides)]
     return Assigned(
@@ -86,9 +88,27 @@ def assign(
     )
 
 
+def _new_sides(
+    labels: Sequence[str],
+    units: Sequence[str],
+    missing: Mapping[report.Split, float],
+    seed: int,
+    division: split.Fold | split.Draw | None,
+) -> Sequence[report.Split | None]:
+    if division is None:
+        return split.divide(labels, units, missing, seed)
+    if isinstance(division, split.Fold):
+        return split.divide_fold(labels, units, division, missing["val"], seed)
+    test: list[report.Split | None] = [None] * len(labels)
+    if "test" in missing:
+        parts = split.divide(labels, units, {"test": missing["test"]}, seed)
+        test = ["test" if side == "test" else None for side in parts]
+    return split.divide_draw(labels, units, test, missing["val"], division.seed(seed))
+
+
 def _missing(supplied: set[report.Split | None], config: DataConfig) -> dict[report.Split, float]:
     """Sides that have to be made, with their shares of the images that are not supplied as another side."""
-    shares: dict[report.Split, float] = {"test": config.split.test, "val": config.split.validation}
+    shares: dict[report.Split, float] = {"test": config.split.test_share, "val": config.split.validation}
     return {side: share for side, share in shares.items() if side not in supplied}
 
 

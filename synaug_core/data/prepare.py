@@ -4,12 +4,14 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import floor
 
 import numpy as np
 import torch
 
+from synaug_core import seeds
 from synaug_core.config import DataConfig
 from synaug_core.data import assign, checks, imageset, metadata, reading, resize, split, thinning
 from synaug_core.data.duplicates import DuplicateGraph, find_duplicates
@@ -18,17 +20,30 @@ from synaug_core.data.sources.base import Listing
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
 
-__all__ = ["Prepared", "prepare", "prepare_folds"]
+__all__ = ["Prepared", "prepare", "prepare_divisions"]
+
+
+_DRAWN: tuple[Split, ...] = ("train", "val")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set, read, checked and split. All three sets have the same classes and image shape."""
+    """A data set, read, checked and split. All sets have the same classes and image shape.
+
+    Attributes:
+        train: training images.
+        val: validation images.
+        test: test images.
+        report: what was read, removed and divided.
+        held_back: images of the training part that the low-data mode or the long tail left out, each class in a random
+            order; none where they were not asked for.
+    """
 
     train: imageset.ImageSet
     val: imageset.ImageSet
     test: imageset.ImageSet
     report: DatasetReport
+    held_back: imageset.ImageSet
 
     @functools.cached_property
     def digest(self) -> str:
@@ -42,7 +57,7 @@ class Prepared:
         return sha256.hexdigest()
 
 
-def prepare(config: DataConfig, *, seed: int, progress: Progress = silent) -> Prepared:
+def prepare(config: DataConfig, *, seed: int, hold_back: bool = False, progress: Progress = silent) -> Prepared:
     """Read the source, leave out what cannot be used, keep duplicates and groups on one side, split.
 
     The result depends on the images, `config` and `seed`, not on the order of files or on where they lie.
@@ -50,34 +65,38 @@ def prepare(config: DataConfig, *, seed: int, progress: Progress = silent) -> Pr
     Args:
         config: what to read and how.
         seed: root of the split's and the long tail's choices.
+        hold_back: whether the training images left out are wanted too.
         progress: told the images read and the images in all.
 
     Raises:
         DataError: the images, their labels or their splits cannot be used; one line that says why.
     """
-    return _divided(_collected(config, progress), config, seed, None)
+    return _divided(_collected(config, progress), config, seed, None, hold_back)
 
 
-def prepare_folds(
-    config: DataConfig, *, repetitions: int, seed: int, progress: Progress = silent
+def prepare_divisions(
+    config: DataConfig, *, repetitions: int, seed: int, hold_back: bool = False, progress: Progress = silent
 ) -> Iterator[Prepared]:
-    """Read once, and divide as a repeated k-fold cross-validation: `repetitions` times `config.split.folds` data
-    sets, the folds of a repetition one after the other. Raises as `prepare`, and where a fold cannot test a class."""
-    folds = config.split.folds
-    if folds is None:
-        raise ValueError("data.split.folds is not set")
+    """Read once, and divide as often as the design says: as a repeated k-fold cross-validation, `repetitions` times
+    `config.split.folds` data sets, the folds of a repetition one after the other; or with `config.split.draws` once for
+    each repetition, with the same test part. Raises as `prepare`, and where a fold cannot test a class."""
+    word, folds = config.split.division_word, config.split.folds
+    if word is None:
+        raise ValueError("neither data.split.folds nor data.split.draws is set")
+    divisions: list[split.Fold | split.Draw] = [split.Draw(repetition) for repetition in range(repetitions)]
+    if folds is not None:
+        divisions = [split.Fold(folds, repetition, n) for repetition in range(repetitions) for n in range(folds)]
     collected = _collected(config, progress)
     classes: tuple[str, ...] = ()
-    for repetition in range(repetitions):
-        for number in range(folds):
-            fold = _divided(collected, config, seed, split.Fold(folds, repetition, number))
-            classes = classes or fold.train.classes
-            if fold.train.classes != classes:
-                raise DataError(
-                    "data.small_classes: a class is large enough in some folds only; leave it out with data.classes, "
-                    "or set data.small_classes to keep"
-                )
-            yield fold
+    for division in divisions:
+        prepared = _divided(collected, config, seed, division, hold_back)
+        classes = classes or prepared.train.classes
+        if prepared.train.classes != classes:
+            raise DataError(
+                f"data.small_classes: a class is large enough in some {word}s only; leave it out with data.classes, "
+                "or set data.small_classes to keep"
+            )
+        yield prepared
 
 
 @dataclass(frozen=True)
@@ -103,12 +122,22 @@ def _collected(config: DataConfig, progress: Progress) -> _Collected:
     return _Collected(listing, read, rejections, duplicates, size)
 
 
-def _divided(collected: _Collected, config: DataConfig, seed: int, fold: split.Fold | None) -> Prepared:
+def _divided(
+    collected: _Collected, config: DataConfig, seed: int, division: split.Fold | split.Draw | None, hold_back: bool
+) -> Prepared:
     listing, read, size = collected.listing, collected.read, collected.size
-    labels = [item.label for item in read.items]
-    assigned = assign.assign(read.items, collected.duplicates, config, seed, fold)
+    labels, ids = [item.label for item in read.items], [item.id for item in read.items]
+    assigned = assign.assign(read.items, collected.duplicates, config, seed, division)
     sides = list(assigned.sides)
-    thinned = _thin(sides, labels, [i.id for i in read.items], listing.classes, config, seed)
+    own_seed = division.seed(seed) if isinstance(division, split.Draw) else seed
+    left_out = _thin(sides, labels, ids, listing.classes, config, own_seed)
+    thinned = len(left_out)
+    shares: list[str] = []
+    if isinstance(division, split.Draw):
+        available = Counter(label for label, side in zip(labels, assigned.sides, strict=True) if side in _DRAWN)
+        _thin_validation(sides, labels, ids, listing.classes, config.split.validation, own_seed)
+        drawn_counts = Counter(label for label, side in zip(labels, sides, strict=True) if side in _DRAWN)
+        shares = _about_draws(drawn_counts, available)
     images, train_images = Counter(labels), _count(sides, labels, listing.classes, "train")
 
     def why(names: Container[str]) -> list[str]:
@@ -117,8 +146,8 @@ def _divided(collected: _Collected, config: DataConfig, seed: int, fold: split.F
 
     small = checks.small_classes(train_images, images, config.small_classes, config.min_per_class, why)
     classes = tuple(c for c in listing.classes if c not in small)
-    if fold is not None:
-        split.check_fold(labels, assigned.groups, assigned.sides, classes, fold.folds)
+    if isinstance(division, split.Fold):
+        split.check_fold(labels, assigned.groups, assigned.sides, classes, division.folds)
     lines = checks.check_sides(
         _count(sides, labels, classes, "val"),
         _count(sides, labels, classes, "test"),
@@ -126,11 +155,14 @@ def _divided(collected: _Collected, config: DataConfig, seed: int, fold: split.F
     )
 
     channels = config.channels or (1 if read.all_grey else 3)
-    train, val, test = (
-        _image_set(read, [n for n, s in enumerate(sides) if s == side and labels[n] in classes],
-                   classes, assigned.groups, listing.name, size, channels)
-        for side in ("train", "val", "test")
-    )  # fmt: skip
+    rows_of = {side: [n for n, s in enumerate(sides) if s == side] for side in ("train", "val", "test")}
+    left_out = sorted(left_out, key=lambda n: (seeds.derive(own_seed, "held_back", labels[n], ids[n]), ids[n]))
+    train, val, test, held_back = (
+        _image_set(
+            read, [n for n in rows if labels[n] in classes], classes, assigned.groups, listing.name, size, channels
+        )
+        for rows in (*rows_of.values(), left_out if hold_back else [])
+    )
     report = DatasetReport(
         source=listing.name,
         image_size=size,
@@ -147,9 +179,8 @@ def _divided(collected: _Collected, config: DataConfig, seed: int, fold: split.F
         thinned=thinned,
         notes=(),
     )
-    return Prepared(
-        train, val, test, report.model_copy(update={"notes": (*describe_findings(report, len(read.items)), *lines)})
-    )
+    notes = (*describe_findings(report, len(read.items)), *lines, *shares)
+    return Prepared(train, val, test, report.model_copy(update={"notes": notes}), held_back)
 
 
 def _chosen(listing: Listing, config: DataConfig) -> Listing:
@@ -168,27 +199,62 @@ def _thin(
     classes: Sequence[str],
     config: DataConfig,
     seed: int,
-) -> int:
-    """Take training images out of `sides`, for a long tail and for the low-data mode; their number."""
-    removed_count = 0
-
-    def keep_where(choose: Callable[[list[str], list[str]], list[bool]]) -> int:
-        train = [n for n, side in enumerate(sides) if side == "train"]
-        is_kept = choose([labels[n] for n in train], [ids[n] for n in train])
-        for n, keep in zip(train, is_kept, strict=True):
-            if not keep:
-                sides[n] = None
-        return is_kept.count(False)
-
+) -> list[int]:
+    """Take training images out of `sides`, for a long tail and for the low-data mode; their positions."""
+    removed: list[int] = []
     if (ratio := config.long_tail) is not None:
-        removed_count += keep_where(
-            lambda train_labels, train_ids: thinning.long_tail(train_labels, train_ids, classes, ratio, seed)
-        )
-    if (limit := config.per_class) is not None:
-        removed_count += keep_where(
-            lambda train_labels, train_ids: thinning.few_of_each(train_labels, train_ids, limit, seed)
-        )
-    return removed_count
+        counts = _count(sides, labels, classes, "train")
+        removed += _keep(sides, labels, ids, "train", thinning.profile(counts, ratio), seed, "long_tail")
+    if config.per_class is not None:
+        most = thinning.class_limits(config.per_class, _count(sides, labels, classes, "train"))
+        removed += _keep(sides, labels, ids, "train", most, seed, "low_data")
+    return removed
+
+
+def _thin_validation(
+    sides: list[Split | None],
+    labels: Sequence[str],
+    ids: Sequence[str],
+    classes: Sequence[str],
+    share: float,
+    seed: int,
+) -> None:
+    """Leave as many validation images of each class as make up `share` of those drawn, one at least: who has few images
+    to train on has few to choose by."""
+    most = {
+        name: max(1, floor(count * share / (1 - share) + 0.5))
+        for name, count in _count(sides, labels, classes, "train").items()
+    }
+    _keep(sides, labels, ids, "val", most, seed, "validation")
+
+
+def _keep(
+    sides: list[Split | None],
+    labels: Sequence[str],
+    ids: Sequence[str],
+    side: Split,
+    most: Mapping[str, int],
+    seed: int,
+    stage: str,
+) -> list[int]:
+    """Take all but `most[class]` images of one side out of `sides`; their positions."""
+    rows = [n for n, s in enumerate(sides) if s == side]
+    chosen = thinning.choose_of_each([labels[n] for n in rows], [ids[n] for n in rows], most, seed, stage)
+    removed = [n for n, keep in zip(rows, chosen, strict=True) if not keep]
+    for n in removed:
+        sides[n] = None
+    return removed
+
+
+def _about_draws(drawn: Mapping[str, int], available: Mapping[str, int]) -> list[str]:
+    """A line where a draw takes most of what there is, so that one is much like the next."""
+    large = [f"{name} ({drawn[name]} of {count})" for name, count in available.items() if drawn[name] > count / 2]
+    if not large:
+        return []
+    return [
+        f"Each draw takes more than half of the images that are no test images of {', '.join(large)}: the repetitions "
+        "are more alike than with fresh images."
+    ]
 
 
 def _count(sides: Sequence[Split | None], labels: Sequence[str], classes: Sequence[str], side: Split) -> dict[str, int]:

@@ -1,5 +1,5 @@
-"""Division into training, validation and test images, or into the folds of a cross-validation: by class, whole groups
-at a time."""
+"""Division into training, validation and test images, into the folds of a cross-validation, or into one test part and
+draws of the rest: by class, whole groups at a time."""
 
 import warnings
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ import numpy as np
 from synaug_core import errors, seeds
 from synaug_core.data.report import Split
 
-__all__ = ["Fold", "assign_folds", "check_fold", "divide", "divide_fold"]
+__all__ = ["Draw", "Fold", "assign_folds", "check_fold", "divide", "divide_draw", "divide_fold"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,17 @@ class Fold:
     repetition: int
     number: int
     """From 0 to folds - 1."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One draw of training and validation images, from all that are not in the test part."""
+
+    repetition: int
+
+    def seed(self, seed: int) -> int:
+        """Root of all that is drawn in this repetition."""
+        return seeds.derive(seed, "draw", self.repetition)
 
 
 def divide(labels: Sequence[str], units: Sequence[str], shares: Mapping[Split, float], seed: int) -> list[Split]:
@@ -122,6 +133,26 @@ def divide_fold(labels: Sequence[str], units: Sequence[str], fold: Fold, validat
     for n, side in zip(remaining, parts, strict=True):
         sides[n] = side
     return sides
+
+
+def divide_draw(
+    labels: Sequence[str], units: Sequence[str], sides: Sequence[Split | None], validation: float, seed: int
+) -> list[Split | None]:
+    """Divide what is on no side into training and validation images; how many of these are used is said elsewhere.
+
+    Args:
+        labels: class name of each image.
+        units: name of what must stay together, for each image.
+        sides: the side of each image that has one: the test part, the same for all draws.
+        validation: share of the others.
+        seed: of this draw.
+    """
+    pool = [n for n, side in enumerate(sides) if side is None]
+    parts = divide([labels[n] for n in pool], [units[n] for n in pool], {"val": validation}, seed)
+    drawn = list(sides)
+    for n, side in zip(pool, parts, strict=True):
+        drawn[n] = side
+    return drawn
 
 
 def check_fold(

@@ -1,21 +1,25 @@
 """How many images of each class are taken, and which, where not all are: equal shares, a long tail, low-data mode."""
 
-from collections import Counter, defaultdict
+import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from synaug_core import errors, seeds
 
-__all__ = ["choose_of_each", "equal_shares", "few_of_each", "long_tail", "profile"]
+__all__ = ["DEFAULT", "choose_of_each", "class_limits", "equal_shares", "profile"]
 
 _Class = TypeVar("_Class", str, int)
+DEFAULT = "default"
+"""In `data.per_class`: every class that is not named."""
 
 
 def choose_of_each(
     labels: Sequence[str], ids: Sequence[str], counts: Mapping[str, int], seed: int, stage: str
 ) -> list[bool]:
     """Which images to keep so that each class has at most `counts[class]`. The choice in a class depends on the seed,
-    the stage's name and its own images alone, and a smaller count keeps a part of what a larger one keeps."""
+    the stage's name and its own images alone, and a smaller count keeps a part of what a larger one keeps: so the
+    points of a learning curve are nested."""
     of_class: dict[str, list[str]] = defaultdict(list)
     for label, name in zip(labels, ids, strict=True):
         of_class[label].append(name)
@@ -27,10 +31,22 @@ def choose_of_each(
     return [name in chosen_ids for name in ids]
 
 
-def few_of_each(labels: Sequence[str], ids: Sequence[str], most: int, seed: int) -> list[bool]:
-    """Which training images to keep so that no class has more than `most`: see `choose_of_each`, so that the points of
-    a learning curve are nested."""
-    return choose_of_each(labels, ids, dict.fromkeys(labels, most), seed, "low_data")
+def class_limits(per_class: int | Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
+    """Most training images of each class of `counts`: the one number, or those of the classes named and `default`'s
+    for the others, which without it keep all.
+
+    Raises:
+        DataError: a class that there is not.
+    """
+    if not isinstance(per_class, Mapping):
+        return dict.fromkeys(counts, per_class)
+    most = {unicodedata.normalize("NFC", name): number for name, number in per_class.items()}
+    if unknown := [name for name in most if name not in counts and name != DEFAULT]:
+        raise errors.DataError(
+            f"data.per_class: no class {', '.join(map(repr, unknown))}; there are {', '.join(counts)}, and {DEFAULT} "
+            "stands for those that are not named"
+        )
+    return {name: most.get(name, most.get(DEFAULT, count)) for name, count in counts.items()}
 
 
 def profile(counts: Mapping[str, int], ratio: float) -> dict[str, int]:
@@ -50,17 +66,6 @@ def profile(counts: Mapping[str, int], ratio: float) -> dict[str, int]:
             "ask for less, or name data.classes with the largest class first"
         )
     return targets
-
-
-def long_tail(labels: Sequence[str], ids: Sequence[str], classes: Sequence[str], ratio: float, seed: int) -> list[bool]:
-    """Which training images to keep: those of `choose_of_each`, so that a larger ratio keeps a part of what a smaller
-    one keeps.
-
-    Raises:
-        DataError: as `profile`.
-    """
-    counts = Counter(labels)
-    return choose_of_each(labels, ids, profile({name: counts[name] for name in classes}, ratio), seed, "long_tail")
 
 
 def equal_shares(capacity: Mapping[_Class, int], total: int, order: Sequence[_Class]) -> dict[_Class, int]:

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field
 from synaug_core import frozen, names
 from synaug_core.config import PrimaryConfig
 from synaug_core.evaluate import contrast, proportions
+from synaug_core.evaluate.choice import Choice
 from synaug_core.evaluate.intervals import Finite, Interval
 from synaug_core.evaluate.power import Power
 from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
@@ -92,6 +93,10 @@ class Comparison(frozen.Frozen):
     """What the design of the first contrast can show: for information."""
     reliability: dict[str, Reliability] = Field(default_factory=dict)
     """Arm -> how far its probabilities can be trusted, and what a threshold chosen on validation images gives."""
+    choice: Choice | None = None
+    """The arm whose model is worth registering, and why: common sense, where `best_arm` is the highest figure."""
+    remarks: tuple[str, ...] = ()
+    """What is odd about the trainings."""
 
     @property
     def hardest_control(self) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug_core.classify.search_space import searched_arms
 from synaug_core.config import BEST, HYPERPARAMETERS
+from synaug_core.data.thinning import DEFAULT
 from synaug_core.evaluate.sentence import percent_text
 from synaug_core.generators import registry as generators
 from synaug_core.probes.registry import enabled_probes
@@ -116,20 +117,38 @@ def _division(config: Config, report: Mapping[str, Any]) -> str:
             f"First division: {_seed(config, 'repetition', 0)}. Everything that learns, the generators, filters and "
             "the search too, learnt inside each fold."
         )
+    elif split.draws:
+        own = report.get("split") == "completed"
+        test = "the source's own" if own else f"{_share(split.test_share)} of the images, chosen once"
+        text = (
+            f"{config.repetitions} draw{'s' * (config.repetitions != 1)} of training and validation images, by class, "
+            f"from all that are not in the one test part ({test}); groups stay on one side. "
+            f"{_share(split.validation)} of the images of a draw validate. First draw: {_seed(config, 'draw', 0)}. "
+            "Everything that learns, the generators, filters and the search too, learnt from one draw."
+        )
     elif report.get("split") == "supplied":
         text = "The training, validation and test images are those that the source supplies."
     else:
         text = (
-            f"{_share(split.validation)} validation and {_share(split.test)} test images were drawn class by class "
-            f"where the source has none; groups stay together. Paths of the draws: {config.seed}/split/…"
+            f"{_share(split.validation)} validation and {_share(split.test_share)} test images were drawn class by "
+            f"class where the source has none; groups stay together. Paths of the draws: {config.seed}/split/…"
         )
+    root = derive(config.seed, "draw", 0) if split.draws else config.seed
     if ratio := config.data.long_tail:
         text += f" The training images were thinned out to a long tail of {ratio:g} to 1."
-        text += f" Paths of the draws: {config.seed}/long_tail/…"
+        text += f" Paths of the draws: {root}/long_tail/…"
     if limit := config.data.per_class:
-        text += f" Low-data mode: at most {limit} training images of each class, the same for generators and arms."
-        text += f" Paths of the draws: {config.seed}/low_data/…"
+        text += f" Low-data mode: at most {_limits(limit)}, the same for generators and arms."
+        text += f" Paths of the draws: {root}/low_data/…"
     return text
+
+
+def _limits(per_class: int | Mapping[str, int]) -> str:
+    if isinstance(per_class, int):
+        return f"{per_class} training images of each class"
+    named = ", ".join(f"{count} of {plain(name)}" for name, count in per_class.items() if name != DEFAULT)
+    rest = f"{per_class[DEFAULT]} of each {'other ' * bool(named)}class" if DEFAULT in per_class else ""
+    return f"{' and '.join(part for part in (named, rest) if part)} as training images"
 
 
 def _share(value: float) -> str:
@@ -151,7 +170,8 @@ def _search(config: Config) -> str:
         seeds = _seed(config, "tuning", names)
     steps = config.classifier.steps_or_half(tuning.steps)
     titles = [HYPERPARAMETERS[name].title for name in tuning.narrowed_to(searched).ranges()]
-    place = ", in each fold anew" if config.data.split.folds else ""
+    word = config.data.split.division_word
+    place = f", in each {word} anew" if word else ""
     return (
         f"{budget}{place}, of {number(steps)} steps each, over {', '.join(titles)}; the measure is balanced accuracy "
         f"on the validation images. Sampler: {seeds}."

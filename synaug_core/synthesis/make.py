@@ -19,7 +19,7 @@ from synaug_core.config import FilterConfig, SynthesisConfig
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.generators.base import Generator
 from synaug_core.progress import Progress, silent
-from synaug_core.synthesis import filters, registry, strategy
+from synaug_core.synthesis import filters, oracle, registry, strategy
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
@@ -75,6 +75,7 @@ def synthesise(
     seed: int,
     judge: filters.Judge | None = None,
     target: tuple[TrainedClassifier, ...] = (),
+    held_back: ImageSet | None = None,
     progress: Progress = silent,
 ) -> SynthesisResult:
     """Make `plan[class]` images of each class that the generator knows; other classes are left out.
@@ -91,6 +92,7 @@ def synthesise(
         seed: a class's images depend on this and its name, not on the other classes.
         judge: gives synthetic images their class probabilities; None: labels are not checked.
         target: classifiers whose uncertainty a targeted strategy seeks.
+        held_back: real images for the positive control, which gives as many as there are.
         progress: called with the images accepted and planned in all.
 
     Returns:
@@ -100,14 +102,16 @@ def synthesise(
 
     Raises:
         ConfigError: an unknown strategy, or one that the generator cannot serve.
-        DataError: a class of the plan has no training images.
+        DataError: a class of the plan has no training images, or the positive control no image to give.
     """
     entry = registry.find(config.strategy)
     if entry.generator and generator is None:
         raise errors.ConfigError(f"synthesis.strategy: {config.strategy} needs a generator")
     classes = train.classes if generator is None else generator.classes
     counts = {c: plan.get(c, 0) for c in train.classes if c in classes and plan.get(c, 0) > 0}
-    synthesis = _Synthesis(entry, generator, train, config, judge, target, seed)
+    if entry.held_back:
+        oracle.check_held_back(counts, held_back.counts() if held_back is not None else {})
+    synthesis = _Synthesis(entry, generator, train, config, judge, target, held_back, seed)
     parts, total = [train.take([])], sum(counts.values())
     funnels: dict[str, Funnel] = {}
     measures: dict[str, dict[str, float]] = {}
@@ -128,6 +132,7 @@ class _Synthesis:
     config: SynthesisConfig
     judge: filters.Judge | None
     target: tuple[TrainedClassifier, ...]
+    held_back: ImageSet | None
     seed: int
 
     def fill_class(
@@ -135,13 +140,16 @@ class _Synthesis:
     ) -> tuple[ImageSet, Funnel, dict[str, float]]:
         """Rounds until `planned` images are accepted or the limit is hit."""
         class_images = self._class_images(name)
-        source = strategy.Source(name, class_images, self.generator, self.target)
+        spare = self.held_back.of_class(name) if self.held_back is not None else None
+        source = strategy.Source(name, class_images, self.generator, self.target, spare)
         seed = seeds.derive(self.seed, "synthesis", name)
         gate = self._gate()
         reference = filters.Reference.from_images(class_images.images) if gate is not None else None
         accepted, measures, dropped = self.train.take([]), _Means(), Counter[str]()
         generated = surplus = unjudged = rounds = 0
         n, limit = planned, planned if gate is None else max(planned, math.floor(gate.limit * planned))
+        if self.entry.held_back:
+            n = limit = min(planned, len(spare) if spare is not None else 0)
         while n > 0:
             batch = self.entry.make(
                 source, n, self.config, seed=seeds.derive(seed, "round", rounds) if rounds else seed

@@ -1,7 +1,7 @@
 """The strategies by name. Others register theirs the same way."""
 
 from synaug_core import errors, plugins
-from synaug_core.synthesis import duplicate, interpolate, mixup, prior, reconstruct, targeted
+from synaug_core.synthesis import duplicate, interpolate, mixup, oracle, prior, reconstruct, targeted
 from synaug_core.synthesis.strategy import Entry
 
 __all__ = ["Entry", "find", "names", "register"]
@@ -16,6 +16,13 @@ _STRATEGIES: dict[str, Entry] = {
         description="decoded from between two training images of a class in latent space",
     ),
     "mixup": Entry(mixup.mixup, generator=False, description="mixtures of two training images of a class"),
+    "oracle": Entry(
+        oracle.oracle,
+        generator=False,
+        copies=True,
+        held_back=True,
+        description="real images that were left out of training, in the synthetic ones' place",
+    ),
     "prior": Entry(prior.prior, description="sampled from the generator"),
     "reconstruct": Entry(
         reconstruct.reconstruct,

@@ -27,12 +27,14 @@ class Source:
         images: its training images, one at least.
         generator: fitted on the class; None for strategies that need none.
         target: trained classifiers whose uncertainty is sought, of different seeds; empty for most strategies.
+        held_back: its real images that are neither trained on, nor validate or test; None for most strategies.
     """
 
     class_name: str
     images: ImageSet
     generator: Generator | None = None
     target: tuple[TrainedClassifier, ...] = ()
+    held_back: ImageSet | None = None
 
     def sampler(self) -> Generator:
         """Return the generator.
@@ -93,7 +95,8 @@ class Entry:
         generator: a fitted generator of the class.
         latent: one that encodes and decodes.
         target: classifiers trained on real images.
-        copies: its images are training images, unchanged: no filter applies.
+        copies: its images are real ones, unchanged: no filter applies.
+        held_back: they are real images left out of training; there may be fewer than planned.
         repeats: a control that repeats training images on purpose: copies and near-duplicates pass the filters.
         description: what its images are, as part of a sentence; empty: the name alone is shown.
     """
@@ -103,5 +106,6 @@ class Entry:
     latent: bool = False
     target: bool = False
     copies: bool = False
+    held_back: bool = False
     repeats: bool = False
     description: str = ""

@@ -68,6 +68,78 @@ def test_a_cross_validation_is_found_done(folds: Any, tiny: Callable[..., Any], 
     assert again.outcome["arms"] == before.outcome["arms"]
 
 
+DRAWS = {"split": {"draws": True}, "long_tail": None, "per_class": {2: 6, "default": 20}}
+
+
+@pytest.fixture(scope="module")
+def draws(tiny: Callable[..., Any], retrain: Callable[..., Any], runs_of: Callable[[str], list[Any]]) -> Any:
+    """Two draws with the positive control, and their runs."""
+    said = retrain(tiny("draws", arms=["original", "combined", "oracle"], data=DRAWS, **QUICK))
+    assert said.code == 0, said.err
+    [run] = runs_of("draws")
+    return said, run
+
+
+def test_every_draw_has_images_and_generators_of_its_own_and_all_one_test_part(draws: Any) -> None:
+    from synaug_core.data import parquet
+
+    said, run = draws
+    assert {r.info.status for r in run.all()} == {"FINISHED"}
+    assert [r.info.run_name for r in run.of("draw")] == ["draw 1 of 2", "draw 2 of 2"]
+    for draw in run.of("draw"):
+        assert {r.stage for r in draw.below} == {"generator", "target", "judge", "synthesis", "quality"}
+    [dataset] = run.of("dataset")
+    trains = [parquet.read(dataset.place / f"draw-{n}" / "images" / "train.parquet") for n in range(2)]
+    assert [t.counts() for t in trains] == [{"0": 20, "1": 20, "2": 6}] * 2
+    assert trains[0].ids != trains[1].ids
+    test = parquet.read(dataset.place / "images" / "test.parquet")
+    assert said.outcome["dataset"]["test"] == test.counts()
+    tested = [Predictions.read(r.place / "predictions" / "test.parquet").ids for r in run.of("repetition")]
+    assert len(tested) == 6
+    assert set(map(frozenset, tested)) == {frozenset(test.ids)}
+    comparison = json.loads(Path(said.outcome["comparison_page"]).with_name("comparison.json").read_text())
+    assert comparison["folds"] is None
+
+
+def test_the_positive_control_gets_real_images_of_the_same_draw(draws: Any) -> None:
+    from synaug_core.data import parquet
+
+    said, run = draws
+    assert said.outcome["synthetic"]["oracle"]["images"] == 2 * 14 == said.outcome["synthetic"]["oracle"]["wanted"]
+    [dataset] = run.of("dataset")
+    for number, draw in enumerate(run.of("draw")):
+        [oracle] = [r for r in draw.of("synthesis") if r.params["strategy"] == "oracle"]
+        given = parquet.read(oracle.place / "images" / "synthetic.parquet")
+        held_back = parquet.read(dataset.place / f"draw-{number}" / "images" / "held_back.parquet")
+        assert (given.images == held_back.images).all()
+        parts = [dataset.place / f"draw-{number}" / "images" / f"{part}.parquet" for part in ("train", "val")]
+        used = {i for path in [*parts, dataset.place / "images" / "test.parquet"] for i in parquet.read(path).ids}
+        assert not used & set(held_back.ids)
+        assert given.counts() == held_back.counts() == {"0": 0, "1": 0, "2": 14}
+
+
+def test_a_draw_s_model_is_registered_with_the_images_of_its_draw(draws: Any, registered: Callable[..., Any]) -> None:
+    said, run = draws
+    assert said.outcome["model"]["version"] == "1"
+    [tags] = registered("draws")[0].values()
+    assert tags["synaug.arm"] != "oracle"
+    number = int(tags["synaug.images_folder"].removeprefix("draw-").removesuffix("/"))
+    assert tags["synaug.dataset_digest"] == run.of("draw")[number].tags["synaug.dataset_digest"]
+
+
+def test_draws_are_found_done_and_the_positive_control_changes_no_other_arm(
+    draws: Any, tiny: Callable[..., Any], retrain: Callable[..., Any]
+) -> None:
+    before, _ = draws
+    again = retrain(tiny("draws", arms=["original", "combined", "oracle"], data=DRAWS, **QUICK))
+    assert again.outcome["cached_steps"] == again.outcome["steps"] == before.outcome["steps"]
+    without = retrain(tiny("draws", arms=["original", "combined"], data=DRAWS, **QUICK))
+    assert without.code == 0, without.err
+    new_steps = without.outcome["steps"] - without.outcome["cached_steps"]
+    assert new_steps <= 4  # the images, the checks, the comparison and the page
+    assert {arm: before.outcome["arms"][arm] for arm in ("original", "combined")} == without.outcome["arms"]
+
+
 @pytest.fixture(scope="module")
 def swept(
     tiny: Callable[..., Any],

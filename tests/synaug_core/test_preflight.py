@@ -22,8 +22,8 @@ def arm(**sections: Any) -> dict[str, Any]:
         ({"generator": {"kind": "vaee"}}, f"generator.kind: unknown kind 'vaee'; known are {KINDS}"),
         (
             {"synthesis": {"strategy": "interpolat"}},
-            "synthesis.strategy: unknown strategy 'interpolat'; known are duplicate, interpolate, mixup, prior, "
-            "random, reconstruct, targeted",
+            "synthesis.strategy: unknown strategy 'interpolat'; known are duplicate, interpolate, mixup, oracle, "
+            "prior, random, reconstruct, targeted",
         ),
         (
             {"generator": {"kind": "gan"}},
@@ -53,6 +53,11 @@ def arm(**sections: Any) -> dict[str, Any]:
             "synthesis.strategy: targeted needs classifier.dropout above 0",
         ),
         (
+            {"arms": ["control", "oracle"]},
+            "arm oracle: it takes real images that are left out of training, and none are: set data.per_class (such as "
+            "20, or {rare: 20, default: 100}) or data.long_tail, or leave the arm out",
+        ),
+        (
             {"tuning": {"dropout": {"low": 0, "high": 2}}},
             "tuning.dropout.high: 2 is not a possible dropout",
         ),
@@ -78,6 +83,7 @@ def test_what_does_not_fit_is_told_with_its_key(values: dict[str, Any], said: st
         {"generator": {"kind": "gan"}, "arms": ["original"]},
         {"generators": {"big": {"kind": "vae"}}, **arm(synthesis={"generator": "big"}, online={})},
         {"classifier": {"backbone": "resnet18"}},
+        {"arms": ["control", "oracle"], "data": {"per_class": {"0": 5}}},
     ],
 )
 def test_what_fits_passes(values: dict[str, Any]) -> None:

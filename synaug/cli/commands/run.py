@@ -130,7 +130,7 @@ def _show(outcome: "Outcome", quiet: bool) -> None:
         output.print_table(table(outcome.comparison, sentence=False))
     output.print_lines(outcome.sentence)
     if outcome.model is not None:
-        output.print_lines(registered_line(outcome.model, outcome.best_arm, outcome.promotion))
+        output.print_lines(registered_line(outcome.model, outcome.model.arm or outcome.best_arm, outcome.promotion))
     output.print_lines(*(f"Note: {note}" for note in outcome.notes))
     if outcome.comparison_page:
         output.print_lines(f"Report: {outcome.comparison_page}")

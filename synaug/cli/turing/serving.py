@@ -14,7 +14,7 @@ from torch import Tensor
 from synaug.cli import stored
 from synaug.cli.turing.server import Sitting, TuringServer
 from synaug_core import errors, refs
-from synaug_core.config.arms import CONTROL_STRATEGIES
+from synaug_core.config.arms import CONTROL_STRATEGIES, ORACLE
 from synaug_core.data import imageset, parquet
 from synaug_core.report.turing import result_page
 from synaug_core.services import places, secrets
@@ -30,6 +30,8 @@ __all__ = ["PreparedTest", "RatedImages", "find_images", "prepare", "record_resu
 _IMAGES, _SEED = 100, 0
 _VALIDATION = "val/balanced_accuracy"
 _SYNTHESIS = "synthesis."
+_DIVISIONS = ("fold", "draw")
+"""Stages of the runs of divisions, where a retraining has several."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,14 @@ class RatedImages:
 
 
 def find_images(settings: Settings, text: str, arm: str | None = None) -> RatedImages:
-    """The images behind a synthesis run, an arm, a fold, or a whole retraining.
+    """The images behind a synthesis run, an arm, a fold or draw, or a whole retraining.
 
     Args:
         settings: the store.
         text: a run's id, or its beginning.
         arm: of a retraining: whose images; default: of the arms with synthetic images that are no controls the
-            one that was best on the validation images. Of a cross-validation those of the first fold are taken.
+            one that was best on the validation images. Where there are several divisions, folds or draws, those of the
+            first are taken.
 
     Raises:
         UserError: there is no such run or arm, or it has no synthetic images.
@@ -75,11 +78,14 @@ def find_images(settings: Settings, text: str, arm: str | None = None) -> RatedI
                 f"--arm: {text} is a synthesis run, one set of images; give the id of the retraining"
             )
         target, ancestors, synthesis_runs = run, _runs_above(mlflow, run), [run]
-    elif stage in ("retrain", "fold", "arm"):
+    elif stage in ("retrain", "arm", *_DIVISIONS):
         top = run if stage == "retrain" else _runs_above(mlflow, run)[-1]
         target = run if stage == "arm" and arm is None else _arm(mlflow, top, text, arm)
-        fold = run if stage == "fold" else next(stored.below(mlflow, top, "fold"), top)
-        ancestors, synthesis_runs = [fold, top], _syntheses(mlflow, fold, target)
+        divisions = (
+            [run] if stage in _DIVISIONS else [d for word in _DIVISIONS for d in stored.below(mlflow, top, word)]
+        )
+        division = next(iter(divisions), top)
+        ancestors, synthesis_runs = [division, top], _syntheses(mlflow, division, target)
     else:
         raise errors.UserError(
             f"{text} is {_with_article(stage or 'foreign')} run; give a synthesis run, an arm or a retraining"
@@ -125,26 +131,26 @@ def _synthesis_parameters(arm: Any) -> dict[str, str]:
 
 
 def _is_control(arm: Any) -> bool:
-    """Whether an arm copies or mixes real images: a test of those says little about a generator."""
-    return _synthesis_parameters(arm).get("strategy") in CONTROL_STRATEGIES
+    """Whether an arm has, copies or mixes real images: a test of those says little about a generator."""
+    return _synthesis_parameters(arm).get("strategy") in (*CONTROL_STRATEGIES, ORACLE)
 
 
-def _syntheses(mlflow: Any, fold: Any, arm: Any) -> list[Any]:
+def _syntheses(mlflow: Any, division: Any, arm: Any) -> list[Any]:
     """The synthesis runs, one for each group of classes, that made an arm's images: those with its parameters."""
     parameters = _synthesis_parameters(arm)
     return [
         run
-        for run in stored.below(mlflow, fold, "synthesis")
+        for run in stored.below(mlflow, division, "synthesis")
         if parameters and {k: v for k, v in run.data.params.items() if k != "classes"} == parameters
     ]
 
 
 def _training_images(settings: Settings, mlflow: Any, ancestors: Sequence[Any]) -> imageset.ImageSet:
-    """Those of the fold or the retraining that a synthesis run lies below."""
+    """Those of the fold, draw or retraining that a synthesis run lies below."""
     folder = ""
     for run in ancestors:
-        if run.data.tags.get(Tag.STAGE) == "fold":
-            folder = f"{run.data.tags[Tag.KEY].replace('fold/', 'fold-')}/"
+        if run.data.tags.get(Tag.STAGE) in _DIVISIONS:
+            folder = f"{run.data.tags[Tag.KEY].replace('/', '-')}/"
         for dataset in stored.below(mlflow, run, "dataset"):
             return _images(settings, mlflow, dataset, f"{folder}images/train.parquet")
     raise errors.UserError(f"the training images of {ancestors[-1].info.run_id} are not in this store")

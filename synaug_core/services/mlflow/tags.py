@@ -30,6 +30,7 @@ class Tag:
     CHANGED_PARAMS = "synaug.changed_params"  # parameters that were recorded again with other values
     CLASSES = "synaug.classes"
     CODE_VERSION = "synaug.code_version"
+    COMPARED_WITH = "synaug.compared_with"  # of a version: the champion that the gate compared it with
     CONFIG_DIGEST = "synaug.config_digest"
     DATASET = "synaug.dataset"
     DATASET_DIGEST = "synaug.dataset_digest"
@@ -37,6 +38,7 @@ class Tag:
     ERROR = "synaug.error"  # the first line of what ended a run
     CLEANED = "synaug.gc"  # when a clean-up freed a run's artifacts
     KEY = "synaug.key"  # unique among the runs of one parent, and among the versions of a model
+    IMAGES_FOLDER = "synaug.images_folder"  # of a version: where its draw's own images lie in the run `dataset`
     MODEL = "synaug.model"
     NOTES = "synaug.notes"
     OUTCOME = "synaug.outcome"
@@ -52,6 +54,7 @@ class Tag:
     SEED = "synaug.seed"
     SHA256 = "synaug.sha256"  # digest of a model's classifier
     STAGE = "synaug.stage"  # what a run did: retrain, dataset, arm, repetition, ...
+    TEST_IMAGES = "synaug.test_images"  # of a version: digest of the test images that the gate looked at
     TURING = "synaug.turing"
     VERDICT = "synaug.verdict"
     VERSION = "synaug.version"

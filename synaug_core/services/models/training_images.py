@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["images_behind"]
 
+_FOLDER = re.compile(r"(draw-\d+/)?")
+"""What a version may name as its images' folder: nobody's word makes another path of it."""
+
 
 def images_behind(current: settings.Settings, version: ModelVersion, splits: Sequence[str]) -> ImageSet:
     """The images of some splits (`train`, `val`, `test`) of a version's data set, one after the other.
@@ -28,11 +32,14 @@ def images_behind(current: settings.Settings, version: ModelVersion, splits: Seq
     """
     from synaug_core.data import imageset, parquet
 
-    place = _place(clients.client(current), version)
-    with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
+    place, folder = _place(clients.client(current), version), version.tags.get(tags.Tag.IMAGES_FOLDER, "")
+    if not _FOLDER.fullmatch(folder):
+        raise UserError(f"{version.name} version {version.version}: {tags.Tag.IMAGES_FOLDER} names no draw's folder")
+    with tempfile.TemporaryDirectory(prefix="synaug-") as scratch:
         splits_read = [
-            parquet.read(artifacts.fetch_uri(current, f"{place}/images/{split}.parquet", Path(folder)))
+            parquet.read(artifacts.fetch_uri(current, f"{place}/{part}images/{split}.parquet", Path(scratch)))
             for split in splits
+            for part in ("" if split == "test" else folder,)  # draws share their test part
         ]
     return imageset.concatenate([images for images in splits_read if len(images)] or splits_read[:1])
 

@@ -184,7 +184,10 @@ def test_an_arm_whose_images_are_mixtures_is_a_control(data: Path, refusal: Refu
 
 def test_the_oracle_is_the_combined_arm_with_real_images_and_is_no_rival(data: Path, refusal: Refusal) -> None:
     arms = "arms=[control, combined, oracle]"
-    config = load("images", [arms, "synthesis={multiple: 2, strategy: prior}"])
+    config = load(
+        "images", [arms, "data.per_class={cat: 20, default: 100}", "synthesis={multiple: 2, strategy: prior}"]
+    )
+    assert config.data.per_class == {"cat": 20, "default": 100}
     combined, oracle = config.arms[1:]
     assert oracle.synthesis is not None
     assert combined.synthesis is not None
@@ -196,8 +199,18 @@ def test_the_oracle_is_the_combined_arm_with_real_images_and_is_no_rival(data: P
         (False, False),
         (True, False),
     ]
-    assert refusal("images", arms, "evaluation.primary.arm=oracle") == [
+    assert refusal("images", arms, "data.long_tail=9", "evaluation.primary.arm=oracle") == [
         "evaluation.primary.arm: 'oracle' is the positive control; arms that are no controls: combined"
+    ]
+
+
+def test_numbers_by_class(data: Path, refusal: Refusal) -> None:
+    """Class names may look like numbers; a single one can be set."""
+    config = load("images", ["data.per_class={0: 20, default: 100}", "data.per_class.1=5"])
+    assert config.data.per_class == {"0": 20, "1": 5, "default": 100}
+    assert refusal("images", "data.per_class={a: none}") == [
+        'data.per_class: got {"a": "none"}, expected a whole number of at least 1, or a mapping whose values are each '
+        "a whole number of at least 1, or nothing (null)"
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from synaug_core.config import DataConfig, SplitConfig
-from synaug_core.data.prepare import prepare_folds
+from synaug_core.data.prepare import prepare_divisions
 from synaug_core.data.split import Fold, assign_folds, check_fold, divide_fold
 from synaug_core.errors import DataError
 
@@ -69,13 +69,13 @@ def test_the_share_of_a_test_part_has_no_say_in_folds(make_folder):
     """0.8 + 0.25 would leave nothing to train with; the tenth that a fold tests leaves a tenth."""
     split = SplitConfig(folds=10, validation=0.8, test=0.25)
     config = DataConfig(source=str(make_folder({"cat": 20, "dog": 20})), split=split, small_classes="keep")
-    assert [len(f.test) for f in prepare_folds(config, repetitions=1, seed=0)] == [4] * 10
+    assert [len(f.test) for f in prepare_divisions(config, repetitions=1, seed=0)] == [4] * 10
 
 
 def test_data_sets_of_a_cross_validation(make_folder):
     config = DataConfig(source=str(make_folder({"cat": 20, "dog": 12})), split=SplitConfig(folds=4, validation=0.2))
     config = config.model_copy(update={"min_per_class": 3})
-    found = list(prepare_folds(config, repetitions=2, seed=0))
+    found = list(prepare_divisions(config, repetitions=2, seed=0))
     assert len(found) == len({f.digest for f in found}) == 8
     for repetition in (found[:4], found[4:]):
         tested = [i for f in repetition for i in f.test.ids]
@@ -84,7 +84,7 @@ def test_data_sets_of_a_cross_validation(make_folder):
         sides = [set(s.ids) for s in (fold.train, fold.val, fold.test)]
         assert sum(map(len, sides)) == len(set.union(*sides)) == 32
         assert fold.test.counts() == {"cat": 5, "dog": 3}
-    assert [f.digest for f in prepare_folds(config, repetitions=1, seed=0)] == [f.digest for f in found[:4]]
+    assert [f.digest for f in prepare_divisions(config, repetitions=1, seed=0)] == [f.digest for f in found[:4]]
 
 
 def test_a_supplied_split_is_not_thrown_together(make_folder, tmp_path):
@@ -92,14 +92,14 @@ def test_a_supplied_split_is_not_thrown_together(make_folder, tmp_path):
     make_folder({"cat": 4, "dog": 4}, name="pets/test", first=20)
     config = DataConfig(source=str(root.parent), split=SplitConfig(folds=2, validation=0.2))
     with pytest.raises(DataError, match=r"come with a split of their own; leave folds out"):
-        list(prepare_folds(config, repetitions=1, seed=0))
+        list(prepare_divisions(config, repetitions=1, seed=0))
 
 
 def test_a_class_that_is_large_enough_in_some_folds_only(make_folder):
     root = make_folder({"cat": 20, "dog": 7, "eel": 20})
     config = DataConfig(source=str(root), split=SplitConfig(folds=5, validation=0.1), small_classes="drop")
     with pytest.raises(DataError, match=r"large enough in some folds only"):
-        list(prepare_folds(config, repetitions=1, seed=0))
+        list(prepare_divisions(config, repetitions=1, seed=0))
 
 
 @pytest.mark.parametrize(("small", "folds"), [(3, 5), (8, 10)])
@@ -109,9 +109,9 @@ def test_a_class_that_some_folds_could_not_test_is_refused(make_folder, small, f
     config = DataConfig(source=str(root), split=split, small_classes="keep")
     said = rf"data.split.folds: not each of {folds} folds has a test image of eel \({small} images\); use fewer folds"
     with pytest.raises(DataError, match=rf"^{said}.*data.small_classes: drop with data.min_per_class above {small}\)$"):
-        list(prepare_folds(config, repetitions=1, seed=0))
+        list(prepare_divisions(config, repetitions=1, seed=0))
     dropped = config.model_copy(update={"small_classes": "drop", "min_per_class": small + 1})
-    for fold in prepare_folds(dropped, repetitions=1, seed=0):
+    for fold in prepare_divisions(dropped, repetitions=1, seed=0):
         assert fold.test.classes == ("cat", "dog")
         assert min(fold.test.counts().values()) > 0
 
@@ -119,7 +119,7 @@ def test_a_class_that_some_folds_could_not_test_is_refused(make_folder, small, f
 def test_as_many_images_as_folds_are_enough(make_folder):
     root = make_folder({"cat": 20, "dog": 20, "eel": 5})
     config = DataConfig(source=str(root), split=SplitConfig(folds=5, validation=0.1), small_classes="keep")
-    assert [f.test.counts()["eel"] for f in prepare_folds(config, repetitions=2, seed=0)] == [1] * 10
+    assert [f.test.counts()["eel"] for f in prepare_divisions(config, repetitions=2, seed=0)] == [1] * 10
 
 
 def test_groups_and_the_assignment_count_too():

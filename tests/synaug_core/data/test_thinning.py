@@ -6,7 +6,7 @@ import pytest
 
 from synaug_core.config import DataConfig
 from synaug_core.data.prepare import prepare
-from synaug_core.data.thinning import equal_shares, few_of_each, long_tail, profile
+from synaug_core.data.thinning import choose_of_each, class_limits, equal_shares, profile
 from synaug_core.errors import DataError
 
 
@@ -35,7 +35,7 @@ def test_choice_is_nested_and_independent_of_order():
     ids = [f"{label}{i}" for i, label in enumerate(labels)]
 
     def kept(ratio: float, step: int = 1) -> set[str]:
-        chosen = long_tail(labels[::step], ids[::step], ["a", "b"], ratio, 1)
+        chosen = choose_of_each(labels[::step], ids[::step], profile(Counter(labels), ratio), 1, "long_tail")
         return {i for i, keep in zip(ids[::step], chosen, strict=True) if keep}
 
     assert len(kept(8)) == 45
@@ -48,7 +48,7 @@ IDS = [f"{label}{n}" for n, label in enumerate(LABELS)]
 
 
 def kept(most: int, step: int = 1) -> set[str]:
-    chosen = few_of_each(LABELS[::step], IDS[::step], most, 1)
+    chosen = choose_of_each(LABELS[::step], IDS[::step], class_limits(most, Counter(LABELS)), 1, "low_data")
     return {i for i, keep in zip(IDS[::step], chosen, strict=True) if keep}
 
 
