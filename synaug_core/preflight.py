@@ -17,6 +17,8 @@ def check_config(config: Config) -> None:
     """
     from synaug_core.classify.search_space import checked_ranges
 
+    if all(arm.is_positive_control for arm in config.arms):
+        raise ConfigError("arms: a positive control shows what other arms could gain; add one, such as control")
     for arm in config.arms:
         if arm.is_positive_control and not config.data.leaves_images_out:
             raise ConfigError(

@@ -86,7 +86,7 @@ def compare_arms(
         ordered = sorted(repetitions, key=lambda r: r.repetition)
         by_arm = {arm.name: [r for r in ordered if r.arm == arm.name] for arm in arms}
         test, validation = (
-            {name: [storage.load_predictions(getattr(r, part)) for r in runs] for name, runs in by_arm.items()}
+            {name: [storage.load_predictions(getattr(r, part)) for r in refs] for name, refs in by_arm.items()}
             for part in ("predictions", "validation_predictions")
         )
         compared = comparison.compare(
@@ -126,9 +126,8 @@ def _images_used(trainings: Sequence[RepetitionRef]) -> dict[str, dict[str, floa
 
 
 def _by_simplicity(arms: Sequence[ArmConfig]) -> list[ArmConfig]:
-    """Arms that may be registered: controls first, then those with fewer ingredients, then as they stand. Where there
-    is no other arm, also the positive control."""
-    candidates = [arm for arm in arms if not arm.is_positive_control] or list(arms)
+    """Arms that may be registered: controls first, then those with fewer ingredients, then as they stand."""
+    candidates = [arm for arm in arms if not arm.is_positive_control]
     return sorted(candidates, key=lambda arm: (not arm.is_control, arm.ingredients))
 
 

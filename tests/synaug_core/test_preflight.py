@@ -53,6 +53,10 @@ def arm(**sections: Any) -> dict[str, Any]:
             "synthesis.strategy: targeted needs classifier.dropout above 0",
         ),
         (
+            {"arms": ["oracle"], "data": {"per_class": 5}},
+            "arms: a positive control shows what other arms could gain; add one, such as control",
+        ),
+        (
             {"arms": ["control", "oracle"]},
             "arm oracle: it takes real images that are left out of training, and none are: set data.per_class (such as "
             "20, or {rare: 20, default: 100}) or data.long_tail, or leave the arm out",
