@@ -6,6 +6,7 @@ by side. The network is in `synaug_core/nets/vae.py`, the loss in `elbo.py`.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,7 +26,10 @@ from synaug_core.generators.pixels import ImagePool, deterministic_kernels, in_c
 from synaug_core.nets.vae import ConvVAE, Decoder
 from synaug_core.seeds import derive, seeded_init
 
-__all__ = ["ClassVAE", "LoopExecutor", "StackExecutor", "make_tasks", "start_model"]
+__all__ = ["ClassVAE", "LoopExecutor", "StackExecutor", "StacksExecutor", "make_tasks", "start_model"]
+
+_SHARE_OF_FREE = 0.5
+"""Of the free memory of a device, for the stack: what a class takes is estimated."""
 
 
 class ClassVAE(base.LatentGenerator):
@@ -222,6 +226,9 @@ class _Run:
         means = self.executor.train({name: self._draw_block(name, end - first) for name in names}, betas)
         rows = torch.cat((means, self.executor.examine(exams)), dim=1).tolist()
         self.done = end
+        self.executor.set_variances(
+            {n: self._variance(row) for n, row in zip(names, rows, strict=True) if _is_finite(row)}
+        )
         improved_names = [name for name, row in zip(names, rows, strict=True) if self._judge(name, row, betas[-1])]
         self.executor.keep(improved_names)
         self._retire()
@@ -230,10 +237,9 @@ class _Run:
 
     def _retire(self) -> None:
         """Take the classes that are through out of the executor."""
-        for name, course in self.courses.items():
-            if course.status is not None and not course.weights:
-                course.weights = self.executor.drop(name)
-                course.seconds = self.clock.seconds
+        ended_names = [n for n, course in self.courses.items() if course.status is not None and not course.weights]
+        for name, weights in self.executor.drop(ended_names).items():
+            self.courses[name].weights, self.courses[name].seconds = weights, self.clock.seconds
 
     def _draw_block(self, name: str, steps: int) -> autoencoding.Batches:
         task = self.tasks[name]
@@ -248,20 +254,14 @@ class _Run:
         ).to(self.executor.pool.device)
 
     def _judge(self, name: str, row: Sequence[float], beta: float) -> bool:
-        """Write down an evaluation; True where the class's present weights are worth keeping.
-
-        A learned variance is the mean squared error of the examined images, the value at which their
-        likelihood is greatest (Rybkin et al., 2021). Taken from images held out it cannot shrink with what
-        the model knows by heart; taken from those trained on it does, and lets the KL term lose its hold.
-        """
+        """Write down an evaluation; True where the class's present weights are worth keeping."""
         course, task = self.courses[name], self.tasks[name]
-        if not all(math.isfinite(value) for value in row):
+        if not _is_finite(row):
             course.status, course.steps = "diverged", self.done
             return False
         loss, reconstruction, kl, error, exam_kl = row
         pixels = self.executor.pixels
-        variance = elbo.bounded(error / pixels) if self.config.vae.variance == "learned" else self.config.vae.variance
-        self.executor.set_variances({name: variance})
+        variance = self._variance(row)
         pair = torch.tensor((error, variance), dtype=torch.float64)
         exam_loss = float(elbo.negative_log_likelihood(pair[0], pair[1], pixels)) + self.config.vae.beta * exam_kl
         held_out = bool(len(task.held_out))
@@ -277,6 +277,20 @@ class _Run:
         )
         # nothing is judged before the end of the warm-up, when beta is whole
         return course.judge(point, exam_loss, self.config, judged=held_out and self.done >= self.warmup)
+
+    def _variance(self, row: Sequence[float]) -> float:
+        """The likelihood's variance after an evaluation.
+
+        A learned one is the mean squared error of the examined images, the value at which their likelihood is greatest
+        (Rybkin et al., 2021). Taken from images held out it cannot shrink with what the model knows by heart; taken
+        from those trained on it does, and lets the KL term lose its hold.
+        """
+        fixed, error = self.config.vae.variance, row[3]
+        return elbo.bounded(error / self.executor.pixels) if fixed == "learned" else float(fixed)
+
+
+def _is_finite(row: Sequence[float]) -> bool:
+    return all(math.isfinite(value) for value in row)
 
 
 class Executor(ABC):
@@ -311,8 +325,8 @@ class Executor(ABC):
         """Copy the present weights of these classes: they are worth keeping."""
 
     @abstractmethod
-    def drop(self, name: str) -> storage.Weights:
-        """Train a class no more; the weights last kept, on the CPU."""
+    def drop(self, classes: Collection[str]) -> dict[str, storage.Weights]:
+        """Train these classes no more; of each the weights last kept, on the CPU."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -325,9 +339,37 @@ class Executor(ABC):
 
 def _make_executor(pool: ImagePool, models: Mapping[str, ConvVAE], config: GeneratorConfig) -> Executor:
     """The executor that the configuration names; `auto` is the stack on a GPU and the loop elsewhere."""
-    is_stacked = config.vae.execution == "stack" or (config.vae.execution == "auto" and pool.device.type == "cuda")
-    executor = StackExecutor if is_stacked else LoopExecutor
-    return executor(pool, models, learning_rate=config.learning_rate, clip=config.clip)
+    rates = {"learning_rate": config.learning_rate, "clip": config.clip}
+    if config.vae.execution == "stack" or (config.vae.execution == "auto" and pool.device.type == "cuda"):
+        most = _classes_at_once(next(iter(models.values())), config, pool.device)
+        return StacksExecutor(pool, models, most=most, **rates)
+    return LoopExecutor(pool, models, **rates)
+
+
+def _classes_at_once(model: ConvVAE, config: GeneratorConfig, device: torch.device) -> int | None:
+    """How many classes of this model one stack may hold on what memory is free; None: there is no telling."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, int(_SHARE_OF_FREE * free / _bytes_of_a_class(model, config)))
+
+
+def _bytes_of_a_class(model: ConvVAE, config: GeneratorConfig) -> int:
+    """Memory that a class takes in a stack: float32 weights, those kept, gradients, Adam's two moments and a copy; what
+    each layer puts out for a batch and its gradient; and the noise of a block of steps."""
+    outputs: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _layer, _inputs, output: outputs.append(output.numel()))
+        for layer in model.modules()
+        if not list(layer.children())
+    ]
+    with torch.no_grad():
+        model(torch.zeros(1, model.channels, model.size, model.size), torch.zeros(1, model.latent_dim))
+    for hook in hooks:
+        hook.remove()
+    weights = sum(p.numel() for p in model.parameters())
+    images = config.batch_size * (2 * sum(outputs) + config.evaluate_every * model.latent_dim)
+    return 4 * (6 * weights + images)
 
 
 @dataclass
@@ -397,9 +439,9 @@ class LoopExecutor(Executor):
             for key, value in state.model.state_dict().items():
                 state.best[key].copy_(value)
 
-    def drop(self, name: str) -> storage.Weights:
-        """Forget a class but for the weights last kept."""
-        return {key: value.cpu() for key, value in self._classes.pop(name).best.items()}
+    def drop(self, classes: Collection[str]) -> dict[str, storage.Weights]:
+        """Forget these classes but for the weights last kept."""
+        return {name: {k: v.cpu() for k, v in self._classes.pop(name).best.items()} for name in classes}
 
     def state(self) -> dict[str, Any]:
         """All models, optimisers and kept weights."""
@@ -416,6 +458,70 @@ class LoopExecutor(Executor):
             class_state.optimizer.load_state_dict(state[name]["optimizer"])
             for key, value in state[name]["kept"].items():
                 class_state.best[key].copy_(value)
+
+
+class StacksExecutor(Executor):
+    """As many classes in one stack as the memory holds, one stack after the other; usually one holds all.
+
+    Args:
+        pool: see `Executor`.
+        models: see `Executor`.
+        learning_rate: see `Executor`.
+        clip: see `Executor`.
+        most: classes of one stack; None: all.
+    """
+
+    def __init__(
+        self,
+        pool: ImagePool,
+        models: Mapping[str, ConvVAE],
+        *,
+        learning_rate: float,
+        clip: float,
+        most: int | None = None,
+    ) -> None:
+        super().__init__(pool, models, learning_rate=learning_rate, clip=clip)
+        names = list(models)
+        size = len(names) if most is None else most
+        self._stacks = [
+            StackExecutor(pool, {n: models[n] for n in part}, learning_rate=learning_rate, clip=clip)
+            for part in (names[i : i + size] for i in range(0, len(names), size))
+        ]
+
+    def train(self, batches: Mapping[str, autoencoding.Batches], betas: Sequence[float]) -> Tensor:
+        """The steps of each stack."""
+        return torch.cat([stack.train(batches, betas) for stack in self._stacks])
+
+    def examine(self, batches: Mapping[str, autoencoding.Batches]) -> Tensor:
+        """One batch of each class, a stack at a time."""
+        return torch.cat([stack.examine(batches) for stack in self._stacks])
+
+    def set_variances(self, variances: Mapping[str, float]) -> None:
+        """Set the likelihood's variance of each class."""
+        for stack in self._stacks:
+            stack.set_variances(variances)
+
+    def keep(self, classes: Collection[str]) -> None:
+        """Copy these classes' weights."""
+        for stack in self._stacks:
+            stack.keep(classes)
+
+    def drop(self, classes: Collection[str]) -> dict[str, storage.Weights]:
+        """Forget these classes but for the weights last kept."""
+        best_weights: dict[str, storage.Weights] = {}
+        for stack in self._stacks:
+            best_weights |= stack.drop([name for name in classes if name in stack.names])
+        self._stacks = [stack for stack in self._stacks if stack.names]
+        return best_weights
+
+    def state(self) -> dict[str, Any]:
+        """Every stack's."""
+        return {"stacks": [stack.state() for stack in self._stacks]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken, with its stacks, whatever memory is free now."""
+        first = self._stacks[0]
+        self._stacks = [first.from_state(stack_state) for stack_state in state["stacks"]]
 
 
 class StackExecutor(Executor):
@@ -477,15 +583,26 @@ class StackExecutor(Executor):
             mask = is_improved.view(-1, *[1] * (value.ndim - 1))
             self._best[key] = torch.where(mask, value.detach(), self._best[key])
 
-    def drop(self, name: str) -> storage.Weights:
-        """Forget a class but for the weights last kept."""
-        index = self._names.index(name)
-        best_weights = {key: value[index].cpu().clone() for key, value in self._best.items()}
-        remaining = [i for i in range(len(self._names)) if i != index]
-        self._names.pop(index)
-        if remaining:
-            self._select(remaining)
+    def drop(self, classes: Collection[str]) -> dict[str, storage.Weights]:
+        """Forget these classes but for the weights last kept; the others are copied once."""
+        index = {name: i for i, name in enumerate(self._names)}
+        best_weights = {n: {key: v[index[n]].cpu().clone() for key, v in self._best.items()} for n in classes}
+        if best_weights:
+            self._names = [name for name in self._names if name not in best_weights]
+            if self._names:
+                self._select([index[name] for name in self._names])
         return best_weights
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes that are trained."""
+        return tuple(self._names)
+
+    def from_state(self, state: Mapping[str, Any]) -> StackExecutor:
+        """Another one of the same architecture, where `state` was taken."""
+        other_stack = copy.copy(self)
+        other_stack.load_state(state)
+        return other_stack
 
     def state(self) -> dict[str, Any]:
         """All models, optimisers and kept weights."""

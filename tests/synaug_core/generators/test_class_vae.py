@@ -9,8 +9,10 @@ import torch
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import GeneratorConfig, VAEConfig
 from synaug_core.errors import ConfigError, DeadlineError
+from synaug_core.generators import class_vae
 from synaug_core.generators.base import FitJob
 from synaug_core.generators.class_vae import ClassVAE
+from synaug_core.nets.vae import ConvVAE
 from synaug_core.seeds import stream
 from synaug_core.testing.conformance import make_images
 
@@ -48,6 +50,38 @@ def test_loop_and_stack_agree(small):
         assert one[name].kl_per_unit == pytest.approx(other[name].kl_per_unit, rel=2e-2, abs=1e-3)
 
 
+def test_stacks_that_the_memory_holds_agree_with_one_stack(small, monkeypatch, tmp_path):
+    """Also where an interrupted fit goes on with more memory than it began with."""
+    config = small.model_copy(update={"vae": VAEConfig(execution="stack")})
+    images = make_images({"a": 14, "b": 3, "c": 40, "d": 9, "e": 12}, 1, 16)
+    whole = fit(config, images)
+    saved = Checkpoint(tmp_path / "state", interval=0)
+    monkeypatch.setattr(class_vae, "_classes_at_once", lambda *_: 2)
+    with pytest.raises(StopError):
+        fit(config, images, checkpoint=saved, progress=stop_after(2))
+    stacks = torch.load(saved.path, weights_only=True)["run"]["executor"]["stacks"]
+    assert [stack["names"] for stack in stacks] == [["a", "b"], ["c", "d"], ["e"]]
+    parts = fit(config, images)
+    monkeypatch.setattr(class_vae, "_classes_at_once", lambda *_: None)
+    for other in (parts, fit(config, images, checkpoint=saved)):
+        for name in images.classes:
+            for a, b in zip(whole.reports[name].curves, other.reports[name].curves, strict=True):
+                assert a.model_dump(exclude_none=True) == pytest.approx(b.model_dump(exclude_none=True), rel=1e-3)
+
+
+def test_the_memory_of_a_class_grows_with_what_it_holds(small):
+    def size(side: int = 16, **changes: int) -> int:
+        config = small.model_copy(update=changes)
+        model = ConvVAE(1, side, config.width, config.latent_dim)
+        weights = sum(p.numel() for p in model.parameters())
+        taken = class_vae._bytes_of_a_class(model, config)
+        assert taken > 24 * weights + 4 * 2 * config.batch_size * side**2
+        return taken
+
+    assert size() < size(batch_size=2 * small.batch_size) < size(32, batch_size=2 * small.batch_size)
+    assert size() < size(width=2 * small.width)
+
+
 @pytest.mark.parametrize("execution", ["loop", "stack"])
 def test_nan_in_one_class_leaves_the_others_equal(small, execution, tmp_path):
     """The state of one class is poisoned between two evaluations, as a numerical accident would."""
@@ -62,7 +96,8 @@ def test_nan_in_one_class_leaves_the_others_equal(small, execution, tmp_path):
     if execution == "loop":
         executor["bad"]["model"]["encoder.head.weight"].fill_(math.nan)
     else:
-        executor["parameters"]["encoder.head.weight"][executor["names"].index("bad")] = math.nan
+        [stack] = executor["stacks"]
+        stack["parameters"]["encoder.head.weight"][stack["names"].index("bad")] = math.nan
     torch.save(state, kept.path)
     poisoned = fit(config, images, checkpoint=kept)
     assert poisoned.reports["bad"].status == "diverged"

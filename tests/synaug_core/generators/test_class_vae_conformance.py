@@ -17,7 +17,7 @@ def poison_its_own(state: dict[str, Any], name: str, label: int) -> None:
 
 
 def poison_its_row(state: dict[str, Any], name: str, label: int) -> None:
-    executor = state["executor"]
+    [executor] = state["executor"]["stacks"]
     executor["parameters"]["encoder.head.weight"][executor["names"].index(name)] = math.nan
 
 
