@@ -80,7 +80,7 @@ def register_best(
                 seed=seeds.derive(context.seed, "promotion"),
                 obstacle=measured.obstacle,
                 excluded=measured.trained_on,
-                look=1 + _earlier_looks(name, key, champion, images),
+                comparisons=1 + _earlier_comparisons(name, key, champion, images),
             )
             version = registry.register(
                 settings(), name, model_uri=model, run=owner, key=key, tags=_origin(best.arm, dataset, context.run)
@@ -111,7 +111,7 @@ def register_best(
     )
 
 
-def _earlier_looks(name: str, key: str, champion: registry.ModelVersion | None, images: str) -> int:
+def _earlier_comparisons(name: str, key: str, champion: registry.ModelVersion | None, images: str) -> int:
     """How many other versions were compared with this champion on these test images."""
     if champion is None:
         return 0

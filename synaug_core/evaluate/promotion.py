@@ -53,8 +53,8 @@ class Decision(Frozen):
     confidence: float
     figures: Figures | None = None
     """None where there was nothing to compare."""
-    look: Annotated[int, Field(ge=1)] = 1
-    """Which comparison with this champion on these test images it is."""
+    comparisons: Annotated[int, Field(ge=1)] = 1
+    """Comparisons with this champion on these test images so far, this one included."""
     rarest_confidence: float | None = None
     """Level of the interval on the rarest classes, after what earlier looks have spent; None: `confidence`."""
     first: intervals.Interval | None = None
@@ -89,7 +89,7 @@ def gate(
     seed: int,
     obstacle: str | None = None,
     excluded: Set[str] = frozenset(),
-    look: int = 1,
+    comparisons: int = 1,
 ) -> Decision:
     """Decide: no worse than the champion overall, and better on the rarest classes, on the same test images.
 
@@ -115,9 +115,9 @@ def gate(
         seed: of the draws.
         obstacle: why the champion could not predict these test images at all; then nothing is promoted.
         excluded: test images that the champion was trained or tuned on; the two are compared on the others alone.
-        look: which comparison with this champion on these test images it is, from 1.
+        comparisons: comparisons with this champion on these test images so far, this one included.
     """
-    rarest_confidence = spent_confidence(confidence, look)
+    rarest_confidence = spent_confidence(confidence, comparisons)
 
     def decide(promoted: bool, reason: str, figures: Figures | None = None, **further: Any) -> Decision:
         return Decision(
@@ -126,7 +126,7 @@ def gate(
             tolerance=config.tolerance,
             confidence=confidence,
             figures=figures,
-            look=look,
+            comparisons=comparisons,
             rarest_confidence=rarest_confidence if figures is not None else None,
             **further,
         )
@@ -175,7 +175,7 @@ def gate(
     said_rare = (
         f"recall on {names} {sentence.points(rare.mean)} points ({rare_level} interval {sentence.points(rare.low)} to "
         f"{sentence.points(rare.high)}, {figures.rarest_images} test images"
-        f"{f'; comparison {look} with this champion on these images' * (look > 1)})"
+        f"{f'; comparison {comparisons} with this champion on these images' * (comparisons > 1)})"
     )
     left_out = ""
     if len(fresh) < total:
@@ -189,14 +189,14 @@ def gate(
     return decide(False, f"Not promoted: {'; '.join(reasons)}.{left_out}", figures)
 
 
-def spent_confidence(confidence: float, look: int) -> float:
+def spent_confidence(confidence: float, comparisons: int) -> float:
     """Level of the two-sided interval at the k-th look, whose lower bound errs with probability a / (k (k + 1)).
 
     With a = 1 - confidence these add up to a, however many looks there are (Bonferroni with falling shares: Lan and
     DeMets' alpha spending for looks of which nobody knows how many will come, Biometrika 70, 1983). The first is the
     usual interval, whose lower bound errs with a / 2.
     """
-    return 1 - 2 * (1 - confidence) / (look * (look + 1))
+    return 1 - 2 * (1 - confidence) / (comparisons * (comparisons + 1))
 
 
 def _first(challenger: predictions.Predictions, confidence: float, decide: Callable[..., Decision]) -> Decision:

@@ -115,7 +115,7 @@ def test_looks_at_one_champion_on_the_same_images_are_counted(dataset: DatasetRe
     [champion] = registry.versions(settings(), NAME)
 
     def earlier(key: str = "this", images: str = images) -> int:
-        return module._earlier_looks(NAME, key, champion, images)
+        return module._earlier_comparisons(NAME, key, champion, images)
 
     assert earlier() == 0
     for number, (against, seen) in enumerate((("1", images), ("1", images), ("2", images), ("1", "9" * 16)), start=2):
@@ -125,7 +125,7 @@ def test_looks_at_one_champion_on_the_same_images_are_counted(dataset: DatasetRe
     assert earlier() == 2
     assert earlier(images="9" * 16) == 1
     assert earlier(key="look 2") == 1
-    assert module._earlier_looks(NAME, "this", None, images) == 0
+    assert module._earlier_comparisons(NAME, "this", None, images) == 0
 
 
 def test_what_it_is_now_is_said_of_a_version_that_was_decided_on_before(

@@ -12,7 +12,7 @@ from synaug_core.evaluate.proportions import mcnemar
 COUNTS = {"class a": 5, "class b": 30, "class c": 60}
 
 
-def _gate(challenger, champion, excluded=frozenset(), look=1, **config):
+def _gate(challenger, champion, excluded=frozenset(), comparisons=1, **config):
     return gate(
         challenger,
         champion,
@@ -22,7 +22,7 @@ def _gate(challenger, champion, excluded=frozenset(), look=1, **config):
         resamples=1000,
         seed=0,
         excluded=excluded,
-        look=look,
+        comparisons=comparisons,
     )
 
 
@@ -40,7 +40,7 @@ def test_the_first_model_is_promoted_where_it_is_better_than_guessing(exact):
     assert d.promoted
     assert d.reason == (
         "Promoted: it is the first model, there is no champion to compare with; its balanced accuracy is 73.3 % (95 % "
-        "interval 65.1 to 79.1 %), and guessing comes to 33.3 %."
+        "interval 65.1 to 80.1 %), and guessing comes to 33.3 %."
     )
     assert d.metrics() == {
         "balanced_accuracy": d.first.mean, "balanced_accuracy/low": d.first.low, "balanced_accuracy/high": d.first.high,
@@ -77,16 +77,16 @@ def test_looks_at_the_same_images_share_the_level(exact):
     spent = [(1 - spent_confidence(0.95, k)) / 2 for k in range(1, 4000)]
     assert sum(spent) == pytest.approx(0.05, abs=2e-5)
     challenger, champion = _outcomes(exact, 15, 80), _outcomes(exact, 8, 80)
-    first, later = _gate(challenger, champion), _gate(challenger, champion, look=6)
+    first, later = _gate(challenger, champion), _gate(challenger, champion, comparisons=6)
     assert first.promoted
     assert not later.promoted
-    assert (first.look, later.look, later.confidence) == (1, 6, 0.95)
+    assert (first.comparisons, later.comparisons, later.confidence) == (1, 6, 0.95)
     assert later.rarest_confidence == pytest.approx(1 - 0.1 / 42)
     assert later.figures.rarest_recall.low < first.figures.rarest_recall.low
     assert later.figures.balanced_accuracy == first.figures.balanced_accuracy
     assert "99.7619 % interval" in later.reason
     assert "comparison 6 with this champion on these images" in later.reason
-    assert _gate(_outcomes(exact, 19, 80), champion, look=6).promoted
+    assert _gate(_outcomes(exact, 19, 80), champion, comparisons=6).promoted
 
 
 def test_better_on_the_rare_and_no_worse_overall_is_promoted(exact):
