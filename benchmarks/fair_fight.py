@@ -1,7 +1,7 @@
 """What the mechanics of training do to a comparison: one change at a time, paired draws, control and VAE arm.
 
-`python -m benchmarks.fair_fight` trains, for each set and draw, the arms `control` and `combined` (images of a class
-VAE in the rare class) with the mechanics of version 0.1.0, with one of them changed, and with all of them changed, and
+`python -m benchmarks.fair_fight` trains, for each set and draw, the arms `original`, `control` and `combined` (with
+images of a class VAE in the rare class) with the mechanics of version 0.1.0, with one of them changed, and with all of them changed, and
 prints a table: mean over the draws, and the mean paired difference to version 0.1.0 with its standard error. What an
 earlier call finished is found again in `--out`.
 
@@ -94,6 +94,7 @@ class Mechanics:
     arms: tuple[str, ...] = ("control", "combined")
 
 
+_ARMS = ("original", "control", "combined")
 _BEFORE: dict[str, Any] = {
     "width": 16,
     "steps": 400,
@@ -107,7 +108,7 @@ _OLD_ARM = {"real_share": 0.0}
 _LONGER = {"steps": "auto", "patience": 1000}
 
 MECHANICS = {
-    "before": Mechanics("as in version 0.1.0", _BEFORE, _OLD_ARM, draws_share=True),
+    "before": Mechanics("as in version 0.1.0", _BEFORE, _OLD_ARM, draws_share=True, arms=_ARMS),
     "clean": Mechanics(
         "1: statistics of clean real images", _BEFORE | {"normalisation": "clean"}, _OLD_ARM, draws_share=True
     ),
@@ -132,7 +133,8 @@ MECHANICS = {
     "unaugmented": Mechanics(
         "5: a quarter of the images unaugmented", _BEFORE | {"augmentation": {}}, _OLD_ARM, draws_share=True
     ),
-    "after": Mechanics("all of them, as by default", {"width": 16}),
+    "prior": Mechanics("7: prior corrected", _BEFORE | {"prior_correction": 1.0}, _OLD_ARM, arms=("original",)),
+    "after": Mechanics("all of them, as by default", {"width": 16, "steps": "auto"}, arms=_ARMS),
 }
 """The rows of the table, by name."""
 
@@ -298,7 +300,7 @@ _COLUMNS = ("balanced_accuracy", "macro_auc", "rarest_recall")
 def _table(out: Path, name: str, chosen: Sequence[str], numbers: Sequence[int]) -> Iterator[str]:
     yield "| | arm | balanced accuracy | AUC | recall of the rare class | steps |"
     yield "|---|---|---|---|---|---|"
-    for arm in ("control", "combined"):
+    for arm in _ARMS:
         reference = _results(out, name, "before", arm, numbers)
         for row in chosen:
             results = _results(out, name, row, arm, numbers)
