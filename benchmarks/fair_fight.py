@@ -1,9 +1,9 @@
 """What the mechanics of training do to a comparison: one change at a time, paired draws, control and VAE arm.
 
 `python -m benchmarks.fair_fight` trains, for each set and draw, the arms `original`, `control` and `combined` (with
-images of a class VAE in the rare class) with the mechanics of version 0.1.0, with one of them changed, and with all of them changed, and
-prints a table: mean over the draws, and the mean paired difference to version 0.1.0 with its standard error. What an
-earlier call finished is found again in `--out`.
+images of a class VAE in the rare class) with the mechanics of version 0.1.0, with one of them changed, and with all of
+them changed, and prints a table: mean over the draws, and the mean paired difference to version 0.1.0 with its
+standard error. What an earlier call finished is found again in `--out`.
 
 Each draw takes few training images of each class and half as many validation images; all others are test images.
 Images of one group stay on one side. The data are looked for where SYNAUG_DATA says, else in shared/data beside the
@@ -237,7 +237,8 @@ def _train(
     """The metrics of one training on the draw's test images."""
     config = ClassifierConfig.model_validate(mechanics.classifier)
     standard = STANDARD_ARMS[arm_name]
-    arm = ArmConfig.model_validate(standard.model_dump() | dict(mechanics.arm) | {"synthesis": standard.synthesis})
+    own = dict(mechanics.arm) if standard.synthesis is not None else {}
+    arm = ArmConfig.model_validate(standard.model_dump() | own)
     images = draw["train"]
     if standard.synthesis is not None:
         synthetic = _synthetic(images, dict(mechanics.synthesis), out / f"images-{name}-{number}")
