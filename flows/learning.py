@@ -11,9 +11,9 @@ from synaug_core.classify.search_space import TrialSpec, Tuned, searched_arms
 from synaug_core.config import ArmConfig, Config
 from synaug_core.evaluate.results import Comparison
 from synaug_core.probes import base, registry
-from synaug_core.refs import DatasetRef, ProbeRef, QualityRef, RepetitionRef, RunRef
+from synaug_core.refs import DatasetRef, PickRef, ProbeRef, QualityRef, RepetitionRef, RunRef
 from synaug_core.services.mlflow.tags import Tag
-from tasks import probes, retraining, training
+from tasks import picking, probes, retraining, training
 from tasks.dataset import prepare_dataset, prepare_divisions
 from tasks.engine import machine
 from tasks.engine.context import Context
@@ -48,6 +48,7 @@ class Learning:
         assessed: the sets of images whose quality was assessed.
         quality: the reports, in the order of `assessed`.
         repetitions: every training of every arm.
+        picks: for each division, what the arms with candidates became.
         word: what a division is called, where there are several.
     """
 
@@ -55,6 +56,7 @@ class Learning:
     assessed: tuple[Assessed, ...]
     quality: tuple[tuple[QualityRef, ...], ...]
     repetitions: tuple[RepetitionRef, ...]
+    picks: tuple[tuple[PickRef, ...], ...]
     word: str | None = None
 
     def reports(self) -> dict[str, QualityRef]:
@@ -67,11 +69,11 @@ class Learning:
         return [images_by_arm(config, images, assessed, quality) for images, assessed, quality in parts]
 
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of generators and images: each line once, with the divisions that it is about
-        where these are not all."""
+        """What the user should know of generators, images and chosen arms: each line once, with the divisions that it
+        is about where these are not all."""
         numbers_of: dict[str, list[int]] = {}
-        for number, images in enumerate(self.images, start=1):
-            for note in images.notes():
+        for number, (images, picks) in enumerate(zip(self.images, self.picks, strict=True), start=1):
+            for note in (*images.notes(), *(pick.note for pick in picks)):
                 numbers_of.setdefault(note, []).append(number)
         return tuple(self._with_divisions(note, numbers) for note, numbers in numbers_of.items())
 
@@ -120,11 +122,12 @@ def shared_test_part(config: Config, divisions: Sequence[Division]) -> Division:
 
 
 def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, RunRef], stages: Stages) -> Learning:
-    """Make the images of every division, search, and train every arm; trainings of one division run beside the
-    generators of the next."""
+    """Make the images of every division, choose among candidates, search, and train every arm; trainings of one
+    division run beside the generators of the next."""
     all_images: list[Images] = []
     assessed: list[Assessed] = []
     trainings: list[Submitted[RepetitionRef]] = []
+    all_picks: list[tuple[PickRef, ...]] = []
     spare = (
         machine.worker_count(config.compute) > config.tuning.parallel
     )  # where trials need all, images are judged after them
@@ -136,9 +139,11 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
         all_images.append(images)
         assess = partial(assess_arms, config, division.context, images, stages)
         early = assess() if spare else None
-        tuned = _tune(config, division.context, images, stages)
+        all_picks.append(_pick(config, division.context, stages, len(divisions)))
+        resolved = _with_picks(config, all_picks[-1])
+        tuned = _tune(resolved, division.context, images, stages)
         assessed.append(early or assess())
-        jobs = _trainings(config, division, images, tuned, arm_runs)
+        jobs = _trainings(resolved, division, images, tuned, arm_runs)
         trainings += stages.submit("training", training.train_repetition, jobs, expected)
     with stages.timed("training"):
         repetitions = stages.gather(trainings)
@@ -148,7 +153,8 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
             for division, sets in zip(divisions, assessed, strict=True)
         ]
     word = config.data.split.division_word
-    return Learning(tuple(all_images), tuple(assessed), tuple(quality), tuple(repetitions), word)
+    picks = tuple(all_picks)
+    return Learning(tuple(all_images), tuple(assessed), tuple(quality), tuple(repetitions), picks, word)
 
 
 def run_probes(
@@ -182,6 +188,35 @@ def run_probes(
                 retraining.adopt_runs(parent, (reference.run_id,))
         references += measured
     return tuple(references)
+
+
+def _pick(config: Config, context: Context, stages: Stages, divisions: int) -> tuple[PickRef, ...]:
+    """What each arm with candidates becomes in this division; without validation images the first of them."""
+    arms = [arm for arm in config.arms if arm.candidates]
+    if not arms:
+        return ()
+    steps = config.classifier.steps_or_half(config.tuning.steps)
+    with stages.timed("picking"):
+        trials = [
+            (f"{arm.name}: {candidate}", (context, arm, candidate, config.classifier, steps))
+            for arm in arms
+            for candidate in arm.candidates
+            if context.dataset.val.images
+        ]
+        submitted = stages.submit("picking", picking.try_candidate, trials, (len(trials) + len(arms)) * divisions)
+        results = stages.gather(submitted, adopt_below=context.run)
+        jobs = []
+        for arm in arms:
+            own, results = (results[: len(arm.candidates)], results[len(arm.candidates) :]) if results else ([], [])
+            jobs.append((arm.name, (context, arm, tuple(own))))
+        return tuple(stages.gather(stages.submit("picking", picking.pick_candidate, jobs), adopt_below=context.run))
+
+
+def _with_picks(config: Config, picks: Sequence[PickRef]) -> Config:
+    """The configuration in which the arms are what they became."""
+    chosen = {pick.arm: pick.candidate for pick in picks}
+    arms = tuple(arm.become(chosen[arm.name]) if arm.name in chosen else arm for arm in config.arms)
+    return config.model_copy(update={"arms": arms})
 
 
 def _tune(config: Config, context: Context, images: Images, stages: Stages) -> dict[str, Tuned]:

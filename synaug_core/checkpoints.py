@@ -20,6 +20,7 @@ class Checkpoint:
     def __init__(self, path: Path | None, interval: float = 20.0) -> None:
         self.path = path
         self.interval = interval
+        self._parts: list[Checkpoint] = []
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -45,7 +46,14 @@ class Checkpoint:
             torch.save(state(), partial)
         self._last = time.monotonic()
 
+    def part(self, name: str) -> "Checkpoint":
+        """A file beside this one for a part of the work, which is cleared with it."""
+        path = None if self.path is None else self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
+        self._parts.append(Checkpoint(path, self.interval))
+        return self._parts[-1]
+
     def clear(self) -> None:
         """Forget the state: the training's result is stored."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        for checkpoint in (self, *self._parts):
+            if checkpoint.path is not None:
+                checkpoint.path.unlink(missing_ok=True)

@@ -151,6 +151,33 @@ class TrialResult(frozen.Frozen):
     run_id: Place
 
 
+class CandidateResult(frozen.Frozen):
+    """How one of an arm's candidates did in its short trainings."""
+
+    candidate: str
+    value: float | None
+    """Mean balanced accuracy on the validation images; None: a training diverged."""
+    run_id: Place
+
+
+class PickRef(frozen.Frozen):
+    """Which of its candidates an arm became in one division."""
+
+    arm: str
+    candidate: str
+    scores: dict[str, float]
+    """Mean balanced accuracy on the validation images, by candidate; empty where there are none to choose on."""
+    candidates: int
+    run_id: Place
+
+    @property
+    def note(self) -> str:
+        """What the user should know of the choice."""
+        if not self.scores:
+            return f"{self.arm}: {self.candidate}, the first of {self.candidates}, as no validation image chose"
+        return f"{self.arm}: {self.candidate}, chosen among {self.candidates} on the validation images"
+
+
 class RepetitionRef(frozen.Frozen):
     """One training of one arm: its classifier, its figures on the validation images, its predictions on the test."""
 

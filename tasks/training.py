@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from synaug_core import digests, errors, frozen, refs, seeds
-from synaug_core.classify import training
+from synaug_core.classify import ensemble
 from synaug_core.classify.online import Online
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.classify.trained import TrainedClassifier
@@ -115,7 +115,7 @@ def train_repetition(
         real, added = dataset.train.counts, {c: n - dataset.train.counts[c] for c, n in images.counts().items()}
         val, test = storage.load_images(dataset.val), storage.load_images(dataset.test)
         fitted = tuned.apply(config)
-        classifier = training.train(
+        classifier = ensemble.train_arm(
             fitted,
             arm,
             images,
@@ -243,7 +243,7 @@ def run_trial(
         recorder.params({**trial.parameters.values, "number": trial.number, "steps": steps})
         try:
             for arm, state in zip(arms, saved, strict=True):
-                classifier = training.train(
+                classifier = ensemble.train_arm(
                     fitted,
                     arm,
                     training_images(dataset, arm, synthetic[arm.name], trial.parameters.values.get("synthetic_share")),

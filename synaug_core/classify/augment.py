@@ -15,7 +15,7 @@ from torch import Tensor
 
 from synaug_core.config import AugmentationConfig
 
-__all__ = ["augment"]
+__all__ = ["augment", "rectangles"]
 
 
 def augment(
@@ -129,20 +129,27 @@ def _blurred(images: Tensor, sigma: Tensor, *, radius: int) -> Tensor:
     return sum(weights[:, i] * across[..., i : i + h, :] for i in range(2 * radius + 1))
 
 
-def _erased(images: Tensor, sides: Tensor, centre: Tensor) -> Tensor:
-    """Fill a rectangle of the image with its mean colour (Zhong et al., "Random Erasing", arXiv 1708.04896).
+def rectangles(images: Tensor, sides: Tensor, centre: Tensor) -> Tensor:
+    """A rectangle in each image.
 
     Args:
         images: (n, c, h, w).
         sides: (2, n), height and width of the rectangle as shares of the image's.
         centre: (2, n), its middle, in [0, 1]; it may reach over the edge.
+
+    Returns:
+        bool (n, 1, h, w), True for the pixels whose middle lies inside.
     """
     inside = []
     for axis, length in enumerate(images.shape[-2:]):
         place = (torch.arange(length, device=images.device) + 0.5) / length
         inside.append((place - centre[axis][:, None]).abs() < sides[axis][:, None] / 2)
-    rectangle = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-    return torch.where(rectangle, images.mean(dim=(2, 3), keepdim=True), images)
+    return inside[0][:, None, :, None] & inside[1][:, None, None, :]
+
+
+def _erased(images: Tensor, sides: Tensor, centre: Tensor) -> Tensor:
+    """Fill a rectangle of the image with its mean colour (Zhong et al., "Random Erasing", arXiv 1708.04896)."""
+    return torch.where(rectangles(images, sides, centre), images.mean(dim=(2, 3), keepdim=True), images)
 
 
 class _Operation:

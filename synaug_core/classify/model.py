@@ -1,6 +1,7 @@
 """A classifier: its network, the mean and spread it normalises by, and how it is built from its configuration."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from synaug_core import errors, seeds
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 
-__all__ = ["Classifier", "Dropout", "as_float", "build", "channel_statistics", "evaluating"]
+__all__ = ["Classifier", "Dropout", "Ensemble", "as_float", "build", "channel_statistics", "evaluating"]
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -72,6 +73,7 @@ class Classifier(nn.Module):
         dropout: share of features dropped before the head.
 
     Attributes:
+        width: of its features.
         prior_shift: float32 (classes,), taken from the logits in evaluation mode: the prior correction (see
             `classify.prior`). 0: none.
     """
@@ -91,6 +93,7 @@ class Classifier(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        self.width = width
         self.backbone = backbone
         self.dropout = Dropout(dropout)
         self.linear = nn.Linear(width, classes)
@@ -119,6 +122,45 @@ class Classifier(nn.Module):
         """
         logits: Tensor = self.linear(features).float()
         return logits if self.training else logits - self.prior_shift
+
+    @property
+    def networks(self) -> "tuple[Classifier, ...]":
+        """The networks whose probabilities are averaged: this one."""
+        return (self,)
+
+
+class Ensemble(Classifier):
+    """Classifiers of the same images, as one: the mean of their probabilities (Lakshminarayanan et al., "Deep
+    Ensembles", arXiv 1612.01474). Its features are theirs, side by side, and each corrects its own prior.
+
+    Args:
+        members: classifiers of the same configuration, one or more.
+    """
+
+    def __init__(self, members: Sequence[Classifier]) -> None:
+        nn.Module.__init__(self)
+        first = members[0]
+        self.width = sum(member.width for member in members)
+        self.members = nn.ModuleList(members)
+        self.dropout = Dropout(first.dropout.rate)
+        for name in ("mean", "std"):
+            self.register_buffer(name, getattr(first, name).clone())
+        self.register_buffer("prior_shift", torch.zeros_like(first.prior_shift))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images as in `forward` to the members' features, float32 (n, members x d)."""
+        return torch.cat([member.features(images) for member in self.networks], dim=1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features (..., members x d) after dropout to the logarithm of the mean probabilities, (..., classes)."""
+        parts = features.chunk(len(self.members), dim=-1)
+        log_probabilities = [m.logits(part).log_softmax(-1) for m, part in zip(self.networks, parts, strict=True)]
+        return torch.stack(log_probabilities).logsumexp(0) - math.log(len(self.members))
+
+    @property
+    def networks(self) -> tuple[Classifier, ...]:
+        """The members."""
+        return tuple(member for member in self.members if isinstance(member, Classifier))
 
 
 _SMALLEST_STD = 1e-2

@@ -1,14 +1,16 @@
-"""Loss weights, optimiser and learning rate of a classifier's training."""
+"""Loss and its weights, optimiser and learning rate of a classifier's training."""
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synaug_core.classify.mixing import Targets
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 
-__all__ = ["class_weights", "image_weights", "learning_rate", "optimizer"]
+__all__ = ["class_weights", "cross_entropy", "image_weights", "learning_rate", "optimizer"]
 
 
 def optimizer(model: nn.Module, config: ClassifierConfig) -> torch.optim.Optimizer:
@@ -34,6 +36,33 @@ def learning_rate(config: ClassifierConfig, step: int) -> float:
     if config.schedule == "step":
         return config.learning_rate * (0.1 ** ((done >= 0.5) + (done >= 0.75)))
     return config.learning_rate
+
+
+def cross_entropy(
+    logits: Tensor, targets: Targets, *, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy in nats, averaged over the images with their weights and those of their classes.
+
+    An image of two classes counts for each with its share of it, as if it were two images.
+
+    Args:
+        logits: float (n, classes).
+        targets: of the images.
+        class_weights: float (classes,); None: all alike.
+        label_smoothing: share of each label that is spread over all classes.
+    """
+    parts = targets.parts()
+    if len(parts) == 1 and targets.weights is None:
+        return F.cross_entropy(logits, targets.labels, weight=class_weights, label_smoothing=label_smoothing)
+    loss_sum = weight_sum = torch.zeros((), device=logits.device)
+    for part in parts:
+        losses = F.cross_entropy(
+            logits, part.labels, weight=class_weights, label_smoothing=label_smoothing, reduction="none"
+        )
+        weights = torch.ones_like(losses) if part.weights is None else part.weights
+        loss_sum = loss_sum + (weights * losses).sum()
+        weight_sum = weight_sum + (weights if class_weights is None else weights * class_weights[part.labels]).sum()
+    return loss_sum / weight_sum
 
 
 def class_weights(config: ClassifierConfig, labels: Tensor, classes: int, *, balanced_draws: bool) -> Tensor | None:

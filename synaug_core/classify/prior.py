@@ -13,7 +13,7 @@ from torch import Tensor
 
 from synaug_core.classify import scores
 
-__all__ = ["STRENGTHS", "choose_strength", "class_prior", "initial_strength", "log_ratios"]
+__all__ = ["STRENGTHS", "choose_strength", "class_prior", "equal_shares", "initial_strength", "log_ratios"]
 
 _ROUNDING = 1e-9
 STRENGTHS = tuple(step / 10 for step in range(21))
@@ -63,6 +63,12 @@ def log_ratios(prior: Tensor) -> Tensor:
     present = prior > 0
     ratios = torch.where(present, prior * present.sum(), 1.0).log()
     return torch.where(ratios.abs() < _ROUNDING, 0.0, ratios)
+
+
+def equal_shares(prior: Tensor) -> Tensor:
+    """The same share of all classes that a prior, float64 (classes,), has."""
+    present = (prior > 0).double()
+    return present / present.sum()
 
 
 def initial_strength(prior_correction: float | Literal["auto"]) -> float:

@@ -1,19 +1,21 @@
-"""Which training images make up the next batch, in one phase or in two: synthetic images first, then real ones."""
+"""Which training images make up the next batch, in one phase or in two: synthetic images first, then real ones; or as
+they come first, then every class equally often."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from synaug_core import seeds
 from synaug_core.config import ArmConfig, ClassifierConfig
-from synaug_core.config.arms import Sampling
 from synaug_core.data.imageset import ImageSet
 
-__all__ = ["IndexSampler", "PhasedSampler", "clean_batches", "pretraining_steps", "sampler_of"]
+__all__ = ["IndexSampler", "PhasedSampler", "clean_batches", "first_phase_steps", "sampler_of"]
 
+_DEFERRED = 0.8
+"""Share of the steps after which `sampling: deferred` balances the classes."""
 _MOST_CLEAN = 512
 """Images that batch normalisation's statistics are recomputed on: before each evaluation, so it has to be cheap."""
 
@@ -78,7 +80,7 @@ class IndexSampler:
         self,
         labels: Tensor,
         batch: int,
-        sampling: Sampling,
+        sampling: Literal["natural", "balanced"],
         stream: torch.Generator,
         device: torch.device | str = "cpu",
         *,
@@ -192,9 +194,9 @@ class PhasedSampler:
             sampler.restore(its)
 
 
-def pretraining_steps(arm: ArmConfig, config: ClassifierConfig) -> int:
-    """Steps before the real images alone are seen."""
-    return round(arm.pretrain * config.steps)
+def first_phase_steps(arm: ArmConfig, config: ClassifierConfig) -> int:
+    """Steps before the phase that the training ends with: of pretraining, or of natural draws; 0 with one phase."""
+    return round((_DEFERRED if arm.sampling == "deferred" else arm.pretrain) * config.steps)
 
 
 def sampler_of(
@@ -204,23 +206,32 @@ def sampler_of(
 
     Of each class at least `arm.real_share` of the draws are real images. With pretraining it is exactly that share
     in the first phase, the other draws being synthetic: a rare class of synthetic images alone beside others that
-    have none would teach the artefacts of synthesis as that class. In the second phase all draws are real.
+    have none would teach the artefacts of synthesis as that class. In the second phase all draws are real. Deferred
+    balancing draws from all images in both phases.
     """
     labels, synthetic = train.labels, train.is_synthetic()
     both_kinds = bool(synthetic.any()) and not bool(synthetic.all())
-    steps = pretraining_steps(arm, config) if both_kinds else 0
+    steps = first_phase_steps(arm, config)
+    last = _last_sampling(arm)
 
-    def sampler(part: Tensor, its_seed: int, share: Tensor) -> IndexSampler:
+    def sampler(
+        part: Tensor, its_seed: int, share: Tensor, draws: Literal["natural", "balanced"] = last
+    ) -> IndexSampler:
         stream = seeds.stream(its_seed)
         return IndexSampler(
-            *(labels[part], config.batch_size, arm.sampling, stream, device),
+            *(labels[part], config.batch_size, draws, stream, device),
             synthetic=synthetic[part],
             real_share=share,
         )
 
     everything = torch.arange(len(labels))
-    if not steps:
-        return sampler(everything, seed, _real_shares(labels, synthetic, least=arm.real_share))
+    least = _real_shares(labels, synthetic, least=arm.real_share)
+    if arm.sampling == "deferred":
+        first = sampler(everything, seeds.derive(seed, "natural"), least, "natural")
+        then = sampler(everything, seeds.derive(seed, "balanced"), least)
+        return PhasedSampler(first, then, everything.to(device), steps)
+    if not steps or not both_kinds:
+        return sampler(everything, seed, least)
     real = (~synthetic).nonzero().flatten()
     exact_share = torch.full((len(train.classes),), arm.real_share)
     first = sampler(everything, seeds.derive(seed, "pretraining"), exact_share)
@@ -228,17 +239,21 @@ def sampler_of(
     return PhasedSampler(first, then, real.to(device), steps)
 
 
+def _last_sampling(arm: ArmConfig) -> Literal["natural", "balanced"]:
+    return "natural" if arm.sampling == "natural" else "balanced"
+
+
 def clean_batches(
     config: ClassifierConfig, arm: ArmConfig, train: ImageSet, seed: int, device: torch.device
 ) -> tuple[Tensor, ...]:
     """Batches of real images alone whose classes come as often as in the arm's draws, as indices int64 (batch,): one
-    epoch, at most about 512 images. After pretraining on synthetic images the arm's draws are those after it. A class
+    epoch, at most about 512 images. With two phases the arm's draws are those of the second. A class
     without real images is there with its synthetic ones."""
     is_real = ~train.is_synthetic()
-    finishing = bool(pretraining_steps(arm, config)) and bool(is_real.any())
+    finishing = arm.pretrain > 0 and bool(is_real.any())
     images = is_real.nonzero().flatten() if finishing else torch.arange(len(train))
     sampler = IndexSampler(
-        *(train.labels[images], config.batch_size, arm.sampling, seeds.stream(seed)),
+        *(train.labels[images], config.batch_size, _last_sampling(arm), seeds.stream(seed)),
         synthetic=~is_real[images],
         real_share=torch.ones(len(train.classes)),
     )

@@ -1,10 +1,12 @@
 """The validation scores that steer a training."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["balanced_accuracy", "balanced_cross_entropy", "cross_entropy", "macro_auc"]
+__all__ = ["balanced_accuracy", "balanced_cross_entropy", "cross_entropy", "macro_auc", "validation_scores"]
 
 
 def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -54,3 +56,19 @@ def macro_auc(logits: Tensor, labels: Tensor) -> float:
             difference = positive_scores[:, None] - negative_scores[None, :]
             areas.append((difference > 0).double().mean() + 0.5 * (difference == 0).double().mean())
     return float(torch.stack(areas).mean()) if areas else float("nan")
+
+
+def validation_scores(logits: Tensor, labels: Tensor) -> dict[str, float | None]:
+    """All of them, under the names that they have in a training's history; None where one is undefined.
+
+    Args:
+        logits: float (n, classes).
+        labels: int64 (n,), n >= 1.
+    """
+    values = {
+        "val_loss": cross_entropy(logits, labels),
+        "val_balanced_loss": balanced_cross_entropy(logits, labels),
+        "val_balanced_accuracy": balanced_accuracy(logits, labels),
+        "val_macro_auc": macro_auc(logits, labels),
+    }
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from synaug_core import digests, errors, frozen
-from synaug_core.classify.model import Classifier, build
+from synaug_core.classify.model import Classifier, Ensemble, build
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 
@@ -70,6 +70,7 @@ class History(frozen.Frozen):
 
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _LARGEST = 4096
+_MOST_MEMBERS = 64
 _SHOWN = 500
 _BATCH = 256
 
@@ -82,6 +83,8 @@ class _Spec(frozen.Frozen):
     classes: tuple[str, ...]
     channels: Literal[1, 3]
     size: Annotated[int, Field(ge=1, le=_LARGEST)]
+    members: Annotated[int, Field(ge=1, le=_MOST_MEMBERS)] = 1
+    """Networks whose probabilities are averaged."""
     history: History
     weights: str
     """SHA-256 of the weights file."""
@@ -149,6 +152,7 @@ class TrainedClassifier:
             classes=self.classes,
             channels=self.channels,
             size=self.size,
+            members=len(self.model.networks),
             history=self.history,
             weights=digests.of_bytes(data),
         )
@@ -188,16 +192,20 @@ class TrainedClassifier:
             raise errors.ArtifactError(f"{folder / _WEIGHTS} does not hold the bytes that were written")
         unset = (0.0,) * spec.channels
         try:
-            model = build(
-                spec.config,
-                channels=spec.channels,
-                size=spec.size,
-                classes=spec.classes,
-                seed=0,
-                mean=unset,
-                std=unset,
-                fetch=False,
-            )
+            networks = [
+                build(
+                    spec.config,
+                    channels=spec.channels,
+                    size=spec.size,
+                    classes=spec.classes,
+                    seed=0,
+                    mean=unset,
+                    std=unset,
+                    fetch=False,
+                )
+                for _ in range(spec.members)
+            ]
+            model = networks[0] if spec.members == 1 else Ensemble(networks)
             unshifted = {"prior_shift": torch.zeros(len(spec.classes))}  # what earlier versions did not store
             model.load_state_dict(unshifted | load(data))
         except (errors.UserError, SafetensorError, RuntimeError, MemoryError) as error:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from synaug_core import checkpoints, code_reach, digests, errors, seeds
 from synaug_core.classify import normalisation, optimisation, prior, sampling, scores, trained
 from synaug_core.classify.augment import augment
+from synaug_core.classify.mixing import Targets, mix
 from synaug_core.classify.model import Classifier, as_float, build, channel_statistics
 from synaug_core.classify.online import Online, is_due
 from synaug_core.config import ArmConfig, ClassifierConfig
@@ -57,9 +56,11 @@ class Loop:
     """Of classes in the loss."""
     image_weights: Tensor | None
     """Of images in the loss; None: all alike."""
+    adjustment: Tensor | None
+    """Added to the logits in training, float32 (classes,): the logarithm of the prior in balanced softmax."""
     loss_sum: Tensor
     prior: Tensor
-    """Share of each class in what is drawn and weighed, float64 (classes,)."""
+    """The share of each class that the logits have learnt, float64 (classes,)."""
     first_bad: Tensor
     """The first step with a loss that is not finite; `config.steps` + 1: none so far."""
     step: int = 0
@@ -97,10 +98,18 @@ class Loop:
             mean=mean,
             std=std,
         ).to(device)
-        balanced = arm.sampling == "balanced"
+        balanced = arm.sampling != "natural"
         weights = optimisation.class_weights(config, train.labels, len(train.classes), balanced_draws=balanced)
         image_weights = optimisation.image_weights(arm, train, device)
         sampler = sampling.sampler_of(config, arm, train, seeds.derive(batch_seed, "batches"), device)
+        drawn_prior = prior.class_prior(
+            train.labels,
+            len(train.classes),
+            shares=sampler.shares(),
+            image_weights=image_weights,
+            class_weights=weights,
+        )
+        softmax_is_balanced = arm.loss == "balanced_softmax"
         loop = cls(
             config=config,
             arm=arm,
@@ -120,14 +129,9 @@ class Loop:
             noise=seeds.stream(seeds.derive(batch_seed, "noise"), device),
             weights=None if weights is None else weights.to(device),
             image_weights=image_weights,
+            adjustment=prior.log_ratios(drawn_prior).float().to(device) if softmax_is_balanced else None,
             loss_sum=torch.zeros((), device=device),
-            prior=prior.class_prior(
-                train.labels,
-                len(train.classes),
-                shares=sampler.shares(),
-                image_weights=image_weights,
-                class_weights=weights,
-            ),
+            prior=prior.equal_shares(drawn_prior) if softmax_is_balanced else drawn_prior,
             first_bad=torch.tensor(config.steps + 1, device=device),
             online=online,
             online_seed=seeds.derive(batch_seed, "online"),
@@ -138,16 +142,22 @@ class Loop:
     def advance(self) -> None:
         """One optimiser step; nothing is read back from the device."""
         index, real_count = self._real_first(self.sampler.next())
-        images = self._augmented(as_float(self.images[index]), self.noise)
+        images, targets = mix(
+            self._augmented(as_float(self.images[index]), self.noise),
+            Targets(self.labels[index], None if self.image_weights is None else self.image_weights[index]),
+            self.arm.mixing,
+            self.config.mixing_probability,
+            self.noise,
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = optimisation.learning_rate(self.config, self.step)
         self.model.train()
         if self.online is not None and is_due(self.online.config, self.step, self.config.steps):
-            loss = self._loss_with(self.online, index, images, real_count)
+            loss = self._loss_with(self.online, index, images, targets, real_count)
         else:
             with _precision(self.device):
                 logits = self.model.head(self._features(images, real_count), self.noise)
-            loss = self._cross_entropy(logits, self.labels[index], self._weights_of(index))
+            loss = self._loss(logits, targets)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -158,7 +168,7 @@ class Loop:
         bad = torch.where(value.isfinite(), self.config.steps + 1, self.step)
         self.first_bad = torch.minimum(self.first_bad, bad)
 
-    def _loss_with(self, online: Online, index: Tensor, images: Tensor, real_count: int) -> Tensor:
+    def _loss_with(self, online: Online, index: Tensor, images: Tensor, targets: Targets, real_count: int) -> Tensor:
         """The weighted mean over the batch's images and those made from it.
 
         Both go through the network together, so that batch normalisation sees them as it sees synthetic images that
@@ -171,13 +181,7 @@ class Loop:
             features = self._features(inputs, real_count)
             real_logits = self.model.head(features[: len(images)], self.noise)
             synthetic = self.model.head(features[len(images) :], stream)
-        real_weights = self._weights_of(index)
-        weights = torch.ones(len(index), device=self.device) if real_weights is None else real_weights
-        return self._cross_entropy(
-            torch.cat([real_logits, synthetic]),
-            torch.cat([self.labels[index], labels]),
-            torch.cat([weights, torch.full((len(labels),), online.config.weight, device=self.device)]),
-        )
+        return self._loss(torch.cat([real_logits, synthetic]), targets.extended(labels, online.config.weight))
 
     def _real_first(self, index: Tensor) -> tuple[Tensor, int]:
         """A batch with its real images first, and how many they are, where these are normalised apart; elsewhere the
@@ -216,18 +220,13 @@ class Loop:
             return images
         return augment(images, self.config.augmentation, stream, self.arm.augmentation)
 
-    def _weights_of(self, index: Tensor) -> Tensor | None:
-        """Of training images in the loss; None: all alike."""
-        return None if self.image_weights is None else self.image_weights[index]
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor, share: Tensor | None) -> Tensor:
-        """The mean over the images, weighted by their `share` where there is one."""
-        smoothing = self.config.label_smoothing
-        if share is None:
-            return F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing)
-        losses = F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing, reduction="none")
-        image_weights = share if self.weights is None else share * self.weights[labels]
-        return (share * losses).sum() / image_weights.sum()
+    def _loss(self, logits: Tensor, targets: Targets) -> Tensor:
+        return optimisation.cross_entropy(
+            logits if self.adjustment is None else logits + self.adjustment,
+            targets,
+            class_weights=self.weights,
+            label_smoothing=self.config.label_smoothing,
+        )
 
     def is_evaluation_due(self) -> bool:
         """True every `evaluate_every` steps and after the last one."""
@@ -261,13 +260,7 @@ class Loop:
         (logits, strength), labels = self._val_logits(), self.val_labels
         if not bool(logits.isfinite().all()):
             raise errors.DivergenceError(f"arm {self.arm.name}: the validation loss is not finite at step {self.step}")
-        return {
-            "val_loss": scores.cross_entropy(logits, labels),
-            "val_balanced_loss": scores.balanced_cross_entropy(logits, labels),
-            "val_balanced_accuracy": scores.balanced_accuracy(logits, labels),
-            "val_macro_auc": _defined(scores.macro_auc(logits, labels)),
-            "prior_correction": strength,
-        }
+        return scores.validation_scores(logits, labels) | {"prior_correction": strength}
 
     @contextlib.contextmanager
     def _as_kept(self) -> Iterator[None]:
@@ -302,7 +295,7 @@ class Loop:
 
     def check_ending(self) -> trained.Ending | None:
         """Return why the training is over; None while it goes on."""
-        start = max(self.best_step, sampling.pretraining_steps(self.arm, self.config))
+        start = max(self.best_step, sampling.first_phase_steps(self.arm, self.config))
         since = sum(e.step > start for e in self.evaluations)
         if self.config.patience is not None and self.best is not None and since >= self.config.patience:
             return "early stop"
@@ -389,10 +382,6 @@ class Loop:
             return torch.cat([self.model(part) for part in torch.split(images, _EVALUATION_BATCH)])
 
 
-def _defined(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
     """bfloat16 on a GPU. On a CPU without its instructions it is slower than float32."""
     if device.type == "cuda":
@@ -440,7 +429,7 @@ def train(
             the same.
 
     Raises:
-        ValueError: an arm with online synthesis, and nothing to make its images.
+        ValueError: an arm with online synthesis, and nothing to make its images; an arm of several networks.
         DataError: no training image, or sets that do not fit together.
         ConfigError, WeightsError: as `build.build`.
         DivergenceError: the loss is not finite.
@@ -449,6 +438,8 @@ def train(
     _check(train, val)
     if arm.online is not None and online is None:
         raise ValueError(f"arm {arm.name} makes images inside the training loop, and nothing was given to make them")
+    if arm.members > 1 or arm.candidates:
+        raise ValueError(f"arm {arm.name} is more than one training; see ensemble.train_arm and ArmConfig.become")
     start_time = time.monotonic()
     loop = Loop.start(config, arm, train, val, init_seed, batch_seed, torch.device(device), online)
     key = _key(config, arm, train, val, init_seed, batch_seed, loop.device, online) if checkpoint is not None else ""

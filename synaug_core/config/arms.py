@@ -7,10 +7,20 @@ from pydantic import Field, model_validator
 from synaug_core.config.base import Section
 from synaug_core.config.synthesis import OnlineConfig, SynthesisConfig
 
-__all__ = ["CONTROL_STRATEGIES", "NAMED_ARMS", "ORACLE", "STANDARD_ARMS", "ArmConfig", "Sampling"]
+__all__ = [
+    "CONTROL_STRATEGIES",
+    "DEFAULT_ARMS",
+    "FURTHER_CONTROLS",
+    "NAMED_ARMS",
+    "ORACLE",
+    "STANDARD_ARMS",
+    "ArmConfig",
+    "Sampling",
+]
 
 Augmentation = Literal["none", "traditional", "strong"]
-Sampling = Literal["natural", "balanced"]
+Mixing = Literal["none", "mixup", "cutmix"]
+Sampling = Literal["natural", "balanced", "deferred"]
 CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random")
 """Images made without what a generator or a target adds: a gain has to beat these too."""
 ORACLE = "oracle"
@@ -22,10 +32,22 @@ class ArmConfig(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
     sampling: Sampling = "natural"
-    """Training images are drawn as they come, or every class equally often."""
+    """Training images are drawn as they come, or every class equally often; `deferred`: as they come, and every class
+    equally often in the last fifth of the steps (Cao et al., arXiv 1906.07413)."""
+    loss: Literal["cross_entropy", "balanced_softmax"] = "cross_entropy"
+    """`balanced_softmax` adds the logarithm of each class's share of the draws to the logits in training, which the
+    prior correction otherwise takes off afterwards (Ren et al., arXiv 2007.10740)."""
     augmentation: Augmentation = "none"
     """Mirroring, turns and the like (`traditional`), or these and colour, noise, blur, erasing and one random operation
     (`strong`); their ranges stand in `classifier.augmentation`."""
+    mixing: Mixing = "none"
+    """Images of a batch are mixed with others of any class, as a whole (`mixup`) or by a rectangle (`cutmix`), and
+    count for both classes. Images from `online` synthesis are not mixed."""
+    members: Annotated[int, Field(ge=1, le=10)] = 1
+    """Networks whose probabilities are averaged; each is trained for an equal part of the steps."""
+    candidates: tuple[str, ...] = ()
+    """Names of ways of training, the simplest first. In each division the arm becomes the one that is best on the
+    validation images in short trainings; of equals the first. Such an arm has no settings of its own."""
     synthesis: SynthesisConfig | None = None
     """Synthetic images added to the training images; none: real images only."""
     online: OnlineConfig | None = None
@@ -52,10 +74,39 @@ class ArmConfig(Section):
             raise ValueError("control: a positive control holds images that no arm can have; no gain has to beat it")
         return self
 
+    @model_validator(mode="after")
+    def _settings_agree(self) -> "ArmConfig":
+        if self.loss == "balanced_softmax" and (self.sampling != "natural" or self.pretrain):
+            raise ValueError(
+                "loss: balanced_softmax corrects natural draws; with balanced or deferred sampling, or with pretrain, "
+                "use cross_entropy"
+            )
+        if self.sampling == "deferred" and self.pretrain:
+            raise ValueError("sampling: deferred and pretrain both divide the steps into phases; choose one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _candidates_are_known(self) -> "ArmConfig":
+        if not self.candidates:
+            return self
+        own = {"name", "candidates", "control"}
+        if set_fields := [
+            n for n, f in type(self).model_fields.items() if n not in own and getattr(self, n) != f.default
+        ]:
+            raise ValueError(f"candidates: the arm trains as one of them; leave {set_fields[0]} out")
+        known = {name for name, arm in NAMED_ARMS.items() if not arm.has_synthetic_images and not arm.candidates}
+        if unknown := [name for name in self.candidates if name not in known]:
+            raise ValueError(f"candidates: unknown {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        return self
+
+    def become(self, candidate: str) -> "ArmConfig":
+        """The arm as one of its candidates."""
+        return NAMED_ARMS[candidate].model_copy(update={"name": self.name, "control": self.control})
+
     def training_settings(self) -> dict[str, Any]:
         """What a training reads of it besides its images and what makes more of them, for JSON: part of the key of
         the training's checkpoint."""
-        return self.model_dump(mode="json", exclude={"name", "synthesis", "online", "control"})
+        return self.model_dump(mode="json", exclude={"name", "candidates", "synthesis", "online", "control"})
 
     @property
     def has_synthetic_images(self) -> bool:
@@ -97,10 +148,27 @@ STANDARD_ARMS: dict[str, ArmConfig] = {
         ArmConfig(name="combined", sampling="balanced", augmentation="traditional", synthesis=SynthesisConfig()),
     )
 }
-"""The arms of a run that names none."""
-NAMED_ARMS: dict[str, ArmConfig] = STANDARD_ARMS | {
-    ORACLE: STANDARD_ARMS["combined"].model_copy(
-        update={"name": ORACLE, "synthesis": SynthesisConfig(strategy=ORACLE, filters=None)}
+"""The six ways of training that nearly every comparison needs."""
+FURTHER_CONTROLS: dict[str, ArmConfig] = {
+    arm.name: arm
+    for arm in (
+        ArmConfig(name="balanced_softmax", augmentation="traditional", loss="balanced_softmax"),
+        ArmConfig(name="deferred", sampling="deferred", augmentation="traditional"),
+        ArmConfig(name="mixup", sampling="balanced", augmentation="traditional", mixing="mixup"),
+        ArmConfig(name="cutmix", sampling="balanced", augmentation="traditional", mixing="cutmix"),
+        ArmConfig(name="strong", sampling="balanced", augmentation="strong"),
+        ArmConfig(name="ensemble", sampling="balanced", augmentation="traditional", members=3),
     )
 }
+"""What else helps rare classes without a synthetic image, the simplest first."""
+NAMED_ARMS: dict[str, ArmConfig] = {
+    **STANDARD_ARMS,
+    **FURTHER_CONTROLS,
+    ORACLE: STANDARD_ARMS["combined"].model_copy(
+        update={"name": ORACLE, "synthesis": SynthesisConfig(strategy=ORACLE, filters=None)}
+    ),
+}
 """All arms that a configuration may name without writing them out."""
+NAMED_ARMS["picked"] = ArmConfig(name="picked", candidates=tuple(FURTHER_CONTROLS))
+DEFAULT_ARMS: dict[str, ArmConfig] = {**STANDARD_ARMS, "picked": NAMED_ARMS["picked"]}
+"""The arms of a run that names none."""

@@ -85,12 +85,14 @@ class ClassifierConfig(Section):
     dropout: Rate = 0.3
     label_smoothing: Rate = 0.0
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs the loss by the inverse of a class's share; in arms with balanced sampling there is nothing
-    left to weigh."""
+    """`balanced` weighs the loss by the inverse of a class's share; in arms with balanced or deferred sampling there is
+    nothing left to weigh."""
     prior_correction: Annotated[float, Field(ge=0, le=2)] | Literal["auto"] = 1.0
     """Strength tau of the prior correction: after the training, logits - tau * log prior, where the prior is the share
     of each class in what the training drew and weighed. 0: none; auto: the tau of least class-balanced loss on the
     validation images, 1 without any. Arms that draw or weigh all classes alike have nothing to correct."""
+    mixing_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the images of a batch that arms with `mixing` mix with another one."""
     evaluate_every: Count = 25
     """Steps between two evaluations on the validation images."""
     normalisation: Literal["clean", "trained", "split"] = "clean"

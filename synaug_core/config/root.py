@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from synaug_core.config import base, probes
-from synaug_core.config.arms import NAMED_ARMS, ORACLE, STANDARD_ARMS, ArmConfig
+from synaug_core.config.arms import DEFAULT_ARMS, NAMED_ARMS, ORACLE, ArmConfig
 from synaug_core.config.classifier import ClassifierConfig, TuningConfig
 from synaug_core.config.data import DataConfig
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PromotionConfig
@@ -41,7 +41,7 @@ class Config(base.Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] = "digits"
     """Name of the data set: MLflow experiment synaug/<name>, registered model synaug-<name>."""
     data: DataConfig = DataConfig()
-    arms: tuple[ArmConfig, ...] = tuple(STANDARD_ARMS.values())
+    arms: tuple[ArmConfig, ...] = tuple(DEFAULT_ARMS.values())
     """Names of standard arms, or arms written out."""
     repetitions: base.Count = 6
     """Paired trainings of each arm; a gain can only be shown with 6 or more."""
@@ -70,7 +70,7 @@ class Config(base.Section):
         if not isinstance(values, dict):
             return values
         synthesis = values.get("synthesis")
-        arms = values.get("arms", tuple(STANDARD_ARMS))
+        arms = values.get("arms", tuple(DEFAULT_ARMS))
         if not isinstance(arms, (list, tuple)):
             return values
         return values | {"arms": [_expand(arm, synthesis) for arm in arms]}
@@ -118,7 +118,7 @@ class Config(base.Section):
 def _expand(arm: Any, synthesis: Any) -> Any:
     if isinstance(arm, str):
         if arm not in NAMED_ARMS:
-            raise ValueError(f"arms: unknown arm {arm!r}; standard arms are {', '.join(NAMED_ARMS)}")
+            raise ValueError(f"arms: unknown arm {arm!r}; known are {', '.join(NAMED_ARMS)}")
         standard = NAMED_ARMS[arm]
         if not synthesis or standard.synthesis is None:
             return standard

@@ -62,7 +62,7 @@ def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind:
     """
     index = {name: i for i, name in enumerate(classifier.classes)}
     shape = (classifier.channels, classifier.size, classifier.size)
-    width = classifier.model.linear.in_features if kind == "classifier" else None
+    width = classifier.model.width if kind == "classifier" else None
     pixels, predicted_classes, kept_features = [], [], []
     for image in served:
         if image.pixels is not None and image.pixels.shape == shape:

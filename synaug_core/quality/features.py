@@ -21,7 +21,7 @@ def features(images: ImageSet | Tensor, classifier: TrainedClassifier, *, batch:
     model = classifier.model.eval()
     with torch.no_grad():
         parts = [model.features(p.to(model.mean.device)).cpu() for p in torch.split(pixels, batch) if len(p)]
-    return torch.cat(parts) if parts else torch.empty(0, model.linear.in_features)
+    return torch.cat(parts) if parts else torch.empty(0, model.width)
 
 
 def subset(n: int, size: int, stream: torch.Generator) -> Tensor:

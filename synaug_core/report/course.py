@@ -16,7 +16,7 @@ from synaug_core.seeds import derive
 from synaug_core.synthesis.registry import find
 
 if TYPE_CHECKING:
-    from synaug_core.config import ArmConfig, Config, FilterConfig, GeneratorConfig, SynthesisConfig
+    from synaug_core.config import ArmConfig, ClassifierConfig, Config, FilterConfig, GeneratorConfig, SynthesisConfig
     from synaug_core.evaluate.results import Comparison
 
 __all__ = ["course", "describe_synthesis"]
@@ -34,6 +34,11 @@ _NORMALISATION = {
     "and in training it normalises synthetic images apart from real ones.",
     "trained": " Batch normalisation predicts with the running mean and spread of what was trained on.",
 }
+_SAMPLING = {
+    "balanced": "classes drawn equally often",
+    "deferred": "classes drawn equally often in the last fifth of the steps",
+}
+_MIXING = {"mixup": "mixup", "cutmix": "CutMix"}
 _SHOWN_ARMS = 20
 
 
@@ -186,16 +191,27 @@ def _training(config: Config, comparison: Comparison) -> str:
     return (
         f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {start}: at most {number(c.steps)} "
         f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), {_KEEP[c.keep]} kept."
-        f"{_NORMALISATION[c.normalisation]} "
+        f"{_NORMALISATION[c.normalisation]}{_prior(c)} "
         f"The arms: {'; '.join(_arms(config, comparison))}. First training: weights {_seed(config, 'init', 0)}, "
         f"batches of {plain(first)} {_seed(config, 'batches', first, 0)}. Those of the next ones end in 1, 2, …"
     )
 
 
+def _prior(config: ClassifierConfig) -> str:
+    if config.prior_correction == 0:
+        return ""
+    chosen = "chosen on the validation images" if config.prior_correction == "auto" else f"{config.prior_correction:g}"
+    return f" After the training the prior of its draws is taken off the logits (strength {chosen})."
+
+
 def _arms(config: Config, comparison: Comparison) -> Iterator[str]:
     for arm in config.arms[:_SHOWN_ARMS]:
-        parts = ["classes drawn equally often"] if arm.sampling == "balanced" else []
+        parts = [_SAMPLING[arm.sampling]] if arm.sampling != "natural" else []
+        parts += [f"the best of {', '.join(arm.candidates)} on the validation images"] if arm.candidates else []
+        parts += ["balanced softmax"] if arm.loss == "balanced_softmax" else []
         parts += [f"{arm.augmentation} augmentation"] if arm.augmentation != "none" else []
+        parts += [f"images of a batch mixed by {_MIXING[arm.mixing]}"] if arm.mixing != "none" else []
+        parts += [f"{arm.members} networks with an equal part of the steps each"] if arm.members > 1 else []
         parts += ["synthetic images"] if arm.synthesis is not None else []
         parts += [f"these weigh {arm.synthetic_weight:g}"] if arm.synthetic_weight != 1 else []
         parts += [f"the first {100 * arm.pretrain:g} % of the steps on them alone"] if arm.pretrain else []

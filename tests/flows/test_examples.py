@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from synaug_core.config.arms import DEFAULT_ARMS
+
 pytestmark = pytest.mark.slow
 
 _FEW = ["generator.steps=12", "classifier.steps=10", "repetitions=1", "tuning.trials=2", "evaluation.resamples=200"]
@@ -49,7 +51,7 @@ def test_an_example_runs(root: Path, real_data: Path, tmp_path: Path, example: s
     done, outcome = _run(f"{root}/examples/{example}.yaml", tmp_path, f"data.source={real_data / data}")
     assert done.returncode == 0, done.stderr
     assert len(outcome["dataset"]["classes"]) == classes
-    assert list(outcome["arms"]) == ["original", "balanced", "traditional", "control", "synthetic", "combined"]
+    assert list(outcome["arms"]) == list(DEFAULT_ARMS)
     assert outcome["model"]["alias"] == "champion"
     if example == "wbc5":
         assert outcome["dataset"]["train"]["BASOPHIL"] == 1

@@ -165,8 +165,8 @@ def eigen_grad_cam(
     of channels. The projection of the places on their first principal component is the map, as in `EigenGradCAM` of
     pytorch-grad-cam 1.5 (Gildenblat et al.; EigenCAM: Muhammad and Yeasin, arXiv 2008.00299). As there, the vectors
     are centred over the places, negative values become 0, and a map is scaled to [0, 1] by itself; the sign, which is
-    arbitrary there, is fixed here (see `oriented`). A map says where, not how much: maps of a sure and of an unsure
-    classifier both reach 1.
+    arbitrary there, is fixed here (see `oriented`). Of an ensemble it is the mean of its networks' maps. A map says
+    where, not how much: maps of a sure and of an unsure classifier both reach 1.
 
     Args:
         classifier: left as it was: weights, gradients, mode; moved to `device` where one is given.
@@ -185,14 +185,16 @@ def eigen_grad_cam(
     _check(classifier, images, targets)
     model = classifier.model if device is None else classifier.model.to(device)
     if layer is None:
-        layer = find_layer(model, channels=classifier.channels, size=classifier.size)
+        layer = find_layer(model.networks[0], channels=classifier.channels, size=classifier.size)
     maps = np.zeros((len(images), *images.shape[2:]), dtype=np.float32)
     with evaluating(model):
         for start in range(0, len(images), _BATCH):
             part = slice(start, start + _BATCH)
-            weighted = _gradient_x_activation(model, layer, images[part], targets[part])
-            component = oriented(first_component(weighted), weighted)
-            maps[part] = scaled(component, classifier.size).numpy()
+            of_networks = []
+            for network in model.networks:
+                weighted = _gradient_x_activation(network, layer, images[part], targets[part])
+                of_networks.append(scaled(oriented(first_component(weighted), weighted), classifier.size))
+            maps[part] = _filled(torch.stack(of_networks).mean(0)).numpy()
     return maps
 
 
@@ -242,9 +244,13 @@ def scaled(component: Tensor, size: int) -> Tensor:
     """Negative values to 0, bilinear to (n, size, size), each map to [0, 1] by itself; a flat map is 0. float32."""
     positive = component.clamp_min(0)[:, None]
     maps: Tensor = F.interpolate(positive, size=(size, size), mode="bilinear", align_corners=False)[:, 0]
-    maps = maps - maps.amin(dim=(1, 2), keepdim=True)
+    return _filled(maps - maps.amin(dim=(1, 2), keepdim=True)).float()
+
+
+def _filled(maps: Tensor) -> Tensor:
+    """Maps that are not negative, each with a largest value of 1 or flat at 0."""
     top = maps.amax(dim=(1, 2), keepdim=True)
-    return (maps / torch.where(top > 0, top, 1)).float()
+    return maps / torch.where(top > 0, top, 1)
 
 
 def _gradient_x_activation(model: nn.Module, layer: MapLayer, images: Tensor, targets: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def explain(
     def maps_of(load: Load) -> NDArray[np.float32]:
         classifier = load()
         model = classifier.model if device is None else classifier.model.to(device)
-        layer = eigengradcam.find_layer(model, channels=classifier.channels, size=classifier.size)
+        layer = eigengradcam.find_layer(model.networks[0], channels=classifier.channels, size=classifier.size)
         maps = eigengradcam.eigen_grad_cam(classifier, pixels, targets, layer=layer, device=device)
         layers.append(str(layer))
         progress(len(layers), steps)

@@ -43,7 +43,7 @@ def dropout_posterior(model: Classifier, samples: int, stream: torch.Generator) 
         stream: on the model's device.
     """
     share = 1 - model.dropout.rate
-    width = model.linear.in_features
+    width = model.width
     shape = (samples, 1, width)
     masks = torch.empty(shape, device=model.mean.device).bernoulli_(share, generator=stream) / share
 

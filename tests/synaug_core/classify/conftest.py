@@ -25,7 +25,7 @@ def _one_thread(one_thread: None) -> None:
     """Each test here computes in one thread."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_set() -> MakeSet:
     """Sets of noise with a texture for each class: stripes across, stripes down, a coarse pattern."""
 
@@ -44,7 +44,7 @@ def make_set() -> MakeSet:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick() -> ClassifierConfig:
     """A training of under a second."""
     return ClassifierConfig(width=4, steps=24, batch_size=8, evaluate_every=6, learning_rate=3e-3)

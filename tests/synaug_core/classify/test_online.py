@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from synaug_core.checkpoints import Checkpoint
+from synaug_core.classify.mixing import Targets
 from synaug_core.classify.online import is_due
 from synaug_core.classify.training import Loop, train
 from synaug_core.config import STANDARD_ARMS, ArmConfig, GeneratorConfig, OnlineConfig
@@ -178,7 +179,7 @@ def test_each_image_counts_by_its_weight(make_set, quick, online, weight):
     index = torch.tensor([0, 3, 13, 14, 5, 6, 7, 15])
     images = loop.images[index].float() / 255
     loop.model.train()
-    loss = loop._loss_with(maker, index, images)
+    loss = loop._loss_with(maker, index, images, Targets(loop.labels[index]), len(index))
     made, labels = maker.make(loop.model, index, stream(1))
     logits = loop.model(torch.cat([images, made]), stream(1)).double()
     everything = torch.cat([loop.labels[index], labels])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from synaug_core.classify.mixing import Targets
 from synaug_core.classify.sampling import PhasedSampler, clean_batches, sampler_of
 from synaug_core.classify.training import Loop, train
 from synaug_core.config import ArmConfig, ClassifierConfig, SynthesisConfig
@@ -121,8 +122,8 @@ def test_a_weight_of_two_is_the_image_twice(class_weights):
     logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
     twice = [0, 1, 2, 2, 3, 3]
     plain = loop(ArmConfig(name="x", **MADE), config)
-    found = weighted._cross_entropy(logits, weighted.labels[index], index)
-    expected = plain._cross_entropy(logits[twice], plain.labels[index][twice], index[twice])
+    found = weighted._loss(logits, Targets(weighted.labels[index], weighted.image_weights[index]))
+    expected = plain._loss(logits[twice], Targets(plain.labels[index][twice]))
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
 
 

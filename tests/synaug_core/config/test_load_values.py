@@ -134,14 +134,14 @@ def test_keys_of_version_0_1_0_are_read_where_their_section_is_now(data: Path) -
         ("arms=[control, control]", "arms: several arms are named control"),
         (
             "arms=[control, magic]",
-            "arms: unknown arm 'magic'; standard arms are original, balanced, traditional, control, synthetic, "
-            "combined, oracle",
+            "arms: unknown arm 'magic'; known are original, balanced, traditional, control, synthetic, combined, "
+            "balanced_softmax, deferred, mixup, cutmix, strong, ensemble, oracle, picked",
         ),
         (
             "arms=[control, {name: real, control: true, synthesis: {strategy: oracle}}]",
             "arms[1]: control: a positive control holds images that no arm can have; no gain has to beat it",
         ),
-        ("arms=[{name: a, sampling: x}]", 'arms[0].sampling: got "x", expected natural or balanced'),
+        ("arms=[{name: a, sampling: x}]", 'arms[0].sampling: got "x", expected natural, balanced or deferred'),
         ("evaluation=3", "evaluation: got 3, expected a mapping of confidence, resamples, primary, precision"),
         ("repetitions", "--set repetitions: expected key=value, such as --set repetitions=6"),
         ("=3", "--set =3: expected key=value, such as --set repetitions=6"),
