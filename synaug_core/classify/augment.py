@@ -125,8 +125,9 @@ def _blurred(images: Tensor, sigma: Tensor, *, radius: int) -> Tensor:
     weights = (weights / weights.sum(1, keepdim=True)).view(len(images), -1, 1, 1, 1)
     h, w = images.shape[-2:]
     padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
-    across = sum(weights[:, i] * padded[..., i : i + w] for i in range(2 * radius + 1))
-    return sum(weights[:, i] * across[..., i : i + h, :] for i in range(2 * radius + 1))
+    zero, taps = torch.zeros((), device=images.device), range(2 * radius + 1)
+    across = sum((weights[:, i] * padded[..., i : i + w] for i in taps), start=zero)
+    return sum((weights[:, i] * across[..., i : i + h, :] for i in taps), start=zero)
 
 
 def rectangles(images: Tensor, sides: Tensor, centre: Tensor) -> Tensor:

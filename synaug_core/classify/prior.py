@@ -15,7 +15,7 @@ from synaug_core.classify import scores
 
 __all__ = ["STRENGTHS", "choose_strength", "class_prior", "equal_shares", "initial_strength", "log_ratios"]
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-6  # class weights are float32
 STRENGTHS = tuple(step / 10 for step in range(21))
 """The values of tau among which `auto` chooses."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.learning import Learning
+from synaug_core.refs import PickRef
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,23 @@ class Noted:
 
 def notes(*folds: tuple[str, ...]) -> tuple[str, ...]:
     images: Any = tuple(Noted(told) for told in folds)
-    return Learning(images, (), (), ()).notes()
+    return Learning(images, (), (), (), ((),) * len(images)).notes()
+
+
+def test_what_arms_became_is_told_of_each_fold() -> None:
+    picks = [PickRef(arm="picked", candidate=c, scores={c: 0.9}, candidates=6, run_id="r") for c in ("mixup", "strong")]
+    images: Any = (Noted(("a",)),) * 3
+    told = Learning(images, (), (), (), ((picks[0],), (picks[1],), (picks[0],)), "fold").notes()
+    assert told == (
+        "a",
+        "folds 1, 3 of 3: picked: mixup, chosen among 6 on the validation images",
+        "fold 2 of 3: picked: strong, chosen among 6 on the validation images",
+    )
+
+
+def test_without_validation_images_the_first_candidate_is_taken() -> None:
+    note = PickRef(arm="picked", candidate="mixup", scores={}, candidates=6, run_id="r").note
+    assert note == "picked: mixup, the first of 6, as no validation image chose"
 
 
 def test_a_note_names_its_folds_unless_it_is_about_all() -> None:
