@@ -108,7 +108,8 @@ def test_the_gate_measures_both_models_on_the_same_images(
     assert decision["promoted"], "three times the steps were meant to make a better model"
     assert said.startswith("Promoted: no worse overall")
     assert aliases == {"champion": "2", "previous": "1"}
-    assert changed.outcome["model"] == {"name": "synaug-tiny", "version": "2", "alias": "champion"}
+    model = {"name": "synaug-tiny", "version": "2", "alias": "champion", "arm": versions["2"]["synaug.arm"]}
+    assert changed.outcome["model"] == model
 
 
 def test_another_confidence_trains_nothing_and_the_gate_refuses_an_equal_model(
@@ -136,7 +137,8 @@ def test_another_confidence_trains_nothing_and_the_gate_refuses_an_equal_model(
             assert interval["mean"] == before["mean"]
             assert before["low"] - 1e-9 <= interval["low"] <= interval["high"] <= before["high"] + 1e-9
     assert said.outcome["promotion"] == "Not promoted: it predicts exactly what the champion predicts."
-    assert said.outcome["model"] == {"name": "synaug-tiny", "version": "3", "alias": "challenger"}
+    model = {"name": "synaug-tiny", "version": "3", "alias": "challenger", "arm": changed.outcome["model"]["arm"]}
+    assert said.outcome["model"] == model
     assert registered("tiny")[1] == {"champion": "2", "previous": "1", "challenger": "3"}
 
 

@@ -118,13 +118,25 @@ def test_the_positive_control_gets_real_images_of_the_same_draw(draws: Any) -> N
         assert given.counts() == held_back.counts() == {"0": 0, "1": 0, "2": 14}
 
 
-def test_a_draw_s_model_is_registered_with_the_images_of_its_draw(draws: Any, registered: Callable[..., Any]) -> None:
+def test_a_draw_s_model_is_registered_with_the_images_of_its_draw(
+    draws: Any, registered: Callable[..., Any], surroundings: dict[str, str]
+) -> None:
+    from synaug_core.data import parquet
+    from synaug_core.services.models import registry, training_images
+    from synaug_core.services.settings import settings
+
     said, run = draws
     assert said.outcome["model"]["version"] == "1"
     [tags] = registered("draws")[0].values()
     assert tags["synaug.arm"] != "oracle"
     number = int(tags["synaug.images_folder"].removeprefix("draw-").removesuffix("/"))
     assert tags["synaug.dataset_digest"] == run.of("draw")[number].tags["synaug.dataset_digest"]
+    store = settings({"SYNAUG_HOME": surroundings["SYNAUG_HOME"]})
+    [version] = registry.versions(store, "synaug-draws")
+    [dataset] = run.of("dataset")
+    for split, folder in (("train", f"draw-{number}/"), ("val", f"draw-{number}/"), ("test", "")):
+        behind = training_images.images_behind(store, version, [split])
+        assert behind.ids == parquet.read(dataset.place / f"{folder}images/{split}.parquet").ids
 
 
 def test_draws_are_found_done_and_the_positive_control_changes_no_other_arm(

@@ -47,7 +47,9 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
         assert all(v["low"] <= v["mean"] + 1e-9 <= v["high"] + 2e-9 for v in metrics.values())
     assert found["best_arm"] in ARMS
     assert found["verdict"] == "no gain shown"
-    assert found["model"] == {"name": "synaug-tiny", "version": "1", "alias": "champion"}
+    assert found["model"] == {
+        "name": "synaug-tiny", "version": "1", "alias": "champion", "arm": first.versions["1"]["synaug.arm"],
+    }  # fmt: skip
     assert (found["steps"], found["cached_steps"]) == (1 + 2 + 4 + 2 + 1 + 2 + 6 + 3 + 1 + 1 + 1, 0)
     stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
     assert found["seconds"].keys() == stages | {"robustness", "explanation", "report", "registration"}
@@ -62,7 +64,9 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
     said, outcome = first.said, first.outcome
     for text in (*ARMS, outcome["sentence"], outcome["promotion"], outcome["comparison_page"], outcome["run_id"]):
         assert text in said.out
-    assert f"synaug-tiny version 1 (arm {outcome['best_arm']}) is champion. The gate: Promoted: it is the" in said.out
+    assert (
+        f"synaug-tiny version 1 (arm {outcome['model']['arm']}) is champion. The gate: Promoted: it is the" in said.out
+    )
     lines = said.err.splitlines()
     assert all(re.fullmatch(r"\[\d+:\d\d\] [a-z]+: .+", line) for line in lines), said.err
     ended = Counter(line.split("] ")[1].split(":")[0] for line in lines if ": done in " in line)
@@ -221,7 +225,7 @@ def test_the_model_is_registered_as_champion_with_what_decided(first: Any) -> No
     tags, outcome = first.versions["1"], first.outcome
     assert tags["synaug.decision"] == outcome["promotion"]
     assert outcome["promotion"].startswith("Promoted: it is the first model")
-    assert (tags["synaug.arm"], tags["synaug.retraining"]) == (outcome["best_arm"], outcome["run_id"])
+    assert (tags["synaug.arm"], tags["synaug.retraining"]) == (outcome["model"]["arm"], outcome["run_id"])
     assert tags["synaug.dataset_digest"] == outcome["dataset"]["digest"]
     assert tags["synaug.promoted"] == "1"
     assert "synaug.promoted_at" in tags
