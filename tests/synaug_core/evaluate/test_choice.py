@@ -38,7 +38,7 @@ def test_the_simplest_arm_within_one_standard_error(rng_of: Callable[[int], np.r
     assert choice.arm == "simple"
     assert choice.reason == (
         "it is the simplest arm within one standard error of the best on the validation images, best (97.0 % against "
-        "98.0 %, standard error of the difference 2.2 points)"
+        "98.0 %, standard error of the difference 2.3 points)"
     )
     assert choose_arm(arms, ["best", "simple", "plain"]) == Choice(
         arm="best", reason="it has the highest balanced accuracy on the validation images"
