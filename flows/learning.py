@@ -1,12 +1,13 @@
 """Every division of the images: how they are divided, and what each comes to: images, classifiers, probes of these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from flows.images import ArmImages, Assessed, Images, assess_arms, images_by_arm, make_images
 from flows.process import set_libraries_aside
 from flows.stages import Stages, Submitted
+from synaug_core.classify.budget import resolve_steps
 from synaug_core.classify.search_space import TrialSpec, Tuned, searched_arms
 from synaug_core.config import ArmConfig, Config
 from synaug_core.evaluate.results import Comparison
@@ -70,12 +71,13 @@ class Learning:
 
     def notes(self) -> tuple[str, ...]:
         """What the user should know of generators, images and chosen arms: each line once, with the divisions that it
-        is about where these are not all."""
+        is about where these are not all; then of arms that were still learning when their steps ended."""
         numbers_of: dict[str, list[int]] = {}
         for number, (images, picks) in enumerate(zip(self.images, self.picks, strict=True), start=1):
             for note in (*images.notes(), *(pick.note for pick in picks)):
                 numbers_of.setdefault(note, []).append(number)
-        return tuple(self._with_divisions(note, numbers) for note, numbers in numbers_of.items())
+        notes = [self._with_divisions(note, numbers) for note, numbers in numbers_of.items()]
+        return (*notes, *_notes_on_steps(self.repetitions))
 
     def _with_divisions(self, note: str, numbers: Sequence[int]) -> str:
         if len(numbers) == len(self.images):
@@ -133,14 +135,15 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
     )  # where trials need all, images are judged after them
     expected = len(config.arms) * sum(len(division.repetitions) for division in divisions)
     for division in divisions:
-        images = make_images(config, division.context, stages)
+        resolved = _with_steps(config, division)
+        images = make_images(resolved, division.context, stages)
         if not all_images:
             set_libraries_aside()
         all_images.append(images)
-        assess = partial(assess_arms, config, division.context, images, stages)
+        assess = partial(assess_arms, resolved, division.context, images, stages)
         early = assess() if spare else None
-        all_picks.append(_pick(config, division.context, stages, len(divisions)))
-        resolved = _with_picks(config, all_picks[-1])
+        all_picks.append(_pick(resolved, division.context, stages, len(divisions)))
+        resolved = _with_picks(resolved, all_picks[-1])
         tuned = _tune(resolved, division.context, images, stages)
         assessed.append(early or assess())
         jobs = _trainings(resolved, division, images, tuned, arm_runs)
@@ -188,6 +191,12 @@ def run_probes(
                 retraining.adopt_runs(parent, (reference.run_id,))
         references += measured
     return tuple(references)
+
+
+def _with_steps(config: Config, division: Division) -> Config:
+    """With a number where the classifier's steps are `auto`: one for all that is trained on this division."""
+    classifier = resolve_steps(config.classifier, config.arms, division.dataset.train.counts)
+    return config.model_copy(update={"classifier": classifier})
 
 
 def _pick(config: Config, context: Context, stages: Stages, divisions: int) -> tuple[PickRef, ...]:
@@ -277,3 +286,11 @@ def _trainings(
         for repetition in division.repetitions
         for arm in config.arms
     ]
+
+
+def _notes_on_steps(repetitions: Sequence[RepetitionRef]) -> Iterator[str]:
+    """A line for each arm most of whose trainings could have gone on."""
+    for arm in dict.fromkeys(r.arm for r in repetitions):
+        learning = [r.still_learning for r in repetitions if r.arm == arm]
+        if sum(learning) > len(learning) / 2:
+            yield f"{arm} was still learning when its steps ended; with more classifier.steps it may do better"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from synaug_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["cpu_threads", "resolve"]
+__all__ = ["Precision", "autocast", "cpu_threads", "resolve", "resolve_precision"]
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""What a classifier's training multiplies in."""
 
 
 def resolve(name: str = "auto") -> torch.device:
@@ -31,6 +34,30 @@ def resolve(name: str = "auto") -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"compute.device: {name!r} was asked for, and this machine has no usable GPU")
     return device
+
+
+def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 on a GPU and on a CPU with instructions for it (AMX, AVX512-BF16); on others it is slower than
+    float32, which `auto` is there. The variable ONEDNN_MAX_CPU_ISA can take the instructions away."""
+    import torch
+
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16
+    has_instructions = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    if device.type == "cpu" and has_instructions and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return torch.bfloat16
+    return torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:
+    """Within the block, matrix products and convolutions compute in `dtype`; weights stay as they are."""
+    import torch
+
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
 
 
 @contextlib.contextmanager

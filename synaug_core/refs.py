@@ -196,6 +196,8 @@ class RepetitionRef(frozen.Frozen):
     synthetic_images: dict[str, int] = Field(default_factory=dict)
     """Those added to them beforehand: of the planned ones the share that the search chose. Images that are made inside
     the training loop are not among them."""
+    still_learning: bool = False
+    """Whether its loss was still falling when its steps ended."""
     run_id: Place
 
 

@@ -43,6 +43,7 @@ def try_candidate(
                     init_seed=seeds.derive(context.seed, "init", "picking", number),
                     batch_seed=seeds.derive(context.seed, "batches", "picking", number),
                     device=device,
+                    precision=context.compute.precision,
                     progress=part_of(show, before=number * steps, total_steps=_TRAININGS * steps),
                     checkpoint=saved.part(str(number)),
                     deadline=context.compute.deadline,

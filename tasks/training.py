@@ -123,6 +123,7 @@ def train_repetition(
             init_seed=seeds.derive(context.seed, "init", repetition),
             batch_seed=seeds.derive(context.seed, "batches", arm.name, repetition),
             device=device,
+            precision=context.compute.precision,
             progress=recording.progress("training", f"{arm.name} {repetition}"),
             checkpoint=saved,
             deadline=context.compute.deadline,
@@ -153,6 +154,7 @@ def train_repetition(
             ),
             real_images=real,
             synthetic_images=added,
+            still_learning=history.is_still_learning,
             run_id=recorder.run.run_id,
         )
     saved.clear()
@@ -251,6 +253,7 @@ def run_trial(
                     init_seed=seeds.derive(context.seed, "init", "tuning"),
                     batch_seed=seeds.derive(context.seed, "batches", "tuning", arm.name),
                     device=device,
+                    precision=context.compute.precision,
                     progress=part_of(show, before=len(scores) * steps, total_steps=len(arms) * steps),
                     checkpoint=state,
                     deadline=context.compute.deadline,

@@ -12,6 +12,7 @@ from synaug_core.classify.online import Online
 from synaug_core.classify.training import train
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
+from synaug_core.devices import Precision
 from synaug_core.progress import Progress, part_of, silent
 
 __all__ = ["train_arm"]
@@ -28,6 +29,7 @@ def train_arm(
     init_seed: int,
     batch_seed: int,
     device: torch.device | str = "cpu",
+    precision: Precision = "auto",
     progress: Progress = silent,
     checkpoint: checkpoints.Checkpoint | None = None,
     deadline: float | None = None,
@@ -51,6 +53,7 @@ def train_arm(
             init_seed=init_seed,
             batch_seed=batch_seed,
             device=device,
+            precision=precision,
             progress=progress,
             checkpoint=checkpoint,
             deadline=deadline,
@@ -58,7 +61,7 @@ def train_arm(
             online=online,
         )
     start_time = time.monotonic()
-    steps = max(1, config.steps // arm.members)
+    steps = max(1, config.step_count // arm.members)
     members: list[trained.TrainedClassifier] = []
     for number in range(arm.members):
         steps_before = sum(member.history.stopped_at for member in members)
@@ -71,6 +74,7 @@ def train_arm(
                 init_seed=seeds.derive(init_seed, "member", number),
                 batch_seed=seeds.derive(batch_seed, "member", number),
                 device=device,
+                precision=precision,
                 progress=part_of(progress, before=number * steps, total_steps=arm.members * steps),
                 checkpoint=None if checkpoint is None else checkpoint.part(f"member-{number}"),
                 deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
@@ -105,6 +109,7 @@ def _joined(
         best_step=steps,
         stopped_at=steps,
         ended=histories[-1].ended,
+        members=len(members),
         prior=histories[0].prior,
         prior_correction=sum(h.prior_correction for h in histories) / len(histories),
         seconds=sum(h.seconds for h in histories),

@@ -30,7 +30,7 @@ def learning_rate(config: ClassifierConfig, step: int) -> float:
     `cosine` falls to 0 (Loshchilov and Hutter, arXiv 1608.03983, without restarts); `step` is MedMNIST's: a tenth
     from one half and a hundredth from three quarters of the steps on.
     """
-    done = step / config.steps
+    done = step / config.step_count
     if config.schedule == "cosine":
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
     if config.schedule == "step":

@@ -196,7 +196,7 @@ class PhasedSampler:
 
 def first_phase_steps(arm: ArmConfig, config: ClassifierConfig) -> int:
     """Steps before the phase that the training ends with: of pretraining, or of natural draws; 0 with one phase."""
-    return round((_DEFERRED if arm.sampling == "deferred" else arm.pretrain) * config.steps)
+    return round((_DEFERRED if arm.sampling == "deferred" else arm.pretrain) * config.step_count)
 
 
 def sampler_of(

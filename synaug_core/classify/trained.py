@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Literal
 
 import numpy as np
@@ -67,10 +69,34 @@ class History(frozen.Frozen):
         """Validation balanced accuracy of the weights that were kept."""
         return next((e.val_balanced_accuracy for e in self.evaluations if e.step == self.best_step), None)
 
+    @property
+    def is_still_learning(self) -> bool:
+        """True where the losses were still falling when the steps ended: from the fifth before to the last fifth of
+        the steps that on the training images and, where there are any, the balanced one on the validation images.
+
+        A fall counts from 5 % and 0.01 nats on. False where a training was stopped early, and where a fifth has no
+        evaluation.
+        """
+        if self.ended == "early stop":
+            return False
+        before = [e for e in self.evaluations if 0.6 < e.step / self.stopped_at <= 0.8]
+        last = [e for e in self.evaluations if e.step / self.stopped_at > 0.8]
+        return _has_fallen([e.train_loss for e in before], [e.train_loss for e in last]) and (
+            self.ended == "no validation images"
+            or _has_fallen([e.val_balanced_loss for e in before], [e.val_balanced_loss for e in last])
+        )
+
+
+def _has_fallen(before: Sequence[float | None], last: Sequence[float | None]) -> bool:
+    """Whether the mean of the later losses is clearly below that of the earlier ones."""
+    earlier, later = ([loss for loss in part if loss is not None] for part in (before, last))
+    return bool(earlier and later) and fmean(earlier) - fmean(later) > max(_FALL * fmean(earlier), _SMALLEST_FALL)
+
 
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _LARGEST = 4096
 _MOST_MEMBERS = 64
+_FALL, _SMALLEST_FALL = 0.05, 0.01
 _SHOWN = 500
 _BATCH = 256
 

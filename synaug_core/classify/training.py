@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synaug_core import checkpoints, code_reach, digests, errors, seeds
-from synaug_core.classify import normalisation, optimisation, prior, sampling, scores, trained
+from synaug_core import checkpoints, code_reach, devices, digests, errors, seeds
+from synaug_core.classify import budget, normalisation, optimisation, prior, sampling, scores, trained
 from synaug_core.classify.augment import augment
 from synaug_core.classify.mixing import Targets, mix
 from synaug_core.classify.model import Classifier, as_float, build, channel_statistics
@@ -39,6 +39,9 @@ class Loop:
     arm: ArmConfig
     classes: tuple[str, ...]
     device: torch.device
+    precision: torch.dtype
+    """Of products and convolutions in the steps. What is evaluated or predicted is computed in float32, as where the
+    classifier is used."""
     model: Classifier
     optimizer: torch.optim.Optimizer
     images: Tensor
@@ -84,6 +87,7 @@ class Loop:
         batch_seed: int,
         device: torch.device,
         online: Online | None = None,
+        precision: devices.Precision = "auto",
     ) -> Loop:
         """At step 0, with the weights of `init_seed`."""
         if device.type == "cuda":
@@ -115,6 +119,7 @@ class Loop:
             arm=arm,
             classes=train.classes,
             device=device,
+            precision=devices.resolve_precision(precision, device),
             model=model,
             optimizer=optimisation.optimizer(model, config),
             images=train.images.to(device),
@@ -132,7 +137,7 @@ class Loop:
             adjustment=prior.log_ratios(drawn_prior).float().to(device) if softmax_is_balanced else None,
             loss_sum=torch.zeros((), device=device),
             prior=prior.equal_shares(drawn_prior) if softmax_is_balanced else drawn_prior,
-            first_bad=torch.tensor(config.steps + 1, device=device),
+            first_bad=torch.tensor(config.step_count + 1, device=device),
             online=online,
             online_seed=seeds.derive(batch_seed, "online"),
         )
@@ -152,10 +157,10 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = optimisation.learning_rate(self.config, self.step)
         self.model.train()
-        if self.online is not None and is_due(self.online.config, self.step, self.config.steps):
+        if self.online is not None and is_due(self.online.config, self.step, self.config.step_count):
             loss = self._loss_with(self.online, index, images, targets, real_count)
         else:
-            with _precision(self.device):
+            with devices.autocast(self.device, self.precision):
                 logits = self.model.head(self._features(images, real_count), self.noise)
             loss = self._loss(logits, targets)
         self.optimizer.zero_grad()
@@ -165,7 +170,7 @@ class Loop:
         self._average()
         value = loss.detach()
         self.loss_sum += value
-        bad = torch.where(value.isfinite(), self.config.steps + 1, self.step)
+        bad = torch.where(value.isfinite(), self.config.step_count + 1, self.step)
         self.first_bad = torch.minimum(self.first_bad, bad)
 
     def _loss_with(self, online: Online, index: Tensor, images: Tensor, targets: Targets, real_count: int) -> Tensor:
@@ -177,7 +182,7 @@ class Loop:
         stream = seeds.stream(seeds.derive(self.online_seed, self.step), self.device)
         synthetic_images, labels = online.make(self.model, index, stream)
         inputs = torch.cat([images, self._augmented(synthetic_images, stream)])
-        with _precision(self.device):
+        with devices.autocast(self.device, self.precision):
             features = self._features(inputs, real_count)
             real_logits = self.model.head(features[: len(images)], self.noise)
             synthetic = self.model.head(features[len(images) :], stream)
@@ -206,7 +211,7 @@ class Loop:
 
     def _average(self) -> None:
         """Take the newest weights into the mean of the last ones."""
-        count = self.step - round((1 - _AVERAGED) * self.config.steps)
+        count = self.step - round((1 - _AVERAGED) * self.config.step_count)
         if self.config.keep != "average" or count < 1:
             return
         weights = {k: v.detach() for k, v in self.model.state_dict().items() if v.is_floating_point()}
@@ -230,7 +235,7 @@ class Loop:
 
     def is_evaluation_due(self) -> bool:
         """True every `evaluate_every` steps and after the last one."""
-        return self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
+        return self.step % self.config.evaluate_every == 0 or self.step == self.config.step_count
 
     def evaluate(self) -> trained.Evaluation:
         """Evaluate the losses since the last evaluation and the validation images.
@@ -281,7 +286,7 @@ class Loop:
     def _keeps_last(self) -> bool:
         """True at the last step where no validation figure chooses the weights."""
         chosen = len(self.val_images) > 0 and self.config.keep not in ("average", "last")
-        return not chosen and self.step == self.config.steps
+        return not chosen and self.step == self.config.step_count
 
     def _merit(self, evaluation: trained.Evaluation) -> float | None:
         """What the weights are kept by, the larger the better; the loss where the area is undefined. None where it is
@@ -299,7 +304,7 @@ class Loop:
         since = sum(e.step > start for e in self.evaluations)
         if self.config.patience is not None and self.best is not None and since >= self.config.patience:
             return "early stop"
-        if self.step < self.config.steps:
+        if self.step < self.config.step_count:
             return None
         return "all steps" if len(self.val_images) else "no validation images"
 
@@ -382,13 +387,6 @@ class Loop:
             return torch.cat([self.model(part) for part in torch.split(images, _EVALUATION_BATCH)])
 
 
-def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 on a GPU. On a CPU without its instructions it is slower than float32."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return contextlib.nullcontext()
-
-
 def train(
     config: ClassifierConfig,
     arm: ArmConfig,
@@ -398,6 +396,7 @@ def train(
     init_seed: int,
     batch_seed: int,
     device: torch.device | str = "cpu",
+    precision: devices.Precision = "auto",
     progress: Progress = silent,
     checkpoint: checkpoints.Checkpoint | None = None,
     deadline: float | None = None,
@@ -412,14 +411,15 @@ def train(
     and `init_seed` alone.
 
     Args:
-        config: network, optimiser, steps, early stopping.
+        config: network, optimiser, steps, early stopping; `steps: auto` is resolved for this arm alone.
         arm: how training images are drawn and changed; its `synthesis` is not looked at, and its `online` only to
             make sure that it is not forgotten.
         train: real images and, joined to them, the arm's synthetic ones.
         val: real images; may be empty.
         init_seed: of the initial weights.
         batch_seed: of the batches, the augmentation and the dropout.
-        device: where to compute. On a GPU the network runs in bfloat16 (autocast).
+        device: where to compute.
+        precision: of products and convolutions in the steps (autocast); auto: see `devices.resolve_precision`.
         progress: told after every step.
         checkpoint: where the state is left and looked for.
         deadline: seconds from now.
@@ -441,8 +441,9 @@ def train(
     if arm.members > 1 or arm.candidates:
         raise ValueError(f"arm {arm.name} is more than one training; see ensemble.train_arm and ArmConfig.become")
     start_time = time.monotonic()
-    loop = Loop.start(config, arm, train, val, init_seed, batch_seed, torch.device(device), online)
-    key = _key(config, arm, train, val, init_seed, batch_seed, loop.device, online) if checkpoint is not None else ""
+    config = budget.resolve_steps(config, (arm,), _real_counts(train))
+    loop = Loop.start(config, arm, train, val, init_seed, batch_seed, torch.device(device), online, precision)
+    key = _key(loop, train, val, init_seed, batch_seed) if checkpoint is not None else ""
     saved = checkpoint.load() if checkpoint is not None else None
     if saved is not None and saved.get("key") == key:
         loop.restore(saved)
@@ -456,8 +457,13 @@ def train(
             _report_evaluation(on_evaluation, loop.evaluate())
         if checkpoint is not None:
             checkpoint.offer(lambda: {"key": key, **loop.state()})
-        progress(loop.step, config.steps, **loop.progress_values())
+        progress(loop.step, config.step_count, **loop.progress_values())
     return loop.finish(ending, time.monotonic() - start_time)
+
+
+def _real_counts(train: ImageSet) -> dict[str, int]:
+    is_real = ~train.is_synthetic()
+    return (train.take(is_real) if bool(is_real.any()) else train).counts()
 
 
 def _report_evaluation(on_evaluation: Callable[[int, float], None] | None, evaluation: trained.Evaluation) -> None:
@@ -474,23 +480,16 @@ def _check(train: ImageSet, val: ImageSet) -> None:
         raise errors.DataError("the training and validation images have different shapes")
 
 
-def _key(
-    config: ClassifierConfig,
-    arm: ArmConfig,
-    train: ImageSet,
-    val: ImageSet,
-    init_seed: int,
-    batch_seed: int,
-    device: torch.device,
-    online: Online | None,
-) -> str:
+def _key(loop: Loop, train: ImageSet, val: ImageSet, init_seed: int, batch_seed: int) -> str:
     """What a checkpoint must agree with to be gone on from."""
     tensors = [t for s in (train, val) for t in (s.images, s.labels, s.is_synthetic())]
     data = [digests.of_bytes(t.cpu().numpy().tobytes()) for t in tensors]
     settings = [
-        config.model_dump(mode="json"),
-        arm.training_settings(),
-        None if online is None else online.identity,
+        loop.config.model_dump(mode="json"),
+        loop.arm.training_settings(),
+        None if loop.online is None else loop.online.identity,
+        [init_seed, batch_seed],
+        [loop.device.type, str(loop.precision)],
     ]
     code = code_reach.module_version(__name__)
-    return digests.of_value([settings, data, list(train.classes), init_seed, batch_seed, device.type, code])
+    return digests.of_value([settings, data, list(train.classes), code])

@@ -73,8 +73,9 @@ class ClassifierConfig(Section):
     in the usual ResNets for CIFAR)."""
     width: Count = 24
     """Channels of small_cnn's first convolution."""
-    steps: Count = 600
-    """Optimiser steps, equal for every arm."""
+    steps: Count | Literal["auto"] = "auto"
+    """Optimiser steps, equal for every arm; auto: as many as the slowest of the arms needs, by the number of images and
+    of classes."""
     batch_size: Count = 64
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
@@ -108,9 +109,20 @@ class ClassifierConfig(Section):
     learning rate is laid out for."""
     augmentation: AugmentationConfig = AugmentationConfig()
 
+    @property
+    def step_count(self) -> int:
+        """The optimiser steps as a number.
+
+        Raises:
+            ValueError: they are `auto`, and nobody has resolved them (`classify.budget`).
+        """
+        if self.steps == "auto":
+            raise ValueError("classifier.steps: auto is no number before the training images are known")
+        return self.steps
+
     def steps_or_half(self, steps: int | None) -> int:
         """Optimiser steps of a training beside the arms' own: those given, by default half of theirs."""
-        return steps or max(1, self.steps // 2)
+        return steps or max(1, self.step_count // 2)
 
 
 class Range(Section):

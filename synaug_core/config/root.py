@@ -19,12 +19,15 @@ __all__ = ["ComputeConfig", "Config"]
 
 
 class ComputeConfig(base.Section):
-    """Where and how things are computed. Only `device` and `threads` can change a result's last digits."""
+    """Where and how things are computed. Only `device`, `threads` and `precision` can change a result's digits."""
 
     device: str = "auto"
     """auto, cpu, cuda (any GPU of the machine that is free) or cuda:N."""
     threads: base.Count = 1
     """CPU threads of one step."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the steps in which classifiers are trained; auto: bfloat16 on a GPU and on a CPU with AMX or AVX512-BF16,
+    float32 on others. Generators, and whatever is evaluated or served, are computed in float32."""
     workers: Annotated[base.Count | None, INCIDENTAL] = None
     """Steps side by side; default: one per CPU core, or one for each GPU. On a cluster it has to be said, as that may
     grow and shrink."""

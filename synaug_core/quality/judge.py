@@ -23,6 +23,7 @@ from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
+from synaug_core.devices import Precision
 from synaug_core.progress import Progress, part_of, silent
 
 __all__ = ["Judges", "Member", "assign_folds", "plan_panel", "split_panel"]
@@ -135,6 +136,7 @@ class Judges:
         *,
         seed: int,
         device: torch.device | str = "cpu",
+        precision: Precision = "auto",
         leaving_out: Sequence[tuple[int, ...]] | None = None,
         progress: Progress = silent,
         deadline: float | None = None,
@@ -151,6 +153,7 @@ class Judges:
             judge_config: folds and steps.
             seed: of the folds and of every judge.
             device: where to train.
+            precision: see `devices.resolve_precision`.
             leaving_out: of each judge that is wanted, the folds that it does not see; None: all.
             progress: told the steps of all judges.
             deadline: seconds from now for all judges.
@@ -183,6 +186,7 @@ class Judges:
                 init_seed=seeds.derive(seed, name, "weights"),
                 batch_seed=seeds.derive(seed, name, "batches"),
                 device=device,
+                precision=precision,
                 progress=part_of(progress, before=len(members) * steps, total_steps=len(training_sets) * steps),
                 checkpoint=checkpoint_for(name) if checkpoint_for else None,
                 deadline=None if deadline is None else deadline - (time.monotonic() - start_time),

@@ -12,6 +12,7 @@ from synaug_core import checkpoints, frozen, seeds
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet, concatenate
+from synaug_core.devices import Precision
 from synaug_core.progress import Progress, part_of, silent
 from synaug_core.quality.features import subset
 
@@ -87,6 +88,7 @@ def measure_usefulness(
     *,
     seed: int,
     device: torch.device | str = "cpu",
+    precision: Precision = "auto",
     progress: Progress = silent,
     deadline: float | None = None,
     checkpoint_for: Callable[[str], checkpoints.Checkpoint] | None = None,
@@ -102,6 +104,7 @@ def measure_usefulness(
         config: the run's classifier.
         seed: of weights, batches and draws.
         device: where to train.
+        precision: see `devices.resolve_precision`.
         progress: told the steps of both trainings.
         deadline: seconds from now for both.
         checkpoint_for: where the state of the training named `real` or `synthetic` is kept.
@@ -125,7 +128,8 @@ def measure_usefulness(
             init_seed=seeds.derive(seed, "weights"),
             batch_seed=seeds.derive(seed, "batches"),
             device=device,
-            progress=part_of(progress, before=number * config.steps, total_steps=2 * config.steps),
+            precision=precision,
+            progress=part_of(progress, before=number * config.step_count, total_steps=2 * config.step_count),
             checkpoint=checkpoint_for(name) if checkpoint_for else None,
             deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
         )

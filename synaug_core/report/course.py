@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from synaug_core.classify.budget import resolve_steps
 from synaug_core.classify.search_space import searched_arms
 from synaug_core.config import BEST, HYPERPARAMETERS
 from synaug_core.data.thinning import DEFAULT
@@ -51,6 +52,9 @@ def course(config: Config, comparison: Comparison, dataset: Mapping[str, Any] | 
         dataset: a DatasetReport as JSON: what was read, removed and divided.
     """
     report = dataset or {}
+    if counts := report.get("counts", {}).get("train"):
+        classifier = resolve_steps(config.classifier, config.arms, counts)
+        config = config.model_copy(update={"classifier": classifier})
     return [
         ("Seeds", _seeds(config)),
         ("Images", _images(config, report)),
@@ -173,12 +177,13 @@ def _search(config: Config) -> str:
         names = ", ".join(arm.name for arm in searched)
         budget = f"{tuning.trials} trials for all arms together, by the mean score of {names}"
         seeds = _seed(config, "tuning", names)
-    steps = config.classifier.steps_or_half(tuning.steps)
+    unknown = tuning.steps is None and config.classifier.steps == "auto"
+    steps = "half the arms'" if unknown else number(config.classifier.steps_or_half(tuning.steps))
     titles = [HYPERPARAMETERS[name].title for name in tuning.narrowed_to(searched).ranges()]
     word = config.data.split.division_word
     place = f", in each {word} anew" if word else ""
     return (
-        f"{budget}{place}, of {number(steps)} steps each, over {', '.join(titles)}; the measure is balanced accuracy "
+        f"{budget}{place}, of {steps} steps each, over {', '.join(titles)}; the measure is balanced accuracy "
         f"on the validation images. Sampler: {seeds}."
     )
 
@@ -186,10 +191,11 @@ def _search(config: Config) -> str:
 def _training(config: Config, comparison: Comparison) -> str:
     c = config.classifier
     start = "pretrained weights" if c.pretrained else "random weights, the same for every arm in a repetition"
+    steps = "as many as the images need" if c.steps == "auto" else number(c.steps)
     first = next(iter(comparison.arms))
     how_many = comparison.design if comparison.folds else f"{config.repetitions} times"
     return (
-        f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {start}: at most {number(c.steps)} "
+        f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {start}: at most {steps} "
         f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), {_KEEP[c.keep]} kept."
         f"{_NORMALISATION[c.normalisation]}{_prior(c)} "
         f"The arms: {'; '.join(_arms(config, comparison))}. First training: weights {_seed(config, 'init', 0)}, "

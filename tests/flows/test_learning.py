@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
-from flows.learning import Learning
+from flows.learning import Learning, _with_steps
+from synaug_core.config import Config
 from synaug_core.refs import PickRef
 
 
@@ -45,3 +47,21 @@ def test_a_note_names_its_folds_unless_it_is_about_all() -> None:
     assert notes(("a",), ("a",)) == ("a",)
     told = notes(("a", "all"), ("all",), ("b", "a", "all"))
     assert told == ("folds 1, 3 of 3: a", "all", "fold 3 of 3: b")
+
+
+def trained(arm: str, *still_learning: bool) -> list[Any]:
+    return [SimpleNamespace(arm=arm, still_learning=learning) for learning in still_learning]
+
+
+def test_arms_that_were_still_learning_in_most_trainings_are_noted() -> None:
+    repetitions: Any = (*trained("a", True, True, False), *trained("b", True, False), *trained("c", False))
+    assert Learning((), (), (), repetitions).notes() == (
+        "a was still learning when its steps ended; with more classifier.steps it may do better",
+    )
+
+
+def test_the_steps_of_a_division_are_one_number_from_its_images() -> None:
+    division: Any = SimpleNamespace(dataset=SimpleNamespace(train=SimpleNamespace(counts={"a": 100, "b": 20})))
+    assert _with_steps(Config(), division).classifier.steps == 350
+    given = Config.model_validate({"classifier": {"steps": 7}})
+    assert _with_steps(given, division) == given

@@ -271,6 +271,21 @@ def test_every_choice_trains(make_set):
         assert made.history.stopped_at == 2
 
 
+def test_bfloat16_trains_float32_weights_that_predict_in_float32(make_set, quick, tmp_path):
+    sets = make_set((30, 12, 12)), make_set((30, 12, 12), seed=1)
+    config = quick.model_copy(update={"steps": 60, "width": 8})
+    checkpoint = Checkpoint(tmp_path / "state.pt", interval=0)
+    made = train(config, CONTROL, *sets, **SEEDS, precision="bfloat16", checkpoint=checkpoint)
+    again = train(config, CONTROL, *sets, **SEEDS, precision="bfloat16")
+    plain = train(config, CONTROL, *sets, **SEEDS, precision="float32", checkpoint=checkpoint)
+    assert _bytes(made) == _bytes(again) != _bytes(plain)  # the checkpoint of the other precision was not gone on from
+    assert {v.dtype for v in made.model.state_dict().values() if v.is_floating_point()} == {torch.float32}
+    assert made.history.best_score > 0.8
+    val_loss = torch.nn.functional.nll_loss(torch.from_numpy(made.predict(sets[1])).double().log(), sets[1].labels)
+    losses = {e.step: e.val_loss for e in made.history.evaluations}
+    assert val_loss.item() == pytest.approx(losses[made.history.best_step], rel=1e-4)
+
+
 @pytest.mark.gpu
 def test_it_trains_on_a_gpu(make_set, quick):
     if not torch.cuda.is_available():

@@ -267,7 +267,9 @@ def test_the_course_follows_the_configuration(none_shown, judged):
         update={"real_images": {"a": 1200.0, "b": 3.5}, "synthetic_images": {"a": 0.0, "b": 7.0}}
     )
     told = dict(course(config, none_shown.model_copy(update={"arms": none_shown.arms | {"original": counted}})))
-    assert f"original (the real images as they are, {number(1204)} real images and 7 synthetic ones)" in told["Training"]
+    assert (
+        f"original (the real images as they are, {number(1204)} real images and 7 synthetic ones)" in told["Training"]
+    )
     folded = Config(data={"split": {"folds": 4}}, repetitions=2)
     told = dict(course(folded, judged(SKILLS, CONTROLS, reps=2, folds=4)))
     assert "4-fold cross-validation, 2 times" in told["Division"]
