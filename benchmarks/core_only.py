@@ -12,6 +12,7 @@ from benchmarks.core_images import make_images
 from benchmarks.core_job import Job, call
 from benchmarks.core_probes import Measured, probe_arms, show_probes
 from benchmarks.core_training import Repetition, repeat, tune
+from synaug_core.classify.budget import resolve_steps
 from synaug_core.config import Config
 from synaug_core.data import parquet
 from synaug_core.data.fingerprint import fingerprint
@@ -38,6 +39,8 @@ def core_only(config: Config, folder: Path, workers: int) -> Comparison:
     with job.pool:
         fingerprint(config.data)
         [job.data] = job.side_by_side([lambda: _prepare(job)])
+        classifier = resolve_steps(config.classifier, config.arms, job.data.train.counts())
+        job.config = config = config.model_copy(update={"classifier": classifier})
         synthetic, quality = make_images(job)
         tuned = tune(job, synthetic)
         calls = [

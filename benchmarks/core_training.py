@@ -61,7 +61,7 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
         )
 
     def run(trial: TrialSpec) -> float | None:
-        search, steps, scores = opened(), config.tuning.steps or max(1, config.classifier.steps // 2), list[float]()
+        search, steps, scores = opened(), config.classifier.steps_or_half(config.tuning.steps), list[float]()
         trial_config = trial.parameters.apply(config.classifier).model_copy(update={"steps": steps})
         try:
             for arm in arms:
