@@ -57,6 +57,8 @@ class History(frozen.Frozen):
     stopped_at: int
     """Optimiser steps made."""
     ended: Ending
+    members: int = 1
+    """Networks that shared the steps, one after the other."""
     prior: tuple[float, ...] = ()
     """Share of each class in what the training drew and weighed; empty in classifiers of earlier versions."""
     prior_correction: float = 0.0
@@ -79,8 +81,10 @@ class History(frozen.Frozen):
         """
         if self.ended == "early stop":
             return False
-        before = [e for e in self.evaluations if 0.6 < e.step / self.stopped_at <= 0.8]
-        last = [e for e in self.evaluations if e.step / self.stopped_at > 0.8]
+        steps = self.stopped_at / self.members
+        to_go = [(e, (self.stopped_at - e.step) / max(1, steps)) for e in self.evaluations]
+        before = [e for e, share in to_go if 0.2 <= share < 0.4]
+        last = [e for e, share in to_go if share < 0.2]
         return _has_fallen([e.train_loss for e in before], [e.train_loss for e in last]) and (
             self.ended == "no validation images"
             or _has_fallen([e.val_balanced_loss for e in before], [e.val_balanced_loss for e in last])

@@ -63,3 +63,11 @@ def test_too_few_evaluations_say_nothing():
 def test_a_noisy_plateau_is_none():
     noise = {s: 0.3 + 0.01 * math.sin(s) for s in range(501)}
     assert not history(noise.__getitem__, noise.__getitem__).is_still_learning
+
+
+def test_of_networks_that_share_the_steps_the_last_one_counts():
+    """Each began anew, so that the losses of all together fall and rise."""
+    last_of_three = history(lambda s: falling((s - 1) % 200), lambda s: falling((s - 1) % 200), steps=600)
+    finished = history(lambda s: flat((s - 1) % 200), lambda s: flat((s - 1) % 200), steps=600)
+    assert last_of_three.model_copy(update={"members": 3}).is_still_learning
+    assert not finished.model_copy(update={"members": 3}).is_still_learning
