@@ -78,6 +78,8 @@ bench: $(READY) $(PYTHAE) ## compare speed with peers, and the flow with its bar
 	$(PY) -m benchmarks.vae_vs_pythae
 	$(PY) -m benchmarks.latent_ascent
 	$(PY) -m benchmarks.flow_overhead
+	$(PY) -m benchmarks.classifier_loop
+	$(PY) -m benchmarks.end_to_end --set classifier.steps=100 --set generator.steps=100
 
 results: $(READY) ## measure again the tables of docs/results.md
 	$(PY) -m benchmarks.results

@@ -16,7 +16,9 @@ from benchmarks.side_by_side import Seconds, Worker, report, take_turns, worker
 from synaug_core.config import Config
 from synaug_core.config.load import load
 
-_OWN = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL", "PREFECT_HOME", "SYNAUG_TUNING_STORAGE")
+__all__ = ["SERVICES"]
+
+SERVICES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL", "PREFECT_HOME", "SYNAUG_TUNING_STORAGE")
 _TINY = ["generator.steps=2", "classifier.steps=2", "repetitions=1", "tuning.trials=1"]
 
 
@@ -50,15 +52,15 @@ def main() -> None:
     python = Path(sys.executable)
     with (
         tempfile.TemporaryDirectory() as home,
-        worker(python, "benchmarks.side_core", 1) as core,
-        worker(python, "benchmarks.side_flow", 1, SYNAUG_HOME=home, **dict.fromkeys(_OWN, "")) as flow,
+        worker(python, "benchmarks.core.side", 1) as core,
+        worker(python, "benchmarks.side_flow", 1, SYNAUG_HOME=home, **dict.fromkeys(SERVICES, "")) as flow,
     ):
         for process in (core, flow):
             _Side(process, tiny)()
         sides = _Side(core, config), _Side(flow, config)
         row = take_turns("one retraining", sides[0], sides[1], rounds=options.rounds, amount=3600, unit="runs/h")
     report("The flow's time over the core's", ("core alone", "flow"), [row], options.json, config=options.config)
-    print(f"  seconds by round: core alone {_walls(row.ours)}, flow {_walls(row.peer)}")
+    print(f"  seconds by round: core alone {_walls(row.own)}, flow {_walls(row.peer)}")
     print("  figures of both sides: " + ("equal" if sides[0].arms == sides[1].arms else "DIFFERENT"))
 
 

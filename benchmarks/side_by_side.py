@@ -126,8 +126,8 @@ class Comparison(NamedTuple):
     unit: str
 
     def ratios(self, clock: int = 0) -> list[float]:
-        """Peer's seconds by ours in each round (clock 0: wall, 1: CPU): above 1 we are faster."""
-        return [peer[clock] / own[clock] for own, peer in zip(self.ours, self.peer, strict=True)]
+        """Peer's seconds by our own in each round (clock 0: wall, 1: CPU): above 1 we are faster."""
+        return [peer[clock] / own[clock] for own, peer in zip(self.own, self.peer, strict=True)]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -141,7 +141,7 @@ def take_turns(
     """Seconds of both sides in turn; who goes first changes with the round. `amount` of `unit` is one turn's work."""
     result = Comparison(name, [], [], amount, unit)
     for number in range(rounds):
-        turns = [(own, result.ours), (peer, result.peer)]
+        turns = [(own, result.own), (peer, result.peer)]
         for side, seconds in turns if number % 2 == 0 else reversed(turns):
             seconds.append(side())
     return result
@@ -154,7 +154,7 @@ def report(title: str, sides: tuple[str, str], rows: Sequence[Comparison], file:
     width = max(len(row.name) for row in rows)
     print(f"  {'':{width}}  {sides[0]:>18}  {sides[1]:>18}     ratio  (rounds)             by CPU time")
     for row in rows:
-        speeds = [row.amount / statistics.median(s.wall for s in side) for side in (row.ours, row.peer)]
+        speeds = [row.amount / statistics.median(s.wall for s in side) for side in (row.own, row.peer)]
         own, peer_speed = (f"{speed:10.1f} {row.unit:7}" for speed in speeds)
         wall, cpu = row.ratios(0), row.ratios(1)
         spread = f"({min(wall):.2f} to {max(wall):.2f})"

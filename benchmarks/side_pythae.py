@@ -88,13 +88,13 @@ class _Side:
 
     def interpolate(self, count: int) -> dict[str, Any]:
         """Images from each model's `interpolate`, ten between two ends (its default)."""
-        images = 0
+        total = 0
         with Stopwatch() as watch:
             for model, images in zip(self.models, self.images, strict=True):
                 pairs = images[torch.randint(len(images), (2, count // 10))].to(model.device)
                 with torch.no_grad():
-                    images += len(model.interpolate(pairs[0], pairs[1]).flatten(0, 1).cpu())
-        return {"seconds": watch.seconds, "images": images}
+                    total += len(model.interpolate(pairs[0], pairs[1]).flatten(0, 1).cpu())
+        return {"seconds": watch.seconds, "images": total}
 
 
 if __name__ == "__main__":

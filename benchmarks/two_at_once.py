@@ -40,7 +40,7 @@ def _seconds(processes: int, steps: int) -> float:
     running = [spawn.Process(target=_train, args=(steps, begin, done)) for _ in range(processes)]
     for process in running:
         process.start()
-    seconds = [done.get() for _ in running]
+    seconds: list[float] = [done.get() for _ in running]
     for process in running:
         process.join()
     return max(seconds)

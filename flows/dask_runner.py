@@ -55,8 +55,7 @@ class ProgressPlugin(WorkerPlugin):
             with self.log.open("ab") as file:  # the terminal belongs to the command
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
-        if settings().trims_memory:
-            keep_freed_memory()
+        keep_freed_memory()
         self._leave = progress_bus.subscribe(partial(_forward, worker))
 
     def teardown(self, worker: Any) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 
 from flows.images import ArmImages, Assessed, Images, assess_arms, images_by_arm, make_images
 from flows.process import set_libraries_aside
 from flows.stages import Stages, Submitted
 from synaug_core.classify.budget import resolve_steps
-from synaug_core.classify.search_space import TrialSpec, Tuned, searched_arms
+from synaug_core.classify.search_space import TrialSpec, Tuned, list_rungs, searched_arms
 from synaug_core.config import ArmConfig, Config
 from synaug_core.evaluate.results import Comparison
 from synaug_core.probes import base, registry
@@ -19,7 +20,15 @@ from tasks.dataset import prepare_dataset, prepare_divisions
 from tasks.engine import machine
 from tasks.engine.context import Context
 
-__all__ = ["Division", "Learning", "divide", "learn", "run_probes", "shared_test_part"]
+__all__ = [
+    "Division",
+    "Learning",
+    "compare_by_probes",
+    "divide",
+    "gather_probes",
+    "learn",
+    "shared_test_part",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,14 @@ class Division:
 
 
 @dataclass(frozen=True)
+class Probing:
+    """A probe under way, and the run below which it is recorded."""
+
+    step: Submitted[ProbeRef]
+    parent: RunRef
+
+
+@dataclass(frozen=True)
 class Learning:
     """What all divisions came to, in their order.
 
@@ -51,6 +68,7 @@ class Learning:
         repetitions: every training of every arm.
         picks: for each division, what the arms with candidates became.
         word: what a division is called, where there are several.
+        probes: those that look at one training, of the first division's first trainings, under way.
     """
 
     images: tuple[Images, ...]
@@ -59,6 +77,7 @@ class Learning:
     repetitions: tuple[RepetitionRef, ...]
     picks: tuple[tuple[PickRef, ...], ...]
     word: str | None = None
+    probes: tuple[Probing, ...] = ()
 
     def reports(self) -> dict[str, QualityRef]:
         """Names of arms -> the report on their images, in the first division."""
@@ -124,8 +143,8 @@ def shared_test_part(config: Config, divisions: Sequence[Division]) -> Division:
 
 
 def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, RunRef], stages: Stages) -> Learning:
-    """Make the images of every division, choose among candidates, search, and train every arm; trainings of one
-    division run beside the generators of the next."""
+    """Make the images of every division, choose among candidates, search, train every arm, and begin to probe the first
+    trainings; trainings of one division run beside the generators of the next, and probes beside what follows."""
     all_images: list[Images] = []
     assessed: list[Assessed] = []
     trainings: list[Submitted[RepetitionRef]] = []
@@ -144,51 +163,80 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
         early = assess() if spare else None
         all_picks.append(_pick(resolved, division.context, stages, len(divisions)))
         resolved = _with_picks(resolved, all_picks[-1])
-        tuned = _tune(resolved, division.context, images, stages)
+        tuned = _tune(resolved, division.context, images, stages, len(divisions))
         assessed.append(early or assess())
         jobs = _trainings(resolved, division, images, tuned, arm_runs)
         trainings += stages.submit("training", training.train_repetition, jobs, expected)
+    probing: list[Probing] = []
+    probed = shared_test_part(config, divisions)
     with stages.timed("training"):
-        repetitions = stages.gather(trainings)
+        repetitions = stages.gather(
+            trainings, then=lambda done: probing.extend(_probe(config, probed, done, arm_runs, stages))
+        )
     with stages.timed("quality"):
         quality = [
             tuple(stages.gather(sets.steps, adopt_below=division.context.run))
             for division, sets in zip(divisions, assessed, strict=True)
         ]
     word = config.data.split.division_word
-    picks = tuple(all_picks)
-    return Learning(tuple(all_images), tuple(assessed), tuple(quality), tuple(repetitions), picks, word)
+    return Learning(
+        images=tuple(all_images),
+        assessed=tuple(assessed),
+        quality=tuple(quality),
+        repetitions=tuple(repetitions),
+        picks=tuple(all_picks),
+        word=word,
+        probes=tuple(probing),
+    )
 
 
-def run_probes(
+def _probe(
+    config: Config, division: Division, training: RepetitionRef, parents: Mapping[str, RunRef], stages: Stages
+) -> list[Probing]:
+    """Begin each enabled probe that looks at one training, if it looks at this one of the division; it is recorded
+    below the training's arm."""
+    started: list[Probing] = []
+    parent, name = parents[training.arm], f"{training.arm} {training.repetition}"
+    for probe, section in registry.enabled_probes(config):
+        numbers = division.repetitions[: probe.count_trainings(section)]
+        if not probe.compares_arms and training.repetition in numbers:
+            arguments = (probe.name, division.context.below(parent), (training,), probe.narrow(section), None)
+            expected = len(config.arms) * len(numbers)
+            [step] = stages.submit(probe.name, probes.run_probe, [(name, arguments)], expected)
+            started.append(Probing(step, parent))
+    return started
+
+
+def compare_by_probes(
     config: Config,
     division: Division,
     repetitions: Sequence[RepetitionRef],
-    parents: Mapping[str, RunRef],
+    comparison: Comparison,
     run: RunRef,
     stages: Stages,
-    comparison: Comparison | None = None,
-) -> tuple[ProbeRef, ...]:
-    """Run each enabled probe on the first trainings of the division: without a comparison those that look at one
-    training at a time, recorded below their arms (`parents`); with it those that compare the arms, below `run`."""
-    compared = base.ComparedArms.from_comparison(comparison) if comparison is not None else None
-    references: list[ProbeRef] = []
+) -> tuple[Probing, ...]:
+    """Begin each enabled probe that compares the arms, on the first trainings of the division; recorded below `run`."""
+    compared = base.ComparedArms.from_comparison(comparison)
+    started: list[Probing] = []
     for probe, section in registry.enabled_probes(config):
-        if probe.compares_arms != (compared is not None):
-            continue
-        numbers = division.repetitions[: probe.count_trainings(section)]
-        first = tuple(r for r in repetitions if r.repetition in numbers)
-        jobs = [(probe.label, first, run)]
-        if not probe.compares_arms:
-            jobs = [(f"{r.arm} {r.repetition}", (r,), parents[r.arm]) for r in first]
-        with stages.timed(probe.name):
-            arguments = [
-                (label, (probe.name, division.context.below(parent), trainings, probe.narrow(section), compared))
-                for label, trainings, parent in jobs
-            ]
-            measured = stages.gather(stages.submit(probe.name, probes.run_probe, arguments))
-            for reference, (_, _, parent) in zip(measured, jobs, strict=True):
-                retraining.adopt_runs(parent, (reference.run_id,))
+        if probe.compares_arms:
+            numbers = division.repetitions[: probe.count_trainings(section)]
+            first = tuple(r for r in repetitions if r.repetition in numbers)
+            arguments = (probe.name, division.context.below(run), first, probe.narrow(section), compared)
+            [step] = stages.submit(probe.name, probes.run_probe, [(probe.label, arguments)])
+            started.append(Probing(step, run))
+    return tuple(started)
+
+
+def gather_probes(started: Sequence[Probing], stages: Stages) -> tuple[ProbeRef, ...]:
+    """What probes measured, in their order."""
+    references: list[ProbeRef] = []
+    for stage, equals in groupby(started, key=lambda probing: probing.step.stage):
+        probings = tuple(equals)
+        with stages.timed(stage):
+            measured = stages.gather([probing.step for probing in probings])
+            for reference, probing in zip(measured, probings, strict=True):
+                retraining.adopt_runs(probing.parent, (reference.run_id,))
         references += measured
     return tuple(references)
 
@@ -228,37 +276,46 @@ def _with_picks(config: Config, picks: Sequence[PickRef]) -> Config:
     return config.model_copy(update={"arms": arms})
 
 
-def _tune(config: Config, context: Context, images: Images, stages: Stages) -> dict[str, Tuned]:
+def _tune(config: Config, context: Context, images: Images, stages: Stages, divisions: int) -> dict[str, Tuned]:
     """The best parameters of each arm: of one search for all arms, or of one for each, all with equally many trials."""
     if config.tuning.trials == 0:
         return {arm.name: Tuned() for arm in config.arms}
     with stages.timed("tuning"):
         if config.tuning.scope == "per_arm":
-            trials = config.tuning.trials * len(config.arms)
-            return {arm.name: _search(config, context, (arm,), images, stages, trials) for arm in config.arms}
+            searches = len(config.arms) * divisions
+            return {arm.name: _search(config, context, (arm,), images, stages, searches) for arm in config.arms}
         searched = searched_arms(config.tuning, config.arms)
-        shared = _search(config, context, searched, images, stages, config.tuning.trials)
+        shared = _search(config, context, searched, images, stages, divisions)
         return {arm.name: shared for arm in config.arms}
 
 
 def _search(
-    config: Config, context: Context, arms: tuple[ArmConfig, ...], images: Images, stages: Stages, expected: int
+    config: Config, context: Context, arms: tuple[ArmConfig, ...], images: Images, stages: Stages, searches: int
 ) -> Tuned:
+    """One search; `searches` like it are made in all."""
     synthetic = {arm.name: images.synthetic[arm.name] for arm in arms}
     online = {arm.name: images.online[arm.name] for arm in arms}
     search = training.open_search(context, arms, synthetic, online, config.classifier, config.tuning)
-    inside, entered = context.below(search.run), set[int]()
+    inside, entered = context.below(search.run), set[tuple[int, int]]()
+    rungs = list_rungs(search.config)
+    expected = searches * sum(rung.trials for rung in rungs)
+    all_units = searches * len(arms) * sum(rung.trials * rung.steps for rung in rungs)
 
     def run(trials: tuple[TrialSpec, ...]) -> None:
-        entered.update(trial.number for trial in trials)
+        for steps, equals in groupby(trials, key=lambda trial: trial.steps):
+            run_side_by_side(tuple(equals), len(arms) * steps)
+
+    def run_side_by_side(trials: tuple[TrialSpec, ...], units: int) -> None:
+        entered.update((trial.number, trial.steps) for trial in trials)
         jobs = [
             (
-                training.trial_name(trial.number, arms, config.tuning),
+                training.trial_name(trial, arms, config.tuning),
                 (inside, arms, synthetic, online, config.classifier, search, trial),
             )
             for trial in trials
         ]
-        results = stages.gather(stages.submit("tuning", training.run_trial, jobs, expected))
+        submitted = stages.submit("tuning", training.run_trial, jobs, expected, units, all_units)
+        results = stages.gather(submitted)
         training.enter_results(search, trials, tuple(results))
 
     if trials := training.ended_trials(search):
@@ -266,7 +323,7 @@ def _search(
     while trials := training.ask_trials(search):
         run(trials)
     # What a retraining of the same at the same time made meanwhile belongs to this one too.
-    if trials := tuple(trial for trial in training.ended_trials(search) if trial.number not in entered):
+    if trials := tuple(trial for trial in training.ended_trials(search) if (trial.number, trial.steps) not in entered):
         run(trials)
     return training.finish_search(search)
 

@@ -20,6 +20,7 @@ from prefect.context import TagsContext
 from prefect.states import Crashed
 
 from synaug_core.services.processes import is_dead, own_identity
+from synaug_core.services.settings import settings
 
 __all__ = [
     "close_dead_runs",
@@ -62,11 +63,14 @@ _LARGEST = 32 * 2**20  # bytes; where glibc itself ends up when nobody sets a th
 
 
 def keep_freed_memory() -> None:
-    """Keep what tensors of up to 32 MiB leave for the next ones, as a process does that nobody told otherwise.
+    """Keep what tensors of up to 32 MiB leave for the next ones, unless a variable of glibc's malloc says otherwise.
 
-    Dask starts its workers with MALLOC_TRIM_THRESHOLD_=65536. Every larger tensor then goes back to the system and is
-    fetched from it again, page by page: half as much time again in each training step. Only glibc is asked.
+    Else larger tensors go back to the system and are fetched from it again, page by page: in threads at each end of a
+    tensor that empties a heap, and in Dask's workers, which are started with MALLOC_TRIM_THRESHOLD_=65536, always.
+    Only glibc is asked.
     """
+    if not settings().keeps_memory:
+        return
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):

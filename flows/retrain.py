@@ -3,7 +3,7 @@
 from prefect import flow, tags
 
 from flows import process, workers
-from flows.learning import divide, learn, run_probes, shared_test_part
+from flows.learning import compare_by_probes, divide, gather_probes, learn, shared_test_part
 from flows.outcome import Outcome, build_outcome
 from flows.stages import Stages
 from synaug_core import preflight, refs
@@ -25,6 +25,7 @@ def retrain(config: Config = Config()) -> Outcome:
     Run again unchanged, it finds everything done; killed and run again, it goes on where it stopped.
     """
     with process.untagged_steps(), process.sigterm_as_ctrl_c(), process.libraries_aside(), end_steps_on_failure():
+        process.keep_freed_memory()
         preflight.check_config(config)
         stages = Stages()
         fingerprint = read_fingerprint(config.data)
@@ -54,13 +55,13 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     arm_runs = arms.open_arms(config.arms, run)
     learning = learn(config, divisions, arm_runs, stages)
     repetitions = learning.repetitions
-    measurements = run_probes(config, first, repetitions, arm_runs, run, stages)
     with stages.timed("comparison"):
         trained = (first.context.below(run), config.arms, repetitions, config.evaluation, config.data.split.folds)
         comparing = stages.submit("comparison", arms.compare_arms, [("arms", trained)])
         [comparison_ref] = stages.gather(comparing, adopt_below=run)
     comparison = report.read_comparison(comparison_ref)
-    measurements += run_probes(config, first, repetitions, arm_runs, run, stages, comparison)
+    comparing_probes = compare_by_probes(config, first, repetitions, comparison, run, stages)
+    measurements = gather_probes((*learning.probes, *comparing_probes), stages)
     notes = (
         *untested(dataset.test.counts),
         *learning.notes(),

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
@@ -33,11 +33,12 @@ class Account:
 
 @dataclass(frozen=True)
 class Submitted(Generic[R]):
-    """A step under way: its stage, its name there, and what it will give."""
+    """A step under way: its stage, its name there, what it will give, and how long it is beside others."""
 
     stage: str
     name: str
     future: PrefectFuture[R]
+    units: int = 1
 
 
 class Stages:
@@ -66,41 +67,63 @@ class Stages:
             progress_bus.publish(progress_bus.Event(stage, "", 0, 0))
 
     def submit(
-        self, stage: str, step: Task[..., R], jobs: Iterable[tuple[str, tuple[Any, ...]]], expected: int = 0
+        self,
+        stage: str,
+        step: Task[..., R],
+        jobs: Iterable[tuple[str, tuple[Any, ...]]],
+        expected: int = 0,
+        units: int = 1,
+        all_units: int = 0,
     ) -> list[Submitted[R]]:
         """Submit a step for each job, a name and arguments; all that can run side by side do.
 
-        `expected` is the number of steps that the whole stage will have, where these are not all.
+        `expected` is the number of steps that the whole stage will have, where these are not all. Where steps differ in
+        length, `units` is how long each of these is, in the unit of its progress, and `all_units` all of the stage.
         """
-        return self.track(stage, [(name, step.submit(*arguments)) for name, arguments in jobs], expected)
+        futures = [(name, step.submit(*arguments)) for name, arguments in jobs]
+        return self.track(stage, futures, expected, units, all_units)
 
     def track(
-        self, stage: str, futures: Sequence[tuple[str, PrefectFuture[R]]], expected: int = 0
+        self,
+        stage: str,
+        futures: Sequence[tuple[str, PrefectFuture[R]]],
+        expected: int = 0,
+        units: int = 1,
+        all_units: int = 0,
     ) -> list[Submitted[R]]:
         """Announce the end of each of these named steps when it comes, which may be long before anybody waits."""
         self._submitted[stage] += len(futures)
         self._sizes[stage] = max(expected, self._sizes[stage], self._submitted[stage])
-        progress_bus.publish(progress_bus.Event(stage, "", self._gathered[stage], self._sizes[stage]))
-        for name, future in futures:
-            future.add_done_callback(partial(self._announce, stage, name))
-        return [Submitted(stage, name, future) for name, future in futures]
+        progress_bus.publish(progress_bus.Event(stage, "", self._gathered[stage], self._sizes[stage], units=all_units))
+        submitted = [Submitted(stage, name, future, units) for name, future in futures]
+        for one in submitted:
+            one.future.add_done_callback(partial(self._announce, one))
+        return submitted
 
-    def gather(self, submitted: Sequence[Submitted[R]], adopt_below: RunRef | None = None) -> list[R]:
+    def gather(
+        self,
+        submitted: Sequence[Submitted[R]],
+        adopt_below: RunRef | None = None,
+        then: Callable[[R], object] | None = None,
+    ) -> list[R]:
         """The results of steps, in order; the first failure is raised after all have ended.
 
-        Steps that an earlier retraining made are shown below the run `adopt_below`.
+        Steps that an earlier retraining made are shown below the run `adopt_below`. `then` is given each result, in
+        order, while later steps still run, as long as none has failed.
         """
         failure: Exception | None = None
         results: list[Any] = []
         for step in submitted:
             step.future.wait()
-            self._announce(step.stage, step.name, step.future)  # who waits is woken before callbacks are called
+            self._announce(step, step.future)  # who waits is woken before callbacks are called
             self.steps += 1
             self.cached += _state(step.future) == "cached"
             try:
                 results.append(step.future.result())
             except Exception as error:
                 failure = failure or error
+            if then is not None and failure is None:
+                then(results[-1])
             self._gathered[step.stage] += 1
             progress_bus.publish(
                 progress_bus.Event(step.stage, "", self._gathered[step.stage], self._sizes[step.stage])
@@ -115,7 +138,7 @@ class Stages:
         """The account so far; `total` is the time since this object was made."""
         return Account(self.steps, self.cached, {"total": time.monotonic() - self._started, **self.seconds})
 
-    def _announce(self, stage: str, name: str, future: PrefectFuture[Any]) -> None:
+    def _announce(self, step: Submitted[Any], future: PrefectFuture[Any]) -> None:
         """Say once that a step has ended; who comes second waits until it is said."""
         with self._announcing:
             if future.task_run_id not in self._announced:
@@ -124,8 +147,9 @@ class Stages:
                     future.wait()
                 except recording.FlowRunOver:  # the run is over, and has said why
                     return
+                key, state = str(future.task_run_id), _state(future)
                 progress_bus.publish(
-                    progress_bus.Event(stage, name, 1, 1, state=_state(future), id=str(future.task_run_id))
+                    progress_bus.Event(step.stage, step.name, step.units, step.units, state=state, id=key)
                 )
 
 

@@ -12,10 +12,10 @@ def check_config(config: Config) -> None:
 
     Raises:
         ConfigError: an unknown generator, strategy or backbone; a strategy that its generator or the classifier cannot
-            serve; a positive control where no image is left out of training; a range that cannot be searched; a plugin
+            serve; a positive control where no image is left out of training; a value that cannot be searched; a plugin
             that cannot be used.
     """
-    from synaug_core.classify.search_space import checked_ranges
+    from synaug_core.classify.search_space import checked_spaces
 
     if all(arm.is_positive_control for arm in config.arms):
         raise ConfigError("arms: a positive control shows what other arms could gain; add one, such as control")
@@ -32,7 +32,7 @@ def check_config(config: Config) -> None:
             if kind is not None:
                 raise ConfigError(f"{key}.generator: {_lacks('online synthesis', kind)}; use {_latent_kinds()}")
     if config.tuning.trials:
-        checked_ranges(config.tuning)
+        checked_spaces(config.tuning)
     if config.classifier.backbone != "small_cnn":
         from synaug_core.classify.backbones import check_name
 

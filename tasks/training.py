@@ -111,7 +111,7 @@ def train_repetition(
         recording.recorded("repetition", f"{arm.name} {repetition}", context.run, tags) as recorder,
         machine.device_slot(context.compute) as device,
     ):
-        images = training_images(dataset, arm, synthetic, tuned.values.get("synthetic_share"))
+        images = training_images(dataset, arm, synthetic, tuned.synthetic_share)
         real, added = dataset.train.counts, {c: n - dataset.train.counts[c] for c, n in images.counts().items()}
         val, test = storage.load_images(dataset.val), storage.load_images(dataset.test)
         fitted = tuned.apply(config)
@@ -178,7 +178,8 @@ def open_search(
     config: TuningConfig,
 ) -> refs.SearchRef:
     """The study of this search, and its MLflow run: new ones, or those an earlier try began."""
-    dataset, config = context.dataset, narrow_search(config, arms, synthetic)
+    dataset = context.dataset
+    config = narrow_search(config, arms, synthetic).model_copy(update={"steps": classifier.steps_or_half(config.steps)})
     key = digests.of_value(
         [
             frozen.identity([dataset, arms, synthetic, online, classifier, config, context.seed]),
@@ -232,14 +233,14 @@ def run_trial(
 
     dataset = context.dataset
     opened = _open(search)
-    steps = config.steps_or_half(search.config.steps)
+    steps, name = trial.steps, trial_name(trial, arms, search.config)
     fitted = trial.parameters.apply(config).model_copy(update={"steps": steps})
-    show = recording.progress("tuning", trial_name(trial.number, arms, search.config))
+    show = recording.progress("tuning", name)
     saved = [recording.checkpoint(f"-{arm.name}") for arm in arms]
     scores: list[float] = []
     value: float | None = None
     with (
-        recording.recorded("trial", f"trial {trial.number}", context.run) as recorder,
+        recording.recorded("trial", name, context.run) as recorder,
         machine.device_slot(context.compute) as device,
     ):
         recorder.params({**trial.parameters.values, "number": trial.number, "steps": steps})
@@ -248,7 +249,7 @@ def run_trial(
                 classifier = ensemble.train_arm(
                     fitted,
                     arm,
-                    training_images(dataset, arm, synthetic[arm.name], trial.parameters.values.get("synthetic_share")),
+                    training_images(dataset, arm, synthetic[arm.name], trial.parameters.synthetic_share),
                     storage.load_images(dataset.val),
                     init_seed=seeds.derive(context.seed, "init", "tuning"),
                     batch_seed=seeds.derive(context.seed, "batches", "tuning", arm.name),
@@ -297,6 +298,7 @@ def finish_search(search: refs.SearchRef) -> Tuned:
         recorder.params({f"best.{k}": v for k, v in parameters.values.items()})
         rows = tuning.history(opened)
         recorder.metrics({"trials": len(rows), "pruned": sum(r.state == "pruned" for r in rows)})
+        recorder.params({"steps": ", ".join(str(rung.steps) for rung in opened.rungs())})
         if best is not None:
             recorder.metrics({"val/balanced_accuracy": best.value, "best_trial": best.number})
         recorder.metrics({f"importance/{name}": share for name, share in tuning.importance(opened).items()})
@@ -306,9 +308,10 @@ def finish_search(search: refs.SearchRef) -> Tuned:
     return parameters
 
 
-def trial_name(number: int, arms: Sequence[ArmConfig], config: TuningConfig) -> str:
-    """A trial; where each arm has a search of its own, with the arm."""
-    return f"trial {number}" if config.scope == "shared" else f"{arms[0].name} trial {number}"
+def trial_name(trial: TrialSpec, arms: Sequence[ArmConfig], config: TuningConfig) -> str:
+    """A trial; where each arm has a search of its own, with the arm; with halving, with the steps of its rung."""
+    name = f"trial {trial.number}" if config.scope == "shared" else f"{arms[0].name} trial {trial.number}"
+    return f"{name}, {trial.steps} steps" if config.pruner == "halving" else name
 
 
 def _score(best_score: float | None) -> float:

@@ -6,7 +6,7 @@ from synaug_core.classify import tuning
 from synaug_core.classify.search_space import TrialSpec
 from synaug_core.config import TuningConfig
 
-CONFIG = TuningConfig(trials=11, parallel=2, pruner="none")
+CONFIG = TuningConfig(trials=11, parallel=2, pruner="none", steps=30)
 
 
 def value(spec: TrialSpec) -> float:
@@ -16,7 +16,7 @@ def value(spec: TrialSpec) -> float:
 
 
 def make(search: tuning.Search, spec: TrialSpec) -> None:
-    """Tell a trial's curve and its value."""
+    """Tell a trial's curve and its value, on its rung."""
     for position in (10, 20, 30):
         tuning.report(search, spec, position, value(spec) * position / 30)
     tuning.end_trial(search, spec, value(spec))

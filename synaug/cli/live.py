@@ -48,11 +48,13 @@ class Step:
 
 @dataclass
 class Stage:
-    """Steps of one kind. `announced_count` is how many there will be, 0 where unknown."""
+    """Steps of one kind. `announced_count` is how many there will be, 0 where unknown; `announced_units` how long they
+    are together, in the unit of their progress, 0 where they are alike."""
 
     name: str
     start_time: float
     announced_count: int = 0
+    announced_units: int = 0
     is_closed: bool = False
     """A later stage has begun, or the run is over."""
     steps: dict[tuple[str, str], Step] = field(default_factory=dict)
@@ -98,11 +100,15 @@ class Stage:
 
     def remaining_seconds(self, now: float) -> float | None:
         """Seconds until all expected steps are over, at the pace so far; reused results do not count."""
-        fractions = sum(s.done / s.total for s in self.steps.values() if s.state == "running" and s.total > 0)
-        finished_count = self.count("done") + fractions
-        if self.ended_count >= self.expected_count or finished_count <= 0 or self.state != "running":
+        steps = [s for s in self.steps.values() if s.total > 0 or s.state != "running"]
+        weights = {id(s): s.total if self.announced_units else 1 for s in steps}
+        under_way = sum(weights[id(s)] * s.done / s.total for s in steps if s.state == "running")
+        finished = sum(weights[id(s)] for s in steps if s.state == "done") + under_way
+        if self.ended_count >= self.expected_count or finished <= 0 or self.state != "running":
             return None
-        return self.seconds(now) * max(self.expected_count - self.ended_count - fractions, 0.0) / finished_count
+        ended = sum(weights[id(s)] for s in steps if s.state != "running")
+        left = (self.announced_units or self.expected_count) - ended - under_way
+        return self.seconds(now) * max(left, 0.0) / finished
 
 
 class Board:
@@ -122,6 +128,7 @@ class Board:
             self.stages = {event.stage: stage}
         if not event.name:
             stage.announced_count = max(event.total, stage.announced_count)
+            stage.announced_units = max(event.units, stage.announced_units)
             return None
         key = event.name, event.id
         step = stage.steps.get(key)

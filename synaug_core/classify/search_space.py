@@ -1,20 +1,22 @@
 """What a search varies: its parameters, their ranges, and what a trial changes in a configuration."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, model_serializer, model_validator
 
 from synaug_core import errors, frozen
-from synaug_core.config import HYPERPARAMETERS, ArmConfig, ClassifierConfig, Range, TuningConfig
+from synaug_core.config import HYPERPARAMETERS, ArmConfig, ClassifierConfig, Range, Space, TuningConfig, Value
 
 __all__ = [
     "BestTrial",
+    "Rung",
     "TrialRow",
     "TrialSpec",
     "Tuned",
     "as_configured",
-    "checked_ranges",
+    "checked_spaces",
+    "list_rungs",
     "note_unsearched",
     "searched_arms",
 ]
@@ -23,7 +25,7 @@ __all__ = [
 class Tuned(frozen.Frozen):
     """Hyper-parameters that a search chose, such as `Tuned(dropout=0.2)`; what it leaves out stays as configured."""
 
-    values: dict[str, float] = Field(default_factory=dict)
+    values: dict[str, Value] = Field(default_factory=dict)
     """By name in `HYPERPARAMETERS`. `synthetic_share` is not the classifier's affair: it is the share of the planned
     synthetic images to use, the first ones of each class."""
 
@@ -38,8 +40,13 @@ class Tuned(frozen.Frozen):
         return {"values": {name: value for name, value in values.items() if value is not None}}
 
     @model_serializer
-    def _under_their_names(self) -> dict[str, float | None]:
+    def _under_their_names(self) -> dict[str, Value | None]:
         return {name: self.values.get(name) for name in HYPERPARAMETERS}
+
+    @property
+    def synthetic_share(self) -> float:
+        """Share of the planned synthetic images to use, from 0 to 1."""
+        return float(self.values.get("synthetic_share", 1.0))
 
     def apply(self, config: ClassifierConfig) -> ClassifierConfig:
         """The configuration with these values."""
@@ -48,14 +55,23 @@ class Tuned(frozen.Frozen):
         return config
 
 
+class Rung(NamedTuple):
+    """A part of a search: the trials that take part in it, and the optimiser steps of each of their trainings."""
+
+    trials: int
+    steps: int
+
+
 class TrialSpec(frozen.Frozen):
-    """One trial to make."""
+    """One trial to make, on one rung."""
 
     number: int
     """0, 1, ... within its study."""
     trial_id: int
     """Of the storage."""
     parameters: Tuned
+    steps: int
+    """Optimiser steps of each of its trainings."""
 
 
 class BestTrial(frozen.Frozen):
@@ -77,7 +93,7 @@ class TrialRow(frozen.Frozen):
     value: float | None
     parameters: Tuned
     curve: dict[int, float]
-    """Running score by position."""
+    """Running score by position; with halving the score of each rung but the last by its steps."""
 
 
 def as_configured(config: ClassifierConfig) -> Tuned:
@@ -85,21 +101,46 @@ def as_configured(config: ClassifierConfig) -> Tuned:
     return Tuned(values={name: entry.read(config) for name, entry in HYPERPARAMETERS.items()})
 
 
-def checked_ranges(config: TuningConfig) -> dict[str, Range]:
-    """The searched hyper-parameters with their ranges, in a fixed order.
+def checked_spaces(config: TuningConfig) -> dict[str, Space]:
+    """The searched hyper-parameters with what they may be, in a fixed order.
 
     Raises:
-        ConfigError: an end of a range that the hyper-parameter cannot take.
+        ConfigError: an end of a range, or a choice, that the hyper-parameter cannot take.
     """
-    ranges = config.ranges()
-    for name, limits in ranges.items():
-        for end, value in (("low", limits.low), ("high", limits.high)):
+    spaces = config.spaces()
+    for name, space in spaces.items():
+        limits = {".low": space.low, ".high": space.high} if isinstance(space, Range) else dict(enumerate(space))
+        for place, value in limits.items():
             try:
                 HYPERPARAMETERS[name].set(ClassifierConfig(), value)
             except ValueError as error:  # also pydantic's
+                key = place if isinstance(place, str) else f"[{place}]"
+                value_text = value if isinstance(value, str) else f"{value:g}"
                 title = HYPERPARAMETERS[name].title
-                raise errors.ConfigError(f"tuning.{name}.{end}: {value:g} is not a possible {title}") from error
-    return ranges
+                raise errors.ConfigError(f"tuning.{name}{key}: {value_text} is not a possible {title}") from error
+    return spaces
+
+
+_REDUCTION = 4
+"""One in so many trials reaches the last rung; the first one's trainings have so many times fewer steps."""
+
+
+def list_rungs(config: TuningConfig) -> tuple[Rung, ...]:
+    """The rungs of a search in their order, the last with all steps. Only halving has more than one.
+
+    Successive halving (Jamieson and Talwalkar, arXiv 1502.07943) with two rungs. Each of its trainings starts anew and
+    has a schedule of its own, so that the scores of a rung are those of finished trainings.
+
+    Raises:
+        ValueError: `config.steps` is not known.
+    """
+    if config.steps is None:
+        raise ValueError("the steps of the trials are needed")
+    full = Rung(config.trials, config.steps)
+    if config.pruner != "halving" or config.trials < 2 or config.steps < 2:
+        return (full,)
+    first = full._replace(steps=-(-config.steps // _REDUCTION))
+    return first, full._replace(trials=-(-config.trials // _REDUCTION))
 
 
 def searched_arms(config: TuningConfig, arms: Sequence[ArmConfig]) -> tuple[ArmConfig, ...]:

@@ -1,9 +1,10 @@
 """The search for hyper-parameters, in rounds of trials that can be made side by side; the only file that knows Optuna.
 
 What a search suggests depends on its seed, its configuration and the values of earlier rounds, and on nothing else:
-not on which worker was faster, nor on where a run was killed. One process asks; any number of processes on the same
-storage report and tell. Asking twice at once is safe where the storage is a local file or a PostgreSQL database, and
-gives both the same trials.
+not on which worker was faster, nor on where a run was killed. With halving all of that happens on the first rung; who
+goes on to the next depends on the scores of a whole rung. One process asks; any number of processes on the same storage
+report and tell. Asking twice at once is safe where the storage is a local file or a PostgreSQL database, and gives both
+the same trials.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from synaug_core import digests, errors, seeds
 from synaug_core.classify import locks, search_space
-from synaug_core.config import TuningConfig
+from synaug_core.config import Range, TuningConfig, Value
 
 __all__ = [
     "Pruned",
@@ -67,10 +68,20 @@ class Search:
         """Trials of one round know the values of earlier rounds only."""
         return number // self.config.parallel
 
+    def rungs(self) -> tuple[search_space.Rung, ...]:
+        """The parts of the search, the last with all steps."""
+        return search_space.list_rungs(self.config)
+
     def distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
-        """The search space in Optuna's terms."""
-        ranges = search_space.checked_ranges(self.config)
-        return {k: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for k, r in ranges.items()}
+        """The search space in Optuna's terms; the initial value is one of the choices."""
+        first = self.initial.values if self.initial else {}
+        spaces = search_space.checked_spaces(self.config)
+        return {
+            k: optuna.distributions.FloatDistribution(space.low, space.high, log=space.log)
+            if isinstance(space, Range)
+            else optuna.distributions.CategoricalDistribution(tuple(dict.fromkeys((first.get(k, space[0]), *space))))
+            for k, space in spaces.items()
+        }
 
 
 def open_study(
@@ -82,17 +93,22 @@ def open_study(
         storage: path of a journal file (one host), or the URL of a database (`sqlite:///...`, `postgresql://...`).
         name: of the study within the storage.
         seed: of all suggestions.
-        config: search space, number of trials, trials in a round. A study may be opened again with more trials.
+        config: search space, number of trials, trials in a round, steps. Without halving a study may be opened again
+            with more trials.
         initial: values of the first trial, moved into their ranges; what it leaves open is drawn.
 
     Raises:
-        ConfigError: a range that a parameter cannot take, a storage that cannot be opened, or a study of this name
+        ConfigError: a value that a parameter cannot take, a storage that cannot be opened, or a study of this name
             that was made with other settings.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ranges = {k: r.model_dump() for k, r in search_space.checked_ranges(config).items()}
+    spaces = {
+        k: space.model_dump() if isinstance(space, Range) else space
+        for k, space in search_space.checked_spaces(config).items()
+    }
     first = initial.model_dump() if initial else None
-    made_with = digests.of_value([seed, ranges, config.parallel, config.pruner, first])
+    rungs = search_space.list_rungs(config)
+    made_with = digests.of_value([seed, spaces, config.parallel, config.pruner, first, rungs if len(rungs) > 1 else ()])
     # the first to open a database makes its tables, whatever study it asks for
     with _plainly(storage), locks.study_lock(storage, "synaug: open"):
         study = optuna.create_study(
@@ -113,25 +129,68 @@ def open_study(
 
 def ask(search: Search) -> tuple[search_space.TrialSpec, ...]:
     """The trials to make now: those left running by a process that died, and what is missing of their round; else the
-    next round of up to `parallel`. Empty when all trials have ended.
+    next round of up to `parallel`; else the next rung. Empty when all trials have ended.
     """
     with search.lock:
-        trials = search.trials()
-        waiting = [t for t in trials if t.state == TrialState.RUNNING]
-        width, count = search.config.parallel, len(trials)
-        ends = -(-count // width) * width if waiting else (count // width + 1) * width
-        for number in range(count, min(ends, search.config.trials)):
-            params = _suggest(search, number, search.trials())
-            # one record in the storage: a kill leaves a whole trial or none
-            search.study.add_trial(
-                create_trial(state=TrialState.RUNNING, params=params, distributions=search.distributions())
-            )
-        return tuple(_spec(t) for t in search.trials() if t.state == TrialState.RUNNING)
+        _add_trials(search)
+        for rung in range(len(search.rungs())):
+            if waiting := [t for t in _entrants(search, rung) if not _has_ended(search, t, rung)]:
+                return tuple(_spec(search, t, rung) for t in waiting)
+            entrants = {t.number for t in _entrants(search, rung + 1)}
+            for trial in search.trials():
+                if trial.state == TrialState.RUNNING and trial.number not in entrants:
+                    search.study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
+        return ()
+
+
+def _add_trials(search: Search) -> None:
+    """Fill up the round that is under way; where none is, begin the next one."""
+    trials = search.trials()
+    under_way = any(not _has_ended(search, t, 0) for t in trials)
+    width, count = search.config.parallel, len(trials)
+    ends = -(-count // width) * width if under_way else (count // width + 1) * width
+    for number in range(count, min(ends, search.config.trials)):
+        params = _suggest(search, number, search.trials())
+        # one record in the storage: a kill leaves a whole trial or none
+        search.study.add_trial(
+            create_trial(state=TrialState.RUNNING, params=params, distributions=search.distributions())
+        )
+
+
+def _entrants(search: Search, rung: int) -> list[FrozenTrial]:
+    """The trials of a rung: on the first all, then the best of the one before when that is complete."""
+    trials = search.trials()
+    if rung == 0:
+        return trials
+    before = _entrants(search, rung - 1)
+    if rung == len(search.rungs()) or len(trials) < search.config.trials:
+        return []
+    scores = {t.number: value for t in before if (value := _score(search, t, rung - 1)) is not None}
+    if not all(_has_ended(search, t, rung - 1) for t in before):
+        return []
+    ranks = sorted(scores, key=lambda number: (-scores[number], number))
+    return [trials[number] for number in sorted(ranks[: search.rungs()[rung].trials])]
+
+
+def _score(search: Search, trial: FrozenTrial, rung: int) -> float | None:
+    """What a trial came to on a rung; None while it has not ended there, and where it was pruned."""
+    if rung + 1 < len(search.rungs()):
+        return trial.intermediate_values.get(search.rungs()[rung].steps)
+    return trial.value if trial.state == TrialState.COMPLETE else None
+
+
+def _has_ended(search: Search, trial: FrozenTrial, rung: int) -> bool:
+    return trial.state in _ENDED or _score(search, trial, rung) is not None
 
 
 def list_ended_trials(search: Search) -> tuple[search_space.TrialSpec, ...]:
-    """List the trials that have ended, by number."""
-    return tuple(_spec(t) for t in search.trials() if t.state in _ENDED)
+    """List the trials that have ended, rung by rung and by number."""
+    return tuple(
+        _spec(search, t, rung)
+        for rung in range(len(search.rungs()))
+        for t in _entrants(search, rung)
+        if _has_ended(search, t, rung)
+    )
 
 
 def report(search: Search, spec: search_space.TrialSpec, position: int, value: float) -> None:
@@ -144,7 +203,7 @@ def report(search: Search, spec: search_space.TrialSpec, position: int, value: f
 
 def should_prune(search: Search, spec: search_space.TrialSpec, position: int) -> bool:
     """True if the trial's score at a position is below the median of earlier rounds' trials there."""
-    if search.config.pruner == "none":
+    if search.config.pruner != "median":
         return False
     value = value_at(_frozen(search, spec).intermediate_values, position, carry=True)
     if value is None:
@@ -161,7 +220,8 @@ def watch(
     """The `on_evaluation` of a trial's next arm: reports the running score and gives the trial up where it is behind.
 
     The running score is the mean of the scores of the trial's finished arms and the best so far in this one. Arms are
-    trained in the same order in every trial, so that equal positions compare equal things.
+    trained in the same order in every trial, so that equal positions compare equal things. With halving only the ends
+    of trainings count, and nothing is reported.
 
     Args:
         search: the open study.
@@ -177,6 +237,8 @@ def watch(
     def on_evaluation(step: int, score: float) -> None:
         nonlocal top
         top = max(top, score)
+        if len(search.rungs()) > 1:
+            return
         position = len(scores) * steps + step
         report(search, spec, position, fmean([*scores, top]))
         if position >= _WARMUP * steps and should_prune(search, spec, position):
@@ -188,13 +250,17 @@ def watch(
 def end_trial(
     search: Search, spec: search_space.TrialSpec, value: float | None = None, *, pruned: bool = False
 ) -> None:
-    """End a trial with its value, or as pruned (a training that diverged counts as pruned). Repeated, it counts once.
+    """End a trial on its rung with its value, or for good as pruned (a training that diverged counts as pruned).
+    Repeated, it counts once.
 
     Raises:
         ValueError: neither a finite value nor pruned.
     """
     if not pruned and (value is None or not abs(value) < float("inf")):
         raise ValueError(f"trial {spec.number}: a finite value is needed, got {value}")
+    if value is not None and not pruned and spec.steps < search.rungs()[-1].steps:
+        report(search, spec, spec.steps, value)
+        return
     outcome = None if pruned else value
     state = TrialState.PRUNED if pruned else TrialState.COMPLETE
     with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was faster
@@ -229,39 +295,41 @@ def importance(search: Search) -> dict[str, float]:
     """Share of each parameter in reaching the best third of the completed trials, largest first; the sum is 1.
 
     PED-ANOVA (Watanabe et al., arXiv 2304.10255). Empty with fewer than six completed trials, or where the best third
-    cannot be told from the rest.
+    cannot be told from the rest. With halving the scores are those of the first rung, where all trials are.
     """
-    done = [t for t in search.trials() if t.state == TrialState.COMPLETE]
-    values = sorted((t.value for t in done if t.value is not None), reverse=True)
+    scores = [(t, value) for t in search.trials() if (value := _score(search, t, 0)) is not None]
+    done, values = [t for t, _ in scores], sorted((value for _, value in scores), reverse=True)
     if len(values) < _FEWEST_FOR_IMPORTANCE or values[-(-len(values) // 3) - 1] == values[-1]:
         return {}
     evaluator = PedAnovaImportanceEvaluator(target_quantile=1 / 3)
-    return get_param_importances(_copy(done, optuna.samplers.RandomSampler(seed=0)), evaluator=evaluator)
+    return get_param_importances(_copy(search, done, optuna.samplers.RandomSampler(seed=0)), evaluator=evaluator)
 
 
-def _suggest(search: Search, number: int, trials: Sequence[FrozenTrial]) -> dict[str, float]:
+def _suggest(search: Search, number: int, trials: Sequence[FrozenTrial]) -> dict[str, Value]:
     """A trial's parameters, from a copy of the study as its round saw it and a seed of its own."""
-    earlier = [t for t in _earlier(search, number, trials) if t.state in _ENDED]
+    earlier = [t for t in _earlier(search, number, trials) if _has_ended(search, t, 0)]
     earlier_trials = [t for t in trials if search.round_of(t.number) == search.round_of(number) and t.number < number]
     seed = seeds.derive(search.seed, "trial", number) % 2**32
-    view = _copy(earlier, optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP))
+    view = _copy(search, earlier, optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP))
     for t in earlier_trials:  # Optuna keeps away from trials that run, whatever came of them since
         view.add_trial(create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions))
-    params: dict[str, float] = dict(view.ask(search.distributions()).params)
+    params: dict[str, Value] = dict(view.ask(search.distributions()).params)
     if number == 0 and search.initial is not None:
-        for name, limits in search_space.checked_ranges(search.config).items():
-            value = search.initial.values.get(name)
-            params[name] = params[name] if value is None else min(max(value, limits.low), limits.high)
+        for name, space in search_space.checked_spaces(search.config).items():
+            value = search.initial.values.get(name, params[name])
+            if isinstance(space, Range):
+                value = min(max(float(value), space.low), space.high)
+            params[name] = value
     return params
 
 
-def _copy(trials: Sequence[FrozenTrial], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-    """Ended trials in a study of its own, in memory."""
+def _copy(search: Search, trials: Sequence[FrozenTrial], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    """Trials that have ended on the first rung in a study of its own, in memory, with what they came to there."""
     study = optuna.create_study(direction="maximize", sampler=sampler, storage=optuna.storages.InMemoryStorage())
     study.add_trials(
         create_trial(
-            state=t.state,
-            value=t.value,
+            state=TrialState.PRUNED if (value := _score(search, t, 0)) is None else TrialState.COMPLETE,
+            value=t.value if value is None else value,
             params=t.params,
             distributions=t.distributions,
             intermediate_values=t.intermediate_values,
@@ -279,10 +347,9 @@ def _frozen(search: Search, spec: search_space.TrialSpec) -> FrozenTrial:
     return search.trials()[spec.number]
 
 
-def _spec(trial: FrozenTrial) -> search_space.TrialSpec:
-    return search_space.TrialSpec(
-        number=trial.number, trial_id=trial._trial_id, parameters=search_space.Tuned(values=trial.params)
-    )
+def _spec(search: Search, trial: FrozenTrial, rung: int) -> search_space.TrialSpec:
+    parameters, steps = search_space.Tuned(values=trial.params), search.rungs()[rung].steps
+    return search_space.TrialSpec(number=trial.number, trial_id=trial._trial_id, parameters=parameters, steps=steps)
 
 
 class _JournalLock(JournalFileOpenLock):

@@ -1,7 +1,15 @@
 """Everything a user can choose, as frozen pydantic sections. `load.py` reads it from files and the command line."""
 
 from synaug_core.config.arms import CONTROL_STRATEGIES, NAMED_ARMS, STANDARD_ARMS, ArmConfig
-from synaug_core.config.classifier import HYPERPARAMETERS, AugmentationConfig, ClassifierConfig, Range, TuningConfig
+from synaug_core.config.classifier import (
+    HYPERPARAMETERS,
+    AugmentationConfig,
+    ClassifierConfig,
+    Range,
+    Space,
+    TuningConfig,
+    Value,
+)
 from synaug_core.config.data import DataConfig, DuplicateConfig, SplitConfig
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PrimaryConfig, PromotionConfig
 from synaug_core.config.generator import AutoencoderConfig, DiffusionConfig, GANConfig, GeneratorConfig, VAEConfig
@@ -38,10 +46,12 @@ __all__ = [
     "QualityConfig",
     "Range",
     "RobustnessConfig",
+    "Space",
     "SplitConfig",
     "SynthesisConfig",
     "TargetedConfig",
     "TuningConfig",
     "VAEConfig",
+    "Value",
     "WatchConfig",
 ]

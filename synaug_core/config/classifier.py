@@ -18,12 +18,15 @@ __all__ = [
     "Hyperparameter",
     "Initialisation",
     "Range",
+    "Space",
     "Stem",
     "TuningConfig",
+    "Value",
 ]
 
 Initialisation = Literal["timm", "torch"]
 Stem = Literal["auto", "standard", "small"]
+Mirror = Literal["none", "horizontal", "both"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -32,7 +35,7 @@ class AugmentationConfig(Section):
 
     probability: Annotated[float, Field(ge=0, le=1)] = 0.75
     """Share of the images of a batch that are augmented; the others stay as they are, like the images of the tests."""
-    mirror: Literal["none", "horizontal", "both"] = "horizontal"
+    mirror: Mirror = "horizontal"
     rotation: Annotated[float, Field(ge=0, le=180)] = 30.0
     """Largest angle in degrees, 180 for any."""
     translation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
@@ -139,9 +142,17 @@ class Range(Section):
         return self
 
 
+Mirrors = Annotated[tuple[Mirror, ...], Field(min_length=1)]
+Numbers = Annotated[tuple[float, ...], Field(min_length=1)]
+Value = float | str
+"""Of a hyper-parameter."""
+Space = Range | tuple[Value, ...]
+"""What a hyper-parameter may be: a number of an interval, or one of some values."""
+
+
 @dataclass(frozen=True)
 class Hyperparameter:
-    """What makes a range in `TuningConfig` one that is searched: its title for people, what it sets, and for whom.
+    """What makes a field of `TuningConfig` one that is searched: its title for people, what it sets, and for whom.
 
     Attributes:
         title: as figures, the report and messages call it.
@@ -153,11 +164,12 @@ class Hyperparameter:
     key: str | None = None
     used_by: Callable[[ArmConfig], bool] = lambda _: True
 
-    def read(self, config: ClassifierConfig) -> float:
-        """The configured value."""
-        return 1.0 if self.key is None else float(operator.attrgetter(self.key)(config))
+    def read(self, config: ClassifierConfig) -> Value:
+        """The configured value: a number, or the word of a choice."""
+        value = 1.0 if self.key is None else operator.attrgetter(self.key)(config)
+        return value if isinstance(value, str) else float(value)
 
-    def set(self, config: ClassifierConfig, value: float) -> ClassifierConfig:
+    def set(self, config: ClassifierConfig, value: Value) -> ClassifierConfig:
         """The configuration with another value.
 
         Raises:
@@ -165,8 +177,8 @@ class Hyperparameter:
             ValueError: a share outside [0, 1].
         """
         if self.key is None:
-            if not 0 <= value <= 1:
-                raise ValueError(f"{self.title}: {value:g} is not a share from 0 to 1")
+            if isinstance(value, str) or not 0 <= value <= 1:
+                raise ValueError(f"{self.title}: {value} is not a share from 0 to 1")
             return config
         values = config.model_dump()
         *sections, name = self.key.split(".")
@@ -176,6 +188,10 @@ class Hyperparameter:
 
 def _augments(arm: ArmConfig) -> bool:
     return arm.augmentation != "none"
+
+
+def _strongly(arm: ArmConfig) -> bool:
+    return arm.augmentation == "strong"
 
 
 def _adds_images(arm: ArmConfig) -> bool:
@@ -197,7 +213,9 @@ class TuningConfig(Section):
     """Optimiser steps of one training in a trial; default: half of the classifier's."""
     parallel: Count = 2
     """Trials asked for at once. Part of the result: a larger number learns less from each trial."""
-    pruner: Literal["median", "none"] = "median"
+    pruner: Literal["halving", "median", "none"] = "halving"
+    """halving: all trials make trainings of a part of the steps, and the best of them go on to all steps; median: a
+    trial ends where it falls behind the median of earlier rounds; none: every trial makes all steps."""
     learning_rate: Annotated[Range | None, Hyperparameter("learning rate", "learning_rate")] = Range(
         low=3e-4, high=1e-2, log=True
     )
@@ -208,14 +226,32 @@ class TuningConfig(Section):
     augmentation_strength: Annotated[
         Range | None, Hyperparameter("augmentation strength", "augmentation.strength", _augments)
     ] = Range(low=0.3, high=1.5)
+    mirror: Annotated[Mirrors | None, Hyperparameter("mirroring", "augmentation.mirror", _augments)] = (
+        "none",
+        "horizontal",
+        "both",
+    )
+    """Whether a class stays what it is in a mirror. The configured value is always one of the choices, here and below;
+    null where the images' subject tells: a mirrored digit is no digit."""
+    rotation: Annotated[Numbers | None, Hyperparameter("largest rotation", "augmentation.rotation", _augments)] = (
+        15.0,
+        180.0,
+    )
+    """Degrees: cells and tiles may be turned all round, letters may not."""
+    color: Annotated[Numbers | None, Hyperparameter("change of colours", "augmentation.color", _strongly)] = (0.0, 0.1)
+    """Colour is the label of a stained cell, and chance in a photograph."""
+    operation: Annotated[Numbers | None, Hyperparameter("random operation", "augmentation.operation", _strongly)] = (
+        0.0,
+        1.0,
+    )
     synthetic_share: Annotated[Range | None, Hyperparameter("synthetic share", used_by=_adds_images)] = Range(
         low=0.1, high=1.0
     )
     """Share of the planned synthetic images that are used."""
 
-    def ranges(self) -> dict[str, Range]:
-        """The intervals of the hyper-parameters that are searched, by name, in the order of `HYPERPARAMETERS`."""
-        return {name: limits for name in HYPERPARAMETERS if (limits := getattr(self, name)) is not None}
+    def spaces(self) -> dict[str, Space]:
+        """What the hyper-parameters that are searched may be, by name, in the order of `HYPERPARAMETERS`."""
+        return {name: space for name in HYPERPARAMETERS if (space := getattr(self, name)) is not None}
 
     def narrowed_to(self, arms: Sequence[ArmConfig]) -> "TuningConfig":
         """The same search without the hyper-parameters that none of these arms uses."""
@@ -229,4 +265,4 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
     for entry in info.metadata
     if isinstance(entry, Hyperparameter)
 }
-"""What a search can vary, by name: the fields of `TuningConfig` that are marked as such, with their default ranges."""
+"""What a search can vary, by name: the fields of `TuningConfig` that are marked as such, with their default spaces."""

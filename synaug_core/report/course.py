@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.classify.budget import resolve_steps
-from synaug_core.classify.search_space import searched_arms
+from synaug_core.classify.search_space import list_rungs, searched_arms
 from synaug_core.config import BEST, HYPERPARAMETERS
 from synaug_core.data.thinning import DEFAULT
 from synaug_core.evaluate.sentence import percent_text
@@ -178,13 +178,20 @@ def _search(config: Config) -> str:
         budget = f"{tuning.trials} trials for all arms together, by the mean score of {names}"
         seeds = _seed(config, "tuning", names)
     unknown = tuning.steps is None and config.classifier.steps == "auto"
-    steps = "half the arms'" if unknown else number(config.classifier.steps_or_half(tuning.steps))
-    titles = [HYPERPARAMETERS[name].title for name in tuning.narrowed_to(searched).ranges()]
+    first, *later = list_rungs(
+        tuning.model_copy(update={"steps": 1000 if unknown else config.classifier.steps_or_half(tuning.steps)})
+    )
+
+    def steps_text(steps: int) -> str:
+        return f"1/{2000 // steps} of the arms'" if unknown else number(steps)
+
+    halving = "".join(f", and the best {r.trials} of them anew of {steps_text(r.steps)} steps" for r in later)
+    titles = [HYPERPARAMETERS[name].title for name in tuning.narrowed_to(searched).spaces()]
     word = config.data.split.division_word
     place = f", in each {word} anew" if word else ""
     return (
-        f"{budget}{place}, of {steps} steps each, over {', '.join(titles)}; the measure is balanced accuracy "
-        f"on the validation images. Sampler: {seeds}."
+        f"{budget}{place}, of {steps_text(first.steps)} steps each{halving}, over {', '.join(titles)}; the "
+        f"measure is balanced accuracy on the validation images. Sampler: {seeds}."
     )
 
 

@@ -16,6 +16,8 @@ __all__ = ["Settings", "apply_environment", "child_environment", "embedded_envir
 
 _SCHEDULER = re.compile(r"(tcp|tls|ws|wss)://[^\s/@]+")
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
+_MALLOC_CHOICES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+_DASKS_CHOICE = {"MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,8 +40,8 @@ class Settings:
             answers there may run code here.
         own_prefect: the server at `prefect_api_url` was started by this run for itself alone
             (`SYNAUG_OWN_PREFECT=1`, which the command sets).
-        trims_memory: freed memory goes back to the system at once (`MALLOC_TRIM_THRESHOLD_` as Dask sets it for its
-            workers; False for any value of one's own choice).
+        keeps_memory: freed memory may stay in the process for the next tensors; False where a variable of glibc's
+            malloc is set to one's own choice (`MALLOC_TRIM_THRESHOLD_=65536` is Dask's for its workers).
     """
 
     home: Path
@@ -52,7 +54,7 @@ class Settings:
     s3_endpoint: str | None = None
     dask_scheduler: str | None = None
     own_prefect: bool = False
-    trims_memory: bool = False
+    keeps_memory: bool = True
 
     @property
     def has_local_tracking(self) -> bool:
@@ -100,7 +102,7 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
         s3_endpoint=variables.get("MLFLOW_S3_ENDPOINT_URL"),
         dask_scheduler=scheduler,
         own_prefect=variables.get("SYNAUG_OWN_PREFECT") == "1",
-        trims_memory=variables.get("MALLOC_TRIM_THRESHOLD_") == "65536",
+        keeps_memory=all(variables.get(name) in (None, _DASKS_CHOICE.get(name)) for name in _MALLOC_CHOICES),
     )
 
 

@@ -16,11 +16,12 @@ class Event:
     Attributes:
         stage: the part of the run (`dataset`, `generator`, ...).
         name: the step within the stage (a class group, a trial, an arm and repetition).
-        done, total: units of work done and in all (0 where unknown).
+        done, total: units of work done and in all (0 where unknown); without a name, steps.
         values: figures worth showing (losses, scores).
         state: `cached` and `done` end a step well, `failed` ends it badly.
         id: tells steps of one name apart, as the folds of a cross-validation have them.
         opens: the step is a whole retraining of several: what other stages told before was about another one.
+        units: units of work of all steps of the stage; 0 where these are alike.
     """
 
     stage: str
@@ -31,6 +32,7 @@ class Event:
     state: Literal["running", "done", "cached", "failed"] = "running"
     id: str = ""
     opens: bool = False
+    units: int = 0
 
 
 _lock = threading.Lock()

@@ -75,7 +75,7 @@ RUN_FAULTS = (
     RunFault("flow-weights", "kill -9 of the flow between the files of a generator",
              Request("mlflow", "weights.safetensors", 1, "PUT"), "kill flow", KILLED),
     RunFault("flow-training", "kill -9 of the flow while arms are trained",
-             Step("tuning", 2, 0.3), "kill flow", KILLED),
+             Step("tuning", 3, 0.3), "kill flow", KILLED),
     RunFault("flow-alias", "kill -9 of the flow between the list of champions and the alias",
              Request("mlflow", "registered-models/alias", 1, "POST"), "kill flow", KILLED),
     RunFault("flow-random-1", "kill -9 of the flow at a random moment",

@@ -24,6 +24,8 @@ ARMS = ["original", "control", "combined"]
 CLASSES = ["0", "1", "2"]
 STATED = {"run_id", "tracking_uri", "experiment", "dataset", "arms", "best_arm", "verdict", "model"}
 STATED |= {"steps", "cached_steps", "seconds"}
+FURTHER_KEYS = {"sentence", "promotion", "comparison_page", "synthetic", "notes", "training_images"}
+FURTHER_KEYS |= {"contrasts", "against_controls"}
 
 
 def only(runs: list[Any]) -> Any:
@@ -33,8 +35,7 @@ def only(runs: list[Any]) -> Any:
 
 def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dict[str, str]) -> None:
     found = first.outcome
-    contrasts = {"contrasts", "against_controls"}
-    assert found.keys() == STATED | contrasts | {"sentence", "promotion", "comparison_page", "synthetic", "notes"}
+    assert found.keys() == STATED | FURTHER_KEYS
     assert found["run_id"] == first.run.info.run_id
     assert found["tracking_uri"] == f"sqlite:///{surroundings['SYNAUG_HOME']}/mlflow.db"
     assert found["experiment"] == "synaug/tiny"
@@ -50,7 +51,7 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
     assert found["model"] == {
         "name": "synaug-tiny", "version": "1", "alias": "champion", "arm": first.versions["1"]["synaug.arm"],
     }  # fmt: skip
-    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 4 + 2 + 1 + 2 + 6 + 3 + 1 + 1 + 1, 0)
+    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 4 + 2 + 1 + 3 + 6 + 3 + 1 + 1 + 1, 0)
     stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
     assert found["seconds"].keys() == stages | {"robustness", "explanation", "report", "registration"}
     assert found["notes"] == []
@@ -77,7 +78,7 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
         "judge": 4,
         "synthesis": 2,
         "quality": 1,
-        "tuning": 2,
+        "tuning": 3,
         "training": 6,
         "robustness": 3,
         "comparison": 1,
@@ -103,7 +104,7 @@ def test_runs_are_nested_as_designed(first: Any) -> None:
         "explanation": 1,
         "promotion": 1,
     }
-    assert [r.stage for r in only(first.run.of("tuning")).below] == ["trial", "trial"]
+    assert [r.stage for r in only(first.run.of("tuning")).below] == ["trial"] * 3
     assert [r.tags["synaug.arm"] for r in first.run.of("arm")] == ARMS
     for arm in first.run.of("arm"):
         assert sorted((r.stage, r.tags["synaug.seed"]) for r in arm.below) == [
@@ -212,10 +213,13 @@ def test_every_stage_leaves_its_files_and_inputs(first: Any) -> None:
 def test_trials_are_complete_and_numbered(first: Any) -> None:
     tuning = only(first.run.of("tuning"))
     rows = json.loads((tuning.place / "trials.json").read_text())
-    assert [(r["number"], r["state"]) for r in rows] == [(0, "complete"), (1, "complete")]
-    assert sorted(r.params["number"] for r in tuning.below) == ["0", "1"]
-    best = max(r.metrics["val/balanced_accuracy"] for r in tuning.below)
-    assert tuning.metrics["val/balanced_accuracy"] == best
+    assert sorted(r["state"] for r in rows) == ["complete", "pruned"]
+    scores = {(r.params["number"], r.params["steps"]): r.metrics["val/balanced_accuracy"] for r in tuning.below}
+    [(number, steps)] = scores.keys() - {("0", "3"), ("1", "3")}
+    assert (steps, tuning.params["steps"]) == ("10", "3, 10")
+    assert scores[number, "3"] == max(score for (_, few), score in scores.items() if few == "3")
+    assert tuning.metrics["val/balanced_accuracy"] == scores[number, "10"]
+    assert {r.info.run_name for r in tuning.below} == {f"trial {n}, {s} steps" for n, s in scores}
     used = {r.params["learning_rate"] for r in first.run.of("repetition")}
     assert used == {tuning.params["best.learning_rate"]}
 

@@ -62,6 +62,32 @@ def test_the_first_failure_is_raised_after_all_have_ended(events: list[Event]) -
     assert "training" in stages.account().seconds
 
 
+def test_what_follows_a_step_begins_before_later_steps_have_ended() -> None:
+    stages, inner, followed = Stages(), Future[Any](), list[int]()
+    late: PrefectConcurrentFuture[Any] = PrefectConcurrentFuture(uuid4(), inner)
+
+    def then(value: int) -> None:
+        followed.append(value)
+        if value == 1:
+            assert not inner.done()
+            inner.set_result(Completed(data=2))
+
+    assert stages.gather(stages.track("training", [("a", done(1)), ("b", late)]), then=then) == [1, 2]
+    assert followed == [1, 2]
+    ends = [("a", done(3)), ("b", failed(DataError("no"))), ("c", done(4))]
+    with pytest.raises(DataError, match="no"):
+        stages.gather(stages.track("training", ends), then=then)
+    assert followed == [1, 2, 3], "nothing new begins in a run that fails"
+
+
+def test_steps_of_unlike_length_say_how_long_they_are(events: list[Event]) -> None:
+    stages = Stages()
+    stages.gather(stages.track("tuning", [("a", done(1))], expected=2, units=10, all_units=50))
+    stages.gather(stages.track("tuning", [("b", cached(2))], expected=2, units=40, all_units=50))
+    assert [(e.done, e.total) for e in events if e.name] == [(10, 10), (40, 40)]
+    assert {e.units for e in events if not e.name} == {0, 50}
+
+
 def test_a_step_s_end_is_told_when_it_ends_and_once(events: list[Event]) -> None:
     stages, inner = Stages(), Future[Any]()
     late: PrefectConcurrentFuture[Any] = PrefectConcurrentFuture(uuid4(), inner)

@@ -68,7 +68,7 @@ def test_a_share_is_searched_where_images_were_made() -> None:
             SyntheticRef(uri="file:///x", sha256="0" * 64, run_id="run", counts={"a": n}, planned=9, seconds=0.0)
             for n in counts
         )
-        return set(narrow_search(TuningConfig(), arms, {"balanced": (), "synthetic": parts}).ranges())
+        return set(narrow_search(TuningConfig(), arms, {"balanced": (), "synthetic": parts}).spaces())
 
     assert searched() == searched(0, 0) == {"learning_rate", "weight_decay", "dropout"}
     assert searched(0, 1) == searched() | {"synthetic_share"}

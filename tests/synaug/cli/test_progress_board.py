@@ -29,6 +29,19 @@ def test_a_stage_knows_its_time_left_once_it_knows_its_steps() -> None:
     assert (stage.ended_count, stage.expected_count, stage.state) == (2, 4, "running")
 
 
+def test_steps_of_unlike_length_are_weighed_where_the_stage_says_how_long_all_are() -> None:
+    board = Board()
+    board.apply(Event("tuning", "", 0, 5, units=4 * 10 + 40), now=0.0)
+    stage = board.stages["tuning"]
+    board.apply(Event("tuning", "0", 10, 10, state="cached"), now=0.0)
+    for number in (1, 2, 3):
+        board.apply(Event("tuning", str(number), 0, 10), now=number - 1.0)
+        board.apply(Event("tuning", str(number), 10, 10, state="done"), now=float(number))
+    assert stage.remaining_seconds(3.0) == pytest.approx(4.0), "the last is as long as all others"
+    board.apply(Event("tuning", "last", 20, 40), now=5.0)
+    assert stage.remaining_seconds(5.0) == pytest.approx(2.0)
+
+
 def test_time_that_a_stage_waited_for_others_sets_no_pace() -> None:
     board = Board()
     board.apply(Event("training", "", 0, 3), now=0.0)

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from synaug_core.classify.search_space import note_unsearched, searched_arms
+from synaug_core.classify.search_space import list_rungs, note_unsearched, searched_arms
 from synaug_core.config import NAMED_ARMS, STANDARD_ARMS, ArmConfig, Config, OnlineConfig, SynthesisConfig, TuningConfig
 
 VAE = STANDARD_ARMS["combined"].model_copy(update={"name": "vae"})
 COPIES = ArmConfig(name="copies", synthesis=SynthesisConfig(strategy="duplicate"))
 ONLINE = ArmConfig(name="online", online=OnlineConfig())
-ARMS = NAMED_ARMS | {arm.name: arm for arm in (VAE, COPIES, ONLINE)}
+STRONG = ArmConfig(name="strong", augmentation="strong")
+ARMS = NAMED_ARMS | {"strong": STRONG} | {arm.name: arm for arm in (VAE, COPIES, ONLINE)}
 ALWAYS = ["learning_rate", "weight_decay", "dropout"]
+AUGMENTING = ["augmentation_strength", "mirror", "rotation"]
 
 
 @pytest.mark.parametrize(
@@ -17,15 +19,16 @@ ALWAYS = ["learning_rate", "weight_decay", "dropout"]
     [
         (["original"], []),
         (["original", "balanced"], []),
-        (["original", "traditional"], ["augmentation_strength"]),
+        (["original", "traditional"], AUGMENTING),
+        (["original", "strong"], [*AUGMENTING, "color", "operation"]),
         (["original", "synthetic"], ["synthetic_share"]),
-        (["control", "combined"], ["augmentation_strength", "synthetic_share"]),
+        (["control", "combined"], [*AUGMENTING, "synthetic_share"]),
         (["online"], []),  # what is made inside the training is not planned
     ],
 )
 def test_what_no_arm_uses_is_not_searched(names, searched):
     narrow = TuningConfig().narrowed_to([ARMS[name] for name in names])
-    assert list(narrow.ranges()) == ALWAYS + searched
+    assert list(narrow.spaces()) == ALWAYS + searched
     assert narrow.narrowed_to(list(ARMS.values())) == narrow, "what was left out stays out"
     assert TuningConfig(dropout=None).narrowed_to([VAE]).dropout is None
 
@@ -64,3 +67,17 @@ def test_arms_that_were_tuned_for_others_are_named():
     assert note(["control", "copies", "vae"], arms=["control"], scope="per_arm") == ()
     assert note(["control", "copies", "vae"], arms=["control"], trials=0) == ()
     assert note(["control", "oracle"])[0].startswith("arm oracle uses hyper-parameters that were tuned for control")
+
+
+def test_rungs():
+    def rungs(trials, steps=300, pruner="halving"):
+        return [tuple(rung) for rung in list_rungs(TuningConfig(trials=trials, steps=steps, pruner=pruner))]
+
+    assert rungs(12) == [(12, 75), (3, 300)]
+    assert rungs(13, 10) == [(13, 3), (4, 10)]
+    assert rungs(2) == [(2, 75), (1, 300)]
+    assert rungs(1) == [(1, 300)]
+    assert rungs(12, 1) == [(12, 1)]
+    assert rungs(12, pruner="median") == rungs(12, pruner="none") == [(12, 300)]
+    with pytest.raises(ValueError, match="steps"):
+        list_rungs(TuningConfig())

@@ -24,8 +24,8 @@ def test_rounds(tmp_path):
 def test_values_lie_in_their_ranges_and_open_ones_stay_open(whole, tmp_path):
     for _, values in whole:
         for name, value in values.items():
-            limits = getattr(CONFIG, name)
-            assert limits.low <= value <= limits.high
+            space = getattr(CONFIG, name)
+            assert space.low <= value <= space.high if isinstance(space, Range) else value in space
     narrow = CONFIG.model_copy(update={"dropout": None, "synthetic_share": None, "trials": 1})
     (spec,) = tuning.ask(tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=narrow))
     assert spec.parameters.values.get("dropout") is None
@@ -107,11 +107,19 @@ def test_the_first_trial_may_be_the_configured_values(tmp_path):
     assert found["dropout"] == 0.25
     assert found["synthetic_share"] == 1.0
     assert found["learning_rate"] == CONFIG.learning_rate.high  # moved into its range
+    assert (found["mirror"], found["rotation"]) == ("horizontal", 30.0)
+    assert CONFIG.rotation == (15.0, 180.0), "a configured value that is no choice becomes one"
+    later = [tuning.ask(search)[0].parameters.values["rotation"]]
+    while specs := tuning.ask(search):
+        for spec in specs:
+            later.append(spec.parameters.values["rotation"])
+            make(search, spec)
+    assert set(later) == {15.0, 30.0, 180.0}
 
 
 def test_the_model_is_learnt_from(tmp_path):
     """After random trials the sampler goes where the objective is high."""
-    config = TuningConfig(trials=30, parallel=2, pruner="none")
+    config = TuningConfig(trials=30, parallel=2, pruner="none", steps=30)
     search = tuning.open_study(str(tmp_path / "s"), "s", seed=5, config=config)
     finish(search)
     values = [r.value for r in tuning.history(search)]
@@ -143,10 +151,11 @@ def test_what_is_found_is_applied():
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_what_is_searched_is_read_where_it_is_set(name):
     entry = HYPERPARAMETERS[name]
-    changed = entry.set(ClassifierConfig(), 0.5)
-    assert entry.read(changed) == (1.0 if entry.key is None else 0.5)
+    value = "both" if name == "mirror" else 0.5
+    changed = entry.set(ClassifierConfig(), value)
+    assert entry.read(changed) == (1.0 if entry.key is None else value)
     assert entry.set(changed, entry.read(ClassifierConfig())) == ClassifierConfig()
-    assert CONFIG.ranges()[name] == getattr(CONFIG, name)
+    assert CONFIG.spaces()[name] == getattr(CONFIG, name)
 
 
 def test_values_are_stored_under_their_names_as_version_0_1_0_did():
@@ -158,24 +167,30 @@ def test_values_are_stored_under_their_names_as_version_0_1_0_did():
         "synthetic_share": 0.3,
     }
     assert Tuned.model_validate(stored) == Tuned(learning_rate=0.01, synthetic_share=0.3)
-    assert Tuned.model_validate(stored).model_dump() == stored
-    assert Tuned.model_validate_json(Tuned(dropout=0.1).model_dump_json()) == Tuned(dropout=0.1)
+    newer = dict.fromkeys(("mirror", "rotation", "color", "operation"))
+    assert Tuned.model_validate(stored).model_dump() == stored | newer
+    values = Tuned(dropout=0.1, mirror="none", rotation=15)
+    assert Tuned.model_validate_json(values.model_dump_json()) == values
+    assert values.values == {"dropout": 0.1, "mirror": "none", "rotation": 15.0}
+    assert (values.synthetic_share, Tuned(synthetic_share=0.3).synthetic_share) == (1.0, 0.3)
     with pytest.raises(ValueError, match="momentum"):
         Tuned(momentum=0.9)
 
 
 @pytest.mark.parametrize(
-    ("name", "limits", "message"),
+    ("name", "space", "message"),
     [
         ("dropout", Range(low=0, high=1), r"tuning.dropout.high: 1 is not a possible dropout"),
         ("learning_rate", Range(low=0, high=1), r"tuning.learning_rate.low: 0"),
         ("synthetic_share", Range(low=0, high=2), r"tuning.synthetic_share.high: 2"),
         ("augmentation_strength", Range(low=-1, high=2), r"tuning.augmentation_strength.low: -1"),
+        ("rotation", (15.0, 200.0), r"tuning.rotation\[1\]: 200 is not a possible largest rotation"),
+        ("mirror", ("none", "diagonal"), r"tuning.mirror\[1\]: diagonal is not a possible mirroring"),
     ],
 )
-def test_impossible_ranges(tmp_path, name, limits, message):
+def test_impossible_spaces(tmp_path, name, space, message):
     with pytest.raises(ConfigError, match=message):
-        tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG.model_copy(update={name: limits}))
+        tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=CONFIG.model_copy(update={name: space}))
 
 
 def test_a_study_keeps_its_settings(storage):

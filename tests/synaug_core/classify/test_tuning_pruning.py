@@ -39,7 +39,7 @@ def _watched(search: tuning.Search, spec: TrialSpec, level: float) -> bool:
 
 
 def test_trials_behind_the_median_of_earlier_rounds_are_pruned(tmp_path):
-    config = TuningConfig(trials=8, parallel=4)
+    config = TuningConfig(trials=8, parallel=4, pruner="median", steps=40)
     search = tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=config)
     levels = [0.5, 0.6, 0.7, 0.8, 0.3, 0.9, 0.64, 0.66]
     pruned = [_watched(search, spec, levels[spec.number]) for _ in range(2) for spec in tuning.ask(search)]
@@ -54,7 +54,7 @@ def test_trials_behind_the_median_of_earlier_rounds_are_pruned(tmp_path):
 
 def test_the_running_score_is_the_best_so_far_and_the_mean_over_arms(tmp_path):
     search = tuning.open_study(
-        str(tmp_path / "s"), "s", seed=1, config=TuningConfig(trials=11, parallel=2, pruner="none")
+        str(tmp_path / "s"), "s", seed=1, config=TuningConfig(trials=11, parallel=2, pruner="none", steps=100)
     )
     spec = tuning.ask(search)[0]
     told = tuning.watch(search, spec, steps=100, scores=(0.5,))
@@ -65,7 +65,7 @@ def test_the_running_score_is_the_best_so_far_and_the_mean_over_arms(tmp_path):
 
 
 def test_pruning_does_not_depend_on_who_was_faster(tmp_path):
-    config = TuningConfig(trials=8, parallel=4)
+    config = TuningConfig(trials=8, parallel=4, pruner="median", steps=40)
     levels = [0.5, 0.6, 0.7, 0.8, 0.3, 0.9, 0.64, 0.66]
 
     def outcome(name: str, *, backwards: bool):

@@ -238,6 +238,10 @@ def test_the_course_names_every_stage_and_the_seeds_that_were_used(none_shown):
         assert "/".join(("5", *parts)) in stages[stage]
     assert str(derive(5, "reliability")) in stages["Comparison"]
     assert "5/reliability" in stages["Comparison"]
+    assert (
+        "of 1/8 of the arms' steps each, and the best 3 of them anew of 1/2 of the arms' steps, over"
+        in stages["Search"]
+    )
     assert str(derive(5, "init", 0)) in stages["Training"]
     assert str(derive(5, "batches", "original", 0)) in stages["Training"]
 

@@ -43,6 +43,20 @@ def test_the_environment_is_honoured_and_empty_variables_are_not_set(tmp_path: P
     assert found.data == Path.home() / "data"
 
 
+@pytest.mark.parametrize(
+    ("variables", "keeps"),
+    [
+        ({}, True),
+        ({"MALLOC_TRIM_THRESHOLD_": "65536"}, True),  # Dask's, not the user's
+        ({"MALLOC_TRIM_THRESHOLD_": "70000"}, False),
+        ({"MALLOC_MMAP_THRESHOLD_": "65536"}, False),
+        ({"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}, False),
+    ],
+)
+def test_malloc_is_left_alone_where_the_user_has_a_choice_of_his_own(variables: dict[str, str], keeps: bool):
+    assert settings(variables).keeps_memory is keeps
+
+
 def test_artifacts_of_a_database_may_go_elsewhere():
     assert settings({"SYNAUG_ARTIFACT_ROOT": "s3://bucket/runs"}).artifact_root == "s3://bucket/runs"
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import tasks.engine.recording as reporting
+from synaug_core.classify.search_space import TrialSpec, Tuned
 from synaug_core.config import STANDARD_ARMS, ComputeConfig, SynthesisConfig, TuningConfig
 from synaug_core.errors import ConfigError
 from tasks.engine.context import group_name
@@ -92,8 +93,9 @@ def test_names_of_steps_are_short_and_tell_searches_apart() -> None:
     assert group_name(["a"]) == "a"
     assert group_name(["a", "b", "c", "d"]) == "a, b and 2 more"
     arms = (STANDARD_ARMS["control"], STANDARD_ARMS["combined"])
-    assert trial_name(3, arms, TuningConfig()) == "trial 3"
-    assert trial_name(3, arms[:1], TuningConfig(scope="per_arm")) == "control trial 3"
+    trial = TrialSpec(number=3, trial_id=9, parameters=Tuned(), steps=75)
+    assert trial_name(trial, arms, TuningConfig()) == "trial 3, 75 steps"
+    assert trial_name(trial, arms[:1], TuningConfig(scope="per_arm", pruner="none")) == "control trial 3"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.core_job import Job, Synthetic, call
+from benchmarks.core.job import Job, Synthetic, call
 from synaug_core.classify import tuning, tuning_figures
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured, searched_arms
 from synaug_core.classify.trained import TrainedClassifier
@@ -53,28 +53,29 @@ def tune(job: Job, synthetic: Synthetic) -> dict[str, Tuned]:
 def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tuned:
     config, names = job.config, ", ".join(arm.name for arm in arms)
     initial = as_configured(config.classifier)
+    used = [arm if len(synthetic[arm.name] or ()) else arm.model_copy(update={"synthesis": None}) for arm in arms]
+    steps = config.classifier.steps_or_half(config.tuning.steps)
+    settings = config.tuning.narrowed_to(used).model_copy(update={"steps": steps})
 
     def opened() -> tuning.Search:
         seed = derive(config.seed, "tuning", names)
-        return tuning.open_study(
-            str(job.place("tuning.journal")), names, seed=seed, config=config.tuning.narrowed_to(arms), initial=initial
-        )
+        return tuning.open_study(str(job.place("tuning.journal")), names, seed=seed, config=settings, initial=initial)
 
     def run(trial: TrialSpec) -> float | None:
-        search, steps, scores = opened(), config.classifier.steps_or_half(config.tuning.steps), list[float]()
-        trial_config = trial.parameters.apply(config.classifier).model_copy(update={"steps": steps})
+        search, scores = opened(), list[float]()
+        trial_config = trial.parameters.apply(config.classifier).model_copy(update={"steps": trial.steps})
         try:
             for arm in arms:
                 classifier = train(
                     trial_config,
                     arm,
-                    _training_images(job, synthetic[arm.name], trial.parameters.values.get("synthetic_share")),
+                    _training_images(job, synthetic[arm.name], trial.parameters.synthetic_share),
                     job.data.val,
                     init_seed=derive(config.seed, "init", "tuning"),
                     batch_seed=derive(config.seed, "batches", "tuning", arm.name),
                     device=job.device,
-                    checkpoint=job.checkpoint(f"trial-{trial.number}-{arm.name}"),
-                    on_evaluation=tuning.watch(search, trial, steps=steps, scores=tuple(scores)),
+                    checkpoint=job.checkpoint(f"trial-{trial.number}-{trial.steps}-{arm.name}"),
+                    on_evaluation=tuning.watch(search, trial, steps=trial.steps, scores=tuple(scores)),
                 )
                 scores.append(classifier.history.best_score or 0.0)
         except (Pruned, DivergenceError):
@@ -96,7 +97,7 @@ def repeat(job: Job, arm: ArmConfig, repetition: int, synthetic: ImageSet | None
     classifier = train(
         tuned.apply(config.classifier),
         arm,
-        _training_images(job, synthetic, tuned.values.get("synthetic_share")),
+        _training_images(job, synthetic, tuned.synthetic_share),
         job.data.val,
         init_seed=derive(config.seed, "init", repetition),
         batch_seed=derive(config.seed, "batches", arm.name, repetition),

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks.core_images import make_images
-from benchmarks.core_job import Job, call
-from benchmarks.core_probes import Measured, probe_arms, show_probes
-from benchmarks.core_training import Repetition, repeat, tune
+from benchmarks.core.images import make_images
+from benchmarks.core.job import Job, call
+from benchmarks.core.probes import Measured, probe_arms, show_probes
+from benchmarks.core.training import Repetition, repeat, tune
 from synaug_core.classify.budget import resolve_steps
 from synaug_core.config import Config
 from synaug_core.data import parquet

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.core_job import Job, call
-from benchmarks.core_training import Repetition
+from benchmarks.core.job import Job, call
+from benchmarks.core.training import Repetition
 from synaug_core.evaluate.results import Comparison
 from synaug_core.probes import base
 from synaug_core.probes.registry import PROBES, enabled_probes

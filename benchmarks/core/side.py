@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.core_only import core_only
+from benchmarks.core.retraining import core_only
 from benchmarks.side_by_side import Stopwatch, serve
 from synaug_core.config import Config
 from tasks.engine.machine import worker_count

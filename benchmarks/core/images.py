@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from benchmarks.core_job import Job, Synthetic, call
+from benchmarks.core.job import Job, Synthetic, call
 from synaug_core import devices
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import train
