@@ -47,7 +47,7 @@ def test_the_gradient_is_that_of_the_cross_entropy_but_for_its_length(case):
     model, clean, labels = case
     x = clean.images.clone().requires_grad_()
     head = copy.deepcopy(model.linear).double()  # a sure classifier's cross-entropy needs more digits
-    logits = head(model.features(x).double())
+    logits = head(model.features(x).double()) - model.prior_shift
     torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
     unsure = 1 - logits.softmax(1).gather(1, labels.view(-1, 1)).view(-1, 1, 1, 1).detach()
     difference = (x.grad / unsure - clean.gradient).abs().amax((1, 2, 3)) / clean.gradient.abs().amax((1, 2, 3))
@@ -211,9 +211,10 @@ class TestAgainstTheAdversarialRobustnessToolbox:
 
     @pytest.mark.parametrize(("eps", "steps"), [(0.03, 3), (0.1, 10)])
     def test_pgd_walks_the_same_way(self, case, toolbox, eps, steps):
-        from art.attacks.evasion import ProjectedGradientDescent
+        from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
 
         model, clean, labels = case
+        one_step = FastGradientMethod(toolbox, eps=eps, batch_size=60).generate(clean.images.numpy(), labels.numpy())
         attack = ProjectedGradientDescent(
             toolbox, eps=eps, eps_step=eps / 4, max_iter=steps, num_random_init=0, batch_size=60, verbose=False
         )
@@ -221,7 +222,7 @@ class TestAgainstTheAdversarialRobustnessToolbox:
         *_, last = attacks.ascend(model, clean, clean.images, labels, eps=eps, step=eps / 4, steps=steps)
         same = np.abs(theirs - last.images.numpy()) < 1e-6
         assert same.all()
-        fooled = toolbox.predict(theirs).argmax(1) != labels.numpy()
+        fooled, by_one_step = (toolbox.predict(x).argmax(1) != labels.numpy() for x in (theirs, one_step))
         ours = attacks.pgd(model, clean, labels, eps=eps, steps=steps, start=clean.images)
         assert (ours.fooled.numpy() >= fooled).all()  # the best of the way, not its end
-        assert ours.fooled.float().mean() - fooled.mean() < 0.05
+        assert ours.fooled.float().mean() - (fooled | by_one_step).mean() < 0.05
