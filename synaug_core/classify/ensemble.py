@@ -99,13 +99,13 @@ def _joined(
         evaluations += [e.model_copy(update={"step": steps + e.step}) for e in history.evaluations]
         steps += history.stopped_at
     model = Ensemble([member.model for member in members]).eval()
-    last = trained.Evaluation(step=steps, train_loss=evaluations[-1].train_loss)
+    final = trained.Evaluation(step=steps, train_loss=evaluations[-1].train_loss)
     if len(val):
         with torch.inference_mode():
             logits = torch.cat([model(part.to(model.mean.device)) for part in torch.split(val.images, _BATCH)])
-        last = last.model_copy(update=scores.validation_scores(logits, val.labels.to(logits.device)))
+        final = final.model_copy(update=scores.validation_scores(logits, val.labels.to(logits.device)))
     history = trained.History(
-        evaluations=(*(e for e in evaluations if e.step < steps), last),
+        evaluations=(*(e for e in evaluations if e.step < steps), final),
         best_step=steps,
         stopped_at=steps,
         ended=histories[-1].ended,

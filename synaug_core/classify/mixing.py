@@ -5,12 +5,12 @@ images of each batch, and a mixture belongs to both classes.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from synaug_core.classify.augment import rectangles
+from synaug_core.config.arms import Mixing
 
 __all__ = ["Targets", "mix"]
 
@@ -22,12 +22,12 @@ class Targets:
     Attributes:
         labels: int64 (n,).
         weights: float (n,), of the images in the loss; None: all alike.
-        others: targets of what was mixed into the images; their weights are a mixture's share of them.
+        mixed_in: targets of what was mixed into the images; their weights are a mixture's share of them.
     """
 
     labels: Tensor
     weights: Tensor | None = None
-    others: "Targets | None" = None
+    mixed_in: "Targets | None" = None
 
     def extended(self, labels: Tensor, weight: float) -> "Targets":
         """These, and those of further images of one class each."""
@@ -35,18 +35,18 @@ class Targets:
         return Targets(
             torch.cat([self.labels, labels]),
             torch.cat([own, torch.full((len(labels),), weight, device=labels.device)]),
-            None if self.others is None else self.others.extended(labels, 0.0),
+            None if self.mixed_in is None else self.mixed_in.extended(labels, 0.0),
         )
 
     def parts(self) -> "tuple[Targets, ...]":
         """These targets, and those of what was mixed in."""
-        return (self,) if self.others is None else (self, *self.others.parts())
+        return (self,) if self.mixed_in is None else (self, *self.mixed_in.parts())
 
 
 def mix(
     images: Tensor,
     targets: Targets,
-    kind: Literal["none", "mixup", "cutmix"],
+    kind: Mixing,
     probability: float,
     stream: torch.Generator,
 ) -> tuple[Tensor, Targets]:
@@ -83,5 +83,5 @@ def mix(
         mixed = torch.where(inside, images[partner], images)
         share = 1 - inside.float().mean(dim=(1, 2, 3))
     weights = torch.ones_like(share) if targets.weights is None else targets.weights
-    others = Targets(targets.labels[partner], (1 - share) * weights[partner])
-    return mixed, Targets(targets.labels, share * weights, others)
+    mixed_in = Targets(targets.labels[partner], (1 - share) * weights[partner])
+    return mixed, Targets(targets.labels, share * weights, mixed_in)

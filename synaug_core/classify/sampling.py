@@ -212,10 +212,10 @@ def sampler_of(
     labels, synthetic = train.labels, train.is_synthetic()
     both_kinds = bool(synthetic.any()) and not bool(synthetic.all())
     steps = first_phase_steps(arm, config)
-    last = _last_sampling(arm)
+    final_draws = _last_sampling(arm)
 
     def sampler(
-        part: Tensor, its_seed: int, share: Tensor, draws: Literal["natural", "balanced"] = last
+        part: Tensor, its_seed: int, share: Tensor, draws: Literal["natural", "balanced"] = final_draws
     ) -> IndexSampler:
         stream = seeds.stream(its_seed)
         return IndexSampler(

@@ -84,16 +84,16 @@ class History(frozen.Frozen):
         steps = self.stopped_at / self.members
         to_go = [(e, (self.stopped_at - e.step) / max(1, steps)) for e in self.evaluations]
         before = [e for e, share in to_go if 0.2 <= share < 0.4]
-        last = [e for e, share in to_go if share < 0.2]
-        return _has_fallen([e.train_loss for e in before], [e.train_loss for e in last]) and (
+        later = [e for e, share in to_go if share < 0.2]
+        return _has_fallen([e.train_loss for e in before], [e.train_loss for e in later]) and (
             self.ended == "no validation images"
-            or _has_fallen([e.val_balanced_loss for e in before], [e.val_balanced_loss for e in last])
+            or _has_fallen([e.val_balanced_loss for e in before], [e.val_balanced_loss for e in later])
         )
 
 
-def _has_fallen(before: Sequence[float | None], last: Sequence[float | None]) -> bool:
+def _has_fallen(before: Sequence[float | None], after: Sequence[float | None]) -> bool:
     """Whether the mean of the later losses is clearly below that of the earlier ones."""
-    earlier, later = ([loss for loss in part if loss is not None] for part in (before, last))
+    earlier, later = ([loss for loss in part if loss is not None] for part in (before, after))
     return bool(earlier and later) and fmean(earlier) - fmean(later) > max(_FALL * fmean(earlier), _SMALLEST_FALL)
 
 

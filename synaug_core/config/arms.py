@@ -94,9 +94,9 @@ class ArmConfig(Section):
             n for n, f in type(self).model_fields.items() if n not in own and getattr(self, n) != f.default
         ]:
             raise ValueError(f"candidates: the arm trains as one of them; leave {set_fields[0]} out")
-        known = {name for name, arm in NAMED_ARMS.items() if not arm.has_synthetic_images and not arm.candidates}
-        if unknown := [name for name in self.candidates if name not in known]:
-            raise ValueError(f"candidates: unknown {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        recipes = {name for name, arm in NAMED_ARMS.items() if not arm.has_synthetic_images and not arm.candidates}
+        if unknown := [name for name in self.candidates if name not in recipes]:
+            raise ValueError(f"candidates: unknown {unknown[0]!r}; known are {', '.join(sorted(recipes))}")
         return self
 
     def become(self, candidate: str) -> "ArmConfig":

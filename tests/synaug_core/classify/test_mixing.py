@@ -22,9 +22,9 @@ def images() -> torch.Tensor:
 
 def _shares(targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
     assert targets.weights is not None
-    assert targets.others is not None
-    assert targets.others.weights is not None
-    return targets.weights, targets.others.weights
+    assert targets.mixed_in is not None
+    assert targets.mixed_in.weights is not None
+    return targets.weights, targets.mixed_in.weights
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
@@ -37,7 +37,7 @@ def test_an_image_is_as_much_of_another_as_its_labels_say(images, kind, probabil
     means = mixed.mean((1, 2, 3))
     partner = torch.where(other > 0.001, (means - own * torch.arange(N)) / other, torch.arange(N).float())
     torch.testing.assert_close(partner, partner.round(), atol=0.05, rtol=0)
-    assert torch.equal(LABELS[partner.round().long()][other > 0.001], targets.others.labels[other > 0.001])
+    assert torch.equal(LABELS[partner.round().long()][other > 0.001], targets.mixed_in.labels[other > 0.001])
     assert torch.equal(targets.labels, LABELS)
 
 
@@ -55,15 +55,15 @@ def test_cutmix_pastes_a_rectangle(images):
 def test_partners_are_drawn_as_the_batch_is(images, kind):
     """A balanced batch has balanced partners: every image is the partner of one."""
     _, targets = mix(images, Targets(LABELS), kind, 1.0, stream(0))
-    assert targets.others is not None
-    assert torch.bincount(targets.others.labels).tolist() == [20, 20, 20]
+    assert targets.mixed_in is not None
+    assert torch.bincount(targets.mixed_in.labels).tolist() == [20, 20, 20]
 
 
 def test_none_and_probability_0_change_nothing(images):
     for kind, probability in (("none", 1.0), ("mixup", 0.0), ("cutmix", 0.0)):
         mixed, targets = mix(images, Targets(LABELS), kind, probability, stream(0))
         assert mixed is images
-        assert targets.others is None
+        assert targets.mixed_in is None
         assert targets.weights is None
 
 
@@ -83,7 +83,7 @@ def test_the_loss_agrees_with_soft_labels(images, smoothing, class_weights):
     """torch's cross-entropy of probabilities, divided by the weights that the labels have."""
     _, targets = mix(images, Targets(LABELS), "mixup", 1.0, stream(0))
     own, other = _shares(targets)
-    soft = own[:, None] * F.one_hot(LABELS, 3) + other[:, None] * F.one_hot(targets.others.labels, 3)
+    soft = own[:, None] * F.one_hot(LABELS, 3) + other[:, None] * F.one_hot(targets.mixed_in.labels, 3)
     logits = torch.randn(N, 3, generator=stream(2))
     value = cross_entropy(logits, targets, class_weights=class_weights, label_smoothing=smoothing)
     loss_sum = F.cross_entropy(logits, soft, weight=class_weights, label_smoothing=smoothing, reduction="sum")
