@@ -126,7 +126,9 @@ class ArmConfig(Section):
     @property
     def ingredients(self) -> int:
         """Choices that differ from those of an arm that trains on the real images as they are: the fewer, the simpler
-        it is to explain and to keep up."""
+        it is to explain and to keep up. One more than any of its candidates has, for an arm that is picked."""
+        if self.candidates:
+            return 1 + max(NAMED_ARMS[name].ingredients for name in self.candidates)
         fields = type(self).model_fields.items()
         return sum(getattr(self, n) != field.default for n, field in fields if n not in ("name", "control"))
 

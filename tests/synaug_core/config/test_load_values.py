@@ -204,6 +204,12 @@ def test_the_oracle_is_the_combined_arm_with_real_images_and_is_no_rival(data: P
     ]
 
 
+def test_the_simplest_arms_have_the_fewest_ingredients(data: Path) -> None:
+    names = ["original", "balanced", "traditional", "control", "synthetic", "combined", "deferred", "cutmix", "picked"]
+    arms = load("images", [f"arms=[{', '.join(names)}]"]).arms
+    assert [arm.ingredients for arm in arms] == [0, 1, 1, 2, 1, 3, 2, 3, 4]
+
+
 def test_numbers_by_class(data: Path, refusal: Refusal) -> None:
     """Class names may look like numbers; a single one can be set."""
     config = load("images", ["data.per_class={0: 20, default: 100}", "data.per_class.1=5"])
