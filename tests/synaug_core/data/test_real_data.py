@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from synaug_core.config import DataConfig, DuplicateConfig
-from synaug_core.data.prepare import prepare
+from synaug_core.data.prepare import prepare, prepare_divisions
+from synaug_core.data.reading import open_source
 from synaug_core.errors import DataError
 
 NEAR = DuplicateConfig(distance=6, correlation=0.97)
@@ -54,3 +55,34 @@ def test_caltech37(real_data):
     assert 0 < len(found.report.removed) < 30
     assert min(found.val.counts().values()) >= 1
     assert found.report.split == "completed"
+
+
+def test_draws_of_solar_cells(real_data):
+    """On the fixed half of the images, whatever a draw takes from the others."""
+    config = DataConfig.model_validate(
+        {
+            "source": str(real_data / "large" / "elpv_solar_cells.npz"),
+            "image_size": 32,
+            "per_class": {"maybe_defective": 20, "default": 100},
+            "split": {"draws": True},
+        }
+    )
+    first, second = prepare_divisions(config, repetitions=2, seed=0, hold_back=True)
+    for draw in (first, second):
+        assert list(draw.train.counts().values()) == [100, 100, 20, 100]
+        assert list(draw.val.counts().values()) == [18, 18, 4, 18]
+        assert not set(draw.test.groups) & {*draw.train.groups, *draw.val.groups, *draw.held_back.groups}
+    assert first.test.ids == second.test.ids
+    assert len(first.test) > 1300
+    assert len(set(first.train.ids) & set(second.train.ids)) < 160
+
+
+@pytest.mark.parametrize(
+    ("file", "images", "classes", "groups"),
+    [("malaria_cells.npz", 8000, 2, 200), ("pbc_8classes.parquet", 7520, 8, 0)],
+)
+def test_larger_sets_are_read_as_they_are(real_data, file, images, classes, groups):
+    listing = open_source(DataConfig(source=str(real_data / "large" / file)))
+    assert (len(listing.items), len(listing.classes)) == (images, classes)
+    assert len({item.group for item in listing.items} - {None}) == groups
+    assert {min(listing.items[n].image.size()) for n in (0, images // 2, -1)} == {64}
