@@ -339,11 +339,11 @@ class Executor(ABC):
 
 def _make_executor(pool: ImagePool, models: Mapping[str, ConvVAE], config: GeneratorConfig) -> Executor:
     """The executor that the configuration names; `auto` is the stack on a GPU and the loop elsewhere."""
-    rates = {"learning_rate": config.learning_rate, "clip": config.clip}
+    rate, clip = config.learning_rate, config.clip
     if config.vae.execution == "stack" or (config.vae.execution == "auto" and pool.device.type == "cuda"):
         most = _classes_at_once(next(iter(models.values())), config, pool.device)
-        return StacksExecutor(pool, models, most=most, **rates)
-    return LoopExecutor(pool, models, **rates)
+        return StacksExecutor(pool, models, learning_rate=rate, clip=clip, most=most)
+    return LoopExecutor(pool, models, learning_rate=rate, clip=clip)
 
 
 def _classes_at_once(model: ConvVAE, config: GeneratorConfig, device: torch.device) -> int | None:
