@@ -49,7 +49,7 @@ _NOTES = 3
 """Most notes shown of a run."""
 _SWEEPS = ("null-check", "ablation-caltech37")
 _QUALITY = {"kid": "KID", "coverage": "coverage", "agreement": "label consistency"}
-_METRICS = ("balanced_accuracy", "macro_auc", "accuracy", "macro_f1", "ece")
+_METRICS = ("balanced_accuracy", "macro_auc", "accuracy", "macro_f1")
 
 
 def main() -> None:

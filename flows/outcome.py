@@ -61,6 +61,12 @@ class Outcome(frozen.Frozen):
     """What decides, first; then the other endpoints, and every synthetic arm against its hardest control."""
     against_controls: tuple[contrast.Contrast, ...]
     """The judged arm against every control: a gain has to be shown over each."""
+    against_original: contrast.Contrast | None
+    """The judged arm against the real images as they are: the second declared comparison."""
+    waterfall: tuple[contrast.Contrast, ...]
+    """From `original` to the judged arm, step by step."""
+    positive_control: tuple[contrast.Contrast, ...]
+    """Real images in the synthetic ones' place, against the hardest control."""
     best_arm: str
     verdict: results.Verdict
     sentence: str
@@ -114,6 +120,9 @@ def build_outcome(
         },
         contrasts=(*comparison.contrasts, *comparison.family),
         against_controls=comparison.against_controls,
+        against_original=comparison.against_original,
+        waterfall=comparison.waterfall,
+        positive_control=comparison.positive_control,
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,

@@ -14,6 +14,7 @@ from synaug_core.evaluate.results import Comparison
 from tasks import arms, promotion, report, retraining
 from tasks.engine.recording import end_steps_on_failure
 from tasks.fingerprint import read_fingerprint
+from tasks.probes import attacks_on_all
 
 __all__ = ["retrain", "run_retrain"]
 
@@ -56,7 +57,9 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     learning = learn(config, divisions, arm_runs, stages)
     repetitions = learning.repetitions
     with stages.timed("comparison"):
-        trained = (first.context.below(run), config.arms, repetitions, config.evaluation, config.data.split.folds)
+        attacks = attacks_on_all(measurements, repetitions)
+        folds = config.data.split.folds
+        trained = (first.context.below(run), config.arms, repetitions, config.evaluation, folds, attacks)
         comparing = stages.submit("comparison", arms.compare_arms, [("arms", trained)])
         [comparison_ref] = stages.gather(comparing, adopt_below=run)
     comparison = report.read_comparison(comparison_ref)

@@ -7,13 +7,21 @@ interval and recorded in MLflow (`test/<name>`) and in JSON; `places` says where
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
-__all__ = ["CLASS_METRICS", "METRICS", "Endpoint", "Metric", "Place", "shown_in"]
+__all__ = ["CLASS_METRICS", "METRICS", "ROBUST", "Endpoint", "Metric", "Needs", "Place", "shown_in"]
+
+ROBUST = "robust_balanced_accuracy"
+"""The one metric that comes from a probe, not from predictions of the test images."""
 
 Place = Literal["terminal", "text", "page", "forest", "sweep"]
 """The table in the terminal, the text report, the page's table (and Prefect's), the forest figure, a sweep's figures.
-The text report shows intervals of what the forest figure shows too, of others the mean alone."""
+The text report shows intervals of what the forest figure shows too, of others the mean alone. What decides is shown in
+every place."""
+Needs = Literal["predictions", "rarest", "threshold", "attacks"]
+"""What a metric is computed from: predictions of the test images; also which class is the rarest; also a threshold that
+was set on the validation images; or what the robustness probe found in every training."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class Metric:
         rank: smaller ones stand first where metrics stand side by side.
         bounds: its least and greatest value.
         raised_by_resampling: whether noise raises it, so that every bootstrap resample is worse than the data.
+        in_percent: whether it is a share, shown in percent.
+        needs: what it is computed from.
         of_rarest_class: the class metric whose value for the rarest class it is; "" for metrics of all classes.
     """
 
@@ -40,6 +50,8 @@ class Metric:
     rank: int = 9
     bounds: tuple[float, float] = (0.0, 1.0)
     raised_by_resampling: bool = False
+    in_percent: bool = True
+    needs: Needs = "predictions"
     of_rarest_class: str = ""
 
 
@@ -66,7 +78,39 @@ METRICS = {
         Metric(
             "macro_auc", "macro-AUC", may_decide=True, places=("terminal", "text", "page", "forest", "sweep"), rank=2
         ),
-        Metric("ece", "calibration error", higher_is_better=False, places=("page",), rank=5, raised_by_resampling=True),
+        Metric(
+            "rarest_auc", "AUC of the rarest class", may_decide=True, places=("text", "page"), rank=5, needs="rarest"
+        ),
+        Metric(
+            "rarest_average_precision",
+            "average precision of the rarest class",
+            may_decide=True,
+            rank=6,
+            needs="rarest",
+        ),
+        Metric(
+            "rarest_recall_at_specificity",
+            "recall of the rarest class at a chosen specificity",
+            may_decide=True,
+            rank=7,
+            needs="threshold",
+        ),
+        Metric(ROBUST, "balanced accuracy under attack", may_decide=True, rank=8, needs="attacks"),
+        Metric("ece", "calibration error", higher_is_better=False, raised_by_resampling=True),
+        Metric(
+            "brier",
+            "Brier score",
+            higher_is_better=False,
+            bounds=(0.0, 2.0),
+            in_percent=False,
+        ),
+        Metric(
+            "nll",
+            "log loss, nats",
+            higher_is_better=False,
+            bounds=(0.0, inf),
+            in_percent=False,
+        ),
         Metric(
             "rarest_recall",
             "recall of the rarest class",

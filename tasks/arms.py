@@ -20,7 +20,7 @@ from synaug_core.synthesis import registry as strategies
 from tasks.engine import recording, storage
 from tasks.engine.context import Context
 from tasks.engine.step import action, step
-from tasks.probes import arm_metrics
+from tasks.probes import arm_metrics, measure_attacked
 
 __all__ = ["check_choices", "compare_arms", "open_arms", "record_arm"]
 
@@ -80,8 +80,9 @@ def compare_arms(
     repetitions: tuple[RepetitionRef, ...],
     config: EvaluationConfig,
     folds: int | None,
+    attacks: tuple[ProbeRef, ...] = (),
 ) -> ComparisonRef:
-    """Every figure of every arm from the stored predictions, and the verdict."""
+    """Every figure of every arm from the stored predictions, and the verdict; `attacks`: on every training, if any."""
     with recording.recorded("comparison", "comparison", context.run) as recorder:
         ordered = sorted(repetitions, key=lambda r: r.repetition)
         by_arm = {arm.name: [r for r in ordered if r.arm == arm.name] for arm in arms}
@@ -98,6 +99,8 @@ def compare_arms(
             config=config,
             seed=seeds.derive(context.seed, "comparison"),
             folds=folds,
+            validated=validation,
+            attacked=measure_attacked(attacks),
         )
         seed, rarest = seeds.derive(context.seed, "reliability"), compared.rarest_class
         by_name = {name: _measure_reliability(trainings, rarest, config, seed) for name, trainings in by_arm.items()}
@@ -113,6 +116,7 @@ def compare_arms(
         )
         best = max(by_arm[chosen.arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({Tag.VERDICT: compared.verdict, Tag.BEST_ARM: compared.best_arm})
+        recorder.metrics(compared.difference_metrics())
         return storage.store_comparison(recorder, compared, best)
 
 
@@ -164,7 +168,7 @@ def record_arm(
     with runs.recording_in(run) as recorder:
         recorder.params(arm.model_dump())
         recorder.metrics(compared.flat_metrics(arm.name) | arm_metrics(probes, arm.name))
-        recorder.figure(comparison_figures.arm_confusion(compared, arm.name), "figures/confusion.png")
+        recorder.figure(comparison_figures.arm_confusion_png(compared, arm.name), "figures/confusion.png")
         histories = {
             f"repetition {r.repetition}": TrainedClassifier.history_in(artifacts.fetch(r.classifier)) for r in trainings
         }

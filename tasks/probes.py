@@ -6,12 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from synaug_core import seeds
 from synaug_core.config.probes import ProbeConfig
+from synaug_core.evaluate import variance
 from synaug_core.evaluate.results import Comparison
 from synaug_core.probes import base, registry
+from synaug_core.probes.robustness.curves import Robustness
+from synaug_core.probes.robustness.probe import RobustnessProbe
 from synaug_core.refs import ProbeRef, Reference, RepetitionRef
 from synaug_core.services.mlflow import artifacts
 from synaug_core.services.mlflow.recorder import Recorder
@@ -20,7 +24,7 @@ from tasks.engine import machine, recording, storage
 from tasks.engine.context import Context
 from tasks.engine.step import step
 
-__all__ = ["arm_metrics", "load_measurement", "report_sections", "run_probe"]
+__all__ = ["arm_metrics", "attacks_on_all", "load_measurement", "measure_attacked", "report_sections", "run_probe"]
 
 
 @step
@@ -97,6 +101,26 @@ def arm_metrics(references: Sequence[ProbeRef], arm: str) -> dict[str, float]:
         if results := [load_measurement(r).result for r in references if (r.probe, r.arm) == (name, arm)]:
             metrics |= probe.arm_metrics(results)
     return metrics
+
+
+def attacks_on_all(references: Sequence[ProbeRef], repetitions: Sequence[RepetitionRef]) -> tuple[ProbeRef, ...]:
+    """What the robustness probe measured, where it measured every training; else nothing."""
+    attacks = tuple(r for r in references if r.probe == RobustnessProbe.name)
+    is_complete = {(r.arm, r.repetition) for r in attacks} == {(r.arm, r.repetition) for r in repetitions}
+    return attacks if is_complete else ()
+
+
+def measure_attacked(references: Sequence[ProbeRef]) -> dict[str, variance.Measured]:
+    """Arm -> balanced accuracy under attack of its trainings, in their order; empty where nothing was attacked."""
+    by_arm: dict[str, list[Robustness]] = {}
+    for reference in sorted(references, key=lambda r: r.repetition or 0):
+        by_arm.setdefault(reference.arm, []).append(load_measurement(reference).result)
+    if not all(result.withstood for results in by_arm.values() for result in results):
+        return {}
+    return {
+        arm: variance.measure_shares(np.array(results[0].labels), [np.array(r.withstood) for r in results])
+        for arm, results in by_arm.items()
+    }
 
 
 def _store(recorder: Recorder, probe: base.Probe[Any, Any], measurement: base.Measurement[Any]) -> Reference:

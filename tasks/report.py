@@ -6,12 +6,14 @@ import io
 from PIL.Image import Image
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from synaug_core import digests, metrics, names, refs
+from synaug_core import digests, names, refs
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
+from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sweep import SweepResult
-from synaug_core.report import course, page, sheets, sweep, text
+from synaug_core.report import course, page, sheets, sweep, text, words
+from synaug_core.report import sections as report_texts
 from synaug_core.services import versions
 from synaug_core.services.mlflow import artifacts, links, runs
 from synaug_core.services.mlflow.tags import ArtifactPath, Tag
@@ -97,12 +99,13 @@ def show_in_prefect(
 ) -> None:
     """The answer, the arms, the data and a preview of them as artifacts of the flow run, and a link to MLflow."""
     key = names.slug(dataset.name).lower().replace("_", "-")
-    columns = [comparison.key_of(metric) for metric in metrics.shown_in("page")]
+    columns = report_texts.columns(comparison, "page")
     rows = [
-        {"arm": name} | {m: _percent(result.metrics, m) for m in columns} for name, result in comparison.arms.items()
+        {"arm": name} | {m: _figure(result.metrics.get(m), m) for m in columns}
+        for name, result in comparison.arms.items()
     ]
     create_markdown_artifact(markdown=f"# {dataset.name}\n\n{comparison.sentence}", key=f"{key}-verdict")
-    create_table_artifact(table=rows, key=f"{key}-arms", description="Test figures in %, with intervals")
+    create_table_artifact(table=rows, key=f"{key}-arms", description="Test figures, shares in %, with intervals")
     counts = {"train": dataset.train.counts, "val": dataset.val.counts, "test": dataset.test.counts}
     create_table_artifact(
         table=[{"class": c} | {split: n[c] for split, n in counts.items()} for c in dataset.classes],
@@ -129,13 +132,11 @@ def _embedded(sheet: Image) -> str:
     return f"![training images](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
-def _percent(intervals: object, name: str) -> str:
-    interval = intervals.get(name) if isinstance(intervals, dict) else None
-    return (
-        "undefined"
-        if interval is None
-        else f"{100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
-    )
+def _figure(interval: Interval | None, metric: str) -> str:
+    if interval is None:
+        return "undefined"
+    mean, low, high = (words.figure(value, metric) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} ({low} to {high})"
 
 
 @action
@@ -155,11 +156,12 @@ def record_sweep(experiment: str, config: SweepConfig, result: SweepResult) -> t
         recorder.metrics({"gains": sum(cell.verdict == "gain" for cell in result.cells)})
         recorder.json(config.model_dump(mode="json"), ArtifactPath.CONFIG)
         recorder.json(result.model_dump(mode="json"), "sweep.json")
-        for metric in metrics.shown_in("sweep"):
-            recorder.figure(sweep.sweep_figure(result, metric.name), f"figures/{metric.name}.png")
+        figures = sweep.sweep_figures(result)
+        for metric, figure in figures.items():
+            recorder.figure(figure, f"figures/{metric}.png")
         stored = storage.store_text(
             recorder,
-            sweep.sweep_page(result, name=experiment.removeprefix("synaug/"), config=config.base),
+            sweep.sweep_page(result, figures=figures, name=experiment.removeprefix("synaug/"), config=config.base),
             "sweep.html",
         )
     return run, find_address(stored)

@@ -19,6 +19,7 @@ from synaug_core.config import ArmConfig, ClassifierConfig, TuningConfig
 from synaug_core.data import imageset
 from synaug_core.evaluate import scorer
 from synaug_core.evaluate.predictions import Predictions
+from synaug_core.evaluate.results import rarest
 from synaug_core.names import slugs
 from synaug_core.progress import part_of
 from synaug_core.services.mlflow import runs
@@ -142,7 +143,8 @@ def train_repetition(
         names = slugs(classifier.classes).values()
         recorder.metrics({f"prior/{name}": share for name, share in zip(names, history.prior, strict=True)})
         recorder.metrics({f"val/{name}": v for name, v in val_scores.items() if "/" not in name})
-        recorder.metrics({f"test/{name}": v for name, v in scorer.scores(predicted_test).items()})
+        rare = scorer.RareClass(dataset.classes.index(rarest(dataset.train.counts, dataset.test.counts)))
+        recorder.metrics({f"test/{name}": v for name, v in scorer.scores(predicted_test, rare).items()})
         reference = refs.RepetitionRef(
             arm=arm.name,
             repetition=repetition,

@@ -49,8 +49,10 @@ class Job:
         return path
 
     def keep(self, figure: Any, name: str) -> None:
-        """Write a figure of matplotlib, or an image."""
-        if hasattr(figure, "savefig"):
+        """Write a figure of matplotlib, an image, or the bytes of one."""
+        if isinstance(figure, bytes):
+            self.place(name).write_bytes(figure)
+        elif hasattr(figure, "savefig"):
             figure.savefig(self.place(name), dpi=110, bbox_inches="tight")
         else:
             figure.save(self.place(name))

@@ -24,7 +24,7 @@ from synaug_core.evaluate.results import Comparison
 from synaug_core.report import sheets
 from synaug_core.report.course import course
 from synaug_core.report.dataset import counts_figure
-from synaug_core.report.figures.comparison import arm_confusion
+from synaug_core.report.figures.comparison import arm_confusion_png
 from synaug_core.report.page import comparison_figures, comparison_page
 from synaug_core.report.promotion import promotion_page
 from synaug_core.report.text import comparison_text
@@ -56,7 +56,7 @@ def core_only(config: Config, folder: Path, workers: int) -> Comparison:
         [comparison] = job.side_by_side([lambda: _compare(job, by_arm)])
         _report(job, comparison, measurements | probe_arms(job, by_arm, comparison))
         for arm in config.arms:
-            job.keep(arm_confusion(comparison, arm.name), f"arms/{arm.name}/confusion.png")
+            job.keep(arm_confusion_png(comparison, arm.name), f"arms/{arm.name}/confusion.png")
         if config.promotion.enabled:
             _decide(job, comparison, by_arm)
     return comparison

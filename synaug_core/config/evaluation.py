@@ -19,6 +19,8 @@ class PrimaryConfig(Section):
     arm: str = BEST
     """An arm that is no control, or `best`: the one of these that does best on the validation images."""
     metric: Endpoint = "balanced_accuracy"
+    """`rarest_auc`, `rarest_average_precision` and `rarest_recall_at_specificity` are about the class with the fewest
+    training images against the rest; `robust_balanced_accuracy` needs the robustness probe in every repetition."""
 
 
 class EvaluationConfig(Section):
@@ -31,6 +33,9 @@ class EvaluationConfig(Section):
     primary: PrimaryConfig = PrimaryConfig()
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """Precision that the rarest class's threshold is set for, on the validation images; its recall is then told."""
+    specificity: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Share of the other classes' validation images that may not be taken for the rarest class: what its threshold is
+    set for in `rarest_recall_at_specificity`, in each repetition."""
 
 
 class PromotionConfig(Section):

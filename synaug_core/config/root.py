@@ -14,6 +14,7 @@ from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.synthesis import SynthesisConfig
 from synaug_core.config.watch import WatchConfig
 from synaug_core.frozen import INCIDENTAL
+from synaug_core.metrics import ROBUST
 
 __all__ = ["ComputeConfig", "Config"]
 
@@ -97,6 +98,21 @@ class Config(base.Section):
             raise ValueError(
                 f"evaluation.primary.arm: {name!r} {obstacle}; arms that are no controls: {', '.join(able) or 'none'}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _primary_metric_is_measured(self) -> "Config":
+        if self.evaluation.primary.metric != ROBUST:
+            return self
+        probe = self.robustness
+        obstacles = [
+            "robustness.enabled is false" * (not probe.enabled),
+            f"robustness.repetitions is below {self.repetitions}" * (probe.repetitions < self.repetitions),
+            "robustness.attacks or robustness.eps is empty" * (not (probe.attacks and probe.eps)),
+            "data.split.folds is set, and only the first fold is attacked" * (self.data.split.folds is not None),
+        ]
+        if obstacle := next(filter(None, obstacles), ""):
+            raise ValueError(f"evaluation.primary.metric: {ROBUST} needs attacks on every training, but {obstacle}")
         return self
 
     def generator_named(self, name: str) -> GeneratorConfig:

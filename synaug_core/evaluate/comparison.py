@@ -1,24 +1,26 @@
 """The arms on the same test images: the contrast that decides, the evidence beside it, the verdict."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from synaug_core.config import BEST, EvaluationConfig
 from synaug_core.evaluate import predictions, proportions, reliability, results, scorer, variance
-from synaug_core.evaluate.contrast import Contrast, contrast, hardest, holm
-from synaug_core.evaluate.folds import check_folds, fold_contrast, fold_intervals
-from synaug_core.evaluate.intervals import check_same_images, intervals
-from synaug_core.evaluate.power import Power, power_report
+from synaug_core.evaluate.contest import Contest, Evidence
+from synaug_core.evaluate.folds import check_folds, fold_intervals
+from synaug_core.evaluate.intervals import Interval, check_same_images, intervals
+from synaug_core.evaluate.operating import FEW, specificity_threshold
 from synaug_core.evaluate.sentence import sentence
+from synaug_core.metrics import METRICS, ROBUST
 from synaug_core.seeds import derive
 
-__all__ = ["Contest", "Evidence", "compare", "judge_contest"]
+__all__ = ["compare"]
+
+Trainings = Sequence[predictions.Predictions]
 
 
 def compare(
-    test: Mapping[str, Sequence[predictions.Predictions]],
+    test: Mapping[str, Trainings],
     validation: Mapping[str, Sequence[float]],
     *,
     controls: Collection[str],
@@ -27,13 +29,16 @@ def compare(
     config: EvaluationConfig,
     seed: int,
     folds: int | None = None,
+    validated: Mapping[str, Sequence[predictions.Predictions | None]] | None = None,
+    attacked: Mapping[str, variance.Measured] | None = None,
 ) -> results.Comparison:
     """Compare the arms: metrics with intervals, contrasts and the verdict.
 
     One test decides, declared as `config.primary`: a named synthetic arm, or the one that did best on the validation
     images, on one metric, against *every* control. A gain is shown when, over at least 6 paired trainings, the interval
-    of the difference lies above 0 for each of them, whose p-values need no adjustment (intersection-union). The other
-    endpoints are in a fixed order: each counts only where all before it were shown.
+    of the difference lies above 0 for each of them, whose p-values need no adjustment (intersection-union). Second, in
+    a fixed order, comes the same arm against `original`; it counts only where the first was shown. The further
+    endpoints, the family of all synthetic arms and the steps of the waterfall stand beside them for information.
 
     One test part: intervals of single arms by the crossed bootstrap; differences by the t test on the variance's
     components (`variance.py`). `benchmarks/null_simulation.py` measures how often the rule errs, and what it finds.
@@ -53,6 +58,9 @@ def compare(
         config: level, number of resamples, the declared contrast.
         seed: of every draw.
         folds: number of folds of the cross-validation; None: one test part.
+        validated: arm -> predictions of its trainings on their validation images, on which thresholds are set; without
+            them there are no figures at a threshold.
+        attacked: arm -> balanced accuracy under attack of all its trainings; without it there is no such figure.
 
     Raises:
         ValueError: no arm, an arm without predictions or validation score, different test images, folds that are
@@ -60,71 +68,57 @@ def compare(
     """
     _check(test, validation, {*controls, *positive_controls}, config, folds)
     first = next(iter(test.values()))
+    classes = first[0].classes
+    support = np.bincount(np.concatenate([p.labels for p in first[: folds or 1]]), minlength=len(classes)).tolist()
+    test_counts = dict(zip(classes, support, strict=True))
+    rarest = results.rarest(train_counts, test_counts)
+    rare = {
+        arm: _rare_classes(classes.index(rarest), (validated or {}).get(arm) or [None] * len(reps), config)
+        for arm, reps in test.items()
+    }
     arms = {
-        arm: _result(
-            reps,
-            validation[arm],
-            config,
-            derive(seed, "intervals"),
-            folds,
+        arm: results.ArmResult(
+            metrics=_metrics(reps, rare[arm], test_counts[rarest], config, derive(seed, "intervals"), folds)
+            | _robust((attacked or {}).get(arm), config.confidence),
+            confusion=tuple(tuple(row) for row in np.sum([scorer.confusion(p) for p in reps], axis=0).tolist()),
+            calibration=reliability.ConfidenceBins.from_predictions(reps),
+            validation=float(np.mean(validation[arm])),
             is_control=arm in controls,
             is_positive_control=arm in positive_controls,
+            repetitions=len(reps),
         )
         for arm, reps in test.items()
     }
-    best_control = _best({a: r for a, r in arms.items() if r.is_control})
     synthetic = {a: r for a, r in arms.items() if not r.is_control and not r.is_positive_control}
-    best_synthetic = _best(synthetic)
-    primary, level = config.primary, 1 - config.confidence
-    rival = best_synthetic if primary.arm == BEST else primary.arm
-    named_controls = [arm for arm, result in arms.items() if result.is_control]
-    evidence = Evidence()
-    if best_control and rival and primary.metric in arms[best_control].metrics:
-        endpoints = [metric for metric in scorer.ENDPOINTS if metric in arms[best_control].metrics]
-        endpoints.sort(key=lambda metric: metric != primary.metric)
-        contest = Contest(
-            test,
-            rival=rival,
-            controls=named_controls,
-            synthetic=list(synthetic),
-            endpoints=endpoints,
-            config=config,
-            folds=folds,
-        )
-        evidence = judge_contest(contest)
-    deciding = next(iter(evidence.contrasts), None)
+    best_synthetic, best_control = _best(synthetic), _best({a: r for a, r in arms.items() if r.is_control})
+    contest = Contest(test, rare, attacked or {}, arms, config, folds)
+    rival = best_synthetic if config.primary.arm == BEST else config.primary.arm
+    evidence = contest.evidence(rival) if contest.defines(config.primary.metric) else Evidence()
+    deciding, level = next(iter(evidence.contrasts), None), 1 - config.confidence
     gain = deciding is not None and all(c.shows_gain(level) for c in (deciding, *evidence.against_controls))
-    labels = np.concatenate([p.labels for p in first[: folds or 1]])
-    support = np.bincount(labels, minlength=len(first[0].classes)).tolist()
-    test_counts = dict(zip(first[0].classes, support, strict=True))
-    tested_classes = [c for c in first[0].classes if test_counts[c]]
     return results.Comparison(
-        classes=first[0].classes,
+        classes=classes,
         arms=arms,
-        train_counts={c: train_counts.get(c, 0) for c in first[0].classes},
+        train_counts={c: train_counts.get(c, 0) for c in classes},
         test_counts=test_counts,
-        rarest_class=results.by_rarity(tested_classes, train_counts, test_counts)[0],
+        rarest_class=rarest,
         confidence=config.confidence,
         best_arm=_best({a: r for a, r in arms.items() if not r.is_positive_control}) or next(iter(arms)),
         best_control=best_control,
         best_synthetic=best_synthetic,
-        contrasts=evidence.contrasts,
-        against_controls=evidence.against_controls,
-        family=evidence.family,
         verdict="gain" if gain else "no gain shown",
         sentence=sentence(
             gain,
             deciding,
-            len(named_controls),
+            len(contest.controls),
             rival,
             config.confidence,
-            metric=primary.metric,
+            metric=config.primary.metric,
             folds=folds,
         ),
         folds=folds,
-        primary=primary,
-        mcnemar=evidence.mcnemar,
-        power=evidence.power,
+        primary=config.primary,
+        **evidence._asdict(),
     )
 
 
@@ -149,124 +143,46 @@ def _check(
         check_folds(test, folds)
 
 
-def _result(
-    reps: Sequence[predictions.Predictions],
-    validation: Sequence[float],
+def _rare_classes(
+    index: int, validated: Sequence[predictions.Predictions | None], config: EvaluationConfig
+) -> list[scorer.RareClass]:
+    """The rarest class of each training; with a threshold where every training has one."""
+    thresholds = [specificity_threshold(p, index, config.specificity) for p in validated]
+    if any(t is None for t in thresholds):
+        thresholds = [None] * len(thresholds)
+    return [scorer.RareClass(index, t) for t in thresholds]
+
+
+def _metrics(
+    reps: Trainings,
+    rare: Sequence[scorer.RareClass],
+    rare_images: int,
     config: EvaluationConfig,
     seed: int,
     folds: int | None,
-    *,
-    is_control: bool,
-    is_positive_control: bool,
-) -> results.ArmResult:
-    return results.ArmResult(
-        metrics=intervals(reps, confidence=config.confidence, resamples=config.resamples, seed=seed)
-        if folds is None
-        else fold_intervals(reps, folds=folds, confidence=config.confidence),
-        confusion=tuple(tuple(row) for row in np.sum([scorer.confusion(p) for p in reps], axis=0).tolist()),
-        calibration=reliability.ConfidenceBins.from_predictions(reps),
-        validation=float(np.mean(validation)),
-        is_control=is_control,
-        is_positive_control=is_positive_control,
-        repetitions=len(reps),
-    )
+) -> dict[str, Interval]:
+    """Every metric with its interval. Those of the rarest class are no surer than so many different images allow: the
+    bootstrap knows nothing of that where they are few, nor where all of them are found."""
+    confidence = config.confidence
+    if folds is None:
+        by_name = intervals(reps, confidence=confidence, resamples=config.resamples, seed=seed, rare=rare)
+    else:
+        by_name = fold_intervals(reps, folds=folds, confidence=confidence, rare=rare)
+    for name, metric in METRICS.items():
+        few = metric.needs == "rarest" and rare_images < FEW
+        if name in by_name and (few or metric.needs == "threshold"):
+            by_name[name] = proportions.at_least_wilson(by_name[name], rare_images, confidence)
+    return by_name
+
+
+def _robust(attacked: variance.Measured | None, confidence: float) -> dict[str, Interval]:
+    if attacked is None:
+        return {}
+    mean, pairs = float(attacked.values.mean()), len(attacked.values)
+    interval, _ = variance.t_test(mean, attacked.spread(), pairs, confidence)
+    return {ROBUST: Interval(mean=mean, low=max(0.0, interval.low), high=min(1.0, interval.high))}
 
 
 def _best(arms: Mapping[str, results.ArmResult]) -> str | None:
     """Highest validation score; among equals a control, then the first."""
     return max(arms, key=lambda a: (arms[a].validation, arms[a].is_control), default=None)
-
-
-class Evidence(NamedTuple):
-    """What a verdict rests on, and what stands beside it; as in `Comparison`."""
-
-    contrasts: tuple[Contrast, ...] = ()
-    against_controls: tuple[Contrast, ...] = ()
-    family: tuple[Contrast, ...] = ()
-    mcnemar: tuple[proportions.Discordance, ...] = ()
-    power: Power | None = None
-
-
-class Contest:
-    """Which arm is judged against which controls, and by what rules.
-
-    Args:
-        test: arm -> predictions, as in `compare`.
-        rival: the arm to be judged, no control.
-        controls: the arms that it has to beat, at least one.
-        synthetic: all arms that could have been judged, in order; they make the family.
-        endpoints: metrics; the declared one first.
-        config: level, the declared contrast.
-        folds: number of folds of the cross-validation; None: one test part.
-    """
-
-    def __init__(
-        self,
-        test: Mapping[str, Sequence[predictions.Predictions]],
-        *,
-        rival: str,
-        controls: Sequence[str],
-        synthetic: Sequence[str],
-        endpoints: Sequence[str],
-        config: EvaluationConfig,
-        folds: int | None,
-    ) -> None:
-        self.test, self.rival, self.controls, self.synthetic = test, rival, controls, synthetic
-        self.endpoints, self.config, self.folds = endpoints, config, folds
-        self._measured: dict[tuple[str, str], variance.Measured] = {}
-
-    @property
-    def is_chosen_on_test_images(self) -> bool:
-        """Whether test images had a part in the choice of the synthetic arm."""
-        return self.folds is not None and self.config.primary.arm == BEST
-
-    def measured(self, arm: str, metric: str) -> variance.Measured:
-        """The metric of the arm's trainings."""
-        if (arm, metric) not in self._measured:
-            self._measured[arm, metric] = variance.measure(self.test[arm], metric)
-        return self._measured[arm, metric]
-
-    def contrast(self, arm: str, against: str, metric: str) -> Contrast:
-        """One arm against another, p not adjusted."""
-        pair, confidence = (self.measured(arm, metric), self.measured(against, metric)), self.config.confidence
-        if self.folds is None:
-            difference, p, pairs = contrast(*pair, metric, confidence)
-        else:
-            difference, p, pairs = fold_contrast(*pair, metric, folds=self.folds, confidence=confidence)
-        return Contrast(
-            arm=arm,
-            against=against,
-            metric=metric,
-            difference=difference,
-            p_value=p,
-            p_adjusted=p,
-            repetitions=pairs,
-            test="components_t" if self.folds is None else "corrected_t",
-        )
-
-    def against_controls(self, arm: str, metric: str) -> tuple[Contrast, ...]:
-        """One arm against each control."""
-        return tuple(self.contrast(arm, control, metric) for control in self.controls)
-
-
-def judge_contest(contest: Contest) -> Evidence:
-    """Judge the arm on all endpoints, all synthetic arms on the declared one, and what a larger design would see."""
-    first = contest.endpoints[0]
-    by_arm = {arm: contest.against_controls(arm, first) for arm in contest.synthetic}
-    hardest_of = {arm: hardest(contrasts) for arm, contrasts in by_arm.items()}
-    adjusted_p = holm({arm: c.p_value for arm, c in hardest_of.items()})
-    family = {arm: c.model_copy(update={"p_adjusted": adjusted_p[arm]}) for arm, c in hardest_of.items()}
-    against_controls = by_arm[contest.rival]
-    deciding = (family if contest.is_chosen_on_test_images else hardest_of)[contest.rival]
-    later_endpoints = (hardest(contest.against_controls(contest.rival, metric)) for metric in contest.endpoints[1:])
-    trainings, control_trainings = contest.test[contest.rival], contest.test[deciding.against]
-    level = 1 - contest.config.confidence
-    power = power_report(
-        contest.measured(contest.rival, first).minus(contest.measured(deciding.against, first)),
-        first,
-        level=level / len(family) if contest.is_chosen_on_test_images else level,
-        repetitions=min(len(trainings), len(control_trainings)) // (contest.folds or 1),
-        folds=contest.folds,
-    )
-    mcnemar = proportions.discordances(trainings, control_trainings) if contest.folds is None else ()
-    return Evidence((deciding, *later_endpoints), against_controls, tuple(family.values()), mcnemar, power)

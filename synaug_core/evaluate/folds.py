@@ -83,7 +83,13 @@ def corrected_t(values: ArrayLike, ratio: float, confidence: float) -> tuple[Int
     return variance.t_test(mean, spread, n, confidence)
 
 
-def fold_intervals(reps: Sequence[predictions.Predictions], *, folds: int, confidence: float) -> dict[str, Interval]:
+def fold_intervals(
+    reps: Sequence[predictions.Predictions],
+    *,
+    folds: int,
+    confidence: float,
+    rare: Sequence[scorer.RareClass] | None = None,
+) -> dict[str, Interval]:
     """Mean over all trainings of every metric of `scores`, with its interval by the corrected resampled t.
 
     A metric that only some folds define is the mean over those. Bounds end at the metric's own. The figures of a class
@@ -94,8 +100,9 @@ def fold_intervals(reps: Sequence[predictions.Predictions], *, folds: int, confi
         reps: predictions in the order repetition * folds + fold, checked by `check_folds`.
         folds: number of folds.
         confidence: level of the intervals.
+        rare: of each training, the rarest class; None: no figures of it.
     """
-    single = [scorer.scores(p) for p in reps]
+    single = [scorer.scores(s.p, s.rare) for s in scorer.scorers_of(reps, rare)]
     names = list(dict.fromkeys(name for s in single for name in s))
     intervals = {
         name: _within(
@@ -111,7 +118,7 @@ def fold_intervals(reps: Sequence[predictions.Predictions], *, folds: int, confi
         images = {"recall": support[c], "precision": predicted[c], "f1": (support[c] + predicted[c]) / 2}
         for metric, n in images.items():
             if (key := f"class/{name}/{metric}") in intervals:
-                intervals[key] = _at_least_wilson(intervals[key], float(n), confidence)
+                intervals[key] = proportions.at_least_wilson(intervals[key], float(n), confidence)
         if (key := f"class/{name}/support") in names:
             count = float(round(support[c]))
             intervals[key] = Interval(mean=count, low=count, high=count)
@@ -156,8 +163,3 @@ def _labels_of(parts: Sequence[predictions.Predictions], place: str) -> dict[str
 
 def _within(interval: Interval, minimum: float, maximum: float) -> Interval:
     return Interval(mean=interval.mean, low=max(interval.low, minimum), high=min(interval.high, maximum))
-
-
-def _at_least_wilson(interval: Interval, images: float, confidence: float) -> Interval:
-    low, high = proportions.wilson(interval.mean, images, confidence)
-    return Interval(mean=interval.mean, low=min(interval.low, low), high=max(interval.high, high))

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from synaug_core import frozen, metrics
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Array, Counts, Scorer, ratio, scores
+from synaug_core.evaluate.scorer import Array, Counts, RareClass, Scorer, ratio, scorers_of, scores
 from synaug_core.names import slugs
 
 __all__ = [
@@ -43,7 +43,12 @@ def bounds(mean: float, resampled: Array, confidence: float) -> Interval:
 
 
 def intervals(
-    repetitions: Sequence[Predictions], *, confidence: float, resamples: int, seed: int
+    repetitions: Sequence[Predictions],
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    rare: Sequence[RareClass] | None = None,
 ) -> dict[str, Interval]:
     """Mean over the repetitions of every metric of `scores`, with its interval.
 
@@ -65,15 +70,17 @@ def intervals(
         confidence: level in (0.5, 1).
         resamples: number of resamples.
         seed: of the draws; equal seeds draw the same images and repetitions for every method.
+        rare: of each repetition, the rarest class; None: no figures of it.
 
     Raises:
         ValueError: no repetition, no image, or repetitions with different test images.
     """
     check_same_images(repetitions)
-    single = [scores(p) for p in repetitions]
+    scorers = scorers_of(repetitions, rare)
+    single = [scores(s.p, s.rare) for s in scorers]
     names = list(dict.fromkeys(name for s in single for name in s))
     means = {name: float(np.mean([s[name] for s in single if name in s])) for name in names}
-    resampled = _draws([Scorer(p) for p in repetitions], resamples, np.random.default_rng(seed))
+    resampled = _draws(scorers, resamples, np.random.default_rng(seed))
     for name, metric in metrics.METRICS.items():
         if metric.raised_by_resampling and name in means:
             excess = max(float(resampled[name].mean()) - means[name], 0.0)

@@ -11,7 +11,16 @@ from synaug_core.evaluate import predictions, scorer
 from synaug_core.evaluate.intervals import Finite, Interval, batch_sizes, bounds, draw_repetitions, draw_stratified
 from synaug_core.frozen import Frozen
 
-__all__ = ["FEW", "OperatingPoint", "Threshold", "mean_curve", "operating_points", "precision_recall", "threshold_for"]
+__all__ = [
+    "FEW",
+    "OperatingPoint",
+    "Threshold",
+    "mean_curve",
+    "operating_points",
+    "precision_recall",
+    "specificity_threshold",
+    "threshold_for",
+]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -99,6 +108,23 @@ def threshold_for(p: predictions.Predictions | None, class_index: int, precision
     return Threshold(
         value=float(thresholds[best_row]), precision=float(precisions[best_row]), recall=float(recalls[best_row])
     )
+
+
+def specificity_threshold(p: predictions.Predictions | None, class_index: int, specificity: float) -> float | None:
+    """The lowest threshold below which at least a share `specificity` of the other classes' images stays; None without
+    images of other classes.
+
+    Args:
+        p: predictions of validation images.
+        class_index: the class that is set against the rest.
+        specificity: in (0, 1).
+    """
+    if p is None or np.all(p.labels == class_index):
+        return None
+    negative = np.sort(p.probabilities[p.labels != class_index, class_index].astype(np.float64))
+    # so many may be taken for the class; 0.95 of 20 is a little less than 19 to a computer
+    alarms = int(np.floor((1 - specificity) * len(negative) + 1e-9))
+    return float(np.nextafter(negative[len(negative) - 1 - alarms], np.inf))
 
 
 def mean_curve(repetitions: Sequence[predictions.Predictions], class_index: int) -> tuple[tuple[float, float], ...]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from synaug_core.evaluate import intervals, predictions
 from synaug_core.frozen import Frozen
 
-__all__ = ["Discordance", "binomial_p", "discordances", "mcnemar", "wilson"]
+__all__ = ["Discordance", "at_least_wilson", "binomial_p", "discordances", "mcnemar", "wilson"]
 
 
 def binomial_p(successes: int, n: int) -> float:
@@ -30,6 +30,12 @@ def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, flo
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def at_least_wilson(interval: intervals.Interval, images: float, confidence: float) -> intervals.Interval:
+    """The interval of a share, made no narrower than Wilson's for so many different images."""
+    low, high = wilson(interval.mean, images, confidence)
+    return intervals.Interval(mean=interval.mean, low=min(interval.low, low), high=max(interval.high, high))
 
 
 class Discordance(Frozen):

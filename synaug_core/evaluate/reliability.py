@@ -28,9 +28,6 @@ LIMITS = (0.05, 20.0)
 """Smallest and largest temperature. Networks need 0.5 to 5: what lies beyond these is a sign of too few images."""
 PULL = 4.0
 """Of 0, 1, 2, 4 and 8 the best on the whole in simulations with 10 to 50 images; with 300 all are equal."""
-_LEAST = float(np.finfo(np.float32).tiny)
-"""What a probability of 0 counts as: the smallest that float32 holds in full, 87 nats. The log of 0 would let one
-image decide alone."""
 
 
 def fit_temperature(validation: Predictions | None, *, pull: float = PULL) -> float:
@@ -102,13 +99,12 @@ def negative_log_likelihood(predictions: Predictions) -> float:
     """
     if not len(predictions):
         raise ValueError("at least one image is needed")
-    p = predictions.probabilities[np.arange(len(predictions)), predictions.labels].astype(np.float64)
-    return float(-np.mean(np.log(np.clip(p, _LEAST, 1.0))))
+    return float(scorer.Scorer(predictions).nll(np.ones((len(predictions), 1)))[0])
 
 
 def _logits(predictions: Predictions) -> NDArray[np.float64]:
     """float64 (n, C): log p, moved so that the largest of each row is 0."""
-    z = np.log(np.maximum(predictions.probabilities.astype(np.float64), _LEAST))
+    z = np.log(np.maximum(predictions.probabilities.astype(np.float64), scorer.LEAST_PROBABILITY))
     return np.asarray(z - z.max(1, keepdims=True, initial=-np.inf), np.float64)
 
 
@@ -166,12 +162,9 @@ class Reliability(Frozen):
         return float(np.mean(self.temperatures))
 
     def metrics(self) -> dict[str, float]:
-        """Map MLflow names to values over all classes; `_scaled`: after temperature scaling."""
-        before, after = self.before, self.after
-        return {"temperature": self.temperature, "ece_scaled": after.ece, "nll": before.nll, "brier": before.brier} | {
-            "nll_scaled": after.nll,
-            "brier_scaled": after.brier,
-        }
+        """Map MLflow names to values over all classes after temperature scaling; those before are metrics."""
+        scaled = {f"{name}_scaled": getattr(self.after, name) for name in ("ece", "nll", "brier")}
+        return {"temperature": self.temperature} | scaled
 
     @property
     def point(self) -> operating.OperatingPoint:
@@ -187,8 +180,7 @@ def brier(p: Predictions) -> float:
     """
     if not len(p):
         raise ValueError("at least one image is needed")
-    truth = np.arange(len(p.classes)) == p.labels[:, None]
-    return float(np.mean(((p.probabilities.astype(np.float64) - truth) ** 2).sum(1)))
+    return float(scorer.Scorer(p).brier(np.ones((len(p), 1)))[0])
 
 
 def reliability(

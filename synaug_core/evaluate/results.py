@@ -17,7 +17,7 @@ from synaug_core.evaluate.reliability import ConfidenceBins, Reliability
 from synaug_core.evaluate.sentence import design_text
 from synaug_core.metrics import Metric
 
-__all__ = ["ArmResult", "Comparison", "Verdict", "by_rarity", "judged_arm", "recall_changes", "shown_arms"]
+__all__ = ["ArmResult", "Comparison", "Verdict", "by_rarity", "judged_arm", "rarest", "recall_changes", "shown_arms"]
 
 
 def by_rarity(classes: Iterable[str], train: Mapping[str, int], test: Mapping[str, int]) -> tuple[str, ...]:
@@ -26,6 +26,17 @@ def by_rarity(classes: Iterable[str], train: Mapping[str, int], test: Mapping[st
     Where training images were thinned to one number, the test part still shows what is rare in the source.
     """
     return tuple(sorted(classes, key=lambda c: (train.get(c, 0), test.get(c, 0))))
+
+
+def rarest(train: Mapping[str, int], test: Mapping[str, int]) -> str:
+    """The first by rarity of the classes that have test images.
+
+    Raises:
+        ValueError: no test image.
+    """
+    if tested := by_rarity((c for c, n in test.items() if n), train, test):
+        return tested[0]
+    raise ValueError("no class has test images")
 
 
 Verdict = Literal["gain", "no gain shown"]
@@ -75,6 +86,13 @@ class Comparison(frozen.Frozen):
     verdict rests on the first alone."""
     against_controls: tuple[contrast.Contrast, ...] = ()
     """That arm against every control on the first endpoint: a gain has to be shown over each of them."""
+    against_original: contrast.Contrast | None = None
+    """That arm against `original`, the real images as they are: declared as second in a fixed order."""
+    waterfall: tuple[contrast.Contrast, ...] = ()
+    """From `original` over `balanced` and `control` to the judged arm, as far as these arms are there: each against the
+    one before it, on the first endpoint."""
+    positive_control: tuple[contrast.Contrast, ...] = ()
+    """Each arm with real images in the synthetic ones' place, against its hardest control."""
     family: Annotated[
         tuple[contrast.Contrast, ...],
         Field(validation_alias=AliasChoices("family", "others"), serialization_alias="others"),
@@ -136,6 +154,15 @@ class Comparison(frozen.Frozen):
             if interval is not None:
                 for ending, value in (("", interval.mean), ("/low", interval.low), ("/high", interval.high)):
                     flat[f"test/{name}{ending}"] = value
+        return flat
+
+    def difference_metrics(self) -> dict[str, float]:
+        """Map MLflow names to the differences of the contrasts, each with `/low`, `/high` and `/p`."""
+        original = (self.against_original,) if self.against_original else ()
+        flat: dict[str, float] = {}
+        for c in (*self.contrasts, *self.against_controls, *original, *self.waterfall, *self.positive_control):
+            name, d = f"difference/{c.metric}/{c.arm}-{c.against}", c.difference
+            flat |= {name: d.mean, f"{name}/low": d.low, f"{name}/high": d.high, f"{name}/p": c.p_value}
         return flat
 
     @cached_property

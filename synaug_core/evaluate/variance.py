@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from synaug_core.evaluate import predictions, scorer
 from synaug_core.evaluate.intervals import Interval
 
-__all__ = ["Measured", "Spread", "measure", "t_test"]
+__all__ = ["Measured", "Spread", "measure", "measure_shares", "t_test"]
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,24 @@ class Measured:
         return Spread(training=total - crossed, crossed=crossed, shared=0.0, ratio=ratio)
 
 
-def measure(trainings: Sequence[predictions.Predictions], metric: str) -> Measured:
-    """One endpoint of each training, with its influence values."""
-    scorers = [scorer.Scorer(p) for p in trainings]
+def measure_shares(labels: NDArray[np.int64], shares: Sequence[scorer.Array]) -> Measured:
+    """Balanced accuracy of trainings of which each gets a share in [0, 1] of each image right.
+
+    Args:
+        labels: int64 (n,): the images' classes, the same for all trainings.
+        shares: of each training, (n,).
+    """
+    classes = len(np.unique(labels))
+    influences = tuple(np.asarray(share, np.float64) / classes for share in shares)
+    weights = (1 / np.bincount(labels).clip(1))[labels]
+    return Measured(np.array([v @ weights for v in influences]), influences, (labels,) * len(influences))
+
+
+def measure(
+    trainings: Sequence[predictions.Predictions], metric: str, rare: Sequence[scorer.RareClass] | None = None
+) -> Measured:
+    """One endpoint of each training, with its influence values; those of the rarest class need to know which it is."""
+    scorers = scorer.scorers_of(trainings, rare)
     values = [scorer.ENDPOINTS[metric](s, np.ones((len(s.p), 1)))[0] for s in scorers]
     return Measured(
         np.array(values, np.float64),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.data.png import encoded
 from synaug_core.evaluate.sentence import p_text, percent_text, points
 from synaug_core.report.style import png
-from synaug_core.report.words import metric_name, number, p_short, percent, plain, span
+from synaug_core.report.words import figure, metric_name, number, p_short, percent, plain, span
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -67,6 +67,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "figure": figure,
         "metric_name": metric_name,
         "number": number,
         "p_text": p_text,
@@ -90,14 +91,14 @@ _ROOM = 800_000
 """Bytes for the sheets of one call together."""
 
 
-def figure_png(figure: Figure) -> bytes:
+def figure_png(drawn: Figure) -> bytes:
     """A figure as a PNG, finer than it is shown."""
-    return png(figure, _DPI)
+    return png(drawn, _DPI)
 
 
 def embed_figures(figures: Mapping[str, Figure | bytes]) -> Shown:
     """Figures by caption, or as PNGs of `figure_png`."""
-    data = {caption: figure if isinstance(figure, bytes) else figure_png(figure) for caption, figure in figures.items()}
+    data = {caption: drawn if isinstance(drawn, bytes) else figure_png(drawn) for caption, drawn in figures.items()}
     slim = {c: _fewer(picture, _FIGURE_COLOURS) if len(picture) > _LARGE else picture for c, picture in data.items()}
     return [(caption, address, round(width * _CSS / _DPI)) for caption, address, width in embed_pictures(slim)]
 

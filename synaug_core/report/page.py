@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug_core.evaluate.results import shown_arms
 from synaug_core.report import html, sections, words
-from synaug_core.report.figures.comparison import arm_confusion, forest_figure, recall_figure
+from synaug_core.report.figures.comparison import arm_confusion_png, forest_figure, recall_figure, waterfall_figure
 from synaug_core.report.figures.reliability import operating_figure, reliability_figure
 from synaug_core.report.quality import quality_tables
 
@@ -25,8 +25,8 @@ _MOST_NOTES = 40
 
 
 def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
-    """The figures of all arms together, as PNGs: `forest`, `recall_by_class`, `reliability`, and `operating` where
-    validation images chose operating points."""
+    """The figures of all arms together, as PNGs: `forest`, `recall_by_class`, `reliability`, `operating` where
+    validation images chose operating points, and `waterfall` where there are steps to the judged arm."""
     figures = {
         "forest": forest_figure(comparison),
         "recall_by_class": recall_figure(comparison),
@@ -34,6 +34,8 @@ def comparison_figures(comparison: Comparison) -> dict[str, bytes]:
     }
     if comparison.reliability:
         figures["operating"] = operating_figure(comparison, comparison.reliability)
+    if comparison.waterfall:
+        figures["waterfall"] = waterfall_figure(comparison)
     return {name: html.figure_png(figure) for name, figure in figures.items()}
 
 
@@ -82,9 +84,11 @@ def comparison_page(
         "columns": sections.columns(comparison, "page"),
         "best": sections.find_best_values(comparison, "page"),
         "forest": html.embed_figures({"": figures["forest"]}),
+        "waterfall": html.embed_figures({"": figures["waterfall"]}) if "waterfall" in figures else [],
+        "steps": sections.steps(comparison),
         "recall": html.embed_figures({"": figures["recall_by_class"]}),
-        "confusions": html.embed_figures({words.plain(a): arm_confusion(comparison, a) for a in arm_names}),
-        "more_confusions": html.embed_figures({words.plain(a): arm_confusion(comparison, a) for a in other_arms}),
+        "confusions": html.embed_figures({words.plain(a): arm_confusion_png(comparison, a) for a in arm_names}),
+        "more_confusions": html.embed_figures({words.plain(a): arm_confusion_png(comparison, a) for a in other_arms}),
         "matrices_left": len(comparison.arms) - len(arm_names) - len(other_arms),
         "calibration": html.embed_figures({"": figures["reliability"]}),
         "operating": html.embed_figures({"": figures["operating"]}) if "operating" in figures else [],
@@ -138,6 +142,7 @@ def _contents(values: Mapping[str, Any]) -> dict[str, str]:
     sections = (
         ("arms", "Arms", True),
         ("contrasts", "Synthetic images against the controls", c.contrasts),
+        ("waterfall", "Step by step from the real images as they are", values["waterfall"]),
         ("classes", "Classes", True),
         ("confusion", "Confusion matrices", True),
         ("operating", f"Recall of {rare} at a chosen precision", values["operating"]),

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.config.evaluation import BEST
-from synaug_core.evaluate.sentence import power_text
+from synaug_core.evaluate.sentence import against_original_text, positive_control_text, power_text
 from synaug_core.metrics import METRICS, Place, shown_in
 from synaug_core.report.words import metric_name, number, plain
 
 if TYPE_CHECKING:
+    from synaug_core.evaluate.contrast import Contrast
     from synaug_core.evaluate.results import Comparison
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "keep_percent_on_line",
     "limits",
     "list_rejected_files",
+    "steps",
     "tests_text",
     "trainings_name",
 ]
@@ -68,6 +70,9 @@ def basis(comparison: Comparison) -> list[str]:
     if controls := [plain(arm) for arm, r in c.arms.items() if r.is_control]:
         best_text = f"; best of them on the validation images: {plain(c.best_control)}" if c.best_control else ""
         texts.append(f"A gain has to beat every control: {', '.join(controls)}{best_text}.")
+    if c.against_original is not None:
+        texts.append(against_original_text(c.against_original, c.confidence))
+    texts += [positive_control_text(oracle, c.confidence) for oracle in c.positive_control]
     if c.power is not None:
         texts.append(f"{power_text(c.power)} An estimate from the differences seen, no part of the verdict.")
     return [keep_percent_on_line(text) for text in texts]
@@ -91,6 +96,12 @@ def _declared(c: Comparison) -> str:
     if c.hardest_control and sum(r.is_control for r in c.arms.values()) > 1:
         outcome += f" The control that is hardest to beat: {plain(c.hardest_control)}."
     return f"Declared before the run: {arm_text} against every control, by {metric_name(c.primary.metric)}.{outcome}"
+
+
+def steps(comparison: Comparison) -> list[Contrast]:
+    """The steps of the waterfall, and the whole way at the end."""
+    whole = [comparison.against_original] if comparison.against_original else []
+    return [*comparison.waterfall, *whole]
 
 
 def trainings_name(comparison: Comparison) -> str:
@@ -134,12 +145,19 @@ _ROUNDED = 9
 
 
 def columns(comparison: Comparison, place: Place, class_name: Callable[[str], str] = plain) -> dict[str, str]:
-    """Key of each metric that is shown in a place -> its heading; `class_name` shortens that of the rarest class."""
-    rare = class_name(comparison.rarest_class)
-    return {
-        comparison.key_of(m): f"{m.of_rarest_class} of {rare}" if m.of_rarest_class else m.title
-        for m in shown_in(place)
-    }
+    """Key of each metric that is shown in a place -> its heading; `class_name` shortens that of the rarest class.
+
+    What was declared to decide is shown in every place; what no arm has, such as a figure at a threshold, in none.
+    """
+    rare, declared = class_name(comparison.rarest_class), METRICS[comparison.primary.metric]
+    shown = [m for m in shown_in(place) if m.needs == "predictions" or _has(comparison, m.name)]
+    if declared not in shown and _has(comparison, declared.name):
+        shown.insert(0, declared)
+    return {comparison.key_of(m): m.title.replace("the rarest class", rare) for m in shown}
+
+
+def _has(comparison: Comparison, metric: str) -> bool:
+    return any(metric in result.metrics for result in comparison.arms.values())
 
 
 def find_best_values(comparison: Comparison, place: Place) -> dict[str, set[str]]:

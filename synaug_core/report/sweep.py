@@ -15,27 +15,38 @@ if TYPE_CHECKING:
 
     from synaug_core.evaluate.sweep import SweepCell, SweepResult
 
-__all__ = ["along", "sweep_figure", "sweep_page"]
+__all__ = ["along", "sweep_figure", "sweep_figures", "sweep_page"]
 
 
-def sweep_page(result: SweepResult, *, name: str = "", config: Mapping[str, Any] | None = None) -> str:
+def sweep_figures(result: SweepResult) -> dict[str, bytes]:
+    """A figure of each metric that a sweep shows and that the combinations have, as PNGs."""
+    present = {name for cell in result.cells for metrics in cell.arms.values() for name in metrics}
+    names = [metric.name for metric in shown_in("sweep") if metric.name in present]
+    return {name: html.figure_png(sweep_figure(result, name)) for name in names}
+
+
+def sweep_page(
+    result: SweepResult,
+    *,
+    figures: Mapping[str, bytes] | None = None,
+    name: str = "",
+    config: Mapping[str, Any] | None = None,
+) -> str:
     """One self-contained HTML page.
 
     Args:
         result: the sweep.
+        figures: what `sweep_figures` made of it; None: made here.
         name: the data set's name.
         config: what all combinations have in common.
     """
-    present = {name for cell in result.cells for metrics in cell.arms.values() for name in metrics}
-    metric_names = [metric.name for metric in shown_in("sweep") if metric.name in present]
+    figures = sweep_figures(result) if figures is None else figures
     return html.render(
         "sweep.html",
         sweep=result,
         name=name,
-        figures=html.embed_pictures(
-            {words.metric_name(metric): sweep_figure(result, metric) for metric in metric_names}
-        ),
-        columns={metric: words.metric_name(metric) for metric in metric_names},
+        figures=html.embed_figures({words.metric_name(metric): figure for metric, figure in figures.items()}),
+        columns={metric: words.metric_name(metric) for metric in figures},
         failed=[cell for cell in result.cells if cell.verdict is None],
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
     )

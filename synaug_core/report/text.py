@@ -47,6 +47,7 @@ def comparison_text(
         [line for sentence in sections.basis(comparison) for line in _wrapped(sentence)],
         _arms(comparison),
         _contrasts(comparison),
+        _waterfall(comparison),
         _classes(comparison),
     ]
     parts += [_listed(section.heading, section.sentences) for section in probes]
@@ -88,10 +89,29 @@ def _contrasts(c: results.Comparison) -> list[str]:
     return [*lines, *_wrapped(f"The verdict rests on the first line. {sections.tests_text(c)}")]
 
 
+def _waterfall(c: results.Comparison) -> list[str]:
+    if not c.waterfall:
+        return []
+    head = ["step", "metric", "points", f"{percent_text(c.confidence)} interval", "p"]
+    rows = [[f"{_cut(d.against, 20)} -> {_cut(d.arm, 20)}", *_contrast_row(d)[1:]] for d in sections.steps(c)]
+    whole = " The last line is the whole way, declared as the second comparison." if c.against_original else ""
+    return [
+        "STEP BY STEP FROM THE REAL IMAGES AS THEY ARE",
+        *_table(head, rows),
+        *_wrapped(f"Each arm against the one before it, by the same test.{whole}"),
+    ]
+
+
 def _contrast_row(d: contrast.Contrast) -> list[str]:
     interval = f"{points(d.difference.low)} to {points(d.difference.high)}"
     arms = f"{_cut(d.arm, 20)} - {_cut(d.against, 20)}"
-    return [arms, words.metric_name(d.metric), points(d.difference.mean), interval, words.p_short(d.p_adjusted)]
+    return [
+        arms,
+        _cut(words.metric_name(d.metric), 22),
+        points(d.difference.mean),
+        interval,
+        words.p_short(d.p_adjusted),
+    ]
 
 
 def _classes(c: results.Comparison) -> list[str]:

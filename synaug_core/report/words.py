@@ -5,7 +5,7 @@ import unicodedata
 from synaug_core.evaluate import intervals, sentence
 from synaug_core.metrics import METRICS
 
-__all__ = ["SPLIT_NAMES", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
+__all__ = ["SPLIT_NAMES", "figure", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -32,14 +32,19 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
+def figure(value: float, metric: str) -> str:
+    """A metric's value as its tables show it: a share in percent, others with three decimals."""
+    return percent(value) if metric not in METRICS or METRICS[metric].in_percent else f"{value:.3f}"
+
+
 def p_short(p: float) -> str:
     """A p-value below a heading that says p: `.62`, `< .001`, `1`."""
     return sentence.p_text(p).removeprefix("p ").removeprefix("= ")
 
 
-def span(interval: intervals.Interval) -> str:
-    """The bounds in percent: `68.0 – 74.3`."""
-    return f"{percent(interval.low)} – {percent(interval.high)}"
+def span(interval: intervals.Interval, metric: str = "") -> str:
+    """The bounds, in percent: `68.0 – 74.3`, unless the metric is no share."""
+    return f"{figure(interval.low, metric)} – {figure(interval.high, metric)}"
 
 
 def number(value: float) -> str:

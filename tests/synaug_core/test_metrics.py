@@ -17,7 +17,8 @@ from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.scorer import ENDPOINTS, Scorer
 from synaug_core.evaluate.sweep import sweep_result
-from synaug_core.metrics import METRICS, Endpoint, Metric, Place, shown_in
+from synaug_core.evaluate.variance import measure_shares
+from synaug_core.metrics import METRICS, ROBUST, Endpoint, Metric, Place, shown_in
 from synaug_core.report.figures.comparison import forest_figure
 from synaug_core.report.page import comparison_page
 from synaug_core.report.sweep import sweep_page
@@ -33,13 +34,17 @@ def _comparison() -> Comparison:
         p = rng.dirichlet((1, 1, 1), 30)
         return Predictions(tuple(map(str, range(30))), labels, p, ("rare", "middle", "common"))
 
+    arms = ("control", "synthetic")
+    shares = {arm: measure_shares(labels, [rng.random(30), rng.random(30)]) for arm in arms}
     return compare(
-        {arm: [one(), one()] for arm in ("control", "synthetic")},
+        {arm: [one(), one()] for arm in arms},
         {"control": [0.5], "synthetic": [0.6]},
         controls=["control"],
         train_counts={"rare": 3, "middle": 9, "common": 27},
         config=EvaluationConfig(resamples=20),
         seed=0,
+        validated={arm: [one(), one()] for arm in arms},
+        attacked=shares,
     )
 
 
@@ -52,7 +57,8 @@ def test_each_entry_is_computed_and_within_its_bounds() -> None:
 
 
 def test_what_may_decide_is_what_the_configuration_takes() -> None:
-    assert get_args(Endpoint) == tuple(ENDPOINTS) == ("balanced_accuracy", "macro_auc")
+    assert get_args(Endpoint) == (*ENDPOINTS, ROBUST)
+    assert get_args(Endpoint)[:2] == ("balanced_accuracy", "macro_auc")
     with pytest.raises(ValueError, match=r"balanced_accuracy.*macro_auc"):
         EvaluationConfig(primary={"metric": "ece"})
 

@@ -24,7 +24,7 @@ from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.settings import settings
 from tasks.engine.context import Context
 from tasks.engine.storage import store_classifier, store_images, store_predictions
-from tasks.probes import load_measurement, run_probe
+from tasks.probes import attacks_on_all, load_measurement, measure_attacked, run_probe
 from tasks.training import predict_images
 
 pytestmark = pytest.mark.usefixtures("server", "home")
@@ -90,6 +90,14 @@ def test_every_arm_is_asked_about_the_same_images_and_recorded(case) -> None:
     assert {"robust/noise/severity_3/balanced_accuracy", "robust/perturbed", "robust/clean"} <= set(recorded.metrics)
     assert "eps" in recorded.params
     assert "repetitions" not in recorded.params
+    attacks = attacks_on_all(references, repetitions)
+    assert attacks == tuple(references)
+    under_attack = measure_attacked(attacks)
+    assert list(under_attack) == ["control", "combined"]
+    assert under_attack["control"].values == pytest.approx([point.balanced_accuracy])  # PGD is never weaker than FGSM
+    later = repetitions[0].model_copy(update={"repetition": 2})
+    assert attacks_on_all(references, (*repetitions, later)) == ()
+    assert measure_attacked(()) == {}
 
 
 def test_asking_more_trainings_does_not_ask_the_first_again(case) -> None:

@@ -60,6 +60,10 @@ class Robustness(Frozen):
     images: int
     classes: dict[str, int]
     """Images of each class; accuracy is theirs, so it leans less to common classes than on the whole test set."""
+    labels: tuple[int, ...] = ()
+    """Of each image, the index of its class; empty without attacks, and in measurements of 0.1.0."""
+    withstood: tuple[Share, ...] = ()
+    """Of each image, the share of the attacks' strengths at which the classifier is right under every attack."""
 
     def summary(self) -> dict[str, float]:
         """`clean`, `perturbed` and one figure for each attack by its name, all mean balanced accuracies.

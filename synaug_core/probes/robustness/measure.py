@@ -1,6 +1,7 @@
 """One trained classifier on disturbed and attacked test images."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,7 +98,12 @@ def measure_robustness(
         for name, (kind, strengths) in disturbances.items()
     )
     counts = {name: n for name, n in sample.counts().items() if n}
-    return Robustness(clean=origin, curves=tuple(curves), images=len(sample), classes=counts)
+    strengths = sorted({s for kind, of_kind in disturbances.values() if kind == "attack" for s in of_kind})
+    fooled = [np.any([errors[name, s] for name in config.attacks], axis=0) for s in strengths]
+    attacked: dict[str, Any] = {}
+    if fooled:
+        attacked = {"labels": tuple(true.tolist()), "withstood": tuple((1 - np.mean(fooled, axis=0)).tolist())}
+    return Robustness(clean=origin, curves=tuple(curves), images=len(sample), classes=counts, **attacked)
 
 
 def _tried(config: RobustnessConfig) -> Tried:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from synaug_core.evaluate import intervals, results
 
-__all__ = ["arm_confusion", "confusion_figure", "forest_figure", "recall_figure"]
+__all__ = ["arm_confusion_png", "confusion_figure", "forest_figure", "recall_figure", "waterfall_figure"]
 
 
 def forest_figure(comparison: results.Comparison, metrics: Sequence[str] | None = None) -> Figure:
@@ -87,7 +89,7 @@ def _difference_panel(axes: Axes, comparison: results.Comparison) -> None:
     style.dress(axes, grid="x")
     axes.axvline(0, color=style.GREY, lw=1, ls=(0, (4, 3)))
     rows = {arm: row for row, arm in enumerate(comparison.arms)}
-    for c in comparison.family:
+    for c in (*comparison.family, *comparison.positive_control):
         colour, mark = styles[c.arm]
         d, row = c.difference, rows[c.arm]
         axes.plot([100 * d.low, 100 * d.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
@@ -97,6 +99,57 @@ def _difference_panel(axes: Axes, comparison: results.Comparison) -> None:
     axes.set_xlim(min(low, -1), max(high, 1))
     _title(axes, "difference from hardest control")
     axes.set_xlabel(f"points of {words.metric_name(comparison.family[0].metric)}", fontsize=style.SMALL)
+
+
+def waterfall_figure(comparison: results.Comparison) -> Figure:
+    """What each step from the original images to the judged arm added or took: a floating column from the mean of the
+    arm before to that of the arm, with the interval of their paired difference.
+
+    Args:
+        comparison: with a waterfall.
+    """
+    steps, styles = comparison.waterfall, style.arm_styles(comparison)
+    arms = [steps[0].against, *(step.arm for step in steps)]
+    figure = style.new_figure(1.6 + 1.75 * len(arms), 3.9)
+    axes = figure.add_subplot()
+    style.dress(axes, grid="y")
+    heights = [100 * comparison.arms[arms[0]].metrics[steps[0].metric].mean]
+    for step in steps:
+        heights.append(heights[-1] + 100 * step.difference.mean)
+    bounds = [heights[i] + 100 * b for i, s in enumerate(steps) for b in (s.difference.low, s.difference.high)]
+    low, high = min(*heights, *bounds), max(*heights, *bounds)
+    room = max(high - low, 2.0)
+    floor = max(low - 0.25 * room, 0.0)
+    axes.bar(0, heights[0] - floor, bottom=floor, width=0.6, color=style.LIGHT, ec="#9ca3af", lw=0.8)
+    _above(axes, words.percent(heights[0] / 100), 0, heights[0])
+    for i, step in enumerate(steps):
+        before, after, d = heights[i], heights[i + 1], step.difference
+        axes.plot([i - 0.3, i + 1.3], [before, before], color=style.GREY, lw=0.9, ls=(0, (3, 3)), zorder=1)
+        colour = styles[step.arm][0]
+        axes.bar(i + 1, after - before, bottom=before, width=0.6, color=colour, alpha=0.45, ec=colour, lw=0.8)
+        ends = [before + 100 * d.low, before + 100 * d.high]
+        axes.plot([i + 1, i + 1], ends, color=style.INK, lw=1.6, solid_capstyle="butt")
+        axes.plot(i + 1, after, "o", color=style.INK, ms=4.5)
+        _above(axes, f"{points(d.mean)}\n[{points(d.low)}, {points(d.high)}]", i + 1, max(before, *ends))
+    axes.set_xticks(range(len(arms)), [words.in_figure(arm, 16) for arm in arms])
+    axes.set_xlim(-0.6, len(arms) - 0.4)
+    axes.set_ylim(floor, high + 0.25 * room)
+    axes.set_ylabel(f"{words.metric_name(steps[0].metric)}, %")
+    return figure
+
+
+def _above(axes: Axes, text: str, x: float, y: float) -> None:
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=style.SMALL,
+        color=style.INK,
+        linespacing=1.25,
+    )
 
 
 _FEW = 8
@@ -303,10 +356,24 @@ def _most_confused(counts: NDArray[np.int64], classes: Sequence[str]) -> tuple[N
     return gathered, [*(classes[i] for i in positions), f"{len(classes) - len(positions)} others"]
 
 
-def arm_confusion(comparison: results.Comparison, arm: str) -> Figure:
-    """An arm's matrix, summed over its trainings, classes from the rarest to the commonest."""
+_DRAWING = threading.Lock()
+"""Two steps may want a figure at the same time: the second one waits for it."""
+
+
+def arm_confusion_png(comparison: results.Comparison, arm: str) -> bytes:
+    """An arm's matrix, summed over its trainings, classes from the rarest to the commonest, as a PNG.
+
+    The arm's run and the page show the same one: within a process it is drawn once.
+    """
     order = [comparison.classes.index(c) for c in comparison.by_rarity]
-    matrix = np.asarray(comparison.arms[arm].confusion)[np.ix_(order, order)]
+    confusion = comparison.arms[arm].confusion
+    matrix = tuple(tuple(confusion[i][j] for j in order) for i in order)
     n = comparison.arms[arm].repetitions
     heading = f"{arm}: {n} {sections.trainings_name(comparison)} summed" if n > 1 else arm
-    return confusion_figure(matrix.tolist(), comparison.by_rarity, heading)
+    with _DRAWING:
+        return _confusion_png(matrix, comparison.by_rarity, heading)
+
+
+@functools.lru_cache(maxsize=64)
+def _confusion_png(matrix: tuple[tuple[int, ...], ...], classes: tuple[str, ...], heading: str) -> bytes:
+    return style.png(confusion_figure(matrix, classes, heading))

@@ -44,10 +44,10 @@ def reliability_figure(comparison: results.Comparison, scaled: Mapping[str, Reli
         _points(axes, result.calibration, colour, hollow=False)
         if scaled_arm is not None:
             _points(axes, scaled_arm.after.bins, _SCALED, hollow=True)
-        if ece := result.metrics.get("ece"):
-            text = f"calibration error {words.percent(ece.mean)} %"
+        if brier := result.metrics.get("brier"):
+            text = f"Brier score {brier.mean:.3f}"
             if scaled_arm is not None:
-                text += f"\nscaled, T = {scaled_arm.temperature:.2f}: {words.percent(scaled_arm.after.ece)} %"
+                text += f"\nscaled, T = {scaled_arm.temperature:.2f}: {scaled_arm.after.brier:.3f}"
             axes.text(2, 99, text, fontsize=style.SMALL, va="top", color=style.INK, linespacing=1.35)
     for axes in list(grid.flat)[len(arms) :]:
         axes.set_visible(False)

@@ -142,7 +142,15 @@ def test_keys_of_version_0_1_0_are_read_where_their_section_is_now(data: Path) -
             "arms[1]: control: a positive control holds images that no arm can have; no gain has to beat it",
         ),
         ("arms=[{name: a, sampling: x}]", 'arms[0].sampling: got "x", expected natural, balanced or deferred'),
-        ("evaluation=3", "evaluation: got 3, expected a mapping of confidence, resamples, primary, precision"),
+        (
+            "evaluation=3",
+            "evaluation: got 3, expected a mapping of confidence, resamples, primary, precision, specificity",
+        ),
+        (
+            "evaluation.primary.metric=robust_balanced_accuracy",
+            "evaluation.primary.metric: robust_balanced_accuracy needs attacks on every training, but "
+            "robustness.repetitions is below 6",
+        ),
         ("repetitions", "--set repetitions: expected key=value, such as --set repetitions=6"),
         ("=3", "--set =3: expected key=value, such as --set repetitions=6"),
     ],

@@ -3,8 +3,10 @@ import pytest
 
 from synaug_core.evaluate.contrast import Contrast, contrast, hardest, holm
 from synaug_core.evaluate.intervals import Interval
-from synaug_core.evaluate.scorer import ENDPOINTS, scores
+from synaug_core.evaluate.scorer import ENDPOINTS, RareClass, scores
 from synaug_core.evaluate.variance import measure
+
+RARE = RareClass(0, 0.4)
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_auc"])
@@ -23,7 +25,7 @@ def test_difference_is_that_of_the_paired_scores(made, metric):
 def test_interval_and_test_agree(made, metric):
     """Zero lies on the edge of the interval whose level is the p-value."""
     ours, theirs = ([made((6, 20, 30), skill=k, seed=10 * i + s) for s in range(6)] for i, k in enumerate((1.3, 1.0)))
-    pair = measure(ours, metric), measure(theirs, metric)
+    pair = measure(ours, metric, [RARE] * 6), measure(theirs, metric, [RARE] * 6)
     _, p, _ = contrast(*pair, metric, 0.95)
     edge, _, _ = contrast(*pair, metric, 1 - p)
     assert min(abs(edge.low), abs(edge.high)) == pytest.approx(0, abs=1e-9)
@@ -31,7 +33,7 @@ def test_interval_and_test_agree(made, metric):
 
 @pytest.mark.parametrize("metric", list(ENDPOINTS))
 def test_the_same_predictions_do_not_differ(made, metric):
-    same = measure([made((6, 20), seed=s) for s in range(6)], metric)
+    same = measure([made((6, 20), seed=s) for s in range(6)], metric, [RARE] * 6)
     interval, p, _ = contrast(same, same, metric, 0.95)
     assert (interval.low, interval.mean, interval.high, p) == (0, 0, 0, 1)
 

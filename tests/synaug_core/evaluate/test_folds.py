@@ -8,6 +8,7 @@ from synaug_core.evaluate.folds import check_folds, corrected_t, fold_contrast, 
 from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.scorer import scores
 from synaug_core.evaluate.variance import measure
+from synaug_core.metrics import METRICS
 
 VALUES = np.random.default_rng(3).normal(0.3, 1, 12)
 
@@ -68,7 +69,8 @@ def test_intervals_are_about_the_mean_over_all_trainings(made):
         if name.endswith("support"):
             continue
         assert interval.mean == pytest.approx(np.mean([s[name] for s in single if name in s]))
-        assert 0 <= interval.low <= interval.mean <= interval.high <= 1
+        low, high = METRICS[name].bounds if name in METRICS else (0, 1)
+        assert low <= interval.low <= interval.mean <= interval.high <= high
     values = [s["balanced_accuracy"] for s in single]
     assert found["balanced_accuracy"] == corrected_t(values, 0.25, 0.95)[0]
     assert found["class/class-a/support"] == Interval(mean=10, low=10, high=10)

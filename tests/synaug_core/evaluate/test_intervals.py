@@ -6,6 +6,7 @@ import pytest
 from synaug_core.evaluate.intervals import Interval, batch_sizes, bounds, draw_stratified, intervals
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.scorer import scores
+from synaug_core.metrics import METRICS
 
 
 def test_means_are_means_of_the_scores_and_lie_inside(made):
@@ -17,8 +18,9 @@ def test_means_are_means_of_the_scores_and_lie_inside(made):
         assert interval.mean == pytest.approx(np.mean([s[name] for s in single]))
         assert interval.low <= interval.mean <= interval.high
         if not name.endswith("support"):
-            assert interval.low >= 0
-            assert interval.high <= 1
+            low, high = METRICS[name].bounds if name in METRICS else (0, 1)
+            assert low <= interval.low
+            assert interval.high <= high
 
 
 def test_equal_seeds_give_equal_intervals(made):

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import precision_recall_curve, precision_score, recall_score
+from sklearn.metrics import precision_recall_curve, precision_score, recall_score, roc_curve
 
 from synaug_core.evaluate.operating import (
     OperatingPoint,
     mean_curve,
     operating_points,
     precision_recall,
+    specificity_threshold,
     threshold_for,
 )
 from synaug_core.evaluate.predictions import Predictions
@@ -199,3 +200,21 @@ def test_json_and_equal_seeds(made):
 def test_what_does_not_agree_is_refused(test, validation, message):
     with pytest.raises(ValueError, match=message):
         operating_points(test, validation, **DRAWS)
+
+
+@pytest.mark.parametrize("specificity", [0.5, 0.8, 0.95, 0.99])
+def test_a_threshold_for_a_specificity_is_the_lowest_that_reaches_it(made, specificity):
+    p = made((10, 20, 17), skill=1.0)
+    value = specificity_threshold(p, 0, specificity)
+    rates, _, thresholds = roc_curve(p.labels == 0, p.probabilities[:, 0], drop_intermediate=False)
+    reaching = thresholds[1 - rates >= specificity - 1e-9]
+    assert (p.probabilities[p.labels != 0, 0] < value).mean() >= specificity
+    assert max(thresholds[thresholds < value], default=0) < value <= reaching.min()
+    assert set(thresholds[thresholds >= value]) == set(reaching)
+
+
+def test_a_specificity_that_the_images_cannot_set(exact, made):
+    assert specificity_threshold(None, 0, 0.95) is None
+    assert specificity_threshold(exact([1, 1], [0, 1], 2), 1, 0.95) is None
+    level = exact([0, 1, 1, 1], [0, 1, 1, 1], 2)
+    assert 0.1 < specificity_threshold(level, 0, 0.95) < 0.1 + 1e-9

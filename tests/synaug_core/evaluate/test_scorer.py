@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import Scorer, calibration, confusion, scores
+from synaug_core.evaluate.scorer import RareClass, Scorer, calibration, confusion, scores
 from synaug_core.names import slugs
 
 
@@ -40,11 +40,55 @@ def test_scores_are_those_of_scikit_learn(made, counts):
     np.testing.assert_array_equal(confusion(p), oracle.confusion_matrix(y, yy))
 
 
+RARE = RareClass(0, 0.4)
+
+
+@pytest.mark.parametrize("counts", [(40, 60), (5, 30, 65), (1, 9, 20)])
+@pytest.mark.parametrize("level", [False, True])
+def test_figures_of_the_rarest_class_are_those_of_scikit_learn(made, counts, level):
+    p = made(counts, skill=0.8)
+    if level:  # few different values, hence many that are level
+        rounded = np.round(p.probabilities, 1) + 0.05
+        p = replace(p, probabilities=rounded / rounded.sum(1, keepdims=True))
+    s, truth, score = scores(p, RARE), p.labels == 0, p.probabilities[:, 0]
+    assert s["rarest_auc"] == pytest.approx(oracle.roc_auc_score(truth, score))
+    assert s["rarest_average_precision"] == pytest.approx(oracle.average_precision_score(truth, score))
+    assert s["rarest_recall_at_specificity"] == pytest.approx(oracle.recall_score(truth, score >= 0.4))
+
+
+def test_brier_and_log_loss_are_scikit_learns(made):
+    p = made((40, 60), skill=0.8)
+    assert scores(p)["brier"] == pytest.approx(2 * oracle.brier_score_loss(p.labels, p.probabilities[:, 1]))
+    assert scores(p)["nll"] == pytest.approx(oracle.log_loss(p.labels, p.probabilities))
+
+
+def test_a_rarest_class_that_nobody_named_has_no_figures(made, exact):
+    assert not any(name.startswith("rarest") for name in scores(made((4, 6))))
+    assert "rarest_recall_at_specificity" not in scores(made((4, 6)), RareClass(0))
+    absent = scores(exact([1, 1, 2], [1, 2, 2], 3), RARE)
+    assert not any(name.startswith("rarest") for name in absent)
+
+
+def test_many_classes_take_little_memory():
+    """What is kept of a classifier grows with its images, not with classes times images."""
+    n, classes = 3000, 400
+    labels = np.arange(n) % classes
+    p = Predictions(
+        tuple(map(str, range(n))), labels, np.full((n, classes), 1 / classes), tuple(map(str, range(classes)))
+    )
+    scorer = Scorer(p)
+    counts = scorer.counts(np.ones((n, 2), np.float32))
+    assert scorer._sum_by_class.nnz <= 3 * n
+    np.testing.assert_array_equal(counts.support[:, 0], np.bincount(labels))
+    np.testing.assert_array_equal(counts.predicted[:, 1], np.bincount(p.predicted, minlength=classes))
+    np.testing.assert_array_equal(counts.hits[:, 0], np.bincount(labels[labels == p.predicted], minlength=classes))
+
+
 def test_names_are_the_agreed_ones(made):
     p = replace(made((4, 6), skill=3), classes=("Ab c", "Ab-c"))
     averages = {f"{a}_{m}" for a in ("macro", "weighted") for m in ("precision", "recall", "f1")}
     classes = {f"class/{c}/{m}" for c in ("Ab-c", "Ab-c-b074ee0a") for m in ("precision", "recall", "f1", "support")}
-    assert set(scores(p)) == {"accuracy", "balanced_accuracy", "macro_auc", "ece"} | averages | classes
+    assert set(scores(p)) == {"accuracy", "balanced_accuracy", "macro_auc", "ece", "brier", "nll"} | averages | classes
 
 
 def test_a_class_without_images_is_left_out_and_costs_nothing(exact):
@@ -131,9 +175,10 @@ def test_a_weight_is_a_repeated_image(seed):
     weights = rng.integers(1, 4, (n, 1))
     rows = np.repeat(np.arange(n), weights[:, 0])
     again = Predictions(tuple(map(str, range(len(rows)))), p.labels[rows], p.probabilities[rows], p.classes)
-    scorer, w = Scorer(p), weights.astype(np.float64)
-    expected = scores(again)
+    scorer, w = Scorer(p, RARE), weights.astype(np.float64)
+    expected = scores(again, RARE)
     for name, value in scorer.averages(scorer.counts(w)).items():
         assert value[0] == pytest.approx(expected[name])
     assert scorer.ece(w)[0] == pytest.approx(expected["ece"])
-    assert scorer.macro_auc(w)[0] == pytest.approx(expected["macro_auc"])
+    for name in ("macro_auc", "rarest_auc", "rarest_average_precision", "rarest_recall_at_specificity", "brier", "nll"):
+        assert getattr(scorer, name)(w)[0] == pytest.approx(expected[name])

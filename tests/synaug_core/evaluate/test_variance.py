@@ -7,10 +7,11 @@ import pytest
 from scipy import stats
 
 from synaug_core.evaluate.intervals import draw_stratified
-from synaug_core.evaluate.scorer import ENDPOINTS, Scorer
-from synaug_core.evaluate.variance import Measured, Spread, measure, t_test
+from synaug_core.evaluate.scorer import ENDPOINTS, RareClass, Scorer
+from synaug_core.evaluate.variance import Measured, Spread, measure, measure_shares, t_test
 
 PAIR = ("ours", "theirs")
+RARE = RareClass(0, 0.4)
 
 
 def _difference(found, metric="balanced_accuracy"):
@@ -24,7 +25,7 @@ def test_influence_is_the_derivative_by_an_images_weight(made, metric, counts):
     p = made(counts, skill=0.9)
     n, step = len(p), 1e-5
     up, down = (np.ones((n, n)) + np.eye(n) * s for s in (step, -step))
-    scorer = Scorer(p)
+    scorer = Scorer(p, RARE)
     derivative = (ENDPOINTS[metric](scorer, up) - ENDPOINTS[metric](scorer, down)) / (2 * step)
     derivative *= np.bincount(p.labels)[p.labels]
     influence = scorer.influence(metric)
@@ -38,8 +39,8 @@ def test_influence_is_the_derivative_by_an_images_weight(made, metric, counts):
 def test_the_image_part_is_what_a_bootstrap_over_the_images_finds(made, metric):
     p = made((30, 60, 90), skill=0.9)
     weights = draw_stratified(p.labels, 4000, np.random.default_rng(0), fewer=1)
-    resampled = ENDPOINTS[metric](Scorer(p), weights)
-    found = measure([p], metric)
+    resampled = ENDPOINTS[metric](Scorer(p, RARE), weights)
+    found = measure([p], metric, [RARE])
     centred = Measured(found.values, (_centred(found.influences[0], p.labels),), found.labels)
     assert centred.spread().shared == pytest.approx(resampled.var(), rel=0.08)
 
@@ -120,6 +121,16 @@ def test_few_images_that_all_speak_for_one_arm_are_no_certainty(exact):
     many = {"ours": [exact([0, 1] * 30, [0, 1] * 30, 2)] * 6, "theirs": [exact([0, 1] * 30, [1, 0] * 30, 2)] * 6}
     p_values = [few[1], t_test(1.0, _difference(many).spread(), 6, 0.95)[1]]
     assert all(a > b for a, b in pairwise(p_values))
+
+
+def test_shares_of_right_answers_make_a_balanced_accuracy(made):
+    reps = [made((6, 20, 30), seed=s) for s in range(4)]
+    shares = measure_shares(reps[0].labels, [p.predicted == p.labels for p in reps])
+    expected = measure(reps, "balanced_accuracy")
+    np.testing.assert_allclose(shares.values, expected.values)
+    assert shares.spread() == expected.spread()
+    halves = measure_shares(np.array([0, 0, 2]), [np.array([1.0, 0.5, 0.25])])
+    assert halves.values == pytest.approx([0.5])
 
 
 def test_nothing_to_measure_is_refused(exact):

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from synaug_core.config import Config
 from synaug_core.evaluate.results import recall_changes
-from synaug_core.evaluate.sentence import points, power_text
+from synaug_core.evaluate.sentence import against_original_text, points, positive_control_text, power_text
 from synaug_core.report.course import course
 from synaug_core.report.html import embed_sheets
 from synaug_core.report.page import comparison_page
@@ -27,6 +27,7 @@ CONTROLS = ("original", "control")
 SECTIONS = {
     "arms": "Arms",
     "contrasts": "Synthetic images against the controls",
+    "waterfall": "Step by step from the real images as they are",
     "classes": "Classes",
     "confusion": "Confusion matrices",
     "operating": "Recall of rare at a chosen precision",
@@ -111,14 +112,15 @@ def test_every_section_is_there_in_order_with_a_contents_that_leads_to_it(full):
 
 def test_a_section_without_data_is_left_out(none_shown):
     bare = Read(comparison_page(none_shown.model_copy(update={"reliability": {}})))
-    assert list(bare.headings) == ["arms", "contrasts", "classes", "confusion", "calibration", "data", "limits"]
+    results = ["arms", "contrasts", "waterfall", "classes", "confusion"]
+    assert list(bare.headings) == [*results, "calibration", "data", "limits"]
 
 
 def test_each_part_has_its_section_and_no_other(none_shown, everything):
     given = everything(none_shown)
     some = {k: given[k] for k in ("notes", "course", "versions")}
     page = Read(comparison_page(none_shown.model_copy(update={"reliability": {}}), probes=given["probes"][1:], **some))
-    always = {"arms", "contrasts", "classes", "confusion", "calibration", "data", "limits"}
+    always = {"arms", "contrasts", "waterfall", "classes", "confusion", "calibration", "data", "limits"}
     assert page.headings.keys() == always | {"maps", "notes", "course", "versions"}
 
 
@@ -128,9 +130,26 @@ def test_what_it_rests_on_is_said_before_any_figure(full, none_shown):
         "Design: 6 repetitions of 3 arms, paired by their initial weights, tested on the same 120 real images.",
         "the synthetic arm that does best on the validation images against every control, by balanced accuracy",
         "A gain has to beat every control: original, control; best of them on the validation images: control.",
+        against_original_text(none_shown.against_original, 0.95),
         power_text(none_shown.power),
     ):
         assert said in before
+
+
+def test_the_positive_control_is_told_of_and_marked(judged):
+    c = judged(SKILLS | {"oracle": 1.0}, CONTROLS)
+    [oracle] = _as_positive_control(c, "oracle").positive_control
+    page, flat = (make(_as_positive_control(c, "oracle")) for make in (comparison_page, comparison_text))
+    said = positive_control_text(oracle, 0.95)
+    assert said in " ".join(flat.split())
+    assert said in Read(page).text
+    assert '<span class="tag">positive control</span>' in page
+
+
+def _as_positive_control(c, arm):
+    contrasts = {"positive_control": tuple(d for d in c.family if d.arm == arm)}
+    result = c.arms[arm].model_copy(update={"is_positive_control": True})
+    return c.model_copy(update=contrasts | {"arms": c.arms | {arm: result}})
 
 
 def test_tests_and_pairs_are_named(full, none_shown):
@@ -309,7 +328,7 @@ def test_the_text_says_what_the_page_says(text, full, none_shown):
             assert f"{percent(v.mean)} [{percent(v.low)}, {percent(v.high)}]" in text
             assert f"{percent(v.low)} – {percent(v.high)}" in full.text
         assert arm in text
-    for d in (*none_shown.contrasts, *none_shown.against_controls, *none_shown.family):
+    for d in (*none_shown.contrasts, *none_shown.against_controls, *none_shown.waterfall, *none_shown.family):
         assert f"{points(d.difference.low)} to {points(d.difference.high)}" in text
         assert f"{points(d.difference.low)} to {points(d.difference.high)}".replace("-", "−") in full.text
 

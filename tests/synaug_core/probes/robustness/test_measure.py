@@ -204,3 +204,16 @@ class TestChosen:
 
     def test_no_images(self):
         assert len(choose_images(_set((0, 0)), 10, 0)) == 0
+
+
+def test_what_an_image_withstands_is_the_worst_of_all_attacks(found, trained, digits):
+    used = choose_images(digits["test"], 120, derive(1, "images"))
+    assert found.labels == tuple(used.labels.tolist())
+    withstood = np.array(found.withstood)
+    assert set(np.round(withstood * 4, 9)) <= {0, 1, 2, 3, 4}  # of four strengths
+    least = min(np.mean(_rights(found, name)[1:]) for name in CONFIG.attacks)
+    assert withstood.mean() <= least + 1e-9
+    one = measure_robustness(trained, digits["test"], CONFIG.model_copy(update={"attacks": ("fgsm",)}), seed=1)
+    assert np.mean(one.withstood) == pytest.approx(np.mean(_rights(one, "fgsm")[1:]))
+    none = measure_robustness(trained, digits["test"], CONFIG.model_copy(update={"attacks": ()}), seed=1)
+    assert (none.labels, none.withstood) == ((), ())

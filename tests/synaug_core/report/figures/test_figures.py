@@ -9,9 +9,17 @@ import pytest
 from PIL import Image
 
 from synaug_core.classify.trained import Evaluation, History
+from synaug_core.evaluate.sentence import points
 from synaug_core.generators.fit_report import CurvePoint, FitReport
 from synaug_core.report.dataset import counts_figure
-from synaug_core.report.figures.comparison import arm_confusion, confusion_figure, forest_figure, recall_figure
+from synaug_core.report.figures import comparison as comparison_figures
+from synaug_core.report.figures.comparison import (
+    arm_confusion_png,
+    confusion_figure,
+    forest_figure,
+    recall_figure,
+    waterfall_figure,
+)
 from synaug_core.report.figures.reliability import reliability_figure
 from synaug_core.report.figures.training import fit_figure, history_figure
 from synaug_core.report.style import arm_styles, line_colours, png
@@ -19,7 +27,7 @@ from synaug_core.report.style import arm_styles, line_colours, png
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 
 OF_COMPARISON = {
-    "confusion": lambda c: arm_confusion(c, next(iter(c.arms))),
+    "confusion": lambda c: confusion_figure(next(iter(c.arms.values())).confusion, c.classes),
     "forest": forest_figure,
     "recall": recall_figure,
     "reliability": reliability_figure,
@@ -54,6 +62,26 @@ def test_confusion_shows_shares_of_the_row_and_counts():
     assert "75 %\n3" in texts
     assert "25 %\n1" in texts
     assert {"a (4)", "b (0)"} <= set(texts)
+
+
+def test_a_matrix_is_drawn_once(comparison_of, monkeypatch):
+    c = comparison_of(3, reps=3)
+    drawn = []
+    monkeypatch.setattr(comparison_figures.style, "png", lambda figure: drawn.append(_texts(figure)) or b"png")
+    assert arm_confusion_png(c, "combined") == arm_confusion_png(c, "combined") == b"png"
+    comparison_figures._confusion_png.cache_clear()
+    assert len(drawn) == 1
+    assert "combined: 3 repetitions summed" in drawn[0]
+
+
+def test_the_waterfall_shows_each_step(comparison_of):
+    c = comparison_of(3, ("original", "control", "combined"))
+    texts = _texts(waterfall_figure(c))
+    for step in c.waterfall:
+        d = step.difference
+        assert f"{points(d.mean)}\n[{points(d.low)}, {points(d.high)}]" in texts
+    assert {"original", "control", "combined", "balanced accuracy, %"} <= set(texts)
+    assert 200 < _size(png(waterfall_figure(c), 50))[0] < 1200
 
 
 def test_confusion_of_many_classes_shows_the_confused_ones_and_keeps_every_count():

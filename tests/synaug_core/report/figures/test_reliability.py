@@ -72,8 +72,8 @@ def test_the_diagram_says_what_scaling_did(comparison_of, reliabilities):
     of = reliabilities(comparison)
     text = _texts(reliability_figure(comparison, of))
     for arm, r in of.items():
-        assert f"calibration error {100 * comparison.arms[arm].metrics['ece'].mean:.1f} %" in text
-        assert f"scaled, T = {r.temperature:.2f}: {100 * r.after.ece:.1f} %" in text
+        assert f"Brier score {comparison.arms[arm].metrics['brier'].mean:.3f}" in text
+        assert f"scaled, T = {r.temperature:.2f}: {r.after.brier:.3f}" in text
     assert "after temperature scaling" in text
     assert "scal" not in _texts(reliability_figure(comparison))
 
