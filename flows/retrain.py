@@ -56,15 +56,17 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     arm_runs = arms.open_arms(config.arms, run)
     learning = learn(config, divisions, arm_runs, stages)
     repetitions = learning.repetitions
+    # what attacks found is compared too, where every training was attacked; else the comparison need not wait
+    early = learning.probes if config.attacks_every_training else ()
+    measurements = gather_probes(early, stages)
     with stages.timed("comparison"):
-        attacks = attacks_on_all(measurements, repetitions)
-        folds = config.data.split.folds
+        attacks, folds = attacks_on_all(measurements, repetitions), config.data.split.folds
         trained = (first.context.below(run), config.arms, repetitions, config.evaluation, folds, attacks)
         comparing = stages.submit("comparison", arms.compare_arms, [("arms", trained)])
         [comparison_ref] = stages.gather(comparing, adopt_below=run)
     comparison = report.read_comparison(comparison_ref)
     comparing_probes = compare_by_probes(config, first, repetitions, comparison, run, stages)
-    measurements = gather_probes((*learning.probes, *comparing_probes), stages)
+    measurements += gather_probes((*learning.probes[len(early) :], *comparing_probes), stages)
     notes = (
         *untested(dataset.test.counts),
         *learning.notes(),

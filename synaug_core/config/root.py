@@ -102,8 +102,16 @@ class Config(base.Section):
 
     @model_validator(mode="after")
     def _primary_metric_is_measured(self) -> "Config":
-        if self.evaluation.primary.metric != ROBUST:
-            return self
+        if self.evaluation.primary.metric == ROBUST and (obstacle := self._why_not_all_attacked()):
+            raise ValueError(f"evaluation.primary.metric: {ROBUST} needs attacks on every training, but {obstacle}")
+        return self
+
+    @property
+    def attacks_every_training(self) -> bool:
+        """Whether the robustness probe attacks the classifier of every training, so that arms are compared by it."""
+        return not self._why_not_all_attacked()
+
+    def _why_not_all_attacked(self) -> str:
         probe = self.robustness
         obstacles = [
             "robustness.enabled is false" * (not probe.enabled),
@@ -111,9 +119,7 @@ class Config(base.Section):
             "robustness.attacks or robustness.eps is empty" * (not (probe.attacks and probe.eps)),
             "data.split.folds is set, and only the first fold is attacked" * (self.data.split.folds is not None),
         ]
-        if obstacle := next(filter(None, obstacles), ""):
-            raise ValueError(f"evaluation.primary.metric: {ROBUST} needs attacks on every training, but {obstacle}")
-        return self
+        return next(filter(None, obstacles), "")
 
     def generator_named(self, name: str) -> GeneratorConfig:
         """What `synthesis.generator` means: `default`, a name in `generators`, or a kind with its defaults."""
