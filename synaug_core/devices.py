@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from synaug_core.errors import ConfigError
+from synaug_core.vocabulary import Precision
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Precision", "autocast", "cpu_threads", "resolve", "resolve_precision"]
-
-Precision = Literal["auto", "float32", "bfloat16"]
-"""What a classifier's training multiplies in."""
+__all__ = ["autocast", "cpu_threads", "resolve", "resolve_precision"]
 
 
 def resolve(name: str = "auto") -> torch.device:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-__all__ = ["Alias", "Busy", "Fit", "LogMode", "PoolKind"]
+__all__ = ["Alias", "Busy", "Fit", "LogMode", "PoolKind", "Precision"]
 
 Alias = Literal["champion", "challenger", "previous"]
 """What can point at a version of a registered model."""
@@ -14,3 +14,5 @@ LogMode = Literal["images", "features", "none"]
 """What the prediction service keeps of an answer."""
 PoolKind = Literal["process", "docker", "kubernetes"]
 """What a Prefect work pool starts for a run."""
+Precision = Literal["auto", "float32", "bfloat16"]
+"""What a classifier's training multiplies in."""

@@ -12,8 +12,8 @@ from synaug_core.classify.online import Online
 from synaug_core.classify.training import train
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.devices import Precision
 from synaug_core.progress import Progress, part_of, silent
+from synaug_core.vocabulary import Precision
 
 __all__ = ["train_arm"]
 

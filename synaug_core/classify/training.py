@@ -20,6 +20,7 @@ from synaug_core.classify.online import Online, is_due
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.progress import Progress, silent
+from synaug_core.vocabulary import Precision
 
 __all__ = ["Loop", "train"]
 
@@ -87,7 +88,7 @@ class Loop:
         batch_seed: int,
         device: torch.device,
         online: Online | None = None,
-        precision: devices.Precision = "auto",
+        precision: Precision = "auto",
     ) -> Loop:
         """At step 0, with the weights of `init_seed`."""
         if device.type == "cuda":
@@ -396,7 +397,7 @@ def train(
     init_seed: int,
     batch_seed: int,
     device: torch.device | str = "cpu",
-    precision: devices.Precision = "auto",
+    precision: Precision = "auto",
     progress: Progress = silent,
     checkpoint: checkpoints.Checkpoint | None = None,
     deadline: float | None = None,

@@ -15,6 +15,7 @@ from synaug_core.config.synthesis import SynthesisConfig
 from synaug_core.config.watch import WatchConfig
 from synaug_core.frozen import INCIDENTAL
 from synaug_core.metrics import ROBUST
+from synaug_core.vocabulary import Precision
 
 __all__ = ["ComputeConfig", "Config"]
 
@@ -26,7 +27,7 @@ class ComputeConfig(base.Section):
     """auto, cpu, cuda (any GPU of the machine that is free) or cuda:N."""
     threads: base.Count = 1
     """CPU threads of one step."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """Of the steps in which classifiers are trained; auto: bfloat16 on a GPU and on a CPU with AMX or AVX512-BF16,
     float32 on others. Generators, and whatever is evaluated or served, are computed in float32."""
     workers: Annotated[base.Count | None, INCIDENTAL] = None

@@ -23,8 +23,8 @@ from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.devices import Precision
 from synaug_core.progress import Progress, part_of, silent
+from synaug_core.vocabulary import Precision
 
 __all__ = ["Judges", "Member", "assign_folds", "plan_panel", "split_panel"]
 

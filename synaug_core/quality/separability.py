@@ -148,8 +148,8 @@ def _areas(x: Matrix, origins: NDArray[np.bool_], labels: NDArray[np.bool_]) -> 
     wins, pairs = np.zeros(labels.shape[1]), np.zeros(labels.shape[1])
     for left_out in combinations(range(origins.shape[1]), _LEFT_OUT):
         inside = np.isin(np.arange(origins.shape[1]), left_out)
-        learnt, tested = ~origins[:, inside].any(1), ~origins[:, ~inside].any(1)
-        directions = _directions(x[learnt], labels[learnt])
+        fitted, tested = ~origins[:, inside].any(1), ~origins[:, ~inside].any(1)
+        directions = _directions(x[fitted], labels[fitted])
         ranks = rankdata(x[tested] @ directions, axis=0)
         test_labels = labels[tested]
         ones = test_labels.sum(0)

@@ -12,9 +12,9 @@ from synaug_core import checkpoints, frozen, seeds
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet, concatenate
-from synaug_core.devices import Precision
 from synaug_core.progress import Progress, part_of, silent
 from synaug_core.quality.features import subset
+from synaug_core.vocabulary import Precision
 
 __all__ = ["Replaced", "Usefulness", "measure_usefulness", "replace_real_images"]
 

@@ -7,7 +7,7 @@ from synaug_core.errors import ConfigError
 
 __all__ = ["Strategy", "plan"]
 
-EVERY = "every"
+_SAME_SHARE = "every"
 """The word for the same share of synthetic images in every class."""
 
 Strategy = str | float | Mapping[str, int]
@@ -34,7 +34,7 @@ def plan(counts: Mapping[str, int], strategy: Strategy, multiple: float = 1.0) -
     present = {name: n for name, n in counts.items() if n > 0}
     if isinstance(strategy, Mapping):
         missing = _to_totals(counts, strategy)
-    elif strategy == EVERY:
+    elif strategy == _SAME_SHARE:
         missing = present
     elif isinstance(strategy, str):
         missing = _to_largest(present, strategy)
@@ -55,7 +55,7 @@ def _to_largest(present: Mapping[str, int], word: str) -> dict[str, int]:
         "minority": {smallest},
     }
     if word not in chosen:
-        words = ", ".join([*chosen, EVERY])
+        words = ", ".join([*chosen, _SAME_SHARE])
         raise ConfigError(f"synthesis.sampling_strategy: unknown word {word!r}; known are {words}")
     most = max(present.values())
     return {name: most - n for name, n in present.items() if name in chosen[word]}
