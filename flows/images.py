@@ -31,12 +31,13 @@ class Images:
     """What the arms add to the real images.
 
     Attributes:
-        synthetic: of each arm; arms with equal synthesis share theirs.
+        synthetic: of each arm, as the first repetition has them; arms with equal synthesis share theirs.
         online: the generators that an arm uses inside its training.
         by_synthesis: the images of each distinct synthesis, by its key.
         sources: the generators of each distinct synthesis.
         target: a classifier trained on real images; None where nothing asks for it.
         judges: one panel, in its parts; none where nothing asks for them.
+        drawn: of each arm, with what was drawn anew for the further repetitions.
     """
 
     synthetic: dict[str, tuple[SyntheticRef, ...]]
@@ -45,6 +46,11 @@ class Images:
     sources: dict[str, tuple[GeneratorRef, ...]] = field(default_factory=dict)
     target: ClassifierRef | None = None
     judges: tuple[JudgesRef, ...] = ()
+    drawn: dict[str, tuple[SyntheticRef, ...]] = field(default_factory=dict)
+
+    def for_repetition(self, arm: str, number: int) -> tuple[SyntheticRef, ...]:
+        """What the arm's repetition 0, 1, ... of this division adds to the real images."""
+        return tuple(reference.for_repetition(number) for reference in self.drawn[arm])
 
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the generators and the images, each once."""
@@ -70,8 +76,8 @@ class Assessed:
     steps: list[Submitted[QualityRef]]
 
 
-def make_images(config: Config, context: Context, stages: Stages) -> Images:
-    """Fit what the arms ask for, once each, and make their images."""
+def make_images(config: Config, context: Context, stages: Stages, repetitions: int) -> Images:
+    """Fit what the arms ask for, once each, and make their images, for each of the division's repetitions."""
     needs = _needs(config, context)
     side_by_side = machine.worker_count(config.compute) > 1
     with stages.timed("generator"):
@@ -83,12 +89,13 @@ def make_images(config: Config, context: Context, stages: Stages) -> Images:
         judges = tuple(stages.gather(real_only.judges, adopt_below=context.run))
     with stages.timed("synthesis"):
         batches = [batch for key, need in needs.items() for batch in _batches(config, key, need, fitted)]
-        jobs = [(b.name, (context, *b.arguments(judges, targets, context))) for b in batches]
+        jobs = [(b.name, (context, *b.arguments(judges, targets, context, repetitions))) for b in batches]
         synthetic = stages.gather(stages.submit("synthesis", synthesise_group, jobs), adopt_below=context.run)
-    by_synthesis = {
+    drawn = {
         key: tuple(images for images, batch in zip(synthetic, batches, strict=True) if batch.key == key)
         for key in needs
     }
+    by_synthesis = {key: tuple(images.for_repetition(0) for images in parts) for key, parts in drawn.items()}
     return Images(
         synthetic={arm.name: by_synthesis.get(_key(arm.synthesis), ()) for arm in config.arms},
         online={
@@ -99,6 +106,7 @@ def make_images(config: Config, context: Context, stages: Stages) -> Images:
         sources={key: tuple(b.generator for b in batches if b.key == key and b.generator) for key in needs},
         target=targets[0] if targets else None,
         judges=judges,
+        drawn={arm.name: drawn.get(_key(arm.synthesis), ()) for arm in config.arms},
     )
 
 
@@ -145,12 +153,17 @@ class _Batch:
         return f"{synthesis_name(self.need.synthesis, kind)} {group_name(self.classes)}"
 
     def arguments(
-        self, judges: tuple[JudgesRef, ...], targets: tuple[ClassifierRef, ...], context: Context
+        self,
+        judges: tuple[JudgesRef, ...],
+        targets: tuple[ClassifierRef, ...],
+        context: Context,
+        repetitions: int,
     ) -> tuple[object, ...]:
         """Of the step, after its context."""
-        checked_by = judges if self.need.judges else ()
+        checked_by, synthesis = judges if self.need.judges else (), self.need.synthesis
         held_back = context.dataset.held_back if self.need.held_back else None
-        return self.classes, self.generator, checked_by, targets[: self.need.targets], self.need.synthesis, held_back
+        draws = repetitions if synthesis.anew else 1
+        return self.classes, self.generator, checked_by, targets[: self.need.targets], synthesis, held_back, draws
 
 
 def _needs(config: Config, context: Context) -> dict[str, Need]:

@@ -155,7 +155,7 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
     expected = len(config.arms) * sum(len(division.repetitions) for division in divisions)
     for division in divisions:
         resolved = _with_steps(config, division)
-        images = make_images(resolved, division.context, stages)
+        images = make_images(resolved, division.context, stages, len(division.repetitions))
         if not all_images:
             set_libraries_aside()
         all_images.append(images)
@@ -337,10 +337,11 @@ def _trainings(
             f"{arm.name} {repetition}",
             (
                 *(division.context.below(arm_runs[arm.name]), arm, repetition),
-                *(images.synthetic[arm.name], images.online[arm.name], config.classifier, tuned[arm.name]),
+                *(images.for_repetition(arm.name, number), images.online[arm.name]),
+                *(config.classifier, tuned[arm.name]),
             ),
         )
-        for repetition in division.repetitions
+        for number, repetition in enumerate(division.repetitions)
         for arm in config.arms
     ]
 

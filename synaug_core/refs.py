@@ -1,6 +1,6 @@
 """References: what travels between tasks instead of tensors."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -74,6 +74,17 @@ class SyntheticRef(ImageSetRef):
     """Wall time of making and checking them."""
     notes: tuple[str, ...] = ()
     """Classes whose plan was not filled."""
+    further: tuple[ImageSetRef, ...] = ()
+    """The same drawn anew, for the second repetition and those after it; none where all have these images."""
+
+    def for_repetition(self, number: int) -> Self:
+        """The images of repetition 0, 1, ... of a division alone."""
+        if not self.further or number == 0:
+            return self.model_copy(update={"further": ()})
+        drawn = self.further[number - 1]
+        return self.model_copy(
+            update={"uri": drawn.uri, "sha256": drawn.sha256, "counts": drawn.counts, "further": ()}
+        )
 
 
 class DatasetRef(frozen.Frozen):

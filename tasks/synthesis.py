@@ -5,6 +5,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from synaug_core import code_reach, frozen, names, refs, seeds
 from synaug_core.config import SynthesisConfig
 from synaug_core.data import imageset
 from synaug_core.generators import base
+from synaug_core.progress import part_of
 from synaug_core.quality import consistency, neighbours
 from synaug_core.quality.judge import Judges
 from synaug_core.report import contact, sheets
@@ -73,6 +75,8 @@ _NAMED_FIELDS = ("detail", "path", "pairing")
 _SCORES = ("label_probability", "uncertainty_before", "uncertainty_after")
 _UNLIKELY = "funnel/reals_label_filter_would_drop"
 """Metric: share of a class's real images that the label filter would drop."""
+_THRESHOLD = "funnel/least_label_probability"
+"""Metric: what the label filter asks of a class's images."""
 
 
 @step
@@ -84,8 +88,10 @@ def synthesise_group(
     target: tuple[refs.ClassifierRef, ...],
     config: SynthesisConfig,
     held_back: refs.ImageSetRef | None = None,
+    draws: int = 1,
 ) -> refs.SyntheticRef:
-    """Make the planned images of some classes, and keep those that pass the filters; or take real ones for them."""
+    """Make the planned images of some classes, and keep those that pass the filters; or take real ones for them. As
+    each repetition has its own, `draws` times; all that is measured and drawn is about the first of these sets."""
     dataset, seed = context.dataset, seeds.derive(context.seed, "synthesis")
     way = synthesis_name(config, generator.kind if generator is not None else None)
     name = f"{way} {group_name(classes)}"
@@ -97,21 +103,30 @@ def synthesise_group(
             fitted = storage.load_generator(generator, device_name) if generator is not None else None
             judge = storage.load_judges(judges, device_name) if judges else None
             aims = tuple(storage.load_classifier(reference, device_name) for reference in target)
-            start = time.monotonic()
-            result = make.synthesise(
-                fitted,
-                train,
-                requested,
-                config,
-                seed=seed,
+            labels = _real_labels(judge, train, tuple(requested), config)
+            draw_images = partial(
+                make.synthesise,
+                *(fitted, train, requested, config),
                 judge=judge.probabilities if judge is not None else None,
+                real_probabilities={name: real.low for name, real in labels.items()},
                 target=aims,
                 held_back=storage.load_images(held_back) if held_back is not None else None,
-                progress=recording.progress("synthesis", name),
             )
+            total, show, start = sum(requested.values()), recording.progress("synthesis", name), time.monotonic()
+            result = draw_images(seed=seed, progress=part_of(show, before=0, total_steps=draws * total))
             seconds = time.monotonic() - start
-            unlikely = _unlikely_reals(judge, train, tuple(result.funnel), config)
+            unlikely = _unlikely_reals(labels, config)
             reference = storage.store_images(recorder, result.images, ArtifactPath.SYNTHETIC_IMAGES, "synthetic")
+            further: list[refs.ImageSetRef] = []
+            funnels = [result.funnel]
+            for number in range(1, draws):
+                anew = draw_images(
+                    seed=seeds.derive(seed, "draw", number),
+                    progress=part_of(show, before=number * total, total_steps=draws * total),
+                )
+                path = f"{ArtifactPath.IMAGES}/synthetic-{number}.parquet"
+                further.append(storage.store_images(recorder, anew.images, path, "synthetic"))
+                funnels.append(anew.funnel)
             if fitted is not None:
                 _draw_latents(
                     recorder, dataset, fitted, train, result.images, config, seeds.derive(context.seed, "synthesis")
@@ -125,18 +140,25 @@ def synthesise_group(
             for c, f in result.funnel.items()
             if not f.filled
         )
+        notes += _further_shortfalls(way, funnels)
         if notes:
             recorder.tags({Tag.NOTES: "; ".join(notes)})
         recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
         recorder.metrics(
             {"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(result.images))}
         )
-        _record_funnel(recorder, dataset, result, unlikely)
+        _record_funnel(recorder, dataset, result, unlikely, _thresholds(labels, config))
         if nearest is not None:
             images = f"{dataset.name}-synthetic"
             recorder.dataset_input(result.images, name=images, digest=reference.sha256[:36], context="synthetic")
             _draw_images(recorder, dataset, train, result.images, nearest, config, generator)
-    return refs.SyntheticRef(**reference.model_dump(), planned=sum(requested.values()), seconds=seconds, notes=notes)
+    return refs.SyntheticRef(
+        **reference.model_dump(),
+        planned=sum(requested.values()),
+        seconds=seconds,
+        notes=notes,
+        further=tuple(further),
+    )
 
 
 def synthesis_name(config: SynthesisConfig, kind: str | None) -> str:
@@ -150,18 +172,39 @@ def synthesis_name(config: SynthesisConfig, kind: str | None) -> str:
     return " ".join(words)
 
 
-def _unlikely_reals(
-    judges: Judges | None, train: imageset.ImageSet, classes: tuple[str, ...], config: SynthesisConfig
-) -> dict[str, float]:
-    """By class, the share of its real images that the label filter would drop: what its share of dropped synthetic
-    images is to be held against. Classes that nobody could judge are left out; all are without the filter."""
-    least = config.filters.label_consistency if config.filters is not None else None
-    if judges is None or least is None or not classes:
-        return {}
-    shares = consistency.measure_unlikely_reals(
-        judges, imageset.concatenate([train.of_class(name) for name in classes]), least
+def _further_shortfalls(way: str, funnels: Sequence[Mapping[str, make.Funnel]]) -> tuple[str, ...]:
+    """A note for each class whose plan the first repetition's images fill, and others' do not."""
+    filled = {c: f.planned for c, f in funnels[0].items() if f.filled}
+    short = {c: [funnel[c].accepted for funnel in funnels[1:] if not funnel[c].filled] for c in filled}
+    return tuple(
+        f"{way}, {c}: in {len(accepted)} of {len(funnels)} repetitions only {min(accepted)} or more of {filled[c]} "
+        "images passed the filters"
+        for c, accepted in short.items()
+        if accepted
     )
-    return {name: share for name, share in shares.items() if share is not None}
+
+
+def _real_labels(
+    judges: Judges | None, train: imageset.ImageSet, classes: tuple[str, ...], config: SynthesisConfig
+) -> dict[str, consistency.RealLabels]:
+    """What the judges say of the real images of each class; nothing without the label filter."""
+    if judges is None or config.filters is None or not config.filters.needs_judge or not classes:
+        return {}
+    return consistency.measure_real_labels(judges, imageset.concatenate([train.of_class(name) for name in classes]))
+
+
+def _unlikely_reals(labels: Mapping[str, consistency.RealLabels], config: SynthesisConfig) -> dict[str, float]:
+    """By class, the share of its real images that the label filter would drop: what its share of dropped synthetic
+    images is to be held against."""
+    thresholds = _thresholds(labels, config)
+    return {name: labels[name].share_below(least) for name, least in thresholds.items()}
+
+
+def _thresholds(labels: Mapping[str, consistency.RealLabels], config: SynthesisConfig) -> dict[str, float]:
+    """The label filter's least probability of each class."""
+    gate = config.filters
+    least = {name: gate.least_probability(real.low) for name, real in labels.items()} if gate is not None else {}
+    return {name: value for name, value in least.items() if value is not None}
 
 
 def _would_drop(shares: Sequence[float]) -> str:
@@ -172,7 +215,11 @@ def _would_drop(shares: Sequence[float]) -> str:
 
 @code_reach.records_only
 def _record_funnel(
-    recorder: Recorder, dataset: refs.DatasetRef, result: make.SynthesisResult, unlikely: Mapping[str, float]
+    recorder: Recorder,
+    dataset: refs.DatasetRef,
+    result: make.SynthesisResult,
+    unlikely: Mapping[str, float],
+    thresholds: Mapping[str, float],
 ) -> None:
     """What became of the images of each class: metrics, JSON, a table and a figure."""
     short = names.slugs(dataset.classes)
@@ -183,6 +230,7 @@ def _record_funnel(
         recorder.metrics({f"dropped/{names.slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
         recorder.metrics({f"{name}/{label}": v for name, v in result.measures.get(class_name, {}).items()})
         recorder.metrics({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
+        recorder.metrics({f"{_THRESHOLD}/{label}": thresholds.get(class_name)})
     recorder.json({c: funnel.model_dump(mode="json") for c, funnel in result.funnel.items()}, "funnel.json")
     recorder.text(_table(result, unlikely), "funnel.csv")
     if result.funnel:

@@ -18,7 +18,7 @@ from synaug_core.generators import registry
 from synaug_core.generators.base import FitJob, Generator
 from synaug_core.generators.grouping import groups
 from synaug_core.quality.assess import assess
-from synaug_core.quality.consistency import measure_real_consistency, measure_unlikely_reals
+from synaug_core.quality.consistency import measure_real_consistency, measure_real_labels
 from synaug_core.quality.judge import Judges, split_panel
 from synaug_core.quality.neighbours import find_nearest_training_image
 from synaug_core.quality.usefulness import measure_usefulness
@@ -46,7 +46,9 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
         return {arm.name: None for arm in config.arms}, []
     if any(s.generator != "default" or s.strategy not in ("interpolate", "prior") for s in distinct):
         raise UserError("this benchmark knows one generator and the strategies interpolate and prior")
-    grouped = groups({name: counts[name] for name in classes}, config.generator, device_type=job.device.type)
+    grouped = groups(
+        {name: counts[name] for name in classes}, config.generator_named("default"), device_type=job.device.type
+    )
     fits = [call(_fit, job, group, number) for number, group in enumerate(grouped)]
     parts = split_panel(config.judge.folds)
     on_reals = [*(call(_judges, job, part, number) for number, part in enumerate(parts)), call(_target, job)]
@@ -68,7 +70,7 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
 
 def _fit(job: Job, classes: tuple[str, ...], number: int) -> Generator:
     images = job.data.train
-    generator = registry.create(job.config.generator, classes, images.channels, images.size)
+    generator = registry.create(job.config.generator_named("default"), classes, images.channels, images.size)
     saved = job.checkpoint(f"generator-{number}")
     generator.fit(images, FitJob(seed=derive(job.config.seed, "generator"), device=job.device, checkpoint=saved))
     job.keep(fit_figure(generator.reports), f"generators/{number}/training.png")
@@ -115,10 +117,17 @@ def _synthesise(job: Job, config: SynthesisConfig, generator: Generator, judges:
     counts = plan(images.counts(), config.sampling_strategy, config.multiple)
     counts = {name: n for name, n in counts.items() if name in generator.classes}
     seed = derive(job.config.seed, "synthesis")
-    result = synthesise(generator, images, counts, config, seed=seed, judge=judges.probabilities)
-    if config.filters is not None and config.filters.label_consistency is not None and result.funnel:
-        real_images = concatenate([images.of_class(name) for name in result.funnel])
-        measure_unlikely_reals(judges, real_images, config.filters.label_consistency)
+    real_images = concatenate([images.of_class(name) for name in counts])
+    labels = measure_real_labels(judges, real_images) if config.filters is not None else {}
+    result = synthesise(
+        generator,
+        images,
+        counts,
+        config,
+        seed=seed,
+        judge=judges.probabilities,
+        real_probabilities={name: real.low for name, real in labels.items()},
+    )
     parquet.write(result.images, job.place(f"synthetic/{number}.parquet"), split="synthetic")
     job.keep(funnel_figure({c: f.model_dump() for c, f in result.funnel.items()}), f"synthetic/{number}-funnel.png")
     if len(result.images):

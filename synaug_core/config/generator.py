@@ -6,9 +6,19 @@ from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
 
-__all__ = ["AutoencoderConfig", "DiffusionConfig", "GANConfig", "GeneratorConfig", "Sampler", "VAEConfig", "sectioned"]
+__all__ = [
+    "AutoencoderConfig",
+    "DiffusionConfig",
+    "GANConfig",
+    "GeneratorConfig",
+    "Mirroring",
+    "Sampler",
+    "VAEConfig",
+    "sectioned",
+]
 
 Sampler = Literal["ddim", "dpm"]
+Mirroring = Literal["auto", "none", "mirror", "both"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -92,8 +102,9 @@ class GeneratorConfig(Section):
     """Steps between two evaluations on the held-out images."""
     clip: Annotated[float, Field(gt=0)] = 100.0
     """Largest gradient norm of one model."""
-    augment: Literal["none", "mirror"] = "mirror"
-    """`mirror` also shows each training image mirrored left to right; `none` where that changes the class."""
+    augment: Mirroring = "auto"
+    """Also shows each training image mirrored left to right (`mirror`), or upside down too (`both`); `none` where that
+    changes the class. `auto`: as `classifier.augmentation.mirror` does it; `mirror` where there is no classifier."""
     group_size: Count | None = None
     """Classes fitted in one call; default: all on a GPU, one on a CPU, so that its cores share them. Kinds with one
     model for all classes always fit them together."""
@@ -103,6 +114,14 @@ class GeneratorConfig(Section):
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     options: dict[str, Any] = Field(default_factory=dict)
     """Choices of a kind that is registered from outside."""
+
+    def mirroring_as(self, mirror: Literal["none", "horizontal", "both"]) -> "GeneratorConfig":
+        """The configuration whose `augment` is no longer `auto`: what mirroring leaves a class to the classifier, it
+        leaves it to the generator."""
+        if self.augment != "auto":
+            return self
+        augment = "mirror" if mirror == "horizontal" else mirror
+        return self.model_copy(update={"augment": augment})
 
     @model_validator(mode="before")
     @classmethod

@@ -125,8 +125,10 @@ class Config(base.Section):
     def generator_named(self, name: str) -> GeneratorConfig:
         """What `synthesis.generator` means: `default`, a name in `generators`, or a kind with its defaults."""
         if name == "default":
-            return self.generator
-        return self.generators[name] if name in self.generators else GeneratorConfig(kind=name)
+            config = self.generator
+        else:
+            config = self.generators[name] if name in self.generators else GeneratorConfig(kind=name)
+        return config.mirroring_as(self.classifier.augmentation.mirror)
 
     @field_validator("arms")
     @classmethod

@@ -23,13 +23,16 @@ LatentPath = Literal["linear", "spherical"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Uncertainty = Literal["mi", "entropy"]
 Positive = Annotated[float, Field(gt=0)]
+_LEAST_PROBABILITY = 0.1
+"""Where the judges are sure of nearly all real images; of many classes, chance alone gives each less than this."""
 
 
 class FilterConfig(Section):
     """What a synthetic image must pass to be used. null turns a check off."""
 
-    label_consistency: Share | None = 0.1
-    """Least probability that a judge who has not seen the image's parents gives to its class."""
+    label_consistency: Share | Literal["auto"] | None = "auto"
+    """Least probability that a judge who has not seen the image's parents gives to its class. `auto`: 0.1, or less
+    where that would drop more than a tenth of the class's real images."""
     memorisation: Annotated[float, Field(ge=0)] | None = 0.1
     """Least distance to the nearest training image, over the median distance between nearest training images."""
     near_duplicates: Annotated[float, Field(ge=0)] | None = 0.05
@@ -38,6 +41,17 @@ class FilterConfig(Section):
     """Least contrast, over the lowest contrast of the class's training images."""
     limit: Annotated[float, Field(ge=1)] = 4.0
     """Most images made for each image wanted; then fewer are used, and the run says so."""
+
+    def least_probability(self, of_reals: float | None) -> float | None:
+        """The number behind `label_consistency`; None where labels are not checked.
+
+        Args:
+            of_reals: what a tenth of the class's real images get less than, from judges that did not see them; None:
+                nobody could judge them.
+        """
+        if self.label_consistency != "auto":
+            return self.label_consistency
+        return _LEAST_PROBABILITY if of_reals is None else min(_LEAST_PROBABILITY, of_reals)
 
     @property
     def needs_judge(self) -> bool:
@@ -98,6 +112,9 @@ class SynthesisConfig(Section):
     """imbalanced-learn's vocabulary: which classes are filled up, to the largest class's count (auto, all, not
     majority, not minority, minority), a ratio of minority to majority (two classes), or counts wanted by class.
     `every`: as many images of every class as it has, so that traces of the synthesis mark no class."""
+    anew: bool = True
+    """Each repetition has images of its own, drawn anew from the same generators; else all have the same ones, and what
+    these happen to be like is no part of the spread over repetitions."""
     multiple: Positive = 1.0
     """Makes this many times the images that the plan asks for."""
     pairing: Literal["random", "neighbours"] = "random"

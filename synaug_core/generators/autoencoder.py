@@ -57,10 +57,11 @@ class SpatialAutoencoder(base.LatentGenerator):
             training_loop.run_training(run, clock, job, steps=self.config.steps, fingerprint=fingerprint)
         self._device = job.device
         self._load_weights(run.course.weights)
+        self._keep_posteriors(class_images)
         self._gaussians, self.reports = {}, {}
         variances = [point.variance for point in run.course.curves if point.step == run.course.best_step]
         for name, part in class_images.items():
-            posterior = self.encode(part, name)
+            posterior = self.posteriors(part, name)
             self._gaussians[name] = _fit_gaussian(*posterior).cpu()
             self.reports[name] = autoencoding.make_report(
                 name,
@@ -100,7 +101,7 @@ class SpatialAutoencoder(base.LatentGenerator):
         spec = self._spec()
         weights = {f"model.{key}": value for key, value in self.model(names[0]).state_dict().items()}
         gaussians = {f"gaussian.{i}": self._gaussians[name] for i, name in enumerate(names)}
-        storage.write(folder, self.kind, spec, weights | gaussians)
+        storage.write(folder, self.kind, spec, weights | gaussians | self._stored_posteriors())
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
@@ -112,6 +113,7 @@ class SpatialAutoencoder(base.LatentGenerator):
             generator._gaussians = {n: weights[f"gaussian.{i}"].cpu() for i, n in enumerate(sorted(generator.classes))}
         except KeyError as error:
             raise errors.ArtifactError(f"{folder}: {storage.MISFIT}") from error
+        generator._restore_posteriors(weights)
         return generator
 
     def model(self, class_name: str) -> SpatialAutoencoderNet:
@@ -214,7 +216,7 @@ class _Run(training_loop.ModelRun[autoencoding.Course]):
             steps=steps,
             batch=min(self.config.batch_size, len(self.task.rows)),
             latent=self.model.latent_dim,
-            mirror=self.config.augment == "mirror",
+            augment=self.config.augment,
         ).to(self.task.pool.device)
 
     def _train(self, batches: autoencoding.Batches) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from synaug_core.config import GeneratorConfig
+from synaug_core.config.generator import Mirroring
 from synaug_core.generators import elbo, fit_report, pixels, storage
 from synaug_core.seeds import derive, stream
 
@@ -39,7 +40,7 @@ class Batches:
     Attributes:
         rows: positions of images, int64 (steps, batch).
         noise: standard normal, float32 (steps, batch, latent).
-        mirrored: which images are flipped left to right, bool (steps, batch); None for none.
+        mirrored: how images are mirrored (`pixels.draw_mirrors`), (steps, batch); None: none is.
     """
 
     rows: Tensor
@@ -59,14 +60,15 @@ def hold_out(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
     return order[count:].sort().values, order[:count].sort().values
 
 
-def draw_block(rows: Tensor, seed: int, number: int, *, steps: int, batch: int, latent: int, mirror: bool) -> Batches:
+def draw_block(
+    rows: Tensor, seed: int, number: int, *, steps: int, batch: int, latent: int, augment: Mirroring
+) -> Batches:
     """Batches that go through all of `rows` in a random order before any comes again, and their noise."""
     random = stream(derive(seed, "block", number))
     rounds = -(-steps * batch // len(rows))
     order = torch.rand(rounds, len(rows), generator=random).argsort(dim=1).flatten()[: steps * batch]
     noise = torch.randn(steps, batch, latent, generator=random)
-    mirrored = torch.rand(steps, batch, generator=random) < 0.5 if mirror else None
-    return Batches(rows[order].view(steps, batch), noise, mirrored)
+    return Batches(rows[order].view(steps, batch), noise, pixels.draw_mirrors((steps, batch), augment, random))
 
 
 def draw_exam(rows: Tensor, held_out: Tensor, seed: int, latent: int) -> Batches:

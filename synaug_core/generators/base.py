@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from synaug_core import checkpoints, errors, frozen
+from synaug_core import checkpoints, digests, errors, frozen
 from synaug_core.config import GeneratorConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators.fit_report import FitReport
@@ -194,8 +194,63 @@ class Generator(ABC):
         return generator
 
 
+@dataclass(frozen=True, eq=False)
+class _Posteriors:
+    """Of a class's training images: the row of each by its pixels' digest, and means and log variances beside each
+    other, float32 (n, 2 latent)."""
+
+    rows: Mapping[bytes, int]
+    values: Tensor
+
+    @classmethod
+    def of_stored(cls, stored_digests: Tensor, values: Tensor) -> Self:
+        """Of the digests, uint8 (n, 32), and the values in the same order."""
+        return cls({bytes(row): i for i, row in enumerate(stored_digests.tolist())}, values)
+
+    @property
+    def digests(self) -> Tensor:
+        """As `of_stored` takes them."""
+        return torch.tensor([list(digest) for digest in self.rows], dtype=torch.uint8).view(-1, 32)
+
+
 class LatentGenerator(Generator):
     """A generator with a latent vector for every image."""
+
+    def __init__(self, config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> None:
+        super().__init__(config, classes, channels, size)
+        self._posteriors: dict[str, _Posteriors] = {}
+
+    def posteriors(self, images: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
+        """As `encode`, whose result it is; of images that a fit has learnt from, it was kept."""
+        stored = self._posteriors.get(class_name)
+        rows = [stored.rows.get(_pixel_digest(image)) for image in images.cpu()] if stored is not None else [None]
+        if stored is None or None in rows:
+            return self.encode(images, class_name)
+        mean, log_variance = stored.values[torch.tensor(rows, dtype=torch.int64)].to(self._device).chunk(2, dim=1)
+        return mean, log_variance
+
+    def _keep_posteriors(self, class_images: Mapping[str, Tensor]) -> None:
+        """Encode the training images of each class once and for all."""
+        self._posteriors = {}
+        for name, images in class_images.items():
+            rows = {_pixel_digest(image): i for i, image in enumerate(images)}  # of equal images one is kept
+            distinct = images[list(rows.values())]
+            values = torch.cat(self.encode(distinct, name), dim=1).cpu()
+            self._posteriors[name] = _Posteriors(dict(zip(rows, range(len(rows)), strict=True)), values)
+
+    def _stored_posteriors(self) -> dict[str, Tensor]:
+        """As tensors by name, for `_restore_posteriors`."""
+        tensors: dict[str, Tensor] = {}
+        for i, (_, stored) in enumerate(sorted(self._posteriors.items())):
+            tensors |= {f"posteriors.{i}.digests": stored.digests, f"posteriors.{i}.values": stored.values}
+        return tensors
+
+    def _restore_posteriors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `_stored_posteriors` gave; generators of earlier versions have stored none."""
+        for i, name in enumerate(sorted(self.classes)):
+            keys, values = (tensors.get(f"posteriors.{i}.{part}") for part in ("digests", "values"))
+            if keys is not None and values is not None and len(keys) == len(values):
+                self._posteriors[name] = _Posteriors.of_stored(keys.cpu(), values.cpu())
 
     @abstractmethod
     def encode(self, images: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
@@ -211,3 +266,7 @@ class LatentGenerator(Generator):
     @abstractmethod
     def decode_with_gradient(self, z: Tensor, class_name: str) -> Tensor:
         """The same images but for rounding, with gradients to `z`, float32 (n, latent) on the generator's device."""
+
+
+def _pixel_digest(image: Tensor) -> bytes:
+    return bytes.fromhex(digests.of_bytes(image.contiguous().numpy().tobytes()))

@@ -59,6 +59,7 @@ class ClassVAE(base.LatentGenerator):
         self._device, self._models, self._decoders = job.device, {}, {}
         for name, course in run.courses.items():
             self._load_weights(name, course.weights)
+        self._keep_posteriors(class_images)
         self.reports = {
             task.name: self._report(task, class_images[task.name], run.courses[task.name]) for task in tasks
         }
@@ -88,7 +89,7 @@ class ClassVAE(base.LatentGenerator):
         """Write the models: equal trainings are equal bytes."""
         states = [self._models[name].state_dict() for name in sorted(self._models)]
         weights = {f"{i}.{key}": value for i, state in enumerate(states) for key, value in state.items()}
-        storage.write(folder, self.kind, self._spec(), weights)
+        storage.write(folder, self.kind, self._spec(), weights | self._stored_posteriors())
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
@@ -97,6 +98,7 @@ class ClassVAE(base.LatentGenerator):
         generator = cls._from_spec(spec, device)
         for i, name in enumerate(sorted(generator.classes)):
             generator._load_weights(name, storage.strip_prefix(f"{i}.", weights))
+        generator._restore_posteriors(weights)
         return generator
 
     def model(self, class_name: str) -> ConvVAE:
@@ -119,7 +121,7 @@ class ClassVAE(base.LatentGenerator):
         return autoencoding.make_report(
             task.name,
             course,
-            self.encode(images, task.name),
+            self.posteriors(images, task.name),
             images=len(task.rows),
             held_out=len(task.held_out),
             variance=float(self.model(task.name).variance),
@@ -250,7 +252,7 @@ class _Run:
             steps=steps,
             batch=min(self.config.batch_size, len(task.rows)),
             latent=self.config.latent_dim,
-            mirror=self.config.augment == "mirror",
+            augment=self.config.augment,
         ).to(self.executor.pool.device)
 
     def _judge(self, name: str, row: Sequence[float], beta: float) -> bool:

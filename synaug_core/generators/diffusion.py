@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from synaug_core import errors, seeds
 from synaug_core.config import GeneratorConfig
+from synaug_core.config.generator import Mirroring
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators import base, fit_report, randoms, storage, training_loop
-from synaug_core.generators.pixels import ImagePool, deterministic_kernels, in_chunks, to_uint8
+from synaug_core.generators.pixels import ImagePool, deterministic_kernels, draw_mirrors, in_chunks, to_uint8
 from synaug_core.nets.denoiser import Denoiser, check_available, make_solver, signal_shares
 
 __all__ = [
@@ -271,7 +272,7 @@ class DiffusionRun(training_loop.ModelRun[_Course]):
             steps=end - first,
             batch=config.batch_size,
             label_dropout=config.diffusion.label_dropout,
-            mirror=config.augment == "mirror",
+            augment=config.augment,
             noise_levels=len(self.shares),
         ).to(self.pool.device)
         sums = torch.zeros(2, len(self.counts), device=self.pool.device)
@@ -283,7 +284,8 @@ class DiffusionRun(training_loop.ModelRun[_Course]):
     def _step(self, step: int, batches: Batches, row: int) -> Tensor:
         """One optimiser step on that row of the batches; the losses and the images of each class, summed."""
         augmentations = batches.augmentations[row]
-        pixels = self.pool.batch(batches.rows[row], batches.mirrored[row])
+        mirrored = None if batches.mirrored is None else batches.mirrored[row]
+        pixels = self.pool.batch(batches.rows[row], mirrored)
         images = augment(self.network.standardise(pixels), augmentations)
         labels = self.classes[batches.labels[row]]
         conditions = torch.cat((labels * ~batches.hidden[row][:, None], augmentations), dim=1)
@@ -358,7 +360,7 @@ class Batches:
         rows: positions of images in the pool, int64.
         labels: their classes, int64.
         hidden: whose class is hidden from the network, bool.
-        mirrored: which are flipped left to right, bool.
+        mirrored: how they are mirrored (`pixels.draw_mirrors`); None: none is.
         augmentations: as from `draw_augmentations`, float32 (steps, batch, AUGMENTATIONS).
         levels: levels of noise, int64.
     """
@@ -366,13 +368,14 @@ class Batches:
     rows: Tensor
     labels: Tensor
     hidden: Tensor
-    mirrored: Tensor
+    mirrored: Tensor | None
     augmentations: Tensor
     levels: Tensor
 
     def to(self, device: torch.device) -> Batches:
         """The same numbers on a device."""
-        return Batches(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        values = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Batches(*(None if value is None else value.to(device) for value in values))
 
 
 def draw_block(
@@ -383,7 +386,7 @@ def draw_block(
     steps: int,
     batch: int,
     label_dropout: float,
-    mirror: bool,
+    augment: Mirroring,
     noise_levels: int,
 ) -> Batches:
     """Batches balanced over the classes; a class's images are gone through in a random order before any comes again.
@@ -395,7 +398,7 @@ def draw_block(
         steps: batches.
         batch: images of a batch.
         label_dropout: share of images whose class is hidden.
-        mirror: flip half of the images left to right.
+        augment: how images are mirrored.
         noise_levels: levels of noise. A batch spreads over them evenly (Kingma et al., arXiv 2107.00630, appendix
             I.1), which makes the loss of a step vary less than independent levels do.
     """
@@ -411,7 +414,7 @@ def draw_block(
         rows[places] = first + order[:n]
         first += count
     hidden = torch.rand(steps, batch, generator=random) < label_dropout
-    mirrored = (torch.rand(steps, batch, generator=random) < 0.5) & mirror
+    mirrored = draw_mirrors((steps, batch), augment, random)
     augmentations = draw_augmentations(steps * batch, random).view(steps, batch, AUGMENTATIONS)
     strata = torch.rand(steps, batch, generator=random).argsort(dim=1)  # which class gets which level is left to chance
     levels = (strata + torch.rand(steps, 1, generator=random, dtype=torch.float64)) * (noise_levels / batch)

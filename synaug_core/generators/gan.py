@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synaug_core.config import GeneratorConfig
+from synaug_core.config.generator import Mirroring
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators import base, fit_report, randoms, storage, training_loop
-from synaug_core.generators.pixels import ImagePool, deterministic_kernels, in_chunks, to_uint8
+from synaug_core.generators.pixels import ImagePool, deterministic_kernels, draw_mirrors, in_chunks, to_uint8
 from synaug_core.nets.gan import Discriminator, ImageGenerator
 from synaug_core.seeds import derive, seeded_init, stream
 
@@ -217,7 +218,7 @@ class _Run(training_loop.ModelRun[_Course]):
             steps=steps,
             batch=config.batch_size,
             latent=config.latent_dim,
-            mirror=config.augment == "mirror",
+            augment=config.augment,
         ).to(self.networks.pool.device)
         losses = self.networks.train(batches, course.steps).tolist()
         course.steps += steps
@@ -257,7 +258,7 @@ class Batches:
     Attributes:
         labels: classes of real and of generated images, int64 (steps, batch).
         rows: positions of the real images, int64 (steps, batch).
-        mirrored: which real images are shown mirrored, bool (steps, batch); None for none.
+        mirrored: how real images are shown mirrored (`pixels.draw_mirrors`), (steps, batch); None: none is.
         latents: for the discriminator's step and the generator's, float32 (steps, 2, batch, latent).
         chances: augmentation of the real images, of the generated ones of the discriminator's step and of those of
             the generator's, float32 (steps, 3, batch, CHANCES).
@@ -285,7 +286,7 @@ def draw_block(
     steps: int,
     batch: int,
     latent: int,
-    mirror: bool,
+    augment: Mirroring,
 ) -> Batches:
     """Steps `first` to `first + steps`: classes take turns, so that a rare one is seen as often as any.
 
@@ -299,7 +300,7 @@ def draw_block(
         steps: how many.
         batch: images a step.
         latent: length of a latent vector.
-        mirror: whether half of the real images are mirrored.
+        augment: how real images are mirrored.
     """
     labels = (torch.arange(steps * batch) + first * batch) % len(rows)
     drawn_rows = torch.empty_like(labels)
@@ -312,7 +313,7 @@ def draw_block(
     return Batches(
         labels.view(steps, batch),
         drawn_rows.view(steps, batch),
-        torch.rand(steps, batch, generator=random) < 0.5 if mirror else None,
+        draw_mirrors((steps, batch), augment, random),
         torch.randn(steps, 2, batch, latent, generator=random),
         torch.rand(steps, 3, batch, CHANCES, generator=random),
     )

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["ImagePool", "deterministic_kernels", "in_chunks", "to_float", "to_uint8"]
+from synaug_core.config.generator import Mirroring
+
+__all__ = ["ImagePool", "deterministic_kernels", "draw_mirrors", "in_chunks", "to_float", "to_uint8"]
 
 _CHUNK_ON_CPU, _CHUNK_ON_GPU = 32, 256
 """Rows computed at once: on a CPU few enough to stay in its caches (measured), on a GPU enough to fill it."""
@@ -71,7 +73,20 @@ class ImagePool:
 
         Args:
             rows: positions of images, int64, any shape.
-            mirrored: which of them are flipped left to right, bool, the same shape; None: none.
+            mirrored: how each is mirrored (see `draw_mirrors`), the same shape; None: none is.
         """
         images = self._pixels[rows].to(torch.float32).mul_(1 / 255).movedim(-1, -3)
-        return images if mirrored is None else torch.where(mirrored[..., None, None, None], images.flip(-1), images)
+        if mirrored is None:
+            return images
+        codes = mirrored[..., None, None, None]
+        images = torch.where((codes & 1).bool(), images.flip(-1), images)
+        return torch.where((codes & 2).bool(), images.flip(-2), images)
+
+
+def draw_mirrors(shape: tuple[int, ...], augment: Mirroring, stream: torch.Generator) -> Tensor | None:
+    """How images are mirrored, uint8 of this shape: 0 not at all, 1 left to right, 2 upside down, 3 both ways, each
+    equally often (`mirror`: 0 and 1). None: none is, and nothing was drawn."""
+    if augment == "none":
+        return None
+    ways = 4 if augment == "both" else 2
+    return (ways - 1 - (torch.rand(shape, generator=stream) * ways).floor()).to(torch.uint8)

@@ -1,5 +1,7 @@
 """Do judges who have not seen an image's parents agree with its label?"""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -8,7 +10,10 @@ from synaug_core.data.imageset import ImageSet
 from synaug_core.frozen import Frozen
 from synaug_core.quality.judge import Judges
 
-__all__ = ["Consistency", "measure_real_consistency", "measure_unlikely_reals"]
+__all__ = ["Consistency", "RealLabels", "measure_consistency", "measure_real_consistency", "measure_real_labels"]
+
+_DROPPED = 0.1
+"""Share of a class's real images that a label filter may drop."""
 
 
 class Consistency(Frozen):
@@ -49,13 +54,30 @@ def measure_real_consistency(judges: Judges, train: ImageSet) -> dict[str, Consi
     return by_class
 
 
-def measure_unlikely_reals(judges: Judges, train: ImageSet, least: float) -> dict[str, float | None]:
-    """What the label filter would do to real images: by class, the share of the training images to whose class the
-    judges that left them out give less than `least`. None where nobody could judge any."""
+@dataclass(frozen=True)
+class RealLabels:
+    """What judges say of a class's real images that they have not seen: what a label filter is to be held against.
+
+    Attributes:
+        probabilities: of the class, ascending, float64 (n,), n >= 1.
+    """
+
+    probabilities: NDArray[np.float64]
+
+    @property
+    def low(self) -> float:
+        """The probability that at most a tenth of the images get less than."""
+        return float(self.probabilities[int(_DROPPED * len(self.probabilities))])
+
+    def share_below(self, least: float) -> float:
+        """Share of the images that a filter with this threshold would drop."""
+        return float((self.probabilities < least).mean())
+
+
+def measure_real_labels(judges: Judges, train: ImageSet) -> dict[str, RealLabels]:
+    """By class, what the judges that left them out say of the training images; classes that nobody could judge are
+    left out."""
     probabilities, label = judges.of_reals(train), train.labels.cpu().numpy()
-    label_probabilities = probabilities[np.arange(len(label)), label]
-    shares: dict[str, float | None] = {}
-    for i, name in enumerate(train.classes):
-        class_probabilities = label_probabilities[(label == i) & ~np.isnan(label_probabilities)]
-        shares[name] = float((class_probabilities < least).mean()) if len(class_probabilities) else None
-    return shares
+    own = probabilities[np.arange(len(label)), label]
+    by_class = {name: own[(label == i) & ~np.isnan(own)] for i, name in enumerate(train.classes)}
+    return {name: RealLabels(np.sort(values)) for name, values in by_class.items() if len(values)}

@@ -1,5 +1,6 @@
 """Usefulness: a classifier trained on synthetic images, tested on real ones. The measure that decides."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Replaced:
 
     Attributes:
         real: real images only.
-        synthetic: the same, but in some classes synthetic images instead.
+        synthetic: the same, but in some classes synthetic images in place of a part of them.
         counts: number of images of each class that were replaced.
     """
 
@@ -37,7 +38,8 @@ class Replaced:
 
 
 class Usefulness(frozen.Frozen):
-    """Scores on held-out real images of a classifier that learnt from real, and one that learnt from synthetic images.
+    """Scores on held-out real images of a classifier that learnt from real images, and of one that learnt from
+    synthetic images in place of some.
 
     Recalls are by class, of classes with held-out images. Everything in [0, 1]; None without held-out images.
     """
@@ -59,21 +61,29 @@ class Usefulness(frozen.Frozen):
         return None if self.real is None or self.synthetic is None else self.synthetic - self.real
 
 
-def replace_real_images(train: ImageSet, synthetic: ImageSet, *, seed: int) -> Replaced:
-    """Replace real images of each class by its synthetic ones.
+def replace_real_images(
+    train: ImageSet, synthetic: ImageSet, *, seed: int, real_share: float = _ARM.real_share
+) -> Replaced:
+    """Replace a part of the real images of each class by its synthetic ones.
 
-    Of such a class as many images are used as there are of both kinds, drawn at random: real ones in one set,
-    synthetic ones in the other. The other classes stay as they are, in both.
+    The share `real_share` of such a class stays real, as in the draws of an arm: a class of synthetic images alone
+    beside others that have none would be known by what gives these away. Both sets hold equally many images of it,
+    fewer than there are where the synthetic ones do not suffice. The other classes stay as they are, in both.
     """
     real_sets, synthetic_sets, counts = [], [], {}
     for name, n in synthetic.counts().items():
         class_images, substitutes = train.of_class(name), synthetic.of_class(name)
-        size = min(len(class_images), n)
-        if size:
+        size = len(class_images) if real_share == 1 else min(len(class_images), int(n / (1 - real_share)))
+        replaced_count = size - math.ceil(real_share * size)
+        if replaced_count:
             random = seeds.stream(seeds.derive(seed, "replaced", name))
-            real_sets.append(class_images.take(subset(len(class_images), size, random).sort().values))
-            synthetic_sets.append(substitutes.take(subset(n, size, random).sort().values))
-            counts[name] = size
+            rows = subset(len(class_images), size, random)
+            real_sets.append(class_images.take(rows.sort().values))
+            synthetic_sets += [
+                class_images.take(rows[replaced_count:].sort().values),
+                substitutes.take(subset(n, replaced_count, random).sort().values),
+            ]
+            counts[name] = replaced_count
         else:
             real_sets.append(class_images)
             synthetic_sets.append(class_images)

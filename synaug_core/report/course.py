@@ -356,19 +356,27 @@ def _synthesis(config: Config, synthesis: SynthesisConfig) -> str:
         plan_text = f"the smaller class is filled up to {s.sampling_strategy:g} of the larger"
     times = f", times {s.multiple:g}" if s.multiple != 1 else ""
     seed = derive(config.seed, "synthesis")
-    return f"{text}. Plan: {plan_text}{times}. {_filters(s.filters)} Seed {seed} ({config.seed}/synthesis)."
+    anew = "drawn anew for each repetition" if s.anew else "the same for all repetitions"
+    return f"{text}, {anew}. Plan: {plan_text}{times}. {_filters(s.filters)} Seed {seed} ({config.seed}/synthesis)."
 
 
 def _filters(filters: FilterConfig | None) -> str:
     if filters is None:
         return "No filter: all were used."
     checks = {
-        "label probability of the judges at least {:g}": filters.label_consistency,
         "at least {:g} of the usual spacing from a training image": filters.memorisation,
         "at least {:g} of it from another synthetic image": filters.near_duplicates,
         "contrast at least {:g} of the lowest real one": filters.blankness,
     }
     texts = [text.format(value) for text, value in checks.items() if value is not None]
+    if filters.label_consistency == "auto":
+        texts.insert(
+            0,
+            f"label probability of the judges at least {filters.least_probability(None):g}, or what a tenth of "
+            "the class's real images stay below",
+        )
+    elif filters.label_consistency is not None:
+        texts.insert(0, f"label probability of the judges at least {filters.label_consistency:g}")
     return f"Filters: {'; '.join(texts) or 'none'}; at most {filters.limit:g} made for each wanted."
 
 

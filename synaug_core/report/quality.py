@@ -171,7 +171,7 @@ def _useful(report: QualityReport) -> str:
         return ""
     n = len(usefulness.replaced)
     return (
-        f"Synthetic images in place of as many real ones, in {n} class{'es' * (n != 1)}: a classifier trained so "
+        f"Synthetic images in place of a part of the real ones, in {n} class{'es' * (n != 1)}: a classifier trained so "
         f"reaches {100 * usefulness.synthetic:.1f} % balanced accuracy on held-out real images, trained on the real "
         f"ones {100 * usefulness.real:.1f} %."
     )

@@ -73,7 +73,7 @@ def reconstruction(generator: Generator, images: ImageSet) -> Image.Image | None
         for name in generator.classes:
             is_of_class = originals.labels == originals.classes.index(name)
             if is_of_class.any():
-                mean, _ = generator.encode(originals.images[is_of_class], name)
+                mean, _ = generator.posteriors(originals.images[is_of_class], name)
                 decoded[is_of_class] = pixels.to_uint8(generator.decode(mean, name))
     return _reconstruction_sheet(originals, decoded)
 
@@ -186,7 +186,7 @@ def targeted_sheet(
         class_origins = [origins[i] for i in rows_of_class]
         shown_rows, kind = rows_of_class[:per_class], str(class_origins[0].get("strategy", "targeted"))
         original = train.images[[place[origins[i]["parents"][0]] for i in shown_rows]]
-        decoded = pixels.to_uint8(generator.decode(generator.encode(original, name)[0], name))
+        decoded = pixels.to_uint8(generator.decode(generator.posteriors(original, name)[0], name))
         mean = [sum(o[f"uncertainty_{w}"] for o in class_origins) / len(class_origins) for w in ("before", "after")]
         rows += targeted_rows(name, original, decoded, synthetic.images[shown_rows], kind=kind, uncertainty=mean)
     return sheet(rows, heading=heading, tile=84 if len(rows) <= 16 else 64) if rows else None

@@ -135,7 +135,7 @@ def walks(generator: base.Generator, train: ImageSet, config: SynthesisConfig) -
         images = train.of_class(name)
         if len(images) < 2:
             continue
-        mean, _ = generator.encode(images.images[[0, -1]], name)
+        mean, _ = generator.posteriors(images.images[[0, -1]], name)
         n = len(ALPHAS)
         path = latent.walk(mean[:1].expand(n, -1), mean[1:].expand(n, -1), torch.tensor(ALPHAS), config.path)
         rows.append((name, pixels.to_uint8(generator.decode(path, name))))

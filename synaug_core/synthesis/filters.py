@@ -66,6 +66,7 @@ def apply(
     already_kept: Tensor | None = None,
     *,
     reference: Reference | None = None,
+    real_probability: float | None = None,
 ) -> Verdict:
     """Check the candidates of one class in their order.
 
@@ -80,6 +81,7 @@ def apply(
         judge: who has not seen the candidates' parents.
         already_kept: uint8 (m, c, h, w) of earlier rounds.
         reference: `Reference.from_images(train.images)`, where it is known already.
+        real_probability: what a tenth of the class's real images get less than (`FilterConfig.least_probability`).
     """
     n = len(candidates)
     training = reference or Reference.from_images(train.images)
@@ -91,12 +93,13 @@ def apply(
         rows = _passed(reasons)
         distance, _ = find_nearest(candidates.images[rows], train.images)
         _mark(reasons, distance.flatten() < config.memorisation * training.unit, "copy of a training image", rows)
-    if config.label_consistency is not None and judge is not None:
+    least = config.least_probability(real_probability)
+    if least is not None and judge is not None:
         rows = _passed(reasons)
         remaining = candidates.take(rows)
         label_probabilities = torch.as_tensor(np.asarray(judge(remaining), dtype=np.float64))
         probability[rows] = label_probabilities[torch.arange(len(rows)), remaining.labels]
-        _mark(reasons, probability[rows] < config.label_consistency, "unlikely label", rows)
+        _mark(reasons, probability[rows] < least, "unlikely label", rows)
     if config.near_duplicates:
         rows = _passed(reasons)
         is_repeated = _alike(candidates.images[rows], already_kept, config.near_duplicates * training.unit)

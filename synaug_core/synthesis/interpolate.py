@@ -30,7 +30,7 @@ def interpolate(source: strategy.Source, n: int, config: SynthesisConfig, *, see
         ConfigError: the generator has no latent space.
     """
     generator, images, class_name = source.latent("interpolate"), source.images, source.class_name
-    mean, log_variance = generator.encode(images.images, class_name)
+    mean, log_variance = generator.posteriors(images.images, class_name)
     neighbours = None
     if config.pairing == "neighbours" and len(images) > 1:
         neighbours = latent.find_nearest(mean, config.neighbours).cpu()

@@ -74,6 +74,7 @@ def synthesise(
     *,
     seed: int,
     judge: filters.Judge | None = None,
+    real_probabilities: Mapping[str, float] | None = None,
     target: tuple[TrainedClassifier, ...] = (),
     held_back: ImageSet | None = None,
     progress: Progress = silent,
@@ -91,6 +92,7 @@ def synthesise(
         config: the strategy, its choices and the filters.
         seed: a class's images depend on this and its name, not on the other classes.
         judge: gives synthetic images their class probabilities; None: labels are not checked.
+        real_probabilities: by class, what a tenth of its real images get less than from judges that did not see them.
         target: classifiers whose uncertainty a targeted strategy seeks.
         held_back: real images for the positive control, which gives as many as there are.
         progress: called with the images accepted and planned in all.
@@ -111,7 +113,7 @@ def synthesise(
     counts = {c: plan.get(c, 0) for c in train.classes if c in classes and plan.get(c, 0) > 0}
     if entry.held_back:
         oracle.check_held_back(counts, held_back.counts() if held_back is not None else {})
-    synthesis = _Synthesis(entry, generator, train, config, judge, target, held_back, seed)
+    synthesis = _Synthesis(entry, generator, train, config, judge, real_probabilities or {}, target, held_back, seed)
     parts, total = [train.take([])], sum(counts.values())
     funnels: dict[str, Funnel] = {}
     measures: dict[str, dict[str, float]] = {}
@@ -131,6 +133,7 @@ class _Synthesis:
     train: ImageSet
     config: SynthesisConfig
     judge: filters.Judge | None
+    real_probabilities: Mapping[str, float]
     target: tuple[TrainedClassifier, ...]
     held_back: ImageSet | None
     seed: int
@@ -161,7 +164,11 @@ class _Synthesis:
                 accepted = candidates
             else:
                 judge = self.judge if gate.label_consistency is not None else None
-                verdict = filters.apply(candidates, class_images, gate, judge, accepted.images, reference=reference)
+                verdict = filters.apply(
+                    *(candidates, class_images, gate, judge, accepted.images),
+                    reference=reference,
+                    real_probability=self.real_probabilities.get(name),
+                )
                 rows = verdict.keep.nonzero().flatten()
                 surplus += max(0, len(rows) - (planned - before))
                 rows = rows[: planned - before]

@@ -17,7 +17,7 @@ def reconstruct(source: strategy.Source, n: int, config: SynthesisConfig, *, see
         ConfigError: the generator has no latent space.
     """
     generator, images, class_name = source.latent("reconstruct"), source.images, source.class_name
-    mean, log_variance = generator.encode(images.images, class_name)
+    mean, log_variance = generator.posteriors(images.images, class_name)
     rows = randoms.cycle(n, len(images), derive(seed, "first"))
     z = latent.ends(mean[rows], log_variance[rows], config.ends, derive(seed, "start"))
     decoded = pixels.to_uint8(generator.decode(z, class_name))

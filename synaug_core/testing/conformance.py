@@ -266,6 +266,7 @@ def check_latent_space(subject: GeneratorSubject) -> None:
     _expect(not decoded.requires_grad, "no gradient is kept")
     _expect_equal(generator.decode(mean[3:4], "a")[0], decoded[3], "a row decoded alone")
     _expect_equal(generator.encode(images.images[3:4], "a")[0][0], mean[3], "an image encoded alone")
+    _expect_equal(generator.posteriors(images.images, "a")[0], mean, "posteriors of training images")
 
 
 GENERATOR_CHECKS: tuple[GeneratorCheck, ...] = (

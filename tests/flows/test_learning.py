@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from flows.learning import Learning, _with_steps
-from synaug_core.config import Config
-from synaug_core.refs import PickRef
+import pytest
+
+from flows.images import Images
+from flows.learning import Division, Learning, _trainings, _with_steps
+from synaug_core.classify.search_space import Tuned
+from synaug_core.config import ComputeConfig, Config
+from synaug_core.refs import ImageSetRef, PickRef, RunRef, SyntheticRef
+from tasks.engine.context import Context
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,30 @@ def test_the_steps_of_a_division_are_one_number_from_its_images() -> None:
     assert _with_steps(Config(), division).classifier.steps == 350
     given = Config.model_validate({"classifier": {"steps": 7}})
     assert _with_steps(given, division) == given
+
+
+def image_set(letter: str) -> dict[str, Any]:
+    return {"uri": f"file:{letter}", "sha256": letter * 64, "run_id": "run", "counts": {"rare": ord(letter)}}
+
+
+@pytest.mark.parametrize(
+    ("further", "letters"), [((), "aaa"), ((ImageSetRef(**image_set("b")), ImageSetRef(**image_set("c"))), "abc")]
+)
+def test_each_repetition_is_given_the_images_drawn_for_it(further: tuple[ImageSetRef, ...], letters: str) -> None:
+    """And nothing but those, so that no training's key depends on how many others there are."""
+    config, run = Config(arms=("control", "synthetic")), RunRef(run_id="", experiment="", tracking_uri="")
+    drawn = SyntheticRef(**image_set("a"), planned=120, seconds=1.0, further=further)
+    images = Images(
+        synthetic={"control": (), "synthetic": (drawn.for_repetition(0),)},
+        online={"control": (), "synthetic": ()},
+        drawn={"control": (), "synthetic": (drawn,)},
+    )
+    context = Context.model_construct(seed=0, compute=ComputeConfig(), run=run)
+    tuned, runs = (dict.fromkeys(("control", "synthetic"), value) for value in (Tuned(), run))
+    jobs = _trainings(config, Division(context, (4, 5, 6)), images, tuned, runs)
+    synthetic = {name: arguments[3] for name, arguments in jobs}
+    assert [synthetic[f"control {n}"] for n in (4, 5, 6)] == [(), (), ()]
+    for number, letter in zip((4, 5, 6), letters, strict=True):
+        [reference] = synthetic[f"synthetic {number}"]
+        assert (reference.sha256, reference.counts) == (letter * 64, {"rare": ord(letter)})
+        assert (reference.planned, reference.further) == (120, ())

@@ -186,6 +186,10 @@ def test_image_sets_are_kept_with_their_counts(first: Any) -> None:
         parents = {p for text in images.provenance for p in json.loads(text)["parents"]}
         assert parents <= set(sets["train"].ids)
         made.update(images.counts())
+        anew = parquet.read(run.place / "images" / "synthetic-1.parquet")
+        assert {p for text in anew.provenance for p in json.loads(text)["parents"]} <= set(sets["train"].ids)
+        assert anew.counts() == images.counts()
+        assert bool((anew.images != images.images).any())
     assert {c: counts[c] + made[c] for c in CLASSES} == dict.fromkeys(CLASSES, counts["0"])
 
 

@@ -61,7 +61,7 @@ def _move_images(
     generator, images, name = source.latent(kind), source.images, source.class_name
     choices = config.targeted
     posteriors = _posteriors(source, choices, generator, seed)
-    mean, log_variance = generator.encode(images.images, name)
+    mean, log_variance = generator.posteriors(images.images, name)
     image_rows = randoms.cycle(n, len(images), seeds.derive(seed, "first"))
     start = latent.ends(mean[image_rows], log_variance[image_rows], config.ends, seeds.derive(seed, "start"))
     fallback_direction = randoms.normal(n, start.shape[1], seeds.derive(seed, "direction")).to(start.device)
@@ -180,7 +180,7 @@ def _posteriors(
 
 def _ready(model: Classifier, source: strategy.Source) -> Classifier:
     """In evaluation mode on the generator's device."""
-    device = source.latent("targeted").encode(source.images.images[:1], source.class_name)[0].device
+    device = source.latent("targeted").posteriors(source.images.images[:1], source.class_name)[0].device
     return model.to(device).eval()
 
 

@@ -55,7 +55,7 @@ class OnlineSynthesis:
         self._unit = torch.ones(len(train), device=device)
         for name, generator in self._generators.items():
             rows = train.labels == train.classes.index(name)
-            mean = generator.encode(train.images[rows], name)[0].to(device)
+            mean = generator.posteriors(train.images[rows], name)[0].to(device)
             latents = mean.new_empty(len(train), mean.shape[1]) if latents is None else latents
             latents[rows.to(device)] = mean
             self._unit[rows.to(device)] = median_distance(mean)

@@ -1,8 +1,10 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synaug_core.generators import autoencoding, randoms
+from synaug_core.generators import autoencoding, pixels, randoms
+from synaug_core.seeds import stream
 
 
 @given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.4]), st.integers(0, 99))
@@ -16,7 +18,7 @@ def test_every_image_is_either_trained_on_or_held_out(n, share, seed):
 def test_a_block_shows_every_image_before_any_comes_again(n, number):
     rows = torch.arange(100, 100 + n)
     batch = min(8, n)
-    shown = autoencoding.draw_block(rows, 5, number, steps=6, batch=batch, latent=2, mirror=False).rows.flatten()
+    shown = autoencoding.draw_block(rows, 5, number, steps=6, batch=batch, latent=2, augment="none").rows.flatten()
     for start in range(0, len(shown) - n + 1, n):
         assert sorted(shown[start : start + n].tolist()) == rows.tolist()
     counts = torch.bincount(shown - 100, minlength=n)
@@ -25,7 +27,7 @@ def test_a_block_shows_every_image_before_any_comes_again(n, number):
 
 def test_blocks_repeat_and_differ():
     def block(number, seed=5):
-        return autoencoding.draw_block(torch.arange(20), seed, number, steps=3, batch=8, latent=2, mirror=True)
+        return autoencoding.draw_block(torch.arange(20), seed, number, steps=3, batch=8, latent=2, augment="mirror")
 
     one, same, next_one = block(0), block(0), block(1)
     assert torch.equal(one.rows, same.rows)
@@ -37,8 +39,8 @@ def test_blocks_repeat_and_differ():
 
 
 def test_where_images_lie_in_the_pool_changes_no_draw():
-    here = autoencoding.draw_block(torch.arange(9), 1, 0, steps=2, batch=4, latent=2, mirror=False)
-    there = autoencoding.draw_block(torch.arange(9) + 50, 1, 0, steps=2, batch=4, latent=2, mirror=False)
+    here = autoencoding.draw_block(torch.arange(9), 1, 0, steps=2, batch=4, latent=2, augment="none")
+    there = autoencoding.draw_block(torch.arange(9) + 50, 1, 0, steps=2, batch=4, latent=2, augment="none")
     assert torch.equal(here.rows + 50, there.rows)
     assert torch.equal(here.noise, there.noise)
 
@@ -67,3 +69,19 @@ def test_random_rows_are_what_they_say():
     assert abs(float(uniform.mean()) - 0.5) < 0.02
     assert 0 <= float(uniform.min()) <= float(uniform.max()) < 1
     assert sorted(randoms.cycle(14, 7, 3)[7:].tolist()) == list(range(7))
+
+
+@pytest.mark.parametrize(("augment", "ways"), [("mirror", 2), ("auto", 2), ("both", 4)])
+def test_images_are_mirrored_in_each_way_equally_often(augment, ways):
+    codes = pixels.draw_mirrors((50, 80), augment, stream(1))
+    assert codes.unique().tolist() == list(range(ways))
+    assert codes.flatten().bincount() / 4000 == pytest.approx([1 / ways] * ways, abs=0.03)
+    assert pixels.draw_mirrors((2, 3), "none", stream(1)) is None
+
+
+def test_a_batch_is_mirrored_as_its_codes_say():
+    images = torch.arange(24, dtype=torch.uint8).view(1, 2, 3, 4)
+    pool = pixels.ImagePool(images, torch.device("cpu"))
+    batch = pool.batch(torch.zeros(1, 4, dtype=torch.int64), torch.tensor([[0, 1, 2, 3]], dtype=torch.uint8))
+    expected = [images[0], images[0].flip(2), images[0].flip(1), images[0].flip(1, 2)]
+    assert torch.equal((batch[0] * 255).round().to(torch.uint8), torch.stack(expected))

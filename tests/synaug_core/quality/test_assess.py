@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synaug_core.config import QualityConfig
 from synaug_core.quality.assess import assess
@@ -137,11 +139,25 @@ def test_no_held_out_images_at_all(train, held_out, fresh, classifier):
 
 def test_replaced_sets_have_equal_counts(train, fresh):
     sets = replace_real_images(train, fresh.take(fresh.labels != 1), seed=1)
-    assert sets.counts == {"a": 20, "c": 6}
-    assert sets.real.counts() == sets.synthetic.counts() == {"a": 20, "b": 15, "c": 6}
+    assert sets.counts == {"a": 12, "c": 4}
+    assert sets.real.counts() == sets.synthetic.counts() == {"a": 24, "b": 15, "c": 9}
     assert set(sets.real.ids) <= set(train.ids)
     assert {i for i in sets.synthetic.ids if i not in train.ids} <= set(fresh.ids)
+    assert {i for i in sets.synthetic.ids if i in train.ids} <= set(sets.real.ids)
     assert set(sets.synthetic.of_class("b").ids) == set(train.of_class("b").ids)
+
+
+@given(st.integers(1, 24), st.integers(1, 12), st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0]))
+def test_the_real_share_stays_in_each_class(striped, reals, synthetics, share):
+    images, others = striped((reals, 5, 2)), striped((synthetics, 0, 0), seed=3, name="fresh")
+    sets = replace_real_images(images, others, seed=1, real_share=share)
+    class_images = sets.synthetic.of_class("a")
+    real_count = sum(i.startswith("real") for i in class_images.ids)
+    assert real_count >= share * len(class_images)
+    assert sets.counts.get("a", 0) == len(class_images) - real_count <= synthetics
+    assert sets.real.counts() == sets.synthetic.counts()
+    if share == 0:
+        assert sets.counts["a"] == min(reals, synthetics)
 
 
 def test_good_images_are_as_useful_as_reals_and_noise_is_not(train, held_out, fresh, quick):
@@ -149,11 +165,11 @@ def test_good_images_are_as_useful_as_reals_and_noise_is_not(train, held_out, fr
     good = measure_usefulness(train, fresh, held, quick, seed=1)
     swapped = dataclasses.replace(fresh, labels=(fresh.labels + 1) % 3)
     bad = measure_usefulness(train, swapped, held, quick, seed=1)
-    assert good.replaced == {"a": 20, "b": 12, "c": 6}
+    assert good.replaced == {"a": 12, "b": 7, "c": 4}
     assert set(good.real_recall) == {"a", "b"}
     assert good.synthetic == pytest.approx(sum(good.synthetic_recall.values()) / 2)
     assert abs(good.difference) < 0.25
-    assert bad.difference < -0.4
+    assert bad.difference < -0.2
     assert measure_usefulness(train, fresh.take([]), held, quick, seed=1) is None
     nothing = measure_usefulness(train, fresh, held.take([]), quick.model_copy(update={"steps": 1}), seed=1)
     assert nothing.real is nothing.difference is None

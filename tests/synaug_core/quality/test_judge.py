@@ -6,9 +6,14 @@ import pytest
 import torch
 
 from synaug_core.checkpoints import Checkpoint
-from synaug_core.config import JudgeConfig
+from synaug_core.config import FilterConfig, JudgeConfig
 from synaug_core.errors import ArtifactError, DataError, DeadlineError
-from synaug_core.quality.consistency import measure_consistency, measure_real_consistency, measure_unlikely_reals
+from synaug_core.quality.consistency import (
+    RealLabels,
+    measure_consistency,
+    measure_real_consistency,
+    measure_real_labels,
+)
 from synaug_core.quality.judge import Judges, assign_folds, plan_panel, split_panel
 
 _SINGLE = ((0,), (1,), (2,))
@@ -82,9 +87,24 @@ def test_reals_are_judged_by_those_that_left_them_out(train, judges):
 def test_how_many_reals_the_label_filter_would_drop(train, judges):
     told = judges.of_reals(train)
     own = told[np.arange(len(train)), train.labels.numpy()]
-    assert measure_unlikely_reals(judges, train, 0.0) == {"a": 0, "b": 0, "c": 0}
-    assert measure_unlikely_reals(judges, train, 1.1) == {"a": 1, "b": 1, "c": 1}
-    assert measure_unlikely_reals(judges, train, 0.5)["a"] == (own[:24] < 0.5).mean()
+    labels = measure_real_labels(judges, train)
+    assert {name: real.share_below(0.0) for name, real in labels.items()} == {"a": 0, "b": 0, "c": 0}
+    assert {name: real.share_below(1.1) for name, real in labels.items()} == {"a": 1, "b": 1, "c": 1}
+    assert labels["a"].share_below(0.5) == (own[:24] < 0.5).mean()
+
+
+@pytest.mark.parametrize(("n", "dropped"), [(1, 0), (9, 0), (10, 1), (12, 1), (40, 4)])
+def test_nine_tenths_of_the_reals_are_not_below_the_threshold(n, dropped):
+    labels = RealLabels(np.linspace(0.01, 0.9, n))
+    assert labels.share_below(labels.low) == pytest.approx(dropped / n)
+
+
+def test_the_threshold_follows_the_reals_up_to_the_number_of_before():
+    config = FilterConfig()
+    assert config.needs_judge
+    assert [config.least_probability(low) for low in (0.003, 0.1, 0.4, None)] == [0.003, 0.1, 0.1, 0.1]
+    assert FilterConfig(label_consistency=0.3).least_probability(0.003) == 0.3
+    assert FilterConfig(label_consistency=None).least_probability(0.003) is None
 
 
 def test_wrong_labels_are_noticed(train, judges, children):
@@ -114,7 +134,7 @@ def test_a_class_in_one_group_is_not_judged_by_those_who_lack_it(striped, quick,
     assert np.isnan(told[0]).all()
     assert not np.isnan(told[1]).any()
     empty = measure_real_consistency(judges, images)["c"]
-    assert measure_unlikely_reals(judges, images, 0.1)["c"] is None
+    assert "c" not in measure_real_labels(judges, images)
     assert (empty.judged, empty.agreement, empty.probability) == (0, None, None)
     without_parents = dataclasses.replace(made, provenance=('{"parents": []}',) * 2)
     assert not np.isnan(judges.probabilities(without_parents)).any()

@@ -174,6 +174,24 @@ def test_rounds_fill_the_plan_and_the_funnel_adds_up(generator, train):
     assert [d for d, _ in calls] == sorted(d for d, _ in calls)
 
 
+def test_each_class_has_the_threshold_of_its_real_images(generator, train):
+    """With `auto` the first class keeps what its real images would, the second one nothing below 0.1."""
+    config, judge = strict(), picky()
+    made = synthesise(generator, train, PLAN, config, seed=1, judge=judge, real_probabilities={"small": 0.02})
+    chances = {
+        name: [json.loads(p)["label_probability"] for p in made.images.of_class(name).provenance] for name in PLAN
+    }
+    assert min(chances["small"]) >= 0.02
+    assert min(chances["large"]) >= 0.1
+    free = synthesise(generator, train, PLAN, strict(label_consistency=0.0), seed=1, judge=judge)
+    expected = [c for c in _chances(free, "small") if c >= 0.02]
+    assert chances["small"][: len(expected)] == expected
+
+
+def _chances(result, name):
+    return [json.loads(p)["label_probability"] for p in result.images.of_class(name).provenance]
+
+
 def test_the_first_round_is_what_is_made_without_filters(generator, train):
     free = synthesise(generator, train, PLAN, CONFIG.model_copy(update={"filters": None}), seed=1)
     gated = synthesise(generator, train, PLAN, strict(label_consistency=0.6), seed=1, judge=picky())

@@ -5,7 +5,7 @@ import torch
 
 from synaug_core.generators.diffusion import draw_block, draw_noise
 
-CHOICES = {"batch": 8, "label_dropout": 0.1, "mirror": True, "noise_levels": 1000}
+CHOICES = {"batch": 8, "label_dropout": 0.1, "augment": "mirror", "noise_levels": 1000}
 
 
 def block(counts=(50, 7, 1), number=0, steps=40, **changes):
@@ -44,7 +44,7 @@ def test_levels_of_a_batch_are_spread_evenly():
 
 
 def test_mirroring_is_a_choice():
-    assert not block(mirror=False).mirrored.any()
+    assert block(augment="none").mirrored is None
     assert abs(float(block(steps=500).mirrored.float().mean()) - 0.5) < 0.05
 
 

@@ -102,7 +102,7 @@ def test_refusals(small, images, tmp_path):
 
 def test_classes_take_turns_and_a_rare_one_is_seen_as_often():
     rows = [torch.arange(0, 20), torch.arange(20, 22), torch.arange(22, 50)]
-    batches = draw_block(rows, [1, 2, 3], 4, 5, steps=6, batch=8, latent=2, mirror=True)
+    batches = draw_block(rows, [1, 2, 3], 4, 5, steps=6, batch=8, latent=2, augment="mirror")
     counts = torch.bincount(batches.labels.flatten())
     assert counts.max() - counts.min() <= 1
     assert batches.labels[0, 0] == (5 * 8) % 3
@@ -111,12 +111,12 @@ def test_classes_take_turns_and_a_rare_one_is_seen_as_often():
         assert torch.isin(seen, own).all()
         assert torch.bincount(seen, minlength=50)[own].max() <= -(-len(seen) // len(own))
     assert batches.mirrored is not None
-    assert draw_block(rows, [1, 2, 3], 4, 5, steps=6, batch=8, latent=2, mirror=False).mirrored is None
+    assert draw_block(rows, [1, 2, 3], 4, 5, steps=6, batch=8, latent=2, augment="none").mirrored is None
 
 
 def test_more_classes_than_a_batch_holds():
     rows = [torch.tensor([i]) for i in range(11)]
-    batches = draw_block(rows, list(range(11)), 4, 0, steps=11, batch=4, latent=2, mirror=False)
+    batches = draw_block(rows, list(range(11)), 4, 0, steps=11, batch=4, latent=2, augment="none")
     assert torch.bincount(batches.labels.flatten()).tolist() == [4] * 11
     assert torch.equal(batches.labels, batches.rows)
 
