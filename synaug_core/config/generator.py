@@ -94,7 +94,9 @@ class GeneratorConfig(Section):
     latent_dim: Count = 64
     """Length of the latent vector of a kind that has one of free length."""
     validation_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
-    """Share of a class's training images held out for the early stop (none below 10 images)."""
+    """Share of a class's training images held out for the early stop. Where that is fewer than 5, a model of a class
+    learns from all images, beside three that leave out a third each and say together when it is best; below 6
+    images nothing is held out."""
     patience: Count = 6
     """Evaluations without improvement, after the warm-up, that end a class's training; weights from before
     the end of the warm-up are never kept."""

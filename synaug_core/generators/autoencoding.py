@@ -19,10 +19,24 @@ from synaug_core.config.generator import Mirroring
 from synaug_core.generators import elbo, fit_report, pixels, storage
 from synaug_core.seeds import derive, stream
 
-__all__ = ["Batches", "Course", "Encoder", "draw_block", "draw_exam", "encode_posteriors", "hold_out", "make_report"]
+__all__ = [
+    "Batches",
+    "Course",
+    "Encoder",
+    "divide_few",
+    "draw_block",
+    "draw_exam",
+    "encode_posteriors",
+    "hold_out",
+    "make_report",
+]
 
 _FEWEST_TO_DIVIDE = 10
 """Below this many images of a class none is held out."""
+_FEWEST_HELD_OUT = 5
+"""Where fewer than this would be held out, models of several divisions say together when to stop."""
+_FOLDS = 3
+"""Divisions of so small a class: each of its models learns from two thirds of the images."""
 _MOST_HELD_OUT = 256
 """Most held-out images of one evaluation: it must stay cheap beside the steps between two of them."""
 _EXAM_SAMPLES = 32
@@ -58,6 +72,17 @@ def hold_out(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
     count = max(1, round(share * n)) if share > 0 and n >= _FEWEST_TO_DIVIDE else 0
     order = torch.randperm(n, generator=stream(derive(seed, "held out")))
     return order[count:].sort().values, order[:count].sort().values
+
+
+def divide_few(n: int, share: float, seed: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Several divisions like that of `hold_out`, whose held-out parts are all images; for classes of which so few would
+    be held out that chance would say when to stop. None for larger classes, for the very small ones, and without a
+    share to hold out."""
+    if share == 0 or n < _FOLDS * 2 or round(share * n) >= _FEWEST_HELD_OUT:
+        return ()
+    order = torch.randperm(n, generator=stream(derive(seed, "folds")))
+    parts = [order[k::_FOLDS].sort().values for k in range(_FOLDS)]
+    return tuple((torch.cat(parts[:k] + parts[k + 1 :]).sort().values, part) for k, part in enumerate(parts))
 
 
 def draw_block(
@@ -148,6 +173,7 @@ def make_report(
     *,
     images: int,
     held_out: int,
+    folds: int = 0,
     variance: float,
     seconds: float,
 ) -> fit_report.FitReport:
@@ -159,6 +185,7 @@ def make_report(
         posterior: mean and log variance, (n, latent) each, of all its images.
         images: number trained on.
         held_out: number kept for the early stop.
+        folds: models beside it that each left out a part of the images.
         variance: of the likelihood.
         seconds: wall time.
     """
@@ -167,6 +194,7 @@ def make_report(
         class_name=name,
         images=images,
         held_out=held_out,
+        folds=folds,
         steps=course.steps,
         best_step=course.best_step,
         status=course.status or "finished",

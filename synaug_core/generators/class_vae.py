@@ -48,7 +48,7 @@ class ClassVAE(base.LatentGenerator):
         self._check_size()
         class_images = self._class_images(images)
         tasks = make_tasks(class_images, self.config, job.seed)
-        models = {task.name: start_model(task, self.config) for task in tasks}
+        models = {part.name: start_model(part, self.config) for task in tasks for part in task.models}
         with deterministic_kernels(job.device):
             executor = _make_executor(
                 ImagePool(torch.cat(list(class_images.values())), job.device), models, self.config
@@ -124,6 +124,7 @@ class ClassVAE(base.LatentGenerator):
             self.posteriors(images, task.name),
             images=len(task.rows),
             held_out=len(task.held_out),
+            folds=len(task.folds),
             variance=float(self.model(task.name).variance),
             seconds=course.seconds,
         )
@@ -134,12 +135,14 @@ class ClassTask:
     """What a class's model learns from.
 
     Attributes:
-        name: the class.
+        name: the class; of a fold's model another one.
         rows: positions in the pool of the images trained on, int64.
         held_out: those of the images held out; may be empty.
         seed: of all the class's randomness.
         centre: mean of the images trained on, float32 (channels, size, size) in [0, 1].
         spread: mean squared difference of a pixel from the centre: the first variance.
+        folds: models of a class with few images that learn beside its own, each without a part of the images. How well
+            they do on these parts says when the class's own model, which learns from all images, is at its best.
     """
 
     name: str
@@ -148,6 +151,17 @@ class ClassTask:
     seed: int
     centre: Tensor
     spread: float
+    folds: tuple[ClassTask, ...] = ()
+
+    @property
+    def models(self) -> tuple[ClassTask, ...]:
+        """Its own, and those of the folds."""
+        return (self, *self.folds)
+
+    @property
+    def examined(self) -> tuple[ClassTask, ...]:
+        """Those whose held-out images judge the class's own model."""
+        return self.folds or (self,)
 
 
 def make_tasks(class_images: Mapping[str, Tensor], config: GeneratorConfig, seed: int) -> list[ClassTask]:
@@ -159,12 +173,32 @@ def make_tasks(class_images: Mapping[str, Tensor], config: GeneratorConfig, seed
     for name, images in class_images.items():
         class_seed = derive(seed, "class", name)
         rows, held_out = autoencoding.hold_out(len(images), config.validation_share, class_seed)
-        pixels = images[rows].to(torch.float32).div_(255)
-        centre = pixels.mean(0)
-        spread = float((pixels - centre).square().mean())
-        tasks.append(ClassTask(name, rows + first, held_out + first, class_seed, centre, spread))
+        parts = autoencoding.divide_few(len(images), config.validation_share, class_seed)
+        if parts:
+            rows, held_out = torch.arange(len(images)), held_out[:0]
+        folds = [
+            _make_task(f"{name}\0{k}", images, first, *division, derive(class_seed, "fold", k))
+            for k, division in enumerate(parts)
+        ]
+        tasks.append(_make_task(name, images, first, rows, held_out, class_seed, tuple(folds)))
         first += len(images)
     return tasks
+
+
+def _make_task(
+    name: str,
+    images: Tensor,
+    first: int,
+    rows: Tensor,
+    held_out: Tensor,
+    seed: int,
+    folds: tuple[ClassTask, ...] = (),
+) -> ClassTask:
+    """The task of a model that learns from these rows of a class's images, the first of which lies at `first`."""
+    pixels = images[rows].to(torch.float32).div_(255)
+    centre = pixels.mean(0)
+    spread = float((pixels - centre).square().mean())
+    return ClassTask(name, rows + first, held_out + first, seed, centre, spread, folds)
 
 
 def start_model(task: ClassTask, config: GeneratorConfig) -> ConvVAE:
@@ -191,8 +225,11 @@ class _Run:
         self.courses = {task.name: autoencoding.Course() for task in tasks}
         self.done = 0
         self._exams = {
-            t.name: autoencoding.draw_exam(t.rows, t.held_out, t.seed, config.latent_dim).to(executor.pool.device)
-            for t in tasks
+            part.name: autoencoding.draw_exam(part.rows, part.held_out, part.seed, config.latent_dim).to(
+                executor.pool.device
+            )
+            for task in tasks
+            for part in task.models
         }
 
     @property
@@ -215,7 +252,7 @@ class _Run:
     def begin(self) -> None:
         """Set the first variances."""
         fixed = self.config.vae.variance
-        self.executor.set_variances(
+        self._set_variances(
             {n: elbo.bounded(t.spread) if fixed == "learned" else float(fixed) for n, t in self.tasks.items()}
         )
 
@@ -224,14 +261,14 @@ class _Run:
         first, end = self.done, min(self.done + self.config.evaluate_every, self.config.steps)
         betas = [elbo.beta_at(step + 1, self.config.vae.beta, self.warmup) for step in range(first, end)]
         names = self.active
-        exams = {name: self._exams[name] for name in names}
-        means = self.executor.train({name: self._draw_block(name, end - first) for name in names}, betas)
-        rows = torch.cat((means, self.executor.examine(exams)), dim=1).tolist()
+        parts = [part for name in names for part in self.tasks[name].models]
+        means = self.executor.train({part.name: self._draw_block(part, end - first) for part in parts}, betas)
+        exam = self.executor.examine({part.name: self._exams[part.name] for part in parts})
+        by_model = dict(zip([part.name for part in parts], torch.cat((means, exam), dim=1).tolist(), strict=True))
+        rows = {name: self._pool(self.tasks[name], by_model) for name in names}
         self.done = end
-        self.executor.set_variances(
-            {n: self._variance(row) for n, row in zip(names, rows, strict=True) if _is_finite(row)}
-        )
-        improved_names = [name for name, row in zip(names, rows, strict=True) if self._judge(name, row, betas[-1])]
+        self._set_variances({name: self._variance(row) for name, row in rows.items() if _is_finite(row)})
+        improved_names = [name for name, row in rows.items() if self._judge(name, row, betas[-1])]
         self.executor.keep(improved_names)
         self._retire()
         losses = [c.curves[-1].loss / self.executor.pixels for n in names if (c := self.courses[n]).curves]
@@ -240,11 +277,22 @@ class _Run:
     def _retire(self) -> None:
         """Take the classes that are through out of the executor."""
         ended_names = [n for n, course in self.courses.items() if course.status is not None and not course.weights]
-        for name, weights in self.executor.drop(ended_names).items():
-            self.courses[name].weights, self.courses[name].seconds = weights, self.clock.seconds
+        dropped = self.executor.drop([part.name for name in ended_names for part in self.tasks[name].models])
+        for name in ended_names:
+            self.courses[name].weights, self.courses[name].seconds = dropped[name], self.clock.seconds
 
-    def _draw_block(self, name: str, steps: int) -> autoencoding.Batches:
-        task = self.tasks[name]
+    def _set_variances(self, variances: Mapping[str, float]) -> None:
+        """Of these classes' models, those of the folds too."""
+        self.executor.set_variances({part.name: v for n, v in variances.items() for part in self.tasks[n].models})
+
+    def _pool(self, task: ClassTask, rows: Mapping[str, Sequence[float]]) -> list[float]:
+        """A class's row: the losses of its own model, and what was examined, as the mean over all held-out images."""
+        examined = [(rows[part.name], max(1, len(part.held_out))) for part in task.examined]
+        images = sum(n for _, n in examined)
+        losses = [*rows[task.name][:3]] if all(_is_finite(rows[part.name]) for part in task.models) else [math.nan] * 3
+        return losses + [sum(row[i] * n for row, n in examined) / images for i in (3, 4)]
+
+    def _draw_block(self, task: ClassTask, steps: int) -> autoencoding.Batches:
         return autoencoding.draw_block(
             task.rows,
             task.seed,
@@ -266,7 +314,7 @@ class _Run:
         variance = self._variance(row)
         pair = torch.tensor((error, variance), dtype=torch.float64)
         exam_loss = float(elbo.negative_log_likelihood(pair[0], pair[1], pixels)) + self.config.vae.beta * exam_kl
-        held_out = bool(len(task.held_out))
+        held_out = all(len(part.held_out) for part in task.examined)
         point = fit_report.CurvePoint(
             step=self.done,
             beta=beta,

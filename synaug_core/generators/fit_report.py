@@ -43,6 +43,9 @@ class FitReport(Frozen, extra="ignore"):  # its JSON holds `collapsed`, which is
     """Images trained on."""
     held_out: int
     """Images kept for the early stop."""
+    folds: int = 0
+    """Models beside this one that each left out another part of its images, and said together when to stop: held-out
+    figures are theirs. 0: one part was held out, or none."""
     steps: int
     """Optimiser steps done."""
     best_step: int

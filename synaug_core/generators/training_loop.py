@@ -22,7 +22,7 @@ __all__ = [
     "update_ema",
 ]
 
-_LAYOUT = 2
+_LAYOUT = 3
 """Of the states; one more where the keys of any kind's change, so that no state of another layout is taken up."""
 
 

@@ -52,7 +52,7 @@ def test_loop_and_stack_agree(small):
 
 def test_stacks_that_the_memory_holds_agree_with_one_stack(small, monkeypatch, tmp_path):
     """Also where an interrupted fit goes on with more memory than it began with."""
-    config = small.model_copy(update={"vae": VAEConfig(execution="stack")})
+    config = small.model_copy(update={"vae": VAEConfig(execution="stack"), "validation_share": 0.0})
     images = make_images({"a": 14, "b": 3, "c": 40, "d": 9, "e": 12}, 1, 16)
     whole = fit(config, images)
     saved = Checkpoint(tmp_path / "state", interval=0)
