@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
+from synaug_core.config.classifier import Mirror
 
 __all__ = [
     "AutoencoderConfig",
@@ -117,7 +118,7 @@ class GeneratorConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Choices of a kind that is registered from outside."""
 
-    def mirroring_as(self, mirror: Literal["none", "horizontal", "both"]) -> "GeneratorConfig":
+    def mirroring_as(self, mirror: Mirror) -> "GeneratorConfig":
         """The configuration whose `augment` is no longer `auto`: what mirroring leaves a class to the classifier, it
         leaves it to the generator."""
         if self.augment != "auto":

@@ -28,7 +28,7 @@ class Noted:
 
 def notes(*folds: tuple[str, ...]) -> tuple[str, ...]:
     images: Any = tuple(Noted(told) for told in folds)
-    return Learning(images, (), (), (), ((),) * len(images)).notes()
+    return Learning(images, (), (), (), ((),) * len(images), "fold").notes()
 
 
 def test_what_arms_became_is_told_of_each_fold() -> None:
