@@ -76,7 +76,7 @@ class History(frozen.Frozen):
         """True where the losses were still falling when the steps ended: from the fifth before to the last fifth of
         the steps that on the training images and, where there are any, the balanced one on the validation images.
 
-        A fall counts from 5 % and 0.01 nats on. False where a training was stopped early, and where a fifth has no
+        A fall counts from 2 % and 0.01 nats on. False where a training was stopped early, and where a fifth has no
         evaluation.
         """
         if self.ended == "early stop":
@@ -100,7 +100,7 @@ def _has_fallen(before: Sequence[float | None], after: Sequence[float | None]) -
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _LARGEST = 4096
 _MOST_MEMBERS = 64
-_FALL, _SMALLEST_FALL = 0.05, 0.01
+_FALL, _SMALLEST_FALL = 0.02, 0.01
 _SHOWN = 500
 _BATCH = 256
 
