@@ -196,7 +196,8 @@ class PhasedSampler:
 
 def first_phase_steps(arm: ArmConfig, config: ClassifierConfig) -> int:
     """Steps before the phase that the training ends with: of pretraining, or of natural draws; 0 with one phase."""
-    return round((_DEFERRED if arm.sampling == "deferred" else arm.pretrain) * config.step_count)
+    steps = config.step_count
+    return int(_DEFERRED * steps) if arm.sampling == "deferred" else round(arm.pretrain * steps)
 
 
 def sampler_of(

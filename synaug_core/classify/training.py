@@ -291,8 +291,9 @@ class Loop:
 
     def _merit(self, evaluation: trained.Evaluation) -> float | None:
         """What the weights are kept by, the larger the better; the loss where the area is undefined. None where it is
-        no validation figure."""
-        if self.config.keep in ("average", "last"):
+        no validation figure, and before the last phase, whose draws the prior correction is for."""
+        is_early = evaluation.step <= sampling.first_phase_steps(self.arm, self.config)
+        if self.config.keep in ("average", "last") or (is_early and evaluation.step < self.config.steps):
             return None
         if self.config.keep == "val_macro_auc" and evaluation.val_macro_auc is not None:
             return evaluation.val_macro_auc

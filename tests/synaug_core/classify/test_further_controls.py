@@ -11,7 +11,7 @@ from synaug_core.classify.ensemble import train_arm
 from synaug_core.classify.mixing import Targets
 from synaug_core.classify.sampling import first_phase_steps, sampler_of
 from synaug_core.classify.training import Loop, train
-from synaug_core.config import ArmConfig
+from synaug_core.config import ArmConfig, SynthesisConfig
 from synaug_core.config.arms import FURTHER_CONTROLS, STANDARD_ARMS
 from synaug_core.seeds import stream
 
@@ -45,6 +45,21 @@ def test_the_early_stop_waits_for_the_balanced_draws(make_set, quick):
     config = quick.model_copy(update={"steps": 40, "evaluate_every": 4, "patience": 1, "learning_rate": 1e-12})
     made = train(config, DEFERRED, make_set((30, 10)), make_set(seed=1), **SEEDS)
     assert made.history.stopped_at > 32
+
+
+@pytest.mark.parametrize("keep", ["val_loss", "val_balanced_loss", "val_macro_auc"])
+@pytest.mark.parametrize(
+    "arm",
+    [DEFERRED, ArmConfig(name="x", pretrain=0.8, synthesis=SynthesisConfig())],
+    ids=["deferred", "pretrain"],
+)
+def test_weights_of_the_last_phase_are_kept(make_set, quick, arm, keep):
+    """Earlier ones have learnt another prior."""
+    config = quick.model_copy(update={"steps": 20, "evaluate_every": 2, "keep": keep, "schedule": "constant"})
+    made = train(config, arm, make_set((30, 10)), make_set(seed=1), **SEEDS)
+    assert made.history.best_step > 16
+    one = train(config.model_copy(update={"steps": 1}), arm, make_set((30, 10)), make_set(seed=1), **SEEDS)
+    assert one.history.best_step == 1
 
 
 @pytest.mark.parametrize("name", ["deferred", "cutmix", "mixup", "strong"])

@@ -91,6 +91,21 @@ def test_the_loss_agrees_with_soft_labels(images, smoothing, class_weights):
     assert value.item() == pytest.approx((loss_sum / weight_sum).item(), rel=1e-5)
 
 
+def test_further_images_count_beside_the_mixtures(images):
+    """As those of online synthesis do: one class each, with a weight."""
+    _, targets = mix(images, Targets(LABELS), "mixup", 1.0, stream(0))
+    own, other = _shares(targets)
+    more = torch.tensor([2, 0])
+    logits = torch.randn(N + 2, 3, generator=stream(2))
+    losses = -logits.log_softmax(1)
+    rows = torch.arange(N)
+    expected = (own * losses[rows, LABELS] + other * losses[rows, targets.others.labels]).sum()
+    expected = (expected + 0.5 * losses[[N, N + 1], more].sum()) / (N + 1)
+    assert cross_entropy(logits, targets.extended(more, 0.5)).item() == pytest.approx(expected.item(), rel=1e-5)
+    plain = cross_entropy(logits, Targets(LABELS).extended(more, 1.0))
+    torch.testing.assert_close(plain, F.cross_entropy(logits, torch.cat([LABELS, more])))
+
+
 def test_unmixed_it_is_torchs_loss():
     logits = torch.randn(N, 3, generator=stream(2))
     weights = torch.tensor([1.0, 2.0, 5.0])

@@ -37,6 +37,12 @@ def test_an_arm_becomes_its_candidate_under_its_own_name():
     assert arm.become("control").sampling == "balanced"
 
 
+def test_an_arm_with_candidates_is_less_simple_than_any_of_them():
+    assert NAMED_ARMS["picked"].ingredients == 4
+    assert NAMED_ARMS["picked"].ingredients > NAMED_ARMS["control"].ingredients
+    assert ArmConfig(name="a", candidates=("balanced", "original")).ingredients == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
