@@ -293,7 +293,7 @@ class Loop:
         """What the weights are kept by, the larger the better; the loss where the area is undefined. None where it is
         no validation figure, and before the last phase, whose draws the prior correction is for."""
         is_early = evaluation.step <= sampling.first_phase_steps(self.arm, self.config)
-        if self.config.keep in ("average", "last") or (is_early and evaluation.step < self.config.steps):
+        if self.config.keep in ("average", "last") or (is_early and evaluation.step < self.config.step_count):
             return None
         if self.config.keep == "val_macro_auc" and evaluation.val_macro_auc is not None:
             return evaluation.val_macro_auc
