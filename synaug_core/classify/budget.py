@@ -27,7 +27,7 @@ def count_steps(counts: Mapping[str, int], arms: Sequence[ArmConfig], batch_size
         batch_size: images of a step.
     """
     images, classes = sum(counts.values()), sum(count > 0 for count in counts.values())
-    augmented = any(arm.augmentation != "none" for arm in arms)
+    augmented = any(variant.augmentation != "none" for arm in arms for variant in arm.variants)
     steps = _PER_ROOT * math.sqrt(images * classes) * _USUAL_BATCH / batch_size
     steps *= 1.0 if augmented else _UNAUGMENTED
     return min(max(_FEWEST, math.ceil(steps / _ROUNDED_TO) * _ROUNDED_TO), _MOST)

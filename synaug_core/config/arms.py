@@ -103,6 +103,11 @@ class ArmConfig(Section):
         """The arm as one of its candidates."""
         return NAMED_ARMS[candidate].model_copy(update={"name": self.name, "control": self.control})
 
+    @property
+    def variants(self) -> "tuple[ArmConfig, ...]":
+        """What the arm may become: itself, where it has no candidates."""
+        return tuple(self.become(name) for name in self.candidates) or (self,)
+
     def training_settings(self) -> dict[str, Any]:
         """What a training reads of it besides its images and what makes more of them, for JSON: part of the key of
         the training's checkpoint."""

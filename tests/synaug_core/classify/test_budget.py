@@ -33,6 +33,13 @@ def test_the_largest_need_of_the_arms_counts():
     assert count_steps(PBC, (ORIGINAL,), 64) < count_steps(PBC, ALL, 64) == count_steps(PBC, (CONTROL,), 64)
 
 
+def test_an_arm_counts_as_what_it_may_become():
+    picked = ArmConfig(name="picked", candidates=("balanced", "strong"))
+    assert count_steps(PBC, (ORIGINAL, picked), 64) == count_steps(PBC, ALL, 64)
+    plain = ArmConfig(name="picked", candidates=("balanced", "original"))
+    assert count_steps(PBC, (ORIGINAL, plain), 64) == count_steps(PBC, (ORIGINAL,), 64)
+
+
 def test_smaller_batches_get_more_steps_and_classes_without_images_do_not_count():
     assert count_steps(PBC, ALL, 32) == pytest.approx(2 * count_steps(PBC, ALL, 64), rel=0.05)
     assert count_steps(PBC | {"empty": 0}, ALL, 64) == count_steps(PBC, ALL, 64)
