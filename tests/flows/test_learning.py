@@ -60,7 +60,7 @@ def trained(arm: str, *still_learning: bool) -> list[Any]:
 
 def test_arms_that_were_still_learning_in_most_trainings_are_noted() -> None:
     repetitions: Any = (*trained("a", True, True, False), *trained("b", True, False), *trained("c", False))
-    assert Learning((), (), (), repetitions).notes() == (
+    assert Learning((), (), (), repetitions, ()).notes() == (
         "a was still learning when its steps ended; with more classifier.steps it may do better",
     )
 

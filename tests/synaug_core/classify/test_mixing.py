@@ -99,7 +99,7 @@ def test_further_images_count_beside_the_mixtures(images):
     logits = torch.randn(N + 2, 3, generator=stream(2))
     losses = -logits.log_softmax(1)
     rows = torch.arange(N)
-    expected = (own * losses[rows, LABELS] + other * losses[rows, targets.others.labels]).sum()
+    expected = (own * losses[rows, LABELS] + other * losses[rows, targets.mixed_in.labels]).sum()
     expected = (expected + 0.5 * losses[[N, N + 1], more].sum()) / (N + 1)
     assert cross_entropy(logits, targets.extended(more, 0.5)).item() == pytest.approx(expected.item(), rel=1e-5)
     plain = cross_entropy(logits, Targets(LABELS).extended(more, 1.0))
