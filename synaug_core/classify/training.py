@@ -205,7 +205,7 @@ class Loop:
             or min(real_count, synthetic_count := len(images) - real_count) < _SMALLEST_PART
         ):
             return self.model.features(images)
-        real_images, synthetic_images = images.split([real_count, synthetic_count])
+        real_images, synthetic_images = torch.split(images, [real_count, synthetic_count])
         real = self.model.features(real_images)
         with normalisation.untracked(self.model):
             return torch.cat([real, self.model.features(synthetic_images)])
