@@ -5,6 +5,8 @@ from typing import Literal
 
 __all__ = ["is_healthy", "unreachable_reason"]
 
+_GREATEST_PORT = 65_535
+
 
 def unreachable_reason(url: str, seconds: float, method: Literal["GET", "HEAD"] = "GET") -> str | None:
     """Why nobody answers at `url`; None where somebody does, whatever the answer.
@@ -15,6 +17,8 @@ def unreachable_reason(url: str, seconds: float, method: Literal["GET", "HEAD"] 
     import httpx
 
     try:
+        if (port := httpx.URL(url).port or 0) > _GREATEST_PORT:  # getaddrinfo would take its last 16 bits
+            return f"the port {port} is beyond {_GREATEST_PORT}"
         with httpx.stream(method, url, timeout=seconds, follow_redirects=True, verify=_trusting_nobody()):
             return None
     except (httpx.HTTPError, httpx.InvalidURL, ImportError, OSError, ValueError) as error:  # also: an unusable proxy

@@ -134,7 +134,7 @@ BEFORE: dict[str, Case] = {
     "unknown": ({"classifier": {"step": 3}}, "unknown key classifier.step; the nearest known key is classifier.steps"),
     "strategy": (
         {"synthesis": {"strategy": "dream"}},
-        "synthesis.strategy: unknown strategy 'dream'; known are duplicate, interpolate, mixup, prior, random, "
+        "synthesis.strategy: unknown strategy 'dream'; known are duplicate, interpolate, mixup, oracle, prior, random, "
         "reconstruct, targeted",
     ),
     "kind": (
