@@ -38,7 +38,7 @@ def rising(step: float) -> float:
         (falling, rising, False),
         (flat, falling, False),
         (flat, flat, False),
-        (lambda s: 0.05 * falling(s), falling, True),
+        (lambda s: 0.1 * falling(s), falling, True),
         (lambda s: 0.005 * falling(s), falling, False),
     ],
 )
@@ -68,6 +68,6 @@ def test_a_noisy_plateau_is_none():
 def test_of_networks_that_share_the_steps_the_last_one_counts():
     """Each began anew, so that the losses of all together fall and rise."""
     last_of_three = history(lambda s: falling((s - 1) % 200), lambda s: falling((s - 1) % 200), steps=600)
-    finished = history(lambda s: flat((s - 1) % 200), lambda s: flat((s - 1) % 200), steps=600)
+    finished = history(lambda s: flat(4 * ((s - 1) % 200)), lambda s: flat(4 * ((s - 1) % 200)), steps=600)
     assert last_of_three.model_copy(update={"members": 3}).is_still_learning
     assert not finished.model_copy(update={"members": 3}).is_still_learning
