@@ -1,5 +1,6 @@
 """Runs command lines, one after the other, in one process with one embedded Prefect server: for tests that would
-otherwise wait for libraries and server each time. Reads a JSON list of arguments a line, answers with a JSON object."""
+otherwise wait for libraries and server each time. Each line read is a JSON object with a number and a list of
+arguments; the answer has the same number."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ def main() -> None:
     answers = sys.stdout
     with environment.orchestrator(environment.prepare(Session())):
         for line in sys.stdin:
-            out, err, code = io.StringIO(), io.StringIO(), -1
+            command, out, err, code = json.loads(line), io.StringIO(), io.StringIO(), -1
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 try:
-                    code = execute(json.loads(line))
+                    code = execute(command["arguments"])
                 except BaseException:
                     traceback.print_exc()
-            print(json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue()}), file=answers, flush=True)
+            answer = {"number": command["number"], "code": code, "out": out.getvalue(), "err": err.getvalue()}
+            print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

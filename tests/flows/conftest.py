@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import subprocess
@@ -159,14 +160,18 @@ def synaug(surroundings: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     ):
         assert process.stdin is not None
         assert process.stdout is not None
-        commands, answers = process.stdin, process.stdout
+        commands, answers, numbers = process.stdin, process.stdout, itertools.count()
 
         def call(*arguments: object) -> Said:
-            commands.write(json.dumps([str(a) for a in arguments]) + "\n")
+            number = next(numbers)
+            commands.write(json.dumps({"number": number, "arguments": [str(a) for a in arguments]}) + "\n")
             commands.flush()
-            answer = answers.readline()
-            assert answer, log.read_text()
-            return Said(**json.loads(answer), outcome=None)
+            while True:  # past the answers to what a test has not waited for
+                line = answers.readline()
+                assert line, log.read_text()
+                answer = json.loads(line)
+                if answer.pop("number") == number:
+                    return Said(**answer, outcome=None)
 
         yield call
         commands.close()
