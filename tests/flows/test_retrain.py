@@ -54,7 +54,9 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
     assert (found["steps"], found["cached_steps"]) == (1 + 2 + 4 + 2 + 1 + 3 + 6 + 3 + 1 + 1 + 1, 0)
     stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
     assert found["seconds"].keys() == stages | {"robustness", "explanation", "report", "registration"}
-    assert found["notes"] == []
+    compared = json.loads((only(first.run.of("comparison")).place / "comparison.json").read_text())
+    notes = [note for note in found["notes"] if not note.startswith("the model of ")]
+    assert notes == compared["remarks"], "of generators, plans and the search there is nothing to say"
     [made] = found["synthetic"].values()
     assert made["images"] == made["wanted"] > 0
     assert 0 <= made["quality"]["agreement"] <= 1
