@@ -27,7 +27,6 @@ __all__ = [
 Initialisation = Literal["timm", "torch"]
 Mirror = Literal["none", "horizontal", "both"]
 Stem = Literal["auto", "standard", "small"]
-Mirror = Literal["none", "horizontal", "both"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
