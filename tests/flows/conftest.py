@@ -27,7 +27,8 @@ TINY: dict[str, Any] = {
     "repetitions": 2,
     "generator": {"steps": 20, "evaluate_every": 10, "width": 8},
     "synthesis": {"filters": {"near_duplicates": None}},  # a VAE of 20 steps makes one image over and over
-    "classifier": {"steps": 20, "evaluate_every": 10, "width": 8},
+    # after 20 steps, the prior's correction alone would decide the class
+    "classifier": {"steps": 20, "evaluate_every": 10, "width": 8, "prior_correction": 0.0},
     "tuning": {"trials": 2},
     "evaluation": {"resamples": 200},
     "robustness": {"perturbations": ["noise"], "attacks": ["fgsm"], "eps": [4], "images": 30, "repetitions": 1},

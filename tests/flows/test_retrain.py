@@ -18,7 +18,7 @@ from PIL import Image
 
 from synaug_core.data import parquet
 from synaug_core.evaluate.predictions import Predictions
-from synaug_core.evaluate.scorer import scores
+from synaug_core.evaluate.scorer import RareClass, scores
 
 ARMS = ["original", "control", "combined"]
 CLASSES = ["0", "1", "2"]
@@ -165,7 +165,7 @@ def test_predictions_give_exactly_the_figures_logged(first: Any) -> None:
         assert predictions.ids == test.ids
         assert predictions.labels.tolist() == test.labels.tolist()
         logged = {k.removeprefix("test/"): v for k, v in run.metrics.items() if k.startswith("test/")}
-        assert logged == scores(predictions)
+        assert logged == scores(predictions, RareClass(predictions.classes.index("2")))
 
 
 def test_image_sets_are_kept_with_their_counts(first: Any) -> None:
