@@ -158,7 +158,8 @@ def _standard_error(best: Sequence[Predictions], arm: Sequence[Predictions]) -> 
 def _wins(a: Predictions, b: Predictions) -> NDArray[np.float64]:
     """For each image 1 where only the first is right, -1 where only the second is, else 0."""
     b = b.in_order(a.ids)
-    return (a.predicted == a.labels).astype(np.float64) - (b.predicted == b.labels)
+    wins: NDArray[np.float64] = np.subtract(a.predicted == a.labels, b.predicted == b.labels, dtype=np.float64)
+    return wins
 
 
 def _balanced_accuracy(p: Predictions) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -374,8 +374,9 @@ class Batches:
 
     def to(self, device: torch.device) -> Batches:
         """The same numbers on a device."""
-        values = (getattr(self, name) for name in self.__dataclass_fields__)
-        return Batches(*(None if value is None else value.to(device) for value in values))
+        values: dict[str, Tensor | None] = vars(self)
+        moved = {name: value.to(device) for name, value in values.items() if value is not None}
+        return replace(self, **moved)
 
 
 def draw_block(
