@@ -82,9 +82,7 @@ class SyntheticRef(ImageSetRef):
         if not self.further or number == 0:
             return self.model_copy(update={"further": ()})
         drawn = self.further[number - 1]
-        return self.model_copy(
-            update={"uri": drawn.uri, "sha256": drawn.sha256, "counts": drawn.counts, "further": ()}
-        )
+        return self.model_copy(update={"uri": drawn.uri, "sha256": drawn.sha256, "counts": drawn.counts, "further": ()})
 
 
 class DatasetRef(frozen.Frozen):

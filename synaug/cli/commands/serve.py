@@ -90,8 +90,8 @@ def watch(
 ) -> None:
     """Test for drift: compare the champion's recent images (logged by `synaug serve`) with its test images.
 
-    Reports drift only at its part of the significance level `watch.level`; records a run in MLflow, and starts `watch.deployment`
-    where one is named.
+    Reports drift only at its part of the significance level `watch.level`; records a run in MLflow, and starts
+    `watch.deployment` where one is named.
     """
     from synaug_core.config.load import load
 
