@@ -27,8 +27,7 @@ TINY: dict[str, Any] = {
     "repetitions": 2,
     "generator": {"steps": 20, "evaluate_every": 10, "width": 8},
     "synthesis": {"filters": {"near_duplicates": None}},  # a VAE of 20 steps makes one image over and over
-    # after 20 steps, the prior's correction alone would decide the class
-    "classifier": {"steps": 20, "evaluate_every": 10, "width": 8, "prior_correction": 0.0},
+    "classifier": {"steps": 60, "evaluate_every": 30, "width": 8},
     "tuning": {"trials": 2},
     "evaluation": {"resamples": 200},
     "robustness": {"perturbations": ["noise"], "attacks": ["fgsm"], "eps": [4], "images": 30, "repetitions": 1},

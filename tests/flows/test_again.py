@@ -30,7 +30,7 @@ def unchanged(first: Any, tiny: Callable[..., Any], retrain: Callable[..., Any])
 @pytest.fixture(scope="module")
 def changed(unchanged: Any, tiny: Callable[..., Any], retrain: Callable[..., Any]) -> Any:
     """Other steps of the classifier: everything from the search on is new, what lies before is not."""
-    said = retrain(tiny(classifier={"steps": 60}))
+    said = retrain(tiny(classifier={"steps": 300}))
     assert said.code == 0, said.err
     return said
 
@@ -105,7 +105,7 @@ def test_the_gate_measures_both_models_on_the_same_images(
         figures["challenger_balanced_accuracy"], rel=1e-5
     )
     assert promotion.metrics["promoted"] == float(decision["promoted"])
-    assert decision["promoted"], "three times the steps were meant to make a better model"
+    assert decision["promoted"], "five times the steps were meant to make a better model"
     assert said.startswith("Promoted: no worse overall")
     assert aliases == {"champion": "2", "previous": "1"}
     model = {"name": "synaug-tiny", "version": "2", "alias": "champion", "arm": versions["2"]["synaug.arm"]}
@@ -120,7 +120,7 @@ def test_another_confidence_trains_nothing_and_the_gate_refuses_an_equal_model(
     runs_of: Callable[[str], list[Any]],
     registered: Callable[[str], Any],
 ) -> None:
-    said = retrain(tiny(classifier={"steps": 60}, evaluation={"confidence": 0.9}))
+    said = retrain(tiny(classifier={"steps": 300}, evaluation={"confidence": 0.9}))
     assert said.code == 0, said.err
     assert said.outcome["steps"] - said.outcome["cached_steps"] == 2, "the comparison and its report alone"
     assert said.outcome["run_id"] not in {first.outcome["run_id"], changed.outcome["run_id"]}
