@@ -75,7 +75,7 @@ def test_another_classifier_reuses_data_and_generators(
         *("synthesis", "target", "trial", "tuning"),
     ]
     assert {r.info.status for r in run.all()} == {"FINISHED"}
-    assert {r.params["steps"] for r in run.of("repetition")} == {"60"}
+    assert {r.params["steps"] for r in run.of("repetition")} == {"300"}
     assert changed.outcome["cached_steps"] == 3
     assert changed.outcome["steps"] == first.outcome["steps"]
     assert changed.outcome["dataset"] == first.outcome["dataset"]

@@ -223,10 +223,10 @@ def test_trials_are_complete_and_numbered(first: Any) -> None:
     rows = json.loads((tuning.place / "trials.json").read_text())
     assert sorted(r["state"] for r in rows) == ["complete", "pruned"]
     scores = {(r.params["number"], r.params["steps"]): r.metrics["val/balanced_accuracy"] for r in tuning.below}
-    [(number, steps)] = scores.keys() - {("0", "3"), ("1", "3")}
-    assert (steps, tuning.params["steps"]) == ("10", "3, 10")
-    assert scores[number, "3"] == max(score for (_, few), score in scores.items() if few == "3")
-    assert tuning.metrics["val/balanced_accuracy"] == scores[number, "10"]
+    [(number, steps)] = scores.keys() - {("0", "8"), ("1", "8")}
+    assert (steps, tuning.params["steps"]) == ("30", "8, 30")
+    assert scores[number, "8"] == max(score for (_, few), score in scores.items() if few == "8")
+    assert tuning.metrics["val/balanced_accuracy"] == scores[number, "30"]
     assert {r.info.run_name for r in tuning.below} == {f"trial {n}, {s} steps" for n, s in scores}
     used = {r.params["learning_rate"] for r in first.run.of("repetition")}
     assert used == {tuning.params["best.learning_rate"]}
