@@ -48,7 +48,7 @@ def test_the_arm_trains_as_the_candidate_that_was_best_on_validation(picked: Any
 
 def test_every_candidate_has_the_steps_of_a_trial_twice(picked: Any) -> None:
     _, _, run = picked
-    assert {r.params["steps"] for r in run.of("candidate")} == {"10"}
+    assert {r.params["steps"] for r in run.of("candidate")} == {"30"}
     for candidate in run.of("candidate"):
         both = [candidate.metrics[f"val/balanced_accuracy/{n}"] for n in (0, 1)]
         assert candidate.metrics["val/balanced_accuracy"] == pytest.approx(sum(both) / 2)
