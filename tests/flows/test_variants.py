@@ -53,9 +53,9 @@ def test_an_arm_in_a_few_lines_of_yaml_with_searches_for_each_arm(done: Callable
     told = said.outcome["training_images"]
     assert told["wild"] == {"real": said.outcome["dataset"]["train"], "synthetic": {"0": 0, "1": 0, "2": used}}
     assert set(told["original"]["synthetic"].values()) == {0}
-    lines = [line for line in said.err.splitlines() if "trial 0, 10 steps: done" in line]
+    lines = [line for line in said.err.splitlines() if "trial 0, 30 steps: done" in line]
     assert [line.split("tuning: ")[1].split(":")[0] for line in lines] == [
-        *(f"{arm} trial 0, 10 steps" for arm in ("wild", "original", "balanced")),
+        *(f"{arm} trial 0, 30 steps" for arm in ("wild", "original", "balanced")),
     ]
     assert "3 of 3" in lines[-1]
 
@@ -185,8 +185,8 @@ def test_one_search_over_rounds_counts_all_its_trials(done: Callable[..., tuple[
     [tuning] = run.of("tuning")
     rows = json.loads((tuning.place / "trials.json").read_text())
     assert [(r["number"], r["round"]) for r in rows] == [(0, 0), (1, 0), (2, 1)]
-    assert sorted(r.params["steps"] for r in tuning.below) == ["10", "3", "3", "3"]
+    assert sorted(r.params["steps"] for r in tuning.below) == ["30", "8", "8", "8"]
     assert said.outcome["sentence"].startswith("No gain shown: there is no control")
     lines = [line for line in said.err.splitlines() if "tuning: trial" in line and "done" in line]
-    assert ["10 steps" in line for line in lines] == [False, False, False, True]
+    assert ["30 steps" in line for line in lines] == [False, False, False, True]
     assert "4 of 4" in lines[-1]
