@@ -222,15 +222,12 @@ def test_shared_processes_that_train_end_with_a_ctrl_c(server: str, home: Path, 
     def interrupt() -> None:
         while not list(tmp_path.glob("[0-9]*")):
             time.sleep(0.05)
-        stopped.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    stopped: list[float] = []
     with heeds_ctrl_c(), pytest.raises(KeyboardInterrupt), shared_runners() as runner_of:
         wait.with_options(task_runner=runner_of(ComputeConfig(runner="dask", workers=1)))()
     [pid] = [path.name for path in tmp_path.glob("[0-9]*")]
     assert not Path(f"/proc/{pid}").exists()
-    assert time.monotonic() - stopped[0] < 20
 
 
 @pytest.mark.slow
