@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from synaug_core import devices, seeds
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import STANDARD_ARMS, ArmConfig, ClassifierConfig, DataConfig, GeneratorConfig, SynthesisConfig
 from synaug_core.data import reading
 from synaug_core.data.imageset import ImageSet, concatenate
@@ -248,12 +248,14 @@ def _train(
             synthetic = synthetic.head_of_each_class({c: round(n * share) for c, n in synthetic.counts().items()})
         images = concatenate([images, synthetic])
     classifier = train(
-        config,
-        arm,
-        images,
-        draw["val"],
-        init_seed=seeds.derive(number, "init"),
-        batch_seed=seeds.derive(number, "batches", arm_name),
+        TrainingJob(
+            config,
+            arm,
+            images,
+            draw["val"],
+            init_seed=seeds.derive(number, "init"),
+            batch_seed=seeds.derive(number, "batches", arm_name),
+        )
     )
     test = draw["test"]
     predictions = Predictions(test.ids, test.labels.numpy(), classifier.predict(test), classifier.classes)

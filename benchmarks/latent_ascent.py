@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from synaug_core import devices
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import STANDARD_ARMS, ClassifierConfig, DataConfig, GeneratorConfig
 from synaug_core.data.prepare import prepare
 from synaug_core.generators.autoencoder import SpatialAutoencoder
@@ -34,13 +34,15 @@ def compare(size: int, images: int, steps: int, repeats: int, device: torch.devi
     config = GeneratorConfig(kind="autoencoder", steps=100)
     generator = SpatialAutoencoder(config, data.train.classes, 1, size).fit(data.train, FitJob(seed=1, device=device))
     model = train(
-        ClassifierConfig(steps=100),
-        STANDARD_ARMS["original"],
-        data.train,
-        data.val,
-        init_seed=1,
-        batch_seed=1,
-        device=device,
+        TrainingJob(
+            ClassifierConfig(steps=100),
+            STANDARD_ARMS["original"],
+            data.train,
+            data.val,
+            init_seed=1,
+            batch_seed=1,
+            device=device,
+        )
     ).model
     posterior = dropout_posterior(model, 20, stream(1, device))
     start = generator.encode(data.train.images[:images], "0")[0]

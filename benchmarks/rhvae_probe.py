@@ -29,7 +29,7 @@ from torch import Tensor
 
 from benchmarks.null_simulation import sign_flip
 from benchmarks.side_by_side import ROOT, Worker, worker
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import (
     ArmConfig,
     AugmentationConfig,
@@ -228,12 +228,14 @@ class _Repetition:
         arm = ArmConfig.model_validate({"name": "probe", "sampling": sampling, "augmentation": augmentation})
         start_time = time.monotonic()
         classifier = train(
-            self.config,
-            arm,
-            images,
-            self.real.take([]),
-            init_seed=derive(self.seed, "init"),
-            batch_seed=derive(self.seed, "batches"),
+            TrainingJob(
+                self.config,
+                arm,
+                images,
+                self.real.take([]),
+                init_seed=derive(self.seed, "init"),
+                batch_seed=derive(self.seed, "batches"),
+            )
         )
         self._spent("train classifiers", time.monotonic() - start_time)
         judges = self.judges

@@ -45,7 +45,9 @@ class SynaugSide:
         )
         arm = ArmConfig(name="x", sampling="balanced", augmentation="traditional" if augment else "none")
         with Stopwatch() as watch:
-            trained = training.train(config, arm, train, val, init_seed=0, batch_seed=0, precision=precision)
+            trained = training.train(
+                training.TrainingJob(config, arm, train, val, init_seed=0, batch_seed=0, precision=precision)
+            )
         return {"seconds": watch.seconds, "steps": trained.history.stopped_at}
 
 

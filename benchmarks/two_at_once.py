@@ -18,7 +18,7 @@ from multiprocessing.synchronize import Barrier
 def _train(steps: int, begin: Barrier, done: multiprocessing.SimpleQueue[float]) -> None:
     import torch
 
-    from synaug_core.classify.training import train
+    from synaug_core.classify.training import TrainingJob, train
     from synaug_core.config import ArmConfig, ClassifierConfig
     from synaug_core.testing.conformance import make_images
 
@@ -29,7 +29,7 @@ def _train(steps: int, begin: Barrier, done: multiprocessing.SimpleQueue[float])
     held_out = images.take(range(0, len(images), 6))
     begin.wait()
     start_time = time.perf_counter()
-    train(config, arm, images, held_out, init_seed=1, batch_seed=2, device="cpu")
+    train(TrainingJob(config, arm, images, held_out, init_seed=1, batch_seed=2, device="cpu"))
     done.put(time.perf_counter() - start_time)
 
 

@@ -36,17 +36,19 @@ def fit_target(
         machine.device_slot(context.compute) as device,
     ):
         classifier = training.train(
-            config,
-            _ARM,
-            storage.load_images(context.dataset.train),
-            storage.load_images(context.dataset.val),
-            init_seed=seeds.derive(context.seed, "init", "target", number),
-            batch_seed=seeds.derive(context.seed, "batches", "target", number),
-            device=device,
-            precision=context.compute.precision,
-            progress=recording.progress("judge", f"target {number}"),
-            checkpoint=saved,
-            deadline=context.compute.deadline,
+            training.TrainingJob(
+                config,
+                _ARM,
+                storage.load_images(context.dataset.train),
+                storage.load_images(context.dataset.val),
+                init_seed=seeds.derive(context.seed, "init", "target", number),
+                batch_seed=seeds.derive(context.seed, "batches", "target", number),
+                device=device,
+                precision=context.compute.precision,
+                progress=recording.progress("judge", f"target {number}"),
+                checkpoint=saved,
+                deadline=context.compute.deadline,
+            )
         )
         recorder.params(config.model_dump() | {"number": number})
         for evaluation in classifier.history.evaluations:

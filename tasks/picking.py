@@ -4,6 +4,7 @@ from statistics import fmean
 
 from synaug_core import errors, refs, seeds
 from synaug_core.classify import ensemble
+from synaug_core.classify.training import TrainingJob
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.progress import part_of
 from synaug_core.services.mlflow.tags import Tag
@@ -36,17 +37,19 @@ def try_candidate(
         try:
             for number in range(_TRAININGS):
                 classifier = ensemble.train_arm(
-                    fitted,
-                    as_candidate,
-                    train,
-                    val,
-                    init_seed=seeds.derive(context.seed, "init", "picking", number),
-                    batch_seed=seeds.derive(context.seed, "batches", "picking", number),
-                    device=device,
-                    precision=context.compute.precision,
-                    progress=part_of(show, before=number * steps, total_steps=_TRAININGS * steps),
-                    checkpoint=saved.part(str(number)),
-                    deadline=context.compute.deadline,
+                    TrainingJob(
+                        fitted,
+                        as_candidate,
+                        train,
+                        val,
+                        init_seed=seeds.derive(context.seed, "init", "picking", number),
+                        batch_seed=seeds.derive(context.seed, "batches", "picking", number),
+                        device=device,
+                        precision=context.compute.precision,
+                        progress=part_of(show, before=number * steps, total_steps=_TRAININGS * steps),
+                        checkpoint=saved.part(str(number)),
+                        deadline=context.compute.deadline,
+                    )
                 )
                 scores.append(classifier.history.best_score or 0.0)
                 recorder.metrics({f"val/balanced_accuracy/{number}": scores[-1]})

@@ -15,6 +15,7 @@ from synaug_core.classify import ensemble
 from synaug_core.classify.online import Online
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.training import TrainingJob
 from synaug_core.config import ArmConfig, ClassifierConfig, TuningConfig
 from synaug_core.data import imageset
 from synaug_core.evaluate import scorer
@@ -117,18 +118,20 @@ def train_repetition(
         val, test = storage.load_images(dataset.val), storage.load_images(dataset.test)
         fitted = tuned.apply(config)
         classifier = ensemble.train_arm(
-            fitted,
-            arm,
-            images,
-            val,
-            init_seed=seeds.derive(context.seed, "init", repetition),
-            batch_seed=seeds.derive(context.seed, "batches", arm.name, repetition),
-            device=device,
-            precision=context.compute.precision,
-            progress=recording.progress("training", f"{arm.name} {repetition}"),
-            checkpoint=saved,
-            deadline=context.compute.deadline,
-            online=online_synthesis(dataset, arm, online, fitted, device),
+            TrainingJob(
+                fitted,
+                arm,
+                images,
+                val,
+                init_seed=seeds.derive(context.seed, "init", repetition),
+                batch_seed=seeds.derive(context.seed, "batches", arm.name, repetition),
+                device=device,
+                precision=context.compute.precision,
+                progress=recording.progress("training", f"{arm.name} {repetition}"),
+                checkpoint=saved,
+                deadline=context.compute.deadline,
+                online=online_synthesis(dataset, arm, online, fitted, device),
+            )
         )
         predicted_val = predict_images(classifier, val, device)
         val_scores = scorer.scores(predicted_val)
@@ -249,19 +252,21 @@ def run_trial(
         try:
             for arm, state in zip(arms, saved, strict=True):
                 classifier = ensemble.train_arm(
-                    fitted,
-                    arm,
-                    training_images(dataset, arm, synthetic[arm.name], trial.parameters.synthetic_share),
-                    storage.load_images(dataset.val),
-                    init_seed=seeds.derive(context.seed, "init", "tuning"),
-                    batch_seed=seeds.derive(context.seed, "batches", "tuning", arm.name),
-                    device=device,
-                    precision=context.compute.precision,
-                    progress=part_of(show, before=len(scores) * steps, total_steps=len(arms) * steps),
-                    checkpoint=state,
-                    deadline=context.compute.deadline,
-                    on_evaluation=tuning.watch(opened, trial, steps=steps, scores=tuple(scores)),
-                    online=online_synthesis(dataset, arm, online[arm.name], fitted, device),
+                    TrainingJob(
+                        fitted,
+                        arm,
+                        training_images(dataset, arm, synthetic[arm.name], trial.parameters.synthetic_share),
+                        storage.load_images(dataset.val),
+                        init_seed=seeds.derive(context.seed, "init", "tuning"),
+                        batch_seed=seeds.derive(context.seed, "batches", "tuning", arm.name),
+                        device=device,
+                        precision=context.compute.precision,
+                        progress=part_of(show, before=len(scores) * steps, total_steps=len(arms) * steps),
+                        checkpoint=state,
+                        deadline=context.compute.deadline,
+                        on_evaluation=tuning.watch(opened, trial, steps=steps, scores=tuple(scores)),
+                        online=online_synthesis(dataset, arm, online[arm.name], fitted, device),
+                    )
                 )
                 scores.append(_score(classifier.history.best_score))
                 recorder.metrics({f"val/balanced_accuracy/{arm.name}": scores[-1]})

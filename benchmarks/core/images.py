@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.core.job import Job, Synthetic, call
 from synaug_core import devices
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import ArmConfig, SynthesisConfig
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet, concatenate
@@ -83,14 +83,16 @@ def _fit(job: Job, classes: tuple[str, ...], number: int) -> Generator:
 def _target(job: Job) -> TrainedClassifier:
     config = job.config
     classifier = train(
-        config.classifier,
-        ArmConfig(name="target", sampling="balanced", augmentation="traditional"),
-        job.data.train,
-        job.data.val,
-        init_seed=derive(config.seed, "init", "target", 0),
-        batch_seed=derive(config.seed, "batches", "target", 0),
-        device=job.device,
-        checkpoint=job.checkpoint("target"),
+        TrainingJob(
+            config.classifier,
+            ArmConfig(name="target", sampling="balanced", augmentation="traditional"),
+            job.data.train,
+            job.data.val,
+            init_seed=derive(config.seed, "init", "target", 0),
+            batch_seed=derive(config.seed, "batches", "target", 0),
+            device=job.device,
+            checkpoint=job.checkpoint("target"),
+        )
     )
     classifier.save(job.place("target"))
     return classifier

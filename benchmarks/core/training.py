@@ -10,7 +10,7 @@ from benchmarks.core.job import Job, Synthetic, call
 from synaug_core.classify import tuning, tuning_figures
 from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured, searched_arms
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.classify.tuning import Pruned
 from synaug_core.config import ArmConfig
 from synaug_core.data.imageset import ImageSet, concatenate
@@ -67,15 +67,17 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
         try:
             for arm in arms:
                 classifier = train(
-                    trial_config,
-                    arm,
-                    _training_images(job, synthetic[arm.name], trial.parameters.synthetic_share),
-                    job.data.val,
-                    init_seed=derive(config.seed, "init", "tuning"),
-                    batch_seed=derive(config.seed, "batches", "tuning", arm.name),
-                    device=job.device,
-                    checkpoint=job.checkpoint(f"trial-{trial.number}-{trial.steps}-{arm.name}"),
-                    on_evaluation=tuning.watch(search, trial, steps=trial.steps, scores=tuple(scores)),
+                    TrainingJob(
+                        trial_config,
+                        arm,
+                        _training_images(job, synthetic[arm.name], trial.parameters.synthetic_share),
+                        job.data.val,
+                        init_seed=derive(config.seed, "init", "tuning"),
+                        batch_seed=derive(config.seed, "batches", "tuning", arm.name),
+                        device=job.device,
+                        checkpoint=job.checkpoint(f"trial-{trial.number}-{trial.steps}-{arm.name}"),
+                        on_evaluation=tuning.watch(search, trial, steps=trial.steps, scores=tuple(scores)),
+                    )
                 )
                 scores.append(classifier.history.best_score or 0.0)
         except (Pruned, DivergenceError):
@@ -95,14 +97,16 @@ def repeat(job: Job, arm: ArmConfig, repetition: int, synthetic: ImageSet | None
     """Train an arm's classifier once and look at it."""
     config, name = job.config, f"{arm.name}-{repetition}"
     classifier = train(
-        tuned.apply(config.classifier),
-        arm,
-        _training_images(job, synthetic, tuned.synthetic_share),
-        job.data.val,
-        init_seed=derive(config.seed, "init", repetition),
-        batch_seed=derive(config.seed, "batches", arm.name, repetition),
-        device=job.device,
-        checkpoint=job.checkpoint(name),
+        TrainingJob(
+            tuned.apply(config.classifier),
+            arm,
+            _training_images(job, synthetic, tuned.synthetic_share),
+            job.data.val,
+            init_seed=derive(config.seed, "init", repetition),
+            batch_seed=derive(config.seed, "batches", arm.name, repetition),
+            device=job.device,
+            checkpoint=job.checkpoint(name),
+        )
     )
     validated = _predict(job, classifier, job.data.val)
     on_val = scores(validated)

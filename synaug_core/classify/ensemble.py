@@ -2,87 +2,56 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
-from synaug_core import checkpoints, seeds
+from synaug_core import seeds
 from synaug_core.classify import scores, trained
 from synaug_core.classify.model import Ensemble
-from synaug_core.classify.online import Online
-from synaug_core.classify.training import train
-from synaug_core.config import ArmConfig, ClassifierConfig
+from synaug_core.classify.training import TrainingJob, train
+from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
-from synaug_core.progress import Progress, part_of, silent
-from synaug_core.vocabulary import Precision
+from synaug_core.progress import part_of
 
 __all__ = ["train_arm"]
 
 _BATCH = 256
 
 
-def train_arm(
-    config: ClassifierConfig,
-    arm: ArmConfig,
-    images: ImageSet,
-    val: ImageSet,
-    *,
-    init_seed: int,
-    batch_seed: int,
-    device: torch.device | str = "cpu",
-    precision: Precision = "auto",
-    progress: Progress = silent,
-    checkpoint: checkpoints.Checkpoint | None = None,
-    deadline: float | None = None,
-    on_evaluation: Callable[[int, float], None] | None = None,
-    online: Online | None = None,
-) -> trained.TrainedClassifier:
-    """Train an arm's classifier in `config.steps` optimiser steps, whatever the number of its networks.
+def train_arm(job: TrainingJob) -> trained.TrainedClassifier:
+    """Train an arm's classifier in `job.config.steps` optimiser steps, whatever the number of its networks.
 
     With several `arm.members` each network makes an equal part of the steps with a schedule of its own, from other
     initial weights and other batches. The steps of the history count through all of them, and its last evaluation is
     that of the averaged probabilities.
 
-    Arguments, result and errors are those of `training.train`.
+    Result and errors are those of `training.train`.
     """
-    if arm.members == 1:
-        return train(
-            config,
-            arm,
-            images,
-            val,
-            init_seed=init_seed,
-            batch_seed=batch_seed,
-            device=device,
-            precision=precision,
-            progress=progress,
-            checkpoint=checkpoint,
-            deadline=deadline,
-            on_evaluation=on_evaluation,
-            online=online,
-        )
+    networks = job.arm.members
+    if networks == 1:
+        return train(job)
     start_time = time.monotonic()
-    steps = max(1, config.step_count // arm.members)
+    steps = max(1, job.config.step_count // networks)
+    as_member = replace(
+        job,
+        config=job.config.model_copy(update={"steps": steps}),
+        arm=job.arm.model_copy(update={"members": 1}),
+    )
     members: list[trained.TrainedClassifier] = []
-    for number in range(arm.members):
+    for number in range(networks):
         steps_before = sum(member.history.stopped_at for member in members)
-        members.append(
-            train(
-                config.model_copy(update={"steps": steps}),
-                arm.model_copy(update={"members": 1}),
-                images,
-                val,
-                init_seed=seeds.derive(init_seed, "member", number),
-                batch_seed=seeds.derive(batch_seed, "member", number),
-                device=device,
-                precision=precision,
-                progress=part_of(progress, before=number * steps, total_steps=arm.members * steps),
-                checkpoint=None if checkpoint is None else checkpoint.part(f"member-{number}"),
-                deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
-                on_evaluation=None if on_evaluation is None else _shifted(on_evaluation, steps_before),
-                online=online,
-            )
+        member_job = replace(
+            as_member,
+            init_seed=seeds.derive(job.init_seed, "member", number),
+            batch_seed=seeds.derive(job.batch_seed, "member", number),
+            progress=part_of(job.progress, before=number * steps, total_steps=networks * steps),
+            checkpoint=None if job.checkpoint is None else job.checkpoint.part(f"member-{number}"),
+            deadline=None if job.deadline is None else job.deadline - (time.monotonic() - start_time),
+            on_evaluation=None if job.on_evaluation is None else _shifted(job.on_evaluation, steps_before),
         )
-    return _joined(config, members, val)
+        members.append(train(member_job))
+    return _joined(job.config, members, job.val)
 
 
 def _shifted(on_evaluation: Callable[[int, float], None], steps: int) -> Callable[[int, float], None]:

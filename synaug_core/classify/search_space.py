@@ -122,7 +122,8 @@ def checked_spaces(config: TuningConfig) -> dict[str, Space]:
 
 
 _REDUCTION = 4
-"""One in so many trials reaches the last rung; the first one's trainings have so many times fewer steps."""
+"""One in so many trials reaches the last rung, but two at least; the first one's trainings have so many times fewer
+steps."""
 
 
 def list_rungs(config: TuningConfig) -> tuple[Rung, ...]:
@@ -140,7 +141,7 @@ def list_rungs(config: TuningConfig) -> tuple[Rung, ...]:
     if config.pruner != "halving" or config.trials < 2 or config.steps < 2:
         return (full,)
     first = full._replace(steps=-(-config.steps // _REDUCTION))
-    return first, full._replace(trials=-(-config.trials // _REDUCTION))
+    return first, full._replace(trials=max(2, -(-config.trials // _REDUCTION)))
 
 
 def searched_arms(config: TuningConfig, arms: Sequence[ArmConfig]) -> tuple[ArmConfig, ...]:

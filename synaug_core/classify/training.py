@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from synaug_core.data.imageset import ImageSet
 from synaug_core.progress import Progress, silent
 from synaug_core.vocabulary import Precision
 
-__all__ = ["Loop", "train"]
+__all__ = ["Loop", "TrainingJob", "train"]
 
 
 _EVALUATION_BATCH = 256
@@ -30,6 +30,44 @@ _AVERAGED = 0.25
 """Share of the steps, the last ones, over which `keep: average` takes the mean."""
 _SMALLEST_PART = 4
 """Images that are normalised apart from the others of their batch; fewer would be normalised by themselves."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training of an arm's classifier.
+
+    Attributes:
+        config: network, optimiser, steps, early stopping; `steps: auto` is resolved for this arm alone.
+        arm: how training images are drawn and changed; its `synthesis` is not looked at, and its `online` only to
+            make sure that it is not forgotten.
+        images: real images and, joined to them, the arm's synthetic ones.
+        val: real images; may be empty.
+        init_seed: of the initial weights.
+        batch_seed: of the batches, the augmentation and the dropout.
+        device: where to compute.
+        online: makes further images from those of each batch. The number of steps, and what real images draw, stay
+            the same.
+        precision: of products and convolutions in the steps (autocast); auto: see `devices.resolve_precision`.
+        progress: called after every step.
+        checkpoint: keeps the state; an earlier state of the same training is taken up.
+        deadline: seconds from the start of the training after which it gives up; None: never.
+        on_evaluation: given the step and the validation balanced accuracy after each evaluation; may raise (see
+            `pruning.Pruned`). After a resume it is given the evaluations before it again.
+    """
+
+    config: ClassifierConfig
+    arm: ArmConfig
+    images: ImageSet
+    val: ImageSet
+    init_seed: int
+    batch_seed: int
+    device: torch.device | str = "cpu"
+    online: Online | None = None
+    precision: Precision = "auto"
+    progress: Progress = silent
+    checkpoint: checkpoints.Checkpoint | None = None
+    deadline: float | None = None
+    on_evaluation: Callable[[int, float], None] | None = None
 
 
 @dataclass
@@ -78,19 +116,9 @@ class Loop:
     """Of all that is random about synthetic images; what real images draw stays as without them."""
 
     @classmethod
-    def start(
-        cls,
-        config: ClassifierConfig,
-        arm: ArmConfig,
-        train: ImageSet,
-        val: ImageSet,
-        init_seed: int,
-        batch_seed: int,
-        device: torch.device,
-        online: Online | None = None,
-        precision: Precision = "auto",
-    ) -> Loop:
-        """At step 0, with the weights of `init_seed`."""
+    def start(cls, job: TrainingJob) -> Loop:
+        """At step 0, with the weights of `job.init_seed`."""
+        config, arm, train, val, device = job.config, job.arm, job.images, job.val, torch.device(job.device)
         if device.type == "cuda":
             torch.backends.cudnn.deterministic = True  # same inputs, same bytes
         mean, std = channel_statistics(train)
@@ -99,14 +127,14 @@ class Loop:
             channels=train.channels,
             size=train.size,
             classes=train.classes,
-            seed=init_seed,
+            seed=job.init_seed,
             mean=mean,
             std=std,
         ).to(device)
         balanced = arm.sampling != "natural"
         weights = optimisation.class_weights(config, train.labels, len(train.classes), balanced_draws=balanced)
         image_weights = optimisation.image_weights(arm, train, device)
-        sampler = sampling.sampler_of(config, arm, train, seeds.derive(batch_seed, "batches"), device)
+        sampler = sampling.sampler_of(config, arm, train, seeds.derive(job.batch_seed, "batches"), device)
         drawn_prior = prior.class_prior(
             train.labels,
             len(train.classes),
@@ -120,7 +148,7 @@ class Loop:
             arm=arm,
             classes=train.classes,
             device=device,
-            precision=devices.resolve_precision(precision, device),
+            precision=devices.resolve_precision(job.precision, device),
             model=model,
             optimizer=optimisation.optimizer(model, config),
             images=train.images.to(device),
@@ -131,16 +159,16 @@ class Loop:
             sampler=sampler,
             clean=()
             if config.normalisation == "trained"
-            else sampling.clean_batches(config, arm, train, seeds.derive(batch_seed, "normalisation"), device),
-            noise=seeds.stream(seeds.derive(batch_seed, "noise"), device),
+            else sampling.clean_batches(config, arm, train, seeds.derive(job.batch_seed, "normalisation"), device),
+            noise=seeds.stream(seeds.derive(job.batch_seed, "noise"), device),
             weights=None if weights is None else weights.to(device),
             image_weights=image_weights,
             adjustment=prior.log_ratios(drawn_prior).float().to(device) if softmax_is_balanced else None,
             loss_sum=torch.zeros((), device=device),
             prior=prior.equal_shares(drawn_prior) if softmax_is_balanced else drawn_prior,
             first_bad=torch.tensor(config.step_count + 1, device=device),
-            online=online,
-            online_seed=seeds.derive(batch_seed, "online"),
+            online=job.online,
+            online_seed=seeds.derive(job.batch_seed, "online"),
         )
         loop._correct_prior(prior.initial_strength(config.prior_correction))
         return loop
@@ -389,46 +417,13 @@ class Loop:
             return torch.cat([self.model(part) for part in torch.split(images, _EVALUATION_BATCH)])
 
 
-def train(
-    config: ClassifierConfig,
-    arm: ArmConfig,
-    train: ImageSet,
-    val: ImageSet,
-    *,
-    init_seed: int,
-    batch_seed: int,
-    device: torch.device | str = "cpu",
-    precision: Precision = "auto",
-    progress: Progress = silent,
-    checkpoint: checkpoints.Checkpoint | None = None,
-    deadline: float | None = None,
-    on_evaluation: Callable[[int, float], None] | None = None,
-    online: Online | None = None,
-) -> trained.TrainedClassifier:
+def train(job: TrainingJob) -> trained.TrainedClassifier:
     """Train one classifier for `config.steps` optimiser steps, or until the validation figure stops improving.
 
     Which weights are kept is `config.keep`'s affair; without validation images all steps are made and the last weights
     are kept. The same arguments on the same device with the same number of threads give the same
     bytes, also when the training was killed and went on from its checkpoint. The initial weights depend on `config`
     and `init_seed` alone.
-
-    Args:
-        config: network, optimiser, steps, early stopping; `steps: auto` is resolved for this arm alone.
-        arm: how training images are drawn and changed; its `synthesis` is not looked at, and its `online` only to
-            make sure that it is not forgotten.
-        train: real images and, joined to them, the arm's synthetic ones.
-        val: real images; may be empty.
-        init_seed: of the initial weights.
-        batch_seed: of the batches, the augmentation and the dropout.
-        device: where to compute.
-        precision: of products and convolutions in the steps (autocast); auto: see `devices.resolve_precision`.
-        progress: told after every step.
-        checkpoint: where the state is left and looked for.
-        deadline: seconds from now.
-        on_evaluation: given the step and the validation balanced accuracy after each evaluation; may raise (see
-            `pruning.Pruned`). After a resume the evaluations before it are told again.
-        online: makes further images from those of each batch. The number of steps, and what real images draw, stay
-            the same.
 
     Raises:
         ValueError: an arm with online synthesis, and nothing to make its images; an arm of several networks.
@@ -437,29 +432,30 @@ def train(
         DivergenceError: the loss is not finite.
         DeadlineError: the deadline passed.
     """
-    _check(train, val)
-    if arm.online is not None and online is None:
+    arm = job.arm
+    _check(job.images, job.val)
+    if arm.online is not None and job.online is None:
         raise ValueError(f"arm {arm.name} makes images inside the training loop, and nothing was given to make them")
     if arm.members > 1 or arm.candidates:
         raise ValueError(f"arm {arm.name} is more than one training; see ensemble.train_arm and ArmConfig.become")
     start_time = time.monotonic()
-    config = budget.resolve_steps(config, (arm,), _real_counts(train))
-    loop = Loop.start(config, arm, train, val, init_seed, batch_seed, torch.device(device), online, precision)
-    key = _key(loop, train, val, init_seed, batch_seed) if checkpoint is not None else ""
-    saved = checkpoint.load() if checkpoint is not None else None
+    config = budget.resolve_steps(job.config, (arm,), _real_counts(job.images))
+    loop = Loop.start(replace(job, config=config))
+    key = _key(loop, job) if job.checkpoint is not None else ""
+    saved = job.checkpoint.load() if job.checkpoint is not None else None
     if saved is not None and saved.get("key") == key:
         loop.restore(saved)
         for past in loop.evaluations:
-            _report_evaluation(on_evaluation, past)
+            _report_evaluation(job, past)
     while (ending := loop.check_ending()) is None:
-        if deadline is not None and time.monotonic() - start_time > deadline:
-            raise errors.DeadlineError(f"arm {arm.name}: the training passed {deadline:g} s at step {loop.step}")
+        if job.deadline is not None and time.monotonic() - start_time > job.deadline:
+            raise errors.DeadlineError(f"arm {arm.name}: the training passed {job.deadline:g} s at step {loop.step}")
         loop.advance()
         if loop.is_evaluation_due():
-            _report_evaluation(on_evaluation, loop.evaluate())
-        if checkpoint is not None:
-            checkpoint.offer(lambda: {"key": key, **loop.state()})
-        progress(loop.step, config.step_count, **loop.progress_values())
+            _report_evaluation(job, loop.evaluate())
+        if job.checkpoint is not None:
+            job.checkpoint.offer(lambda: {"key": key, **loop.state()})
+        job.progress(loop.step, config.step_count, **loop.progress_values())
     return loop.finish(ending, time.monotonic() - start_time)
 
 
@@ -468,9 +464,9 @@ def _real_counts(train: ImageSet) -> dict[str, int]:
     return (train.take(is_real) if bool(is_real.any()) else train).counts()
 
 
-def _report_evaluation(on_evaluation: Callable[[int, float], None] | None, evaluation: trained.Evaluation) -> None:
-    if on_evaluation is not None and evaluation.val_balanced_accuracy is not None:
-        on_evaluation(evaluation.step, evaluation.val_balanced_accuracy)
+def _report_evaluation(job: TrainingJob, evaluation: trained.Evaluation) -> None:
+    if job.on_evaluation is not None and evaluation.val_balanced_accuracy is not None:
+        job.on_evaluation(evaluation.step, evaluation.val_balanced_accuracy)
 
 
 def _check(train: ImageSet, val: ImageSet) -> None:
@@ -482,16 +478,16 @@ def _check(train: ImageSet, val: ImageSet) -> None:
         raise errors.DataError("the training and validation images have different shapes")
 
 
-def _key(loop: Loop, train: ImageSet, val: ImageSet, init_seed: int, batch_seed: int) -> str:
+def _key(loop: Loop, job: TrainingJob) -> str:
     """What a checkpoint must agree with to be gone on from."""
-    tensors = [t for s in (train, val) for t in (s.images, s.labels, s.is_synthetic())]
+    tensors = [t for s in (job.images, job.val) for t in (s.images, s.labels, s.is_synthetic())]
     data = [digests.of_bytes(t.cpu().numpy().tobytes()) for t in tensors]
     settings = [
         loop.config.model_dump(mode="json"),
         loop.arm.training_settings(),
         None if loop.online is None else loop.online.identity,
-        [init_seed, batch_seed],
+        [job.init_seed, job.batch_seed],
         [loop.device.type, str(loop.precision)],
     ]
     code = code_reach.module_version(__name__)
-    return digests.of_value([settings, data, list(train.classes), code])
+    return digests.of_value([settings, data, list(loop.classes), code])

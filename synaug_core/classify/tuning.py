@@ -158,7 +158,8 @@ def _add_trials(search: Search) -> None:
 
 
 def _entrants(search: Search, rung: int) -> list[FrozenTrial]:
-    """The trials of a rung: on the first all, then the best of the one before when that is complete."""
+    """The trials of a rung: on the first all, then the best of the one before when that is complete, and always the
+    initial values: what replaces them has to beat them with all steps."""
     trials = search.trials()
     if rung == 0:
         return trials
@@ -169,7 +170,11 @@ def _entrants(search: Search, rung: int) -> list[FrozenTrial]:
     if not all(_has_ended(search, t, rung - 1) for t in before):
         return []
     ranks = sorted(scores, key=lambda number: (-scores[number], number))
-    return [trials[number] for number in sorted(ranks[: search.rungs()[rung].trials])]
+    places = search.rungs()[rung].trials
+    entrants = set(ranks[:places])
+    if search.initial is not None and 0 in scores and 0 not in entrants:
+        entrants = {0, *ranks[: places - 1]}
+    return [trials[number] for number in sorted(entrants)]
 
 
 def _score(search: Search, trial: FrozenTrial, rung: int) -> float | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from synaug_core.config.base import Count, Section
-from synaug_core.config.classifier import Mirror
+from synaug_core.config.classifier import AugmentationConfig
 
 __all__ = [
     "AutoencoderConfig",
@@ -19,7 +19,8 @@ __all__ = [
 ]
 
 Sampler = Literal["ddim", "dpm"]
-Mirroring = Literal["auto", "none", "mirror", "both"]
+Mirroring = Literal["auto", "none", "mirror", "both", "all"]
+_QUARTER = 90.0
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -106,8 +107,10 @@ class GeneratorConfig(Section):
     clip: Annotated[float, Field(gt=0)] = 100.0
     """Largest gradient norm of one model."""
     augment: Mirroring = "auto"
-    """Also shows each training image mirrored left to right (`mirror`), or upside down too (`both`); `none` where that
-    changes the class. `auto`: as `classifier.augmentation.mirror` does it; `mirror` where there is no classifier."""
+    """Also shows each training image mirrored left to right (`mirror`), upside down too (`both`), or in quarter turns
+    as well (`all`, the eight symmetries of a square); `none` where that changes the class. `auto`: as
+    `classifier.augmentation` does it, `all` where it mirrors both ways and turns by 90 degrees or more; `mirror` where
+    there is no classifier."""
     group_size: Count | None = None
     """Classes fitted in one call; default: all on a GPU, one on a CPU, so that its cores share them. Kinds with one
     model for all classes always fit them together."""
@@ -118,13 +121,14 @@ class GeneratorConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Choices of a kind that is registered from outside."""
 
-    def mirroring_as(self, mirror: Mirror) -> "GeneratorConfig":
-        """The configuration whose `augment` is no longer `auto`: what mirroring leaves a class to the classifier, it
-        leaves it to the generator."""
+    def mirroring_as(self, augmentation: AugmentationConfig) -> "GeneratorConfig":
+        """The configuration whose `augment` is no longer `auto`: what mirroring and turning leaves a class to the
+        classifier, it leaves it to the generator."""
         if self.augment != "auto":
             return self
-        augment = "mirror" if mirror == "horizontal" else mirror
-        return self.model_copy(update={"augment": augment})
+        turns = min(augmentation.rotation * augmentation.strength, 180) >= _QUARTER
+        augments = {"none": "none", "horizontal": "mirror", "both": "all" if turns else "both"}
+        return self.model_copy(update={"augment": augments[augmentation.mirror]})
 
     @model_validator(mode="before")
     @classmethod

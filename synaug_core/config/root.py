@@ -128,7 +128,7 @@ class Config(base.Section):
             config = self.generator
         else:
             config = self.generators[name] if name in self.generators else GeneratorConfig(kind=name)
-        return config.mirroring_as(self.classifier.augmentation.mirror)
+        return config.mirroring_as(self.classifier.augmentation)
 
     @field_validator("arms")
     @classmethod

@@ -133,37 +133,33 @@ def detect_drift(
     n, m = len(reference), len(recent)
     if n > _MOST_REFERENCE:
         raise ValueError(f"reference: {n} images, at most {_MOST_REFERENCE} fit; draw them with reference_rows")
-    if m < config.minimum or n < _LEAST_REFERENCE:
-        return Finding(
-            verdict="too few images",
-            level=config.level_of_a_look,
-            looks=config.looks,
-            recent=m,
-            minimum=config.minimum,
-            reference=n,
-        )
-    image_test = mmd_test(reference, recent, permutations=config.relabellings, seed=seeds.derive(seed, "mmd"))
-    counts = [np.bincount(has_drift, minlength=len(classes)) for has_drift in (reference_classes, recent_classes)]
-    class_test = frequency_test(
-        counts[0].tolist(), counts[1].tolist(), draws=config.relabellings, seed=seeds.derive(seed, "classes")
-    )
-    shares = [c / c.sum() for c in counts]
     finding = Finding(
-        verdict="no drift shown",
+        verdict="too few images",
         level=config.level_of_a_look,
         looks=config.looks,
         recent=m,
         minimum=config.minimum,
         reference=n,
-        mmd=image_test.value,
-        mmd_p=image_test.p_value,
-        null=image_test.null,
-        chi_square=class_test.statistic,
-        classes_p=class_test.p_value,
-        shares={name: (float(shares[0][i]), float(shares[1][i])) for i, name in enumerate(classes)},
     )
+    if m < config.minimum or n < _LEAST_REFERENCE:
+        return finding
+    image_test = mmd_test(reference, recent, permutations=config.relabellings, seed=seeds.derive(seed, "mmd"))
+    counts = [np.bincount(predicted, minlength=len(classes)) for predicted in (reference_classes, recent_classes)]
+    class_test = frequency_test(
+        counts[0].tolist(), counts[1].tolist(), draws=config.relabellings, seed=seeds.derive(seed, "classes")
+    )
+    shares = [c / c.sum() for c in counts]
+    tests = {
+        "mmd": image_test.value,
+        "mmd_p": image_test.p_value,
+        "null": image_test.null,
+        "chi_square": class_test.statistic,
+        "classes_p": class_test.p_value,
+        "shares": {name: (float(shares[0][i]), float(shares[1][i])) for i, name in enumerate(classes)},
+    }
+    finding = finding.model_copy(update=tests)
     has_drift = min(finding.adjusted_p_values.values()) <= config.level_of_a_look
-    return finding.model_copy(update={"verdict": "drift"}) if has_drift else finding
+    return finding.model_copy(update={"verdict": "drift" if has_drift else "no drift shown"})
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,9 @@ class SpatialAutoencoder(base.LatentGenerator):
         with seeds.seeded_init(seeds.derive(job.seed, "init")):
             model = self._network()
         model.start_at(pixels[rows].float().mean((0, 2, 3)) / 255)
-        task = _Task(ImagePool(pixels, job.device), rows, held_out, seeds.derive(job.seed, "training"))
+        task = _Task(
+            ImagePool(pixels, job.device, self.config.augment), rows, held_out, seeds.derive(job.seed, "training")
+        )
         with deterministic_kernels(job.device):
             run = _Run(model.to(job.device).to(memory_format=torch.channels_last), task, self.config)
             fingerprint = training_loop.digest_training(class_images, self.config, job)

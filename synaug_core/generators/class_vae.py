@@ -51,7 +51,7 @@ class ClassVAE(base.LatentGenerator):
         models = {part.name: start_model(part, self.config) for task in tasks for part in task.models}
         with deterministic_kernels(job.device):
             executor = _make_executor(
-                ImagePool(torch.cat(list(class_images.values())), job.device), models, self.config
+                ImagePool(torch.cat(list(class_images.values())), job.device, self.config.augment), models, self.config
             )
             run = _Run(executor, tasks, self.config, clock)
             fingerprint = training_loop.digest_training(class_images, self.config, job)

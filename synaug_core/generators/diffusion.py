@@ -77,7 +77,7 @@ class ConditionalDiffusion(base.Generator):
         with deterministic_kernels(job.device):
             run = DiffusionRun(
                 network.to(job.device).to(memory_format=torch.channels_last),
-                ImagePool(pixels, job.device),
+                ImagePool(pixels, job.device, self.config.augment),
                 [len(part) for part in class_images.values()],
                 self.config,
                 seed,

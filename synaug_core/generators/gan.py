@@ -63,7 +63,7 @@ class ConditionalGAN(base.Generator):
         tasks = _make_tasks(class_images, job.seed)
         with deterministic_kernels(job.device):
             networks = Networks(
-                ImagePool(torch.cat(list(class_images.values())), job.device),
+                ImagePool(torch.cat(list(class_images.values())), job.device, self.config.augment),
                 classes=len(class_images),
                 channels=self.channels,
                 size=self.size,

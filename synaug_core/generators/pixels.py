@@ -58,10 +58,15 @@ class ImagePool:
     Args:
         images: uint8 (n, channels, size, size).
         device: where the batches are computed.
+        augment: how they will be mirrored; for `all` their transposes are held too.
     """
 
-    def __init__(self, images: Tensor, device: torch.device) -> None:
-        self._pixels = images.permute(0, 2, 3, 1).contiguous().to(device)
+    def __init__(self, images: Tensor, device: torch.device, augment: Mirroring = "both") -> None:
+        pixels = images.permute(0, 2, 3, 1)
+        self._transposes_from = len(images) if augment == "all" else 0
+        if augment == "all":
+            pixels = torch.cat([pixels, pixels.transpose(1, 2)])
+        self._pixels = pixels.contiguous().to(device)
 
     @property
     def device(self) -> torch.device:
@@ -75,6 +80,8 @@ class ImagePool:
             rows: positions of images, int64, any shape.
             mirrored: how each is mirrored (see `draw_mirrors`), the same shape; None: none is.
         """
+        if self._transposes_from and mirrored is not None:
+            rows = rows + self._transposes_from * (mirrored >> 2).to(rows.dtype)
         images = self._pixels[rows].to(torch.float32).mul_(1 / 255).movedim(-1, -3)
         if mirrored is None:
             return images
@@ -84,9 +91,10 @@ class ImagePool:
 
 
 def draw_mirrors(shape: tuple[int, ...], augment: Mirroring, stream: torch.Generator) -> Tensor | None:
-    """How images are mirrored, uint8 of this shape: 0 not at all, 1 left to right, 2 upside down, 3 both ways, each
-    equally often (`mirror`: 0 and 1). None: none is, and nothing was drawn."""
+    """How images are mirrored, uint8 of this shape: 0 not at all, 1 left to right, 2 upside down, 3 both ways, and from
+    4 on the same of the transposed image, which makes quarter turns of them; each equally often (`mirror`: 0 and 1,
+    `both`: 0 to 3, `all`: 0 to 7). None: none is, and nothing was drawn."""
     if augment == "none":
         return None
-    ways = 4 if augment == "both" else 2
+    ways = {"both": 4, "all": 8}.get(augment, 2)
     return (ways - 1 - (torch.rand(shape, generator=stream) * ways).floor()).to(torch.uint8)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from synaug_core import checkpoints, errors, frozen, seeds
 from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.training import TrainingJob
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
@@ -179,17 +180,19 @@ class Judges:
         for left_out, images in training_sets.items():
             name = _name(left_out)
             trained = train_classifier(
-                config,
-                _ARM,
-                images,
-                images.take([]),
-                init_seed=seeds.derive(seed, name, "weights"),
-                batch_seed=seeds.derive(seed, name, "batches"),
-                device=device,
-                precision=precision,
-                progress=part_of(progress, before=len(members) * steps, total_steps=len(training_sets) * steps),
-                checkpoint=checkpoint_for(name) if checkpoint_for else None,
-                deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
+                TrainingJob(
+                    config,
+                    _ARM,
+                    images,
+                    images.take([]),
+                    init_seed=seeds.derive(seed, name, "weights"),
+                    batch_seed=seeds.derive(seed, name, "batches"),
+                    device=device,
+                    precision=precision,
+                    progress=part_of(progress, before=len(members) * steps, total_steps=len(training_sets) * steps),
+                    checkpoint=checkpoint_for(name) if checkpoint_for else None,
+                    deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
+                )
             )
             unseen_classes = tuple(c for c, n in images.counts().items() if not n)
             members.append(Member(left_out, unseen_classes, trained))

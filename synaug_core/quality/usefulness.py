@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from synaug_core import checkpoints, frozen, seeds
+from synaug_core.classify.training import TrainingJob
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet, concatenate
@@ -131,17 +132,19 @@ def measure_usefulness(
     recalls = []
     for number, (name, images) in enumerate({"real": sets.real, "synthetic": sets.synthetic}.items()):
         trained = train_classifier(
-            config,
-            _ARM,
-            images,
-            images.take([]),
-            init_seed=seeds.derive(seed, "weights"),
-            batch_seed=seeds.derive(seed, "batches"),
-            device=device,
-            precision=precision,
-            progress=part_of(progress, before=number * config.step_count, total_steps=2 * config.step_count),
-            checkpoint=checkpoint_for(name) if checkpoint_for else None,
-            deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
+            TrainingJob(
+                config,
+                _ARM,
+                images,
+                images.take([]),
+                init_seed=seeds.derive(seed, "weights"),
+                batch_seed=seeds.derive(seed, "batches"),
+                device=device,
+                precision=precision,
+                progress=part_of(progress, before=number * config.step_count, total_steps=2 * config.step_count),
+                checkpoint=checkpoint_for(name) if checkpoint_for else None,
+                deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
+            )
         )
         recalls.append(_recalls(trained.predict(held_out), held_out))
     real_recalls, synthetic_recalls = recalls

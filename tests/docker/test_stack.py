@@ -182,7 +182,7 @@ def test_every_result_is_in_s3(servers: Any, flow_run: dict[str, Any], objects: 
     assert set(json.loads(one)) == {"metadata", "result"}
 
 
-def test_the_registry_has_the_model(servers: Any, runs: list[dict[str, Any]]) -> None:
+def test_the_registry_has_the_model(servers: Any, runs: list[dict[str, Any]], objects: dict[str, int]) -> None:
     [model] = servers.mlflow("registered-models/search")["registered_models"]
     assert model["name"] == "synaug-tiny"
     [version] = servers.mlflow("model-versions/search?filter=name%3D%27synaug-tiny%27")["model_versions"]
@@ -192,7 +192,9 @@ def test_the_registry_has_the_model(servers: Any, runs: list[dict[str, Any]]) ->
     assert (version["version"], version["status"]) == ("1", "READY")
     assert by[version["run_id"]]["stage"] == "repetition"
     assert tags["synaug.retraining"] == parent["run_id"]
-    assert tags["synaug.arm"] == by[version["run_id"]]["tags"]["synaug.arm"] in ARMS
+    [key] = [key for key in objects if key.endswith("/comparison.json")]
+    comparison = json.loads(servers.s3().get_object(Bucket="synaug", Key=key)["Body"].read())
+    assert tags["synaug.arm"] == by[version["run_id"]]["tags"]["synaug.arm"] == comparison["choice"]["arm"]
 
     # The gate has no champion to compare with, so the first model is it, and the history says so.
     [promotion] = [run for run in runs if run["stage"] == "promotion"]

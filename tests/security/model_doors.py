@@ -30,11 +30,11 @@ def valid_model(door: str, place: Path) -> Path:
     from synaug_core.config import ArmConfig, ClassifierConfig, GeneratorConfig
 
     if door == "classifier":
-        from synaug_core.classify.training import train
+        from synaug_core.classify.training import TrainingJob, train
 
         arm = ArmConfig(name="x", sampling="balanced", augmentation="none")
         config = ClassifierConfig(steps=2, evaluate_every=1, width=8)
-        train(config, arm, _images(), _images(), init_seed=0, batch_seed=0).save(folder)
+        train(TrainingJob(config, arm, _images(), _images(), init_seed=0, batch_seed=0)).save(folder)
     else:
         import torch
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from flows.watch import run_watch, watch
+from synaug_core.classify.training import TrainingJob
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, Config, DataConfig
 from synaug_core.data import parquet
@@ -48,7 +49,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Itera
         current = settings()
         config = ClassifierConfig(width=8, steps=120, batch_size=32, learning_rate=5e-3, evaluate_every=60)
         arm = ArmConfig(name="control", sampling="balanced")
-        trained = train_classifier(config, arm, prepared.train, prepared.val, init_seed=0, batch_seed=0)
+        trained = train_classifier(TrainingJob(config, arm, prepared.train, prepared.val, init_seed=0, batch_seed=0))
         trained.save(folder / "classifier")
         with recording(current, experiment="synaug/digits", key="top", stage="retrain", name="retrain") as top:
             with recording(

@@ -57,10 +57,25 @@ def _metric_panel(axes: Axes, comparison: results.Comparison, metric: str) -> No
     for row, (arm, result) in enumerate(comparison.arms.items()):
         if (value := result.metrics.get(metric)) is None:
             continue
-        colour, mark = styles[arm]
-        axes.plot([100 * value.low, 100 * value.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
-        axes.plot(100 * value.mean, row, mark, color=colour, ms=7.5, mec="white", mew=0.8)
+        _interval(axes, value, row, styles[arm])
         _value(axes, words.percent(value.mean), 100 * value.mean, row)
+
+
+def _interval(
+    axes: Axes,
+    value: intervals.Interval,
+    y: float,
+    arm_style: tuple[str, str],
+    *,
+    scale: float = 1.0,
+    label: str | None = None,
+) -> None:
+    """A mean's mark on its interval, in percent; `arm_style` is colour and mark, `label` that of the legend."""
+    colour, mark = arm_style
+    axes.plot([100 * value.low, 100 * value.high], [y, y], color=colour, lw=2.2 * scale, solid_capstyle="butt")
+    axes.plot(
+        100 * value.mean, y, mark, color=colour, ms=7.5 * scale, mec="white", mew=0.8 * scale, ls="none", label=label
+    )
 
 
 def _title(axes: Axes, text: str) -> None:
@@ -90,10 +105,8 @@ def _difference_panel(axes: Axes, comparison: results.Comparison) -> None:
     axes.axvline(0, color=style.GREY, lw=1, ls=(0, (4, 3)))
     rows = {arm: row for row, arm in enumerate(comparison.arms)}
     for c in (*comparison.family, *comparison.positive_control):
-        colour, mark = styles[c.arm]
         d, row = c.difference, rows[c.arm]
-        axes.plot([100 * d.low, 100 * d.high], [row, row], color=colour, lw=2.2, solid_capstyle="butt")
-        axes.plot(100 * d.mean, row, mark, color=colour, ms=7.5, mec="white", mew=0.8)
+        _interval(axes, d, row, styles[c.arm])
         _value(axes, points(d.mean), 100 * d.mean, row)
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -1), max(high, 1))
@@ -213,12 +226,10 @@ def _rows(
     place: float,
 ) -> None:
     """One arm's dot in each class's band; `place` in [0, 1] is where in the band."""
-    colour, mark = style.arm_styles(comparison)[arm]
+    arm_style = style.arm_styles(comparison)[arm]
     for i, (name, value) in enumerate(values.items()):
         y = class_names.index(name) + 0.8 * (place - 0.5)
-        axes.plot([100 * value.low, 100 * value.high], [y, y], color=colour, lw=1.8, solid_capstyle="butt")
-        label = None if i else words.in_figure(arm)
-        axes.plot(100 * value.mean, y, mark, color=colour, ms=6.5, mec="white", mew=0.7, ls="none", label=label)
+        _interval(axes, value, y, arm_style, scale=0.85, label=None if i else words.in_figure(arm))
 
 
 def _zero(axes: Axes) -> None:

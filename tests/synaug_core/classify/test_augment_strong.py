@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from synaug_core.classify import augment as module
 from synaug_core.classify.augment import augment
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import ArmConfig, AugmentationConfig
 from synaug_core.seeds import stream
 
@@ -185,6 +185,6 @@ def test_an_arm_trains_with_it(make_set, quick):
     arm = ArmConfig(name="strong", sampling="balanced", augmentation="strong")
     config = quick.model_copy(update={"steps": 60, "width": 8, "augmentation": AugmentationConfig(rotation=0)})
     data = {"channels": 3, "counts": (30, 12)}
-    made = train(config, arm, make_set(**data), make_set(**data, seed=1), init_seed=3, batch_seed=4)
+    made = train(TrainingJob(config, arm, make_set(**data), make_set(**data, seed=1), init_seed=3, batch_seed=4))
     test = make_set(**data, seed=2)
     assert (made.predict(test).argmax(1) == test.labels.numpy()).mean() > 0.85

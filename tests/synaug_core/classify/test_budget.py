@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synaug_core.classify.budget import count_steps, resolve_steps
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import STANDARD_ARMS, ArmConfig, ClassifierConfig
 
 ORIGINAL, CONTROL = STANDARD_ARMS["original"], STANDARD_ARMS["control"]
@@ -57,5 +57,5 @@ def test_a_number_stays_and_auto_is_the_default():
 def test_a_training_outside_a_run_resolves_them_itself(make_set, quick):
     arm = ArmConfig(name="x")
     config = quick.model_copy(update={"steps": "auto", "evaluate_every": 100, "batch_size": 64})
-    made = train(config, arm, make_set(), make_set(seed=1), init_seed=3, batch_seed=4)
+    made = train(TrainingJob(config, arm, make_set(), make_set(seed=1), init_seed=3, batch_seed=4))
     assert made.history.stopped_at == made.config.steps == 300

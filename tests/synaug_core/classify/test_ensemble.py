@@ -11,7 +11,7 @@ from synaug_core.classify import scores
 from synaug_core.classify.ensemble import train_arm
 from synaug_core.classify.model import Ensemble
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import NAMED_ARMS, STANDARD_ARMS
 from synaug_core.probes.explanation.eigengradcam import eigen_grad_cam
 from synaug_core.probes.robustness.attacks import freeze_copy, measure_response
@@ -35,13 +35,15 @@ def config(quick):
 
 @pytest.fixture(scope="module")
 def ensemble(sets, config):
-    return train_arm(config, ARM, sets[0], sets[1], **SEEDS)
+    return train_arm(TrainingJob(config, ARM, sets[0], sets[1], **SEEDS))
 
 
 def test_its_members_share_the_steps(ensemble, sets, config):
     steps = []
     again = train_arm(
-        config, ARM, sets[0], sets[1], **SEEDS, progress=lambda done, total, **_: steps.append((done, total))
+        TrainingJob(
+            config, ARM, sets[0], sets[1], **SEEDS, progress=lambda done, total, **_: steps.append((done, total))
+        )
     )
     assert steps == [(done, 36) for done in range(1, 37)]
     assert len(again.model.networks) == 3
@@ -69,10 +71,11 @@ def test_it_averages_probabilities(ensemble, sets):
 
 def test_one_member_is_the_plain_training(sets, config):
     arm = STANDARD_ARMS["control"]
-    one, plain = (f(config, arm, sets[0], sets[1], **SEEDS) for f in (train_arm, train))
+    job = TrainingJob(config, arm, sets[0], sets[1], **SEEDS)
+    one, plain = train_arm(job), train(job)
     assert (one.predict(sets[2]) == plain.predict(sets[2])).all()
     with pytest.raises(ValueError, match="train_arm"):
-        train(config, ARM, sets[0], sets[1], **SEEDS)
+        train(TrainingJob(config, ARM, sets[0], sets[1], **SEEDS))
 
 
 def test_it_is_one_stored_model(ensemble, sets, tmp_path):
@@ -126,14 +129,16 @@ def test_a_killed_training_ends_with_the_same_bytes(ensemble, sets, config, tmp_
 
     saved = Checkpoint(tmp_path / "state.pt", interval=0)
     with pytest.raises(KeyboardInterrupt):
-        train_arm(config, ARM, sets[0], sets[1], **SEEDS, progress=kill, checkpoint=saved)
+        train_arm(TrainingJob(config, ARM, sets[0], sets[1], **SEEDS, progress=kill, checkpoint=saved))
     steps: list[int] = []
     again = Checkpoint(tmp_path / "state.pt", interval=0)
     resumed = train_arm(
-        *(config, ARM, sets[0], sets[1]),
-        **SEEDS,
-        checkpoint=again,
-        progress=lambda done, total, **_: steps.append(done),
+        TrainingJob(
+            *(config, ARM, sets[0], sets[1]),
+            **SEEDS,
+            checkpoint=again,
+            progress=lambda done, total, **_: steps.append(done),
+        )
     )
     assert steps[0] == killed_at + 1
     assert (resumed.predict(sets[2]) == ensemble.predict(sets[2])).all()

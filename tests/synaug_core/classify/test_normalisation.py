@@ -11,7 +11,7 @@ from torch import nn
 
 from synaug_core.classify.model import as_float, build
 from synaug_core.classify.normalisation import recompute_statistics, untracked, with_statistics_of
-from synaug_core.classify.training import Loop, train
+from synaug_core.classify.training import Loop, TrainingJob, train
 from synaug_core.config import ArmConfig, ClassifierConfig, SynthesisConfig
 from synaug_core.data.imageset import concatenate
 from synaug_core.seeds import stream
@@ -138,9 +138,9 @@ def test_untracked_batches_leave_the_statistics():
 def test_a_trained_classifier_has_the_statistics_of_clean_real_images(make_set, quick, backbone):
     config = quick.model_copy(update={"backbone": backbone, "keep": "last", "steps": 6})
     train_set = _with_synthetic_images(make_set)
-    made = train(config, SYNTHETIC, train_set, make_set(seed=1), init_seed=3, batch_seed=4)
+    made = train(TrainingJob(config, SYNTHETIC, train_set, make_set(seed=1), init_seed=3, batch_seed=4))
     kept = _buffers(made.model)
-    loop = Loop.start(config, SYNTHETIC, train_set, make_set(seed=1), 3, 4, CPU)
+    loop = Loop.start(TrainingJob(config, SYNTHETIC, train_set, make_set(seed=1), 3, 4, CPU))
     clean = torch.cat(loop.clean)
     assert not train_set.is_synthetic()[clean].any()
     recompute_statistics(made.model, [as_float(loop.images[i]) for i in loop.clean], made.model.features)
@@ -152,10 +152,10 @@ def test_looking_at_validation_images_changes_nothing_of_the_training(make_set, 
     weights = []
     for normalisation, evaluate_every in (("trained", 6), ("clean", 6), ("clean", 2), ("trained", 1000)):
         update = {"normalisation": normalisation, "evaluate_every": evaluate_every, "keep": "last"}
-        made = train(
+        made = train(TrainingJob(
             quick.model_copy(update=update), SYNTHETIC, _with_synthetic_images(make_set), make_set(seed=1),
             init_seed=3, batch_seed=4,
-        )  # fmt: skip
+        ))  # fmt: skip
         weights.append([p.detach() for p in made.model.parameters()])
     for others in weights[1:]:
         assert all(torch.equal(a, b) for a, b in zip(weights[0], others, strict=True))
@@ -164,7 +164,8 @@ def test_looking_at_validation_images_changes_nothing_of_the_training(make_set, 
 def test_split_normalises_each_kind_by_its_own_moments(make_set, quick):
     config = quick.model_copy(update={"normalisation": "split", "dropout": 0.0})
     loop, other = (
-        Loop.start(config, SYNTHETIC, _with_synthetic_images(make_set), make_set(seed=1), 3, 4, CPU) for _ in range(2)
+        Loop.start(TrainingJob(config, SYNTHETIC, _with_synthetic_images(make_set), make_set(seed=1), 3, 4, CPU))
+        for _ in range(2)
     )
     index, real_count = loop._real_first(torch.tensor([20, 1, 15, 2, 3, 16, 12, 18]))
     assert index.tolist() == [1, 2, 3, 12, 20, 15, 16, 18]
@@ -186,7 +187,14 @@ def test_split_is_clean_where_nothing_is_synthetic(make_set, quick):
     arm = ArmConfig(name="x", augmentation="traditional")
     clean, split = (
         train(
-            quick.model_copy(update={"normalisation": n}), arm, make_set(), make_set(seed=1), init_seed=3, batch_seed=4
+            TrainingJob(
+                quick.model_copy(update={"normalisation": n}),
+                arm,
+                make_set(),
+                make_set(seed=1),
+                init_seed=3,
+                batch_seed=4,
+            )
         )
         for n in ("clean", "split")
     )

@@ -9,7 +9,7 @@ from torch import nn
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify.mixing import Targets
 from synaug_core.classify.online import is_due
-from synaug_core.classify.training import Loop, train
+from synaug_core.classify.training import Loop, TrainingJob, train
 from synaug_core.config import STANDARD_ARMS, ArmConfig, GeneratorConfig, OnlineConfig
 from synaug_core.errors import ConfigError
 from synaug_core.generators.autoencoder import SpatialAutoencoder
@@ -51,7 +51,7 @@ def _bytes(trained) -> list[bytes]:
 
 
 def _model(make_set, config):
-    return Loop.start(config, ORIGINAL, make_set(), make_set(seed=1), 3, 4, CPU).model
+    return Loop.start(TrainingJob(config, ORIGINAL, make_set(), make_set(seed=1), 3, 4, CPU)).model
 
 
 def test_when_it_is_due():
@@ -137,7 +137,7 @@ def test_before_its_start_the_training_is_the_one_without(make_set, quick, onlin
     sets = make_set(), make_set(seed=1)
 
     def at(step, maker):
-        loop = Loop.start(quick, CONTROL, *sets, 3, 4, CPU, maker)
+        loop = Loop.start(TrainingJob(quick, CONTROL, *sets, 3, 4, CPU, maker))
         while loop.step < step:
             loop.advance()
         return [v.numpy().tobytes() for v in loop.model.state_dict().values()]
@@ -146,7 +146,7 @@ def test_before_its_start_the_training_is_the_one_without(make_set, quick, onlin
     assert at(12, maker) == at(12, None)
     assert at(13, maker) != at(13, None)
     never = online(start=1.0)
-    whole = [train(quick, CONTROL, *sets, **SEEDS, online=m) for m in (None, never)]
+    whole = [train(TrainingJob(quick, CONTROL, *sets, **SEEDS, online=m)) for m in (None, never)]
     assert _bytes(whole[0]) == _bytes(whole[1])
 
 
@@ -154,7 +154,7 @@ def test_a_weight_near_zero_is_nearly_nothing(make_set, quick, online):
     """In a network whose images do not see each other."""
 
     def trained(maker):
-        loop = Loop.start(quick, CONTROL, make_set(), make_set(seed=1), 3, 4, CPU, maker)
+        loop = Loop.start(TrainingJob(quick, CONTROL, make_set(), make_set(seed=1), 3, 4, CPU, maker))
         for name, module in list(loop.model.named_modules()):
             if isinstance(module, nn.BatchNorm2d):
                 loop.model.set_submodule(name, nn.Identity())
@@ -175,7 +175,7 @@ def test_each_image_counts_by_its_weight(make_set, quick, online, weight):
     """The loss is the weighted mean over all images, real ones with weight 1: computed here image by image."""
     config = quick.model_copy(update={"dropout": 0.0, "class_weights": "balanced"})
     maker = online(strategy="reconstruct", start=0.0, weight=weight)
-    loop = Loop.start(config, ORIGINAL, make_set(), make_set(seed=1), 3, 4, CPU, maker)
+    loop = Loop.start(TrainingJob(config, ORIGINAL, make_set(), make_set(seed=1), 3, 4, CPU, maker))
     index = torch.tensor([0, 3, 13, 14, 5, 6, 7, 15])
     images = loop.images[index].float() / 255
     loop.model.train()
@@ -192,16 +192,16 @@ def test_each_image_counts_by_its_weight(make_set, quick, online, weight):
 @pytest.mark.parametrize("arm", [ORIGINAL, CONTROL], ids=lambda a: a.name)
 def test_it_trains_as_many_steps_and_repeats(make_set, quick, online, strategy, arm):
     sets = make_set(), make_set(seed=1)
-    one, two = (train(quick, arm, *sets, **SEEDS, online=online(strategy=strategy)) for _ in range(2))
+    one, two = (train(TrainingJob(quick, arm, *sets, **SEEDS, online=online(strategy=strategy))) for _ in range(2))
     assert one.history.stopped_at == quick.steps
     assert _bytes(one) == _bytes(two)
-    assert _bytes(one) != _bytes(train(quick, arm, *sets, **SEEDS))
+    assert _bytes(one) != _bytes(train(TrainingJob(quick, arm, *sets, **SEEDS)))
 
 
 @pytest.mark.parametrize("killed_at", [3, 7, 15, 22])
 def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, online, tmp_path, killed_at):
     sets, maker = (make_set(), make_set(seed=1)), online(every=2)
-    whole = train(quick, CONTROL, *sets, **SEEDS, online=maker)
+    whole = train(TrainingJob(quick, CONTROL, *sets, **SEEDS, online=maker))
 
     def kill(done: int, total: int, **values: float) -> None:
         if done == killed_at:
@@ -209,16 +209,18 @@ def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, online, tmp
 
     kept = {"checkpoint": Checkpoint(tmp_path / "state.pt", interval=0)}
     with pytest.raises(KeyboardInterrupt):
-        train(quick, CONTROL, *sets, **SEEDS, online=maker, progress=kill, **kept)
+        train(TrainingJob(quick, CONTROL, *sets, **SEEDS, online=maker, progress=kill, **kept))
     steps = []
     made = train(
-        quick,
-        CONTROL,
-        *sets,
-        **SEEDS,
-        online=online(every=2),
-        progress=lambda done, *_, **__: steps.append(done),
-        **kept,
+        TrainingJob(
+            quick,
+            CONTROL,
+            *sets,
+            **SEEDS,
+            online=online(every=2),
+            progress=lambda done, *_, **__: steps.append(done),
+            **kept,
+        )
     )
     assert steps[0] == killed_at + 1
     assert _bytes(made) == _bytes(whole)
@@ -227,17 +229,23 @@ def test_a_killed_training_ends_with_the_same_bytes(make_set, quick, online, tmp
 
 def test_a_checkpoint_of_other_online_settings_is_not_used(make_set, quick, online, tmp_path):
     sets = make_set(), make_set(seed=1)
-    train(quick, ORIGINAL, *sets, **SEEDS, online=online(), checkpoint=Checkpoint(tmp_path / "s.pt", interval=0))
+    train(
+        TrainingJob(
+            quick, ORIGINAL, *sets, **SEEDS, online=online(), checkpoint=Checkpoint(tmp_path / "s.pt", interval=0)
+        )
+    )
     for other in (None, online(weight=2.0), online(strategy="random")):
         steps = []
         train(
-            quick,
-            ORIGINAL,
-            *sets,
-            **SEEDS,
-            online=other,
-            checkpoint=Checkpoint(tmp_path / "s.pt", interval=1e9),
-            progress=lambda done, *_, steps=steps, **__: steps.append(done),
+            TrainingJob(
+                quick,
+                ORIGINAL,
+                *sets,
+                **SEEDS,
+                online=other,
+                checkpoint=Checkpoint(tmp_path / "s.pt", interval=1e9),
+                progress=lambda done, *_, steps=steps, **__: steps.append(done),
+            )
         )
         assert steps[0] == 1
 
@@ -259,7 +267,7 @@ def test_what_is_missing_is_said(make_set, quick, fitted, online):
     online(strategy="reconstruct").make(still, torch.arange(8), stream(1))
     arm = ArmConfig(name="targeted-mi", online=OnlineConfig())
     with pytest.raises(ValueError, match="nothing was given to make them"):
-        train(quick, arm, make_set(), make_set(seed=1), **SEEDS)
+        train(TrainingJob(quick, arm, make_set(), make_set(seed=1), **SEEDS))
 
 
 def test_a_generator_without_a_latent_space_is_refused(make_set):
@@ -278,5 +286,5 @@ def test_on_a_gpu(make_set, quick):
     choices = OnlineConfig(samples=4, steps=2, start=0.2)
     maker = OnlineSynthesis([generator], make_set(), choices, batch_size=8, device=device)
     sets = make_set(), make_set(seed=1)
-    one, two = (train(quick, CONTROL, *sets, **SEEDS, device=device, online=maker) for _ in range(2))
+    one, two = (train(TrainingJob(quick, CONTROL, *sets, **SEEDS, device=device, online=maker)) for _ in range(2))
     assert (one.predict(make_set(seed=2)) == two.predict(make_set(seed=2))).all()

@@ -14,7 +14,7 @@ from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify import prior, scores
 from synaug_core.classify.model import build
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import STANDARD_ARMS, ArmConfig, ClassifierConfig, SynthesisConfig
 from synaug_core.data.imageset import concatenate
 from synaug_core.seeds import stream
@@ -65,7 +65,7 @@ def test_equal_shares_and_absent_classes_have_nothing_to_correct():
 )
 def test_the_prior_is_that_of_the_draws_and_weights(make_set, quick, arm, weights, expected):
     config = quick.model_copy(update={"steps": 6, "class_weights": weights})
-    made = train(config, arm, make_set((12, 8)), make_set(seed=1), **SEEDS)
+    made = train(TrainingJob(config, arm, make_set((12, 8)), make_set(seed=1), **SEEDS))
     assert made.history.prior == pytest.approx(expected)
     shift = torch.tensor(expected).log() - math.log(0.5)
     assert torch.allclose(made.model.prior_shift, shift, atol=1e-6)
@@ -83,7 +83,7 @@ def test_the_prior_is_that_of_the_draws_and_weights(make_set, quick, arm, weight
 def test_synthetic_images_count_as_they_are_drawn_and_weighed(make_set, quick, settings, expected):
     arm = ArmConfig(name="a", synthesis=SynthesisConfig(), **settings)
     images = concatenate([make_set((12, 8)), _synthetic(make_set((0, 4), seed=5))])
-    made = train(quick.model_copy(update={"steps": 6}), arm, images, make_set(seed=1), **SEEDS)
+    made = train(TrainingJob(quick.model_copy(update={"steps": 6}), arm, images, make_set(seed=1), **SEEDS))
     assert made.history.prior == pytest.approx([e / sum(expected) for e in expected])
 
 
@@ -102,7 +102,11 @@ def test_the_training_itself_does_not_see_it(make_set, quick):
     """Else it would learn to undo it: with and without correction the same weights are learnt."""
     config = quick.model_copy(update={"patience": 50})
     with_it, without = (
-        train(config.model_copy(update={"prior_correction": tau}), ORIGINAL, make_set(), make_set().take([]), **SEEDS)
+        train(
+            TrainingJob(
+                config.model_copy(update={"prior_correction": tau}), ORIGINAL, make_set(), make_set().take([]), **SEEDS
+            )
+        )
         for tau in (1.0, 0.0)
     )
     weights = without.model.state_dict()
@@ -114,7 +118,7 @@ def test_the_training_itself_does_not_see_it(make_set, quick):
 
 def test_validation_images_are_judged_with_it(make_set, quick):
     val = make_set((12, 8), seed=1)
-    made = train(quick.model_copy(update={"patience": 50}), ORIGINAL, make_set((30, 4)), val, **SEEDS)
+    made = train(TrainingJob(quick.model_copy(update={"patience": 50}), ORIGINAL, make_set((30, 4)), val, **SEEDS))
     best = next(e for e in made.history.evaluations if e.step == made.history.best_step)
     rows = torch.from_numpy(made.predict(val))
     assert best.val_loss == pytest.approx(scores.cross_entropy(rows.log(), val.labels), rel=1e-4)
@@ -125,7 +129,7 @@ def test_validation_images_are_judged_with_it(make_set, quick):
 def test_auto_takes_the_least_balanced_loss(make_set, quick):
     config = quick.model_copy(update={"prior_correction": "auto", "patience": 50})
     val = make_set((12, 8), seed=1)
-    made = train(config, ORIGINAL, make_set((30, 4)), val, **SEEDS)
+    made = train(TrainingJob(config, ORIGINAL, make_set((30, 4)), val, **SEEDS))
     ratios = prior.log_ratios(torch.tensor(made.history.prior, dtype=torch.float64))
     uncorrected = torch.from_numpy(made.predict(val)).double().log() + made.history.prior_correction * ratios
     losses = {tau: scores.balanced_cross_entropy(uncorrected - tau * ratios, val.labels) for tau in prior.STRENGTHS}
@@ -135,8 +139,11 @@ def test_auto_takes_the_least_balanced_loss(make_set, quick):
 
 def test_auto_prefers_the_plain_correction_among_equals(make_set, quick):
     config = quick.model_copy(update={"prior_correction": "auto", "steps": 6})
-    assert train(config, ORIGINAL, make_set((8, 8)), make_set(seed=1), **SEEDS).history.prior_correction == 1.0
-    alone = train(config, ORIGINAL, make_set((12, 4)), make_set().take([]), **SEEDS)
+    assert (
+        train(TrainingJob(config, ORIGINAL, make_set((8, 8)), make_set(seed=1), **SEEDS)).history.prior_correction
+        == 1.0
+    )
+    alone = train(TrainingJob(config, ORIGINAL, make_set((12, 4)), make_set().take([]), **SEEDS))
     assert alone.history.prior_correction == 1.0
     assert alone.model.prior_shift.tolist() == pytest.approx([math.log(1.5), math.log(0.5)])
 
@@ -144,7 +151,7 @@ def test_auto_prefers_the_plain_correction_among_equals(make_set, quick):
 def test_a_killed_training_goes_on_with_its_correction(make_set, quick, tmp_path):
     config = quick.model_copy(update={"prior_correction": "auto", "patience": 50})
     data = (make_set((30, 4)), make_set((12, 8), seed=1))
-    whole = train(config, ORIGINAL, *data, **SEEDS)
+    whole = train(TrainingJob(config, ORIGINAL, *data, **SEEDS))
 
     def kill(done: int, total: int, **values: float) -> None:
         if done == 13:
@@ -152,14 +159,14 @@ def test_a_killed_training_goes_on_with_its_correction(make_set, quick, tmp_path
 
     saved = Checkpoint(tmp_path / "state.pt", interval=0)
     with pytest.raises(KeyboardInterrupt):
-        train(config, ORIGINAL, *data, **SEEDS, checkpoint=saved, progress=kill)
-    resumed = train(config, ORIGINAL, *data, **SEEDS, checkpoint=saved)
+        train(TrainingJob(config, ORIGINAL, *data, **SEEDS, checkpoint=saved, progress=kill))
+    resumed = train(TrainingJob(config, ORIGINAL, *data, **SEEDS, checkpoint=saved))
     assert resumed.history.model_dump(exclude={"seconds"}) == whole.history.model_dump(exclude={"seconds"})
     assert torch.equal(resumed.model.prior_shift, whole.model.prior_shift)
 
 
 def test_it_is_part_of_the_stored_classifier(make_set, quick, tmp_path):
-    made = train(quick, ORIGINAL, make_set((30, 4)), make_set(seed=1), **SEEDS)
+    made = train(TrainingJob(quick, ORIGINAL, make_set((30, 4)), make_set(seed=1), **SEEDS))
     made.save(tmp_path)
     again = TrainedClassifier.load(tmp_path)
     test = make_set(seed=2)
@@ -171,7 +178,9 @@ def test_it_is_part_of_the_stored_classifier(make_set, quick, tmp_path):
 def test_classifiers_of_earlier_versions_predict_as_before(make_set, quick, tmp_path):
     """Their weights have no correction and their description does not know of it."""
     made = train(
-        quick.model_copy(update={"prior_correction": 0.0}), ORIGINAL, make_set((30, 4)), make_set(seed=1), **SEEDS
+        TrainingJob(
+            quick.model_copy(update={"prior_correction": 0.0}), ORIGINAL, make_set((30, 4)), make_set(seed=1), **SEEDS
+        )
     )
     made.save(tmp_path)
     weights = load_file(tmp_path / "weights.safetensors")

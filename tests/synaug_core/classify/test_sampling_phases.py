@@ -10,7 +10,7 @@ import torch
 
 from synaug_core.classify.mixing import Targets
 from synaug_core.classify.sampling import PhasedSampler, clean_batches, sampler_of
-from synaug_core.classify.training import Loop, train
+from synaug_core.classify.training import Loop, TrainingJob, train
 from synaug_core.config import ArmConfig, ClassifierConfig, SynthesisConfig
 from synaug_core.data.imageset import ImageSet
 
@@ -30,7 +30,7 @@ def images(n: int = 24, seed: int = 0) -> ImageSet:
 
 
 def loop(arm: ArmConfig, config: ClassifierConfig = CONFIG) -> Loop:
-    return Loop.start(config, arm, images(), images(12, 1), 0, 1, CPU)
+    return Loop.start(TrainingJob(config, arm, images(), images(12, 1), 0, 1, CPU))
 
 
 def test_first_synthetic_images_and_classes_without_any_then_real_ones():
@@ -105,11 +105,11 @@ def test_going_on_from_a_state_changes_nothing():
 
 
 def test_weight_one_and_no_pretraining_is_the_plain_training():
-    plain = train(CONFIG, ArmConfig(name="x", **MADE), images(), images(12, 1), init_seed=0, batch_seed=1)
-    same = train(
+    plain = train(TrainingJob(CONFIG, ArmConfig(name="x", **MADE), images(), images(12, 1), init_seed=0, batch_seed=1))
+    same = train(TrainingJob(
         CONFIG, ArmConfig(name="x", synthetic_weight=1, pretrain=0, **MADE), images(), images(12, 1),
         init_seed=0, batch_seed=1,
-    )  # fmt: skip
+    ))  # fmt: skip
     for a, b in zip(plain.model.state_dict().values(), same.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
@@ -129,8 +129,8 @@ def test_a_weight_of_two_is_the_image_twice(class_weights):
 
 def test_the_early_stop_waits_for_the_real_images():
     arm = ArmConfig(name="x", pretrain=0.75, **MADE)
-    found = train(CONFIG.model_copy(update={"learning_rate": 1e-12}), arm, images(), images(12, 1),
-                  init_seed=0, batch_seed=1)  # fmt: skip
+    found = train(TrainingJob(CONFIG.model_copy(update={"learning_rate": 1e-12}), arm, images(), images(12, 1),
+                  init_seed=0, batch_seed=1))  # fmt: skip
     assert found.history.stopped_at == 8
 
 

@@ -75,7 +75,8 @@ def test_rungs():
 
     assert rungs(12) == [(12, 75), (3, 300)]
     assert rungs(13, 10) == [(13, 3), (4, 10)]
-    assert rungs(2) == [(2, 75), (1, 300)]
+    assert rungs(2) == [(2, 75), (2, 300)]
+    assert rungs(4) == [(4, 75), (2, 300)]
     assert rungs(1) == [(1, 300)]
     assert rungs(12, 1) == [(12, 1)]
     assert rungs(12, pruner="median") == rungs(12, pruner="none") == [(12, 300)]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import STANDARD_ARMS
 from synaug_core.errors import ArtifactError
 
@@ -15,7 +15,7 @@ from synaug_core.errors import ArtifactError
 @pytest.fixture
 def trained(make_set, quick):
     config = quick.model_copy(update={"steps": 6})
-    return train(config, STANDARD_ARMS["control"], make_set(), make_set(seed=1), init_seed=1, batch_seed=2)
+    return train(TrainingJob(config, STANDARD_ARMS["control"], make_set(), make_set(seed=1), init_seed=1, batch_seed=2))
 
 
 def test_predictions_are_probabilities(trained, make_set, monkeypatch):
@@ -59,7 +59,9 @@ def test_pretrained_backbones_are_loaded_without_their_weights_file(trained, mak
     config = trained.config.model_copy(
         update={"backbone": "resnet18", "pretrained": True, "weights_file": str(source), "steps": 1, "batch_size": 2}
     )
-    made = train(config, STANDARD_ARMS["original"], make_set(), make_set(seed=1), init_seed=1, batch_seed=2)
+    made = train(
+        TrainingJob(config, STANDARD_ARMS["original"], make_set(), make_set(seed=1), init_seed=1, batch_seed=2)
+    )
     made.save(tmp_path / "made")
     source.unlink()
     loaded = TrainedClassifier.load(tmp_path / "made")

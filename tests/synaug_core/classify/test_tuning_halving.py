@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synaug_core.classify import tuning
-from synaug_core.classify.search_space import TrialSpec, list_rungs
+from synaug_core.classify.search_space import TrialSpec, Tuned, list_rungs
 from synaug_core.config import TuningConfig
 from synaug_core.errors import ConfigError
 from tests.searches import value
@@ -62,6 +62,16 @@ def test_the_winner_is_chosen_on_the_last_rung(tmp_path):
             tuning.end_trial(search, spec, early if spec.steps == 10 else late)
     winner = tuning.find_best_trial(search)
     assert (winner.number, winner.value) == (9, pytest.approx(0.81))  # 9, 10 and 11 went on
+
+
+def test_the_initial_values_are_always_tried_with_all_steps(tmp_path):
+    initial = Tuned(values={"learning_rate": 1e-3})
+    search = tuning.open_study(str(tmp_path / "s"), "s", seed=3, config=CONFIG, initial=initial)
+    while specs := tuning.ask(search):
+        for spec in specs:
+            tuning.end_trial(search, spec, 0.5 + spec.number / 100 if spec.steps == 10 else 0.7)
+    assert [s.number for s in tuning.list_ended_trials(search) if s.steps == 40] == [0, 10, 11]
+    assert tuning.find_best_trial(search).number == 0, "among equals they stay"
 
 
 @pytest.mark.parametrize("most", [1, 4, 11, 12, 13, 14])

@@ -3,11 +3,20 @@ import pytest
 from synaug_core.config import Config, GeneratorConfig
 
 
-@pytest.mark.parametrize(("mirror", "augment"), [("none", "none"), ("horizontal", "mirror"), ("both", "both")])
-def test_generators_mirror_as_the_classifier_does(mirror, augment):
+@pytest.mark.parametrize(
+    ("mirror", "rotation", "augment"),
+    [
+        ("none", 180, "none"),
+        ("horizontal", 180, "mirror"),
+        ("both", 30, "both"),
+        ("both", 90, "all"),
+        ("both", 180, "all"),
+    ],
+)
+def test_generators_mirror_and_turn_as_the_classifier_does(mirror, rotation, augment):
     config = Config.model_validate(
         {
-            "classifier": {"augmentation": {"mirror": mirror}},
+            "classifier": {"augmentation": {"mirror": mirror, "rotation": rotation}},
             "generators": {"own": {"kind": "vae"}, "fixed": {"kind": "vae", "augment": "none"}},
         }
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from synaug_core.classify.trained import TrainedClassifier
+from synaug_core.classify.training import TrainingJob
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, DataConfig
 from synaug_core.data.prepare import Prepared, prepare
@@ -22,5 +23,7 @@ def digits() -> Prepared:
 def classifier(digits: Prepared) -> TrainedClassifier:
     config = ClassifierConfig(width=8, steps=150, batch_size=32, learning_rate=5e-3, evaluate_every=50)
     return train_classifier(
-        config, ArmConfig(name="control", sampling="balanced"), digits.train, digits.val, init_seed=0, batch_seed=0
+        TrainingJob(
+            config, ArmConfig(name="control", sampling="balanced"), digits.train, digits.val, init_seed=0, batch_seed=0
+        )
     )

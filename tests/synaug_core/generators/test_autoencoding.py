@@ -71,7 +71,7 @@ def test_random_rows_are_what_they_say():
     assert sorted(randoms.cycle(14, 7, 3)[7:].tolist()) == list(range(7))
 
 
-@pytest.mark.parametrize(("augment", "ways"), [("mirror", 2), ("auto", 2), ("both", 4)])
+@pytest.mark.parametrize(("augment", "ways"), [("mirror", 2), ("auto", 2), ("both", 4), ("all", 8)])
 def test_images_are_mirrored_in_each_way_equally_often(augment, ways):
     codes = pixels.draw_mirrors((50, 80), augment, stream(1))
     assert codes.unique().tolist() == list(range(ways))
@@ -85,3 +85,14 @@ def test_a_batch_is_mirrored_as_its_codes_say():
     batch = pool.batch(torch.zeros(1, 4, dtype=torch.int64), torch.tensor([[0, 1, 2, 3]], dtype=torch.uint8))
     expected = [images[0], images[0].flip(2), images[0].flip(1), images[0].flip(1, 2)]
     assert torch.equal((batch[0] * 255).round().to(torch.uint8), torch.stack(expected))
+
+
+def test_all_symmetries_of_a_square_are_its_turns_and_their_mirror_images():
+    images = torch.arange(18, dtype=torch.uint8).view(2, 1, 3, 3)
+    pool = pixels.ImagePool(images, torch.device("cpu"), "all")
+    batch = pool.batch(torch.ones(8, dtype=torch.int64), torch.arange(8, dtype=torch.uint8))
+    turned = [torch.rot90(images[1], number, (1, 2)) for number in range(4)]
+    expected = {tuple(x.flatten().tolist()) for turn in turned for x in (turn, turn.flip(2))}
+    shown = {tuple(x.flatten().tolist()) for x in (batch * 255).round().to(torch.uint8)}
+    assert shown == expected
+    assert len(shown) == 8

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from synaug_core.classify.training import TrainingJob
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
@@ -53,7 +54,7 @@ def judges(train: ImageSet, quick: ClassifierConfig) -> Judges:
 @pytest.fixture(scope="session")
 def classifier(train: ImageSet, quick: ClassifierConfig):
     arm = ArmConfig(name="control", sampling="balanced")
-    return train_classifier(quick, arm, train, train.take([]), init_seed=0, batch_seed=0)
+    return train_classifier(TrainingJob(quick, arm, train, train.take([]), init_seed=0, batch_seed=0))
 
 
 @pytest.fixture(scope="session")

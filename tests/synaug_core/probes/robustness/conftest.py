@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.classify.training import train
+from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 
@@ -44,11 +44,13 @@ def digits() -> dict[str, ImageSet]:
 def trained(digits: dict[str, ImageSet]) -> TrainedClassifier:
     """Over nine in ten test digits right."""
     return train(
-        ClassifierConfig(width=16, steps=400, batch_size=32, evaluate_every=100, learning_rate=2e-2),
-        ArmConfig(name="original"),
-        digits["train"],
-        digits["val"],
-        init_seed=1,
-        batch_seed=2,
-        device=torch.device("cpu"),
+        TrainingJob(
+            ClassifierConfig(width=16, steps=400, batch_size=32, evaluate_every=100, learning_rate=2e-2),
+            ArmConfig(name="original"),
+            digits["train"],
+            digits["val"],
+            init_seed=1,
+            batch_seed=2,
+            device=torch.device("cpu"),
+        )
     )

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from synaug_core.classify.training import TrainingJob
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import STANDARD_ARMS, ClassifierConfig, DataConfig, GeneratorConfig
 from synaug_core.data.prepare import prepare
@@ -34,6 +35,8 @@ def classifiers(digits):
     """Two of different seeds, with dropout."""
     config = ClassifierConfig(width=6, steps=80, batch_size=32, evaluate_every=40, dropout=0.3)
     return tuple(
-        train_classifier(config, STANDARD_ARMS["original"], digits.train, digits.val, init_seed=s, batch_seed=s)
+        train_classifier(
+            TrainingJob(config, STANDARD_ARMS["original"], digits.train, digits.val, init_seed=s, batch_seed=s)
+        )
         for s in (1, 2)
     )
