@@ -3,6 +3,7 @@
 from synaug_core.config import ArmConfig, Config
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import ConfigError
+from synaug_core.packaged_weights import packaged_weights
 
 __all__ = ["check_config", "check_sweep"]
 
@@ -12,8 +13,8 @@ def check_config(config: Config) -> None:
 
     Raises:
         ConfigError: an unknown generator, strategy or backbone; a strategy that its generator or the classifier cannot
-            serve; a positive control where no image is left out of training; a value that cannot be searched; a plugin
-            that cannot be used.
+            serve; a positive control where no image is left out of training; a value that cannot be searched; weights
+            that no package has; a plugin that cannot be used.
     """
     from synaug_core.classify.search_space import checked_spaces
 
@@ -37,6 +38,8 @@ def check_config(config: Config) -> None:
         from synaug_core.classify.backbones import check_name
 
         check_name(config.classifier.backbone)
+        if config.classifier.pretrained == "package":
+            packaged_weights(config.classifier.backbone)
 
 
 def check_sweep(sweep: SweepConfig) -> None:

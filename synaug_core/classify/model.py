@@ -232,7 +232,7 @@ def build(
                 size=size,
                 stem=config.stem,
                 initialisation=config.initialisation,
-                pretrained=config.pretrained,
+                weights=config.pretrained,
                 weights_file=Path(config.weights_file) if config.weights_file else None,
                 fetch=fetch,
             )
@@ -249,7 +249,7 @@ def build(
 def _small(config: ClassifierConfig, channels: int, size: int) -> tuple[nn.Module, int]:
     from synaug_core.nets.small_cnn import SmallCNN
 
-    if config.pretrained:
+    if config.pretrained != "none":
         raise errors.ConfigError("classifier.pretrained: small_cnn has no pretrained weights; name a timm backbone")
     if size < 16:
         raise errors.ConfigError(f"classifier.backbone: small_cnn needs images of at least 16 px, these have {size}")

@@ -4,12 +4,13 @@ import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from synaug_core.config.arms import ArmConfig
 from synaug_core.config.base import Count, Section
+from synaug_core.packaged_weights import has_package
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -17,15 +18,18 @@ __all__ = [
     "ClassifierConfig",
     "Hyperparameter",
     "Initialisation",
+    "Pretrained",
     "Range",
     "Space",
     "Stem",
     "TuningConfig",
     "Value",
+    "name_weights",
 ]
 
 Initialisation = Literal["timm", "torch"]
 Mirror = Literal["none", "horizontal", "both"]
+Pretrained = Literal["none", "package", "hub", "file"]
 Stem = Literal["auto", "standard", "small"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -65,10 +69,15 @@ class ClassifierConfig(Section):
 
     backbone: str = "small_cnn"
     """`small_cnn` or the name of a timm model."""
-    pretrained: bool = False
-    """Start from timm's pretrained weights (from its hub, or from `weights_file`)."""
+    pretrained: Pretrained = "none"
+    """Where the backbone's first weights come from. `none`: they are random; `package`: an installed package, for
+    tf_efficientnet_lite0 (with the extra `lite1` also tf_efficientnet_lite1), which needs no network; `hub`: timm's
+    hub; `file`: `weights_file`, as by default where one is given. true is read as the file if one is given, or else the
+    package if it has the backbone's weights, or else the hub; false as none. Pretrained networks take three channels,
+    to which grey images are repeated, and normalise as their weights expect it."""
     weights_file: str | None = None
-    """A local .safetensors file of the backbone's pretrained weights."""
+    """A local .safetensors file of the backbone's pretrained weights, with timm's names; `pretrained: none` leaves it
+    unread."""
     stem: Stem = "auto"
     """`small` keeps the resolution in the first layers, as networks for 28 or 32 px do; auto: small up to 48 px."""
     initialisation: Initialisation = "timm"
@@ -112,6 +121,21 @@ class ClassifierConfig(Section):
     learning rate is laid out for."""
     augmentation: AugmentationConfig = AugmentationConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_truth_values(cls, values: Any) -> Any:
+        return name_weights(values) if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def _has_one_source_of_weights(self) -> "ClassifierConfig":
+        if self.pretrained == "file" and self.weights_file is None:
+            raise ValueError("pretrained: file needs the file; name it in classifier.weights_file")
+        if self.pretrained in ("package", "hub") and self.weights_file is not None:
+            raise ValueError(
+                f"pretrained: {self.pretrained} and weights_file are two sources of weights; leave one out"
+            )
+        return self
+
     @property
     def step_count(self) -> int:
         """The optimiser steps as a number.
@@ -126,6 +150,17 @@ class ClassifierConfig(Section):
     def steps_or_half(self, steps: int | None) -> int:
         """Optimiser steps of a training beside the arms' own: those given, by default half of theirs."""
         return steps or max(1, self.step_count // 2)
+
+
+def name_weights(values: dict[str, Any]) -> dict[str, Any]:
+    """A classifier's values with the word under `pretrained` that true or false of version 0.1.0 stands for, or a file
+    with nothing said of it."""
+    has_file = values.get("weights_file") is not None
+    pretrained = values.get("pretrained", has_file)
+    if not isinstance(pretrained, bool):
+        return values
+    source: Pretrained = "file" if has_file else "package" if has_package(str(values.get("backbone"))) else "hub"
+    return {**values, "pretrained": source if pretrained else "none"}
 
 
 class Range(Section):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from synaug_core import errors, names
 from synaug_core.config import keys, root, yaml_text
+from synaug_core.config.classifier import name_weights
 from synaug_core.config.generator import VAEConfig, sectioned
 from synaug_core.data import sources
 from synaug_core.s3_address import S3Address, s3_address
@@ -238,6 +239,8 @@ def checked(values: dict[str, Any]) -> root.Config:
     """
     _keep_text(values)
     _use_sections(values)
+    if isinstance(classifier := values.get("classifier"), dict):
+        values["classifier"] = name_weights(classifier)
     _seek_in_source(values)
     lines = keys.misfits(values) or _refused(values)
     if lines:

@@ -35,6 +35,12 @@ _NORMALISATION = {
     "and in training it normalises synthetic images apart from real ones.",
     "trained": " Batch normalisation predicts with the running mean and spread of what was trained on.",
 }
+_START = {
+    "none": "random weights, the same for every arm in a repetition",
+    "package": "the pretrained weights of an installed package",
+    "hub": "the pretrained weights of timm's hub",
+    "file": "the pretrained weights of a file",
+}
 _SAMPLING = {
     "balanced": "classes drawn equally often",
     "deferred": "classes drawn equally often in the last fifth of the steps",
@@ -197,12 +203,11 @@ def _search(config: Config) -> str:
 
 def _training(config: Config, comparison: Comparison) -> str:
     c = config.classifier
-    start = "pretrained weights" if c.pretrained else "random weights, the same for every arm in a repetition"
     steps = "as many as the images need" if c.steps == "auto" else number(c.steps)
     first = next(iter(comparison.arms))
     how_many = comparison.design if comparison.folds else f"{config.repetitions} times"
     return (
-        f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {start}: at most {steps} "
+        f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {_START[c.pretrained]}: at most {steps} "
         f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), {_KEEP[c.keep]} kept."
         f"{_NORMALISATION[c.normalisation]}{_prior(c)} "
         f"The arms: {'; '.join(_arms(config, comparison))}. First training: weights {_seed(config, 'init', 0)}, "

@@ -31,6 +31,11 @@ def arm(**sections: Any) -> dict[str, Any]:
             "none; use prior, or a generator of kind autoencoder or vae",
         ),
         (
+            {"classifier": {"backbone": "resnet18", "pretrained": "package"}},
+            "classifier.pretrained: no package has weights of resnet18, only of tf_efficientnet_lite0 and "
+            "tf_efficientnet_lite1; set it to hub, or give classifier.weights_file a .safetensors file",
+        ),
+        (
             arm(synthesis={"strategy": "reconstruct", "generator": "diffusion"}),
             "arm mine: synthesis.strategy: reconstruct needs a generator with a latent space, and "
             "`synthesis.generator: diffusion` has none; use prior, or a generator of kind autoencoder or vae",

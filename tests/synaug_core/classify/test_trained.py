@@ -57,7 +57,7 @@ def test_pretrained_backbones_are_loaded_without_their_weights_file(trained, mak
     source = tmp_path / "source.safetensors"
     save_file(timm.create_model("resnet18").state_dict(), source)
     config = trained.config.model_copy(
-        update={"backbone": "resnet18", "pretrained": True, "weights_file": str(source), "steps": 1, "batch_size": 2}
+        update={"backbone": "resnet18", "pretrained": "file", "weights_file": str(source), "steps": 1, "batch_size": 2}
     )
     made = train(
         TrainingJob(config, STANDARD_ARMS["original"], make_set(), make_set(seed=1), init_seed=1, batch_seed=2)
