@@ -23,8 +23,9 @@ def test_other_networks_have_no_package(name):
 
 
 @pytest.mark.parametrize("name", PACKAGED)
-def test_files_are_located_without_running_the_package(name):
+def test_files_are_located_without_running_the_package(monkeypatch, name):
     packaged = packaged_weights(name)
+    monkeypatch.delitem(sys.modules, packaged.module, raising=False)
     path = packaged.locate()
     assert path is not None
     assert path.is_file()
