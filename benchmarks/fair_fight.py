@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from synaug_core import devices, seeds
+from synaug_core.classify.budget import resolve_steps
 from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import STANDARD_ARMS, ArmConfig, ClassifierConfig, DataConfig, GeneratorConfig, SynthesisConfig
 from synaug_core.data import reading
@@ -84,6 +85,7 @@ class Mechanics:
         draws_share: whether a drawn share of the synthetic images is used, as when a search without synthetic arms
             drew it.
         arms: the arms that it makes a difference to.
+        steps_share: part of the steps that are made.
     """
 
     title: str
@@ -92,12 +94,14 @@ class Mechanics:
     synthesis: Mapping[str, Any] = field(default_factory=dict)
     draws_share: bool = False
     arms: tuple[str, ...] = ("control", "combined")
+    steps_share: float = 1.0
 
 
 _ARMS = ("original", "control", "combined")
 _BEFORE: dict[str, Any] = {
     "width": 16,
     "steps": 400,
+    "learning_rate": 2e-3,
     "normalisation": "trained",
     "keep": "val_loss",
     "patience": 8,
@@ -106,6 +110,7 @@ _BEFORE: dict[str, Any] = {
 }
 _OLD_ARM = {"real_share": 0.0}
 _LONGER = {"steps": "auto", "patience": 1000}
+_AFTER: dict[str, Any] = {"width": 16, "steps": "auto"}
 
 MECHANICS = {
     "before": Mechanics("as in version 0.1.0", _BEFORE, _OLD_ARM, draws_share=True, arms=_ARMS),
@@ -134,7 +139,15 @@ MECHANICS = {
         "5: a quarter of the images unaugmented", _BEFORE | {"augmentation": {}}, _OLD_ARM, draws_share=True
     ),
     "prior": Mechanics("7: prior corrected", _BEFORE | {"prior_correction": 1.0}, _OLD_ARM, arms=("original",)),
-    "after": Mechanics("all of them, as by default", {"width": 16, "steps": "auto"}, arms=_ARMS),
+    "after": Mechanics("all of them, as by default", _AFTER, arms=_ARMS),
+    "slow": Mechanics("all, learning rate 0.002", _AFTER | {"learning_rate": 2e-3}, arms=_ARMS),
+    "fast": Mechanics("all, learning rate 0.02", _AFTER | {"learning_rate": 2e-2}, arms=_ARMS),
+    "short": Mechanics("all, 0.4 of the steps", _AFTER, arms=_ARMS, steps_share=0.4),
+    "all_augmented": Mechanics("all, every image augmented", _AFTER | {"augmentation": {"probability": 1.0}}),
+    "all_average": Mechanics("all, averaged weights", _AFTER | {"keep": "average"}, arms=_ARMS),
+    "all_last": Mechanics("all, the last weights", _AFTER | {"keep": "last"}, arms=_ARMS),
+    "all_trained": Mechanics("all, running statistics", _AFTER | {"normalisation": "trained"}),
+    "all_split": Mechanics("all, synthetic images apart", _AFTER | {"normalisation": "split"}, arms=("combined",)),
 }
 """The rows of the table, by name."""
 
@@ -236,6 +249,8 @@ def _train(
 ) -> dict[str, float]:
     """The metrics of one training on the draw's test images."""
     config = ClassifierConfig.model_validate(mechanics.classifier)
+    config = resolve_steps(config, (STANDARD_ARMS["control"],), draw["train"].counts())
+    config = config.model_copy(update={"steps": round(config.step_count * mechanics.steps_share)})
     standard = STANDARD_ARMS[arm_name]
     own = dict(mechanics.arm) if standard.synthesis is not None else {}
     arm = ArmConfig.model_validate(standard.model_dump() | own)

@@ -57,3 +57,10 @@ def test_true_is_read_for_the_backbone_that_is_there_in_the_end(tmp_path: Path) 
     assert load(str(file)).classifier.pretrained == "package"
     assert load(str(file), ["classifier.backbone=resnet18"]).classifier.pretrained == "hub"
     assert load(str(file), ["classifier.pretrained=false"]).classifier.pretrained == "none"
+
+
+def test_timm_networks_start_at_a_rate_of_their_own():
+    assert ClassifierConfig().learning_rate == 6e-3
+    assert ClassifierConfig(backbone="resnet18").learning_rate == 2e-3
+    assert ClassifierConfig(backbone="resnet18", learning_rate=0.1).learning_rate == 0.1
+    assert ClassifierConfig.model_validate(ClassifierConfig().model_dump()).learning_rate == 6e-3
