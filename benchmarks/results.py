@@ -1,6 +1,6 @@
-"""The tables of docs/results.md, measured anew: `make results`, or `python -m benchmarks.results wbc3` for one of them.
+"""The tables of docs/results.md, measured anew: `make results`, or `python -m benchmarks.results draws-pbc` for one.
 
-All of them together take most of a day on two cores.
+Each takes less than an hour on two cores; the table of the mechanics is `python -m benchmarks.fair_fight`.
 
 Each is `synaug run examples/<name>.yaml`; what an earlier call finished is found again. The data are looked for where
 SYNAUG_DATA says, else in shared/data beside the repository.
@@ -24,31 +24,17 @@ from synaug_core.names import slugs
 _ROOT = Path(__file__).resolve().parent.parent
 _PAGE = _ROOT / "docs" / "results.md"
 _SOURCES = {
-    "wbc3": "wbc",
-    "breastmnist": "breastmnist.npz",
-    "medmnist-breast": "breastmnist.npz",
-    "medmnist-retina": "retinamnist.npz",
-    "retinamnist": "retinamnist.npz",
-    "wbc4": "wbc",
-    "wbc5": "wbc",
-    "caltech37": "caltech37",
-    "methods-wbc": "wbc",
-    "methods-wbc64": "wbc",
-    "methods-breastmnist": "breastmnist.npz",
     "evidence-wbc": "wbc",
-    "evidence-wbc-resnet18": "wbc",
-    "evidence-caltech37": "caltech37",
-    "evidence-breast": "breastmnist.npz",
-    "evidence-retina": "retinamnist.npz",
-    "push-breast": "breastmnist.npz",
-    "push-wbc": "wbc",
+    "draws-breast": "breastmnist.npz",
+    "draws-malaria": "large/malaria_cells.npz",
+    "draws-pbc": "large/pbc_8classes.parquet",
+    "caltech37": "caltech37",
+    "retinamnist": "retinamnist.npz",
     "null-check": "wbc",
-    "ablation-caltech37": "caltech37",
 }
 _NOTES = 3
 """Most notes shown of a run."""
-_SWEEPS = ("null-check", "ablation-caltech37")
-_QUALITY = {"kid": "KID", "coverage": "coverage", "agreement": "label consistency"}
+_SWEEPS = ("null-check",)
 _METRICS = ("balanced_accuracy", "macro_auc", "accuracy", "macro_f1")
 
 
@@ -79,10 +65,7 @@ def _measure(name: str, target: Path) -> None:
 def _shown(name: str, outcome: dict[str, Any]) -> str:
     if name in _SWEEPS:
         return _sweep(outcome["result"])
-    if name.startswith("methods-"):
-        return _methods(outcome)
-    contrasts = _contrasts(outcome) if name.startswith(("evidence-", "push-")) else ""
-    return "\n\n".join(part for part in (_table(outcome), contrasts) if part)
+    return f"{_table(outcome)}\n\n{_contrasts(outcome)}"
 
 
 def _contrasts(outcome: dict[str, Any]) -> str:
@@ -144,29 +127,6 @@ def _rarest(outcome: dict[str, Any]) -> tuple[str, str]:
     train, test = outcome["dataset"]["train"], outcome["dataset"]["test"]
     rarest = by_rarity([c for c, n in test.items() if n], train, test)[0]
     return rarest, f"test/class/{slugs(train)[rarest]}/recall"
-
-
-def _methods(outcome: dict[str, Any]) -> str:
-    """One row an arm: what it does to the classifier, and how good its images are."""
-    rarest, recall = _rarest(outcome)
-    heads = [
-        "balanced accuracy",
-        f"recall of {rarest}",
-        *_QUALITY.values(),
-        "seconds per 1,000 images",
-        "kept of wanted",
-    ]
-    lines = ["| arm | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    for arm, metrics in outcome["arms"].items():
-        images = outcome["synthetic"].get(arm)
-        cells = [_cell(metrics.get("test/balanced_accuracy")), _cell(metrics.get(recall))]
-        if images is None:
-            cells += [""] * (len(_QUALITY) + 2)
-        else:
-            cells += [f"{images['quality'][q]:.2f}" if q in images["quality"] else "undefined" for q in _QUALITY]
-            cells += [f"{images['seconds_per_1000']:.0f}", f"{images['images']} of {images['wanted']}"]
-        lines.append(f"| `{arm}` | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *_closing(outcome)])
 
 
 def _table(outcome: dict[str, Any]) -> str:
