@@ -249,7 +249,7 @@ def _with_steps(config: Config, division: Division) -> Config:
 
 def _pick(config: Config, context: Context, stages: Stages, divisions: int) -> tuple[PickRef, ...]:
     """What each arm with candidates becomes in this division; without validation images the first of them."""
-    arms = [arm for arm in config.arms if arm.candidates]
+    arms = [config.classifier.narrow(arm) for arm in config.arms if arm.candidates]
     if not arms:
         return ()
     steps = config.classifier.steps_or_half(config.tuning.steps)

@@ -12,9 +12,10 @@ def check_config(config: Config) -> None:
     """Refuse names and values that fit each other with no images whatever. Loads torch, and the plugins that are named.
 
     Raises:
-        ConfigError: an unknown generator, strategy or backbone; a strategy that its generator or the classifier cannot
-            serve; a positive control where no image is left out of training; a value that cannot be searched; weights
-            that no package has; a plugin that cannot be used.
+        ConfigError: an unknown generator, strategy or backbone; an arm that cannot be trained in the way of the
+            classifier; a strategy that its generator or the classifier cannot serve; a positive control where no image
+            is left out of training; a value that cannot be searched; weights that no package has; a plugin that cannot
+            be used.
     """
     from synaug_core.classify.search_space import checked_spaces
 
@@ -26,6 +27,7 @@ def check_config(config: Config) -> None:
                 f"arm {arm.name}: it takes real images that are left out of training, and none are: set data.per_class "
                 "(such as 20, or {rare: 20, default: 100}) or data.long_tail, or leave the arm out"
             )
+        _check_way(config, arm)
         _check_synthesis(config, arm)
         if arm.online is not None:
             key = f"arm {arm.name}: online"
@@ -49,6 +51,14 @@ def check_sweep(sweep: SweepConfig) -> None:
             check_config(cell.config)
         except ConfigError as error:
             raise ConfigError(f"sweep, at {cell.label}: {error}") from error
+
+
+def _check_way(config: Config, arm: ArmConfig) -> None:
+    """An arm with candidates goes without those that cannot be; one has to be left."""
+    obstacles = [config.classifier.obstacle_to(variant) for variant in arm.variants]
+    if None not in obstacles:
+        subject = f"arm {arm.name}: " if not arm.candidates else f"arm {arm.name}: none of its candidates can be: "
+        raise ConfigError(f"{subject}{obstacles[0]}; leave it out, or set classifier.training to scratch")
 
 
 def _check_synthesis(config: Config, arm: ArmConfig) -> None:

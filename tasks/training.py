@@ -17,6 +17,7 @@ from synaug_core.classify.search_space import TrialSpec, Tuned, as_configured
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import TrainingJob
 from synaug_core.config import ArmConfig, ClassifierConfig, TuningConfig
+from synaug_core.config.classifier import Training
 from synaug_core.data import imageset
 from synaug_core.evaluate import scorer
 from synaug_core.evaluate.predictions import Predictions
@@ -142,7 +143,7 @@ def train_repetition(
             recorder.metrics(evaluation.model_dump(exclude={"step"}), evaluation.step)
         history = classifier.history
         recorder.metrics({"best_step": history.best_step, "steps": history.stopped_at})
-        recorder.metrics({"prior_correction": history.prior_correction})
+        recorder.metrics({"prior_correction": history.prior_correction, "head_strength": history.head_strength})
         names = slugs(classifier.classes).values()
         recorder.metrics({f"prior/{name}": share for name, share in zip(names, history.prior, strict=True)})
         recorder.metrics({f"val/{name}": v for name, v in val_scores.items() if "/" not in name})
@@ -166,11 +167,14 @@ def train_repetition(
     return reference
 
 
-def narrow_search(config: TuningConfig, arms: Sequence[ArmConfig], synthetic: Synthetic) -> TuningConfig:
-    """The search over what its arms use: hyper-parameters that none of them does, such as the share of synthetic images
-    where none were made, stay as configured."""
+def narrow_search(
+    config: TuningConfig, arms: Sequence[ArmConfig], synthetic: Synthetic, training: Training = "scratch"
+) -> TuningConfig:
+    """The search over what its arms, and their way of training, use: hyper-parameters that none of them does, such as
+    the share of synthetic images where none were made, stay as configured."""
     filled = {name for name, parts in synthetic.items() if any(part.images for part in parts)}
-    return config.narrowed_to([a if a.name in filled else a.model_copy(update={"synthesis": None}) for a in arms])
+    used = [a if a.name in filled else a.model_copy(update={"synthesis": None}) for a in arms]
+    return config.narrowed_to(used, training)
 
 
 @action
@@ -184,7 +188,8 @@ def open_search(
 ) -> refs.SearchRef:
     """The study of this search, and its MLflow run: new ones, or those an earlier try began."""
     dataset = context.dataset
-    config = narrow_search(config, arms, synthetic).model_copy(update={"steps": classifier.steps_or_half(config.steps)})
+    narrow = narrow_search(config, arms, synthetic, classifier.training)
+    config = narrow.model_copy(update={"steps": classifier.steps_or_half(config.steps)})
     key = digests.of_value(
         [
             frozen.identity([dataset, arms, synthetic, online, classifier, config, context.seed]),

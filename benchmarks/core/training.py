@@ -55,7 +55,7 @@ def _search(job: Job, arms: tuple[ArmConfig, ...], synthetic: Synthetic) -> Tune
     initial = as_configured(config.classifier)
     used = [arm if len(synthetic[arm.name] or ()) else arm.model_copy(update={"synthesis": None}) for arm in arms]
     steps = config.classifier.steps_or_half(config.tuning.steps)
-    settings = config.tuning.narrowed_to(used).model_copy(update={"steps": steps})
+    settings = config.tuning.narrowed_to(used, config.classifier.training).model_copy(update={"steps": steps})
 
     def opened() -> tuning.Search:
         seed = derive(config.seed, "tuning", names)

@@ -3,12 +3,12 @@
 The only file that knows timm.
 """
 
+import dataclasses
 import difflib
 import functools
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,12 +26,14 @@ __all__ = [
     "ADVICE",
     "SMALL_STEM_UP_TO",
     "Backbone",
+    "StageFeatures",
     "backbone",
     "check_name",
     "hub_file",
     "load_backbone",
     "packaged_state",
     "read_weights",
+    "stage_features",
 ]
 
 
@@ -190,7 +192,7 @@ _POOLS = ("maxpool", "features.pool0")
 """Where ResNets and DenseNets pool behind their first convolution."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Backbone:
     """A feature extractor and what it expects.
 
@@ -282,6 +284,63 @@ def backbone(
             raise errors.WeightsError(f"pretrained weights of {name}: no file is given; {ADVICE}")
         load_backbone(module, state, name=name, head=heads)
     return Backbone(module, width, inputs, tuple(facts.mean), tuple(facts.std))
+
+
+class StageFeatures(nn.Module):
+    """A network's pooled features, and beside them the mean and the standard deviation of each channel of each stage.
+
+    The early stages know textures and colours that the last one has learnt to overlook: a cell is told by them, a
+    panda is not. The deviations say how unevenly a channel answers over the image.
+
+    Args:
+        network: a timm network without its head, that gives its stages.
+
+    Attributes:
+        stages: names of the modules within this one that give the stages, from the first to the last.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        facts: Any = network.feature_info
+        entries = facts if isinstance(facts, list) else facts.info
+        self.stages = tuple(f"network.{entry['module']}" for entry in entries)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised float32 images (n, channels, h, w) to float32 (n, features)."""
+        network: Any = self.network
+        final_map, maps = network.forward_intermediates(x, output_fmt="NCHW")
+        parts: list[Tensor] = [network.forward_head(final_map)]
+        for stage in maps:
+            variance, mean = torch.var_mean(stage.float().flatten(2), dim=2, correction=0)
+            parts += [mean, (variance + _LEAST_VARIANCE).sqrt()]
+        return torch.cat(parts, dim=1)
+
+
+_LEAST_VARIANCE = 1e-8
+"""Keeps the root's gradient finite where a channel is the same all over."""
+
+
+def stage_features(backbone: Backbone, name: str, size: int) -> Backbone:
+    """The same network with the features of `StageFeatures`.
+
+    Args:
+        backbone: as `backbone` gives it.
+        name: timm's, for messages.
+        size: of the images, pixels a side.
+
+    Raises:
+        ConfigError: a network whose stages timm cannot give.
+    """
+    try:
+        module = StageFeatures(backbone.module).eval()
+        with torch.no_grad():
+            features: Tensor = module(torch.zeros(1, backbone.channels, size, size))
+    except (AttributeError, TypeError, RuntimeError, AssertionError, ValueError, LookupError) as error:
+        raise errors.ConfigError(
+            f"classifier.backbone: timm gives no stages of {name}, and training: frozen needs them ({_line(error)})"
+        ) from error
+    return dataclasses.replace(backbone, module=module, width=features.shape[1])
 
 
 def _create(name: str, channels: int, size: int | None) -> nn.Module:

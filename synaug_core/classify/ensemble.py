@@ -29,7 +29,7 @@ def train_arm(job: TrainingJob) -> trained.TrainedClassifier:
     Result and errors are those of `training.train`.
     """
     networks = job.arm.members
-    if networks == 1:
+    if networks == 1 or job.config.obstacle_to(job.arm) is not None:
         return train(job)
     start_time = time.monotonic()
     steps = max(1, job.config.step_count // networks)

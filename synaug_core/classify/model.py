@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from synaug_core import errors, seeds
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
+from synaug_core.nets.shown import Resize, Standardised
 
 __all__ = ["Classifier", "Dropout", "Ensemble", "as_float", "build", "channel_statistics", "evaluating"]
 
@@ -71,6 +72,7 @@ class Classifier(nn.Module):
         mean, std: per channel, of images in [0, 1]; one value each for grey images, or three, to which grey
             images are repeated.
         dropout: share of features dropped before the head.
+        resize: images in [0, 1] to those that the backbone is shown; None: as they are.
 
     Attributes:
         width: of its features.
@@ -91,9 +93,11 @@ class Classifier(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         dropout: float,
+        resize: Resize | None = None,
     ) -> None:
         super().__init__()
         self.width = width
+        self.resize = resize
         self.backbone = backbone
         self.dropout = Dropout(dropout)
         self.linear = nn.Linear(width, classes)
@@ -107,9 +111,16 @@ class Classifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Images as in `forward` to pooled float32 features (n, d)."""
-        x = (as_float(images) - self.mean) / self.std  # one channel becomes three where mean has three
-        features: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.backbone(self.normalised(images))
         return features.float()
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images as in `forward` to what the backbone is shown, float (n, channels, h, w) in channels-last layout."""
+        x = as_float(images)
+        if self.resize is not None:
+            x = self.resize(x)
+        x = (x - self.mean) / self.std  # one channel becomes three where mean has three
+        return x.contiguous(memory_format=torch.channels_last)
 
     def head(self, features: Tensor, stream: torch.Generator | None = None) -> Tensor:
         """Features (n, d) to float32 logits (n, classes): many dropout samples cost one pass of the backbone."""
@@ -122,6 +133,14 @@ class Classifier(nn.Module):
         """
         logits: Tensor = self.linear(features).float()
         return logits if self.training else logits - self.prior_shift
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the modules whose maps the head reads beside the last layer's features, from the first to the last:
+        the stages of a frozen backbone. Empty for others."""
+        if not isinstance(self.backbone, Standardised):
+            return ()
+        return tuple(f"backbone.features.{name}" for name in getattr(self.backbone.features, "stages", ()))
 
     @property
     def networks(self) -> "tuple[Classifier, ...]":
@@ -207,7 +226,7 @@ def build(
     The same configuration and seed give the same weights, whatever `mean` and `std` are.
 
     Args:
-        config: backbone, stem, width, dropout, pretrained weights.
+        config: backbone, stem, width, dropout, pretrained weights, way of training, size that the network is shown.
         channels: of the images.
         size: of the images, pixels a side.
         classes: class names.
@@ -220,26 +239,37 @@ def build(
         ConfigError: an unknown backbone, one that cannot take these images, or a batch too small for it.
         WeightsError: pretrained weights that cannot be had or do not fit.
     """
+    shown = config.shown_size(size)
     with seeds.seeded_init(seed):
         if config.backbone == "small_cnn":
-            module, width = _small(config, channels, size)
+            module, width = _small(config, channels, shown)
         else:
             from synaug_core.classify import backbones
 
             extractor = backbones.backbone(
                 config.backbone,
                 channels=channels,
-                size=size,
+                size=shown,
                 stem=config.stem,
                 initialisation=config.initialisation,
                 weights=config.pretrained,
                 weights_file=Path(config.weights_file) if config.weights_file else None,
                 fetch=fetch,
             )
+            if config.training == "frozen":
+                extractor = backbones.stage_features(extractor, config.backbone, shown)
             module, width = extractor.module, extractor.width
             mean, std = extractor.mean or mean, extractor.std or std
-        model = Classifier(module, width, len(classes), mean=mean, std=std, dropout=config.dropout)
-    if config.batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        if config.training == "frozen":
+            module = Standardised(module, width)
+        resize = Resize(size, shown) if shown != size else None
+        model = Classifier(module, width, len(classes), mean=mean, std=std, dropout=config.dropout, resize=resize)
+    has_steps = config.training == "scratch"
+    if (
+        has_steps
+        and config.batch_size == 1
+        and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    ):
         raise errors.ConfigError(
             f"classifier.batch_size: {config.backbone} normalises over the batch and needs at least 2"
         )

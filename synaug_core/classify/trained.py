@@ -23,12 +23,14 @@ from synaug_core.data.imageset import ImageSet
 __all__ = ["Ending", "Evaluation", "History", "TrainedClassifier"]
 
 
-Ending = Literal["all steps", "early stop", "no validation images"]
-"""Why a training was over. `no validation images`: all steps were made and the last weights were kept."""
+Ending = Literal["all steps", "early stop", "no validation images", "solved"]
+"""Why a training was over. `no validation images`: all steps were made and the last weights were kept; `solved`: the
+head of a frozen backbone is the solution of its convex problem, and there are no steps."""
 
 
 class Evaluation(frozen.Frozen):
-    """Losses and validation scores of a classifier at one step of its training.
+    """Losses and validation scores of a classifier at one step of its training; with a frozen backbone a step is one
+    strength of the head.
 
     The scores are those of the network that would be kept at that step: with the statistics of clean real images, and
     with averaged weights where these are kept.
@@ -63,6 +65,8 @@ class History(frozen.Frozen):
     """Share of each class in what the training drew and weighed; empty in classifiers of earlier versions."""
     prior_correction: float = 0.0
     """Strength tau of the prior correction in the weights that were kept."""
+    head_strength: float | None = None
+    """C of the head that was kept, on a frozen backbone."""
     seconds: float = 0.0
     """Time of the part after the last resume; not stored, so that equal trainings have equal files."""
 
@@ -77,9 +81,9 @@ class History(frozen.Frozen):
         the steps that on the training images and, where there are any, the balanced one on the validation images.
 
         A fall counts from 2 % and 0.01 nats on. False where a training was stopped early, and where a fifth has no
-        evaluation.
+        evaluation. False too where no steps were made.
         """
-        if self.ended == "early stop":
+        if self.ended in ("early stop", "solved"):
             return False
         steps = self.stopped_at / self.members
         to_go = [(e, (self.stopped_at - e.step) / max(1, steps)) for e in self.evaluations]
@@ -142,6 +146,9 @@ class TrainedClassifier:
     def predict(self, images: Tensor | ImageSet, *, device: torch.device | str | None = None) -> NDArray[np.float32]:
         """Class probabilities, float32 (n, classes), rows summing to 1. Dropout is off.
 
+        With a frozen backbone the features of an image set are remembered, as those of a run are wanted for every arm;
+        those of a tensor are not. Probabilities of the two may differ in their last digit.
+
         Args:
             images: an image set, or uint8 (n, channels, size, size).
             device: moves the model there first; None computes where it is.
@@ -153,6 +160,10 @@ class TrainedClassifier:
         self.check(pixels)
         model = self.model if device is None else self.model.to(device)
         model.eval()
+        if isinstance(images, ImageSet) and self.config.training == "frozen":
+            from synaug_core.classify.frozen_head import predict_logits
+
+            return predict_logits(model, pixels).softmax(dim=1).cpu().numpy()
         rows = np.empty((len(pixels), len(self.classes)), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(pixels), _BATCH):

@@ -420,6 +420,8 @@ class Loop:
 def train(job: TrainingJob) -> trained.TrainedClassifier:
     """Train one classifier for `config.steps` optimiser steps, or until the validation figure stops improving.
 
+    Where the backbone is frozen there are no steps, and `frozen_head.train_head` finds the head.
+
     Which weights are kept is `config.keep`'s affair; without validation images all steps are made and the last weights
     are kept. The same arguments on the same device with the same number of threads give the same
     bytes, also when the training was killed and went on from its checkpoint. The initial weights depend on `config`
@@ -434,6 +436,10 @@ def train(job: TrainingJob) -> trained.TrainedClassifier:
     """
     arm = job.arm
     _check(job.images, job.val)
+    if job.config.training == "frozen":
+        from synaug_core.classify.frozen_head import train_head
+
+        return train_head(job)
     if arm.online is not None and job.online is None:
         raise ValueError(f"arm {arm.name} makes images inside the training loop, and nothing was given to make them")
     if arm.members > 1 or arm.candidates:

@@ -13,6 +13,7 @@ from synaug_core.config.base import Count, Section
 from synaug_core.packaged_weights import has_package
 
 __all__ = [
+    "FROZEN_BACKBONE",
     "HYPERPARAMETERS",
     "AugmentationConfig",
     "ClassifierConfig",
@@ -22,6 +23,7 @@ __all__ = [
     "Range",
     "Space",
     "Stem",
+    "Training",
     "TuningConfig",
     "Value",
     "name_weights",
@@ -31,6 +33,11 @@ Initialisation = Literal["timm", "torch"]
 Mirror = Literal["none", "horizontal", "both"]
 Pretrained = Literal["none", "package", "hub", "file"]
 Stem = Literal["auto", "standard", "small"]
+Training = Literal["scratch", "frozen"]
+FROZEN_BACKBONE = "tf_efficientnet_lite0"
+"""The backbone of `training: frozen` where none is named: its weights come with synaug."""
+_SHOWN_AT_LEAST, _SHOWN_AT_MOST = 128, 224
+"""Pixels a side that a frozen backbone is shown, where `input_size` does not say: it has learnt from large images."""
 Rate = Annotated[float, Field(ge=0, lt=1)]
 _RATE_OF_TIMM = 2e-3
 
@@ -68,6 +75,12 @@ class AugmentationConfig(Section):
 class ClassifierConfig(Section):
     """The network and its training, the same for every arm."""
 
+    training: Training = "scratch"
+    """`scratch`: all weights of the network are trained, from random or pretrained ones, step by step; `frozen`: those
+    of a pretrained backbone stay as they are, and on its features stands a linear head that a convex solver finds, in
+    seconds. Frozen, the backbone is tf_efficientnet_lite0 where none is named, and what is said of steps, batches,
+    rates, dropout and normalisation in training does not apply. Arms that need a training loop (mixing, deferred
+    balancing, several networks, pretraining, online synthesis) cannot be trained so."""
     backbone: str = "small_cnn"
     """`small_cnn` or the name of a timm model."""
     pretrained: Pretrained = "none"
@@ -79,6 +92,12 @@ class ClassifierConfig(Section):
     weights_file: str | None = None
     """A local .safetensors file of the backbone's pretrained weights, with timm's names; `pretrained: none` leaves it
     unread."""
+    input_size: Annotated[int, Field(ge=16, le=512)] | None = None
+    """Pixels a side of what the network is shown: images are enlarged, or made smaller, on the device (bicubic,
+    antialiased). None: as they are; frozen: at least 128, and as they are up to 224."""
+    views: Annotated[int, Field(ge=1, le=64)] = 8
+    """Augmented views of each training image that a frozen backbone is shown, in arms with augmentation. All of them
+    together weigh `augmentation.probability` of the image, the image as it is the rest."""
     stem: Stem = "auto"
     """`small` keeps the resolution in the first layers, as networks for 28 or 32 px do; auto: small up to 48 px."""
     initialisation: Initialisation = "timm"
@@ -136,6 +155,17 @@ class ClassifierConfig(Section):
         return values
 
     @model_validator(mode="after")
+    def _frozen_weights_are_pretrained(self) -> "ClassifierConfig":
+        if self.training == "frozen" and self.backbone == "small_cnn":
+            raise ValueError(
+                "training: frozen needs pretrained weights, and small_cnn has none; leave backbone out, or name a "
+                "timm backbone"
+            )
+        if self.training == "frozen" and self.pretrained == "none":
+            raise ValueError("training: frozen needs pretrained weights; set pretrained to package, hub or file")
+        return self
+
+    @model_validator(mode="after")
     def _has_one_source_of_weights(self) -> "ClassifierConfig":
         if self.pretrained == "file" and self.weights_file is None:
             raise ValueError("pretrained: file needs the file; name it in classifier.weights_file")
@@ -144,6 +174,31 @@ class ClassifierConfig(Section):
                 f"pretrained: {self.pretrained} and weights_file are two sources of weights; leave one out"
             )
         return self
+
+    def shown_size(self, size: int) -> int:
+        """Pixels a side of what the network is shown of images with `size` pixels a side."""
+        if self.input_size is not None or self.training == "scratch":
+            return self.input_size or size
+        return max(_SHOWN_AT_LEAST, min(size, _SHOWN_AT_MOST))
+
+    def obstacle_to(self, arm: ArmConfig) -> str | None:
+        """Why an arm cannot be trained this way, as the end of a sentence; None where it can."""
+        if self.training == "scratch":
+            return None
+        needs = {
+            "online": arm.online is not None,
+            f"mixing: {arm.mixing}": arm.mixing != "none",
+            "sampling: deferred": arm.sampling == "deferred",
+            "members above 1": arm.members > 1,
+            "pretrain": arm.pretrain > 0,
+        }
+        key = next((name for name, is_set in needs.items() if is_set), None)
+        return None if key is None else f"{key} needs a training loop, and classifier.training: frozen has none"
+
+    def narrow(self, arm: ArmConfig) -> ArmConfig:
+        """The arm with those of its candidates that can be trained this way."""
+        possible = tuple(name for name in arm.candidates if self.obstacle_to(arm.become(name)) is None)
+        return arm if possible == arm.candidates else arm.model_copy(update={"candidates": possible})
 
     @property
     def step_count(self) -> int:
@@ -163,7 +218,9 @@ class ClassifierConfig(Section):
 
 def name_weights(values: dict[str, Any]) -> dict[str, Any]:
     """A classifier's values with the word under `pretrained` that true or false of version 0.1.0 stands for, or a file
-    with nothing said of it."""
+    with nothing said of it. Frozen, the backbone is named too, and nothing said of weights is as true."""
+    if values.get("training") == "frozen":
+        values = {"backbone": FROZEN_BACKBONE, "pretrained": True, **values}
     has_file = values.get("weights_file") is not None
     pretrained = values.get("pretrained", has_file)
     if not isinstance(pretrained, bool):
@@ -202,11 +259,13 @@ class Hyperparameter:
         title: as figures, the report and messages call it.
         key: dotted key below `classifier` that holds its value; None: a share of something else, as configured 1.
         used_by: whether the training of an arm depends on it; it is searched where a searched arm's does.
+        needs_loop: whether it is of a training step by step; `training: frozen` makes none.
     """
 
     title: str
     key: str | None = None
     used_by: Callable[[ArmConfig], bool] = lambda _: True
+    needs_loop: bool = False
 
     def read(self, config: ClassifierConfig) -> Value:
         """The configured value: a number, or the word of a choice."""
@@ -260,13 +319,13 @@ class TuningConfig(Section):
     pruner: Literal["halving", "median", "none"] = "halving"
     """halving: all trials make trainings of a part of the steps, and the best of them go on to all steps; median: a
     trial ends where it falls behind the median of earlier rounds; none: every trial makes all steps."""
-    learning_rate: Annotated[Range | None, Hyperparameter("learning rate", "learning_rate")] = Range(
+    learning_rate: Annotated[Range | None, Hyperparameter("learning rate", "learning_rate", needs_loop=True)] = Range(
         low=5e-4, high=3e-2, log=True
     )
-    weight_decay: Annotated[Range | None, Hyperparameter("weight decay", "weight_decay")] = Range(
+    weight_decay: Annotated[Range | None, Hyperparameter("weight decay", "weight_decay", needs_loop=True)] = Range(
         low=1e-4, high=1e-1, log=True
     )
-    dropout: Annotated[Range | None, Hyperparameter("dropout", "dropout")] = Range(low=0.0, high=0.6)
+    dropout: Annotated[Range | None, Hyperparameter("dropout", "dropout", needs_loop=True)] = Range(low=0.0, high=0.6)
     augmentation_strength: Annotated[
         Range | None, Hyperparameter("augmentation strength", "augmentation.strength", _augments)
     ] = Range(low=0.3, high=1.5)
@@ -297,10 +356,23 @@ class TuningConfig(Section):
         """What the hyper-parameters that are searched may be, by name, in the order of `HYPERPARAMETERS`."""
         return {name: space for name in HYPERPARAMETERS if (space := getattr(self, name)) is not None}
 
-    def narrowed_to(self, arms: Sequence[ArmConfig]) -> "TuningConfig":
-        """The same search without the hyper-parameters that none of these arms uses."""
-        unused = [name for name, entry in HYPERPARAMETERS.items() if not any(map(entry.used_by, arms))]
-        return self.model_copy(update=dict.fromkeys(unused))
+    def narrowed_to(self, arms: Sequence[ArmConfig], training: Training = "scratch") -> "TuningConfig":
+        """The same search without the hyper-parameters that none of these arms uses.
+
+        Frozen, a trial's trainings have no steps that could be made in parts, so none ends early; and where nothing is
+        left to search, one trial says it all.
+        """
+        has_loop = training == "scratch"
+        unused = [
+            name
+            for name, entry in HYPERPARAMETERS.items()
+            if not any(map(entry.used_by, arms)) or (entry.needs_loop and not has_loop)
+        ]
+        narrow = self.model_copy(update=dict.fromkeys(unused))
+        if has_loop:
+            return narrow
+        trials = self.trials if narrow.spaces() else min(self.trials, 1)
+        return narrow.model_copy(update={"pruner": "none", "trials": trials})
 
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {

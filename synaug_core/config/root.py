@@ -122,6 +122,16 @@ class Config(base.Section):
         ]
         return next(filter(None, obstacles), "")
 
+    def notes_on_candidates(self) -> tuple[str, ...]:
+        """A line for each arm that goes without some of its candidates."""
+        lines = []
+        for arm in self.arms:
+            possible = self.classifier.narrow(arm).candidates
+            if left_out := [name for name in arm.candidates if name not in possible]:
+                names, training = ", ".join(left_out), self.classifier.training
+                lines.append(f"{arm.name}: not tried: {names}; classifier.training: {training} has no training loop")
+        return tuple(lines)
+
     def generator_named(self, name: str) -> GeneratorConfig:
         """What `synthesis.generator` means: `default`, a name in `generators`, or a kind with its defaults."""
         if name == "default":

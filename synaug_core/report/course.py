@@ -192,9 +192,17 @@ def _search(config: Config) -> str:
         return f"1/{2000 // steps} of the arms'" if unknown else number(steps)
 
     halving = "".join(f", and the best {r.trials} of them anew of {steps_text(r.steps)} steps" for r in later)
-    titles = [HYPERPARAMETERS[name].title for name in tuning.narrowed_to(searched).spaces()]
+    narrow = tuning.narrowed_to(searched, config.classifier.training)
+    titles = [HYPERPARAMETERS[name].title for name in narrow.spaces()]
     word = config.data.split.division_word
     place = f", in each {word} anew" if word else ""
+    if config.classifier.training == "frozen" and not titles:
+        return "None: these arms have nothing to search on frozen features."
+    if config.classifier.training == "frozen":
+        return (
+            f"{budget}{place}, each with the same trainings as the arms' own, over {', '.join(titles)}; the measure is "
+            f"balanced accuracy on the validation images. Sampler: {seeds}."
+        )
     return (
         f"{budget}{place}, of {steps_text(first.steps)} steps each{halving}, over {', '.join(titles)}; the "
         f"measure is balanced accuracy on the validation images. Sampler: {seeds}."
@@ -203,6 +211,8 @@ def _search(config: Config) -> str:
 
 def _training(config: Config, comparison: Comparison) -> str:
     c = config.classifier
+    if c.training == "frozen":
+        return _frozen_training(config, comparison)
     steps = "as many as the images need" if c.steps == "auto" else number(c.steps)
     first = next(iter(comparison.arms))
     how_many = comparison.design if comparison.folds else f"{config.repetitions} times"
@@ -215,6 +225,25 @@ def _training(config: Config, comparison: Comparison) -> str:
     )
 
 
+def _frozen_training(config: Config, comparison: Comparison) -> str:
+    c = config.classifier
+    first = next(iter(comparison.arms))
+    how_many = comparison.design if comparison.folds else f"{config.repetitions} times"
+    shown = "" if c.input_size is None else f", which is shown images of {c.input_size} × {c.input_size} pixels"
+    return (
+        f"{len(comparison.arms)} arms, {how_many}, each with a linear head on the features of {c.backbone}{shown}. "
+        f"Its weights stay as they are: {_START[c.pretrained]}. The features are those of the last layer and the mean "
+        "and deviation of each channel of each stage, standardised by the real training images, of each image and, in "
+        "arms with "
+        f"augmentation, of {c.views} augmented view{'s' * (c.views > 1)} of it, which weigh{'s' * (c.views == 1)} "
+        f"{_share(c.augmentation.probability)} of it. The head is the solution of a logistic regression with an L2 "
+        "penalty, whose strength has the lowest validation loss, averaged over the classes. There are no optimiser "
+        f"steps to compare.{_prior(c)} "
+        f"The arms: {'; '.join(_arms(config, comparison))}. First training: views of {plain(first)} "
+        f"{_seed(config, 'batches', first, 0)}. Those of the next ones end in 1, 2, …"
+    )
+
+
 def _prior(config: ClassifierConfig) -> str:
     if config.prior_correction == 0:
         return ""
@@ -223,7 +252,7 @@ def _prior(config: ClassifierConfig) -> str:
 
 
 def _arms(config: Config, comparison: Comparison) -> Iterator[str]:
-    for arm in config.arms[:_SHOWN_ARMS]:
+    for arm in map(config.classifier.narrow, config.arms[:_SHOWN_ARMS]):
         parts = [_SAMPLING[arm.sampling]] if arm.sampling != "natural" else []
         parts += [f"the best of {', '.join(arm.candidates)} on the validation images"] if arm.candidates else []
         parts += ["balanced softmax"] if arm.loss == "balanced_softmax" else []

@@ -36,6 +36,16 @@ def arm(**sections: Any) -> dict[str, Any]:
             "tf_efficientnet_lite1; set it to hub, or give classifier.weights_file a .safetensors file",
         ),
         (
+            {**arm(mixing="cutmix"), "classifier": {"training": "frozen"}},
+            "arm mine: mixing: cutmix needs a training loop, and classifier.training: frozen has none; leave it out, "
+            "or set classifier.training to scratch",
+        ),
+        (
+            {**arm(candidates=["mixup", "ensemble"]), "classifier": {"training": "frozen"}},
+            "arm mine: none of its candidates can be: mixing: mixup needs a training loop, and classifier.training: "
+            "frozen has none; leave it out, or set classifier.training to scratch",
+        ),
+        (
             arm(synthesis={"strategy": "reconstruct", "generator": "diffusion"}),
             "arm mine: synthesis.strategy: reconstruct needs a generator with a latent space, and "
             "`synthesis.generator: diffusion` has none; use prior, or a generator of kind autoencoder or vae",

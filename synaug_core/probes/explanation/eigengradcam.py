@@ -69,6 +69,9 @@ def find_layer(model: nn.Module, *, channels: int, size: int) -> MapLayer:
     is too coarse this gives the end of the stage before. Where no layer has `LEAST_SIDE` cells (tiny images, large
     patches), the last one with 4, then 2, is taken. Of modules with the same output the outermost is named.
 
+    The head of a frozen backbone reads every stage, so that something goes around each but the first. There it is the
+    last stage with so many cells, and its maps lack what earlier stages add to a logit.
+
     Args:
         model: float images in [0, 1], (1, channels, size, size), to logits (1, classes). It is left as it was.
         channels: of the images.
@@ -82,6 +85,11 @@ def find_layer(model: nn.Module, *, channels: int, size: int) -> MapLayer:
         image = torch.zeros(1, channels, size, size, device=_device(model)).requires_grad_()
         shapes = _shapes(model, modules, image.detach())
         cuts: dict[str, bool] = {}
+        if stages := getattr(model, "stages", ()):
+            maps = [_as_map(name, shapes[name]) for name in reversed(stages) if name in shapes]
+            sides = [(least, layer) for least in _FALLBACKS for layer in maps if layer and layer.side >= least]
+            if sides:
+                return sides[0][1]
         for smallest_side in _FALLBACKS:
             for name, shape in reversed(shapes.items()):
                 layer = _as_map(name, shape)

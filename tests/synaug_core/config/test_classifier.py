@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from synaug_core.config import ClassifierConfig
+from synaug_core.config import NAMED_ARMS, ClassifierConfig, Config
 from synaug_core.config.load import load
 
 LITE = "tf_efficientnet_lite0"
@@ -49,6 +49,56 @@ def test_where_pretrained_weights_come_from(values: dict[str, Any], word: str) -
 def test_sources_of_weights_that_cannot_be(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ClassifierConfig.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "backbone", "word"),
+    [
+        ({}, LITE, "package"),
+        ({"backbone": "tf_efficientnet_lite1"}, "tf_efficientnet_lite1", "package"),
+        ({"backbone": "resnet18"}, "resnet18", "hub"),
+        ({"backbone": "resnet18", "weights_file": "w"}, "resnet18", "file"),
+        ({"pretrained": "hub"}, LITE, "hub"),
+    ],
+)
+def test_a_frozen_backbone_is_pretrained(values: dict[str, Any], backbone: str, word: str) -> None:
+    config = ClassifierConfig.model_validate({"training": "frozen", **values})
+    assert (config.backbone, config.pretrained) == (backbone, word)
+    assert ClassifierConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pretrained": "none"}, "training: frozen needs pretrained weights; set pretrained to package, hub or file"),
+        ({"pretrained": False}, "training: frozen needs pretrained weights; set pretrained to package, hub or file"),
+        ({"backbone": "small_cnn"}, "small_cnn has none; leave backbone out, or name a timm backbone"),
+        ({"input_size": 8}, "greater than or equal to 16"),
+        ({"views": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_what_cannot_be_frozen(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ClassifierConfig.model_validate({"training": "frozen", **values})
+
+
+def test_the_way_is_read_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("data: {source: digits}\nclassifier: {views: 3}\n")
+    assert load(str(file)).classifier.training == "scratch"
+    config = load(str(file), ["classifier.training=frozen"]).classifier
+    assert (config.backbone, config.pretrained, config.views) == (LITE, "package", 3)
+
+
+def test_an_arm_goes_without_candidates_that_need_a_loop() -> None:
+    frozen = Config.model_validate({"classifier": {"training": "frozen"}})
+    picked = NAMED_ARMS["picked"]
+    assert frozen.classifier.narrow(picked).candidates == ("balanced_softmax", "strong")
+    assert frozen.notes_on_candidates() == (
+        "picked: not tried: deferred, mixup, cutmix, ensemble; classifier.training: frozen has no training loop",
+    )
+    assert Config().classifier.narrow(picked) is picked
+    assert Config().notes_on_candidates() == ()
 
 
 def test_true_is_read_for_the_backbone_that_is_there_in_the_end(tmp_path: Path) -> None:
