@@ -53,8 +53,9 @@ DEFAULT_STRENGTH = 3e-3
 """C where there is no validation image."""
 _ABSENT = 20.0
 """Nats by which the bias of a class without images lies below the mean of the others."""
-_GRADIENT, _CHANGE, _ITERATIONS = 1e-6, 1e-13, 1000
-"""Where the search for a solution ends: the largest entry of the gradient, the change in a step, the steps."""
+_GRADIENT, _CHANGE, _ITERATIONS = 1e-6, 1e-10, 1000
+"""Where the search for a solution ends: the largest entry of the gradient, the change in a step, the steps. A smaller
+change is near the rounding of the loss, and the line search then tries many times for nothing."""
 
 
 class FeatureCache:
