@@ -37,6 +37,7 @@ __all__ = [
     "Head",
     "features_of",
     "image_weights",
+    "predict_logits",
     "solve",
     "train_head",
 ]
@@ -44,6 +45,8 @@ __all__ = [
 _BATCH = 32
 """Images of one pass, always: a smaller last batch is filled up, because sums in batches of another size differ in
 their last digit. So an image has the same features in whatever company it comes."""
+_AT_ONCE = 4096
+"""Images whose features are in memory together where a set is predicted."""
 _CACHE_BYTES = 256 * 2**20
 STRENGTHS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """The values of C among which the validation images choose: the larger, the closer the head follows the training
@@ -166,8 +169,10 @@ def _identity(model: Classifier) -> bytes:
 
 def predict_logits(model: Classifier, images: Tensor) -> Tensor:
     """Float32 logits (n, classes) of uint8 images (n, c, h, w), from features that may be remembered."""
+    backbone = _backbone(model)
     with torch.no_grad():
-        return model.head(_backbone(model).standardise(features_of(model, images)))
+        parts = [model.head(backbone.standardise(features_of(model, p))) for p in torch.split(images, _AT_ONCE)]
+    return torch.cat(parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,6 +152,15 @@ def test_it_learns_and_says_how(control: TrainedClassifier, sets: Any) -> None:
     assert np.allclose(rows, control.predict(sets[2].images), atol=1e-5)
 
 
+def test_a_large_set_is_predicted_in_parts(
+    control: TrainedClassifier, sets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = control.predict(sets[2])
+    monkeypatch.setattr(frozen_head, "_AT_ONCE", 7)
+    assert np.allclose(control.predict(sets[2]), rows, atol=1e-6)
+    assert control.predict(sets[2].take([])).shape == (0, 2)
+
+
 def test_the_same_seed_gives_the_same_bytes(control: TrainedClassifier, sets: Any) -> None:
     again = train(TrainingJob(CONFIG, CONTROL, sets[0], sets[1], **SEEDS))
     for name, tensor in _states(again).items():
