@@ -108,7 +108,7 @@ def test_mlflow_has_every_run(flow_run: dict[str, Any], runs: list[dict[str, Any
         below = [run for run in of["repetition"] if run["tags"]["mlflow.parentRunId"] == arm["run_id"]]
         assert len({run["tags"]["synaug.seed"] for run in below}) == len(below) == REPETITIONS
         assert all(f"test/class/{c}/recall" in run["metrics"] for run in below for c in CLASSES)
-    assert len(of["trial"]) == 3, "two of a part of the steps, the better one of all"
+    assert len(of["trial"]) == 4, "two of a part of the steps, and then of all"
     [dataset] = of["dataset"]
     assert names(dataset) == {"tiny-train": "train", "tiny-val": "val", "tiny-test": "test"}
     assert of["synthesis"]

@@ -185,8 +185,8 @@ def test_one_search_over_rounds_counts_all_its_trials(done: Callable[..., tuple[
     [tuning] = run.of("tuning")
     rows = json.loads((tuning.place / "trials.json").read_text())
     assert [(r["number"], r["round"]) for r in rows] == [(0, 0), (1, 0), (2, 1)]
-    assert sorted(r.params["steps"] for r in tuning.below) == ["10", "3", "3", "3"]
+    assert sorted(r.params["steps"] for r in tuning.below) == ["10", "10", "3", "3", "3"]
     assert said.outcome["sentence"].startswith("No gain shown: there is no control")
     lines = [line for line in said.err.splitlines() if "tuning: trial" in line and "done" in line]
-    assert ["10 steps" in line for line in lines] == [False, False, False, True]
-    assert "4 of 4" in lines[-1]
+    assert ["10 steps" in line for line in lines] == [False, False, False, True, True]
+    assert "5 of 5" in lines[-1]
