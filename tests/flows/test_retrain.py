@@ -51,7 +51,7 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
     assert found["model"] == {
         "name": "synaug-tiny", "version": "1", "alias": "champion", "arm": first.versions["1"]["synaug.arm"],
     }  # fmt: skip
-    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 4 + 2 + 1 + 3 + 6 + 3 + 1 + 1 + 1, 0)
+    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 4 + 2 + 1 + 4 + 6 + 3 + 1 + 1 + 1, 0)
     stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
     assert found["seconds"].keys() == stages | {"robustness", "explanation", "report", "registration"}
     compared = json.loads((only(first.run.of("comparison")).place / "comparison.json").read_text())
@@ -80,7 +80,7 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
         "judge": 4,
         "synthesis": 2,
         "quality": 1,
-        "tuning": 3,
+        "tuning": 4,
         "training": 6,
         "robustness": 3,
         "comparison": 1,
