@@ -30,7 +30,7 @@ def train_arm(job: TrainingJob) -> trained.TrainedClassifier:
     """
     networks = job.arm.members
     if networks == 1 or job.config.obstacle_to(job.arm) is not None:
-        return train(job)
+        return train(job)  # which refuses an arm that cannot be trained in this way
     start_time = time.monotonic()
     steps = max(1, job.config.step_count // networks)
     as_member = replace(

@@ -259,7 +259,7 @@ def solve(
         torch.autograd.backward(objective)
         return objective
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch gives it no types
     with torch.no_grad():
         loss = float(mean_loss())
         if not (parameters.isfinite().all() and loss < float("inf")):

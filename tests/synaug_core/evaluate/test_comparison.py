@@ -208,7 +208,7 @@ def test_under_the_null_a_gain_is_rarely_shown():
     labels = np.repeat(np.arange(3), counts).astype(np.int64)
     ids, n = tuple(map(str, range(len(labels)))), len(labels)
     arms = ("original", "balanced", "traditional", "control", "synthetic", "combined")
-    gains, trials = 0, 40
+    gains, trials = 0, 100
     for trial in range(trials):
         difficulty = rng.normal(0.8, 1, n)
         test, validation = {}, {}
@@ -230,7 +230,7 @@ def test_under_the_null_a_gain_is_rarely_shown():
             seed=trial,
         )
         gains += c.verdict == "gain"
-    assert gains <= 3
+    assert gains <= 4
 
 
 def test_numbers_in_words():
