@@ -70,6 +70,7 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     notes = (
         *untested(dataset.test.counts),
         *learning.notes(),
+        *config.notes_on_enlarged(dataset.image_size),
         *config.notes_on_candidates(),
         *note_unsearched(config.tuning, config.arms),
         *comparison.remarks,

@@ -48,7 +48,8 @@ def fit_group(
             generator.fit(train, base.FitJob(seed, device, show, saved, context.compute.deadline))
             sheet = _reconstructions(generator, train)
         reference = storage.store_generator(recorder, generator)
-        recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
+        facts = {"image_size": generator.learnt_size, "classes": ", ".join(classes)}
+        recorder.params(config.model_dump() | facts)
         for class_name, report in generator.reports.items():
             for curve, steps, values in report.series():
                 recorder.curve(f"{curve}/{short[class_name]}", steps, values)

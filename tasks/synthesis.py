@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
 from synaug_core import code_reach, frozen, names, refs, seeds
 from synaug_core.config import SynthesisConfig
+from synaug_core.config.synthesis import decide_detail
 from synaug_core.data import imageset
 from synaug_core.generators import base
 from synaug_core.progress import part_of
@@ -141,9 +143,10 @@ def synthesise_group(
             if not f.filled
         )
         notes += _further_shortfalls(way, funnels)
+        notes += _enlargement(way, make.enlarged_from(fitted, config), dataset.image_size)
         if notes:
             recorder.tags({Tag.NOTES: "; ".join(notes)})
-        recorder.params(config.model_dump() | {"classes": ", ".join(classes)})
+        recorder.params(config.model_dump() | _generator_facts(fitted, config) | {"classes": ", ".join(classes)})
         recorder.metrics(
             {"seconds/synthesis": seconds, "seconds/per_1000": 1000 * seconds / max(1, len(result.images))}
         )
@@ -151,7 +154,7 @@ def synthesise_group(
         if nearest is not None:
             images = f"{dataset.name}-synthetic"
             recorder.dataset_input(result.images, name=images, digest=reference.sha256[:36], context="synthetic")
-            _draw_images(recorder, dataset, train, result.images, nearest, config, generator)
+            _draw_images(recorder, dataset, train, result.images, nearest, config, fitted)
     return refs.SyntheticRef(
         **reference.model_dump(),
         planned=sum(requested.values()),
@@ -169,7 +172,23 @@ def synthesis_name(config: SynthesisConfig, kind: str | None) -> str:
         words += [config.targeted.uncertainty] + ["ensemble"] * (config.targeted.posterior == "ensemble")
     usual = SynthesisConfig()
     words += [str(getattr(config, f)) for f in _NAMED_FIELDS if getattr(config, f) != getattr(usual, f)]
-    return " ".join(words)
+    return " ".join("plain" if word == "none" else word for word in words)
+
+
+def _enlargement(way: str, size: int | None, stored: int) -> tuple[str, ...]:
+    """A note where decoded images of `size` pixels are enlarged as they are."""
+    if size is None:
+        return ()
+    return (f"{way}: decoded at {size} px and enlarged to {stored} px: they are less sharp than real images",)
+
+
+def _generator_facts(generator: base.Generator | None, config: SynthesisConfig) -> dict[str, Any]:
+    """What `auto` has become, where the generator decides it."""
+    if generator is None:
+        return {}
+    keeps_detail = registry.find(config.strategy).detail
+    detail = decide_detail(config.detail, enlarges=generator.enlarges) if keeps_detail else "none"
+    return {"detail": detail, "learnt_size": generator.learnt_size}
 
 
 def _further_shortfalls(way: str, funnels: Sequence[Mapping[str, make.Funnel]]) -> tuple[str, ...]:
@@ -260,7 +279,7 @@ def _draw_images(
     images: imageset.ImageSet,
     nearest: tuple[Tensor, Tensor],
     config: SynthesisConfig,
-    generator: refs.GeneratorRef | None,
+    generator: base.Generator | None,
 ) -> None:
     """The images beside real ones; `nearest` are each one's nearest training image and how far that is."""
     neighbour, distance = nearest
@@ -269,6 +288,8 @@ def _draw_images(
     scores |= {s: [entry.get(s) for entry in provenance] for s in _SCORES if any(s in entry for entry in provenance)}
     heading = f"{dataset.name}: real and synthetic images"
     note = f"Strategy: {config.strategy}{f'; generator: {generator.kind}' if generator else ''}."
+    for text in _enlargement("Synthetic images", make.enlarged_from(generator, config), dataset.image_size):
+        note += f" {text}."
     recorder.figure(sheets.real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")
     page = contact.contact_page(train, images, neighbour, scores, heading=heading, note=note)
     recorder.text(page, "contact_sheet.html")

@@ -21,6 +21,8 @@ __all__ = [
 Sampler = Literal["ddim", "dpm"]
 Mirroring = Literal["auto", "none", "mirror", "both", "all"]
 _QUARTER = 90.0
+_LARGEST_LEARNT = 64
+"""Pixels a side up to which images are learnt as they are, where `image_size` does not say."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -87,6 +89,10 @@ class GeneratorConfig(Section):
 
     kind: str = "vae"
     """Name in the registry of generators."""
+    image_size: Annotated[int, Field(ge=16, le=512)] | None = None
+    """Pixels a side of the images that a model learns; default: as they are stored (`data.image_size`), up to 64. They
+    are never larger than stored. Of smaller ones a model makes smaller ones, which are lifted to the stored size by a
+    real image's detail (`synthesis.detail`), or enlarged."""
     steps: Count = 1000
     """Most optimiser steps for each model."""
     batch_size: Count = 32
@@ -120,6 +126,10 @@ class GeneratorConfig(Section):
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     options: dict[str, Any] = Field(default_factory=dict)
     """Choices of a kind that is registered from outside."""
+
+    def learnt_size(self, stored: int) -> int:
+        """Pixels a side of the images that a model learns, where `stored` is that of the stored ones."""
+        return min(self.image_size or _LARGEST_LEARNT, stored)
 
     def mirroring_as(self, augmentation: AugmentationConfig) -> "GeneratorConfig":
         """The configuration whose `augment` is no longer `auto`: what mirroring and turning leaves a class to the

@@ -132,6 +132,22 @@ class Config(base.Section):
                 lines.append(f"{arm.name}: not tried: {names}; classifier.training: {training} has no training loop")
         return tuple(lines)
 
+    def notes_on_enlarged(self, stored: int) -> tuple[str, ...]:
+        """A line for each arm whose images from inside the training are enlarged without a real image's detail.
+
+        Args:
+            stored: pixels a side of the stored images.
+        """
+        lines = []
+        for arm in self.arms:
+            if arm.online is None:
+                continue
+            size = self.generator_named(arm.online.generator).learnt_size(stored)
+            if size < stored and not arm.online.keeps_detail(enlarges=True):
+                sizes = f"decoded at {size} px and enlarged to {stored} px"
+                lines.append(f"{arm.name}, online: {sizes}: they are less sharp than real images")
+        return tuple(lines)
+
     def generator_named(self, name: str) -> GeneratorConfig:
         """What `synthesis.generator` means: `default`, a name in `generators`, or a kind with its defaults."""
         if name == "default":

@@ -8,17 +8,22 @@ from synaug_core.config.base import Count, Section
 
 __all__ = [
     "AlphaMode",
+    "Detail",
     "Ends",
     "FilterConfig",
+    "KeptDetail",
     "LatentPath",
     "OnlineConfig",
     "SynthesisConfig",
     "TargetedConfig",
     "Uncertainty",
+    "decide_detail",
 ]
 
 AlphaMode = Literal["uniform", "grid"]
 Ends = Literal["mean", "sample"]
+Detail = Literal["auto", "none", "change", "residual"]
+KeptDetail = Literal["none", "change", "residual"]
 LatentPath = Literal["linear", "spherical"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Uncertainty = Literal["mi", "entropy"]
@@ -95,6 +100,12 @@ class OnlineConfig(TargetedConfig):
     """Synthetic images over the images of a batch."""
     weight: Positive = 1.0
     """Weight of a synthetic image in the loss, where a real one has 1."""
+    detail: Detail = "auto"
+    """As `synthesis.detail`; reconstructions are decoded images under any choice."""
+
+    def keeps_detail(self, *, enlarges: bool) -> bool:
+        """Whether images have what the generator loses of the real one given back; see `decide_detail`."""
+        return self.strategy != "reconstruct" and decide_detail(self.detail, enlarges=enlarges) != "none"
 
 
 class SynthesisConfig(Section):
@@ -127,10 +138,12 @@ class SynthesisConfig(Section):
     """The interval of a, or the grid's values."""
     alpha_mode: AlphaMode = "uniform"
     """a is drawn from the interval, or the grid's values are taken in turn."""
-    detail: Literal["none", "change", "residual"] = "none"
+    detail: Detail = "auto"
     """What becomes of the detail that a decoder loses. `none`: the decoded image. `change`: the first parent plus
     the decoded change. `residual`: the decoded image plus what the nearer parent lost. Targeted and random steps have
-    one parent, so that both are the real image plus the decoded change."""
+    one parent, so that both are the real image plus the decoded change. `auto`: `residual` where the generator learns
+    smaller images than are stored (`generator.image_size`), `none` elsewhere. Strategies without such a parent, such as
+    `prior` and `reconstruct`, give decoded images under any choice."""
     mixup_alpha: Positive = 0.4
     """Strategy mixup: both parameters of the Beta distribution of the share."""
     targeted: TargetedConfig = TargetedConfig()
@@ -144,3 +157,10 @@ class SynthesisConfig(Section):
         if self.alpha_mode == "uniform" and (len(self.alpha) != 2 or self.alpha[0] > self.alpha[1]):
             raise ValueError("alpha: an interval is two values, the lower one first")
         return self
+
+
+def decide_detail(detail: Detail, *, enlarges: bool) -> KeptDetail:
+    """What `detail` means for a generator that enlarges what its models make, or does not."""
+    if detail != "auto":
+        return detail
+    return "residual" if enlarges else "none"

@@ -79,6 +79,16 @@ class Generator(ABC):
         self.reports: dict[str, FitReport] = {}
         self._device = torch.device("cpu")
 
+    @property
+    def learnt_size(self) -> int:
+        """Side length in pixels of the images that the models learn and make; see `enlarges`."""
+        return self.size
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether the models' images are smaller than `size`, to which they are enlarged."""
+        return self.learnt_size < self.size
+
     @abstractmethod
     def fit(self, images: ImageSet, job: FitJob) -> Self:
         """Learn the group's classes; images of other classes are left alone.

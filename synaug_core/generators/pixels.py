@@ -9,10 +9,12 @@ from torch import Tensor
 
 from synaug_core.config.generator import Mirroring
 
-__all__ = ["ImagePool", "deterministic_kernels", "draw_mirrors", "in_chunks", "to_float", "to_uint8"]
+__all__ = ["ImagePool", "deterministic_kernels", "draw_mirrors", "in_blocks", "in_chunks", "to_float", "to_uint8"]
 
 _CHUNK_ON_CPU, _CHUNK_ON_GPU = 32, 256
 """Rows computed at once: on a CPU few enough to stay in its caches (measured), on a GPU enough to fill it."""
+_BLOCK = 256
+"""Rows of a block: whole chunks on either."""
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -40,6 +42,12 @@ def _compute_chunks(rows: Tensor, compute: Callable[[Tensor], Tensor], size: int
         missing = size - len(chunk)
         filled = F.pad(chunk, [0, 0] * (rows.ndim - 1) + [0, missing]) if missing else chunk
         yield compute(filled)[: len(chunk)]
+
+
+def in_blocks(n: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
+    """`draw` of the positions 0 to n - 1, int64, some hundreds at a time, concatenated: so that of many large images
+    only a block's are floats at once."""
+    return torch.cat([draw(rows) for rows in torch.split(torch.arange(n), _BLOCK)])
 
 
 @contextlib.contextmanager

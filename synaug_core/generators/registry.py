@@ -6,7 +6,7 @@ import torch
 
 from synaug_core import errors, plugins
 from synaug_core.config import GeneratorConfig
-from synaug_core.generators import autoencoder, base, class_vae, diffusion, gan, storage
+from synaug_core.generators import autoencoder, base, class_vae, diffusion, gan, resized, storage
 
 __all__ = ["create", "find", "kinds", "latent_kinds", "load", "register"]
 
@@ -53,12 +53,17 @@ def find(kind: str) -> type[base.Generator]:
 
 
 def create(config: GeneratorConfig, classes: tuple[str, ...], channels: int, size: int) -> base.Generator:
-    """Create an unfitted generator of `config.kind`.
+    """Create an unfitted generator of `config.kind`, for images of `size` pixels a side.
+
+    Where the configuration has it learn smaller ones, it shrinks and enlarges them itself.
 
     Raises:
         ConfigError: no such kind, or the plugin that announces it cannot be used.
     """
-    return find(config.kind)(config, classes, channels, size)
+    kind = find(config.kind)
+    if config.learnt_size(size) < size:
+        kind = resized.resized(kind)
+    return kind(config, classes, channels, size)
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> base.Generator:
@@ -68,7 +73,10 @@ def load(folder: Path, device: torch.device | str = "cpu") -> base.Generator:
         ArtifactError: the folder does not hold a generator.
         ConfigError: its kind is not registered here.
     """
-    return find(storage.read_kind(folder)).load(folder, device)
+    kind = find(storage.read_kind(folder))
+    if resized.is_resized(folder):
+        kind = resized.resized(kind)
+    return kind.load(folder, device)
 
 
 def _register_plugin(kind: str, plugin: object) -> None:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 __all__ = ["contrast", "find_nearest", "pairwise", "sharpness", "spacing"]
 
-_ROWS, _COLUMNS = 256, 512
-"""Images compared at once: 300 MB at 128 px in colour."""
+_ROWS, _COLUMNS, _PIXELS = 256, 512, 1 << 14
+"""Images compared at once, and values of each: at most 200 MB."""
 
 
 def pairwise(a: Tensor, b: Tensor) -> Tensor:
@@ -19,10 +19,17 @@ def pairwise(a: Tensor, b: Tensor) -> Tensor:
     Euclidean, difference by difference, so that equal rows are at 0 and the distance is symmetric.
     """
     if a.dtype == torch.uint8:
-        x, y = a.flatten(1).double(), b.flatten(1).double()
-        squares = (x * x).sum(1)[:, None] + (y * y).sum(1)[None, :] - 2 * (x @ y.T)
+        x, y = a.flatten(1), b.flatten(1)
+        squares = torch.zeros(len(x), len(y), dtype=torch.float64, device=x.device)
+        for some_x, some_y in zip(x.split(_PIXELS, dim=1), y.split(_PIXELS, dim=1), strict=True):
+            squares += _squares(some_x.double(), some_y.double())
         return (squares / max(1, x.shape[1])).sqrt() / 255
     return torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _squares(x: Tensor, y: Tensor) -> Tensor:
+    """Sums of squared differences, float64 (n, m), of whole numbers (n, d) and (m, d)."""
+    return (x * x).sum(1)[:, None] + (y * y).sum(1)[None, :] - 2 * (x @ y.T)
 
 
 def find_nearest(a: Tensor, b: Tensor, *, k: int = 1, same: bool = False) -> tuple[Tensor, Tensor]:
@@ -61,12 +68,20 @@ def contrast(images: Tensor) -> Tensor:
 
     A plain image has 0, whatever its colour.
     """
+    return torch.cat([_contrast(rows) for rows in images.split(_ROWS)])
+
+
+def _contrast(images: Tensor) -> Tensor:
     values = images.flatten(2).double() / 255
     return ((values - values.mean(dim=2, keepdim=True)) ** 2).mean(dim=(1, 2)).sqrt()
 
 
 def sharpness(images: Tensor) -> Tensor:
     """Mean absolute Laplacian of the brightness of images of 3 px or more, in [0, 8]: float64 (n,). Noise counts."""
+    return torch.cat([_sharpness(rows) for rows in images.split(_ROWS)])
+
+
+def _sharpness(images: Tensor) -> Tensor:
     grey = images.double().mean(1) / 255
     centre = grey[:, 1:-1, 1:-1]
     around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]

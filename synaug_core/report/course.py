@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.classify.budget import resolve_steps
 from synaug_core.classify.search_space import list_rungs, searched_arms
 from synaug_core.config import BEST, HYPERPARAMETERS
+from synaug_core.config.synthesis import KeptDetail, decide_detail
 from synaug_core.data.thinning import DEFAULT
 from synaug_core.evaluate.sentence import percent_text
 from synaug_core.generators import registry as generators
@@ -66,7 +67,7 @@ def course(config: Config, comparison: Comparison, dataset: Mapping[str, Any] | 
         ("Images", _images(config, report)),
         ("Duplicates", _duplicates(config, report)),
         ("Division", _division(config, report)),
-        *describe_synthesis(config),
+        *describe_synthesis(config, report.get("image_size") or config.data.image_size),
         ("Search", _search(config)),
         ("Training", _training(config, comparison)),
         ("Test images", _test(config, comparison)),
@@ -317,8 +318,13 @@ _PLANS = {
 }
 
 
-def describe_synthesis(config: Config) -> Iterator[tuple[str, str]]:
-    """The stages between the division of the images and the search; none where no arm has synthetic images."""
+def describe_synthesis(config: Config, size: int | None = None) -> Iterator[tuple[str, str]]:
+    """The stages between the division of the images and the search; none where no arm has synthetic images.
+
+    Args:
+        config: of the run.
+        size: of the stored images, pixels a side, where it is known.
+    """
     syntheses: dict[str, tuple[SynthesisConfig, list[str]]] = {}
     for arm in config.arms:
         if arm.synthesis is not None:
@@ -327,7 +333,7 @@ def describe_synthesis(config: Config) -> Iterator[tuple[str, str]]:
     generators = [s.generator for s, _ in syntheses.values() if find(s.strategy).generator]
     generators += [arm.online.generator for arm in online if arm.online is not None]
     if generators:
-        yield "Generators", _generators(config, generators)
+        yield "Generators", _generators(config, generators, size)
     settings = [s for s, _ in syntheses.values()]
     if settings and (
         config.quality.enabled
@@ -335,9 +341,9 @@ def describe_synthesis(config: Config) -> Iterator[tuple[str, str]]:
     ):
         yield "Judges", _judges(config)
     for synthesis, arms in syntheses.values():
-        yield f"Images for {', '.join(arms)}", _synthesis(config, synthesis)
+        yield f"Images for {', '.join(arms)}", _synthesis(config, synthesis, size)
     for arm in online:
-        yield f"Images for {arm.name}", _online(arm)
+        yield f"Images for {arm.name}", _online(config, arm, size)
     if settings and config.quality.enabled:
         yield (
             "Judgement",
@@ -346,7 +352,7 @@ def describe_synthesis(config: Config) -> Iterator[tuple[str, str]]:
         )
 
 
-def _generators(config: Config, names: list[str]) -> str:
+def _generators(config: Config, names: list[str], size: int | None) -> str:
     by_settings: dict[str, tuple[GeneratorConfig, list[str]]] = {}
     for name in dict.fromkeys(names):
         generator = config.generator_named(name)
@@ -354,7 +360,10 @@ def _generators(config: Config, names: list[str]) -> str:
     texts = []
     for generator, _ in by_settings.values():
         models = "one model for all classes" if generators.find(generator.kind).joint else "one model for each class"
-        texts.append(f"{plain(generator.kind)} ({models}, at most {number(generator.steps)} steps)")
+        shrinking = ""
+        if size is not None and (side := generator.learnt_size(size)) < size:
+            shrinking = f", from images shrunk to {side} × {side} pixels"
+        texts.append(f"{plain(generator.kind)} ({models}, at most {number(generator.steps)} steps{shrinking})")
     seed = derive(config.seed, "generator")
     return f"Fitted to the training images alone: {'; '.join(texts)}. Seed {seed} ({config.seed}/generator)."
 
@@ -367,7 +376,7 @@ def _judges(config: Config) -> str:
     )
 
 
-def _synthesis(config: Config, synthesis: SynthesisConfig) -> str:
+def _synthesis(config: Config, synthesis: SynthesisConfig, size: int | None) -> str:
     s = synthesis
     text = f"Strategy {plain(s.strategy)}"
     if meaning := find(s.strategy).description:
@@ -377,7 +386,10 @@ def _synthesis(config: Config, synthesis: SynthesisConfig) -> str:
     if s.strategy == "interpolate":
         ends = " to ".join(f"{a:g}" for a in s.alpha) if s.alpha_mode == "uniform" else ", ".join(map(str, s.alpha))
         text += f", a = {ends}, {s.path}, pairs {'at random' if s.pairing == 'random' else 'of neighbours'}"
-        text += f", detail: {s.detail}" if s.detail != "none" else ""
+    if find(s.strategy).generator:
+        enlarges = _enlarges(config, s.generator, size)
+        detail = decide_detail(s.detail, enlarges=enlarges) if find(s.strategy).detail else "none"
+        text += _detail(detail, enlarges)
     if find(s.strategy).target:
         t = s.targeted
         text += f", {t.uncertainty.upper() if t.uncertainty == 'mi' else t.uncertainty} over {t.samples} samples"
@@ -414,11 +426,24 @@ def _filters(filters: FilterConfig | None) -> str:
     return f"Filters: {'; '.join(texts) or 'none'}; at most {filters.limit:g} made for each wanted."
 
 
-def _online(arm: ArmConfig) -> str:
+def _enlarges(config: Config, generator: str, size: int | None) -> bool:
+    return size is not None and config.generator_named(generator).learnt_size(size) < size
+
+
+def _detail(detail: KeptDetail, enlarges: bool) -> str:
+    """What becomes of the detail that a generator loses, where there is something to say of it."""
+    if detail != "none":
+        return f", detail: {detail}" + ", so lifted to the images' full size" * enlarges
+    return ", enlarged to the images' full size" * enlarges
+
+
+def _online(config: Config, arm: ArmConfig, size: int | None) -> str:
     o = arm.online
     if o is None:
         return ""
+    enlarges = _enlarges(config, o.generator, size)
+    detail = _detail("residual" if o.keeps_detail(enlarges=enlarges) else "none", enlarges)
     return (
-        f"Made inside the training ({o.strategy}, {o.generator}) after {100 * o.start:g} % of the steps: "
+        f"Made inside the training ({o.strategy}, {o.generator}{detail}) after {100 * o.start:g} % of the steps: "
         f"{100 * o.share:g} % of a batch, weight {o.weight:g}."
     )

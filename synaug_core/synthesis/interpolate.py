@@ -1,13 +1,14 @@
 """Between two training images of one class (De La Fuente et al., arXiv 2409.10286)."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from synaug_core.config import SynthesisConfig
+from synaug_core.config.synthesis import KeptDetail
 from synaug_core.generators import randoms
-from synaug_core.generators.pixels import to_float, to_uint8
+from synaug_core.generators.pixels import in_blocks, to_float, to_uint8
 from synaug_core.seeds import derive
 from synaug_core.synthesis import latent, strategy
 
@@ -21,7 +22,8 @@ def interpolate(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     one, or one of its nearest in latent space (as in DeepSMOTE, arXiv 2105.02340). With `ends: sample`, each
     new image draws its own sample of both posteriors. A class of one image has it at both ends.
 
-    With `detail`, what the decoder loses of a real end is added to the decoded image (see `restore_detail`).
+    With `detail`, what the decoder loses of a real end is added to the decoded image (see `restore_detail`). Of a
+    generator that learns smaller images that is all the detail of the stored ones: the image is lifted.
     An end's loss is x - dec(z_end) with the very z_end that the way begins or stops at, its posterior's mean or
     the sample drawn: so at a = 0, and with `residual` at a = 1, the image is the real one under either choice of
     `ends`; samples make the images between differ more.
@@ -39,19 +41,26 @@ def interpolate(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     alpha = latent.alphas(n, config.alpha, config.alpha_mode, seed)
     start = latent.ends(mean[first], log_variance[first], config.ends, derive(seed, "start"))
     end = latent.ends(mean[second], log_variance[second], config.ends, derive(seed, "end"))
-    pixels = generator.decode(latent.walk(start, end, alpha, config.path), class_name)
-    origin: dict[str, Any] = {}
-    if config.detail != "none":
-        from_second = takes_second_detail(alpha, config.detail)
-        nearer_originals = images.images[torch.where(from_second, second, first)]
-        decoded = generator.decode(torch.where(from_second[:, None].to(start.device), end, start), class_name)
-        pixels, origin = restore_detail(pixels, nearer_originals, decoded), {"detail": config.detail}
+    z = latent.walk(start, end, alpha, config.path)
+    detail = source.kept_detail(config)
+    from_second = takes_second_detail(alpha, detail)
+    nearer = torch.where(from_second, second, first)
+    nearer_end = torch.where(from_second[:, None].to(z.device), end, start)
+
+    def draw(rows: Tensor) -> Tensor:
+        pixels = generator.decode(z[rows], class_name)
+        if detail != "none":
+            decoded = generator.decode(nearer_end[rows], class_name)
+            pixels = restore_detail(pixels, images.images[nearer[rows]], decoded)
+        return to_uint8(pixels)
+
+    origin: dict[str, Any] = {} if detail == "none" else {"detail": detail}
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
     provenance = [{"parents": [images.ids[i], images.ids[j]], "alpha": a, **origin} for i, j, a in pairs]
-    return strategy.NewImages(to_uint8(pixels), provenance)
+    return strategy.NewImages(in_blocks(n, draw), provenance)
 
 
-def takes_second_detail(alpha: Tensor, form: Literal["change", "residual"]) -> Tensor:
+def takes_second_detail(alpha: Tensor, form: KeptDetail) -> Tensor:
     """Whose detail an image at share `alpha` (n,) of the way gets: bool (n,), True for the second end.
 
     `change` takes the first end's everywhere, so that x' = x1 + (dec(z) - dec(z1)): a real image and the decoded

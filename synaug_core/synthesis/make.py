@@ -16,6 +16,7 @@ from torch import Tensor
 
 from synaug_core import errors, frozen, names, seeds
 from synaug_core.config import FilterConfig, SynthesisConfig
+from synaug_core.config.synthesis import decide_detail
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.generators.base import Generator
 from synaug_core.progress import Progress, silent
@@ -24,7 +25,7 @@ from synaug_core.synthesis import filters, oracle, registry, strategy
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
 
-__all__ = ["Funnel", "SynthesisResult", "synthesise"]
+__all__ = ["Funnel", "SynthesisResult", "enlarged_from", "synthesise"]
 
 
 class Funnel(frozen.Frozen, extra="ignore", populate_by_name=True, serialize_by_alias=True):
@@ -100,7 +101,8 @@ def synthesise(
     Returns:
         Images with `train.classes`, classes in that order; ids are synthetic/<class>/<number>, a group is the
         parents' groups joined by `+` (the own id without parents), and the provenance says generator, strategy,
-        parents, what else the strategy knows, and `label_probability` where it was judged.
+        parents, `learnt_size` where the generator learns smaller images (those without `detail` are enlarged), what
+        else the strategy knows, and `label_probability` where it was judged.
 
     Raises:
         ConfigError: an unknown strategy, or one that the generator cannot serve.
@@ -122,6 +124,16 @@ def synthesise(
         part, funnels[name], measures[name] = synthesis.fill_class(name, n, report)
         parts.append(part)
     return SynthesisResult(concatenate(parts), funnels, measures)
+
+
+def enlarged_from(generator: Generator | None, config: SynthesisConfig) -> int | None:
+    """Pixels a side from which images are enlarged and given no real detail, so that they are less sharp than real
+    ones; None where they are not."""
+    entry = registry.find(config.strategy)
+    if generator is None or not entry.generator or not generator.enlarges:
+        return None
+    keeps_detail = entry.detail and decide_detail(config.detail, enlarges=True) != "none"
+    return None if keeps_detail else generator.learnt_size
 
 
 @dataclass(frozen=True)
@@ -210,7 +222,11 @@ class _Synthesis:
     def _as_set(self, batch: strategy.NewImages, name: str) -> ImageSet:
         n, train = len(batch.images), self.train
         group_of = dict(zip(train.ids, train.groups, strict=True))
-        method = {"generator": self.generator.kind if self.generator else None, "strategy": self.config.strategy}
+        generator = self.generator
+        method: dict[str, str | int | None] = {"generator": generator.kind if generator else None}
+        method["strategy"] = self.config.strategy
+        if generator is not None and self.entry.generator and generator.enlarges:
+            method["learnt_size"] = generator.learnt_size
         groups = ["+".join(sorted({group_of[p] for p in origin["parents"]})) for origin in batch.provenance]
         return ImageSet(
             images=batch.images,

@@ -11,7 +11,8 @@ __all__ = ["reconstruct"]
 def reconstruct(source: strategy.Source, n: int, config: SynthesisConfig, *, seed: int) -> strategy.NewImages:
     """Decode the posterior's mean, or with `ends: sample` a sample, of each training image in turn.
 
-    The images come in a random order, all of them before any comes again.
+    The images come in a random order, all of them before any comes again. With the detail given back they would be
+    the training images themselves, so `config.detail` has no say.
 
     Raises:
         ConfigError: the generator has no latent space.
@@ -20,5 +21,5 @@ def reconstruct(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     mean, log_variance = generator.posteriors(images.images, class_name)
     rows = randoms.cycle(n, len(images), derive(seed, "first"))
     z = latent.ends(mean[rows], log_variance[rows], config.ends, derive(seed, "start"))
-    decoded = pixels.to_uint8(generator.decode(z, class_name))
+    decoded = pixels.in_blocks(n, lambda block: pixels.to_uint8(generator.decode(z[block], class_name)))
     return strategy.NewImages(decoded, [{"parents": [images.ids[i]]} for i in rows.tolist()])

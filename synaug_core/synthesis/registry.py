@@ -13,6 +13,7 @@ _STRATEGIES: dict[str, Entry] = {
     "interpolate": Entry(
         interpolate.interpolate,
         latent=True,
+        detail=True,
         description="decoded from between two training images of a class in latent space",
     ),
     "mixup": Entry(mixup.mixup, generator=False, description="mixtures of two training images of a class"),
@@ -34,12 +35,14 @@ _STRATEGIES: dict[str, Entry] = {
         targeted.random,
         latent=True,
         target=True,
+        detail=True,
         description="training images moved at random in latent space, as far as targeted ones",
     ),
     "targeted": Entry(
         targeted.targeted,
         latent=True,
         target=True,
+        detail=True,
         description="training images moved in latent space to where a classifier is unsure",
     ),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 
 from synaug_core.config import SynthesisConfig
+from synaug_core.config.synthesis import KeptDetail, decide_detail
 from synaug_core.data.imageset import ImageSet
 from synaug_core.errors import ConfigError
 from synaug_core.generators.base import Generator, LatentGenerator
@@ -56,6 +57,14 @@ class Source:
             raise ConfigError(f"synthesis.strategy: {strategy} needs a generator with a latent space; use prior")
         return self.generator
 
+    def kept_detail(self, config: SynthesisConfig) -> KeptDetail:
+        """What becomes of the detail that the generator loses of a parent: `config.detail`, decided.
+
+        Raises:
+            ConfigError: there is no generator.
+        """
+        return decide_detail(config.detail, enlarges=self.sampler().enlarges)
+
 
 @dataclass(frozen=True)
 class NewImages:
@@ -97,6 +106,7 @@ class Entry:
         target: classifiers trained on real images.
         copies: its images are real ones, unchanged: no filter applies.
         held_back: they are real images left out of training; there may be fewer than planned.
+        detail: each image has a parent whose detail it can keep, as `synthesis.detail` says.
         repeats: a control that repeats training images on purpose: copies and near-duplicates pass the filters.
         description: what its images are, as part of a sentence; empty: the name alone is shown.
     """
@@ -107,5 +117,6 @@ class Entry:
     target: bool = False
     copies: bool = False
     held_back: bool = False
+    detail: bool = False
     repeats: bool = False
     description: str = ""

@@ -66,28 +66,25 @@ def _move_images(
     start = latent.ends(mean[image_rows], log_variance[image_rows], config.ends, seeds.derive(seed, "start"))
     fallback_direction = randoms.normal(n, start.shape[1], seeds.derive(seed, "direction")).to(start.device)
     unit = median_distance(mean)
-    detail = None
-    if config.detail != "none":
-        detail = to_float(images.images[image_rows].to(start.device)) - generator.decode(start, name)
+    detail_kind = source.kept_detail(config)
     parts, columns = [], []
-    for number, rows in enumerate(torch.split(torch.arange(n, device=start.device), choices.batch_size)):
+    for number, rows in enumerate(torch.split(torch.arange(n), choices.batch_size)):
         score = _score(generator, name, posteriors(number), choices)
-        batch_detail = None if detail is None else detail[rows]
-        moved, figures = _move_batch(start[rows], fallback_direction[rows], batch_detail, score, choices, unit, kind)
-        parts.append(moved)
+        detail = None
+        if detail_kind != "none":
+            parents = to_float(images.images[image_rows[rows]].to(start.device))
+            detail = parents - generator.decode(start[rows], name)
+        moved, figures = _move_batch(start[rows], fallback_direction[rows], detail, score, choices, unit, kind)
+        decoded = generator.decode(moved, name)
+        parts.append(to_uint8(decoded if detail is None else (decoded + detail).clamp(0, 1)))
         columns.append(figures)
-    z, table = torch.cat(parts), torch.cat(columns)
+    table = torch.cat(columns)
+    origin = {} if detail_kind == "none" else {"detail": detail_kind}
     provenance = [
-        {"parents": [images.ids[i]], "uncertainty_before": b, "uncertainty_after": a, "step_length": length}
+        {"parents": [images.ids[i]], "uncertainty_before": b, "uncertainty_after": a, "step_length": length, **origin}
         for i, (b, a, length) in zip(image_rows.tolist(), table.tolist(), strict=True)
     ]
-    pixels = generator.decode(z, name)
-    if detail is not None:
-        pixels, provenance = (
-            (pixels + detail).clamp(0, 1),
-            [origin | {"detail": config.detail} for origin in provenance],
-        )
-    return strategy.NewImages(to_uint8(pixels), provenance, _mean_measures(table) if n else {})
+    return strategy.NewImages(torch.cat(parts), provenance, _mean_measures(table) if n else {})
 
 
 def _move_batch(

@@ -10,6 +10,7 @@ from synaug_core.classify.model import Classifier, evaluating
 from synaug_core.config import OnlineConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.generators.base import Generator, LatentGenerator
+from synaug_core.generators.pixels import to_float
 from synaug_core.synthesis.targeted.ascent import ascend, median_distance, move
 from synaug_core.synthesis.targeted.uncertainty import dropout_posterior, uncertainty_function
 
@@ -22,7 +23,8 @@ class OnlineSynthesis:
     """Makes images from the real ones of each batch (see `classify.online.Online`).
 
     The latents of all real training images are computed once, here. At each call the dropout masks are drawn anew
-    and stay the same over that ascent. Images are decoded by the frozen generators.
+    and stay the same over that ascent. Images are decoded by the frozen generators, and with `config.detail` have what
+    these lose of the real image given back, in the ascent too.
 
     Args:
         generators: fitted, with a latent space, between them for every class that has images.
@@ -62,6 +64,8 @@ class OnlineSynthesis:
         if latents is None:
             raise errors.ConfigError("online synthesis needs training images")
         self._latents = latents
+        keeps_detail = config.keeps_detail(enlarges=any(generator.enlarges for generator in distinct))
+        self._real_images = train.images.to(device) if keeps_detail else None
         self._identity = digests.of_value(
             {
                 "config": config.model_dump(mode="json"),
@@ -97,11 +101,19 @@ class OnlineSynthesis:
         rows = self._real(positions)
         z, labels = self._latents[rows], self._labels[rows]
         decode = self._decoder(labels)
+        if self._real_images is not None:
+            decode = self._with_detail(decode, self._real_images[rows], z)
         if self._config.strategy != "reconstruct":
             with evaluating(model):  # normalisation uses its stored statistics and leaves them as they are
                 z = self._moved(model, z, self._unit[rows], decode, stream)
         with torch.no_grad():
             return decode(z), labels
+
+    def _with_detail(self, decode: Decode, real_images: Tensor, start: Tensor) -> Decode:
+        """What `decode` gives, plus what it loses of the real images, uint8, whose latents are `start`."""
+        with torch.no_grad():
+            detail = to_float(real_images) - decode(start)
+        return lambda z: (decode(z) + detail).clamp(0, 1)
 
     def _moved(self, model: Classifier, start: Tensor, unit: Tensor, decode: Decode, stream: torch.Generator) -> Tensor:
         config, uncertainty = self._config, uncertainty_function(self._config.uncertainty)
