@@ -112,7 +112,7 @@ def divide(config: Config, fingerprint: str, run: RunRef, stages: Stages) -> tup
     """
     word = config.data.split.division_word
     oracles = tuple(arm.synthesis for arm in config.arms if arm.synthesis is not None and arm.is_positive_control)
-    source = (config.name, config.data, fingerprint, config.seed, oracles)
+    source = (config.name, config.data, fingerprint, config.seed, config.most_pixels, oracles)
     with stages.timed("dataset"):
         if word is None:
             one = stages.submit("dataset", prepare_dataset, [(config.name, (*source, run))])
@@ -142,9 +142,13 @@ def shared_test_part(config: Config, divisions: Sequence[Division]) -> Division:
     return Division(first.context, tuple(n for division in divisions for n in division.repetitions))
 
 
-def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, RunRef], stages: Stages) -> Learning:
+def learn(
+    configs: Sequence[Config], divisions: Sequence[Division], arm_runs: Mapping[str, RunRef], stages: Stages
+) -> Learning:
     """Make the images of every division, choose among candidates, search, train every arm, and begin to probe the first
-    trainings; trainings of one division run beside the generators of the next, and probes beside what follows."""
+    trainings; trainings of one division run beside the generators of the next, and probes beside what follows. The
+    configurations, one for each division, differ in the classifier alone."""
+    config = configs[0]
     all_images: list[Images] = []
     assessed: list[Assessed] = []
     trainings: list[Submitted[RepetitionRef]] = []
@@ -153,8 +157,8 @@ def learn(config: Config, divisions: Sequence[Division], arm_runs: Mapping[str, 
         machine.worker_count(config.compute) > config.tuning.parallel
     )  # where trials need all, images are judged after them
     expected = len(config.arms) * sum(len(division.repetitions) for division in divisions)
-    for division in divisions:
-        resolved = _with_steps(config, division)
+    for own, division in zip(configs, divisions, strict=True):
+        resolved = _with_steps(own, division)
         images = make_images(resolved, division.context, stages, len(division.repetitions))
         if not all_images:
             set_libraries_aside()

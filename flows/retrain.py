@@ -5,6 +5,7 @@ from prefect import flow, tags
 from flows import process, workers
 from flows.learning import compare_by_probes, divide, gather_probes, learn, shared_test_part
 from flows.outcome import Outcome, build_outcome
+from flows.selection import note_selections, select_classifiers
 from flows.stages import Stages
 from synaug_core import preflight, refs
 from synaug_core.classify.search_space import note_unsearched
@@ -54,7 +55,9 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     dataset = first.dataset
     arms.check_choices(dataset, config)
     arm_runs = arms.open_arms(config.arms, run)
-    learning = learn(config, divisions, arm_runs, stages)
+    selected = select_classifiers(config, divisions, stages)
+    config = selected[0].config
+    learning = learn([division.config for division in selected], divisions, arm_runs, stages)
     repetitions = learning.repetitions
     # what attacks found is compared too, where every training was attacked; else the comparison need not wait
     early = learning.probes if config.attacks_every_training else ()
@@ -69,6 +72,7 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     measurements += gather_probes((*learning.probes[len(early) :], *comparing_probes), stages)
     notes = (
         *untested(dataset.test.counts),
+        *note_selections(selected),
         *learning.notes(),
         *config.notes_on_enlarged(dataset.image_size),
         *config.notes_on_candidates(),
@@ -78,7 +82,8 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     )
     with stages.timed("report"):
         synthetic, quality = learning.images[0].synthetic, learning.reports()
-        page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes)
+        chosen = tuple(division.selection for division in selected if division.selection is not None)
+        page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes, chosen)
         writing = stages.submit("report", report.write_report, [("page", page)])
         arm_records = [
             arms.record_arm.submit(arm, arm_runs[arm.name], comparison_ref, repetitions, measurements)

@@ -23,6 +23,9 @@ __all__ = [
     "RepetitionRef",
     "RunRef",
     "SearchRef",
+    "SelectionPart",
+    "SelectionRef",
+    "Standing",
     "SyntheticRef",
     "TrialResult",
 ]
@@ -185,6 +188,69 @@ class PickRef(frozen.Frozen):
         if not self.scores:
             return f"{self.arm}: {self.candidate}, the first of {self.candidates}, as no validation image chose"
         return f"{self.arm}: {self.candidate}, chosen among {self.candidates} on the validation images"
+
+
+class SelectionPart(frozen.Frozen):
+    """What one candidate for the classifier of all arms predicted of one part of the images."""
+
+    candidate: str
+    part: int
+    predictions: PredictionsRef | None
+    """None: it could not be trained."""
+    reason: str = ""
+    """Why not."""
+    run_id: Place
+
+
+class Standing(frozen.Frozen):
+    """How a candidate for the classifier of all arms did on images of training and validation that it had not seen."""
+
+    candidate: str
+    title: str
+    parts: int
+    """Of the images, on which it was judged."""
+    images: int
+    balanced_accuracy: float | None = None
+    """None: it could not be trained."""
+    standard_error: float | None = None
+    macro_auc: float | None = None
+    reason: str = ""
+    """Why it could not be trained."""
+
+    @property
+    def place(self) -> tuple[bool, int, float, float]:
+        """What candidates are ordered by, the best first: whether it could be trained, the parts that it came to, its
+        balanced accuracy and its macro-AUC."""
+        value = self.balanced_accuracy
+        return value is None, -self.parts, -(value or 0.0), -(self.macro_auc or 0.0)
+
+
+class SelectionRef(frozen.Frozen):
+    """Which classifier all arms have in one division of the images, and which others there were."""
+
+    candidate: str
+    standings: tuple[Standing, ...]
+    """The best first."""
+    run_id: Place
+
+    @property
+    def note(self) -> str:
+        """What the user should know of the choice."""
+        first, *others = self.standings
+        if not others:
+            return f"the classifier of all arms is {first.title}, the only candidate"
+        return (
+            f"the classifier of all arms is {first.title}, chosen among {len(self.standings)} on real images that it "
+            "had not seen, none of them a test image "
+            f"({_standing_text(first)}; next is {_standing_text(others[0])})"
+        )
+
+
+def _standing_text(standing: Standing) -> str:
+    if standing.balanced_accuracy is None:
+        return f"{standing.title}: {standing.reason}"
+    error = f" ± {100 * standing.standard_error:.1f}" if standing.standard_error is not None else ""
+    return f"{standing.title} with a balanced accuracy of {100 * standing.balanced_accuracy:.1f}{error} %"
 
 
 class RepetitionRef(frozen.Frozen):

@@ -29,6 +29,7 @@ def prepare_dataset(
     config: DataConfig,
     fingerprint: str,
     seed: int,
+    most_pixels: int,
     oracles: tuple[SynthesisConfig, ...],
     parent: refs.RunRef,
 ) -> refs.DatasetRef:
@@ -41,7 +42,9 @@ def prepare_dataset(
         _at_hand(name, config, fingerprint) as (local, refused),
     ):
         progress = recording.progress("dataset", name)
-        prepared = prepare.prepare(local, seed=seed, hold_back=bool(oracles), progress=progress)
+        prepared = prepare.prepare(
+            local, seed=seed, hold_back=bool(oracles), most_pixels=most_pixels, progress=progress
+        )
         prepared = _with_refused(prepared, refused)
         dataset = _stored(recorder, prepared, name, config, oracles)
         _describe(recorder, prepared, dataset, config, fingerprint, seed)
@@ -54,6 +57,7 @@ def prepare_divisions(
     config: DataConfig,
     fingerprint: str,
     seed: int,
+    most_pixels: int,
     oracles: tuple[SynthesisConfig, ...],
     repetitions: int,
     parent: refs.RunRef,
@@ -69,7 +73,12 @@ def prepare_divisions(
     ):
         progress = recording.progress("dataset", name)
         for division in prepare.prepare_divisions(
-            local, repetitions=repetitions, seed=seed, hold_back=bool(oracles), progress=progress
+            local,
+            repetitions=repetitions,
+            seed=seed,
+            hold_back=bool(oracles),
+            most_pixels=most_pixels,
+            progress=progress,
         ):
             prepared = _with_refused(division, refused)
             test = datasets[0].test if datasets and config.split.draws else None

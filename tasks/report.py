@@ -14,6 +14,7 @@ from synaug_core.evaluate.results import Comparison
 from synaug_core.evaluate.sweep import SweepResult
 from synaug_core.report import course, page, sheets, sweep, text, words
 from synaug_core.report import sections as report_texts
+from synaug_core.report.selection import selection_section
 from synaug_core.services import versions
 from synaug_core.services.mlflow import artifacts, links, runs
 from synaug_core.services.mlflow.tags import ArtifactPath, Tag
@@ -38,11 +39,12 @@ def write_report(
     quality: dict[str, refs.QualityRef],
     probes: tuple[refs.ProbeRef, ...],
     notes: tuple[str, ...],
+    selections: tuple[refs.SelectionRef, ...] = (),
 ) -> refs.Reference:
     """One self-contained page, and the same in plain text, on the comparison's run."""
     run = runs.run_ref(settings(), comparison.run_id)
     compared, report = storage.load_comparison(comparison), storage.load_report(dataset)
-    sections = report_sections(probes, compared)
+    sections = [*([selection_section(selections)] if selections else []), *report_sections(probes, compared)]
     figures = page.comparison_figures(compared)
     document = page.comparison_page(
         compared,

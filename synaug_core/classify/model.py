@@ -13,7 +13,10 @@ from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.nets.shown import Resize, Standardised
 
-__all__ = ["Classifier", "Dropout", "Ensemble", "as_float", "build", "channel_statistics", "evaluating"]
+__all__ = ["Classifier", "Dropout", "Ensemble", "as_float", "build", "channel_statistics", "evaluating", "shrink_once"]
+
+
+_CHUNK = 1024
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -148,6 +151,24 @@ class Classifier(nn.Module):
         return (self,)
 
 
+def shrink_once(model: Classifier, images: Tensor) -> Tensor:
+    """Images as small as the network is shown them, so that no batch of a training has to shrink its own.
+
+    Args:
+        model: where the images are.
+        images: uint8 or float in [0, 1], (n, c, h, w).
+
+    Returns:
+        Of their dtype; the images themselves where the network is shown them as they are, or enlarged.
+    """
+    resize = model.resize
+    if resize is None or resize.shown >= images.shape[-1]:
+        return images
+    parts = [resize(as_float(part)) for part in torch.split(images, _CHUNK)]
+    shrunk = torch.cat(parts)
+    return shrunk.mul_(255).round_().to(torch.uint8) if images.dtype == torch.uint8 else shrunk
+
+
 class Ensemble(Classifier):
     """Classifiers of the same images, as one: the mean of their probabilities (Lakshminarayanan et al., "Deep
     Ensembles", arXiv 1612.01474). Its features are theirs, side by side, and each corrects its own prior.
@@ -183,7 +204,6 @@ class Ensemble(Classifier):
 
 
 _SMALLEST_STD = 1e-2
-_CHUNK = 1024
 
 
 def channel_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:

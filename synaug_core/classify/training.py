@@ -15,7 +15,7 @@ from synaug_core import checkpoints, code_reach, devices, digests, errors, seeds
 from synaug_core.classify import budget, normalisation, optimisation, prior, sampling, scores, trained
 from synaug_core.classify.augment import augment
 from synaug_core.classify.mixing import Targets, mix
-from synaug_core.classify.model import Classifier, as_float, build, channel_statistics
+from synaug_core.classify.model import Classifier, as_float, build, channel_statistics, shrink_once
 from synaug_core.classify.online import Online, is_due
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
@@ -84,6 +84,9 @@ class Loop:
     model: Classifier
     optimizer: torch.optim.Optimizer
     images: Tensor
+    """Of the size that the network is shown, where that is smaller than the size that they have."""
+    size: int
+    """That they have, pixels a side."""
     labels: Tensor
     synthetic: Tensor
     """Bool: the images that were made."""
@@ -151,10 +154,11 @@ class Loop:
             precision=devices.resolve_precision(job.precision, device),
             model=model,
             optimizer=optimisation.optimizer(model, config),
-            images=train.images.to(device),
+            images=shrink_once(model, train.images.to(device)),
+            size=train.size,
             labels=train.labels.to(device),
             synthetic=train.is_synthetic().to(device),
-            val_images=val.images.to(device),
+            val_images=shrink_once(model, val.images.to(device)),
             val_labels=val.labels.to(device),
             sampler=sampler,
             clean=()
@@ -210,6 +214,7 @@ class Loop:
         """
         stream = seeds.stream(seeds.derive(self.online_seed, self.step), self.device)
         synthetic_images, labels = online.make(self.model, index, stream)
+        synthetic_images = shrink_once(self.model, synthetic_images)
         inputs = torch.cat([images, self._augmented(synthetic_images, stream)])
         with devices.autocast(self.device, self.precision):
             features = self._features(inputs, real_count)
@@ -388,8 +393,8 @@ class Loop:
             prior_correction=self._strength_at(self.best_step or self.step),
             seconds=seconds,
         )
-        _, channels, size, _ = self.images.shape
-        return trained.TrainedClassifier(self.model.eval(), self.config, self.classes, channels, size, history)
+        channels = self.images.shape[1]
+        return trained.TrainedClassifier(self.model.eval(), self.config, self.classes, channels, self.size, history)
 
     def _val_logits(self) -> tuple[Tensor, float | None]:
         """Logits of the validation images with the prior correction that the classifier has from now on, and the

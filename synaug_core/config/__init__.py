@@ -16,6 +16,7 @@ from synaug_core.config.generator import AutoencoderConfig, DiffusionConfig, GAN
 from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.root import ComputeConfig, Config
+from synaug_core.config.selection import SelectionConfig
 from synaug_core.config.synthesis import FilterConfig, OnlineConfig, SynthesisConfig, TargetedConfig
 from synaug_core.config.watch import WatchConfig
 
@@ -46,6 +47,7 @@ __all__ = [
     "QualityConfig",
     "Range",
     "RobustnessConfig",
+    "SelectionConfig",
     "Space",
     "SplitConfig",
     "SynthesisConfig",

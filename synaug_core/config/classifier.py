@@ -13,8 +13,10 @@ from synaug_core.config.base import Count, Section
 from synaug_core.packaged_weights import has_package
 
 __all__ = [
+    "AUTO",
     "FROZEN_BACKBONE",
     "HYPERPARAMETERS",
+    "NETWORK_KEYS",
     "AugmentationConfig",
     "ClassifierConfig",
     "Hyperparameter",
@@ -34,6 +36,13 @@ Mirror = Literal["none", "horizontal", "both"]
 Pretrained = Literal["none", "package", "hub", "file"]
 Stem = Literal["auto", "standard", "small"]
 Training = Literal["scratch", "frozen"]
+AUTO = "auto"
+"""The backbone of a run whose classifier has yet to be chosen on its images (`selection`)."""
+NETWORK_KEYS = {
+    *("backbone", "training", "pretrained", "weights_file", "input_size", "views"),
+    *("stem", "initialisation", "width", "learning_rate"),
+}
+"""Keys of `classifier` that make it one network; where a run sets none of them, its classifier is chosen."""
 FROZEN_BACKBONE = "tf_efficientnet_lite0"
 """The backbone of `training: frozen` where none is named: its weights come with synaug."""
 _SHOWN_AT_LEAST, _SHOWN_AT_MOST = 128, 224
@@ -82,7 +91,8 @@ class ClassifierConfig(Section):
     rates, dropout and normalisation in training does not apply. Arms that need a training loop (mixing, deferred
     balancing, several networks, pretraining, online synthesis) cannot be trained so."""
     backbone: str = "small_cnn"
-    """`small_cnn` or the name of a timm model."""
+    """`small_cnn` or the name of a timm model; `auto`, as in a run that sets no key of the network: what is best on its
+    training and validation images (see `selection`)."""
     pretrained: Pretrained = "none"
     """Where the backbone's first weights come from. `none`: they are random; `package`: an installed package, for
     tf_efficientnet_lite0 (with the extra `lite1` also tf_efficientnet_lite1), which needs no network; `hub`: timm's
@@ -150,9 +160,15 @@ class ClassifierConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _spare_timm_networks_the_rate_of_the_small_one(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("backbone", "small_cnn") != "small_cnn":
+        if isinstance(values, dict) and values.get("backbone", "small_cnn") not in ("small_cnn", AUTO):
             return {"learning_rate": _RATE_OF_TIMM, **values}
         return values
+
+    @model_validator(mode="after")
+    def _chosen_as_a_whole(self) -> "ClassifierConfig":
+        if self.backbone == AUTO and (self.training != "scratch" or self.pretrained != "none"):
+            raise ValueError("backbone: auto chooses the way of training and the weights too; name the backbone")
+        return self
 
     @model_validator(mode="after")
     def _frozen_weights_are_pretrained(self) -> "ClassifierConfig":
@@ -220,9 +236,10 @@ def name_weights(values: dict[str, Any]) -> dict[str, Any]:
     """A classifier's values with the word under `pretrained` that true or false of version 0.1.0 stands for, or a file
     with nothing said of it. Frozen, the backbone is named too, and nothing said of weights is as true."""
     if values.get("training") == "frozen":
+        values = {key: value for key, value in values.items() if (key, value) != ("backbone", AUTO)}
         values = {"backbone": FROZEN_BACKBONE, "pretrained": True, **values}
     has_file = values.get("weights_file") is not None
-    pretrained = values.get("pretrained", has_file)
+    pretrained = values.get("pretrained", True if has_file else None)
     if not isinstance(pretrained, bool):
         return values
     source: Pretrained = "file" if has_file else "package" if has_package(str(values.get("backbone"))) else "hub"

@@ -8,8 +8,11 @@ from synaug_core.config.base import Count, Section
 from synaug_core.data import sources
 from synaug_core.vocabulary import Fit
 
-__all__ = ["DataConfig", "DuplicateConfig", "SmallClasses", "SplitConfig"]
+__all__ = ["PRETRAINED_PIXELS", "SMALL_PIXELS", "DataConfig", "DuplicateConfig", "SmallClasses", "SplitConfig"]
 
+SMALL_PIXELS, PRETRAINED_PIXELS = 64, 224
+"""Most pixels a side that images are stored with where nobody says: for networks that learn from scratch, and for those
+that have learnt from large images."""
 Handling = Literal["remove", "keep"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 SmallClasses = Literal["refuse", "drop", "keep"]
@@ -75,7 +78,8 @@ class DataConfig(Section):
     classes: tuple[str, ...] | None = None
     """Only these classes, in this order; default: all, sorted by name."""
     image_size: Annotated[int, Field(ge=16, le=512)] | None = None
-    """Side length in pixels after resizing; default: the images' own, within 16 to 64."""
+    """Side length in pixels after resizing; default: the images' own, within 16 to 64, or to 224 where a
+    pretrained network may see them (less where the images are so many that they would not fit into memory)."""
     fit: Fit = "crop"
     """How images that are not square are made so: the middle is cut out, edges are added, or they are stretched."""
     channels: Literal[1, 3] | None = None

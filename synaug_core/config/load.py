@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from synaug_core import errors, names
 from synaug_core.config import keys, root, yaml_text
-from synaug_core.config.classifier import name_weights
+from synaug_core.config.classifier import Range, name_weights
 from synaug_core.config.generator import VAEConfig, sectioned
 from synaug_core.data import sources
 from synaug_core.s3_address import S3Address, s3_address
@@ -188,7 +188,7 @@ def set_key(values: dict[str, Any], key: str, value: Any, argument: str) -> None
         default = getattr(default, part, None)
         if not isinstance(target.get(part), dict):
             # Half of a range keeps its other half from the defaults.
-            target[part] = default.model_dump() if isinstance(default, BaseModel) else {}
+            target[part] = default.model_dump() if isinstance(default, Range) else {}
         target = target[part]
     target[path[-1]] = leaf[path[-1]]
 

@@ -6,11 +6,12 @@ from pydantic import Field, field_validator, model_validator
 
 from synaug_core.config import base, probes
 from synaug_core.config.arms import DEFAULT_ARMS, NAMED_ARMS, ORACLE, ArmConfig
-from synaug_core.config.classifier import ClassifierConfig, TuningConfig
-from synaug_core.config.data import DataConfig
+from synaug_core.config.classifier import AUTO, NETWORK_KEYS, ClassifierConfig, TuningConfig
+from synaug_core.config.data import PRETRAINED_PIXELS, SMALL_PIXELS, DataConfig
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PromotionConfig
 from synaug_core.config.generator import GeneratorConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
+from synaug_core.config.selection import SelectionConfig
 from synaug_core.config.synthesis import SynthesisConfig
 from synaug_core.config.watch import WatchConfig
 from synaug_core.frozen import INCIDENTAL
@@ -56,7 +57,8 @@ class Config(base.Section):
     """Further generators by name, for arms whose `synthesis.generator` names them."""
     synthesis: SynthesisConfig = SynthesisConfig()
     """Used by every arm with synthetic images that does not set its own."""
-    classifier: ClassifierConfig = ClassifierConfig()
+    classifier: ClassifierConfig = ClassifierConfig(backbone=AUTO)
+    selection: SelectionConfig = SelectionConfig()
     tuning: TuningConfig = TuningConfig()
     judge: JudgeConfig = JudgeConfig()
     quality: QualityConfig = QualityConfig()
@@ -79,6 +81,15 @@ class Config(base.Section):
         if not isinstance(arms, (list, tuple)):
             return values
         return values | {"arms": [_expand(arm, synthesis) for arm in arms]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_a_classifier_by_default(cls, values: Any) -> Any:
+        """Where nothing is said of the network, it is chosen."""
+        classifier = values.get("classifier") if isinstance(values, dict) else None
+        if isinstance(classifier, dict) and not NETWORK_KEYS & classifier.keys():
+            return values | {"classifier": {"backbone": AUTO, **classifier}}
+        return values
 
     @model_validator(mode="after")
     def _searched_arms_are_known(self) -> "Config":
@@ -106,6 +117,14 @@ class Config(base.Section):
         if self.evaluation.primary.metric == ROBUST and (obstacle := self._why_not_all_attacked()):
             raise ValueError(f"evaluation.primary.metric: {ROBUST} needs attacks on every training, but {obstacle}")
         return self
+
+    @property
+    def most_pixels(self) -> int:
+        """Most pixels a side that images are stored with where `data.image_size` does not say: as many as the networks
+        that may see them can use."""
+        if self.classifier.backbone == AUTO or self.classifier.training != "scratch":
+            return PRETRAINED_PIXELS
+        return max(SMALL_PIXELS, self.classifier.input_size or 0)
 
     @property
     def attacks_every_training(self) -> bool:

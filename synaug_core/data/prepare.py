@@ -13,6 +13,7 @@ import torch
 
 from synaug_core import seeds
 from synaug_core.config import DataConfig
+from synaug_core.config.data import SMALL_PIXELS
 from synaug_core.data import assign, checks, imageset, metadata, reading, resize, split, thinning
 from synaug_core.data.duplicates import DuplicateGraph, find_duplicates
 from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split, describe_findings
@@ -57,7 +58,14 @@ class Prepared:
         return sha256.hexdigest()
 
 
-def prepare(config: DataConfig, *, seed: int, hold_back: bool = False, progress: Progress = silent) -> Prepared:
+def prepare(
+    config: DataConfig,
+    *,
+    seed: int,
+    hold_back: bool = False,
+    most_pixels: int = SMALL_PIXELS,
+    progress: Progress = silent,
+) -> Prepared:
     """Read the source, leave out what cannot be used, keep duplicates and groups on one side, split.
 
     The result depends on the images, `config` and `seed`, not on the order of files or on where they lie.
@@ -66,16 +74,23 @@ def prepare(config: DataConfig, *, seed: int, hold_back: bool = False, progress:
         config: what to read and how.
         seed: root of the split's and the long tail's choices.
         hold_back: whether the training images left out are wanted too.
+        most_pixels: a side, where `config.image_size` does not say.
         progress: told the images read and the images in all.
 
     Raises:
         DataError: the images, their labels or their splits cannot be used; one line that says why.
     """
-    return _divided(_collected(config, progress), config, seed, None, hold_back)
+    return _divided(_collected(config, most_pixels, progress), config, seed, None, hold_back)
 
 
 def prepare_divisions(
-    config: DataConfig, *, repetitions: int, seed: int, hold_back: bool = False, progress: Progress = silent
+    config: DataConfig,
+    *,
+    repetitions: int,
+    seed: int,
+    hold_back: bool = False,
+    most_pixels: int = SMALL_PIXELS,
+    progress: Progress = silent,
 ) -> Iterator[Prepared]:
     """Read once, and divide as often as the design says: as a repeated k-fold cross-validation, `repetitions` times
     `config.split.folds` data sets, the folds of a repetition one after the other; or with `config.split.draws` once for
@@ -86,7 +101,7 @@ def prepare_divisions(
     divisions: list[split.Fold | split.Draw] = [split.Draw(repetition) for repetition in range(repetitions)]
     if folds is not None:
         divisions = [split.Fold(folds, repetition, n) for repetition in range(repetitions) for n in range(folds)]
-    collected = _collected(config, progress)
+    collected = _collected(config, most_pixels, progress)
     classes: tuple[str, ...] = ()
     for division in divisions:
         prepared = _divided(collected, config, seed, division, hold_back)
@@ -110,9 +125,9 @@ class _Collected:
     size: int
 
 
-def _collected(config: DataConfig, progress: Progress) -> _Collected:
+def _collected(config: DataConfig, most_pixels: int, progress: Progress) -> _Collected:
     listing = _chosen(metadata.apply_metadata(reading.open_source(config), config), config)
-    size = config.image_size or reading.default_size(listing.items)
+    size = config.image_size or reading.default_size(listing.items, most_pixels)
     read = reading.read_all(listing.items, size, config.fit, progress)
     rejections = (*listing.rejected, *read.rejected)
     reading.check_rejected(rejections, len(read.items), config.max_rejected)

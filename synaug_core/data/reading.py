@@ -14,6 +14,7 @@ from PIL import Image
 
 from synaug_core import digests, errors, vocabulary
 from synaug_core.config import DataConfig
+from synaug_core.config.data import SMALL_PIXELS
 from synaug_core.data import decode, metadata, report, sources
 from synaug_core.data.resize import resize
 from synaug_core.data.sources.base import Item, Listing
@@ -21,6 +22,8 @@ from synaug_core.progress import Progress, silent
 
 __all__ = ["THUMBNAIL", "ReadImages", "check_rejected", "default_size", "open_source", "read_all"]
 
+_MOST_PIXELS = 2**28
+"""Of all images together, where they are larger than that."""
 THUMBNAIL = 32
 """Side of the grey thumbnails that near-duplicates are found by."""
 
@@ -73,8 +76,16 @@ def open_source(config: DataConfig) -> Listing:
     )
 
 
-def default_size(items: Sequence[Item]) -> int:
-    """The median shorter side, to the nearest multiple of 4, within 16 to 64 pixels; 64 if no header can be read."""
+def default_size(items: Sequence[Item], most: int = SMALL_PIXELS) -> int:
+    """The median shorter side, to the nearest multiple of 4, at least 16 pixels.
+
+    Args:
+        items: whose headers are read.
+        most: largest side. Above 64 pixels it is less where the images together would take too much memory.
+
+    Returns:
+        The most that there may be, if no header can be read.
+    """
 
     def side(item: Item) -> int | None:
         try:
@@ -84,7 +95,9 @@ def default_size(items: Sequence[Item]) -> int:
 
     with _pool() as pool:
         sides = [s for s in pool.map(side, items) if s is not None]
-    return min(64, max(16, round(statistics.median(sides) / 4) * 4)) if sides else 64
+    affordable = int((_MOST_PIXELS / max(1, len(items))) ** 0.5) // 4 * 4
+    most = min(most, max(SMALL_PIXELS, affordable))
+    return min(most, max(16, round(statistics.median(sides) / 4) * 4)) if sides else most
 
 
 def read_all(items: Sequence[Item], size: int, fit: vocabulary.Fit = "crop", progress: Progress = silent) -> ReadImages:

@@ -13,12 +13,15 @@ _LEAST_DEVIATION = 1e-3
 class Resize(nn.Module):
     """Enlarges or shrinks square images: bicubic and antialiased, clamped to [0, 1].
 
-    It multiplies by a matrix from either side, which gives what `interpolate` gives, and on a GPU the same bytes each
-    time in the gradient too.
+    Images that have the wanted size already stay as they are. It multiplies by a matrix from either side, which gives
+    what `interpolate` gives, and on a GPU the same bytes each time in the gradient too.
 
     Args:
         size: of the images, pixels a side.
         shown: wanted.
+
+    Attributes:
+        shown: as above.
     """
 
     matrix: Tensor
@@ -27,10 +30,13 @@ class Resize(nn.Module):
         super().__init__()
         unit = torch.eye(size, dtype=torch.float64)[None, None]
         rows = F.interpolate(unit, size=(shown, size), mode="bicubic", antialias=True)[0, 0]
+        self.shown = shown
         self.register_buffer("matrix", rows.float(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float (n, c, size, size) in [0, 1] to float32 (n, c, shown, shown) in [0, 1]."""
+        if images.shape[-1] == self.shown:
+            return images
         resized: Tensor = self.matrix @ images.float() @ self.matrix.T
         return resized.clamp(0, 1)
 
