@@ -11,9 +11,9 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from synaug_core import code_reach, digests, errors, seeds
 from synaug_core.classify import optimisation, prior, sampling, scores, trained
 from synaug_core.classify.augment import augment
 from synaug_core.classify.model import Classifier, as_float, build
-from synaug_core.config import ArmConfig, ClassifierConfig
+from synaug_core.config import ArmConfig, AugmentationConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.nets.shown import Standardised
 
@@ -36,6 +36,7 @@ __all__ = [
     "FeatureCache",
     "Head",
     "features_of",
+    "features_of_view",
     "image_weights",
     "predict_logits",
     "solve",
@@ -47,7 +48,7 @@ _BATCH = 32
 their last digit. So an image has the same features in whatever company it comes."""
 _AT_ONCE = 4096
 """Images whose features are in memory together where a set is predicted."""
-_CACHE_BYTES = 256 * 2**20
+_CACHE_BYTES = 512 * 2**20
 STRENGTHS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """The values of C among which the validation images choose: the larger, the closer the head follows the training
 images. C multiplies the loss, whose weights add up to the number of real training images, against half the squared
@@ -121,20 +122,80 @@ def features_of(
     Returns:
         float32 (n, d), where the model is.
     """
+    identity = _identity(model)
+    keys = [hashlib.sha256(identity + image).digest() for image in _bytes_of_each(images)]
+
+    def compute(rows: list[int]) -> Tensor:
+        return _pass(model, images[rows].to(model.mean.device))
+
+    return _recall(model, keys, compute, cache, after_batch)
+
+
+def features_of_view(
+    model: Classifier,
+    images: Tensor,
+    number: int,
+    augmentation: AugmentationConfig,
+    kind: Literal["traditional", "strong"],
+    *,
+    cache: FeatureCache | None = _cache,
+    after_batch: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """The features of one augmented view of each image; every image is changed.
+
+    What a view is depends on the image, its number and the augmentation alone: trainings of all arms and repetitions
+    have the same views of an image, and the backbone is shown them once.
+
+    Args:
+        model: as in `features_of`.
+        images: uint8 (n, c, h, w).
+        number: of the view, 0 or more.
+        augmentation: what is done; its share of the images plays no part.
+        kind: likewise.
+        cache: as in `features_of`.
+        after_batch: likewise.
+
+    Returns:
+        float32 (n, d), where the model is.
+    """
+    always = augmentation.model_copy(update={"probability": 1.0})
+    identity = _identity(model) + repr([number, kind, always.model_dump()]).encode()
+    keys = [hashlib.sha256(identity + image).digest() for image in _bytes_of_each(images)]
+    device = model.mean.device
+
+    def compute(rows: list[int]) -> Tensor:
+        views = []
+        for row in rows:
+            stream = seeds.stream(int.from_bytes(keys[row][:7], "big"), device)
+            views.append(augment(as_float(images[row : row + 1].to(device)), always, stream, kind))
+        return _pass(model, torch.cat(views))
+
+    return _recall(model, keys, compute, cache, after_batch)
+
+
+def _bytes_of_each(images: Tensor) -> Iterator[bytes]:
+    for image in images.cpu().contiguous().numpy():
+        yield image.tobytes()
+
+
+def _recall(
+    model: Classifier,
+    keys: Sequence[bytes],
+    compute: Callable[[list[int]], Tensor],
+    cache: FeatureCache | None,
+    after_batch: Callable[[], None],
+) -> Tensor:
+    """A row for each key, float32 (n, d), from the cache or computed; equal keys are computed once."""
     model.eval()
     device = model.mean.device
-    if not len(images):
+    if not keys:
         return torch.zeros(0, model.width, device=device)
-    identity = _identity(model)
-    contiguous = images.cpu().contiguous().numpy()
-    keys = [hashlib.sha256(identity + image.tobytes()).digest() for image in contiguous]
     rows = {key: row for key in dict.fromkeys(keys) if cache is not None and (row := cache.get(key)) is not None}
     places = {key: place for place, key in reversed(list(enumerate(keys))) if key not in rows}
     unknown = sorted(places.values())
     for start in range(0, len(unknown), _BATCH):
         part = unknown[start : start + _BATCH]
-        computed = _pass(model, images[part].to(device)).cpu()
-        for place, row in zip(part, computed, strict=True):
+        for place, row in zip(part, compute(part).cpu(), strict=True):
             rows[keys[place]] = row
             if cache is not None:
                 cache.put(keys[place], row)
@@ -373,22 +434,28 @@ class _Course:
         latest = self.evaluations[-1].model_dump(exclude={"step"}, exclude_none=True) if self.evaluations else {}
         job.progress(steps * parts_done // parts, steps, **{name: float(value) for name, value in latest.items()})
 
+    @property
+    def view_numbers(self) -> list[int]:
+        """Which views of each image this training has: of twice as many, so that repetitions differ; the arms of one
+        repetition have the same."""
+        stream = seeds.stream(seeds.derive(self.job.init_seed, "views"))
+        return sorted(torch.randperm(2 * self.view_count, generator=stream)[: self.view_count].tolist())
+
     def augmented_view(self, number: int) -> Tensor:
-        """Features of all training images, each changed in a way of its own, float32 (n, d) on the CPU.
+        """Features of the training's view `number` of all training images, float32 (n, d) on the CPU.
 
         Every image is changed here: the share that stays as it is has its own rows."""
-        job = self.job
-        always = job.config.augmentation.model_copy(update={"probability": 1.0})
-        stream = seeds.stream(seeds.derive(job.batch_seed, "view", number), self.device)
-        kind = job.arm.augmentation
+        job, kind = self.job, self.job.arm.augmentation
         if kind == "none":
             raise ValueError(f"arm {job.arm.name} augments no image")
-        rows = []
-        for images in torch.split(job.images.images, _BATCH):
-            changed = augment(as_float(images.to(self.device)), always, stream, kind)
-            rows.append(_pass(self.model, changed).cpu())
-            self.tick()
-        return torch.cat(rows)
+        return features_of_view(
+            self.model,
+            job.images.images,
+            self.view_numbers[number],
+            job.config.augmentation,
+            kind,
+            after_batch=self.tick,
+        ).cpu()
 
     def rows(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Standardised float64 features, labels and weights of all rows that weigh something: the images as they are,
@@ -490,9 +557,10 @@ def train_head(job: TrainingJob) -> trained.TrainedClassifier:
     """Train a classifier whose backbone is frozen.
 
     The features of every training image, and of `config.views` augmented views of it where the arm augments, are
-    computed once; they are standardised by the mean and deviation of the real training images. For each of `STRENGTHS`
-    the head is the solution of `solve`; the one of least class-balanced loss on the validation images is kept, and
-    without these the one of `DEFAULT_STRENGTH`. A step of the history is a strength. Nothing is random but the views.
+    computed once for all trainings in a process; they are standardised by the mean and deviation of the real training
+    images. For each of `STRENGTHS` the head is the solution of `solve`; the one of least class-balanced loss on the
+    validation images is kept, and without these the one of `DEFAULT_STRENGTH`. A step of the history is a strength.
+    Nothing is random but the choice of the views.
 
     Args:
         job: of checked images; as in `training.train`.

@@ -165,13 +165,43 @@ def test_the_same_seed_gives_the_same_bytes(control: TrainedClassifier, sets: An
     again = train(TrainingJob(CONFIG, CONTROL, sets[0], sets[1], **SEEDS))
     for name, tensor in _states(again).items():
         assert torch.equal(tensor, _states(control)[name]), name
-    other = train(TrainingJob(CONFIG, CONTROL, sets[0], sets[1], init_seed=9, batch_seed=3))
+    other = train(TrainingJob(CONFIG, CONTROL, sets[0], sets[1], init_seed=4, batch_seed=2))
     assert not torch.equal(other.model.linear.weight, control.model.linear.weight), "other views"
     plain = [
         train(TrainingJob(CONFIG, ORIGINAL, sets[0], sets[1], init_seed=s, batch_seed=s)).model.linear.weight
         for s in (1, 2)
     ]
     assert torch.equal(*plain), "nothing is random without augmentation"
+
+
+def test_a_view_of_an_image_is_the_same_in_any_company(control: TrainedClassifier, sets: Any) -> None:
+    model, images, augmentation = control.model, sets[0].images, CONFIG.augmentation
+
+    def view(rows: Any, number: int = 3, cache: Any = None) -> torch.Tensor:
+        return frozen_head.features_of_view(model, images[rows], number, augmentation, "traditional", cache=cache)
+
+    cache = frozen_head.FeatureCache(2**20)
+    rows = [5, 2, 9]
+    fresh = view(rows, cache=cache)
+    assert torch.equal(fresh, view(range(12))[rows])
+    assert torch.equal(fresh, view(rows, cache=cache)), "remembered"
+    assert len(cache) == 3
+    assert not torch.equal(fresh, view(rows, number=4)), "another view"
+    plain = frozen_head.features_of(model, images[rows], cache=None)
+    assert all(not torch.equal(a, b) for a, b in zip(fresh, plain, strict=True)), "every image is changed"
+
+
+def test_arms_of_a_repetition_are_shown_the_same_views(sets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = frozen_head.FeatureCache(2**24)
+    for function in (frozen_head.features_of, frozen_head.features_of_view):
+        monkeypatch.setitem(function.__kwdefaults__, "cache", cache)
+    sizes = []
+    for arm, init_seed in ((CONTROL, 1), (STANDARD_ARMS["traditional"], 1), (CONTROL, 2), (CONTROL, 3), (CONTROL, 4)):
+        train(TrainingJob(CONFIG, arm, sets[0], sets[1], init_seed=init_seed, batch_seed=len(sizes)))
+        sizes.append(len(cache))
+    images, val = len(sets[0]), len(sets[1])
+    assert sizes[0] == sizes[1] == 3 * images + val
+    assert sizes[-1] <= 5 * images + val, "no more than twice as many views as a training has"
 
 
 def test_the_backbone_is_as_it_came(control: TrainedClassifier) -> None:
