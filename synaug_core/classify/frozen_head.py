@@ -593,6 +593,7 @@ def train_head(job: TrainingJob) -> trained.TrainedClassifier:
     is_real = ~job.images.is_synthetic()
     backbone = _backbone(course.model)
     backbone.fit(features[is_real.to(course.device)] if bool(is_real.any()) else features)
+    course.tick()
     while len(course.views) < course.view_count:
         course.views.append(course.augmented_view(len(course.views)))
         after_part()
