@@ -7,6 +7,7 @@ choose.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -49,6 +50,8 @@ their last digit. So an image has the same features in whatever company it comes
 _AT_ONCE = 4096
 """Images whose features are in memory together where a set is predicted."""
 _CACHE_BYTES = 512 * 2**20
+_PATIENCE = 1.0
+"""Seconds after which who waits for features of others looks again."""
 STRENGTHS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """The values of C among which the validation images choose: the larger, the closer the head follows the training
 images. C multiplies the loss, whose weights add up to the number of real training images, against half the squared
@@ -73,7 +76,8 @@ class FeatureCache:
         self.most_bytes = most_bytes
         self.bytes = 0
         self._rows: OrderedDict[bytes, Tensor] = OrderedDict()
-        self._lock = threading.Lock()
+        self._claimed: set[bytes] = set()
+        self._lock = threading.Condition()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -85,6 +89,23 @@ class FeatureCache:
             if row is not None:
                 self._rows.move_to_end(key)
             return row
+
+    @contextlib.contextmanager
+    def claiming(self, keys: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
+        """Within the block, nobody else who asks computes these features: at most so many of the keys, those that are
+        neither there nor claimed. Where others have claimed all that are lacking, it waits until they are done with
+        some, and there are none."""
+        with self._lock:
+            free = [key for key in keys if key not in self._rows and key not in self._claimed][:most]
+            if not free and any(key not in self._rows for key in keys):
+                self._lock.wait(timeout=_PATIENCE)
+            self._claimed.update(free)
+        try:
+            yield free
+        finally:
+            with self._lock:
+                self._claimed.difference_update(free)
+                self._lock.notify_all()
 
     def put(self, key: bytes, row: Tensor) -> None:
         """Keep features, float32 (d,)."""
@@ -190,16 +211,18 @@ def _recall(
     device = model.mean.device
     if not keys:
         return torch.zeros(0, model.width, device=device)
-    rows = {key: row for key in dict.fromkeys(keys) if cache is not None and (row := cache.get(key)) is not None}
-    places = {key: place for place, key in reversed(list(enumerate(keys))) if key not in rows}
-    unknown = sorted(places.values())
-    for start in range(0, len(unknown), _BATCH):
-        part = unknown[start : start + _BATCH]
-        for place, row in zip(part, compute(part).cpu(), strict=True):
-            rows[keys[place]] = row
-            if cache is not None:
-                cache.put(keys[place], row)
-        after_batch()
+    cache = FeatureCache(_CACHE_BYTES) if cache is None else cache
+    places = {key: place for place, key in reversed(list(enumerate(keys)))}
+    rows: dict[bytes, Tensor] = {}
+    while lacking := [key for key in places if key not in rows]:
+        rows |= {key: row for key in lacking if (row := cache.get(key)) is not None}
+        with cache.claiming([key for key in lacking if key not in rows], _BATCH) as claimed:
+            if claimed:
+                computed = compute([places[key] for key in claimed]).cpu()
+                rows |= dict(zip(claimed, computed, strict=True))
+                for key in claimed:
+                    cache.put(key, rows[key])
+                after_batch()
     return torch.stack([rows[key] for key in keys]).to(device)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,33 @@ def test_a_view_of_an_image_is_the_same_in_any_company(control: TrainedClassifie
     assert not torch.equal(fresh, view(rows, number=4)), "another view"
     plain = frozen_head.features_of(model, images[rows], cache=None)
     assert all(not torch.equal(a, b) for a, b in zip(fresh, plain, strict=True)), "every image is changed"
+
+
+def test_threads_that_want_the_same_features_share_the_work(control: TrainedClassifier, sets: Any) -> None:
+    images, cache = sets[0].images.repeat(4, 1, 1, 1), frozen_head.FeatureCache(2**24)
+    images = (images.int() + torch.arange(len(images)).view(-1, 1, 1, 1)).clamp(max=255).to(torch.uint8)
+    batches: list[int] = []
+
+    def extract(name: int) -> torch.Tensor:
+        return frozen_head.features_of(control.model, images, cache=cache, after_batch=lambda: batches.append(name))
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(extract, (1, 2))
+    assert torch.equal(first, second)
+    assert torch.equal(first, frozen_head.features_of(control.model, images, cache=None))
+    assert len(batches) == len(images) // 32, "each batch was computed by one of them"
+    assert len(cache) == len(images)
+
+
+def test_who_gives_up_leaves_the_features_to_others(control: TrainedClassifier, sets: Any) -> None:
+    cache = frozen_head.FeatureCache(2**24)
+
+    def fail() -> None:
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        frozen_head.features_of(control.model, sets[0].images, cache=cache, after_batch=fail)
+    assert len(frozen_head.features_of(control.model, sets[0].images, cache=cache)) == len(sets[0])
 
 
 def test_arms_of_a_repetition_are_shown_the_same_views(sets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
