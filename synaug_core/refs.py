@@ -236,13 +236,13 @@ class SelectionRef(frozen.Frozen):
     @property
     def note(self) -> str:
         """What the user should know of the choice."""
-        first, *others = self.standings
-        if not others:
+        first, *rest = self.standings
+        if not rest:
             return f"the classifier of all arms is {first.title}, the only candidate"
         return (
             f"the classifier of all arms is {first.title}, chosen among {len(self.standings)} on real images that it "
             "had not seen, none of them a test image "
-            f"({_standing_text(first)}; next is {_standing_text(others[0])})"
+            f"({_standing_text(first)}; next is {_standing_text(rest[0])})"
         )
 
 

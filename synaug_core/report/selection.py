@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from synaug_core.metrics import METRICS
 from synaug_core.probes.base import Band, ReportSection, Table
 from synaug_core.report import words
 
@@ -21,6 +22,7 @@ def selection_section(selections: Sequence[SelectionRef]) -> ReportSection:
         selections: of each division, at least one.
     """
     first = selections[0]
+    accuracy, auc = (METRICS[name].title for name in ("balanced_accuracy", "macro_auc"))
     sentences = [
         f"All arms have the same classifier: {words.plain(first.standings[0].title)}. Nothing named one, so "
         f"{len(first.standings)} candidates were trained with the recipe of the arm `control` on real images of the "
@@ -36,7 +38,7 @@ def selection_section(selections: Sequence[SelectionRef]) -> ReportSection:
         heading="The choice of the classifier",
         sentences=sentences,
         table=Table(
-            headings=("classifier", "balanced accuracy ± standard error", "macro-AUC", "images judged", "remark"),
+            headings=("classifier", f"{accuracy} ± standard error", auc, "images judged", "remark"),
             rows=[(words.plain(s.title), _cells(s)) for s in first.standings],
             note="Candidates with fewer judged images fell behind and were not tried on the other parts.",
         ),
