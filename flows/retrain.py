@@ -10,6 +10,7 @@ from flows.stages import Stages
 from synaug_core import preflight, refs
 from synaug_core.classify.search_space import note_unsearched
 from synaug_core.config import Config
+from synaug_core.config.effort import note_effort
 from synaug_core.data.checks import untested
 from synaug_core.evaluate.results import Comparison
 from tasks import arms, promotion, report, retraining
@@ -72,6 +73,7 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     measurements += gather_probes((*learning.probes[len(early) :], *comparing_probes), stages)
     notes = (
         *untested(dataset.test.counts),
+        *note_effort(config.effort),
         *note_selections(selected),
         *learning.notes(),
         *config.notes_on_enlarged(dataset.image_size),

@@ -7,7 +7,6 @@ from flows.learning import Division
 from flows.stages import Stages
 from synaug_core import devices
 from synaug_core.config import ClassifierConfig, Config
-from synaug_core.config.classifier import AUTO
 from synaug_core.config.selection import CANDIDATES, candidate_config, list_candidates
 from synaug_core.errors import ConfigError
 from synaug_core.refs import SelectionPart, SelectionRef
@@ -22,6 +21,8 @@ class Selected:
 
     config: Config
     selection: SelectionRef | None = None
+    drops_attacks: bool = False
+    """Whether the robustness probe is left out, which nobody had said."""
 
 
 def select_classifiers(config: Config, divisions: Sequence[Division], stages: Stages) -> tuple[Selected, ...]:
@@ -30,7 +31,7 @@ def select_classifiers(config: Config, divisions: Sequence[Division], stages: St
     In a cross-validation it is chosen in each fold, as what validates in one is a test image of another; draws share
     their test images, so the first draw's images choose for all.
     """
-    if config.classifier.backbone != AUTO:
+    if config.classifier.is_named:
         return tuple(Selected(config) for _ in divisions)
     with stages.timed("selection"):
         if config.data.split.folds is not None:
@@ -42,6 +43,11 @@ def select_classifiers(config: Config, divisions: Sequence[Division], stages: St
 def note_selections(selected: Sequence[Selected]) -> tuple[str, ...]:
     """What the user should know of the choices, each line once."""
     notes = [choice.selection.note for choice in selected if choice.selection is not None]
+    if any(choice.drops_attacks for choice in selected):
+        notes.append(
+            "the classifiers were not disturbed and attacked, which takes hours with a pretrained network and no GPU; "
+            "robustness.enabled: true does it"
+        )
     return tuple(dict.fromkeys(notes))
 
 
@@ -66,7 +72,12 @@ def _select(config: Config, division: Division, stages: Stages, divisions: int) 
     choosing = stages.submit("selection", choose_classifier, [("choice", (context, results))], expected)
     [selection] = stages.gather(choosing, adopt_below=context.run)
     chosen = config.model_copy(update={"classifier": candidates[selection.candidate]})
-    return Selected(chosen, selection)
+    # hundreds of passes for each image are too many for a large network on a CPU, unless somebody asks for them
+    is_cheap = chosen.classifier.training == "scratch" or devices.resolve(config.compute.device).type == "cuda"
+    if is_cheap or config.robustness.enabled != "auto":
+        return Selected(chosen, selection)
+    robustness = config.robustness.model_copy(update={"enabled": False})
+    return Selected(chosen.model_copy(update={"robustness": robustness}), selection, drops_attacks=True)
 
 
 def _candidates(config: Config, size: int) -> dict[str, ClassifierConfig]:

@@ -1,7 +1,6 @@
 """Checks of a configuration that need no image, made before anything is read or started."""
 
 from synaug_core.config import ArmConfig, Config
-from synaug_core.config.classifier import AUTO
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import ConfigError
 from synaug_core.packaged_weights import packaged_weights
@@ -37,7 +36,7 @@ def check_config(config: Config) -> None:
                 raise ConfigError(f"{key}.generator: {_lacks('online synthesis', kind)}; use {_latent_kinds()}")
     if config.tuning.trials:
         checked_spaces(config.tuning)
-    if config.classifier.backbone not in ("small_cnn", AUTO):
+    if config.classifier.is_named and config.classifier.backbone != "small_cnn":
         from synaug_core.classify.backbones import check_name
 
         check_name(config.classifier.backbone)

@@ -7,7 +7,6 @@ from synaug_core import seeds
 from synaug_core.classify import model
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import ArmConfig, Config, EvaluationConfig
-from synaug_core.config.classifier import AUTO
 from synaug_core.evaluate import choice, comparison, reliability, results
 from synaug_core.generators import registry
 from synaug_core.refs import ComparisonRef, DatasetRef, ProbeRef, RepetitionRef, RunRef
@@ -35,7 +34,7 @@ def check_choices(dataset: DatasetRef, config: Config) -> bool:
     channels, size = dataset.channels, dataset.image_size
     for arm in config.arms:
         _check_arm(dataset, config, arm)
-    if config.classifier.backbone != AUTO:  # candidates are built where they are tried
+    if config.classifier.is_named:  # candidates are built where they are tried
         halves = (0.5,) * channels
         model.build(
             config.classifier, channels=channels, size=size, classes=dataset.classes, seed=0, mean=halves, std=halves

@@ -191,6 +191,11 @@ class ClassifierConfig(Section):
             )
         return self
 
+    @property
+    def is_named(self) -> bool:
+        """False where the network has yet to be chosen on the images."""
+        return self.backbone != AUTO
+
     def shown_size(self, size: int) -> int:
         """Pixels a side of what the network is shown of images with `size` pixels a side."""
         if self.input_size is not None or self.training == "scratch":

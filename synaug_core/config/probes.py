@@ -15,7 +15,9 @@ Perturbation = Literal["flip", "rotation", "brightness", "contrast", "noise", "b
 class ProbeConfig(Section):
     """What every probe can be told."""
 
-    enabled: bool = True
+    enabled: bool | Literal["auto"] = "auto"
+    """auto: yes, apart from attacks on a pretrained network that was chosen for the images (`selection`) where there is
+    no GPU: they would take longer than all else."""
 
 
 class RobustnessConfig(ProbeConfig):

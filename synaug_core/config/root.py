@@ -8,6 +8,7 @@ from synaug_core.config import base, probes
 from synaug_core.config.arms import DEFAULT_ARMS, NAMED_ARMS, ORACLE, ArmConfig
 from synaug_core.config.classifier import AUTO, NETWORK_KEYS, ClassifierConfig, TuningConfig
 from synaug_core.config.data import PRETRAINED_PIXELS, SMALL_PIXELS, DataConfig
+from synaug_core.config.effort import Effort, with_effort
 from synaug_core.config.evaluation import BEST, EvaluationConfig, PromotionConfig
 from synaug_core.config.generator import GeneratorConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
@@ -46,6 +47,9 @@ class Config(base.Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] = "digits"
     """Name of the data set: MLflow experiment synaug/<name>, registered model synaug-<name>."""
+    effort: Effort = "medium"
+    """How much is done where the other keys say nothing. `low`: an answer in minutes from the frozen classifier,
+    without search, attacks or other candidates; `high`: more repetitions, arms and trials, and a closer choice."""
     data: DataConfig = DataConfig()
     arms: tuple[ArmConfig, ...] = tuple(DEFAULT_ARMS.values())
     """Names of standard arms, or arms written out."""
@@ -72,24 +76,8 @@ class Config(base.Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _standard_arms_by_name(cls, values: Any) -> Any:
-        """An arm may be a standard arm's name; `synthesis` is the default of arms that synthesise."""
-        if not isinstance(values, dict):
-            return values
-        synthesis = values.get("synthesis")
-        arms = values.get("arms", tuple(DEFAULT_ARMS))
-        if not isinstance(arms, (list, tuple)):
-            return values
-        return values | {"arms": [_expand(arm, synthesis) for arm in arms]}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _choose_a_classifier_by_default(cls, values: Any) -> Any:
-        """Where nothing is said of the network, it is chosen."""
-        classifier = values.get("classifier") if isinstance(values, dict) else None
-        if isinstance(classifier, dict) and not NETWORK_KEYS & classifier.keys():
-            return values | {"classifier": {"backbone": AUTO, **classifier}}
-        return values
+    def _fill_in(cls, values: Any) -> Any:
+        return _with_arms(_with_open_classifier(with_effort(values))) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _searched_arms_are_known(self) -> "Config":
@@ -122,7 +110,7 @@ class Config(base.Section):
     def most_pixels(self) -> int:
         """Most pixels a side that images are stored with where `data.image_size` does not say: as many as the networks
         that may see them can use."""
-        if self.classifier.backbone == AUTO or self.classifier.training != "scratch":
+        if not self.classifier.is_named or self.classifier.training != "scratch":
             return PRETRAINED_PIXELS
         return max(SMALL_PIXELS, self.classifier.input_size or 0)
 
@@ -186,6 +174,23 @@ class Config(base.Section):
         if repeated_names := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"several arms are named {', '.join(repeated_names)}")
         return arms
+
+
+def _with_open_classifier(values: dict[str, Any]) -> dict[str, Any]:
+    """Where nothing is said of the network, it is chosen on the images."""
+    classifier = values.get("classifier")
+    if isinstance(classifier, dict) and not NETWORK_KEYS & classifier.keys():
+        return values | {"classifier": {"backbone": AUTO, **classifier}}
+    return values
+
+
+def _with_arms(values: dict[str, Any]) -> dict[str, Any]:
+    """An arm may be a standard arm's name; `synthesis` is the default of arms that synthesise."""
+    synthesis = values.get("synthesis")
+    arms = values.get("arms", tuple(DEFAULT_ARMS))
+    if not isinstance(arms, (list, tuple)):
+        return values
+    return values | {"arms": [_expand(arm, synthesis) for arm in arms]}
 
 
 def _expand(arm: Any, synthesis: Any) -> Any:

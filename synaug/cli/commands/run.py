@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synaug.cli import environment, failures, output
+from synaug_core.config.effort import Effort, describe_effort
 from synaug_core.data.sources import WHAT_TO_GIVE
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as tuning.trials=0; may be repeated."),
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the outcome to a JSON file.")]
+EffortOption = Annotated[
+    Effort | None,
+    typer.Option(
+        "--effort",
+        help="How much is done where the configuration says nothing: low answers in minutes, medium (the default) in "
+        "up to half an hour, high takes hours (two CPU cores, some hundred images).",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only the verdict: no progress, no table.")]
 
 
@@ -27,6 +36,7 @@ def run(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(help=f"A YAML file, or just the images: {WHAT_TO_GIVE}.")],
     set_: SetOption = None,
+    effort: EffortOption = None,
     json_file: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -34,7 +44,8 @@ def run(
 
     Run again unchanged, it reuses every result; stopped and run again, it continues.
     """
-    _retrain_and_report(ctx.obj, source, set_ or (), json_file, quiet)
+    settings = [*(set_ or ()), *([f"effort={effort}"] if effort else [])]
+    _retrain_and_report(ctx.obj, source, settings, json_file, quiet)
 
 
 def demo(ctx: typer.Context, set_: SetOption = None, json_file: JsonOption = None, quiet: QuietOption = False) -> None:
@@ -95,6 +106,8 @@ def _retrain_and_report(
     config = load(source, overrides)
     output.check_place(json_file)
     preflight.check_config(config)
+    if not quiet:
+        output.print_lines(describe_effort(config))
     with environment.resumable(session, config.name, quiet):
         from flows.retrain import run_retrain
 
