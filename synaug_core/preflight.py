@@ -58,7 +58,7 @@ def _check_way(config: Config, arm: ArmConfig) -> None:
     obstacles = [config.classifier.obstacle_to(variant) for variant in arm.variants]
     if None not in obstacles:
         subject = f"arm {arm.name}: " if not arm.candidates else f"arm {arm.name}: none of its candidates can be: "
-        raise ConfigError(f"{subject}{obstacles[0]}; leave it out, or set classifier.training to scratch")
+        raise ConfigError(f"{subject}{obstacles[0]}; leave it out, or set classifier.training to fine_tuned or scratch")
 
 
 def _check_synthesis(config: Config, arm: ArmConfig) -> None:

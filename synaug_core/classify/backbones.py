@@ -31,6 +31,7 @@ __all__ = [
     "check_name",
     "hub_file",
     "load_backbone",
+    "names_by_depth",
     "packaged_state",
     "read_weights",
     "stage_features",
@@ -341,6 +342,19 @@ def stage_features(backbone: Backbone, name: str, size: int) -> Backbone:
             f"classifier.backbone: timm gives no stages of {name}, and training: frozen needs them ({_line(error)})"
         ) from error
     return dataclasses.replace(backbone, module=module, width=features.shape[1])
+
+
+def names_by_depth(network: nn.Module) -> tuple[tuple[str, ...], ...]:
+    """Names of the network's parameters, stage by stage from the stem to the last one, as timm divides it.
+
+    Args:
+        network: a timm network without its head; one that timm does not divide is a single stage.
+    """
+    divide: Any = getattr(network, "group_matcher", None)
+    if divide is None:
+        return (tuple(name for name, _ in network.named_parameters()),)
+    stages: dict[int, list[str]] = timm.models.group_parameters(network, divide(coarse=True))
+    return tuple(tuple(names) for _, names in sorted(stages.items()))
 
 
 def _create(name: str, channels: int, size: int | None) -> nn.Module:

@@ -8,15 +8,13 @@ import torch
 
 from synaug_core import seeds
 from synaug_core.classify import scores, trained
-from synaug_core.classify.model import Ensemble
+from synaug_core.classify.model import Ensemble, batches
 from synaug_core.classify.training import TrainingJob, train
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.progress import part_of
 
 __all__ = ["train_arm"]
-
-_BATCH = 256
 
 
 def train_arm(job: TrainingJob) -> trained.TrainedClassifier:
@@ -71,7 +69,7 @@ def _joined(
     final = trained.Evaluation(step=steps, train_loss=evaluations[-1].train_loss)
     if len(val):
         with torch.inference_mode():
-            logits = torch.cat([model(part.to(model.mean.device)) for part in torch.split(val.images, _BATCH)])
+            logits = torch.cat([model(part.to(model.mean.device)) for part in batches(model, val.images)])
         final = final.model_copy(update=scores.validation_scores(logits, val.labels.to(logits.device)))
     history = trained.History(
         evaluations=(*(e for e in evaluations if e.step < steps), final),

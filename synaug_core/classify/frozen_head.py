@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_STRENGTH",
+    "FIRST_STRENGTH",
     "STRENGTHS",
     "FeatureCache",
     "Head",
@@ -41,7 +42,9 @@ __all__ = [
     "image_weights",
     "predict_logits",
     "solve",
+    "solve_first",
     "train_head",
+    "weigh",
 ]
 
 _BATCH = 32
@@ -354,6 +357,60 @@ def solve(
     return Head(weight, bias), loss
 
 
+FIRST_STRENGTH = 1e-3
+"""C of the head that a fine-tuning begins with."""
+_LEAST_SPREAD = 0.1
+
+
+def solve_first(
+    features: Tensor,
+    train: ImageSet,
+    weights: Tensor,
+    *,
+    adjustment: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> tuple[Head, float]:
+    """The head that a fine-tuning begins with, of features as they are: what training all layers at once would do to
+    good features while the head is still random is spared (Kumar et al., "Fine-Tuning can Distort Pretrained Features",
+    arXiv 2202.10054).
+
+    It is that of `solve` on the features standardised by the real images, at `FIRST_STRENGTH`, with the
+    standardisation folded into its weights. A feature that hardly differs between the images, by less than a tenth of
+    what the median feature does, is divided by that tenth: once trained, it may differ more.
+
+    Args:
+        features: float32 (n, d), n >= 1, of the training images as they are.
+        train: the n images.
+        weights: float64 (n,), of each in the loss.
+        adjustment: as for `solve`.
+        label_smoothing: likewise.
+
+    Returns:
+        The head, and its weighted mean loss in nats.
+
+    Raises:
+        DivergenceError: features that are not finite.
+    """
+    is_real = (~train.is_synthetic()).to(features.device)
+    double = features.double()
+    if not bool(double.isfinite().all()):
+        raise errors.DivergenceError("the features of the pretrained backbone are not finite")
+    real = double[is_real] if bool(is_real.any()) else double
+    mean, deviation = real.mean(dim=0), real.std(dim=0, correction=0)
+    deviation = deviation.clamp_min(max(_LEAST_SPREAD * float(deviation.median()), 1e-6))
+    head, loss = solve(
+        (double - mean) / deviation,
+        train.labels.to(features.device),
+        weights.to(features.device),
+        classes=len(train.classes),
+        strength=FIRST_STRENGTH,
+        adjustment=adjustment,
+        label_smoothing=label_smoothing,
+    )
+    weight = head.weight / deviation
+    return Head(weight, head.bias - weight @ mean), loss
+
+
 def image_weights(config: ClassifierConfig, arm: ArmConfig, train: ImageSet) -> tuple[Tensor, Tensor]:
     """What each training image weighs in the loss, and the prior that the head learns from it.
 
@@ -377,11 +434,26 @@ def image_weights(config: ClassifierConfig, arm: ArmConfig, train: ImageSet) -> 
     drawn_prior = prior.class_prior(
         train.labels, classes, shares=shares, image_weights=by_image, class_weights=by_class
     )
+    return weigh(train, shares, by_image, by_class), drawn_prior
+
+
+def weigh(train: ImageSet, shares: Tensor, by_image: Tensor | None, by_class: Tensor | None) -> Tensor:
+    """What each image weighs in the loss: its share of the draws times its weight and that of its class.
+
+    Args:
+        train: n images.
+        shares: float64 (n,).
+        by_image: (n,), on the CPU; None: all alike.
+        by_class: (classes,), likewise.
+
+    Returns:
+        float64 (n,) with the number of real images as sum.
+    """
     weights = shares.double()
     for factor in (by_image, None if by_class is None else by_class[train.labels]):
         weights = weights if factor is None else weights * factor.double()
     real_count = int((~train.is_synthetic()).sum()) or len(train)
-    return weights * (real_count / weights.sum()), drawn_prior
+    return weights * (real_count / weights.sum())
 
 
 @dataclass

@@ -7,13 +7,24 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from synaug_core import errors, seeds
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.nets.shown import Resize, Standardised
 
-__all__ = ["Classifier", "Dropout", "Ensemble", "as_float", "build", "channel_statistics", "evaluating", "shrink_once"]
+__all__ = [
+    "Classifier",
+    "Dropout",
+    "Ensemble",
+    "as_float",
+    "batches",
+    "build",
+    "channel_statistics",
+    "evaluating",
+    "shrink_once",
+]
 
 
 _CHUNK = 1024
@@ -76,9 +87,14 @@ class Classifier(nn.Module):
             images are repeated.
         dropout: share of features dropped before the head.
         resize: images in [0, 1] to those that the backbone is shown; None: as they are.
+        stages: names of the backbone's parameters, stage by stage from the first layers on, where these learn at rates
+            of their own; empty where all learn alike.
+        settled_stages: how many of these, the first ones, keep the statistics of their batch normalisation.
 
     Attributes:
         width: of its features.
+        parameter_stages: `stages` with the names as within this module.
+        settled: names of the layers of batch normalisation that are in evaluation mode in training too.
         prior_shift: float32 (classes,), taken from the logits in evaluation mode: the prior correction (see
             `classify.prior`). 0: none.
     """
@@ -86,6 +102,8 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
     prior_shift: Tensor
+    parameter_stages: tuple[tuple[str, ...], ...] = ()
+    settled: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -97,6 +115,8 @@ class Classifier(nn.Module):
         std: Sequence[float],
         dropout: float,
         resize: Resize | None = None,
+        stages: Sequence[Sequence[str]] = (),
+        settled_stages: int = 0,
     ) -> None:
         super().__init__()
         self.width = width
@@ -107,6 +127,16 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("prior_shift", torch.zeros(classes))
+        self.parameter_stages = tuple(tuple(f"backbone.{name}" for name in stage) for stage in stages)
+        layers = {name.rpartition(".")[0] for stage in self.parameter_stages[:settled_stages] for name in stage}
+        self.settled = frozenset(name for name in layers if isinstance(self.get_submodule(name), _BatchNorm))
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Set the mode, as every module does, of all but the settled layers."""
+        super().train(mode)
+        for name in self.settled:
+            self.get_submodule(name).eval()
+        return self
 
     def forward(self, images: Tensor, stream: torch.Generator | None = None) -> Tensor:
         """Images, uint8 in 0 to 255 or float in [0, 1], shape (n, c, h, w), to float32 logits (n, classes)."""
@@ -203,6 +233,20 @@ class Ensemble(Classifier):
         return tuple(member for member in self.members if isinstance(member, Classifier))
 
 
+_AT_ONCE = 256 * 64**2
+"""Pixels of what a network is shown in one batch of an evaluation: 256 images of 64 px, or 20 of 224."""
+
+
+def batches(model: Classifier, images: Tensor) -> tuple[Tensor, ...]:
+    """Images (n, c, h, w) in parts that need about as much memory, however large the network is shown them: at most
+    256 images in each."""
+    if not len(images):
+        return ()
+    resize = model.networks[0].resize
+    side = images.shape[-1] if resize is None else resize.shown
+    return torch.split(images, max(1, min(256, _AT_ONCE // side**2)))
+
+
 _SMALLEST_STD = 1e-2
 
 
@@ -260,6 +304,7 @@ def build(
         WeightsError: pretrained weights that cannot be had or do not fit.
     """
     shown = config.shown_size(size)
+    stages: tuple[tuple[str, ...], ...] = ()
     with seeds.seeded_init(seed):
         if config.backbone == "small_cnn":
             module, width = _small(config, channels, shown)
@@ -279,17 +324,26 @@ def build(
             if config.training == "frozen":
                 extractor = backbones.stage_features(extractor, config.backbone, shown)
             module, width = extractor.module, extractor.width
+            if config.training == "fine_tuned":
+                stages = backbones.names_by_depth(module)
             mean, std = extractor.mean or mean, extractor.std or std
         if config.training == "frozen":
             module = Standardised(module, width)
         resize = Resize(size, shown) if shown != size else None
-        model = Classifier(module, width, len(classes), mean=mean, std=std, dropout=config.dropout, resize=resize)
-    has_steps = config.training == "scratch"
-    if (
-        has_steps
-        and config.batch_size == 1
-        and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
-    ):
+        model = Classifier(
+            module,
+            width,
+            len(classes),
+            mean=mean,
+            std=std,
+            dropout=config.dropout,
+            resize=resize,
+            stages=stages,
+            settled_stages=round(config.frozen_statistics * len(stages)),
+        )
+    has_steps = config.training != "frozen"
+    unsettled = (m for name, m in model.named_modules() if isinstance(m, _BatchNorm) and name not in model.settled)
+    if has_steps and config.batch_size == 1 and any(unsettled):
         raise errors.ConfigError(
             f"classifier.batch_size: {config.backbone} normalises over the batch and needs at least 2"
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from synaug_core.classify.model import evaluating
+from synaug_core.classify.model import Classifier, evaluating
 
 __all__ = ["recompute_statistics", "untracked", "with_statistics_of"]
 
@@ -16,7 +16,7 @@ Features = Callable[[Tensor], object]
 
 @torch.no_grad()
 def recompute_statistics(model: nn.Module, batches: Iterable[Tensor], features: Features) -> None:
-    """Set the running statistics of every batch normalisation to the moments of these images.
+    """Set the running statistics of every batch normalisation that is not settled to the moments of these images.
 
     PreciseBN (Wu and Johnson, "Rethinking Batch in BatchNorm", arXiv 2105.07576, section 3): one pass in which each
     batch is normalised by its own moments; mean `E[mu_B]`, variance `E[mu_B^2 + var_B] - E[mu_B]^2`. Weights, modes
@@ -86,8 +86,13 @@ def untracked(model: nn.Module) -> Iterator[None]:
 
 
 def _batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """The layers with running statistics, timm's own kinds among them."""
-    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    """The layers with running statistics, timm's own kinds among them, but those whose statistics are settled."""
+    settled = model.settled if isinstance(model, Classifier) else frozenset()
+    return [
+        layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None and name not in settled
+    ]
 
 
 def _pooled(moments: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Loss and its weights, optimiser and learning rate of a classifier's training."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,32 +11,62 @@ from synaug_core.classify.mixing import Targets
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 
-__all__ = ["class_weights", "cross_entropy", "image_weights", "learning_rate", "optimizer"]
+__all__ = ["class_weights", "cross_entropy", "image_weights", "learning_rate", "optimizer", "set_rates"]
 
 
-def optimizer(model: nn.Module, config: ClassifierConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW in one fused kernel. Biases and normalisation (one-dimensional parameters) do not decay."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+def optimizer(
+    model: nn.Module, config: ClassifierConfig, stages: Sequence[Sequence[str]] = ()
+) -> torch.optim.Optimizer:
+    """Adam or AdamW in fused kernels. Biases and normalisation (one-dimensional parameters) do not decay.
+
+    Args:
+        model: its parameters that require a gradient are trained.
+        config: kind, decay, rates.
+        stages: names of parameters, stage by stage from the first layers on. Each stage's rate is `layer_decay` times
+            that of the next one, the last one's `layer_decay` times that of all parameters not named here (Bao et al.,
+            "BEiT", arXiv 2106.08254).
+    """
+    stage_of = {name: number for number, names in enumerate(stages) for name in names}
+    alike: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            alike.setdefault((stage_of.get(name, len(stages)), parameter.ndim <= 1), []).append(parameter)
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": parameters,
+            "weight_decay": 0.0 if is_flat else config.weight_decay,
+            _SHARE: config.layer_decay ** (len(stages) - stage),
+        }
+        for (stage, is_flat), parameters in sorted(alike.items())
     ]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind([g for g in groups if g["params"]], lr=config.learning_rate, fused=True)
+    return kind(groups, lr=config.learning_rate, fused=True)
+
+
+_SHARE = "share"
+"""Key of a group's share of the learning rate."""
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of each group, its share of `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group[_SHARE]
 
 
 def learning_rate(config: ClassifierConfig, step: int) -> float:
     """The rate of optimiser step 0, 1, ... `config.steps` - 1.
 
-    `cosine` falls to 0 (Loshchilov and Hutter, arXiv 1608.03983, without restarts); `step` is MedMNIST's: a tenth
-    from one half and a hundredth from three quarters of the steps on.
+    It rises in equal steps over the share `config.warmup` of them, beneath the schedule's. `cosine` falls to 0
+    (Loshchilov and Hutter, arXiv 1608.03983, without restarts); `step` is MedMNIST's: a tenth from one half and a
+    hundredth from three quarters of the steps on.
     """
     done = step / config.step_count
+    peak = config.learning_rate * min(1.0, (step + 1) / max(1, round(config.warmup * config.step_count)))
     if config.schedule == "cosine":
-        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return peak * 0.5 * (1 + math.cos(math.pi * done))
     if config.schedule == "step":
-        return config.learning_rate * (0.1 ** ((done >= 0.5) + (done >= 0.75)))
-    return config.learning_rate
+        return peak * (0.1 ** ((done >= 0.5) + (done >= 0.75)))
+    return peak
 
 
 def cross_entropy(

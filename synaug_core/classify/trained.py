@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from synaug_core import digests, errors, frozen
-from synaug_core.classify.model import Classifier, Ensemble, build
+from synaug_core.classify.model import Classifier, Ensemble, batches, build
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.imageset import ImageSet
 
@@ -106,7 +106,6 @@ _LARGEST = 4096
 _MOST_MEMBERS = 64
 _FALL, _SMALLEST_FALL = 0.02, 0.01
 _SHOWN = 500
-_BATCH = 256
 
 
 class _Spec(frozen.Frozen):
@@ -165,10 +164,11 @@ class TrainedClassifier:
 
             return predict_logits(model, pixels).softmax(dim=1).cpu().numpy()
         rows = np.empty((len(pixels), len(self.classes)), dtype=np.float32)
+        start = 0
         with torch.inference_mode():
-            for start in range(0, len(pixels), _BATCH):
-                logits = model(pixels[start : start + _BATCH].to(model.mean.device))
-                rows[start : start + _BATCH] = logits.softmax(dim=1).cpu().numpy()
+            for part in batches(model, pixels):
+                rows[start : start + len(part)] = model(part.to(model.mean.device)).softmax(dim=1).cpu().numpy()
+                start += len(part)
         return rows
 
     def check(self, images: Tensor) -> None:

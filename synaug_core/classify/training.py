@@ -15,7 +15,7 @@ from synaug_core import checkpoints, code_reach, devices, digests, errors, seeds
 from synaug_core.classify import budget, normalisation, optimisation, prior, sampling, scores, trained
 from synaug_core.classify.augment import augment
 from synaug_core.classify.mixing import Targets, mix
-from synaug_core.classify.model import Classifier, as_float, build, channel_statistics, shrink_once
+from synaug_core.classify.model import Classifier, as_float, batches, build, channel_statistics, shrink_once
 from synaug_core.classify.online import Online, is_due
 from synaug_core.config import ArmConfig, ClassifierConfig
 from synaug_core.data.imageset import ImageSet
@@ -25,7 +25,6 @@ from synaug_core.vocabulary import Precision
 __all__ = ["Loop", "TrainingJob", "train"]
 
 
-_EVALUATION_BATCH = 256
 _AVERAGED = 0.25
 """Share of the steps, the last ones, over which `keep: average` takes the mean."""
 _SMALLEST_PART = 4
@@ -111,7 +110,7 @@ class Loop:
     step: int = 0
     evaluations: list[trained.Evaluation] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
-    best_step: int = 0
+    best_step: int | None = None
     average: dict[str, Tensor] | None = None
     """Mean of the weights over the last steps so far."""
     online: Online | None = None
@@ -153,7 +152,7 @@ class Loop:
             device=device,
             precision=devices.resolve_precision(job.precision, device),
             model=model,
-            optimizer=optimisation.optimizer(model, config),
+            optimizer=optimisation.optimizer(model, config, model.parameter_stages),
             images=shrink_once(model, train.images.to(device)),
             size=train.size,
             labels=train.labels.to(device),
@@ -177,6 +176,44 @@ class Loop:
         loop._correct_prior(prior.initial_strength(config.prior_correction))
         return loop
 
+    def put_head_first(self, train: ImageSet) -> None:
+        """Give the network the head that is best for its features as they are, and evaluate it: step 0 of fine-tuning.
+
+        The features are those of an evaluation of the training images without augmentation: without dropout, and with
+        the statistics of clean real images, which is also what batches in training are nearest to. Each image weighs
+        what its share of the last draws makes of it. Images that are made inside the training come later, from a
+        network with this head.
+
+        Raises:
+            DivergenceError: features that are not finite.
+        """
+        from synaug_core.classify.frozen_head import solve_first, weigh
+
+        normalisation.recompute_statistics(self.model, self._clean_batches(), self.model.features)
+        self.model.eval()
+        with torch.no_grad():
+            features = torch.cat([self.model.features(part) for part in batches(self.model, self.images)])
+        head, loss = solve_first(
+            features,
+            train,
+            weigh(
+                train,
+                self.sampler.shares(),
+                None if self.image_weights is None else self.image_weights.cpu(),
+                None if self.weights is None else self.weights.cpu(),
+            ),
+            adjustment=self.adjustment,
+            label_smoothing=self.config.label_smoothing,
+        )
+        with torch.no_grad():
+            self.model.linear.weight.copy_(head.weight)
+            self.model.linear.bias.copy_(head.bias)
+        self.loss_sum += loss
+        self.evaluate()
+
+    def _clean_batches(self) -> Iterator[Tensor]:
+        return (as_float(self.images[index]) for index in self.clean)
+
     def advance(self) -> None:
         """One optimiser step; nothing is read back from the device."""
         index, real_count = self._real_first(self.sampler.next())
@@ -187,8 +224,7 @@ class Loop:
             self.config.mixing_probability,
             self.noise,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = optimisation.learning_rate(self.config, self.step)
+        optimisation.set_rates(self.optimizer, optimisation.learning_rate(self.config, self.step))
         self.model.train()
         if self.online is not None and is_due(self.online.config, self.step, self.config.step_count):
             loss = self._loss_with(self.online, index, images, targets, real_count)
@@ -281,7 +317,7 @@ class Loop:
         bad = int(self.first_bad)
         if bad <= self.step:
             raise errors.DivergenceError(f"arm {self.arm.name}: the training loss is not finite at step {bad}")
-        latest = trained.Evaluation(step=self.step, train_loss=float(self.loss_sum) / (self.step - before))
+        latest = trained.Evaluation(step=self.step, train_loss=float(self.loss_sum) / max(1, self.step - before))
         self.loss_sum.zero_()
         if len(self.val_images) or self._keeps_last:
             with self._as_kept():
@@ -308,9 +344,8 @@ class Loop:
         former = {k: v.detach().clone() for k, v in self.model.state_dict().items()} if self.average else None
         if self.average:
             self.model.load_state_dict(self.average, strict=False)
-        batches = (as_float(self.images[index]) for index in self.clean)
         try:
-            with normalisation.with_statistics_of(self.model, batches, self.model.features):
+            with normalisation.with_statistics_of(self.model, self._clean_batches(), self.model.features):
                 yield
         finally:
             if former:
@@ -324,8 +359,9 @@ class Loop:
 
     def _merit(self, evaluation: trained.Evaluation) -> float | None:
         """What the weights are kept by, the larger the better; the loss where the area is undefined. None where it is
-        no validation figure, and before the last phase, whose draws the prior correction is for."""
-        is_early = evaluation.step <= sampling.first_phase_steps(self.arm, self.config)
+        no validation figure, and before the last phase, whose draws the prior correction is for; the head that is put
+        first is for these too."""
+        is_early = 0 < evaluation.step <= sampling.first_phase_steps(self.arm, self.config)
         if self.config.keep in ("average", "last") or (is_early and evaluation.step < self.config.step_count):
             return None
         if self.config.keep == "val_macro_auc" and evaluation.val_macro_auc is not None:
@@ -335,7 +371,7 @@ class Loop:
 
     def check_ending(self) -> trained.Ending | None:
         """Return why the training is over; None while it goes on."""
-        start = max(self.best_step, sampling.first_phase_steps(self.arm, self.config))
+        start = max(self.best_step or 0, sampling.first_phase_steps(self.arm, self.config))
         since = sum(e.step > start for e in self.evaluations)
         if self.config.patience is not None and self.best is not None and since >= self.config.patience:
             return "early stop"
@@ -384,13 +420,14 @@ class Loop:
         """Build the classifier with the weights that are kept."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
+        best_step = self.step if self.best_step is None else self.best_step
         history = trained.History(
             evaluations=tuple(self.evaluations),
-            best_step=self.best_step or self.step,
+            best_step=best_step,
             stopped_at=self.step,
             ended=ending,
             prior=tuple(self.prior.tolist()),
-            prior_correction=self._strength_at(self.best_step or self.step),
+            prior_correction=self._strength_at(best_step),
             seconds=seconds,
         )
         channels = self.images.shape[1]
@@ -419,7 +456,7 @@ class Loop:
     def _logits(self, images: Tensor) -> Tensor:
         self.model.eval()
         with torch.no_grad():
-            return torch.cat([self.model(part) for part in torch.split(images, _EVALUATION_BATCH)])
+            return torch.cat([self.model(part) for part in batches(self.model, images)])
 
 
 def train(job: TrainingJob) -> trained.TrainedClassifier:
@@ -456,8 +493,10 @@ def train(job: TrainingJob) -> trained.TrainedClassifier:
     saved = job.checkpoint.load() if job.checkpoint is not None else None
     if saved is not None and saved.get("key") == key:
         loop.restore(saved)
-        for past in loop.evaluations:
-            _report_evaluation(job, past)
+    elif config.training == "fine_tuned":
+        loop.put_head_first(job.images)
+    for past in loop.evaluations:
+        _report_evaluation(job, past)
     while (ending := loop.check_ending()) is None:
         if job.deadline is not None and time.monotonic() - start_time > job.deadline:
             raise errors.DeadlineError(f"arm {arm.name}: the training passed {job.deadline:g} s at step {loop.step}")

@@ -2,8 +2,8 @@
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -14,9 +14,9 @@ from synaug_core.packaged_weights import has_package
 
 __all__ = [
     "AUTO",
-    "FROZEN_BACKBONE",
     "HYPERPARAMETERS",
     "NETWORK_KEYS",
+    "PRETRAINED_BACKBONE",
     "AugmentationConfig",
     "ClassifierConfig",
     "Hyperparameter",
@@ -35,20 +35,21 @@ Initialisation = Literal["timm", "torch"]
 Mirror = Literal["none", "horizontal", "both"]
 Pretrained = Literal["none", "package", "hub", "file"]
 Stem = Literal["auto", "standard", "small"]
-Training = Literal["scratch", "frozen"]
+Training = Literal["scratch", "frozen", "fine_tuned"]
 AUTO = "auto"
 """The backbone of a run whose classifier has yet to be chosen on its images (`selection`)."""
 NETWORK_KEYS = {
     *("backbone", "training", "pretrained", "weights_file", "input_size", "views"),
-    *("stem", "initialisation", "width", "learning_rate"),
+    *("stem", "initialisation", "width", "learning_rate", "layer_decay", "frozen_statistics", "warmup"),
 }
 """Keys of `classifier` that make it one network; where a run sets none of them, its classifier is chosen."""
-FROZEN_BACKBONE = "tf_efficientnet_lite0"
-"""The backbone of `training: frozen` where none is named: its weights come with synaug."""
+PRETRAINED_BACKBONE = "tf_efficientnet_lite0"
+"""The backbone of `training: frozen` and `fine_tuned` where none is named: its weights come with synaug."""
 _SHOWN_AT_LEAST, _SHOWN_AT_MOST = 128, 224
-"""Pixels a side that a frozen backbone is shown, where `input_size` does not say: it has learnt from large images."""
+"""Pixels a side that a pretrained backbone is shown, where `input_size` does not say: it has learnt from large images.
+"""
 Rate = Annotated[float, Field(ge=0, lt=1)]
-_RATE_OF_TIMM = 2e-3
+_RATE_OF_TIMM, _RATE_OF_FINE_TUNING, _WARMUP_OF_FINE_TUNING = 2e-3, 1e-3, 0.1
 
 
 class AugmentationConfig(Section):
@@ -87,9 +88,10 @@ class ClassifierConfig(Section):
     training: Training = "scratch"
     """`scratch`: all weights of the network are trained, from random or pretrained ones, step by step; `frozen`: those
     of a pretrained backbone stay as they are, and on its features stands a linear head that a convex solver finds, in
-    seconds. Frozen, the backbone is tf_efficientnet_lite0 where none is named, and what is said of steps, batches,
-    rates, dropout and normalisation in training does not apply. Arms that need a training loop (mixing, deferred
-    balancing, several networks, pretraining, online synthesis) cannot be trained so."""
+    seconds; `fine_tuned`: that head first, then all weights step by step, at rates that are smaller towards the first
+    layers. Frozen and fine-tuned, the backbone is tf_efficientnet_lite0 where none is named. Frozen, what is said of
+    steps, batches, rates, dropout and normalisation in training does not apply, and arms that need a training loop
+    (mixing, deferred balancing, several networks, pretraining, online synthesis) cannot be trained."""
     backbone: str = "small_cnn"
     """`small_cnn` or the name of a timm model; `auto`, as in a run that sets no key of the network: what is best on its
     training and validation images (see `selection`)."""
@@ -104,7 +106,7 @@ class ClassifierConfig(Section):
     unread."""
     input_size: Annotated[int, Field(ge=16, le=512)] | None = None
     """Pixels a side of what the network is shown: images are enlarged, or made smaller, on the device (bicubic,
-    antialiased). None: as they are; frozen: at least 128, and as they are up to 224."""
+    antialiased). None: as they are; frozen and fine-tuned: at least 128, and as they are up to 224."""
     views: Annotated[int, Field(ge=1, le=64)] = 8
     """Augmented views of each training image that a frozen backbone is shown, in arms with augmentation. All of them
     together weigh `augmentation.probability` of the image, the image as it is the rest."""
@@ -117,13 +119,22 @@ class ClassifierConfig(Section):
     """Channels of small_cnn's first convolution."""
     steps: Count | Literal["auto"] = "auto"
     """Optimiser steps, equal for every arm; auto: as many as the slowest of the arms needs, by the number of images and
-    of classes."""
+    of classes and by the way of training."""
     batch_size: Count = 64
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 6e-3
-    """Default: 0.006 for small_cnn, 0.002 for timm's networks."""
+    """Default: 0.006 for small_cnn, 0.002 for timm's networks, 0.001 for fine-tuning."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Fine-tuned: each stage of the backbone learns at this share of the next one's rate, the last one of the head's,
+    which has `learning_rate`. 1: all alike."""
+    frozen_statistics: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Fine-tuned: the share of the backbone's stages, the first ones, whose batch normalisation keeps the mean and the
+    spread that it was pretrained with. `normalisation` is about the others."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """`step` divides the rate by 10 at one half and three quarters of the steps."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the steps, the first ones, in which the rate rises to that of the schedule. Default: none, for
+    fine-tuning a tenth."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     """Biases and normalisation layers do not decay."""
     dropout: Rate = 0.3
@@ -159,10 +170,13 @@ class ClassifierConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _spare_timm_networks_the_rate_of_the_small_one(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("backbone", "small_cnn") not in ("small_cnn", AUTO):
-            return {"learning_rate": _RATE_OF_TIMM, **values}
-        return values
+    def _give_each_network_its_rate(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if values.get("training") == "fine_tuned":
+            return {"learning_rate": _RATE_OF_FINE_TUNING, "warmup": _WARMUP_OF_FINE_TUNING, **values}
+        is_of_timm = values.get("backbone", "small_cnn") not in ("small_cnn", AUTO)
+        return {"learning_rate": _RATE_OF_TIMM, **values} if is_of_timm else values
 
     @model_validator(mode="after")
     def _chosen_as_a_whole(self) -> "ClassifierConfig":
@@ -171,14 +185,14 @@ class ClassifierConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _frozen_weights_are_pretrained(self) -> "ClassifierConfig":
-        if self.training == "frozen" and self.backbone == "small_cnn":
-            raise ValueError(
-                "training: frozen needs pretrained weights, and small_cnn has none; leave backbone out, or name a "
-                "timm backbone"
-            )
-        if self.training == "frozen" and self.pretrained == "none":
-            raise ValueError("training: frozen needs pretrained weights; set pretrained to package, hub or file")
+    def _frozen_and_fine_tuned_weights_are_pretrained(self) -> "ClassifierConfig":
+        if self.training == "scratch":
+            return self
+        needs = f"training: {self.training} needs pretrained weights"
+        if self.backbone == "small_cnn":
+            raise ValueError(f"{needs}, and small_cnn has none; leave backbone out, or name a timm backbone")
+        if self.pretrained == "none":
+            raise ValueError(f"{needs}; set pretrained to package, hub or file")
         return self
 
     @model_validator(mode="after")
@@ -204,7 +218,7 @@ class ClassifierConfig(Section):
 
     def obstacle_to(self, arm: ArmConfig) -> str | None:
         """Why an arm cannot be trained this way, as the end of a sentence; None where it can."""
-        if self.training == "scratch":
+        if self.training != "frozen":
             return None
         needs = {
             "online": arm.online is not None,
@@ -239,10 +253,11 @@ class ClassifierConfig(Section):
 
 def name_weights(values: dict[str, Any]) -> dict[str, Any]:
     """A classifier's values with the word under `pretrained` that true or false of version 0.1.0 stands for, or a file
-    with nothing said of it. Frozen, the backbone is named too, and nothing said of weights is as true."""
-    if values.get("training") == "frozen":
+    with nothing said of it. Frozen and fine-tuned, the backbone is named too, and nothing said of weights is as true.
+    """
+    if values.get("training") in ("frozen", "fine_tuned"):
         values = {key: value for key, value in values.items() if (key, value) != ("backbone", AUTO)}
-        values = {"backbone": FROZEN_BACKBONE, "pretrained": True, **values}
+        values = {"backbone": PRETRAINED_BACKBONE, "pretrained": True, **values}
     has_file = values.get("weights_file") is not None
     pretrained = values.get("pretrained", True if has_file else None)
     if not isinstance(pretrained, bool):
@@ -282,12 +297,14 @@ class Hyperparameter:
         key: dotted key below `classifier` that holds its value; None: a share of something else, as configured 1.
         used_by: whether the training of an arm depends on it; it is searched where a searched arm's does.
         needs_loop: whether it is of a training step by step; `training: frozen` makes none.
+        ranges: what `auto` means, for each way of training that has it.
     """
 
     title: str
     key: str | None = None
     used_by: Callable[[ArmConfig], bool] = lambda _: True
     needs_loop: bool = False
+    ranges: Mapping[Training, Range] = field(default_factory=dict)
 
     def read(self, config: ClassifierConfig) -> Value:
         """The configured value: a number, or the word of a choice."""
@@ -309,6 +326,12 @@ class Hyperparameter:
         *sections, name = self.key.split(".")
         functools.reduce(dict.__getitem__, sections, values)[name] = value
         return ClassifierConfig.model_validate(values)
+
+
+_RATES: dict[Training, Range] = {
+    "scratch": Range(low=5e-4, high=3e-2, log=True),
+    "fine_tuned": Range(low=1e-4, high=5e-3, log=True),
+}
 
 
 def _augments(arm: ArmConfig) -> bool:
@@ -341,9 +364,11 @@ class TuningConfig(Section):
     pruner: Literal["halving", "median", "none"] = "halving"
     """halving: all trials make trainings of a part of the steps, and the best of them go on to all steps; median: a
     trial ends where it falls behind the median of earlier rounds; none: every trial makes all steps."""
-    learning_rate: Annotated[Range | None, Hyperparameter("learning rate", "learning_rate", needs_loop=True)] = Range(
-        low=5e-4, high=3e-2, log=True
-    )
+    learning_rate: Annotated[
+        Range | Literal["auto"] | None,
+        Hyperparameter("learning rate", "learning_rate", needs_loop=True, ranges=_RATES),
+    ] = "auto"
+    """auto: from 0.0005 to 0.03; for fine-tuning from 0.0001 to 0.005."""
     weight_decay: Annotated[Range | None, Hyperparameter("weight decay", "weight_decay", needs_loop=True)] = Range(
         low=1e-4, high=1e-1, log=True
     )
@@ -374,17 +399,23 @@ class TuningConfig(Section):
     )
     """Share of the planned synthetic images that are used."""
 
-    def spaces(self) -> dict[str, Space]:
+    def spaces(self, training: Training = "scratch") -> dict[str, Space]:
         """What the hyper-parameters that are searched may be, by name, in the order of `HYPERPARAMETERS`."""
-        return {name: space for name in HYPERPARAMETERS if (space := getattr(self, name)) is not None}
+        spaces = {name: getattr(self, name) for name in HYPERPARAMETERS}
+        return {
+            name: entry.ranges[training] if spaces[name] == "auto" else spaces[name]
+            for name, entry in HYPERPARAMETERS.items()
+            if spaces[name] is not None
+        }
 
     def narrowed_to(self, arms: Sequence[ArmConfig], training: Training = "scratch") -> "TuningConfig":
-        """The same search without the hyper-parameters that none of these arms uses.
+        """The same search without the hyper-parameters that none of these arms uses, over the ranges of their way of
+        training.
 
         Frozen, a trial's trainings have no steps that could be made in parts, so none ends early; and where nothing is
         left to search, one trial says it all.
         """
-        has_loop = training == "scratch"
+        has_loop = training != "frozen"
         unused = [
             name
             for name, entry in HYPERPARAMETERS.items()
@@ -392,7 +423,7 @@ class TuningConfig(Section):
         ]
         narrow = self.model_copy(update=dict.fromkeys(unused))
         if has_loop:
-            return narrow
+            return narrow.model_copy(update=narrow.spaces(training))
         trials = self.trials if narrow.spaces() else min(self.trials, 1)
         return narrow.model_copy(update={"pruner": "none", "trials": trials})
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from synaug_core.config.base import Section
-from synaug_core.config.classifier import FROZEN_BACKBONE, NETWORK_KEYS, ClassifierConfig
+from synaug_core.config.classifier import NETWORK_KEYS, PRETRAINED_BACKBONE, ClassifierConfig
 from synaug_core.packaged_weights import PACKAGED
 
 __all__ = ["CANDIDATES", "CandidateClassifier", "SelectionConfig", "candidate_config", "list_candidates"]
@@ -35,7 +35,7 @@ class CandidateClassifier:
 
 CANDIDATES: dict[str, CandidateClassifier] = {
     "frozen": CandidateClassifier(
-        "frozen EfficientNet-Lite0", {"training": "frozen", "backbone": FROZEN_BACKBONE, "pretrained": "package"}
+        "frozen EfficientNet-Lite0", {"training": "frozen", "backbone": PRETRAINED_BACKBONE, "pretrained": "package"}
     ),
     "frozen_lite1": CandidateClassifier(
         "frozen EfficientNet-Lite1", {"training": "frozen", "backbone": _LARGER_BACKBONE, "pretrained": "package"}

@@ -218,11 +218,23 @@ def _training(config: Config, comparison: Comparison) -> str:
     first = next(iter(comparison.arms))
     how_many = comparison.design if comparison.folds else f"{config.repetitions} times"
     return (
-        f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {_START[c.pretrained]}: at most {steps} "
-        f"optimiser steps ({c.optimizer}, batches of {c.batch_size}), {_KEEP[c.keep]} kept."
-        f"{_NORMALISATION[c.normalisation]}{_prior(c)} "
+        f"{len(comparison.arms)} arms, {how_many}, each with {c.backbone} from {_START[c.pretrained]}"
+        f"{_fine_tuning(c)}: at most {steps} optimiser steps ({c.optimizer}, batches of {c.batch_size}), "
+        f"{_KEEP[c.keep]} kept.{_NORMALISATION[c.normalisation]}{_prior(c)} "
         f"The arms: {'; '.join(_arms(config, comparison))}. First training: weights {_seed(config, 'init', 0)}, "
         f"batches of {plain(first)} {_seed(config, 'batches', first, 0)}. Those of the next ones end in 1, 2, …"
+    )
+
+
+def _fine_tuning(config: ClassifierConfig) -> str:
+    if config.training != "fine_tuned":
+        return ""
+    shown = "" if config.input_size is None else f", shown images of {config.input_size} × {config.input_size} pixels"
+    rates = f"at {config.layer_decay:g} of the next one's rate" if config.layer_decay < 1 else "at one rate"
+    return (
+        f"{shown}, and fine-tuned: first a head of its features, the solution of a logistic regression, then all "
+        f"weights, each stage of the network {rates}; the batch normalisation of "
+        f"{_share(config.frozen_statistics)} of the stages, the first ones, keeps its statistics"
     )
 
 

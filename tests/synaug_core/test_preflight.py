@@ -38,12 +38,12 @@ def arm(**sections: Any) -> dict[str, Any]:
         (
             {**arm(mixing="cutmix"), "classifier": {"training": "frozen"}},
             "arm mine: mixing: cutmix needs a training loop, and classifier.training: frozen has none; leave it out, "
-            "or set classifier.training to scratch",
+            "or set classifier.training to fine_tuned or scratch",
         ),
         (
             {**arm(candidates=["mixup", "ensemble"]), "classifier": {"training": "frozen"}},
             "arm mine: none of its candidates can be: mixing: mixup needs a training loop, and classifier.training: "
-            "frozen has none; leave it out, or set classifier.training to scratch",
+            "frozen has none; leave it out, or set classifier.training to fine_tuned or scratch",
         ),
         (
             arm(synthesis={"strategy": "reconstruct", "generator": "diffusion"}),

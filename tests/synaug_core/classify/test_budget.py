@@ -54,6 +54,14 @@ def test_a_number_stays_and_auto_is_the_default():
         ClassifierConfig().step_count  # noqa: B018
 
 
+def test_fine_tuning_needs_a_part_of_them():
+    tuned = ClassifierConfig(training="fine_tuned")
+    assert resolve_steps(tuned, ALL, PBC).step_count == 250
+    assert resolve_steps(tuned, ALL, {"a": 130, "b": 54, "c": 21}).step_count == 100
+    assert count_steps(PBC, (ORIGINAL,), 64, "fine_tuned") < 250
+    assert count_steps(PBC, ALL, 32, "fine_tuned") == pytest.approx(500, abs=50)
+
+
 def test_a_training_outside_a_run_resolves_them_itself(make_set, quick):
     arm = ArmConfig(name="x")
     config = quick.model_copy(update={"steps": "auto", "evaluate_every": 100, "batch_size": 64})

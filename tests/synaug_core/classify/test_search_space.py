@@ -3,7 +3,17 @@ from __future__ import annotations
 import pytest
 
 from synaug_core.classify.search_space import list_rungs, note_unsearched, searched_arms
-from synaug_core.config import NAMED_ARMS, STANDARD_ARMS, ArmConfig, Config, OnlineConfig, SynthesisConfig, TuningConfig
+from synaug_core.config import (
+    NAMED_ARMS,
+    STANDARD_ARMS,
+    ArmConfig,
+    ClassifierConfig,
+    Config,
+    OnlineConfig,
+    Range,
+    SynthesisConfig,
+    TuningConfig,
+)
 
 VAE = STANDARD_ARMS["combined"].model_copy(update={"name": "vae"})
 COPIES = ArmConfig(name="copies", synthesis=SynthesisConfig(strategy="duplicate"))
@@ -39,6 +49,25 @@ def test_frozen_nothing_of_a_loop_is_searched_and_no_trial_is_made_in_parts():
     assert list_rungs(narrow) == ((12, 10),)
     assert TuningConfig().narrowed_to([ARMS["original"]], "frozen").trials == 1
     assert TuningConfig(trials=0).narrowed_to([ARMS["original"]], "frozen").trials == 0
+
+
+def test_each_way_of_training_searches_its_own_rates():
+    arms = [ARMS["control"], ARMS["combined"]]
+    scratch, tuned, frozen = (TuningConfig().narrowed_to(arms, way) for way in ("scratch", "fine_tuned", "frozen"))
+    assert scratch.learning_rate == TuningConfig().spaces()["learning_rate"] == Range(low=5e-4, high=3e-2, log=True)
+    assert tuned.learning_rate == TuningConfig().spaces("fine_tuned")["learning_rate"]
+    assert tuned.learning_rate.high < scratch.learning_rate.high
+    assert tuned.learning_rate.low < ClassifierConfig(training="fine_tuned").learning_rate < tuned.learning_rate.high
+    assert list(tuned.spaces()) == list(scratch.spaces()) == [*ALWAYS, *AUGMENTING, "synthetic_share"]
+    assert list_rungs(tuned.model_copy(update={"steps": 80})) == ((12, 20), (3, 80))
+    assert frozen.learning_rate is None
+    given = Range(low=1e-3, high=2e-3)
+    for way in ("scratch", "fine_tuned"):
+        assert TuningConfig(learning_rate=given).narrowed_to(arms, way).learning_rate == given
+        assert TuningConfig(learning_rate=None).narrowed_to(arms, way).learning_rate is None
+    stored = TuningConfig.model_validate_json(tuned.model_dump_json())
+    assert stored == tuned
+    assert stored.narrowed_to(arms, "fine_tuned") == tuned
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_rounds(tmp_path):
 def test_values_lie_in_their_ranges_and_open_ones_stay_open(whole, tmp_path):
     for _, values in whole:
         for name, value in values.items():
-            space = getattr(CONFIG, name)
+            space = CONFIG.spaces()[name]
             assert space.low <= value <= space.high if isinstance(space, Range) else value in space
     narrow = CONFIG.model_copy(update={"dropout": None, "synthetic_share": None, "trials": 1})
     (spec,) = tuning.ask(tuning.open_study(str(tmp_path / "s"), "s", seed=1, config=narrow))
@@ -106,7 +106,7 @@ def test_the_first_trial_may_be_the_configured_values(tmp_path):
     found = tuning.ask(search)[0].parameters.values
     assert found["dropout"] == 0.25
     assert found["synthetic_share"] == 1.0
-    assert found["learning_rate"] == CONFIG.learning_rate.high  # moved into its range
+    assert found["learning_rate"] == CONFIG.spaces()["learning_rate"].high  # moved into its range
     assert (found["mirror"], found["rotation"]) == ("horizontal", 30.0)
     assert CONFIG.rotation == (15.0, 180.0), "a configured value that is no choice becomes one"
     later = [tuning.ask(search)[0].parameters.values["rotation"]]
@@ -155,7 +155,7 @@ def test_what_is_searched_is_read_where_it_is_set(name):
     changed = entry.set(ClassifierConfig(), value)
     assert entry.read(changed) == (1.0 if entry.key is None else value)
     assert entry.set(changed, entry.read(ClassifierConfig())) == ClassifierConfig()
-    assert CONFIG.spaces()[name] == getattr(CONFIG, name)
+    assert CONFIG.spaces()[name] == (entry.ranges["scratch"] if entry.ranges else getattr(CONFIG, name))
 
 
 def test_values_are_stored_under_their_names_as_version_0_1_0_did():

@@ -61,8 +61,11 @@ def test_sources_of_weights_that_cannot_be(values: dict[str, Any], message: str)
         ({"pretrained": "hub"}, LITE, "hub"),
     ],
 )
-def test_a_frozen_backbone_is_pretrained(values: dict[str, Any], backbone: str, word: str) -> None:
-    config = ClassifierConfig.model_validate({"training": "frozen", **values})
+@pytest.mark.parametrize("training", ["frozen", "fine_tuned"])
+def test_a_frozen_or_fine_tuned_backbone_is_pretrained(
+    training: str, values: dict[str, Any], backbone: str, word: str
+) -> None:
+    config = ClassifierConfig.model_validate({"training": training, **values})
     assert (config.backbone, config.pretrained) == (backbone, word)
     assert ClassifierConfig.model_validate_json(config.model_dump_json()) == config
 
@@ -70,16 +73,35 @@ def test_a_frozen_backbone_is_pretrained(values: dict[str, Any], backbone: str, 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"pretrained": "none"}, "training: frozen needs pretrained weights; set pretrained to package, hub or file"),
-        ({"pretrained": False}, "training: frozen needs pretrained weights; set pretrained to package, hub or file"),
+        ({"pretrained": "none"}, "{training} needs pretrained weights; set pretrained to package, hub or file"),
+        ({"pretrained": False}, "{training} needs pretrained weights; set pretrained to package, hub or file"),
         ({"backbone": "small_cnn"}, "small_cnn has none; leave backbone out, or name a timm backbone"),
+        ({"layer_decay": 0.0}, "greater than 0"),
+        ({"frozen_statistics": 1.5}, "less than or equal to 1"),
+        ({"warmup": 1.0}, "less than 1"),
         ({"input_size": 8}, "greater than or equal to 16"),
         ({"views": 0}, "greater than or equal to 1"),
     ],
 )
-def test_what_cannot_be_frozen(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        ClassifierConfig.model_validate({"training": "frozen", **values})
+@pytest.mark.parametrize("training", ["frozen", "fine_tuned"])
+def test_what_cannot_be_frozen_or_fine_tuned(training: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message.format(training=f"training: {training}")):
+        ClassifierConfig.model_validate({"training": training, **values})
+
+
+@pytest.mark.parametrize(("size", "shown"), [(28, 128), (128, 128), (180, 180), (300, 224)])
+def test_what_a_pretrained_network_is_shown(size: int, shown: int) -> None:
+    for training in ("frozen", "fine_tuned"):
+        assert ClassifierConfig(training=training).shown_size(size) == shown
+        assert ClassifierConfig(training=training, input_size=96).shown_size(size) == 96
+    assert ClassifierConfig().shown_size(size) == size
+
+
+def test_fine_tuning_refuses_no_arm() -> None:
+    config = Config.model_validate({"classifier": {"training": "fine_tuned"}})
+    assert config.classifier.narrow(NAMED_ARMS["picked"]) is NAMED_ARMS["picked"]
+    assert config.notes_on_candidates() == ()
+    assert all(config.classifier.obstacle_to(arm) is None for arm in NAMED_ARMS.values())
 
 
 def test_the_way_is_read_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
@@ -114,3 +136,13 @@ def test_timm_networks_start_at_a_rate_of_their_own():
     assert ClassifierConfig(backbone="resnet18").learning_rate == 2e-3
     assert ClassifierConfig(backbone="resnet18", learning_rate=0.1).learning_rate == 0.1
     assert ClassifierConfig.model_validate(ClassifierConfig().model_dump()).learning_rate == 6e-3
+
+
+def test_fine_tuning_has_rates_of_its_own() -> None:
+    tuned = ClassifierConfig(training="fine_tuned")
+    assert tuned.learning_rate < ClassifierConfig(backbone=LITE).learning_rate
+    assert tuned.warmup > ClassifierConfig().warmup == ClassifierConfig(backbone=LITE).warmup == 0
+    assert ClassifierConfig(training="fine_tuned", backbone=LITE, pretrained=True) == tuned
+    given = ClassifierConfig(training="fine_tuned", learning_rate=0.1, warmup=0.0)
+    assert (given.learning_rate, given.warmup) == (0.1, 0.0)
+    assert ClassifierConfig.model_validate(given.model_dump()) == given
