@@ -44,6 +44,11 @@ CANDIDATES: dict[str, CandidateClassifier] = {
     "small_cnn_64": CandidateClassifier(
         "small CNN at 64 px", {"training": "scratch", "backbone": "small_cnn"}, largest=64, least=40
     ),
+    "fine_tuned": CandidateClassifier(
+        "fine-tuned EfficientNet-Lite0",
+        {"training": "fine_tuned", "backbone": PRETRAINED_BACKBONE, "pretrained": "package"},
+        slow=True,
+    ),
 }
 """By name, the cheapest first: of equally good ones the first is chosen."""
 

@@ -66,6 +66,11 @@ def test_candidates_are_those_with_weights_unless_they_are_named() -> None:
     assert list_candidates(SelectionConfig(candidates=("small_cnn",)), slow_too=False) == ("small_cnn",)
     names = list_candidates(SelectionConfig(), slow_too=False)
     assert {"frozen", "small_cnn", "small_cnn_64"} <= set(names)
+    assert set(list_candidates(SelectionConfig(), slow_too=True)) == {*names, "fine_tuned"}
+    candidate = candidate_config(OPEN, "fine_tuned", 64)
+    assert candidate is not None
+    fresh = ClassifierConfig(training="fine_tuned")
+    assert (candidate.learning_rate, candidate.warmup) == (fresh.learning_rate, fresh.warmup)
     with pytest.raises(ValueError, match="unknown candidate 'resnet'; known are frozen"):
         SelectionConfig(candidates=("resnet",))
 
