@@ -13,8 +13,6 @@ __all__ = ["ImagePool", "deterministic_kernels", "draw_mirrors", "in_blocks", "i
 
 _CHUNK_ON_CPU, _CHUNK_ON_GPU = 32, 256
 """Rows computed at once: on a CPU few enough to stay in its caches (measured), on a GPU enough to fill it."""
-_BLOCK = 256
-"""Rows of a block: whole chunks on either."""
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -33,8 +31,7 @@ def in_chunks(rows: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     Kernels may differ with the batch size; with one size only, what a row gives does not depend on how many
     there are.
     """
-    size = _CHUNK_ON_CPU if rows.device.type == "cpu" else _CHUNK_ON_GPU
-    return torch.cat(list(_compute_chunks(rows, compute, size)))
+    return torch.cat(list(_compute_chunks(rows, compute, _chunk_size(rows.device))))
 
 
 def _compute_chunks(rows: Tensor, compute: Callable[[Tensor], Tensor], size: int) -> Iterator[Tensor]:
@@ -44,10 +41,14 @@ def _compute_chunks(rows: Tensor, compute: Callable[[Tensor], Tensor], size: int
         yield compute(filled)[: len(chunk)]
 
 
-def in_blocks(n: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
-    """`draw` of the positions 0 to n - 1, int64, some hundreds at a time, concatenated: so that of many large images
-    only a block's are floats at once."""
-    return torch.cat([draw(rows) for rows in torch.split(torch.arange(n), _BLOCK)])
+def in_blocks(n: int, draw: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+    """`draw` of the positions 0 to n - 1, int64, a chunk of the device at a time, concatenated: so that of many large
+    images only few are floats at once."""
+    return torch.cat([draw(rows) for rows in torch.split(torch.arange(n), _chunk_size(device))])
+
+
+def _chunk_size(device: torch.device) -> int:
+    return _CHUNK_ON_CPU if device.type == "cpu" else _CHUNK_ON_GPU
 
 
 @contextlib.contextmanager

@@ -134,7 +134,11 @@ class _ClassImages:
         if images is None:
             return None
         return measure_separability(
-            self.all_real, images.of_class(self.name), most=self.config.most, seed=derive(self.seed, "separability")
+            self.all_real,
+            images.of_class(self.name),
+            most=self.config.most,
+            seed=derive(self.seed, "separability"),
+            shown=self.classifier.config.shown_size(self.classifier.size),
         )
 
     def figures(

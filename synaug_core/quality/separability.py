@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synaug_core.data.imageset import ImageSet
+from synaug_core.nets.shown import Resize
 from synaug_core.quality.distances import contrast, sharpness
 from synaug_core.quality.features import subset
 from synaug_core.quality.judge import assign_folds
@@ -45,7 +46,9 @@ class Separability(NamedTuple):
     """What 99 % of permutations of the labels stay below."""
 
 
-def measure_separability(real: ImageSet, synthetic: ImageSet, *, most: int, seed: int) -> Separability | None:
+def measure_separability(
+    real: ImageSet, synthetic: ImageSet, *, most: int, seed: int, shown: int | None = None
+) -> Separability | None:
     """Tell synthetic images of one class from its real ones by linear discriminant analysis of `pixel_statistics`.
 
     The real images' groups are divided into five parts. For each pair of parts, a classifier learns from the images
@@ -61,6 +64,8 @@ def measure_separability(real: ImageSet, synthetic: ImageSet, *, most: int, seed
         synthetic: with provenance.
         most: images of each kind that are used, at random where there are more.
         seed: of the parts, the subsets and the permutations.
+        shown: pixels a side of what a classifier is shown of the images: smaller than these, they are shrunk to it
+            first, as what is lost then gives nothing away. (What is enlarged is taken as it is: nothing comes to it.)
 
     Returns:
         None with fewer than five groups of real images, or where no part can be tested.
@@ -73,13 +78,23 @@ def measure_separability(real: ImageSet, synthetic: ImageSet, *, most: int, seed
     rows = (subset(len(real), most, random).sort().values, subset(len(synthetic), most, random).sort().values)
     images = (real.take(rows[0]), synthetic.take(rows[1]))
     origins = torch.cat([_one_hot([[fold_of[i]] for i in images[0].ids], folds), _origins(images[1], fold_of, random)])
-    x = torch.cat([pixel_statistics(part.images) for part in images]).numpy()
+    x = torch.cat([pixel_statistics(_shrunk(part.images, shown)) for part in images]).numpy()
     truth = torch.arange(len(x)) >= len(images[0])
     labels = torch.stack([truth, *(truth[torch.randperm(len(x), generator=random)] for _ in range(_PERMUTATIONS))], 1)
     areas = _areas(x, origins.numpy(), labels.numpy())
     if not np.isfinite(areas[0]):
         return None
     return Separability(float(areas[0]), float(np.nanquantile(areas[1:], _QUANTILE)))
+
+
+def _shrunk(images: Tensor, shown: int | None) -> Tensor:
+    """uint8 images on the CPU, no larger than `shown`."""
+    size = images.shape[-1]
+    if shown is None or shown >= size:
+        return images.cpu()
+    resize = Resize(size, shown)
+    blocks = [resize(block / 255).mul(255).round().to(torch.uint8) for block in torch.split(images.cpu(), _ROWS)]
+    return torch.cat(blocks)
 
 
 def pixel_statistics(images: Tensor) -> Tensor:

@@ -188,7 +188,8 @@ def targeted_sheet(
         original = train.images[[place[origins[i]["parents"][0]] for i in shown_rows]]
         decoded = pixels.to_uint8(generator.decode(generator.posteriors(original, name)[0], name))
         mean = [sum(o[f"uncertainty_{w}"] for o in class_origins) / len(class_origins) for w in ("before", "after")]
-        rows += targeted_rows(name, original, decoded, synthetic.images[shown_rows], kind=kind, uncertainty=mean)
+        start = original if "detail" in class_origins[0] else decoded  # with its detail, the real image was moved
+        rows += targeted_rows(name, original, decoded, synthetic.images[shown_rows], start, kind=kind, uncertainty=mean)
     return sheet(rows, heading=heading, tile=84 if len(rows) <= 16 else 64) if rows else None
 
 
@@ -197,13 +198,14 @@ def targeted_rows(
     original: Tensor,
     decoded: Tensor,
     synthetic: Tensor,
+    start: Tensor,
     *,
     kind: str = "targeted",
     uncertainty: Sequence[float] = (),
 ) -> list[Row]:
     """A class's four rows.
 
-    The difference is `synthetic` - `decoded`: mid-grey where they are equal, brighter where `synthetic` is; it is
+    The difference is `synthetic` - `start`: mid-grey where they are equal, brighter where `synthetic` is; it is
     enlarged so that the strongest half per cent saturates, by the factor that is stated beside it.
 
     Args:
@@ -211,19 +213,21 @@ def targeted_rows(
         original: uint8 (n, channels, h, w).
         decoded: their reconstructions, likewise.
         synthetic: what was made of them, likewise.
+        start: what was moved to become that: `decoded`, or `original` where the detail was kept.
         kind: strategy of `synthetic`.
-        uncertainty: of `decoded` and of `synthetic`, means of the class; empty where they are not known.
+        uncertainty: of `start` and of `synthetic`, means of the class; empty where they are not known.
     """
     import torch
 
-    change = synthetic.float() - decoded.float()
+    change = synthetic.float() - start.float()
     top = float(change.abs().flatten().quantile(0.995)) if change.numel() < 1 << 24 else float(change.abs().max())
     gain = min(_MOST_GAIN, max(1, int(127 / top))) if top else 1
     change_image = (change * gain + 128).round().clamp(0, 255).to(torch.uint8)
-    notes = [f", uncertainty {value:.2g}" for value in uncertainty] or ["", ""]
+    before, after = [f", uncertainty {value:.2g}" for value in uncertainty] or ["", ""]
+    from_original = start is original
     return [
-        Row(name, "original", original, space=12),
-        Row("", f"reconstruction{notes[0]}", decoded),
-        Row("", f"{_LABELS.get(kind, kind)}{notes[1]}", synthetic),
+        Row(name, f"original{before * from_original}", original, space=12),
+        Row("", f"reconstruction{before * (not from_original)}", decoded),
+        Row("", f"{_LABELS.get(kind, kind)}{after}", synthetic),
         Row("", f"difference \N{MULTIPLICATION SIGN} {gain}", change_image),
     ]

@@ -57,7 +57,7 @@ def interpolate(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     origin: dict[str, Any] = {} if detail == "none" else {"detail": detail}
     pairs = zip(first.tolist(), second.tolist(), alpha.tolist(), strict=True)
     provenance = [{"parents": [images.ids[i], images.ids[j]], "alpha": a, **origin} for i, j, a in pairs]
-    return strategy.NewImages(in_blocks(n, draw), provenance)
+    return strategy.NewImages(in_blocks(n, draw, z.device), provenance)
 
 
 def takes_second_detail(alpha: Tensor, form: KeptDetail) -> Tensor:

@@ -21,5 +21,5 @@ def reconstruct(source: strategy.Source, n: int, config: SynthesisConfig, *, see
     mean, log_variance = generator.posteriors(images.images, class_name)
     rows = randoms.cycle(n, len(images), derive(seed, "first"))
     z = latent.ends(mean[rows], log_variance[rows], config.ends, derive(seed, "start"))
-    decoded = pixels.in_blocks(n, lambda block: pixels.to_uint8(generator.decode(z[block], class_name)))
+    decoded = pixels.in_blocks(n, lambda block: pixels.to_uint8(generator.decode(z[block], class_name)), z.device)
     return strategy.NewImages(decoded, [{"parents": [images.ids[i]]} for i in rows.tolist()])

@@ -12,9 +12,16 @@ import pytest
 from synaug_core.data import parquet
 
 GENERATORS = {
-    "g": {"kind": "gan", "steps": 4, "evaluate_every": 2, "width": 8},
-    "d": {"kind": "diffusion", "steps": 4, "evaluate_every": 2, "width": 8, "diffusion": {"sampling_steps": 2}},
-    "ae": {"kind": "autoencoder", "steps": 30, "evaluate_every": 10, "width": 8},
+    "g": {"kind": "gan", "steps": 4, "evaluate_every": 2, "width": 8, "image_size": 16},
+    "d": {
+        "kind": "diffusion",
+        "steps": 4,
+        "evaluate_every": 2,
+        "width": 8,
+        "image_size": 16,
+        "diffusion": {"sampling_steps": 2},
+    },
+    "ae": {"kind": "autoencoder", "steps": 30, "evaluate_every": 10, "width": 8, "image_size": 16},
 }
 ARMS = {
     "gan": {"synthesis": {"generator": "g", "strategy": "prior"}},
@@ -37,6 +44,8 @@ def methods(tiny: Callable[..., Any], retrain: Callable[..., Any], runs_of: Call
     config = tiny(
         "methods",
         arms=["control", *({"name": name, **arm} for name, arm in ARMS.items())],
+        data={"image_size": 20},
+        generator={"image_size": 16},
         generators=GENERATORS,
         repetitions=1,
         tuning={"trials": 0},
@@ -78,6 +87,29 @@ def test_every_image_set_is_judged_and_counted(methods: Any) -> None:
             page = (synthesis.place / "contact_sheet.html").read_text()
             assert "<script src" not in page
             assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_generators_learn_smaller_images_and_it_is_said_what_became_of_theirs(methods: Any) -> None:
+    outcome, run = methods
+    assert {generator.params["image_size"] for generator in run.of("generator")} == {"16"}
+    enlarged = {"gan prior", "diffusion prior", "vae reconstruct"}
+    for synthesis in run.of("synthesis"):
+        name, made = synthesis.info.run_name, parquet.read(synthesis.place / "images" / "synthetic.parquet")
+        assert made.size == 20
+        origins = [json.loads(text) for text in made.provenance]
+        if name.startswith(("mixup", "duplicate")):
+            assert "learnt_size" not in synthesis.params
+            continue
+        plain = any(name.startswith(way) for way in enlarged)
+        assert (synthesis.params["detail"], synthesis.params["learnt_size"]) == ("none" if plain else "residual", "16")
+        assert {(o["learnt_size"], o.get("detail", "none")) for o in origins} <= {(16, synthesis.params["detail"])}
+    note = "decoded at 16 px and enlarged to 20 px: they are less sharp than real images"
+    assert sorted(n for n in outcome["notes"] if "enlarged" in n) == [f"{way}: {note}" for way in sorted(enlarged)]
+    [page] = run.place.parents[1].glob("*/artifacts/comparison.html")
+    text = page.read_text()
+    assert "from images shrunk to 16 × 16 pixels" in text
+    assert "detail: residual, so lifted to the images" in text
+    assert note in text
 
 
 def test_the_label_filter_is_held_against_real_images(methods: Any) -> None:

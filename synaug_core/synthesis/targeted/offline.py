@@ -37,8 +37,9 @@ def targeted(source: strategy.Source, n: int, config: SynthesisConfig, *, seed: 
     With `detail`, of either form, the image is x + dec(z) - dec(z_x), the real image and the decoded change, and the
     classifier is asked about that image all the way: the texture that a decoder loses stays (ours, not the paper's).
 
-    Provenance has `uncertainty_before` (of the reconstruction), `uncertainty_after` and `step_length` in the units
-    of the configuration; `measures` has their means over the images and the share of images that were raised.
+    Provenance has `uncertainty_before` (of the reconstruction; with `detail` of the real image), `uncertainty_after`
+    and `step_length` in the units of the configuration; `measures` has their means over the images and the share of
+    images that were raised.
 
     Raises:
         ConfigError: no latent space, no target classifier, a posterior without spread, or images of another shape.

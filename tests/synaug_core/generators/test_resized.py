@@ -168,3 +168,23 @@ def test_what_was_not_fitted_is_not_saved(tmp_path):
     with pytest.raises(ConfigError, match="nothing to save"):
         unfitted.save(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["vae", "autoencoder", "gan", "diffusion"])
+def test_on_a_gpu(large, kind, tmp_path):
+    config = VAE if kind == "vae" else next(c for c in CONFIGS.values() if c.kind == kind)
+    device = torch.device("cuda")
+    one, two = (
+        registry.create(config, large.classes, 1, 40).fit(large, FitJob(seed=1, device=device)) for _ in range(2)
+    )
+    assert torch.equal(one.sample(9, "a", seed=1), two.sample(9, "a", seed=1))
+    one.save(tmp_path)
+    loaded = registry.load(tmp_path, device)
+    assert torch.equal(loaded.sample(9, "a", seed=1), one.sample(9, "a", seed=1))
+    if isinstance(one, base.LatentGenerator):
+        z, _ = one.posteriors(large.images[:14], "a")
+        decoded = one.decode(z, "a")
+        assert decoded.device.type == "cuda"
+        assert torch.equal(one.decode(z[3:4], "a")[0], decoded[3])
+        assert torch.equal(registry.load(tmp_path).posteriors(large.images[:14], "a")[0], z.cpu())

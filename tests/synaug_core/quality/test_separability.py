@@ -42,6 +42,23 @@ def test_blurred_images_are_told_from_real_ones():
     assert 0.5 < result.chance < 0.85
 
 
+def test_what_a_classifier_is_not_shown_gives_nothing_away():
+    """Noise averaged over blocks of four pixels, and noise in them: alike once they are shrunk to a quarter."""
+
+    def in_blocks(images: ImageSet, amount: int, *, seed: int) -> ImageSet:
+        coarse = images.images[..., ::4, ::4].repeat_interleave(4, -1).repeat_interleave(4, -2).float() / 2 + 64
+        fine = torch.randn(coarse.shape, generator=stream(seed))
+        fine -= F.avg_pool2d(fine, 4).repeat_interleave(4, -1).repeat_interleave(4, -2)
+        return dataclasses.replace(images, images=(coarse + amount * fine).round().clamp(0, 255).to(torch.uint8))
+
+    real = in_blocks(noise(40, seed=1), 12, seed=6)
+    synthetic = in_blocks(noise(40, seed=2, name="synthetic", parents=pairs(40, 40, seed=3)), 0, seed=7)
+    apart, shown = (measure_separability(real, synthetic, most=100, seed=1, shown=size) for size in (16, 4))
+    assert apart.auc > 0.95
+    assert shown.auc < shown.chance
+    assert measure_separability(real, synthetic, most=100, seed=1, shown=32) == apart
+
+
 @pytest.mark.parametrize("parents", [None, pairs(30, 24, seed=5)])
 def test_images_as_good_as_real_ones_are_not(parents):
     above = []

@@ -194,7 +194,7 @@ def test_rows_hold_what_they_say(images_of):
     real = images_of(2, 1, 16)
     decoded = real.images // 2
     made = (decoded.int() + torch.tensor([-8, 8]).repeat(8)).clamp(0, 255).to(torch.uint8)
-    rows = targeted_rows("a", real.images, decoded, made, kind="random", uncertainty=(0.012, 0.3))
+    rows = targeted_rows("a", real.images, decoded, made, decoded, kind="random", uncertainty=(0.012, 0.3))
     assert [r.name for r in rows] == ["a", "", "", ""]
     assert rows[0].note == "original"
     assert rows[1].note == "reconstruction, uncertainty 0.012"
@@ -203,9 +203,13 @@ def test_rows_hold_what_they_say(images_of):
     assert torch.equal(rows[2].images, made)
     change = rows[3].images[decoded > 8]
     assert set(change.tolist()) <= {8, 248}
-    same = targeted_rows("a", real.images, decoded, decoded)
+    same = targeted_rows("a", real.images, decoded, decoded, decoded)
     assert rows[1].note.startswith(same[1].note)
     assert set(same[3].images.flatten().tolist()) == {128}
+    lifted = (real.images.int() + torch.tensor([-8, 8]).repeat(8)).clamp(0, 255).to(torch.uint8)
+    rows = targeted_rows("a", real.images, decoded, lifted, real.images, uncertainty=(0.012, 0.3))
+    assert [r.note for r in rows[:2]] == ["original, uncertainty 0.012", "reconstruction"]
+    assert set(rows[3].images[(real.images > 8) & (real.images < 247)].tolist()) <= {8, 248}
 
 
 def test_only_images_of_these_strategies_are_shown(images_of, halves):

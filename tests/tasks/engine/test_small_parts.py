@@ -103,6 +103,7 @@ def test_names_of_steps_are_short_and_tell_searches_apart() -> None:
     [
         ({}, "vae", "vae interpolate"),
         ({"detail": "residual", "path": "spherical"}, "vae", "vae interpolate residual spherical"),
+        ({"detail": "none"}, "vae", "vae interpolate plain"),
         ({"strategy": "mixup"}, None, "mixup"),
         ({"strategy": "targeted", "targeted": {"posterior": "ensemble"}}, "vae", "vae targeted mi ensemble"),
     ],

@@ -3,14 +3,27 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from synaug_core.config import SynthesisConfig, TargetedConfig
+from synaug_core.classify.training import TrainingJob
+from synaug_core.classify.training import train as train_classifier
+from synaug_core.config import (
+    STANDARD_ARMS,
+    ClassifierConfig,
+    GeneratorConfig,
+    OnlineConfig,
+    SynthesisConfig,
+    TargetedConfig,
+)
 from synaug_core.errors import ConfigError
+from synaug_core.generators import registry as generators
+from synaug_core.generators.base import FitJob
+from synaug_core.generators.pixels import to_float
 from synaug_core.seeds import stream
 from synaug_core.synthesis import registry
 from synaug_core.synthesis.reconstruct import reconstruct
 from synaug_core.synthesis.strategy import Source
-from synaug_core.synthesis.targeted import random, targeted
+from synaug_core.synthesis.targeted import OnlineSynthesis, random, targeted
 from synaug_core.synthesis.targeted.ascent import ascend
 from synaug_core.synthesis.targeted.uncertainty import dropout_posterior, ensemble_posterior, mutual_information
 
@@ -186,3 +199,55 @@ def test_an_ensemble_uses_all_its_members(source, classifiers, autoencoder):
     with torch.no_grad():
         expected = mutual_information(posterior(autoencoder.decode(z[rows], "4")))
     torch.testing.assert_close(figures(made, "uncertainty_before"), expected, atol=1e-6, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def lifting(digits):
+    """Generators that learn the digits' 16 px of images of 24 px, and a classifier of these."""
+    train = enlarged(digits.train)
+    config = GeneratorConfig(kind="autoencoder", steps=60, evaluate_every=30, width=8, image_size=16)
+    generator = generators.create(config, train.classes, 1, 24).fit(train, FitJob(seed=1, device=torch.device("cpu")))
+    quick = ClassifierConfig(width=6, steps=60, batch_size=32, evaluate_every=30, dropout=0.3)
+    job = TrainingJob(quick, STANDARD_ARMS["original"], train, enlarged(digits.val), init_seed=1, batch_seed=1)
+    return Source("4", train.of_class("4"), generator, (train_classifier(job),))
+
+
+def enlarged(images):
+    large = F.interpolate(images.images / 255, size=(24, 24), mode="bicubic").clamp(0, 1)
+    return dataclasses.replace(images, images=(large * 255).round().to(torch.uint8))
+
+
+@pytest.mark.parametrize("strategy", [targeted, random])
+def test_images_of_a_smaller_generator_keep_all_detail_of_the_real_one(lifting, strategy):
+    still = strategy(lifting, 20, config(steps=0), seed=1)
+    rows = [lifting.images.ids.index(o["parents"][0]) for o in still.provenance]
+    assert torch.equal(still.images, lifting.images.images[rows])
+    moved = strategy(lifting, 20, config(), seed=1)
+    assert {o["detail"] for o in moved.provenance} == {"residual"}
+    assert int((moved.images.int() - still.images.int()).abs().max()) > 0
+    assert torch.equal(strategy(lifting, 7, config(), seed=1).images, moved.images[:7])
+
+
+def test_gradients_go_through_the_enlarging(lifting):
+    moved = targeted(lifting, 40, config(steps=6), seed=1)
+    assert moved.measures["share_raised"] >= 0.95
+    fresh = dropout_posterior(lifting.target[0].model, 200, stream(99))
+    rows = [lifting.images.ids.index(o["parents"][0]) for o in moved.provenance]
+    with torch.no_grad():
+        after, before = (mutual_information(fresh(i / 255)) for i in (moved.images, lifting.images.images[rows]))
+    assert float((after > before).double().mean()) >= 0.9
+
+
+@pytest.mark.parametrize("kind", ["targeted", "random", "reconstruct"])
+def test_inside_the_training_too(lifting, digits, kind):
+    train = enlarged(digits.train)
+    choices = OnlineConfig(strategy=kind, samples=4, steps=0, share=0.5)
+    maker = OnlineSynthesis([lifting.generator], train, choices, batch_size=8)
+    made, labels = maker.make(lifting.target[0].model, torch.arange(8), stream(1))
+    real = to_float(train.images[:4])
+    assert torch.equal(labels, train.labels[:4])
+    assert torch.allclose(made, real, atol=1e-5) == (kind != "reconstruct")
+    plain = OnlineSynthesis([lifting.generator], train, choices.model_copy(update={"detail": "none"}), batch_size=8)
+    decoded = lifting.generator.decode(maker._latents[:4], "1")
+    torch.testing.assert_close(plain.make(lifting.target[0].model, torch.arange(8), stream(1))[0], decoded)
+    assert plain.identity != maker.identity
