@@ -23,7 +23,7 @@ def pairwise(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype == torch.uint8:
         x, y = a.flatten(1), b.flatten(1)
         squares = torch.zeros(len(x), len(y), dtype=torch.float64, device=x.device)
-        for some_x, some_y in zip(x.split(_PIXELS, dim=1), y.split(_PIXELS, dim=1), strict=True):
+        for some_x, some_y in zip(torch.split(x, _PIXELS, dim=1), torch.split(y, _PIXELS, dim=1), strict=True):
             squares += _squares(some_x.double(), some_y.double())
         return (squares / max(1, x.shape[1])).sqrt() / 255
     return torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist")
@@ -70,7 +70,7 @@ def contrast(images: Tensor) -> Tensor:
 
     A plain image has 0, whatever its colour.
     """
-    return torch.cat([_contrast(rows) for rows in images.split(_FEW)])
+    return torch.cat([_contrast(rows) for rows in torch.split(images, _FEW)])
 
 
 def _contrast(images: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def _contrast(images: Tensor) -> Tensor:
 
 def sharpness(images: Tensor) -> Tensor:
     """Mean absolute Laplacian of the brightness of images of 3 px or more, in [0, 8]: float64 (n,). Noise counts."""
-    return torch.cat([_sharpness(rows) for rows in images.split(_FEW)])
+    return torch.cat([_sharpness(rows) for rows in torch.split(images, _FEW)])
 
 
 def _sharpness(images: Tensor) -> Tensor:
