@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flows.stages import Stages, Submitted
-from synaug_core.config import Config, GeneratorConfig, SynthesisConfig
+from synaug_core.config import ClassifierConfig, Config, GeneratorConfig, SynthesisConfig
 from synaug_core.refs import ClassifierRef, GeneratorRef, JudgesRef, QualityRef, SyntheticRef
 from tasks.engine import machine
 from tasks.engine.context import Context, group_name
 from tasks.generators import fit_group, group_classes
-from tasks.judging import assess_images, fit_judges, fit_target, share_judges
+from tasks.judging import assess_images, find_extractor, fit_judges, fit_target, share_judges
 from tasks.synthesis import Need, list_needs, synthesis_name, synthesise_group
 
 __all__ = ["ArmImages", "Assessed", "Images", "assess_arms", "images_by_arm", "make_images"]
@@ -37,6 +37,8 @@ class Images:
         sources: the generators of each distinct synthesis.
         target: a classifier trained on real images; None where nothing asks for it.
         judges: one panel, in its parts; none where nothing asks for them.
+        extractor: the frozen backbone that judges and quality see by; None: there is none, or nothing asks for it.
+        note: why there is none where it was asked for; empty where it is so wanted.
         drawn: of each arm, with what was drawn anew for the further repetitions.
     """
 
@@ -46,6 +48,8 @@ class Images:
     sources: dict[str, tuple[GeneratorRef, ...]] = field(default_factory=dict)
     target: ClassifierRef | None = None
     judges: tuple[JudgesRef, ...] = ()
+    extractor: ClassifierConfig | None = None
+    note: str = ""
     drawn: dict[str, tuple[SyntheticRef, ...]] = field(default_factory=dict)
 
     def for_repetition(self, arm: str, number: int) -> tuple[SyntheticRef, ...]:
@@ -57,7 +61,7 @@ class Images:
         generators = (*self.sources.values(), *self.online.values())
         parts: list[GeneratorRef | SyntheticRef] = [g for fitted in generators for g in fitted]
         parts += [images for synthetic in self.by_synthesis.values() for images in synthetic]
-        return tuple(dict.fromkeys(note for part in parts for note in part.notes))
+        return tuple(dict.fromkeys([*filter(None, [self.note]), *(note for part in parts for note in part.notes)]))
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,13 @@ class Assessed:
 def make_images(config: Config, context: Context, stages: Stages, repetitions: int) -> Images:
     """Fit what the arms ask for, once each, and make their images, for each of the division's repetitions."""
     needs = _needs(config, context)
+    extractor, note = _extractor(config, context, needs)
     side_by_side = machine.worker_count(config.compute) > 1
     with stages.timed("generator"):
-        early = _submit_real_only(config, context, needs, stages) if side_by_side else None
+        early = _submit_real_only(config, context, needs, extractor, stages) if side_by_side else None
         fitted = _fit_generators(config, context, needs, stages)
     with stages.timed("judge"):
-        real_only = early or _submit_real_only(config, context, needs, stages)
+        real_only = early or _submit_real_only(config, context, needs, extractor, stages)
         targets = tuple(stages.gather(real_only.targets, adopt_below=context.run))
         judges = tuple(stages.gather(real_only.judges, adopt_below=context.run))
     with stages.timed("synthesis"):
@@ -106,20 +111,25 @@ def make_images(config: Config, context: Context, stages: Stages, repetitions: i
         sources={key: tuple(b.generator for b in batches if b.key == key and b.generator) for key in needs},
         target=targets[0] if targets else None,
         judges=judges,
+        extractor=extractor,
+        note=note,
         drawn={arm.name: drawn.get(_key(arm.synthesis), ()) for arm in config.arms},
     )
 
 
 def assess_arms(config: Config, context: Context, images: Images, stages: Stages) -> Assessed:
     """Have the quality of each distinct set of images assessed, beside whatever comes next."""
-    if not config.quality.enabled or images.target is None or not images.judges:
+    quality = config.quality if images.extractor is not None else config.quality.without_features()
+    is_frozen = quality.features == "frozen"
+    if not quality.enabled or not (is_frozen or images.target) or not images.judges:
         return Assessed({}, [])
     arms = {
         key: ", ".join(arm.name for arm in config.arms if _key(arm.synthesis) == key)
         for key, synthetic in images.by_synthesis.items()
         if any(reference.images for reference in synthetic)
     }
-    shared = (images.target, images.judges, config.classifier, config.quality)
+    space = (None, images.extractor) if is_frozen else (images.target, None)
+    shared = (*space, images.judges, config.classifier, quality)
     jobs = [
         (name, (context, name, images.by_synthesis[key], images.sources[key], *shared)) for key, name in arms.items()
     ]
@@ -173,12 +183,28 @@ def _needs(config: Config, context: Context) -> dict[str, Need]:
     return {_key(need.synthesis): need for need in needs if need.classes}
 
 
-def _submit_real_only(config: Config, context: Context, needs: dict[str, Need], stages: Stages) -> RealOnly:
+def _extractor(config: Config, context: Context, needs: dict[str, Need]) -> tuple[ClassifierConfig | None, str]:
+    """The frozen backbone by which images are described, and a note where one is asked for and cannot be had."""
+    is_judged = config.quality.enabled or any(need.judges for need in needs.values())
+    if not needs or not is_judged or "frozen" not in (config.judge.training, config.quality.features):
+        return None, ""
+    extractor = find_extractor(context.dataset, config.classifier)
+    return extractor.network, extractor.note
+
+
+def _submit_real_only(
+    config: Config, context: Context, needs: dict[str, Need], extractor: ClassifierConfig | None, stages: Stages
+) -> RealOnly:
     """Begin what is trained on real images only: first what takes longest, the judges, then the targets."""
     assessed = config.quality.enabled and bool(needs)
-    parts = share_judges(config.judge) if assessed or any(need.judges for need in needs.values()) else {}
-    targets = max([int(assessed), *(need.targets for need in needs.values())])
-    panel = [(name, (context, name, left_out, config.classifier, config.judge)) for name, left_out in parts.items()]
+    judge, quality = config.judge, config.quality
+    if extractor is None:
+        judge, quality = judge.without_features(), quality.without_features()
+    parts = share_judges(judge) if assessed or any(need.judges for need in needs.values()) else {}
+    in_target = assessed and quality.features == "classifier"
+    targets = max([int(in_target), *(need.targets for need in needs.values())])
+    below = extractor if judge.training == "frozen" else config.classifier
+    panel = [(name, (context, name, left_out, below, judge)) for name, left_out in parts.items()]
     aims = [(f"target {number}", (context, number, config.classifier)) for number in range(targets)]
     judges = stages.submit("judge", fit_judges, panel)
     return RealOnly(stages.submit("judge", fit_target, aims), judges)

@@ -7,20 +7,26 @@ from synaug_core.classify import training
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig, QualityConfig, SynthesisConfig
 from synaug_core.data import imageset
 from synaug_core.generators.base import LatentGenerator
-from synaug_core.quality import assess, consistency, judge, report, usefulness
+from synaug_core.quality import assess, consistency, features, judge, report, usefulness
 from synaug_core.report.quality import quality_page
 from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.synthesis.make import synthesise
 from tasks.engine import machine, recording, storage
 from tasks.engine.context import Context
-from tasks.engine.step import step
+from tasks.engine.step import action, step
 
-__all__ = ["assess_images", "fit_judges", "fit_target", "share_judges"]
+__all__ = ["assess_images", "find_extractor", "fit_judges", "fit_target", "share_judges"]
 
 _ARM = ArmConfig(name="target", sampling="balanced", augmentation="traditional")
 """The best that real images alone can do: what a target or a judge has to be."""
 _CONTROL = SynthesisConfig(strategy="reconstruct", filters=None)
 """Reconstructions of training images, beside which synthetic ones are judged."""
+
+
+@action
+def find_extractor(dataset: refs.DatasetRef, classifier: ClassifierConfig) -> features.Extractor:
+    """The frozen backbone by whose features real and synthetic images are described, if its weights can be had."""
+    return features.find_extractor(classifier, channels=dataset.channels, size=dataset.image_size)
 
 
 @step
@@ -61,8 +67,11 @@ def fit_target(
 def share_judges(config: JudgeConfig) -> dict[str, tuple[tuple[int, ...], ...]]:
     """The judges that are trained in one step, by the step's name: of each judge the folds that it leaves out.
 
-    There are as many steps as folds, for workers to share; the number of workers has no say in what a step is."""
-    parts = judge.split_panel(config.folds)
+    There are as many steps as folds, for workers to share; the number of workers has no say in what a step is. On a
+    frozen backbone there is one, as the features of the images are most of the work and serve all judges."""
+    if config.training == "frozen":
+        return {"judges": judge.plan_panel(config.fold_count)}
+    parts = judge.split_panel(config.fold_count)
     return {f"judges {n} of {len(parts)}": part for n, part in enumerate(parts, start=1)}
 
 
@@ -74,7 +83,8 @@ def fit_judges(
     classifier: ClassifierConfig,
     config: JudgeConfig,
 ) -> refs.JudgesRef:
-    """Classifiers that each left out some folds of the training images, to judge labels of images made from those."""
+    """Classifiers that each left out some folds of the training images, to judge labels of images made from those;
+    `classifier` is the run's, or that of the frozen backbone below them."""
     saved: dict[str, checkpoints.Checkpoint] = {}
 
     def checkpoint_for(name: str) -> checkpoints.Checkpoint:
@@ -95,7 +105,7 @@ def fit_judges(
             checkpoint_for=checkpoint_for,
         )
         short = names.slugs(context.dataset.classes)
-        recorder.params(classifier.model_dump() | config.model_dump(include={"folds", "steps"}))
+        recorder.params(classifier.model_dump() | {"folds": judges.folds, "steps": config.steps})
         for label, agreement in consistency.measure_real_consistency(judges, train).items():
             recorder.metrics(
                 {
@@ -115,12 +125,14 @@ def assess_images(
     name: str,
     synthetic: tuple[refs.SyntheticRef, ...],
     generators: tuple[refs.GeneratorRef, ...],
-    target: refs.ClassifierRef,
+    target: refs.ClassifierRef | None,
+    extractor: ClassifierConfig | None,
     judges: tuple[refs.JudgesRef, ...],
     classifier: ClassifierConfig,
     config: QualityConfig,
 ) -> refs.QualityRef:
-    """Judge the images against held-out real ones, beside reconstructions of the training images where there are."""
+    """Judge the images against held-out real ones, beside reconstructions of the training images where there are; in
+    the features of the frozen backbone `extractor`, or of the classifier `target`."""
     dataset = context.dataset
     saved = {part: recording.checkpoint(f"-{part}") for part in ("real", "synthetic")}
     show = recording.progress("quality", name)
@@ -152,11 +164,12 @@ def assess_images(
                     deadline=context.compute.deadline,
                     checkpoint_for=saved.__getitem__,
                 )
+            points_of = _points_of(target, extractor, train, device_name)
             assessed = assess.assess(
                 train,
                 held_out,
                 images,
-                features_by=storage.load_classifier(target, device_name),
+                points_of=points_of,
                 config=config,
                 seed=seeds.derive(context.seed, "quality"),
                 judges=storage.load_judges(judges, device_name),
@@ -168,6 +181,17 @@ def assess_images(
     for state in saved.values():
         state.clear()
     return reference
+
+
+def _points_of(
+    target: refs.ClassifierRef | None, extractor: ClassifierConfig | None, train: imageset.ImageSet, device: str
+) -> features.Points:
+    if extractor is not None:
+        loaded = features.FrozenFeatures.load(extractor, channels=train.channels, size=train.size, device=device)
+        return loaded.fit(train)
+    if target is None:
+        raise ValueError("quality is measured in the features of a frozen backbone or of a classifier")
+    return features.ClassifierFeatures(storage.load_classifier(target, device))
 
 
 @code_reach.records_only

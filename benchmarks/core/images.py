@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from benchmarks.core.job import Job, Synthetic, call
 from synaug_core import devices
-from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.classify.training import TrainingJob, train
-from synaug_core.config import ArmConfig, SynthesisConfig
+from synaug_core.config import SynthesisConfig
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.errors import UserError
@@ -19,7 +16,8 @@ from synaug_core.generators.base import FitJob, Generator
 from synaug_core.generators.grouping import groups
 from synaug_core.quality.assess import assess
 from synaug_core.quality.consistency import measure_real_consistency, measure_real_labels
-from synaug_core.quality.judge import Judges, split_panel
+from synaug_core.quality.features import FrozenFeatures
+from synaug_core.quality.judge import Judges
 from synaug_core.quality.neighbours import find_nearest_training_image
 from synaug_core.quality.usefulness import measure_usefulness
 from synaug_core.report import sheets
@@ -50,20 +48,21 @@ def make_images(job: Job) -> tuple[Synthetic, list[Future[None]]]:
         {name: counts[name] for name in classes}, config.generator_named("default"), device_type=job.device.type
     )
     fits = [call(_fit, job, group, number) for number, group in enumerate(grouped)]
-    parts = split_panel(config.judge.folds)
-    on_reals = [*(call(_judges, job, part, number) for number, part in enumerate(parts)), call(_target, job)]
+    if "classifier" in (config.judge.training, config.quality.features):
+        raise UserError("this benchmark knows judges and quality on frozen features alone")
+    on_reals = [call(_judges, job)]
     first, second = (on_reals, fits) if job.workers > 1 else (fits, on_reals)
     results: list[Any] = job.side_by_side([*first, *second])
     of_first, of_second = results[: len(first)], results[len(first) :]
     real_only, generators = (of_first, of_second) if job.workers > 1 else (of_second, of_first)
-    judges, target = Judges.join(real_only[:-1]), real_only[-1]
+    [judges] = real_only
     keys = [(s, generator) for s in distinct for generator in generators]
     batches = job.side_by_side([call(_synthesise, job, s, g, judges, n) for n, (s, g) in enumerate(keys)])
     joined = {
         s.model_dump_json(): concatenate([m for m, (synthesis, _) in zip(batches, keys, strict=True) if synthesis == s])
         for s in distinct
     }
-    quality = [job.pool.submit(_assess, job, images, generators, target, judges) for images in joined.values()]
+    quality = [job.pool.submit(_assess, job, images, generators, judges) for images in joined.values()]
     sets_by_arm = {arm.name: joined[arm.synthesis.model_dump_json()] if arm.synthesis else None for arm in config.arms}
     return sets_by_arm, quality
 
@@ -80,25 +79,7 @@ def _fit(job: Job, classes: tuple[str, ...], number: int) -> Generator:
     return generator
 
 
-def _target(job: Job) -> TrainedClassifier:
-    config = job.config
-    classifier = train(
-        TrainingJob(
-            config.classifier,
-            ArmConfig(name="target", sampling="balanced", augmentation="traditional"),
-            job.data.train,
-            job.data.val,
-            init_seed=derive(config.seed, "init", "target", 0),
-            batch_seed=derive(config.seed, "batches", "target", 0),
-            device=job.device,
-            checkpoint=job.checkpoint("target"),
-        )
-    )
-    classifier.save(job.place("target"))
-    return classifier
-
-
-def _judges(job: Job, leaving_out: Sequence[tuple[int, ...]], number: int) -> Judges:
+def _judges(job: Job) -> Judges:
     config = job.config
     judges = Judges.fit(
         job.data.train,
@@ -106,11 +87,9 @@ def _judges(job: Job, leaving_out: Sequence[tuple[int, ...]], number: int) -> Ju
         config.judge,
         seed=derive(config.seed, "judges"),
         device=job.device,
-        leaving_out=leaving_out,
-        checkpoint_for=lambda name: job.checkpoint(f"judge-{name}"),
     )
     measure_real_consistency(judges, job.data.train)
-    judges.save(job.place(f"judges/{number}"))
+    judges.save(job.place("judges"))
     return judges
 
 
@@ -146,7 +125,7 @@ def _synthesise(job: Job, config: SynthesisConfig, generator: Generator, judges:
     return result.images
 
 
-def _assess(job: Job, images: ImageSet, generators: list[Generator], target: TrainedClassifier, judges: Judges) -> None:
+def _assess(job: Job, images: ImageSet, generators: list[Generator], judges: Judges) -> None:
     config, data = job.config, job.data
     with devices.cpu_threads(config.compute.threads):
         present = {c: min(n, config.quality.most) for c, n in data.train.counts().items() if images.counts()[c]}
@@ -164,11 +143,13 @@ def _assess(job: Job, images: ImageSet, generators: list[Generator], target: Tra
             device=job.device,
             checkpoint_for=lambda name: job.checkpoint(f"usefulness-{name}"),
         )
+        shape = {"channels": data.train.channels, "size": data.train.size}
+        frozen = FrozenFeatures.load(config.classifier, **shape, device=job.device)
         report = assess(
             data.train,
             data.val,
             images,
-            features_by=target,
+            points_of=frozen.fit(data.train),
             config=config.quality,
             seed=derive(config.seed, "quality"),
             judges=judges,

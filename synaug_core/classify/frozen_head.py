@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from synaug_core.classify.training import TrainingJob
 
 __all__ = [
+    "BATCH",
     "DEFAULT_STRENGTH",
     "FIRST_STRENGTH",
     "STRENGTHS",
@@ -47,7 +48,7 @@ __all__ = [
     "weigh",
 ]
 
-_BATCH = 32
+BATCH = 32
 """Images of one pass, always: a smaller last batch is filled up, because sums in batches of another size differ in
 their last digit. So an image has the same features in whatever company it comes."""
 _AT_ONCE = 4096
@@ -219,7 +220,7 @@ def _recall(
     rows: dict[bytes, Tensor] = {}
     while lacking := [key for key in places if key not in rows]:
         rows |= {key: row for key in lacking if (row := cache.get(key)) is not None}
-        with cache.claiming([key for key in lacking if key not in rows], _BATCH) as claimed:
+        with cache.claiming([key for key in lacking if key not in rows], BATCH) as claimed:
             if claimed:
                 computed = compute([places[key] for key in claimed]).cpu()
                 rows |= dict(zip(claimed, computed, strict=True))
@@ -236,8 +237,8 @@ def _backbone(model: Classifier) -> Standardised:
 
 
 def _pass(model: Classifier, images: Tensor) -> Tensor:
-    """Features of up to `_BATCH` images, uint8 or float in [0, 1], in a batch of exactly that many."""
-    filling = images.new_zeros(_BATCH - len(images), *images.shape[1:])
+    """Features of up to `BATCH` images, uint8 or float in [0, 1], in a batch of exactly that many."""
+    filling = images.new_zeros(BATCH - len(images), *images.shape[1:])
     with torch.no_grad():
         features: Tensor = _backbone(model).features(model.normalised(torch.cat([images, filling])))
     return features.float()[: len(images)]
@@ -289,6 +290,7 @@ def solve(
     start: Head | None = None,
     adjustment: Tensor | None = None,
     label_smoothing: float = 0.0,
+    gradient: float = _GRADIENT,
 ) -> tuple[Head, float]:
     """Multinomial logistic regression with an L2 penalty on the weights, not on the biases.
 
@@ -306,6 +308,7 @@ def solve(
         start: from where to search; None: from 0. It changes how long it takes, and the solution in its last digits.
         adjustment: float (classes,), added to the logits in the loss (logit adjustment, arXiv 2007.07314).
         label_smoothing: share of each label that is spread over all classes with images.
+        gradient: the search ends where the largest entry of the objective's gradient is below it.
 
     Returns:
         The head, and its weighted mean loss in nats without the penalty.
@@ -334,7 +337,7 @@ def solve(
         [parameters],
         max_iter=_ITERATIONS,
         max_eval=2 * _ITERATIONS,
-        tolerance_grad=_GRADIENT,
+        tolerance_grad=gradient,
         tolerance_change=_CHANGE,
         history_size=20,
         line_search_fn="strong_wolfe",

@@ -7,13 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import QualityConfig
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.progress import Progress, silent
 from synaug_core.quality import judge, report
 from synaug_core.quality.consistency import Consistency, measure_consistency
-from synaug_core.quality.features import features, subset
+from synaug_core.quality.features import Points, subset
 from synaug_core.quality.measures import KidNull, Manifold, bandwidth, density_coverage, kid, kid_null, vendi
 from synaug_core.quality.neighbours import Training, copying_z, measure_copying, measure_nearness
 from synaug_core.quality.separability import Separability, measure_separability
@@ -31,7 +30,7 @@ def assess(
     held_out: ImageSet,
     synthetic: ImageSet,
     *,
-    features_by: TrainedClassifier,
+    points_of: Points,
     config: QualityConfig,
     seed: int,
     judges: judge.Judges | None = None,
@@ -45,8 +44,8 @@ def assess(
         train: real training images, all parents among them.
         held_out: real images that neither generator nor classifier has seen, as the validation images.
         synthetic: with provenance.
-        features_by: a classifier trained on real images only; its features are the space of KID, density, coverage
-            and Vendi score. Copies are looked for in pixels.
+        points_of: the space of KID, density, coverage and Vendi score: features that no synthetic image had a part in.
+            Copies are looked for in pixels, as a copy is a matter of pixels.
         config: k, draws of the null, most images of a class.
         seed: of the random subsets; a class's depend on this and its name alone.
         judges: cross-fitted on `train`; without them labels are not judged.
@@ -60,9 +59,7 @@ def assess(
     names = [name for name, n in synthetic.counts().items() if n]
     classes = {}
     for done, name in enumerate(names, start=1):
-        scene = _ClassImages.from_sets(
-            name, train, held_out, features_by, judges, config, derive(seed, "quality", name)
-        )
+        scene = _ClassImages.from_sets(name, train, held_out, points_of, judges, config, derive(seed, "quality", name))
         separable, control = (scene.separate(images) for images in (synthetic, reconstruction))
         classes[name] = report.ClassQuality(
             train=len(train.of_class(name)),
@@ -79,7 +76,11 @@ def assess(
         else {c: judge_names for c, judge_names in judges.list_unseen_classes().items() if c in names}
     )
     return report.QualityReport(
-        classes=classes, all_classes=train.classes, judges_without_class=blind_judges, usefulness=usefulness
+        classes=classes,
+        all_classes=train.classes,
+        judges_without_class=blind_judges,
+        usefulness=usefulness,
+        space=points_of.title,
     )
 
 
@@ -96,7 +97,7 @@ class _ClassImages:
     """Features of the held-out images."""
     width: float
     pixels: Training
-    classifier: TrainedClassifier
+    points_of: Points
     judges: judge.Judges | None
     config: QualityConfig
     seed: int
@@ -107,14 +108,14 @@ class _ClassImages:
         name: str,
         train: ImageSet,
         held_out: ImageSet,
-        classifier: TrainedClassifier,
+        points_of: Points,
         judges: judge.Judges | None,
         config: QualityConfig,
         seed: int,
     ) -> _ClassImages:
         train_images = _some(train.of_class(name), config.most, derive(seed, "train"))
         held_out_images = _some(held_out.of_class(name), config.most, derive(seed, "held out"))
-        real_features = features(held_out_images, classifier)
+        real_features = points_of(held_out_images)
         return cls(
             name,
             train_images,
@@ -123,7 +124,7 @@ class _ClassImages:
             real_features,
             bandwidth(real_features),
             Training.from_points(train_images.images),
-            classifier,
+            points_of,
             judges,
             config,
             seed,
@@ -181,7 +182,7 @@ class _ClassImages:
 
     def _beside_reals(self, images: ImageSet) -> dict[str, Any]:
         """Distance to the held-out images, and variety."""
-        points, real_features = features(images, self.classifier).double(), self.reals.double()
+        points, real_features = self.points_of(images).double(), self.reals.double()
         size = min(len(points), len(real_features))
         null_kid = kid_null(real_features, size, self.config.null_draws, derive(self.seed, "null"))
         random = stream(derive(self.seed, "matched"))

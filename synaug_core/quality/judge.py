@@ -1,33 +1,39 @@
 """Judges of labels: classifiers of real images that have not seen what they judge, nor what it was made from.
 
-Each leaves out one or two folds of the training images, which are divided here too.
+Each leaves out one or two folds of the training images, which are divided here too. It is a linear head on the features
+of a pretrained backbone that all share, or a classifier trained as the run's is.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+from torch import Tensor
 
-from synaug_core import checkpoints, errors, frozen, seeds
+from synaug_core import checkpoints, digests, errors, frozen, seeds
+from synaug_core.classify.frozen_head import BATCH, Head, image_weights, solve
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import TrainingJob
 from synaug_core.classify.training import train as train_classifier
 from synaug_core.config import ArmConfig, ClassifierConfig, JudgeConfig
 from synaug_core.data.imageset import ImageSet
 from synaug_core.progress import Progress, part_of, silent
+from synaug_core.quality.features import FrozenFeatures, scale_of
 from synaug_core.vocabulary import Precision
 
-__all__ = ["Judges", "Member", "assign_folds", "plan_panel", "split_panel"]
+__all__ = ["Judges", "LinearJudge", "Member", "Votes", "assign_folds", "plan_panel", "split_panel"]
 
 
 def assign_folds(train: ImageSet, folds: int, seed: int) -> dict[str, int]:
@@ -73,8 +79,72 @@ def split_panel(folds: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
 
 
 _ARM = ArmConfig(name="judge", sampling="balanced", augmentation="traditional")
-_SPEC, _KIND = "judges.json", "synaug judges 1"
+_SPEC, _HEADS = "judges.json", "heads.safetensors"
+_KINDS = {"classifier": "synaug judges 1", "frozen": "synaug judges 2"}
 _MOST = 100
+_STRENGTH = 1e-2
+"""C of a judge's head: stronger, judges of classes that overlap are too sure; weaker, those of many classes are too
+little so."""
+_GRADIENT = 1e-5
+"""Where the search for a head ends: judges need no more digits."""
+_LEFT_TO_PREDICT = 4096
+"""Images whose features are in memory together."""
+
+
+class Votes(Protocol):
+    """Who says how likely each class is."""
+
+    def predict(self, images: Tensor | ImageSet) -> NDArray[np.floating]:
+        """Class probabilities (n, C) of uint8 images (n, channels, size, size)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearJudge:
+    """A linear head on the features of a frozen backbone.
+
+    Attributes:
+        features: of the backbone, as it gives them.
+        head: on these.
+    """
+
+    features: FrozenFeatures
+    head: Head = field(repr=False)
+
+    @classmethod
+    def fit(cls, features: FrozenFeatures, images: ImageSet, points: Tensor) -> LinearJudge:
+        """Multinomial logistic regression in which all classes weigh the same, on standardised features.
+
+        Of n images with more features the solution lies in the n-dimensional space that they span, so that it is
+        searched there.
+
+        Args:
+            features: which the points are.
+            images: n >= 1 real images.
+            points: their features, float32 (n, d).
+        """
+        scale = scale_of(points).double()
+        standardised = scale.standardise(points.double())
+        weights, _ = image_weights(features.config, _ARM, images)
+        basis = None
+        if len(standardised) < standardised.shape[1]:
+            basis, triangle = torch.linalg.qr(standardised.T)
+            standardised = triangle.T.contiguous()
+        head, _ = solve(
+            standardised,
+            images.labels,
+            weights,
+            classes=len(images.classes),
+            strength=_STRENGTH,
+            gradient=_GRADIENT,
+        )
+        weight = (head.weight if basis is None else head.weight @ basis.T) / scale.deviation
+        return cls(features, Head(weight, head.bias - weight @ scale.mean))
+
+    def predict(self, images: Tensor | ImageSet) -> NDArray[np.float64]:
+        """Class probabilities float64 (n, C)."""
+        pixels = images.images if isinstance(images, ImageSet) else images
+        parts = [self.head.logits(self.features.raw(p).double()) for p in torch.split(pixels, _LEFT_TO_PREDICT)]
+        return torch.cat(parts).softmax(dim=1).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +159,7 @@ class Member:
 
     left_out: tuple[int, ...]
     unseen: tuple[str, ...]
-    classifier: TrainedClassifier = field(repr=False)
+    classifier: Votes = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -102,14 +172,26 @@ class _MemberSpec(frozen.Frozen):
     unseen: tuple[str, ...]
 
 
+class _BackboneSpec(frozen.Frozen):
+    config: ClassifierConfig
+    channels: Literal[1, 3]
+    size: Annotated[int, Field(ge=1, le=4096)]
+    weights: str
+    """Their digest (`FrozenFeatures.digest`); they are not stored."""
+    heads: str
+    """SHA-256 of the file of the heads."""
+
+
 class _Spec(frozen.Frozen):
-    """The JSON beside the classifiers' folders."""
+    """The JSON beside the classifiers' folders, or beside the heads."""
 
     kind: str
     classes: tuple[str, ...]
     folds: int
     fold_of: dict[str, int]
     members: tuple[_MemberSpec, ...]
+    backbone: _BackboneSpec | None = None
+    """Below the heads; None: each judge has a network of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,57 +228,52 @@ class Judges:
         """Train K judges that leave out one fold each and K (K - 1) / 2 that leave out two, or some of them.
 
         Each is the same whichever others are trained beside it, so that `join` makes of parts what one call makes.
-        Sampling is balanced and the augmentation traditional; without validation images the last weights count.
+        All classes weigh the same. With `training: frozen` the features of all images are computed once, without
+        augmentation, and a judge is the solution of a convex problem; else the sampling is balanced, the augmentation
+        traditional, and without validation images the last weights count.
 
         Args:
             train: real images. The folds are whole groups of them.
-            classifier_config: the run's classifier; judges make half of its steps where `judge_config` names none.
-            judge_config: folds and steps.
+            classifier_config: the run's classifier. Judges make half of its steps where `judge_config` names none;
+                with `training: frozen` they have the backbone of `features.extractor_config`.
+            judge_config: way of training, folds and steps.
             seed: of the folds and of every judge.
             device: where to train.
             precision: see `devices.resolve_precision`.
             leaving_out: of each judge that is wanted, the folds that it does not see; None: all.
-            progress: told the steps of all judges.
+            progress: told the steps of all judges; with `training: frozen` a judge is one, and so are 32 images.
             deadline: seconds from now for all judges.
-            checkpoint_for: where the state of the judge of that name is kept.
+            checkpoint_for: where the state of the judge of that name is kept; frozen there is none.
 
         Raises:
             DataError: all images are of one fold (one group), so that nobody can judge them.
             ConfigError, WeightsError, DivergenceError, DeadlineError: as `classify.training.train`.
         """
-        start_time = time.monotonic()
-        steps = classifier_config.steps_or_half(judge_config.steps)
-        config = classifier_config.model_copy(update={"steps": steps, "class_weights": "none"})
-        fold_of = assign_folds(train, judge_config.folds, seeds.derive(seed, "folds"))
+        folds = judge_config.fold_count
+        fold_of = assign_folds(train, folds, seeds.derive(seed, "folds"))
         fold = torch.tensor([fold_of[i] for i in train.ids], dtype=torch.int64)
         if len(set(fold_of.values())) < 2:
             raise errors.DataError(
                 "judges need training images of two groups at least; set filters.label_consistency to null"
             )
-        panel_part = plan_panel(judge_config.folds) if leaving_out is None else leaving_out
+        panel_part = plan_panel(folds) if leaving_out is None else leaving_out
         training_sets = {left_out: _without(train, fold, left_out) for left_out in panel_part}
         training_sets = {left_out: images for left_out, images in training_sets.items() if len(images)}
-        members: list[Member] = []
-        for left_out, images in training_sets.items():
-            name = _name(left_out)
-            trained = train_classifier(
-                TrainingJob(
-                    config,
-                    _ARM,
-                    images,
-                    images.take([]),
-                    init_seed=seeds.derive(seed, name, "weights"),
-                    batch_seed=seeds.derive(seed, name, "batches"),
-                    device=device,
-                    precision=precision,
-                    progress=part_of(progress, before=len(members) * steps, total_steps=len(training_sets) * steps),
-                    checkpoint=checkpoint_for(name) if checkpoint_for else None,
-                    deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
-                )
+        if judge_config.training == "frozen":
+            features = FrozenFeatures.load(classifier_config, channels=train.channels, size=train.size, device=device)
+            judges = _fit_heads(features, train, training_sets, progress, deadline)
+        else:
+            steps = classifier_config.steps_or_half(judge_config.steps)
+            config = classifier_config.model_copy(update={"steps": steps, "class_weights": "none"})
+            job = TrainingJob(
+                *(config, _ARM, train, train.take([])), init_seed=0, batch_seed=0, device=device, precision=precision
             )
-            unseen_classes = tuple(c for c, n in images.counts().items() if not n)
-            members.append(Member(left_out, unseen_classes, trained))
-        return cls(train.classes, judge_config.folds, fold_of, tuple(members))
+            judges = _train_networks(job, training_sets, seed, progress, deadline, checkpoint_for)
+        members = tuple(
+            Member(left_out, tuple(c for c, n in images.counts().items() if not n), judge)
+            for (left_out, images), judge in zip(training_sets.items(), judges, strict=True)
+        )
+        return cls(train.classes, folds, fold_of, members)
 
     @classmethod
     def join(cls, parts: Sequence[Judges]) -> Judges:
@@ -240,17 +317,37 @@ class Judges:
         return {c: names for c, names in names_by_class.items() if names}
 
     def save(self, folder: Path) -> None:
-        """Write one folder for each judge and `judges.json`; equal judges give equal bytes."""
+        """Write `judges.json` and one folder for each judge, or one file with the heads of all; equal judges give equal
+        bytes. A frozen backbone's weights are not stored: they are known by their digest."""
+        from safetensors.torch import save
+
+        folder.mkdir(parents=True, exist_ok=True)
         for member in self.members:
-            member.classifier.save(folder / member.name)
+            if isinstance(member.classifier, TrainedClassifier):
+                member.classifier.save(folder / member.name)
+        heads = {m.name: m.classifier for m in self.members if isinstance(m.classifier, LinearJudge)}
+        backbone = None
+        if heads:
+            tensors = {f"{n}.{part}": getattr(j.head, part).cpu() for n, j in heads.items() for part in _PARTS}
+            data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+            (folder / _HEADS).write_bytes(data)
+            features = next(iter(heads.values())).features
+            backbone = _BackboneSpec(
+                config=features.config,
+                channels=3 if features.channels == 3 else 1,
+                size=features.size,
+                weights=features.digest,
+                heads=digests.of_bytes(data),
+            )
         spec = _Spec(
-            kind=_KIND,
+            kind=_KINDS["frozen" if heads else "classifier"],
             classes=self.classes,
             folds=self.folds,
             fold_of=self.fold_of,
             members=tuple(_MemberSpec(left_out=m.left_out, unseen=m.unseen) for m in self.members),
+            backbone=backbone,
         )
-        text = json.dumps(spec.model_dump(mode="json"), indent=1)
+        text = json.dumps(spec.model_dump(mode="json", exclude=None if heads else {"backbone"}), indent=1)
         (folder / _SPEC).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -258,23 +355,26 @@ class Judges:
         """Read what `save` wrote.
 
         Raises:
-            ArtifactError: files that are missing or damaged.
+            ArtifactError: files that are missing or damaged, or judges of a backbone with other weights.
+            WeightsError: their backbone's weights cannot be had.
         """
         try:
             spec = _Spec.model_validate_json((folder / _SPEC).read_bytes())
         except (OSError, ValidationError) as error:
             raise errors.ArtifactError(f"{folder} holds no readable judges ({type(error).__name__})") from error
-        if spec.kind != _KIND:
+        if spec.kind != _KINDS["classifier" if spec.backbone is None else "frozen"]:
             raise errors.ArtifactError(f"{folder} holds {spec.kind[:60]!r}, which this version cannot read")
         if any(
             len(m.left_out) > spec.folds or not all(0 <= f < spec.folds <= _MOST for f in m.left_out)
             for m in spec.members
         ):
             raise errors.ArtifactError(f"{folder} holds judges of folds that there are not")
-        members = tuple(
-            Member(m.left_out, m.unseen, TrainedClassifier.load(folder / _name(m.left_out), device))
-            for m in spec.members
-        )
+        judges: list[Votes] = []
+        if spec.backbone is not None:
+            judges += _load_heads(folder, spec, spec.backbone, device)
+        else:
+            judges += [TrainedClassifier.load(folder / _name(m.left_out), device) for m in spec.members]
+        members = tuple(Member(m.left_out, m.unseen, judge) for m, judge in zip(spec.members, judges, strict=True))
         return cls(spec.classes, spec.folds, spec.fold_of, members)
 
     def judges_for(self, folds: frozenset[int], class_name: str) -> tuple[Member, ...]:
@@ -306,6 +406,81 @@ class Judges:
             return frozenset(self.fold_of[i] for i in ids)
         except KeyError as error:
             raise errors.DataError(f"image {error.args[0]!r} is not among the judges' training images") from error
+
+
+def _fit_heads(
+    features: FrozenFeatures,
+    train: ImageSet,
+    training_sets: Mapping[tuple[int, ...], ImageSet],
+    progress: Progress,
+    deadline: float | None,
+) -> list[LinearJudge]:
+    """A head for each of the sets, which are parts of `train`."""
+    start_time = time.monotonic()
+    batches = math.ceil(len(train) / BATCH)
+    done, total = 0, batches + len(training_sets)
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if deadline is not None and time.monotonic() - start_time > deadline:
+            raise errors.DeadlineError(f"judges: the training passed {deadline:g} s in part {done} of {total}")
+        progress(done, total)
+
+    points = features.raw(train, after_batch=tick)
+    row_of, done = {image: row for row, image in enumerate(train.ids)}, batches
+    judges = []
+    for images in training_sets.values():
+        judges.append(LinearJudge.fit(features, images, points[[row_of[image] for image in images.ids]]))
+        tick()
+    return judges
+
+
+def _train_networks(
+    job: TrainingJob,
+    training_sets: Mapping[tuple[int, ...], ImageSet],
+    seed: int,
+    progress: Progress,
+    deadline: float | None,
+    checkpoint_for: Callable[[str], checkpoints.Checkpoint] | None,
+) -> list[TrainedClassifier]:
+    """A network for each of the sets, as `job` says but for its images and seeds."""
+    start_time, steps = time.monotonic(), job.config.step_count
+    judges: list[TrainedClassifier] = []
+    for left_out, images in training_sets.items():
+        name = _name(left_out)
+        one = replace(
+            job,
+            images=images,
+            init_seed=seeds.derive(seed, name, "weights"),
+            batch_seed=seeds.derive(seed, name, "batches"),
+            progress=part_of(progress, before=len(judges) * steps, total_steps=len(training_sets) * steps),
+            checkpoint=checkpoint_for(name) if checkpoint_for else None,
+            deadline=None if deadline is None else deadline - (time.monotonic() - start_time),
+        )
+        judges.append(train_classifier(one))
+    return judges
+
+
+_PARTS = ("weight", "bias")
+
+
+def _load_heads(folder: Path, spec: _Spec, backbone: _BackboneSpec, device: torch.device | str) -> list[LinearJudge]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        data = (folder / _HEADS).read_bytes()
+        tensors = load(data)
+        heads = [Head(*(tensors[f"{_name(m.left_out)}.{part}"] for part in _PARTS)) for m in spec.members]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise errors.ArtifactError(f"{folder} holds no readable judges ({type(error).__name__})") from error
+    if digests.of_bytes(data) != backbone.heads:
+        raise errors.ArtifactError(f"{folder / _HEADS} does not hold the bytes that were written")
+    features = FrozenFeatures.load(backbone.config, channels=backbone.channels, size=backbone.size, device=device)
+    if features.digest != backbone.weights:
+        raise errors.ArtifactError(f"{folder} holds judges on {backbone.config.backbone} with other weights")
+    return [LinearJudge(features, head) for head in heads]
 
 
 def _parents(provenance: str) -> list[str]:

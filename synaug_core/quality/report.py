@@ -23,7 +23,7 @@ class Figures(frozen.Frozen):
     matched: int = 0
     """Images of each kind in the comparisons with real images, drawn at random where there are more."""
     kid: float | None = None
-    """Kernel distance of features to held-out real images, unbiased; see `kid.kid`."""
+    """Kernel distance of features to held-out real images, unbiased; see `measures.kid`."""
     kid_null_n: int = 0
     """Images on each side where real ones are compared with real ones: half of the held-out ones at most."""
     kid_null_mean: float | None = None
@@ -107,6 +107,8 @@ class QualityReport(frozen.Frozen):
     judges_without_class: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """By class, the judges that have seen none of its images."""
     usefulness: Usefulness | None = None
+    space: str = "a classifier trained on the real images"
+    """Of whose features KID, density, coverage and Vendi score are; reports of earlier versions do not say it."""
 
     def overall(self, kind: str = "synthetic") -> dict[str, Overall]:
         """Average over the classes the measures of `synthetic`, `reals` or `reconstruction`."""

@@ -59,24 +59,24 @@ def test_unchanged_nothing_is_recorded_again(first: Any, unchanged: Any, mlflow:
     assert len(history) == 1
 
 
-def test_another_classifier_reuses_data_and_generators(
+def test_another_classifier_reuses_data_generators_judges_and_images(
     first: Any, changed: Any, runs_of: Callable[[str], list[Any]]
 ) -> None:
     assert changed.outcome["run_id"] != first.outcome["run_id"]
     run = next(r for r in runs_of("tiny") if r.info.run_id == changed.outcome["run_id"])
     originals = {r.info.run_id: r for r in first.run.all()}
-    assert sorted(stage for stage, _ in reused(run)) == ["dataset", *["generator"] * 2]
+    assert sorted(stage for stage, _ in reused(run)) == ["dataset", *["generator"] * 2, "judge", *["synthesis"] * 2]
     for stand_in in (r for r in run.all() if "synaug.reused_from" in r.tags):
         original = originals[stand_in.tags["synaug.reused_from"]]
         assert (stand_in.stage, stand_in.metrics) == (original.stage, original.metrics)
         assert original.info.run_id in stand_in.tags["mlflow.note.content"]
     assert sorted({r.stage for r in made(run)}) == [
-        *("arm", "comparison", "explanation", "judge", "promotion", "quality", "repetition", "retrain", "robustness"),
-        *("synthesis", "target", "trial", "tuning"),
+        *("arm", "comparison", "explanation", "promotion", "quality", "repetition", "retrain", "robustness"),
+        *("trial", "tuning"),
     ]
     assert {r.info.status for r in run.all()} == {"FINISHED"}
     assert {r.params["steps"] for r in run.of("repetition")} == {"300"}
-    assert changed.outcome["cached_steps"] == 3
+    assert changed.outcome["cached_steps"] == 6
     assert changed.outcome["steps"] == first.outcome["steps"]
     assert changed.outcome["dataset"] == first.outcome["dataset"]
 
@@ -128,7 +128,7 @@ def test_another_confidence_trains_nothing_and_the_gate_refuses_an_equal_model(
     run = next(r for r in runs_of("tiny") if r.info.run_id == said.outcome["run_id"])
     assert sorted({r.stage for r in made(run)}) == ["arm", "comparison", "promotion", "retrain", "tuning"]
     assert {stage for stage, _ in reused(run)} == {
-        *("dataset", "generator", "target", "judge", "synthesis", "quality", "trial", "repetition", "robustness"),
+        *("dataset", "generator", "judge", "synthesis", "quality", "trial", "repetition", "robustness"),
         "explanation",
     }
     for arm, metrics in said.outcome["arms"].items():

@@ -31,7 +31,7 @@ def test_everything_that_learns_learns_inside_each_fold(folds: Any) -> None:
     assert [r.info.run_name for r in every] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
     assert len({r.tags["synaug.dataset_digest"] for r in every}) == 3
     for fold in every:
-        assert {r.stage for r in fold.below} == {"generator", "target", "judge", "synthesis", "quality"}
+        assert {r.stage for r in fold.below} == {"generator", "judge", "synthesis", "quality"}
     assert len({r.params["classes"] for r in run.of("generator")}) >= 1
 
 
@@ -87,7 +87,7 @@ def test_every_draw_has_images_and_generators_of_its_own_and_all_one_test_part(d
     assert {r.info.status for r in run.all()} == {"FINISHED"}
     assert [r.info.run_name for r in run.of("draw")] == ["draw 1 of 2", "draw 2 of 2"]
     for draw in run.of("draw"):
-        assert {r.stage for r in draw.below} == {"generator", "target", "judge", "synthesis", "quality"}
+        assert {r.stage for r in draw.below} == {"generator", "judge", "synthesis", "quality"}
     [dataset] = run.of("dataset")
     trains = [parquet.read(dataset.place / f"draw-{n}" / "images" / "train.parquet") for n in range(2)]
     assert [t.counts() for t in trains] == [{"0": 20, "1": 20, "2": 6}] * 2

@@ -63,7 +63,7 @@ def test_every_arm_is_compared_and_controls_with_images_are_controls(methods: An
     assert {r.info.status for r in run.all()} == {"FINISHED"}
     assert len(run.of("generator")) == 5  # two groups of VAEs, and one of each joint kind
     assert len(run.of("target")) == 2
-    assert len(run.of("judge")) == 3  # one panel, in as many parts as folds
+    assert len(run.of("judge")) == 1  # one panel on one frozen backbone
 
 
 def test_every_image_set_is_judged_and_counted(methods: Any) -> None:

@@ -77,7 +77,7 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
         "start": 1,
         "dataset": 1,
         "generator": 2,
-        "judge": 4,
+        "judge": 1,
         "synthesis": 2,
         "quality": 1,
         "tuning": 4,
@@ -96,8 +96,7 @@ def test_runs_are_nested_as_designed(first: Any) -> None:
     assert stages == {
         "dataset": 1,
         "generator": 2,
-        "target": 1,
-        "judge": 3,
+        "judge": 1,
         "synthesis": 2,
         "quality": 1,
         "tuning": 1,

@@ -48,7 +48,14 @@ def quick() -> ClassifierConfig:
 
 @pytest.fixture(scope="session")
 def judges(train: ImageSet, quick: ClassifierConfig) -> Judges:
-    return Judges.fit(train, quick, JudgeConfig(steps=40), seed=1)
+    """Networks of their own, each trained like the run's classifier."""
+    return Judges.fit(train, quick, JudgeConfig(training="classifier", steps=40), seed=1)
+
+
+@pytest.fixture(scope="session")
+def linear_judges(train: ImageSet, quick: ClassifierConfig) -> Judges:
+    """Heads on one frozen backbone."""
+    return Judges.fit(train, quick, JudgeConfig(folds=3), seed=1)
 
 
 @pytest.fixture(scope="session")

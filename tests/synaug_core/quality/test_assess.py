@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from synaug_core.config import QualityConfig
 from synaug_core.quality.assess import assess
+from synaug_core.quality.features import ClassifierFeatures, FrozenFeatures
 from synaug_core.quality.report import QualityReport
 from synaug_core.quality.usefulness import measure_usefulness, replace_real_images
 
@@ -34,14 +35,19 @@ def fresh(striped):
 
 
 @pytest.fixture(scope="module")
-def report(train, held_out, fresh, children, classifier, judges):
+def space(classifier):
+    return ClassifierFeatures(classifier)
+
+
+@pytest.fixture(scope="module")
+def report(train, held_out, fresh, children, space, judges):
     again = copies(train, {"a": 24, "b": 15, "c": 9}, children)
     noisy = dataclasses.replace(again, images=again.images // 2 + 40)
     return assess(
         train,
         held_out,
         fresh,
-        features_by=classifier,
+        points_of=space,
         judges=judges,
         reconstruction=noisy,
         config=CONFIG,
@@ -91,9 +97,9 @@ def test_the_report_survives_json_and_makes_a_table(report):
     assert len(rows) == 9
 
 
-def test_copies_are_told(train, held_out, children, classifier, judges):
+def test_copies_are_told(train, held_out, children, space, judges):
     made = copies(train, {"a": 20}, children)
-    found = assess(train, held_out, made, features_by=classifier, config=CONFIG, seed=1)
+    found = assess(train, held_out, made, points_of=space, config=CONFIG, seed=1)
     assert list(found.classes) == ["a"]
     figures = found.classes["a"].synthetic
     assert (figures.nearest_distance, figures.nearest_ratio, figures.authentic) == (0, 0, 0)
@@ -102,18 +108,35 @@ def test_copies_are_told(train, held_out, children, classifier, judges):
     assert found.classes["a"].reconstruction is None
 
 
-def test_noise_is_told(train, held_out, fresh, classifier):
+def test_frozen_features_see_another_class_and_blur(train, held_out, fresh, quick):
+    space = FrozenFeatures.load(quick, channels=1, size=16).fit(train)
+    assert space(train).mean(0).abs().max() < 1e-4
+    own = assess(train, held_out, fresh, points_of=space, config=CONFIG, seed=1)
+    assert own.space.startswith("tf_efficientnet_lite0 with its pretrained weights, shown images of 64 px")
+    assert abs(own.classes["a"].synthetic.kid_z) < 4
+    blurred = torch.nn.functional.avg_pool2d(fresh.images.float(), 3, stride=1, padding=1).to(torch.uint8)
+    other = fresh.take(fresh.labels == 1)
+    for wrong in (
+        dataclasses.replace(fresh, images=blurred),
+        dataclasses.replace(other, labels=torch.zeros_like(other.labels)),
+    ):
+        figures = assess(train, held_out, wrong, points_of=space, config=CONFIG, seed=1).classes["a"].synthetic
+        assert figures.kid_z > 4
+        assert figures.coverage < own.classes["a"].synthetic.coverage
+
+
+def test_noise_is_told(train, held_out, fresh, space):
     other = fresh.take(fresh.labels == 1)
     wrong = dataclasses.replace(other, labels=torch.zeros_like(other.labels))
-    figures = assess(train, held_out, wrong, features_by=classifier, config=CONFIG, seed=1).classes["a"].synthetic
+    figures = assess(train, held_out, wrong, points_of=space, config=CONFIG, seed=1).classes["a"].synthetic
     assert figures.kid_z > 4
     assert figures.kid_null_above == 0
 
 
-def test_equal_arguments_give_equal_reports_and_classes_stand_alone(train, held_out, fresh, classifier):
+def test_equal_arguments_give_equal_reports_and_classes_stand_alone(train, held_out, fresh, space):
     config = CONFIG.model_copy(update={"most": 10})
     calls = []
-    options = {"features_by": classifier, "config": config, "seed": 1}
+    options = {"points_of": space, "config": config, "seed": 1}
     both = assess(train, held_out, fresh, **options, progress=lambda d, t, **v: calls.append((d, t)))
     alone = assess(train, held_out, fresh.of_class("b"), **options)
     assert both.classes["b"] == alone.classes["b"]
@@ -123,15 +146,15 @@ def test_equal_arguments_give_equal_reports_and_classes_stand_alone(train, held_
     assert both != assess(train, held_out, fresh, **{**options, "seed": 2})
 
 
-def test_nothing_made_is_an_empty_report(train, held_out, fresh, classifier):
-    found = assess(train, held_out, fresh.take([]), features_by=classifier, config=CONFIG, seed=1)
+def test_nothing_made_is_an_empty_report(train, held_out, fresh, space):
+    found = assess(train, held_out, fresh.take([]), points_of=space, config=CONFIG, seed=1)
     assert found.classes == {}
     assert found.metrics() == {}
     assert found.table() == []
 
 
-def test_no_held_out_images_at_all(train, held_out, fresh, classifier):
-    found = assess(train, held_out.take([]), fresh, features_by=classifier, config=CONFIG, seed=1)
+def test_no_held_out_images_at_all(train, held_out, fresh, space):
+    found = assess(train, held_out.take([]), fresh, points_of=space, config=CONFIG, seed=1)
     figures = found.classes["a"].synthetic
     assert (figures.matched, figures.kid, figures.coverage, figures.copying_z) == (0, None, None, None)
     assert figures.authentic is not None
@@ -175,12 +198,12 @@ def test_good_images_are_as_useful_as_reals_and_noise_is_not(train, held_out, fr
     assert nothing.real is nothing.difference is None
 
 
-def test_usefulness_is_part_of_the_report(train, held_out, fresh, classifier, quick):
+def test_usefulness_is_part_of_the_report(train, held_out, fresh, space, quick):
     calls = []
     quick = quick.model_copy(update={"steps": 2})
     found = measure_usefulness(train, fresh, held_out, quick, seed=1, progress=lambda d, t, **v: calls.append((d, t)))
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    kept = assess(train, held_out, fresh, features_by=classifier, config=CONFIG, seed=1, usefulness=found)
+    kept = assess(train, held_out, fresh, points_of=space, config=CONFIG, seed=1, usefulness=found)
     assert kept.metrics()["quality/usefulness/difference"] == pytest.approx(found.difference)
     assert "quality/usefulness/synthetic_recall/a" in kept.metrics()
     assert QualityReport.model_validate_json(kept.model_dump_json()) == kept

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from synaug_core.checkpoints import Checkpoint
 from synaug_core.config import FilterConfig, JudgeConfig
@@ -14,9 +15,13 @@ from synaug_core.quality.consistency import (
     measure_real_consistency,
     measure_real_labels,
 )
-from synaug_core.quality.judge import Judges, assign_folds, plan_panel, split_panel
+from synaug_core.quality.judge import _STRENGTH, Judges, assign_folds, plan_panel, split_panel
 
 _SINGLE = ((0,), (1,), (2,))
+
+
+def networks(steps=None):
+    return JudgeConfig(training="classifier", steps=steps)
 
 
 def grouped(images, size):
@@ -126,7 +131,7 @@ def test_wrong_labels_are_noticed(train, judges, children):
 def test_a_class_in_one_group_is_not_judged_by_those_who_lack_it(striped, quick, children):
     images = striped((9, 9, 4))
     images = dataclasses.replace(images, groups=(*images.groups[:18], *["one"] * 4))
-    judges = Judges.fit(images, quick, JudgeConfig(steps=2), seed=1)
+    judges = Judges.fit(images, quick, networks(2), seed=1)
     fold = judges.fold_of[images.ids[-1]]
     assert judges.list_unseen_classes() == {"c": tuple(m.name for m in judges.members if fold in m.left_out)}
     made = children(images, [[images.ids[-1]], [images.ids[0]]])
@@ -143,15 +148,15 @@ def test_a_class_in_one_group_is_not_judged_by_those_who_lack_it(striped, quick,
 def test_two_groups_are_enough_and_one_is_not(striped, quick):
     images = striped((4, 4, 0))
     halves = dataclasses.replace(images, groups=tuple("xyxyxyxy"))
-    judges = Judges.fit(halves, quick, JudgeConfig(steps=1), seed=1)
+    judges = Judges.fit(halves, quick, networks(1), seed=1)
     assert len(judges.of_reals(halves)) == 8
     assert not np.isnan(judges.of_reals(halves)).any()
     with pytest.raises(DataError, match="two groups at least"):
-        Judges.fit(grouped(images, 8), quick, JudgeConfig(steps=1), seed=1)
+        Judges.fit(grouped(images, 8), quick, networks(1), seed=1)
 
 
 def test_judges_of_single_folds_cannot_judge_two(train, quick, children):
-    judges = Judges.fit(train, quick, JudgeConfig(steps=1), seed=1, leaving_out=_SINGLE)
+    judges = Judges.fit(train, quick, networks(1), seed=1, leaving_out=_SINGLE)
     assert [len(m.left_out) for m in judges.members] == [1, 1, 1]
     of_fold = {f: i for i, f in judges.fold_of.items()}
     told = judges.probabilities(children(train, [[of_fold[0], of_fold[1]], [of_fold[0], of_fold[0]]]))
@@ -170,9 +175,19 @@ def test_strangers_are_refused(judges, train, children):
 def test_equal_arguments_give_equal_bytes_and_files_come_back(train, quick, tmp_path):
     seen = []
     options = {"seed": 3, "leaving_out": _SINGLE}
-    one = Judges.fit(train, quick, JudgeConfig(steps=3), **options, progress=lambda d, t, **v: seen.append((d, t)))
+    one = Judges.fit(
+        train,
+        quick,
+        networks(3),
+        **options,
+        progress=lambda d, t, **v: seen.append((d, t)),
+    )
     other = Judges.fit(
-        train, quick, JudgeConfig(steps=3), **options, checkpoint_for=lambda n: Checkpoint(tmp_path / n, interval=0)
+        train,
+        quick,
+        networks(3),
+        **options,
+        checkpoint_for=lambda n: Checkpoint(tmp_path / n, interval=0),
     )
     assert seen == [(i, 9) for i in range(1, 10)]
     one.save(tmp_path / "one")
@@ -195,7 +210,7 @@ def test_the_panel_is_split_evenly(folds):
 
 
 def test_judges_trained_in_parts_are_those_trained_together(train, quick, tmp_path):
-    config = JudgeConfig(steps=3)
+    config = networks(3)
     parts = [Judges.fit(train, quick, config, seed=3, leaving_out=part) for part in reversed(split_panel(3))]
     for number, part in enumerate(parts):
         part.save(tmp_path / f"{number}")
@@ -206,8 +221,8 @@ def test_judges_trained_in_parts_are_those_trained_together(train, quick, tmp_pa
 
 
 def test_parts_of_other_panels_do_not_join(train, quick):
-    one = Judges.fit(train, quick, JudgeConfig(steps=1), seed=1, leaving_out=[(0,)])
-    other = Judges.fit(train, quick, JudgeConfig(steps=1), seed=2, leaving_out=[(1,)])
+    one = Judges.fit(train, quick, networks(1), seed=1, leaving_out=[(0,)])
+    other = Judges.fit(train, quick, networks(1), seed=2, leaving_out=[(1,)])
     with pytest.raises(ArtifactError, match="not parts of one panel"):
         Judges.join([one, other])
     with pytest.raises(ArtifactError, match="not parts of one panel"):
@@ -215,7 +230,7 @@ def test_parts_of_other_panels_do_not_join(train, quick):
 
 
 def test_steps_are_half_of_the_classifier_s(train, quick):
-    judges = Judges.fit(train, quick.model_copy(update={"steps": 4}), JudgeConfig(), seed=1, leaving_out=_SINGLE)
+    judges = Judges.fit(train, quick.model_copy(update={"steps": 4}), networks(), seed=1, leaving_out=_SINGLE)
     assert {m.classifier.history.stopped_at for m in judges.members} == {2}
 
 
@@ -230,4 +245,75 @@ def test_what_is_not_there_cannot_be_loaded(tmp_path):
 
 def test_the_deadline_is_for_all(train, quick):
     with pytest.raises(DeadlineError):
-        Judges.fit(train, quick, JudgeConfig(), seed=1, deadline=0.0)
+        Judges.fit(train, quick, networks(), seed=1, deadline=0.0)
+
+
+def test_heads_share_one_backbone_and_know_the_classes(train, linear_judges, quick):
+    assert [m.left_out for m in linear_judges.members] == list(plan_panel(3))
+    assert len({id(m.classifier.features.model) for m in linear_judges.members}) == 1
+    told = linear_judges.of_reals(train)
+    assert np.allclose(told.sum(1), 1)
+    assert (told.argmax(1) == train.labels.numpy()).mean() > 0.9
+    for row in (0, 30, 45):
+        member = linear_judges.members[linear_judges.fold_of[train.ids[row]]]
+        assert np.allclose(told[row], member.classifier.predict(train.images[row : row + 1])[0], atol=1e-6)
+    alone = Judges.fit(train, quick, JudgeConfig(folds=3), seed=1, leaving_out=[(1,)])
+    assert torch.equal(alone.members[0].classifier.head.weight, linear_judges.members[1].classifier.head.weight)
+    other = Judges.fit(train, quick, JudgeConfig(folds=3), seed=2, leaving_out=[(1,)])
+    assert other.fold_of != linear_judges.fold_of
+
+
+def test_a_head_is_the_balanced_logistic_regression_of_scikit_learn(train, linear_judges):
+    judge = linear_judges.members[0]
+    rows = [row for row, image in enumerate(train.ids) if linear_judges.fold_of[image] not in judge.left_out]
+    points = judge.classifier.features.raw(train).double().numpy()
+    mean, deviation = points[rows].mean(0), points[rows].std(0).clip(1e-3)
+    oracle = LogisticRegression(C=_STRENGTH, class_weight="balanced", tol=1e-8, max_iter=5000)
+    oracle.fit((points[rows] - mean) / deviation, train.labels[rows].numpy())
+    expected = oracle.predict_proba((points - mean) / deviation)
+    assert np.allclose(judge.classifier.predict(train), expected, atol=2e-3)
+
+
+def test_heads_come_back_from_their_file(train, linear_judges, tmp_path, monkeypatch):
+    linear_judges.save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["heads.safetensors", "judges.json"]
+    back = Judges.load(tmp_path)
+    assert np.array_equal(back.of_reals(train), linear_judges.of_reals(train))
+    spec = json.loads((tmp_path / "judges.json").read_text())
+    other = spec | {"backbone": spec["backbone"] | {"weights": "0" * 64}}
+    (tmp_path / "judges.json").write_text(json.dumps(other))
+    with pytest.raises(ArtifactError, match="tf_efficientnet_lite0 with other weights"):
+        Judges.load(tmp_path)
+    (tmp_path / "judges.json").write_text(json.dumps(spec))
+    data = bytearray((tmp_path / "heads.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "heads.safetensors").write_bytes(data)
+    with pytest.raises(ArtifactError, match="does not hold the bytes"):
+        Judges.load(tmp_path)
+    (tmp_path / "heads.safetensors").unlink()
+    with pytest.raises(ArtifactError, match="no readable judges"):
+        Judges.load(tmp_path)
+
+
+def test_the_heads_of_a_class_that_one_judge_lacks(striped, quick, children):
+    images = striped((9, 9, 4))
+    images = dataclasses.replace(images, groups=(*images.groups[:18], *["one"] * 4))
+    judges = Judges.fit(images, quick, JudgeConfig(folds=3), seed=1)
+    told = judges.probabilities(children(images, [[images.ids[-1]], [images.ids[0]]]))
+    assert np.isnan(told[0]).all()
+    assert np.isfinite(told[1]).all()
+
+
+def test_heads_tell_how_far_they_are_and_keep_the_deadline(train, quick):
+    seen = []
+    Judges.fit(train, quick, JudgeConfig(folds=3), seed=1, progress=lambda d, t, **v: seen.append((d, t)))
+    assert seen[-1] == (8, 8)
+    assert seen == sorted(seen)
+    with pytest.raises(DeadlineError, match="judges: the training passed 0 s"):
+        Judges.fit(train, quick, JudgeConfig(folds=3), seed=1, deadline=0.0)
+
+
+def test_by_default_there_are_five_folds_frozen_and_three_of_networks():
+    assert JudgeConfig().fold_count == 5
+    assert JudgeConfig().without_features().fold_count == 3
+    assert JudgeConfig(folds=4).without_features().fold_count == 4

@@ -315,7 +315,9 @@ def test_judges_fit_the_gate(generator, train):
 
     more = dataclasses.replace(train, ids=tuple(f"m{i}" for i in train.ids), images=255 - train.images)
     several = concatenate([train, dataclasses.replace(more, groups=more.ids)])
-    judges = Judges.fit(several, ClassifierConfig(width=4, batch_size=8), JudgeConfig(steps=3), seed=1)
+    judges = Judges.fit(
+        several, ClassifierConfig(width=4, batch_size=8), JudgeConfig(training="classifier", steps=3), seed=1
+    )
     config = SynthesisConfig(filters=FilterConfig(label_consistency=0.01, limit=2))
     made = synthesise(generator, several, PLAN, config, seed=1, judge=judges.probabilities)
     assert isinstance(made.funnel["small"], Funnel)
