@@ -94,7 +94,8 @@ def make_images(config: Config, context: Context, stages: Stages, repetitions: i
         judges = tuple(stages.gather(real_only.judges, adopt_below=context.run))
     with stages.timed("synthesis"):
         batches = [batch for key, need in needs.items() for batch in _batches(config, key, need, fitted)]
-        jobs = [(b.name, (context, *b.arguments(judges, targets, context, repetitions))) for b in batches]
+        shared = (judges, targets, context, repetitions, extractor)
+        jobs = [(b.name, (context, *b.arguments(*shared))) for b in batches]
         synthetic = stages.gather(stages.submit("synthesis", synthesise_group, jobs), adopt_below=context.run)
     drawn = {
         key: tuple(images for images, batch in zip(synthetic, batches, strict=True) if batch.key == key)
@@ -168,12 +169,14 @@ class _Batch:
         targets: tuple[ClassifierRef, ...],
         context: Context,
         repetitions: int,
+        extractor: ClassifierConfig | None,
     ) -> tuple[object, ...]:
         """Of the step, after its context."""
         checked_by, synthesis = judges if self.need.judges else (), self.need.synthesis
         held_back = context.dataset.held_back if self.need.held_back else None
         draws = repetitions if synthesis.anew else 1
-        return self.classes, self.generator, checked_by, targets[: self.need.targets], synthesis, held_back, draws
+        aims = targets[: self.need.targets]
+        return self.classes, self.generator, checked_by, aims, synthesis, held_back, draws, extractor
 
 
 def _needs(config: Config, context: Context) -> dict[str, Need]:

@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from synaug_core import code_reach, frozen, names, refs, seeds
-from synaug_core.config import SynthesisConfig
+from synaug_core.config import ClassifierConfig, SynthesisConfig
 from synaug_core.config.synthesis import decide_detail
 from synaug_core.data import imageset
 from synaug_core.generators import base
 from synaug_core.progress import part_of
-from synaug_core.quality import consistency, neighbours
+from synaug_core.quality import consistency, features, neighbours
 from synaug_core.quality.judge import Judges
 from synaug_core.report import contact, sheets
 from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
@@ -91,9 +91,13 @@ def synthesise_group(
     config: SynthesisConfig,
     held_back: refs.ImageSetRef | None = None,
     draws: int = 1,
+    extractor: ClassifierConfig | None = None,
 ) -> refs.SyntheticRef:
     """Make the planned images of some classes, and keep those that pass the filters; or take real ones for them. As
-    each repetition has its own, `draws` times; all that is measured and drawn is about the first of these sets."""
+    each repetition has its own, `draws` times; all that is measured and drawn is about the first of these sets.
+
+    Beside each image the contact sheet shows the training image that is most like it in the features of `extractor`,
+    or else the nearest in pixels; how far an image is from a copy is told in pixels."""
     dataset, seed = context.dataset, seeds.derive(context.seed, "synthesis")
     way = synthesis_name(config, generator.kind if generator is not None else None)
     name = f"{way} {group_name(classes)}"
@@ -134,6 +138,12 @@ def synthesise_group(
                     recorder, dataset, fitted, train, result.images, config, seeds.derive(context.seed, "synthesis")
                 )
             nearest = neighbours.find_nearest_training_image(result.images, train) if len(result.images) else None
+            if nearest is not None and extractor is not None:
+                space = features.FrozenFeatures.load(
+                    extractor, channels=train.channels, size=train.size, device=device_name
+                ).fit(train)
+                similar = neighbours.find_similar_training_image(result.images, train, space, most=contact.ON_PAGE)
+                nearest = similar, nearest[1]
         notes = tuple(
             f"{way}, {c}: {f.accepted} of {f.planned} images, as no more real ones are left out of training"
             if held_back is not None
@@ -154,7 +164,8 @@ def synthesise_group(
         if nearest is not None:
             images = f"{dataset.name}-synthetic"
             recorder.dataset_input(result.images, name=images, digest=reference.sha256[:36], context="synthetic")
-            _draw_images(recorder, dataset, train, result.images, nearest, config, fitted)
+            shown_by = "the features of a pretrained network" if extractor is not None else "pixels"
+            _draw_images(recorder, dataset, train, result.images, nearest, config, fitted, shown_by)
     return refs.SyntheticRef(
         **reference.model_dump(),
         planned=sum(requested.values()),
@@ -280,8 +291,10 @@ def _draw_images(
     nearest: tuple[Tensor, Tensor],
     config: SynthesisConfig,
     generator: base.Generator | None,
+    shown_by: str,
 ) -> None:
-    """The images beside real ones; `nearest` are each one's nearest training image and how far that is."""
+    """The images beside real ones; `nearest` are the training image that is shown beside each, the most alike in
+    `shown_by`, and how far the nearest one is in pixels."""
     neighbour, distance = nearest
     provenance = [json.loads(text) for text in images.provenance]
     scores = {"nearest_distance": [round(d, 4) for d in distance.tolist()]}
@@ -290,6 +303,7 @@ def _draw_images(
     note = f"Strategy: {config.strategy}{f'; generator: {generator.kind}' if generator else ''}."
     for text in _enlargement("Synthetic images", make.enlarged_from(generator, config), dataset.image_size):
         note += f" {text}."
+    note += f" Nearest is what is most alike in {shown_by}; distances to the nearest real image are of pixels."
     recorder.figure(sheets.real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")
     page = contact.contact_page(train, images, neighbour, scores, heading=heading, note=note)
     recorder.text(page, "contact_sheet.html")

@@ -58,7 +58,7 @@ def compare_inputs(config: Config) -> Observation:
         log.log_folder(settings(), name),
         most=watch.window,
         since=since,
-        features_of=version.version if watch.features == "classifier" else None,
+        features_of=version.version if watch.features in ("auto", "classifier") else None,
     )
     key = digests.of_value(
         [name, version.version, frozen.identity(watch), config.seed, [(k.digest, k.pixels is None) for k in recent]]
@@ -74,7 +74,7 @@ def compare_inputs(config: Config) -> Observation:
         with machine.device_slot(config.compute) as device, tempfile.TemporaryDirectory(prefix="synaug-") as folder:
             stored = exported.classifier_folder(settings(), version.source, Path(folder))
             finding, sheet = _compare(config, version, recent, trained.TrainedClassifier.load(stored, device))
-        recorder.params(watch.model_dump(mode="json"))
+        recorder.params(watch.model_dump(mode="json") | {"features": finding.features})
         recorder.tags({Tag.VERDICT: finding.verdict, Tag.NOTE: finding.sentence})
         recorder.metrics(finding.metrics())
         recorder.json(finding.model_dump(mode="json") | {"sentence": finding.sentence}, "watch.json")
@@ -131,12 +131,11 @@ def _compare(
 ) -> tuple[Finding, Image | None]:
     """The finding, and a sheet of the most unusual recent images where they were kept."""
     watch, seed = config.watch, seeds.derive(config.seed, "watch")
-    recent_inputs = inputs.gather_recent(recent, classifier, watch.features)
+    kind = inputs.choose_features(watch.features, recent, classifier, watch.minimum)
+    recent_inputs = inputs.gather_recent(recent, classifier, kind)
     splits = ("val", "test") if watch.reference == "held_out" else ("train",)
     images = training_images.images_behind(settings(), version, splits).images
-    reference, reference_classes = inputs.describe_images(
-        images[reference_rows(len(images), seed)], classifier, watch.features
-    )
+    reference, reference_classes = inputs.describe_images(images[reference_rows(len(images), seed)], classifier, kind)
     finding = detect_drift(
         reference,
         recent_inputs.features,
@@ -145,7 +144,7 @@ def _compare(
         classifier.classes,
         config=watch,
         seed=seed,
-    )
+    ).model_copy(update={"features": kind})
     if not len(recent_inputs.pixels) or not watch.unusual or not len(reference):
         return finding, None
     far, order, relative = mmd.rank_unusual(reference, recent_inputs.features[: len(recent_inputs.pixels)])

@@ -18,10 +18,10 @@ from synaug_core.quality.assess import assess
 from synaug_core.quality.consistency import measure_real_consistency, measure_real_labels
 from synaug_core.quality.features import FrozenFeatures
 from synaug_core.quality.judge import Judges
-from synaug_core.quality.neighbours import find_nearest_training_image
+from synaug_core.quality.neighbours import find_nearest_training_image, find_similar_training_image
 from synaug_core.quality.usefulness import measure_usefulness
 from synaug_core.report import sheets
-from synaug_core.report.contact import contact_page, contact_sheet
+from synaug_core.report.contact import ON_PAGE, contact_page, contact_sheet
 from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
 from synaug_core.report.figures.training import fit_figure
 from synaug_core.report.quality import quality_page
@@ -112,7 +112,9 @@ def _synthesise(job: Job, config: SynthesisConfig, generator: Generator, judges:
     parquet.write(result.images, job.place(f"synthetic/{number}.parquet"), split="synthetic")
     job.keep(funnel_figure({c: f.model_dump() for c, f in result.funnel.items()}), f"synthetic/{number}-funnel.png")
     if len(result.images):
-        nearest, distance = find_nearest_training_image(result.images, images)
+        _, distance = find_nearest_training_image(result.images, images)
+        frozen = _frozen_features(job).fit(images)
+        nearest = find_similar_training_image(result.images, images, frozen, most=ON_PAGE)
         scores = {"nearest_distance": distance.tolist()}
         job.keep(sheets.real_beside_synthetic(images, result.images), f"synthetic/{number}.png")
         job.keep(contact_sheet(images, result.images, nearest), f"synthetic/{number}-contact.png")
@@ -123,6 +125,11 @@ def _synthesise(job: Job, config: SynthesisConfig, generator: Generator, judges:
     if sweeps := alpha_sweep(generator, images, config, seed=seed):
         job.keep(alpha_figure(sweeps), f"synthetic/{number}-alpha.png")
     return result.images
+
+
+def _frozen_features(job: Job) -> FrozenFeatures:
+    train = job.data.train
+    return FrozenFeatures.load(job.config.classifier, channels=train.channels, size=train.size, device=job.device)
 
 
 def _assess(job: Job, images: ImageSet, generators: list[Generator], judges: Judges) -> None:
@@ -143,13 +150,11 @@ def _assess(job: Job, images: ImageSet, generators: list[Generator], judges: Jud
             device=job.device,
             checkpoint_for=lambda name: job.checkpoint(f"usefulness-{name}"),
         )
-        shape = {"channels": data.train.channels, "size": data.train.size}
-        frozen = FrozenFeatures.load(config.classifier, **shape, device=job.device)
         report = assess(
             data.train,
             data.val,
             images,
-            points_of=frozen.fit(data.train),
+            points_of=_frozen_features(job).fit(data.train),
             config=config.quality,
             seed=derive(config.seed, "quality"),
             judges=judges,

@@ -9,7 +9,7 @@ from synaug_core.config.base import Section
 
 __all__ = ["Features", "WatchConfig"]
 
-Features = Literal["classifier", "thumbnails"]
+Features = Literal["auto", "frozen", "classifier", "thumbnails"]
 _TESTS = 2
 
 
@@ -30,9 +30,12 @@ class WatchConfig(Section):
     reference: Literal["held_out", "train"] = "held_out"
     """What they are compared with: the validation and test images, or the training images. A classifier's features of
     images it was trained on differ from those of new ones, so `train` finds drift where there is none; it serves with
-    `features: thumbnails`."""
-    features: Features = "classifier"
-    """The classifier's own features before its head, or thumbnails of 8 x 8 pixels, which need logged images."""
+    features that have learnt from none of these images, frozen ones or thumbnails."""
+    features: Features = "auto"
+    """By what images are compared. `frozen`: the features of a pretrained backbone whose weights stay as they are,
+    which see what the classifier has learnt to overlook; `classifier`: its own features before its head; `thumbnails`:
+    8 x 8 pixels. Frozen features and thumbnails need logged images. auto: frozen where at least `minimum` recent images
+    were logged and the weights can be had, else the classifier's."""
     permutations: Annotated[int, Field(ge=99, le=100_000)] = 999
     """Least number of random relabellings behind each p-value; there are more where a look's part of the level asks for
     smaller p-values."""

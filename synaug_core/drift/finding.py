@@ -36,6 +36,8 @@ class Finding(frozen.Frozen):
     minimum: int
     reference: int
     """Known images that they were compared with, by both tests."""
+    features: Literal["frozen", "classifier", "thumbnails"] = "classifier"
+    """By which the images were compared."""
     mmd: intervals.Finite | None = None
     mmd_p: intervals.Finite | None = None
     null: tuple[intervals.Finite, ...] = ()

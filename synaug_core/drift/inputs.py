@@ -1,8 +1,8 @@
 """Images as rows of numbers, for the test of drift."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor
 
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config.watch import Features
-from synaug_core.quality.features import features
+from synaug_core.quality.features import FrozenFeatures, features, find_extractor
 
-__all__ = ["Recent", "Served", "describe_images", "gather_recent"]
+__all__ = ["Kind", "Recent", "Served", "choose_features", "describe_images", "gather_recent"]
+
+Kind = Literal["frozen", "classifier", "thumbnails"]
+"""By what images are compared; `WatchConfig.features` once it is settled."""
 
 _SIDE = 8
 
@@ -49,11 +52,32 @@ class Recent:
     pixels: Tensor
 
 
-def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind: Features) -> Recent:
+def choose_features(wanted: Features, served: Sequence[Served], classifier: TrainedClassifier, minimum: int) -> Kind:
+    """By what recent images are compared.
+
+    Args:
+        wanted: as configured.
+        served: the recent images.
+        classifier: that answered for them. One that is frozen gives frozen features itself.
+        minimum: images with pixels that `auto` needs for frozen features.
+    """
+    if wanted in ("classifier", "thumbnails"):
+        return wanted
+    if classifier.config.training == "frozen":
+        return "classifier"
+    if wanted == "frozen":
+        return "frozen"
+    if sum(image.pixels is not None for image in served) < minimum:
+        return "classifier"
+    extractor = find_extractor(classifier.config, channels=classifier.channels, size=classifier.size)
+    return "classifier" if extractor.network is None else "frozen"
+
+
+def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind: Kind) -> Recent:
     """Recent images as `describe_images` has them, and after these the kept features of images without pixels.
 
     An image of another shape than the classifier takes is left out, and so are features of another length or of a
-    class that it does not know; for thumbnails kept features are of no use.
+    class that it does not know; for frozen features and thumbnails kept features are of no use.
 
     Args:
         served: in any order, which stays.
@@ -78,21 +102,29 @@ def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind:
     return Recent(gathered_features, classes, images)
 
 
-def describe_images(images: Tensor, classifier: TrainedClassifier, kind: Features) -> tuple[Tensor, Tensor]:
+def describe_images(images: Tensor, classifier: TrainedClassifier, kind: Kind) -> tuple[Tensor, Tensor]:
     """Each image's features and its predicted class.
 
     Args:
         images: uint8 (n, channels, size, size).
         classifier: computes where its model is.
-        kind: the classifier's features before its head, or the mean colours of 8 x 8 fields.
+        kind: a frozen backbone's features, the classifier's before its head, or the mean colours of 8 x 8 fields.
 
     Returns:
         float32 (n, d) and int64 (n,), on the CPU.
+
+    Raises:
+        WeightsError: the frozen backbone's weights cannot be had.
     """
     classifier_features = features(images, classifier)
     with torch.no_grad():
         classes = classifier.model.head(classifier_features.to(classifier.model.mean.device)).argmax(dim=1).cpu()
-    return (classifier_features if kind == "classifier" else _thumbnails(images)), classes
+    if kind == "classifier":
+        return classifier_features, classes
+    if kind == "thumbnails":
+        return _thumbnails(images), classes
+    channels, size, device = classifier.channels, classifier.size, classifier.model.mean.device
+    return FrozenFeatures.load(classifier.config, channels=channels, size=size, device=device).raw(images), classes
 
 
 def _thumbnails(images: Tensor) -> Tensor:

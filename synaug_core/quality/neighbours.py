@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,17 @@ from torch import Tensor
 
 from synaug_core.data.imageset import ImageSet
 from synaug_core.quality.distances import find_nearest, spacing
+from synaug_core.quality.features import Points
 
-__all__ = ["Copying", "Training", "copying_z", "find_nearest_training_image", "measure_copying", "measure_nearness"]
+__all__ = [
+    "Copying",
+    "Training",
+    "copying_z",
+    "find_nearest_training_image",
+    "find_similar_training_image",
+    "measure_copying",
+    "measure_nearness",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,18 +123,34 @@ def copying_z(distance: Tensor, held_out: Tensor) -> float | None:
 
 
 def find_nearest_training_image(images: ImageSet, train: ImageSet) -> tuple[Tensor, Tensor]:
-    """For each image the position in `train` of the nearest one of its class, and the distance to it.
+    """For each image the position in `train` of the nearest one of its class, and the distance to it: whether it is a
+    copy, which is a matter of pixels.
 
     Returns:
         int64 (n,), -1 where the class has no training image, and float64 (n,), root mean square over pixels in
         [0, 1], NaN there.
     """
+    return _nearest_of_class(images, train, lambda part: part.images)
+
+
+def find_similar_training_image(images: ImageSet, train: ImageSet, points_of: Points, *, most: int) -> Tensor:
+    """For the first `most` images of each class the position in `train` of the one of its class that shows most the
+    same: the nearest in these features. Int64 (n,), -1 for the other images and where the class has none."""
+    shown = torch.cat([images.rows_of(name)[:most] for name in images.classes])
+    position = torch.full((len(images),), -1, dtype=torch.int64)
+    position[shown] = _nearest_of_class(images.take(shown), train, points_of)[0]
+    return position
+
+
+def _nearest_of_class(
+    images: ImageSet, train: ImageSet, points_of: Callable[[ImageSet], Tensor]
+) -> tuple[Tensor, Tensor]:
     index = torch.full((len(images),), -1, dtype=torch.int64)
     distance = torch.full((len(images),), torch.nan, dtype=torch.float64)
     for label in torch.bincount(images.labels).nonzero().flatten().tolist():
         rows = (images.labels == label).nonzero().flatten()
         class_rows = (train.labels == label).nonzero().flatten()
         if len(class_rows):
-            distances, position = find_nearest(images.images[rows], train.images[class_rows])
+            distances, position = find_nearest(points_of(images.take(rows)), points_of(train.take(class_rows)))
             distance[rows], index[rows] = distances[:, 0], class_rows[position[:, 0]]
     return index, distance

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from synaug_core.data.imageset import ImageSet
 
-__all__ = ["SCORE_NAMES", "contact_page", "contact_sheet"]
+__all__ = ["ON_PAGE", "SCORE_NAMES", "contact_page", "contact_sheet"]
 
 Scores = Mapping[str, Sequence[float | None]]
 """Name -> a value for each image; None or NaN where undefined."""
@@ -35,7 +35,7 @@ SCORE_NAMES = {
 
 _SMALLEST, _LARGEST = 64, 128
 _REAL_WIDTH, _MADE_WIDTH, _GAP = 310, 700, 6
-_ON_PAGE, _IN_ROW = 24, 12
+ON_PAGE, _IN_ROW = 24, 12
 """Most images of each kind and class; fewer where there are many classes."""
 _MOST_TILES = 1200
 """Synthetic images on one page, all classes together: the page stays some megabytes."""
@@ -69,7 +69,7 @@ def contact_page(
     _check(synthetic, scores)
     counts, real_counts = synthetic.counts(), train.counts()
     names = [name for name in synthetic.classes if counts[name]]
-    per_class = max(1, min(_ON_PAGE, _MOST_TILES // max(len(names), 1)))
+    per_class = max(1, min(ON_PAGE, _MOST_TILES // max(len(names), 1)))
     blocks = []
     for name in names:
         synthetic_rows = synthetic.rows_of(name)[:per_class].tolist()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -8,8 +9,11 @@ import pytest
 import torch
 from scipy import stats
 
-from synaug_core.drift.inputs import describe_images, gather_recent
+from synaug_core.config import ClassifierConfig
+from synaug_core.drift.inputs import choose_features, describe_images, gather_recent
 from synaug_core.drift.mmd import mmd_test, rank_unusual
+from synaug_core.packaged_weights import PackagedWeights
+from synaug_core.quality import features as features_module
 from synaug_core.seeds import stream
 
 
@@ -200,3 +204,36 @@ def test_what_was_kept_becomes_rows_with_those_that_can_be_shown_first(digits, c
     none = gather_recent([], classifier, "classifier")
     assert none.features.shape == (0, own.shape[1])
     assert none.pixels.shape == (0, *images.shape[1:])
+
+
+def test_frozen_features_see_a_blur_and_serve_beside_training_images(digits, classifier):
+    order = np.random.default_rng(2).permutation(len(digits.train))
+    images = digits.train.images[order[:150]]
+    reference, _ = describe_images(images[:90], classifier, "frozen")
+
+    def p(recent: torch.Tensor) -> float:
+        features, classes = describe_images(recent, classifier, "frozen")
+        assert classes.tolist() == classifier.predict(recent).argmax(axis=1).tolist()
+        return mmd_test(reference, features, permutations=199, seed=0).p_value
+
+    recent = images[90:]
+    assert p(recent) > 0.01
+    assert p(torch.nn.functional.avg_pool2d(recent.float(), 3, 1, 1).to(torch.uint8)) <= 0.005
+    assert p((recent.int() + 60).clamp(0, 255).to(torch.uint8)) <= 0.005
+
+
+def test_by_what_images_are_compared(digits, classifier, monkeypatch):
+    pixels = [Kept("0", pixels=image.numpy()) for image in digits.val.images[:5]]
+    logged = [*pixels, Kept("0", features=np.zeros(8, dtype=np.float32))]
+    assert choose_features("auto", logged, classifier, minimum=5) == "frozen"
+    assert choose_features("auto", logged, classifier, minimum=6) == "classifier", "too few have pixels"
+    for kind in ("frozen", "classifier", "thumbnails"):
+        assert choose_features(kind, logged, classifier, minimum=6) == kind
+    config = ClassifierConfig.model_validate({"training": "frozen"})
+    frozen = dataclasses.replace(classifier, config=config)
+    assert choose_features("auto", logged, frozen, minimum=6) == "classifier", "its own features are frozen ones"
+    assert len(gather_recent(logged[:5], classifier, "frozen").features) == 5
+    assert len(gather_recent(logged, classifier, "frozen").features) == 5, "kept features are of no use"
+    features_module._backbone.cache_clear()
+    monkeypatch.setattr(PackagedWeights, "locate", lambda self: None)
+    assert choose_features("auto", logged, classifier, minimum=5) == "classifier", "no weights"

@@ -8,6 +8,7 @@ from synaug_core.quality.neighbours import (
     Training,
     copying_z,
     find_nearest_training_image,
+    find_similar_training_image,
     measure_copying,
     measure_nearness,
 )
@@ -117,3 +118,18 @@ def test_every_synthetic_image_finds_its_nearest_training_image(striped):
     assert index[5:].tolist() == [-1, -1]
     assert bool(distance[5:].isnan().all())
     assert float(distance[0]) == pytest.approx(float(pairwise(held.images[:1], train.images[:6]).min()))
+
+
+def test_the_most_similar_training_image_is_of_the_class_and_of_the_first_ones_shown(striped):
+    train, images = striped((6, 5, 0)), striped((4, 3, 2), seed=1, name="held")
+
+    def brightness(images):
+        return images.images.float().mean((1, 2, 3))[:, None]
+
+    index = find_similar_training_image(images, train, brightness, most=2)
+    assert (index >= 0).tolist() == [True, True, False, False, True, True, False, False, False]
+    for row in (0, 1, 4, 5):
+        own = (train.labels == images.labels[row]).nonzero().flatten()
+        gaps = (brightness(train)[own] - brightness(images)[row]).abs().flatten()
+        assert index[row] == own[gaps.argmin()]
+    assert find_similar_training_image(images.take([]), train, brightness, most=2).shape == (0,)
