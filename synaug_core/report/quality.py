@@ -53,7 +53,7 @@ def quality_page(report: QualityReport, *, name: str = "") -> str:
         rows=rows,
         useful=report.usefulness,
         separable=describe_separability(report),
-        space=report.space,
+        space=words.plain(report.space, 300),
     )
 
 
