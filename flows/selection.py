@@ -86,7 +86,7 @@ def _candidates(config: Config, size: int) -> dict[str, ClassifierConfig]:
     Raises:
         ConfigError: there is none.
     """
-    slow_too = devices.resolve(config.compute.device).type == "cuda"
+    slow_too = config.effort == "high" or devices.resolve(config.compute.device).type == "cuda"
     configs: dict[str, ClassifierConfig] = {}
     for name in list_candidates(config.selection, slow_too=slow_too):
         candidate = candidate_config(config.classifier, name, size)

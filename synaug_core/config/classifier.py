@@ -296,7 +296,8 @@ class Hyperparameter:
         title: as figures, the report and messages call it.
         key: dotted key below `classifier` that holds its value; None: a share of something else, as configured 1.
         used_by: whether the training of an arm depends on it; it is searched where a searched arm's does.
-        needs_loop: whether it is of a training step by step; `training: frozen` makes none.
+        needs_loop: whether it is searched only for trainings step by step: a frozen network has no steps, and would have
+            to be shown all its views anew in each trial that augments otherwise.
         ranges: what `auto` means, for each way of training that has it.
     """
 
@@ -374,23 +375,24 @@ class TuningConfig(Section):
     )
     dropout: Annotated[Range | None, Hyperparameter("dropout", "dropout", needs_loop=True)] = Range(low=0.0, high=0.6)
     augmentation_strength: Annotated[
-        Range | None, Hyperparameter("augmentation strength", "augmentation.strength", _augments)
+        Range | None, Hyperparameter("augmentation strength", "augmentation.strength", _augments, needs_loop=True)
     ] = Range(low=0.3, high=1.5)
-    mirror: Annotated[Mirrors | None, Hyperparameter("mirroring", "augmentation.mirror", _augments)] = (
-        "none",
-        "horizontal",
-        "both",
-    )
+    mirror: Annotated[
+        Mirrors | None, Hyperparameter("mirroring", "augmentation.mirror", _augments, needs_loop=True)
+    ] = ("none", "horizontal", "both")
     """Whether a class stays what it is in a mirror. The configured value is always one of the choices, here and below;
     null where the images' subject tells: a mirrored digit is no digit."""
-    rotation: Annotated[Numbers | None, Hyperparameter("largest rotation", "augmentation.rotation", _augments)] = (
-        15.0,
-        180.0,
-    )
+    rotation: Annotated[
+        Numbers | None, Hyperparameter("largest rotation", "augmentation.rotation", _augments, needs_loop=True)
+    ] = (15.0, 180.0)
     """Degrees: cells and tiles may be turned all round, letters may not."""
-    color: Annotated[Numbers | None, Hyperparameter("change of colours", "augmentation.color", _strongly)] = (0.0, 0.1)
+    color: Annotated[
+        Numbers | None, Hyperparameter("change of colours", "augmentation.color", _strongly, needs_loop=True)
+    ] = (0.0, 0.1)
     """Colour is the label of a stained cell, and chance in a photograph."""
-    operation: Annotated[Numbers | None, Hyperparameter("random operation", "augmentation.operation", _strongly)] = (
+    operation: Annotated[
+        Numbers | None, Hyperparameter("random operation", "augmentation.operation", _strongly, needs_loop=True)
+    ] = (
         0.0,
         1.0,
     )

@@ -53,8 +53,8 @@ def test_it_says_what_was_not_tried_and_that_there_are_no_steps(frozen: Any) -> 
 def test_only_what_it_uses_is_searched(frozen: Any) -> None:
     _, _, run = frozen
     searched = {name for trial in run.of("trial") for name in trial.params}
-    assert {"augmentation_strength", "rotation", "synthetic_share"} <= searched
-    assert not {"learning_rate", "weight_decay", "dropout"} & searched
+    assert "synthetic_share" in searched
+    assert not {"learning_rate", "weight_decay", "dropout", "augmentation_strength", "rotation"} & searched
     assert len(run.of("trial")) == 2, "and no trial twice"
 
 
