@@ -54,6 +54,8 @@ def note_selections(selected: Sequence[Selected]) -> tuple[str, ...]:
 def _select(config: Config, division: Division, stages: Stages, divisions: int) -> Selected:
     """Judge all candidates on a few parts of the images and the better half of them on further ones."""
     candidates = _candidates(config, division.dataset.image_size)
+    if len(candidates) == 1:  # nothing to choose
+        return _with_classifier(config, next(iter(candidates.values())), None)
     context = division.context
     results: tuple[SelectionPart, ...] = ()
     few, all_parts = count_parts(division.dataset, config.selection.parts)
@@ -71,9 +73,14 @@ def _select(config: Config, division: Division, stages: Stages, divisions: int) 
         results = (*results, *stages.gather(submitted, adopt_below=context.run))
     choosing = stages.submit("selection", choose_classifier, [("choice", (context, results))], expected)
     [selection] = stages.gather(choosing, adopt_below=context.run)
-    chosen = config.model_copy(update={"classifier": candidates[selection.candidate]})
-    # hundreds of passes for each image are too many for a large network on a CPU, unless somebody asks for them
-    is_cheap = chosen.classifier.training == "scratch" or devices.resolve(config.compute.device).type == "cuda"
+    return _with_classifier(config, candidates[selection.candidate], selection)
+
+
+def _with_classifier(config: Config, classifier: ClassifierConfig, selection: SelectionRef | None) -> Selected:
+    """With the classifier of all arms, and without attacks where they are too dear and nobody asks for them: hundreds of
+    passes for each image."""
+    chosen = config.model_copy(update={"classifier": classifier})
+    is_cheap = classifier.training == "scratch" or devices.resolve(config.compute.device).type == "cuda"
     if is_cheap or config.robustness.enabled != "auto":
         return Selected(chosen, selection)
     robustness = config.robustness.model_copy(update={"enabled": False})

@@ -230,19 +230,17 @@ class SelectionRef(frozen.Frozen):
 
     candidate: str
     standings: tuple[Standing, ...]
-    """The best first."""
+    """Two or more, the best first."""
     run_id: Place
 
     @property
     def note(self) -> str:
         """What the user should know of the choice."""
-        first, *rest = self.standings
-        if not rest:
-            return f"the classifier of all arms is {first.title}, the only candidate"
+        first, second, *_ = self.standings
         return (
             f"the classifier of all arms is {first.title}, chosen among {len(self.standings)} on real images that it "
             "had not seen, none of them a test image "
-            f"({_standing_text(first)}; next is {_standing_text(rest[0])})"
+            f"({_standing_text(first)}; next is {_standing_text(second)})"
         )
 
 
