@@ -77,8 +77,8 @@ def _select(config: Config, division: Division, stages: Stages, divisions: int) 
 
 
 def _with_classifier(config: Config, classifier: ClassifierConfig, selection: SelectionRef | None) -> Selected:
-    """With the classifier of all arms, and without attacks where they are too dear and nobody asks for them: hundreds of
-    passes for each image."""
+    """With the classifier of all arms; without attacks where these, hundreds of passes for each image, are too dear and
+    nobody asks for them."""
     chosen = config.model_copy(update={"classifier": classifier})
     is_cheap = classifier.training == "scratch" or devices.resolve(config.compute.device).type == "cuda"
     if is_cheap or config.robustness.enabled != "auto":

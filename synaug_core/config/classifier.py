@@ -296,8 +296,8 @@ class Hyperparameter:
         title: as figures, the report and messages call it.
         key: dotted key below `classifier` that holds its value; None: a share of something else, as configured 1.
         used_by: whether the training of an arm depends on it; it is searched where a searched arm's does.
-        needs_loop: whether it is searched only for trainings step by step: a frozen network has no steps, and would have
-            to be shown all its views anew in each trial that augments otherwise.
+        needs_loop: whether it is searched only for trainings step by step: a frozen network has no steps, and would
+            have to be shown all its views anew in each trial that augments otherwise.
         ranges: what `auto` means, for each way of training that has it.
     """
 
