@@ -160,7 +160,7 @@ class TrainedClassifier:
         model = self.model if device is None else self.model.to(device)
         model.eval()
         if isinstance(images, ImageSet) and self.config.training == "frozen":
-            from synaug_core.classify.frozen_head import predict_logits
+            from synaug_core.classify.frozen.features import predict_logits
 
             return predict_logits(model, pixels).softmax(dim=1).cpu().numpy()
         rows = np.empty((len(pixels), len(self.classes)), dtype=np.float32)

@@ -187,7 +187,7 @@ class Loop:
         Raises:
             DivergenceError: features that are not finite.
         """
-        from synaug_core.classify.frozen_head import solve_first, weigh
+        from synaug_core.classify.frozen.head import solve_first, weigh
 
         normalisation.recompute_statistics(self.model, self._clean_batches(), self.model.features)
         self.model.eval()
@@ -462,7 +462,7 @@ class Loop:
 def train(job: TrainingJob) -> trained.TrainedClassifier:
     """Train one classifier for `config.steps` optimiser steps, or until the validation figure stops improving.
 
-    Where the backbone is frozen there are no steps, and `frozen_head.train_head` finds the head.
+    Where the backbone is frozen there are no steps, and `frozen.training.train_head` finds the head.
 
     Which weights are kept is `config.keep`'s affair; without validation images all steps are made and the last weights
     are kept. The same arguments on the same device with the same number of threads give the same
@@ -479,7 +479,7 @@ def train(job: TrainingJob) -> trained.TrainedClassifier:
     arm = job.arm
     _check(job.images, job.val)
     if job.config.training == "frozen":
-        from synaug_core.classify.frozen_head import train_head
+        from synaug_core.classify.frozen.training import train_head
 
         return train_head(job)
     if arm.online is not None and job.online is None:

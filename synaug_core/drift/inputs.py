@@ -52,20 +52,20 @@ class Recent:
     pixels: Tensor
 
 
-def choose_features(wanted: Features, served: Sequence[Served], classifier: TrainedClassifier, minimum: int) -> Kind:
+def choose_features(configured: Features, served: Sequence[Served], classifier: TrainedClassifier, minimum: int) -> Kind:
     """By what recent images are compared.
 
     Args:
-        wanted: as configured.
+        configured: what `watch.features` says.
         served: the recent images.
         classifier: that answered for them. One that is frozen gives frozen features itself.
         minimum: images with pixels that `auto` needs for frozen features.
     """
-    if wanted in ("classifier", "thumbnails"):
-        return wanted
+    if configured in ("classifier", "thumbnails"):
+        return configured
     if classifier.config.training == "frozen":
         return "classifier"
-    if wanted == "frozen":
+    if configured == "frozen":
         return "frozen"
     if sum(image.pixels is not None for image in served) < minimum:
         return "classifier"

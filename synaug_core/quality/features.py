@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from synaug_core import digests, errors, frozen
-from synaug_core.classify import frozen_head
+from synaug_core.classify.frozen.features import features_of
 from synaug_core.classify.model import Classifier, build
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import ClassifierConfig
@@ -190,7 +190,7 @@ class FrozenFeatures:
         """Features as the backbone gives them, float32 (n, d) on the CPU; `after_batch` is called after each batch that
         was computed, and may raise."""
         pixels = images.images if isinstance(images, ImageSet) else images
-        return frozen_head.features_of(self.model, pixels, after_batch=after_batch).cpu()
+        return features_of(self.model, pixels, after_batch=after_batch).cpu()
 
     @functools.cached_property
     def digest(self) -> str:

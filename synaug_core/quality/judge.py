@@ -23,7 +23,8 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from synaug_core import checkpoints, digests, errors, frozen, seeds
-from synaug_core.classify.frozen_head import BATCH, Head, image_weights, solve
+from synaug_core.classify.frozen.features import BATCH
+from synaug_core.classify.frozen.head import Head, image_weights, solve
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import TrainingJob
 from synaug_core.classify.training import train as train_classifier

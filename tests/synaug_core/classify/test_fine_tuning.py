@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from synaug_core.checkpoints import Checkpoint
-from synaug_core.classify import frozen_head
 from synaug_core.classify.backbones import names_by_depth
 from synaug_core.classify.ensemble import train_arm
+from synaug_core.classify.frozen.head import FIRST_STRENGTH, image_weights
 from synaug_core.classify.model import as_float, batches, evaluating
 from synaug_core.classify.normalisation import recompute_statistics
 from synaug_core.classify.optimisation import learning_rate, optimizer, set_rates
@@ -98,11 +98,11 @@ def test_the_head_first_is_that_of_scikit_learn(configure: Configure, make_set: 
     with torch.no_grad():
         features = loop.model.features(images[0].images).double()
         logits = loop.model.linear(features.float()).double()
-    weights, _ = frozen_head.image_weights(configure(), arm, images[0])
+    weights, _ = image_weights(configure(), arm, images[0])
     spread = features.std(0, correction=0)
     spread = spread.clamp_min(float(spread.median()) / 10)
     rows = ((features - features.mean(0)) / spread).numpy()
-    oracle = LogisticRegression(C=frozen_head.FIRST_STRENGTH, tol=1e-10, max_iter=10_000)
+    oracle = LogisticRegression(C=FIRST_STRENGTH, tol=1e-10, max_iter=10_000)
     oracle.fit(rows, images[0].labels.numpy(), weights.numpy())
     assert np.allclose(logits.softmax(1), oracle.predict_proba(rows), atol=1e-4)
     assert np.allclose(loop.model.linear.weight.detach(), oracle.coef_ / spread.numpy(), atol=1e-3)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from synaug_core.classify import frozen_head
 from synaug_core.classify.backbones import packaged_state
+from synaug_core.classify.frozen.features import features_of
 from synaug_core.config import ClassifierConfig
 from synaug_core.errors import WeightsError
 from synaug_core.packaged_weights import PackagedWeights
@@ -42,7 +42,7 @@ def test_its_features_are_those_of_the_frozen_classifier(train: Any) -> None:
     space = features.FrozenFeatures.load(config, channels=1, size=16)
     computed: list[int] = []
     points = space.raw(train)
-    again = frozen_head.features_of(space.model, train.images, after_batch=lambda: computed.append(1))
+    again = features_of(space.model, train.images, after_batch=lambda: computed.append(1))
     assert torch.equal(points, again)
     assert not computed, "they are remembered"
     scaled = space.fit(train)

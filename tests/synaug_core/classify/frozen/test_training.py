@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from synaug_core.checkpoints import Checkpoint
-from synaug_core.classify import frozen_head
 from synaug_core.classify.backbones import packaged_state
 from synaug_core.classify.ensemble import train_arm
+from synaug_core.classify.frozen import features as frozen_features
+from synaug_core.classify.frozen.features import FeatureCache, features_of, features_of_view
+from synaug_core.classify.frozen.head import DEFAULT_STRENGTH, STRENGTHS, image_weights, solve
 from synaug_core.classify.model import build
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import TrainingJob, train
@@ -64,7 +66,7 @@ def _build(channels: int = 3, size: int = 16, **changes: Any) -> Any:
 @pytest.mark.parametrize("strength", [1e-3, 1e-1])
 def test_the_head_is_that_of_scikit_learn(classes: int, strength: float) -> None:
     features, labels, weights = _rows(classes)
-    head, loss = frozen_head.solve(features, labels, weights, classes=classes, strength=strength)
+    head, loss = solve(features, labels, weights, classes=classes, strength=strength)
     oracle = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000)
     if classes == 2:  # scikit-learn has one vector there, ours are it and its negative, at half the penalty
         oracle.C = 2 * strength
@@ -78,7 +80,7 @@ def test_the_head_is_that_of_scikit_learn(classes: int, strength: float) -> None
     assert np.allclose(probabilities, oracle.predict_proba(features.numpy()), atol=1e-4)
     losses = F.cross_entropy(head.logits(features), labels, reduction="none")
     assert loss == pytest.approx(float((weights * losses).sum() / weights.sum()))
-    again, _ = frozen_head.solve(features, labels, weights, classes=classes, strength=strength, start=head)
+    again, _ = solve(features, labels, weights, classes=classes, strength=strength, start=head)
     assert torch.allclose(again.weight, head.weight, atol=1e-4)
 
 
@@ -86,8 +88,8 @@ def test_balanced_softmax_learns_what_the_prior_correction_takes_off() -> None:
     """Where the penalty is weak, and the bias free, the two differ by the adjustment alone."""
     features, labels, weights = _rows()
     adjustment = torch.tensor([1.0, 0.0, -2.0])
-    plain, _ = frozen_head.solve(features, labels, weights, classes=3, strength=0.1)
-    adjusted, _ = frozen_head.solve(features, labels, weights, classes=3, strength=0.1, adjustment=adjustment)
+    plain, _ = solve(features, labels, weights, classes=3, strength=0.1)
+    adjusted, _ = solve(features, labels, weights, classes=3, strength=0.1, adjustment=adjustment)
     difference = plain.bias - adjusted.bias
     assert torch.allclose(difference - difference.mean(), adjustment.double() - adjustment.mean(), atol=1e-3)
     assert torch.allclose(plain.weight, adjusted.weight, atol=1e-3)
@@ -96,11 +98,11 @@ def test_balanced_softmax_learns_what_the_prior_correction_takes_off() -> None:
 def test_a_class_without_images_is_hardly_ever_predicted() -> None:
     features, labels, weights = _rows()
     weights[labels == 1] = 0
-    head, _ = frozen_head.solve(features, labels, weights, classes=3, strength=0.1)
+    head, _ = solve(features, labels, weights, classes=3, strength=0.1)
     assert (head.weight[1] == 0).all()
     assert head.logits(features).softmax(1)[:, 1].max() < 1e-6
     alone = labels == 0
-    single, loss = frozen_head.solve(features[alone], labels[alone], weights[alone], classes=3, strength=0.1)
+    single, loss = solve(features[alone], labels[alone], weights[alone], classes=3, strength=0.1)
     assert loss == 0
     assert (single.logits(features).argmax(1) == 0).all()
 
@@ -108,28 +110,28 @@ def test_a_class_without_images_is_hardly_ever_predicted() -> None:
 def test_remembered_features_are_those_that_are_computed(sets: Any) -> None:
     """Bit for bit, in whatever company and order an image comes."""
     images = sets[0].images
-    model, cache = _build(), frozen_head.FeatureCache(10**7)
-    computed = frozen_head.features_of(model, images, cache=None)
+    model, cache = _build(), FeatureCache(10**7)
+    computed = features_of(model, images, cache=None)
     order = torch.randperm(len(images), generator=stream(3))
-    some = frozen_head.features_of(model, images[order[:7]], cache=cache)
-    shuffled = frozen_head.features_of(model, images[order], cache=cache)
+    some = features_of(model, images[order[:7]], cache=cache)
+    shuffled = features_of(model, images[order], cache=cache)
     assert len(cache) == len({bytes(i.numpy().tobytes()) for i in images})
     assert torch.equal(computed[order], shuffled)
     assert torch.equal(some, shuffled[:7])
     batches = []
-    again = frozen_head.features_of(model, images, cache=cache, after_batch=lambda: batches.append(1))
+    again = features_of(model, images, cache=cache, after_batch=lambda: batches.append(1))
     assert torch.equal(again, computed)
     assert batches == [], "nothing was computed"
-    other = frozen_head.features_of(_build(input_size=48), images[:2], cache=cache)
+    other = features_of(_build(input_size=48), images[:2], cache=cache)
     assert not torch.equal(other, computed[:2])
-    standard = frozen_head.features_of(_build(stem="standard"), images[:2], cache=cache)
+    standard = features_of(_build(stem="standard"), images[:2], cache=cache)
     assert not torch.equal(standard, computed[:2]), "equal weights, another stride"
     assert torch.allclose(computed, model.backbone.features(model.normalised(images)), atol=1e-4)
 
 
 def test_the_memory_of_features_is_bounded() -> None:
     row = torch.zeros(10)
-    cache = frozen_head.FeatureCache(3 * row.nbytes)
+    cache = FeatureCache(3 * row.nbytes)
     for number in range(5):
         cache.put(bytes([number]), row + number)
         cache.get(bytes([0]))
@@ -142,9 +144,9 @@ def test_it_learns_and_says_how(control: TrainedClassifier, sets: Any) -> None:
     history = control.history
     assert history.ended == "solved"
     assert not history.is_still_learning
-    assert [e.step for e in history.evaluations] == list(range(1, len(frozen_head.STRENGTHS) + 1))
+    assert [e.step for e in history.evaluations] == list(range(1, len(STRENGTHS) + 1))
     losses = [e.val_balanced_loss for e in history.evaluations]
-    assert history.head_strength == frozen_head.STRENGTHS[losses.index(min(losses))]
+    assert history.head_strength == STRENGTHS[losses.index(min(losses))]
     assert history.best_step == losses.index(min(losses)) + 1
     train_losses = [e.train_loss for e in history.evaluations]
     assert train_losses == sorted(train_losses, reverse=True)
@@ -157,7 +159,7 @@ def test_a_large_set_is_predicted_in_parts(
     control: TrainedClassifier, sets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = control.predict(sets[2])
-    monkeypatch.setattr(frozen_head, "_AT_ONCE", 7)
+    monkeypatch.setattr(frozen_features, "_AT_ONCE", 7)
     assert np.allclose(control.predict(sets[2]), rows, atol=1e-6)
     assert control.predict(sets[2].take([])).shape == (0, 2)
 
@@ -179,49 +181,49 @@ def test_a_view_of_an_image_is_the_same_in_any_company(control: TrainedClassifie
     model, images, augmentation = control.model, sets[0].images, CONFIG.augmentation
 
     def view(rows: Any, number: int = 3, cache: Any = None) -> torch.Tensor:
-        return frozen_head.features_of_view(model, images[rows], number, augmentation, "traditional", cache=cache)
+        return features_of_view(model, images[rows], number, augmentation, "traditional", cache=cache)
 
-    cache = frozen_head.FeatureCache(2**20)
+    cache = FeatureCache(2**20)
     rows = [5, 2, 9]
     fresh = view(rows, cache=cache)
     assert torch.equal(fresh, view(range(12))[rows])
     assert torch.equal(fresh, view(rows, cache=cache)), "remembered"
     assert len(cache) == 3
     assert not torch.equal(fresh, view(rows, number=4)), "another view"
-    plain = frozen_head.features_of(model, images[rows], cache=None)
+    plain = features_of(model, images[rows], cache=None)
     assert all(not torch.equal(a, b) for a, b in zip(fresh, plain, strict=True)), "every image is changed"
 
 
 def test_threads_that_want_the_same_features_share_the_work(control: TrainedClassifier, sets: Any) -> None:
-    images, cache = sets[0].images.repeat(4, 1, 1, 1), frozen_head.FeatureCache(2**24)
+    images, cache = sets[0].images.repeat(4, 1, 1, 1), FeatureCache(2**24)
     images = (images.int() + torch.arange(len(images)).view(-1, 1, 1, 1)).clamp(max=255).to(torch.uint8)
     batches: list[int] = []
 
     def extract(name: int) -> torch.Tensor:
-        return frozen_head.features_of(control.model, images, cache=cache, after_batch=lambda: batches.append(name))
+        return features_of(control.model, images, cache=cache, after_batch=lambda: batches.append(name))
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(extract, (1, 2))
     assert torch.equal(first, second)
-    assert torch.equal(first, frozen_head.features_of(control.model, images, cache=None))
+    assert torch.equal(first, features_of(control.model, images, cache=None))
     assert len(batches) == len(images) // 32, "each batch was computed by one of them"
     assert len(cache) == len(images)
 
 
 def test_who_gives_up_leaves_the_features_to_others(control: TrainedClassifier, sets: Any) -> None:
-    cache = frozen_head.FeatureCache(2**24)
+    cache = FeatureCache(2**24)
 
     def fail() -> None:
         raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):
-        frozen_head.features_of(control.model, sets[0].images, cache=cache, after_batch=fail)
-    assert len(frozen_head.features_of(control.model, sets[0].images, cache=cache)) == len(sets[0])
+        features_of(control.model, sets[0].images, cache=cache, after_batch=fail)
+    assert len(features_of(control.model, sets[0].images, cache=cache)) == len(sets[0])
 
 
 def test_arms_of_a_repetition_are_shown_the_same_views(sets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = frozen_head.FeatureCache(2**24)
-    for function in (frozen_head.features_of, frozen_head.features_of_view):
+    cache = FeatureCache(2**24)
+    for function in (features_of, features_of_view):
         monkeypatch.setitem(function.__kwdefaults__, "cache", cache)
     sizes = []
     for arm, init_seed in ((CONTROL, 1), (STANDARD_ARMS["traditional"], 1), (CONTROL, 2), (CONTROL, 3), (CONTROL, 4)):
@@ -249,7 +251,7 @@ def test_features_are_standardised_by_the_real_images_as_they_are(control: Train
 
 def test_without_validation_images(sets: Any) -> None:
     classifier = train(TrainingJob(CONFIG, BALANCED, sets[0], sets[1].take([]), **SEEDS))
-    assert classifier.history.head_strength == frozen_head.DEFAULT_STRENGTH
+    assert classifier.history.head_strength == DEFAULT_STRENGTH
     assert classifier.history.best_score is None
     assert classifier.history.stopped_at == 1
 
@@ -265,13 +267,13 @@ def _with_made(real: ImageSet, made: ImageSet) -> ImageSet:
 def test_what_an_image_weighs(make_set: Any, sampling: Any, least: float) -> None:
     train_images = _with_made(make_set((20, 4)), make_set((0, 16), seed=1))
     arm = ArmConfig(name="a", sampling=sampling, synthesis=SynthesisConfig(), real_share=least)
-    weights, learnt = frozen_head.image_weights(CONFIG, arm, train_images)
+    weights, learnt = image_weights(CONFIG, arm, train_images)
     assert float(weights.sum()) == pytest.approx(24)
     assert learnt.tolist() == pytest.approx([0.5, 0.5])
     rare, synthetic = train_images.labels == 1, train_images.is_synthetic()
     assert float(weights[rare & ~synthetic].sum() / weights[rare].sum()) == pytest.approx(max(least, 0.2))
     light = arm.model_copy(update={"synthetic_weight": 0.5})
-    lighter, _ = frozen_head.image_weights(CONFIG, light, train_images)
+    lighter, _ = image_weights(CONFIG, light, train_images)
     ratio = (lighter[rare & synthetic][0] / lighter[rare & ~synthetic][0]) / (
         weights[rare & synthetic][0] / weights[rare & ~synthetic][0]
     )
