@@ -7,9 +7,10 @@ from pydantic import Field, model_validator
 
 from synaug_core.config.base import Section
 
-__all__ = ["Features", "WatchConfig"]
+__all__ = ["FeatureKind", "Features", "WatchConfig"]
 
-Features = Literal["auto", "frozen", "classifier", "thumbnails"]
+FeatureKind = Literal["frozen", "classifier", "thumbnails"]
+Features = FeatureKind | Literal["auto"]
 _TESTS = 2
 
 

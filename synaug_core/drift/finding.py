@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from synaug_core import frozen, seeds
-from synaug_core.config.watch import WatchConfig
+from synaug_core.config.watch import FeatureKind, WatchConfig
 from synaug_core.drift.mmd import mmd_test
 from synaug_core.evaluate import contrast, intervals, sentence
 
@@ -36,7 +36,7 @@ class Finding(frozen.Frozen):
     minimum: int
     reference: int
     """Known images that they were compared with, by both tests."""
-    features: Literal["frozen", "classifier", "thumbnails"] = "classifier"
+    features: FeatureKind = "classifier"
     """By which the images were compared."""
     mmd: intervals.Finite | None = None
     mmd_p: intervals.Finite | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,13 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synaug_core.classify.trained import TrainedClassifier
-from synaug_core.config.watch import Features
+from synaug_core.config.watch import FeatureKind, Features
 from synaug_core.quality.features import FrozenFeatures, features, find_extractor
 
-__all__ = ["Kind", "Recent", "Served", "choose_features", "describe_images", "gather_recent"]
-
-Kind = Literal["frozen", "classifier", "thumbnails"]
-"""By what images are compared; `WatchConfig.features` once it is settled."""
+__all__ = ["Recent", "Served", "choose_features", "describe_images", "gather_recent"]
 
 _SIDE = 8
 
@@ -52,7 +49,9 @@ class Recent:
     pixels: Tensor
 
 
-def choose_features(configured: Features, served: Sequence[Served], classifier: TrainedClassifier, minimum: int) -> Kind:
+def choose_features(
+    configured: Features, served: Sequence[Served], classifier: TrainedClassifier, minimum: int
+) -> FeatureKind:
     """By what recent images are compared.
 
     Args:
@@ -73,7 +72,7 @@ def choose_features(configured: Features, served: Sequence[Served], classifier: 
     return "classifier" if extractor.network is None else "frozen"
 
 
-def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind: Kind) -> Recent:
+def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind: FeatureKind) -> Recent:
     """Recent images as `describe_images` has them, and after these the kept features of images without pixels.
 
     An image of another shape than the classifier takes is left out, and so are features of another length or of a
@@ -102,7 +101,7 @@ def gather_recent(served: Iterable[Served], classifier: TrainedClassifier, kind:
     return Recent(gathered_features, classes, images)
 
 
-def describe_images(images: Tensor, classifier: TrainedClassifier, kind: Kind) -> tuple[Tensor, Tensor]:
+def describe_images(images: Tensor, classifier: TrainedClassifier, kind: FeatureKind) -> tuple[Tensor, Tensor]:
     """Each image's features and its predicted class.
 
     Args:
