@@ -175,6 +175,7 @@ def assess_images(
                 judges=storage.load_judges(judges, device_name),
                 reconstruction=imageset.concatenate(controls) if controls else None,
                 usefulness=useful,
+                shown=classifier.shown_size(dataset.image_size),
             )
         _record(recorder, assessed, name=f"{dataset.name}: {name}")
         reference = storage.store_quality(recorder, assessed)

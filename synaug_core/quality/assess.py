@@ -36,6 +36,7 @@ def assess(
     judges: judge.Judges | None = None,
     reconstruction: ImageSet | None = None,
     usefulness: Usefulness | None = None,
+    shown: int | None = None,
     progress: Progress = silent,
 ) -> report.QualityReport:
     """Measure the quality of each class's synthetic images. Nothing is trained here.
@@ -51,6 +52,7 @@ def assess(
         judges: cross-fitted on `train`; without them labels are not judged.
         reconstruction: training images through the generator and back, with provenance; the control of copying.
         usefulness: what `usefulness.usefulness` found, to be kept with the rest.
+        shown: pixels a side of what the classifier is shown of the images; None: the images as they are.
         progress: told the classes done and in all.
 
     Raises:
@@ -59,7 +61,9 @@ def assess(
     names = [name for name, n in synthetic.counts().items() if n]
     classes = {}
     for done, name in enumerate(names, start=1):
-        scene = _ClassImages.from_sets(name, train, held_out, points_of, judges, config, derive(seed, "quality", name))
+        scene = _ClassImages.from_sets(
+            name, train, held_out, points_of, judges, config, shown, derive(seed, "quality", name)
+        )
         separable, control = (scene.separate(images) for images in (synthetic, reconstruction))
         classes[name] = report.ClassQuality(
             train=len(train.of_class(name)),
@@ -100,6 +104,8 @@ class _ClassImages:
     points_of: Points
     judges: judge.Judges | None
     config: QualityConfig
+    shown: int | None
+    """Pixels a side of what the classifier is shown."""
     seed: int
 
     @classmethod
@@ -111,6 +117,7 @@ class _ClassImages:
         points_of: Points,
         judges: judge.Judges | None,
         config: QualityConfig,
+        shown: int | None,
         seed: int,
     ) -> _ClassImages:
         train_images = _some(train.of_class(name), config.most, derive(seed, "train"))
@@ -127,6 +134,7 @@ class _ClassImages:
             points_of,
             judges,
             config,
+            shown,
             seed,
         )
 
@@ -139,7 +147,7 @@ class _ClassImages:
             images.of_class(self.name),
             most=self.config.most,
             seed=derive(self.seed, "separability"),
-            shown=self.classifier.config.shown_size(self.classifier.size),
+            shown=self.shown,
         )
 
     def figures(
