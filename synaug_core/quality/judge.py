@@ -115,7 +115,7 @@ class LinearJudge:
     def fit(cls, features: FrozenFeatures, images: ImageSet, points: Tensor) -> LinearJudge:
         """Multinomial logistic regression in which all classes weigh the same, on standardised features.
 
-        Of n images with more features the solution lies in the n-dimensional space that they span, so that it is
+        Of n images with many more features the solution lies in the n-dimensional space that they span, so that it is
         searched there.
 
         Args:
@@ -127,7 +127,7 @@ class LinearJudge:
         standardised = scale.standardise(points.double())
         weights, _ = image_weights(features.config, _ARM, images)
         basis = None
-        if len(standardised) < standardised.shape[1]:
+        if 2 * len(standardised) <= standardised.shape[1]:
             basis, triangle = torch.linalg.qr(standardised.T)
             standardised = triangle.T.contiguous()
         head, _ = solve(
@@ -478,9 +478,15 @@ def _load_heads(folder: Path, spec: _Spec, backbone: _BackboneSpec, device: torc
         raise errors.ArtifactError(f"{folder} holds no readable judges ({type(error).__name__})") from error
     if digests.of_bytes(data) != backbone.heads:
         raise errors.ArtifactError(f"{folder / _HEADS} does not hold the bytes that were written")
-    features = FrozenFeatures.load(backbone.config, channels=backbone.channels, size=backbone.size, device=device)
+    try:
+        features = FrozenFeatures.load(backbone.config, channels=backbone.channels, size=backbone.size, device=device)
+    except errors.ConfigError as error:
+        raise errors.ArtifactError(f"{folder} holds judges on a backbone that cannot be built ({error})") from error
     if features.digest != backbone.weights:
         raise errors.ArtifactError(f"{folder} holds judges on {backbone.config.backbone} with other weights")
+    shape = (len(spec.classes), features.model.width)
+    if any((h.weight.shape, h.bias.shape, h.weight.dtype) != (shape, shape[:1], torch.float64) for h in heads):
+        raise errors.ArtifactError(f"{folder}: the heads do not fit their description")
     return [LinearJudge(features, head) for head in heads]
 
 

@@ -284,6 +284,13 @@ def test_heads_come_back_from_their_file(train, linear_judges, tmp_path, monkeyp
     (tmp_path / "judges.json").write_text(json.dumps(other))
     with pytest.raises(ArtifactError, match="tf_efficientnet_lite0 with other weights"):
         Judges.load(tmp_path)
+    config = spec["backbone"]["config"] | {"backbone": "no_such_network", "pretrained": "hub"}
+    (tmp_path / "judges.json").write_text(json.dumps(spec | {"backbone": spec["backbone"] | {"config": config}}))
+    with pytest.raises(ArtifactError, match="a backbone that cannot be built"):
+        Judges.load(tmp_path)
+    (tmp_path / "judges.json").write_text(json.dumps(spec | {"classes": ["a", "b"]}))
+    with pytest.raises(ArtifactError, match="heads do not fit"):
+        Judges.load(tmp_path)
     (tmp_path / "judges.json").write_text(json.dumps(spec))
     data = bytearray((tmp_path / "heads.safetensors").read_bytes())
     data[-1] ^= 1
