@@ -73,7 +73,7 @@ def test_it_says_how_it_was_trained(fine_tuned: Any) -> None:
 def test_its_own_range_of_rates_is_searched(fine_tuned: Any) -> None:
     _, _, run = fine_tuned
     rates = [float(trial.params["learning_rate"]) for trial in run.of("trial")]
-    assert len(rates) == 2
+    assert len(set(rates)) == 2
     assert all(1e-4 <= rate <= 5e-3 for rate in rates)
 
 
