@@ -260,7 +260,7 @@ class Judges:
         panel_part = plan_panel(folds) if leaving_out is None else leaving_out
         training_sets = {left_out: _without(train, fold, left_out) for left_out in panel_part}
         training_sets = {left_out: images for left_out, images in training_sets.items() if len(images)}
-        judges: Sequence[LinearJudge | TrainedClassifier]
+        judges: Sequence[Votes]
         if judge_config.training == "frozen":
             features = FrozenFeatures.load(classifier_config, channels=train.channels, size=train.size, device=device)
             judges = _fit_heads(features, train, training_sets, progress, deadline)
