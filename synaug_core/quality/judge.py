@@ -260,7 +260,6 @@ class Judges:
         panel_part = plan_panel(folds) if leaving_out is None else leaving_out
         training_sets = {left_out: _without(train, fold, left_out) for left_out in panel_part}
         training_sets = {left_out: images for left_out, images in training_sets.items() if len(images)}
-        judges: Sequence[Votes]
         if judge_config.training == "frozen":
             features = FrozenFeatures.load(classifier_config, channels=train.channels, size=train.size, device=device)
             judges = _fit_heads(features, train, training_sets, progress, deadline)
@@ -416,7 +415,7 @@ def _fit_heads(
     training_sets: Mapping[tuple[int, ...], ImageSet],
     progress: Progress,
     deadline: float | None,
-) -> list[LinearJudge]:
+) -> Sequence[Votes]:
     """A head for each of the sets, which are parts of `train`."""
     start_time = time.monotonic()
     batches = math.ceil(len(train) / BATCH)
@@ -445,7 +444,7 @@ def _train_networks(
     progress: Progress,
     deadline: float | None,
     checkpoint_for: Callable[[str], checkpoints.Checkpoint] | None,
-) -> list[TrainedClassifier]:
+) -> Sequence[Votes]:
     """A network for each of the sets, as `job` says but for its images and seeds."""
     start_time, steps = time.monotonic(), job.config.step_count
     judges: list[TrainedClassifier] = []
