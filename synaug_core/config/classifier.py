@@ -107,7 +107,7 @@ class ClassifierConfig(Section):
     input_size: Annotated[int, Field(ge=16, le=512)] | None = None
     """Pixels a side of what the network is shown: images are enlarged, or made smaller, on the device (bicubic,
     antialiased). None: as they are; frozen and fine-tuned: at least 128, and as they are up to 224."""
-    views: Annotated[int, Field(ge=1, le=64)] = 8
+    views: Annotated[int, Field(ge=1, le=64)] = 4
     """Augmented views of each training image that a frozen backbone is shown, in arms with augmentation. All of them
     together weigh `augmentation.probability` of the image, the image as it is the rest."""
     stem: Stem = "auto"
