@@ -139,11 +139,7 @@ def synthesise_group(
                 )
             nearest = neighbours.find_nearest_training_image(result.images, train) if len(result.images) else None
             if nearest is not None and extractor is not None:
-                space = features.FrozenFeatures.load(
-                    extractor, channels=train.channels, size=train.size, device=device_name
-                ).fit(train)
-                similar = neighbours.find_similar_training_image(result.images, train, space, most=contact.ON_PAGE)
-                nearest = similar, nearest[1]
+                nearest = _find_similar(result.images, train, extractor, device_name), nearest[1]
         notes = tuple(
             f"{way}, {c}: {f.accepted} of {f.planned} images, as no more real ones are left out of training"
             if held_back is not None
@@ -280,6 +276,15 @@ def _table(result: make.SynthesisResult, unlikely: Mapping[str, float]) -> str:
         ends = (f.surplus, f.unjudged, "yes" if f.filled else "no", unlikely.get(name, ""))
         rows.writerow([name, f.planned, f.generated, f.accepted, *dropped, *ends])
     return text.getvalue()
+
+
+@code_reach.records_only
+def _find_similar(
+    images: imageset.ImageSet, train: imageset.ImageSet, extractor: ClassifierConfig, device: str
+) -> Tensor:
+    """The training image that is most like each of those that the contact sheet shows."""
+    space = features.FrozenFeatures.load(extractor, channels=train.channels, size=train.size, device=device).fit(train)
+    return neighbours.find_similar_training_image(images, train, space, most=contact.ON_PAGE)
 
 
 @code_reach.records_only

@@ -16,7 +16,16 @@ from synaug_core import atomic_files, errors
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["check_place", "filled_at_once", "print_lines", "print_rows", "print_table", "write_json", "write_whole"]
+__all__ = [
+    "check_place",
+    "filled_at_once",
+    "print_lines",
+    "print_plan",
+    "print_rows",
+    "print_table",
+    "write_json",
+    "write_whole",
+]
 
 
 def print_lines(*lines: str) -> None:
@@ -24,6 +33,11 @@ def print_lines(*lines: str) -> None:
     console = Console(highlight=False)
     for line in lines:
         console.print(escape(line), soft_wrap=True)
+
+
+def print_plan(text: str) -> None:
+    """Print a line on what is going to happen, as the first one of the progress."""
+    Console(stderr=True, highlight=False).print(escape(f"[0:00] plan: {text}"), soft_wrap=True)
 
 
 def print_table(table: RenderableType) -> None:

@@ -60,7 +60,7 @@ def describe_effort(config: "Config") -> str:
     if not config.classifier.is_named and candidates is not None and len(candidates) == 1:
         choice = f"the classifier {candidates[0]}, "
     return (
-        f"Effort {config.effort}: {choice}{len(config.arms)} arms with {trainings} trainings in all{search}. For some "
+        f"effort {config.effort}: {choice}{len(config.arms)} arms with {trainings} trainings in all{search}. For some "
         f"hundred images on two CPU cores this takes {_TIMES[config.effort]}; more images, and more divisions of them, "
         "take longer."
     )

@@ -51,7 +51,7 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
     assert found["model"] == {
         "name": "synaug-tiny", "version": "1", "alias": "champion", "arm": first.versions["1"]["synaug.arm"],
     }  # fmt: skip
-    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 4 + 2 + 1 + 4 + 6 + 3 + 1 + 1 + 1, 0)
+    assert (found["steps"], found["cached_steps"]) == (1 + 2 + 1 + 2 + 1 + 4 + 6 + 3 + 1 + 1 + 1, 0)
     stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
     assert found["seconds"].keys() == stages | {"robustness", "explanation", "report", "registration"}
     compared = json.loads((only(first.run.of("comparison")).place / "comparison.json").read_text())

@@ -107,7 +107,7 @@ def _retrain_and_report(
     output.check_place(json_file)
     preflight.check_config(config)
     if not quiet:
-        output.print_lines(describe_effort(config))
+        output.print_plan(describe_effort(config))
     with environment.resumable(session, config.name, quiet):
         from flows.retrain import run_retrain
 

@@ -27,7 +27,7 @@ def test_predictions_are_probabilities(trained, make_set, monkeypatch):
     assert (rows == trained.predict(test)).all()
     assert (rows == trained.predict(test.images)).all()
     assert trained.predict(test.take([])).shape == (0, 2)
-    monkeypatch.setattr("synaug_core.classify.trained._BATCH", 7)
+    monkeypatch.setattr("synaug_core.classify.model._AT_ONCE", 7 * 16**2)
     assert np.allclose(rows, trained.predict(test), atol=1e-6)
 
 

@@ -96,7 +96,7 @@ def test_what_is_said_is_stronger_than_effort() -> None:
 
 def test_the_sentence_before_the_start_counts_what_will_be_trained() -> None:
     low = describe_effort(load("digits", ["effort=low"]))
-    assert low.startswith("Effort low: the classifier frozen, 6 arms with 36 trainings in all, no search.")
+    assert low.startswith("effort low: the classifier frozen, 6 arms with 36 trainings in all, no search.")
     folds = describe_effort(load("digits", ["data.split.folds=5", "repetitions=2", "classifier.width=16"]))
     assert "7 arms with 70 trainings in all, a search of 12 trials" in folds
     assert "choice of the classifier" not in folds
