@@ -50,7 +50,8 @@ def with_effort(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_effort(config: "Config") -> str:
-    """What a run will do, in a sentence for the user before it starts."""
+    """What a run will do, for the user before it starts; and how long that takes, where no network is named that may
+    be faster or slower."""
     split = config.data.split
     divisions = {"fold": (split.folds or 1) * config.repetitions, "draw": config.repetitions}
     trainings = len(config.arms) * divisions.get(split.division_word or "", config.repetitions)
@@ -59,10 +60,12 @@ def describe_effort(config: "Config") -> str:
     choice = "" if config.classifier.is_named else "the choice of the classifier, "
     if not config.classifier.is_named and candidates is not None and len(candidates) == 1:
         choice = f"the classifier {candidates[0]}, "
+    plan = f"effort {config.effort}: {choice}{len(config.arms)} arms with {trainings} trainings in all{search}."
+    if config.classifier.is_named:
+        return plan
     return (
-        f"effort {config.effort}: {choice}{len(config.arms)} arms with {trainings} trainings in all{search}. For some "
-        f"hundred images on two CPU cores this takes {_TIMES[config.effort]}; more images, and more divisions of them, "
-        "take longer."
+        f"{plan} For some hundred images on two CPU cores this takes {_TIMES[config.effort]}; more images, and more "
+        "divisions of them, take longer."
     )
 
 
