@@ -5,7 +5,7 @@ from prefect import flow, tags
 from flows import process, workers
 from flows.learning import compare_by_probes, divide, gather_probes, learn, shared_test_part
 from flows.outcome import Outcome, build_outcome
-from flows.selection import note_selections, select_classifiers
+from flows.selection import list_selections, note_selections, select_classifiers
 from flows.stages import Stages
 from synaug_core import preflight, refs
 from synaug_core.classify.search_space import note_unsearched
@@ -84,8 +84,7 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     )
     with stages.timed("report"):
         synthetic, quality = learning.images[0].synthetic, learning.reports()
-        chosen = tuple(division.selection for division in selected if division.selection is not None)
-        page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes, chosen)
+        page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes, list_selections(selected))
         writing = stages.submit("report", report.write_report, [("page", page)])
         arm_records = [
             arms.record_arm.submit(arm, arm_runs[arm.name], comparison_ref, repetitions, measurements)

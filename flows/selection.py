@@ -12,7 +12,7 @@ from synaug_core.errors import ConfigError
 from synaug_core.refs import SelectionPart, SelectionRef
 from tasks.selection import choose_classifier, count_parts, rank_candidates, try_part
 
-__all__ = ["Selected", "note_selections", "select_classifiers"]
+__all__ = ["Selected", "list_selections", "note_selections", "select_classifiers"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,14 @@ def select_classifiers(config: Config, divisions: Sequence[Division], stages: St
         return tuple(chosen for _ in divisions)
 
 
+def list_selections(selected: Sequence[Selected]) -> tuple[SelectionRef, ...]:
+    """The choices that were made, each once: one serves all draws, and each fold has its own."""
+    return tuple({s.selection.run_id: s.selection for s in selected if s.selection is not None}.values())
+
+
 def note_selections(selected: Sequence[Selected]) -> tuple[str, ...]:
     """What the user should know of the choices, each line once."""
-    notes = [choice.selection.note for choice in selected if choice.selection is not None]
+    notes = [selection.note for selection in list_selections(selected)]
     if any(choice.drops_attacks for choice in selected):
         notes.append(
             "the classifiers were not disturbed and attacked, which takes hours with a pretrained network and no GPU; "

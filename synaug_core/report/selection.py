@@ -19,7 +19,7 @@ def selection_section(selections: Sequence[SelectionRef]) -> ReportSection:
     """The candidates and how they did, in the first division where there are several.
 
     Args:
-        selections: of each division, at least one.
+        selections: one for all divisions, or of each fold.
     """
     first = selections[0]
     accuracy, auc = (METRICS[name].title for name in ("balanced_accuracy", "macro_auc"))
@@ -32,7 +32,9 @@ def selection_section(selections: Sequence[SelectionRef]) -> ReportSection:
     if len(selections) > 1:
         winners = [selection.candidate for selection in selections]
         counts = ", ".join(f"{words.plain(name)} {winners.count(name)} times" for name in dict.fromkeys(winners))
-        sentences.append(f"It was chosen anew in each fold ({counts}); the figures are those of the first fold.")
+        sentences.append(
+            f"That holds in the first fold, whose figures these are; it was chosen anew in each fold ({counts})."
+        )
     return ReportSection(
         anchor="selection",
         heading="The choice of the classifier",
