@@ -19,6 +19,7 @@ __all__ = [
     "STRENGTHS",
     "Head",
     "image_weights",
+    "in_row_space",
     "solve",
     "solve_first",
     "weigh",
@@ -52,6 +53,31 @@ class Head:
     def logits(self, features: Tensor) -> Tensor:
         """Float64 (n, d) to float64 (n, classes)."""
         return features @ self.weight.T + self.bias
+
+    def projected(self, basis: Tensor | None) -> Head:
+        """The head of the coordinates that `in_row_space` gave with the basis."""
+        return self if basis is None else Head(self.weight @ basis, self.bias)
+
+    def lifted(self, basis: Tensor | None) -> Head:
+        """The head of the features, from that of their coordinates."""
+        return self if basis is None else Head(self.weight @ basis.T, self.bias)
+
+
+def in_row_space(features: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The same rows in as many coordinates as there are rows, where these are fewer than the features: a head with an
+    L2 penalty has no part outside of what the rows span, so the problem of `solve` and its solution are the same.
+
+    Args:
+        features: float64 (n, d).
+
+    Returns:
+        The coordinates, float64 (n, min(n, d)), and an orthonormal basis, float64 (d, n), with
+        `features = coordinates @ basis.T`; None where the features are their own coordinates.
+    """
+    if len(features) >= features.shape[1]:
+        return features, None
+    basis, triangle = torch.linalg.qr(features.T)
+    return triangle.T.contiguous(), basis
 
 
 def solve(

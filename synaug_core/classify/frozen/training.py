@@ -14,13 +14,17 @@ from torch import Tensor
 from synaug_core import code_reach, digests, errors, seeds
 from synaug_core.classify import prior, scores, trained
 from synaug_core.classify.frozen.features import backbone_of, features_of, features_of_view
-from synaug_core.classify.frozen.head import DEFAULT_STRENGTH, STRENGTHS, Head, image_weights, solve
+from synaug_core.classify.frozen.head import DEFAULT_STRENGTH, STRENGTHS, Head, image_weights, in_row_space, solve
 from synaug_core.classify.model import Classifier, build
 
 if TYPE_CHECKING:
     from synaug_core.classify.training import TrainingJob
 
 __all__ = ["train_head"]
+
+_RISES = 2
+"""The path of strengths ends after so many in a row whose loss on the validation images is above the least one: the
+strongest take longest to solve, and are the last that few images call for."""
 
 
 @dataclass
@@ -145,23 +149,33 @@ class _Course:
             chosen = {"prior_correction": strength}
         return evaluation.model_copy(update=scores.validation_scores(logits - strength * ratios, labels) | chosen)
 
-    def solve_all(self, features: Tensor, val: Tensor) -> Iterator[None]:
-        """A head of each strength, from the weakest to the strongest, each from where the one before ended."""
+    @property
+    def is_past_best(self) -> bool:
+        """Whether the loss on the validation images has been above its least value for `_RISES` strengths."""
+        losses = [e.val_balanced_loss for e in self.evaluations if e.val_balanced_loss is not None]
+        return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= _RISES
+
+    def solve_path(self, features: Tensor, val: Tensor) -> Iterator[None]:
+        """A head of each strength, from the weakest, each from where the one before ended, until `is_past_best`."""
         standardised, labels, weights = self.rows(features)
         if not bool(standardised.isfinite().all()):
             raise errors.DivergenceError(f"arm {self.job.arm.name}: the frozen features are not finite")
+        coordinates, basis = in_row_space(standardised)
         is_adjusted = self.job.arm.loss == "balanced_softmax"
         for strength in self.strengths[len(self.heads) :]:
+            if self.is_past_best:
+                return
             head, loss = solve(
-                standardised,
+                coordinates,
                 labels,
                 weights,
                 classes=len(self.job.images.classes),
                 strength=strength,
-                start=self.heads[-1] if self.heads else None,
+                start=self.heads[-1].projected(basis) if self.heads else None,
                 adjustment=prior.log_ratios(self.drawn_prior) if is_adjusted else None,
                 label_smoothing=self.job.config.label_smoothing,
             )
+            head = head.lifted(basis)
             self.heads.append(head)
             self.evaluations.append(self.evaluate(head, loss, val))
             self.report(self.evaluations[-1])
@@ -220,8 +234,9 @@ def train_head(job: TrainingJob) -> trained.TrainedClassifier:
 
     The features of every training image, and of `config.views` augmented views of it where the arm augments, are
     computed once for all trainings in a process; they are standardised by the mean and deviation of the real training
-    images. For each of `STRENGTHS` the head is the solution of `solve`; the one of least class-balanced loss on the
-    validation images is kept, and without these the one of `DEFAULT_STRENGTH`. A step of the history is a strength.
+    images. For each of `STRENGTHS`, until the loss on the validation images rises, the head is the solution of `solve`;
+    the one of least class-balanced loss on the validation images is kept, and without these the one of
+    `DEFAULT_STRENGTH`. A step of the history is a strength.
     Nothing is random but the choice of the views.
 
     Args:
@@ -259,7 +274,7 @@ def train_head(job: TrainingJob) -> trained.TrainedClassifier:
     while len(course.views) < course.view_count:
         course.views.append(course.augmented_view(len(course.views)))
         after_part()
-    for _ in course.solve_all(features, backbone.standardise(val_features.double())):
+    for _ in course.solve_path(features, backbone.standardise(val_features.double())):
         after_part()
     return course.finish()
 

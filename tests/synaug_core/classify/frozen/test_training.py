@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from synaug_core.checkpoints import Checkpoint
 from synaug_core.classify.backbones import packaged_state
 from synaug_core.classify.ensemble import train_arm
 from synaug_core.classify.frozen import features as frozen_features
+from synaug_core.classify.frozen import training as frozen_training
 from synaug_core.classify.frozen.features import FeatureCache, features_of, features_of_view
-from synaug_core.classify.frozen.head import DEFAULT_STRENGTH, STRENGTHS, image_weights, solve
+from synaug_core.classify.frozen.head import DEFAULT_STRENGTH, STRENGTHS, image_weights, in_row_space, solve
 from synaug_core.classify.model import build
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.classify.training import TrainingJob, train
@@ -84,6 +86,38 @@ def test_the_head_is_that_of_scikit_learn(classes: int, strength: float) -> None
     assert torch.allclose(again.weight, head.weight, atol=1e-4)
 
 
+def test_fewer_rows_than_features_are_solved_in_their_own_coordinates() -> None:
+    features, labels, weights = _rows(n=15)
+    coordinates, basis = in_row_space(features)
+    assert basis is not None
+    assert coordinates.shape == (15, 15)
+    assert torch.allclose(basis.T @ basis, torch.eye(15, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(coordinates @ basis.T, features, atol=1e-12)
+    head, loss = solve(features, labels, weights, classes=3, strength=0.1)
+    own, own_loss = solve(coordinates, labels, weights, classes=3, strength=0.1)
+    assert torch.allclose(own.lifted(basis).weight, head.weight, atol=1e-5)
+    assert torch.allclose(own.bias, head.bias, atol=1e-5)
+    assert own_loss == pytest.approx(loss, abs=1e-6)
+    assert torch.allclose(own.lifted(basis).projected(basis).weight, own.weight, atol=1e-12)
+    more, none = in_row_space(features[:, :10])
+    assert none is None
+    assert torch.equal(more, features[:, :10])
+
+
+def test_the_path_of_strengths_ends_where_the_validation_loss_rises(sets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every third validation label wrong, a strong head is too sure of itself."""
+    wrong = torch.arange(len(sets[1])) % 3 == 0
+    val = replace(sets[1], labels=torch.where(wrong, 1 - sets[1].labels, sets[1].labels))
+    ended = train(TrainingJob(CONFIG, BALANCED, sets[0], val, **SEEDS))
+    monkeypatch.setattr(frozen_training, "_RISES", len(STRENGTHS))
+    whole = train(TrainingJob(CONFIG, BALANCED, sets[0], val, **SEEDS))
+    losses = [e.val_balanced_loss for e in whole.history.evaluations]
+    assert len(losses) == len(STRENGTHS)
+    assert ended.history.evaluations == whole.history.evaluations[: losses.index(min(losses)) + 3]
+    assert len(ended.history.evaluations) < len(STRENGTHS)
+    assert torch.equal(ended.model.linear.weight, whole.model.linear.weight)
+
+
 def test_balanced_softmax_learns_what_the_prior_correction_takes_off() -> None:
     """Where the penalty is weak, and the bias free, the two differ by the adjustment alone."""
     features, labels, weights = _rows()
@@ -144,8 +178,8 @@ def test_it_learns_and_says_how(control: TrainedClassifier, sets: Any) -> None:
     history = control.history
     assert history.ended == "solved"
     assert not history.is_still_learning
-    assert [e.step for e in history.evaluations] == list(range(1, len(STRENGTHS) + 1))
     losses = [e.val_balanced_loss for e in history.evaluations]
+    assert [e.step for e in history.evaluations] == list(range(1, len(losses) + 1))
     assert history.head_strength == STRENGTHS[losses.index(min(losses))]
     assert history.best_step == losses.index(min(losses)) + 1
     train_losses = [e.train_loss for e in history.evaluations]
