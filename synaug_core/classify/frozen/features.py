@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synaug_core import seeds
 from synaug_core.classify.augment import augment
+from synaug_core.classify.frozen.folding import fold_normalisation
 from synaug_core.classify.model import Classifier, as_float
 from synaug_core.config import AugmentationConfig
 from synaug_core.nets.shown import Standardised
@@ -21,8 +22,10 @@ from synaug_core.nets.shown import Standardised
 __all__ = ["BATCH", "FeatureCache", "backbone_of", "features_of", "features_of_view", "predict_logits"]
 
 BATCH = 32
-"""Images of one pass, always: a smaller last batch is filled up, because sums in batches of another size differ in
-their last digit. So an image has the same features in whatever company it comes."""
+"""Images whose features are computed between two signs of progress."""
+_PASS_PIXELS = 4 * 224**2
+"""Pixels of one pass on a CPU: the maps of so few images stay in its cache, and twice as many images are seen in a
+second."""
 _AT_ONCE = 4096
 """Images whose features are in memory together where a set is predicted."""
 _CACHE_BYTES = 512 * 2**20
@@ -112,7 +115,8 @@ def features_of(
     keys = [hashlib.sha256(identity + image).digest() for image in _bytes_of_each(images)]
 
     def compute(rows: list[int]) -> Tensor:
-        return _pass(model, images[rows].to(model.mean.device))
+        network = _computing_network(model, identity, images.shape[-1])
+        return _pass(model, network, images[rows].to(model.mean.device))
 
     return _recall(model, keys, compute, cache, after_batch)
 
@@ -145,8 +149,9 @@ def features_of_view(
         float32 (n, d), where the model is.
     """
     always = augmentation.model_copy(update={"probability": 1.0})
-    identity = _identity(model) + repr([number, kind, always.model_dump()]).encode()
-    keys = [hashlib.sha256(identity + image).digest() for image in _bytes_of_each(images)]
+    identity = _identity(model)
+    view = identity + repr([number, kind, always.model_dump()]).encode()
+    keys = [hashlib.sha256(view + image).digest() for image in _bytes_of_each(images)]
     device = model.mean.device
 
     def compute(rows: list[int]) -> Tensor:
@@ -154,7 +159,7 @@ def features_of_view(
         for row in rows:
             stream = seeds.stream(int.from_bytes(keys[row][:7], "big"), device)
             views.append(augment(as_float(images[row : row + 1].to(device)), always, stream, kind))
-        return _pass(model, torch.cat(views))
+        return _pass(model, _computing_network(model, identity, images.shape[-1]), torch.cat(views))
 
     return _recall(model, keys, compute, cache, after_batch)
 
@@ -202,12 +207,40 @@ def backbone_of(model: Classifier) -> Standardised:
     return model.backbone
 
 
-def _pass(model: Classifier, images: Tensor) -> Tensor:
-    """Features of up to `BATCH` images, uint8 or float in [0, 1], in a batch of exactly that many."""
-    filling = images.new_zeros(BATCH - len(images), *images.shape[1:])
+def _pass(model: Classifier, network: nn.Module, images: Tensor) -> Tensor:
+    """Features of images, uint8 or float in [0, 1], in passes of always as many: a smaller last one is filled up,
+    because sums in batches of another size differ in their last digit. So an image has the same features in whatever
+    company it comes."""
+    size = BATCH if images.is_cuda else max(1, min(BATCH, _PASS_PIXELS // _shown(model, images.shape[-1]) ** 2))
+    filling = images.new_zeros(-len(images) % size, *images.shape[1:])
     with torch.no_grad():
-        features: Tensor = backbone_of(model).features(model.normalised(torch.cat([images, filling])))
+        passes = torch.split(torch.cat([images, filling]), size)
+        features = torch.cat([network(model.normalised(part)) for part in passes])
     return features.float()[: len(images)]
+
+
+def _shown(model: Classifier, size: int) -> int:
+    """Pixels a side that the backbone sees of images of `size`."""
+    return size if model.resize is None else model.resize.shown
+
+
+_networks: OrderedDict[bytes, nn.Module] = OrderedDict()
+_NETWORKS = 4
+"""Most networks that are remembered in the form in which they compute."""
+_networks_lock = threading.Lock()
+
+
+def _computing_network(model: Classifier, identity: bytes, size: int) -> nn.Module:
+    """The frozen backbone in the form in which it computes fastest, for images of `size` pixels a side."""
+    with _networks_lock:
+        if (network := _networks.pop(identity, None)) is None:
+            shown, device = _shown(model, size), model.mean.device
+            noise = torch.randn(2, model.mean.shape[1], shown, shown, generator=seeds.stream(0)).to(device)
+            network = fold_normalisation(backbone_of(model).features, noise)
+        _networks[identity] = network
+        while len(_networks) > _NETWORKS:
+            _networks.popitem(last=False)
+        return network
 
 
 def _identity(model: Classifier) -> bytes:

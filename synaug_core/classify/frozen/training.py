@@ -161,6 +161,7 @@ class _Course:
         if not bool(standardised.isfinite().all()):
             raise errors.DivergenceError(f"arm {self.job.arm.name}: the frozen features are not finite")
         coordinates, basis = in_row_space(standardised)
+        coordinates = coordinates.float()
         is_adjusted = self.job.arm.loss == "balanced_softmax"
         for strength in self.strengths[len(self.heads) :]:
             if self.is_past_best:
