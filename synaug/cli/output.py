@@ -1,6 +1,7 @@
 """What a command puts out: lines and tables in the terminal; files and folders, whole or not at all."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,10 +58,34 @@ def check_place(path: Path | None, option: str = "--json") -> None:
     """Check, before the work begins, that a file can be written.
 
     Raises:
-        UserError: it is a folder, or its folder does not exist.
+        UserError: it is a folder or a socket, its folder does not exist, or it cannot be written.
     """
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise errors.UserError(f"{option}: {path} is not a file in an existing folder")
+    if path is None:
+        return
+    try:
+        file = _replaced(path)
+        if file is None:
+            if path.is_socket() or not os.access(path, os.W_OK):
+                raise errors.UserError(f"{option}: {path} cannot be written")
+        elif file.is_dir() or not file.parent.is_dir():
+            raise errors.UserError(f"{option}: {path} is not a file in an existing folder")
+        else:
+            with tempfile.TemporaryFile(dir=file.parent):
+                pass
+    except (OSError, RuntimeError) as error:  # a link in a circle, too
+        reason = (getattr(error, "strerror", None) or "unknown reason").lower()
+        raise errors.UserError(f"{option}: {path} cannot be written ({reason})") from error
+
+
+def _replaced(path: Path) -> Path | None:
+    """The file that `path` names, itself or through links, to be replaced by a new one; None where something else than
+    a file stands there, such as a device or a pipe, which is written to. A descriptor's place, such as `/dev/stdout`,
+    is none either, wherever it leads.
+    """
+    is_descriptor = path.absolute().parts[1:2] in (("dev",), ("proc",))
+    if path.exists() and not path.is_dir() and (is_descriptor or not path.is_file()):
+        return None
+    return path.resolve()
 
 
 def write_json(outcome: "BaseModel", path: Path | None) -> None:
@@ -70,8 +95,16 @@ def write_json(outcome: "BaseModel", path: Path | None) -> None:
 
 
 def write_whole(text: str, path: Path) -> None:
-    """The file has the whole text, or is as it was before."""
-    with atomic_files.atomic_write(path) as partial:
+    """A file has the whole text, or is as it was before; a device or a pipe is written to."""
+    file = _replaced(path)
+    if file is None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
+            remaining = memoryview(text.encode())
+            while remaining:
+                remaining = remaining[stream.write(remaining) or 0 :]
+        return
+    with atomic_files.atomic_write(file) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
