@@ -1,6 +1,6 @@
 """What a run needs of this machine and of servers, one check each. A check never raises: a problem is its result."""
 
-import importlib
+import importlib.util
 import logging
 import platform
 import re
@@ -16,7 +16,7 @@ from pathlib import Path
 from synaug.cli import environment
 from synaug_core.errors import Reason, SynaugError, UserError
 from synaug_core.services import secrets, writable
-from synaug_core.services.settings import Settings
+from synaug_core.services.settings import Settings, proxies
 
 __all__ = ["Check", "check_mlflow", "check_prefect", "check_store", "check_tuning", "run_checks"]
 
@@ -65,7 +65,7 @@ class Check:
 
 def run_checks(settings: Settings) -> Iterator[Check]:
     """Make the checks one by one, each when it is asked for."""
-    machine = (_python, _libraries, _home, _disk, _torch)
+    machine = (_python, _libraries, _home, _disk, _torch, _proxy)
     servers = (check_mlflow, check_store, check_prefect, check_tuning)
     all_checks: tuple[Callable[[Settings], Check | None], ...] = (*machine, *servers)
     for check in all_checks:
@@ -181,6 +181,17 @@ def _driver() -> str | None:
         return None
     match = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", line)
     return match.group(1) if match else "unknown"
+
+
+def _proxy(_: Settings) -> Check | None:
+    """Which proxies the environment names; None where there is none. This machine's own servers need none."""
+    named = proxies()
+    if not named:
+        return None
+    status = ", ".join(f"{name} {secrets.redacted(value)}" for name, value in sorted(named.items()))
+    if any(value.startswith("socks") for value in named.values()) and importlib.util.find_spec("socksio") is None:
+        return Check("proxy", status, "install socksio, which SOCKS proxies need, or unset the variable")
+    return Check("proxy", f"{status}; not for this machine's own servers")
 
 
 def check_mlflow(settings: Settings) -> Check:

@@ -12,11 +12,15 @@ from synaug_core.errors import ConfigError
 from synaug_core.services import places
 from synaug_core.services.secrets import redacted
 
-__all__ = ["Settings", "apply_environment", "child_environment", "embedded_environment", "serve_token", "settings"]
+__all__ = [
+    "Settings", "apply_environment", "child_environment", "embedded_environment", "proxies", "serve_token", "settings",
+]  # fmt: skip
 
 _SCHEDULER = re.compile(r"(tcp|tls|ws|wss)://[^\s/@]+")
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 _MALLOC_CHOICES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DASKS_CHOICE = {"MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
@@ -75,11 +79,15 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process, read anew each time; an empty variable counts as unset.
 
     Raises:
-        ConfigError: `MLFLOW_TRACKING_URI` is neither a server's nor a database's address, or `SYNAUG_DASK_SCHEDULER`
-            is none of a scheduler.
+        ConfigError: no database can lie in `SYNAUG_HOME` or `PREFECT_HOME`, `MLFLOW_TRACKING_URI` is neither a server's
+            nor a database's address, or `SYNAUG_DASK_SCHEDULER` is none of a scheduler.
     """
     variables = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
     home = _absolute(variables.get("SYNAUG_HOME", ".synaug"))
+    prefect_home = _absolute(variables.get("PREFECT_HOME", str(home / places.PREFECT)))
+    for name, folder in (("SYNAUG_HOME", home), ("PREFECT_HOME", prefect_home)):
+        if "?" in str(folder):  # ends the file's name in an SQLite address
+            raise ConfigError(f"{name}: no database can lie in {str(folder)!r}, for its ?; choose another folder")
     tracking_uri = variables.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / places.MLFLOW_DATABASE}")
     scheme = urlsplit(tracking_uri).scheme.split("+")[0]
     if scheme not in _SCHEMES:
@@ -96,7 +104,7 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
         tracking_uri=tracking_uri,
         artifact_root=None if scheme in ("http", "https") else root if "://" in root else str(_absolute(root)),
         tuning_storage=variables.get("SYNAUG_TUNING_STORAGE", str(home / places.TUNING_JOURNAL)),
-        prefect_home=_absolute(variables.get("PREFECT_HOME", str(home / places.PREFECT))),
+        prefect_home=prefect_home,
         prefect_api_url=variables.get("PREFECT_API_URL"),
         data=_absolute(variables["SYNAUG_DATA"]) if "SYNAUG_DATA" in variables else None,
         s3_endpoint=variables.get("MLFLOW_S3_ENDPOINT_URL"),
@@ -107,7 +115,8 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def embedded_environment(current: Settings, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variables to set before prefect or mlflow is imported; never one that is set already.
+    """Variables to set before prefect or mlflow is imported; never one that is set already, but for the list of those
+    whom no proxy is asked for, which gets this machine.
 
     They keep everything under `home`, quiet, without telemetry, and without pickle.
     """
@@ -135,7 +144,24 @@ def embedded_environment(current: Settings, environment: Mapping[str, str] | Non
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
-    return {name: value for name, value in defaults.items() if not present.get(name)}
+    return {name: value for name, value in defaults.items() if not present.get(name)} | _without_proxy(present)
+
+
+def proxies(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The proxies that the environment names, by variable; credentials in them as they stand."""
+    present = os.environ if environment is None else environment
+    return {name: value for name, value in present.items() if name.lower() in _PROXIES and value}
+
+
+def _without_proxy(present: Mapping[str, str]) -> dict[str, str]:
+    """NO_PROXY with this machine's names, where a proxy is named: none can reach the servers that a run starts."""
+    if not proxies(present):
+        return {}
+    hosts = [host.strip() for name in ("no_proxy", "NO_PROXY") for host in present.get(name, "").split(",")]
+    if "*" in hosts:
+        return {}
+    value = ",".join(dict.fromkeys(host for host in (*hosts, *_LOOPBACK) if host))
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def apply_environment(current: Settings) -> None:

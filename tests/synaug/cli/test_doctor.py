@@ -53,6 +53,16 @@ def test_a_folder_of_artifacts_and_a_file_of_trials_need_no_check(set_up: Callab
     assert checks.check_mlflow(current).is_well
 
 
+def test_proxies_are_shown_without_their_passwords(set_up: Callable[..., Settings]) -> None:
+    assert "proxy" not in {check.name for check in [checks._proxy(set_up())] if check}
+    found = checks._proxy(set_up(HTTPS_PROXY="http://me:secret@proxy.example:3128"))
+    assert found is not None
+    assert found.is_well
+    assert found.status.startswith("HTTPS_PROXY http://")
+    assert "secret" not in found.status
+    assert found.status.endswith("proxy.example:3128; not for this machine's own servers")
+
+
 def test_a_bucket_is_written_read_and_left_as_it_was(bucket: Any, set_up: Callable[..., Settings]) -> None:
     bucket.put("runs/mine")
     found = checks.check_store(set_up(SYNAUG_ARTIFACT_ROOT=bucket.at("runs")))

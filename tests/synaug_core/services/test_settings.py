@@ -120,3 +120,36 @@ def test_asking_for_settings_loads_no_slow_library():
     code = "import sys, synaug_core.services.settings as s; s.settings(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"mlflow", "prefect", "torch", "pandas", "boto3"} & set(loaded)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
+def test_no_proxy_is_asked_for_this_machine(name: str):
+    found = embedded_environment(settings({}), {name: "http://proxy.example:3128"})
+    assert found["NO_PROXY"] == found["no_proxy"] == "127.0.0.1,localhost,::1"
+    assert "NO_PROXY" not in embedded_environment(settings({}), {})
+
+
+def test_hosts_without_a_proxy_stay_and_this_machine_comes_to_them():
+    variables = {"HTTP_PROXY": "http://proxy.example", "no_proxy": "intern.example, localhost", "NO_PROXY": "b.example"}
+    found = embedded_environment(settings({}), variables)
+    assert found["no_proxy"] == found["NO_PROXY"] == "intern.example,localhost,b.example,127.0.0.1,::1"
+    assert "NO_PROXY" not in embedded_environment(settings({}), {**variables, "NO_PROXY": "*"})
+
+
+def test_clients_read_it_so(monkeypatch: pytest.MonkeyPatch):
+    from urllib.request import proxy_bypass
+
+    from httpx._utils import get_environment_proxies
+
+    for name, value in embedded_environment(settings({}), {"ALL_PROXY": "http://proxy.example:1"}).items():
+        if "proxy" in name.lower():
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:1")
+    assert proxy_bypass("127.0.0.1:4200")
+    assert get_environment_proxies()["all://127.0.0.1"] is None
+
+
+@pytest.mark.parametrize("name", ["SYNAUG_HOME", "PREFECT_HOME"])
+def test_a_folder_that_no_database_can_lie_in_is_refused(name: str):
+    with pytest.raises(ConfigError, match=f"{name}: no database can lie in '/tmp/what.x', for its"):
+        settings({name: "/tmp/what?x"})
