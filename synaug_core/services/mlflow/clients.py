@@ -86,11 +86,33 @@ def _has_old_schema(uri: str) -> bool:
 
 
 def _prepare(uri: str, home: Path) -> None:
-    """Give a new embedded database a write-ahead log: writes take a quarter of the time, and the UI reads meanwhile."""
+    """Give a new embedded database a write-ahead log: writes take a quarter of the time, and the UI reads meanwhile.
+
+    A process that was killed while it made the tables leaves some of them, which nothing completes: they are made anew.
+    """
     file = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and file.parent == home and not file.exists():
+    if not uri.startswith("sqlite:///") or file.parent != home:
+        return
+    if file.exists() and _holds_nothing(file):
+        for leftover in (file, *(file.with_name(f"{file.name}{ending}") for ending in ("-wal", "-shm", "-journal"))):
+            leftover.unlink(missing_ok=True)
+    if not file.exists():
         with contextlib.closing(sqlite3.connect(file)) as database:
             database.execute("PRAGMA journal_mode=WAL")
+
+
+def _holds_nothing(file: Path) -> bool:
+    """Whether a database has neither an experiment, of which MLflow makes one last of all, nor a model."""
+    try:
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if not {"experiments", "alembic_version"} & tables:
+                return False  # of something else
+            counted = ("SELECT 1 FROM experiments LIMIT 1", "SELECT 1 FROM registered_models LIMIT 1")
+            questions = [question for question in counted if question.split()[3] in tables]
+            return all(database.execute(question).fetchone() is None for question in questions)
+    except sqlite3.Error:  # why it cannot be read is told when it is opened
+        return False
 
 
 def _knock(uri: str) -> None:

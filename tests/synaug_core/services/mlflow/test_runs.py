@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -182,3 +184,25 @@ def test_a_database_that_cannot_be_opened_is_named(current: Settings):
     (current.home / "text.db").write_text("this is no database" * 100)
     with pytest.raises(UserError, match=r"text\.db cannot be opened"):
         clients._client(f"sqlite:///{current.home}/text.db", current.home)
+
+
+def test_a_database_whose_making_was_cut_off_is_made_anew(current: Settings):
+    """As it stands between two steps of a migration."""
+    from synaug_core.services.mlflow import clients
+
+    with contextlib.closing(sqlite3.connect(current.home / "mlflow.db")) as database, database:
+        database.execute("DELETE FROM experiments")
+        database.execute("DROP TABLE registered_models")
+        database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    clients._client.cache_clear()
+    assert [e.name for e in client(current).search_experiments()] == ["Default"]
+
+
+def test_a_database_with_something_in_it_is_never_made_anew(current: Settings, new_run: Callable[..., RunRef]):
+    from synaug_core.services.mlflow import clients
+
+    new_run("p")
+    file = current.home / "mlflow.db"
+    assert not clients._holds_nothing(file)
+    (current.home / "text.db").write_text("no database")
+    assert not clients._holds_nothing(current.home / "text.db")
