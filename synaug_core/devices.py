@@ -29,6 +29,10 @@ def resolve(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"compute.device: {name!r} is no device; use auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):  # mps, xla, meta: nothing here was ever tried on them
+        raise ConfigError(f"compute.device: {name!r} is not supported; use auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count() > 0:
+        raise ConfigError(f"compute.device: {name!r} was asked for, and this machine has {torch.cuda.device_count()}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"compute.device: {name!r} was asked for, and this machine has no usable GPU")
     return device

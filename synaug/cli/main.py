@@ -1,5 +1,6 @@
 """The command line: its commands, and what happens to their errors."""
 
+import io
 import os
 import sys
 import threading
@@ -12,7 +13,7 @@ import typer
 from synaug.cli import failures
 from synaug.cli.commands import deploy, export, models, run, serve, turing, ui, upkeep
 
-__all__ = ["app", "execute", "run_app"]
+__all__ = ["app", "execute", "run_app", "write_any_character"]
 
 _INTERRUPTED = 130
 _PATIENCE = 10.0  # seconds
@@ -76,8 +77,16 @@ def execute(arguments: Sequence[str]) -> int:
     return 0
 
 
+def write_any_character() -> None:
+    """Let terminals and files that take ASCII or Latin-1 alone have escapes in place of other characters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_app() -> None:
     """Entry point of the command `synaug`."""
+    write_any_character()
     code = execute(sys.argv[1:])
     if code:
         # The error is on stderr already. Prefect's client may still try for minutes to deliver its events.

@@ -10,6 +10,6 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """Immutable; unknown keys are refused; every field has a default or is required by name."""
+    """Immutable; unknown keys and endless numbers are refused; every field has a default or is required by name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)

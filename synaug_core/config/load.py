@@ -87,6 +87,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise errors.ConfigError(
             f"{path}: a configuration is a mapping of keys to values, and this file holds {content}"
         )
+    data = values.get("data")
+    if isinstance(data, dict) and isinstance(data.get("classes"), list):
+        data["classes"] = yaml_text.parse(text, str(path), words=True)["data"]["classes"]
     return values
 
 
@@ -170,7 +173,10 @@ def override(values: dict[str, Any], text: str) -> None:
     argument = f"--set {text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'}"
     if not separator or not key.strip():
         raise errors.ConfigError(f"{argument}: expected key=value, such as --set repetitions=6")
-    set_key(values, key.strip(), yaml_text.parse(value, argument), argument)
+    parsed = yaml_text.parse(value, argument)
+    if key.strip() == "data.classes" and isinstance(parsed, list):
+        parsed = yaml_text.parse(value, argument, words=True)
+    set_key(values, key.strip(), parsed, argument)
 
 
 def set_key(values: dict[str, Any], key: str, value: Any, argument: str) -> None:
@@ -217,7 +223,7 @@ def _is_known(path: Sequence[str]) -> bool:
 
 
 def _keep_text(values: dict[str, Any]) -> None:
-    """Names that look like numbers or truth values are text: `classes: [0, 1]`, `name: 2024`."""
+    """Names that look like numbers or truth values are text: `name: 2024`, or classes that come from a program."""
 
     def text(value: Any) -> Any:
         return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else value

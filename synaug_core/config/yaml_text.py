@@ -69,18 +69,27 @@ for _kind, _construct in {
     _Constructor.add_constructor(f"tag:yaml.org,2002:{_kind}", _construct)
 
 
-def parse(text: str, source: str) -> Any:
+class _Words(_Constructor):
+    """Every value is the text that stands there."""
+
+
+for _kind in ("int", "float", "str", "bool", "null"):
+    _Words.add_constructor(f"tag:yaml.org,2002:{_kind}", _Words.construct_scalar_as_text)
+
+
+def parse(text: str, source: str, *, words: bool = False) -> Any:
     """The value that a YAML text stands for, built from dict, list, str, int, float, bool and None.
 
     Args:
         text: one YAML document.
         source: what the text is, for the error line.
+        words: leave single values as the text that stands there: `1_000`, `True`.
 
     Raises:
         ConfigError: not YAML, a key given twice, an alias, a tag that asks for an object.
     """
     reader = YAML(typ="safe", pure=True)
-    reader.Composer, reader.Constructor = _Composer, _Constructor
+    reader.Composer, reader.Constructor = _Composer, _Words if words else _Constructor
     try:
         return reader.load(text)
     except MarkedYAMLError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synaug_core.devices import autocast, resolve_precision
+from synaug_core.devices import autocast, resolve, resolve_precision
+from synaug_core.errors import ConfigError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -41,3 +42,17 @@ def test_products_are_computed_in_it_and_nothing_else_changes():
         assert torch.equal(a @ b, a @ b)
         assert (a @ b).dtype == torch.float32
     assert (a @ b).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["mps", "meta", "xla:0", "hip"])
+def test_devices_that_nothing_was_tried_on_are_refused(name):
+    with pytest.raises(ConfigError, match=f"compute.device: '{name}' is not supported; use auto, cpu or cuda"):
+        resolve(name)
+
+
+def test_a_gpu_beyond_those_there_are_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert resolve("cuda:0").index == 0
+    with pytest.raises(ConfigError, match=r"compute.device: 'cuda:1' was asked for, and this machine has 1"):
+        resolve("cuda:1")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import shutil
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from synaug.cli import failures
+from synaug.cli import failures, main, output
 from synaug.cli.failures import Session
 from synaug_core.errors import ArtifactError, ConfigError, DataError, DiskFullError
 from tests.disks import full_disk, read_only
@@ -43,6 +44,21 @@ def test_help_names_every_command(synaug: Command) -> None:
     said = synaug("-h")
     assert said.code == 0
     assert all(f" {name} " in said.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("ascii", r"caf\xe9 \u2713"), ("latin-1", "café \\u2713")])
+def test_output_that_takes_few_characters_gets_escapes(
+    encoding: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    main.write_any_character()
+    output.print_lines("café ✓")
+    failures.print_error("café ✓")
+    output.print_rows(["é"], [["✓"]])
+    sys.stdout.flush()
+    assert sys.stdout.buffer.getvalue().decode(encoding).startswith(f"{text}\n")  # type: ignore[attr-defined]
+    assert sys.stderr.buffer.getvalue().decode(encoding) == f"synaug: {text}\n"  # type: ignore[attr-defined]
 
 
 def test_version(synaug: Command) -> None:
