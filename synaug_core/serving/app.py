@@ -5,7 +5,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
@@ -46,10 +46,15 @@ class Service:
         self._room = asyncio.Semaphore(_BODIES)
         self._workers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="synaug-predict")
         app = FastAPI(title="synaug", docs_url=None, redoc_url=None, lifespan=self._life)
-        app.add_api_route("/", self._page, methods=["GET"], include_in_schema=False)
-        app.add_api_route("/health", self._health, methods=["GET"], summary="200 once a model is loaded, else 503")
-        app.add_api_route("/version", self._version, methods=["GET"], summary="The model and the program")
-        app.add_api_route("/metrics", self._numbers, methods=["GET"], summary="Counters, for Prometheus")
+        pages: dict[str, tuple[Callable[..., Any], str]] = {
+            "/": (self._page, ""),
+            "/health": (self._health, "200 once a model is loaded, else 503"),
+            "/version": (self._version, "The model and the program"),
+            "/metrics": (self._numbers, "Counters, for Prometheus"),
+        }
+        for path, (page, summary) in pages.items():
+            app.add_api_route(path, page, methods=["GET"], summary=summary, include_in_schema=bool(summary))
+            app.add_api_route(path, page, methods=["HEAD"], include_in_schema=False)
         app.add_api_route(
             "/predict",
             self._predict,
@@ -125,7 +130,7 @@ class Service:
                 "classes": list(served.classifier.classes),
                 "size": served.classifier.size,
                 "channels": served.classifier.channels,
-                "fit": served.fit,
+                "fit": served.preprocessing.fit,
             }
         limits = {
             "megabytes": self._options.max_megabytes,

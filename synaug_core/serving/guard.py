@@ -92,8 +92,8 @@ class Guard:
         if self._token is None:
             if not _names_loopback(headers.get("host", "")):
                 raise errors.RequestError(421, "this service answers on this machine only")
-            origin = headers.get("origin")
-            if origin is not None and origin != f"http://{headers.get('host')}" and scope["method"] != "GET":
+            origin, only_reads = headers.get("origin"), scope["method"] in ("GET", "HEAD")
+            if origin is not None and origin != f"http://{headers.get('host')}" and not only_reads:
                 raise errors.RequestError(403, "pages of other sites may not use this service")
         elif scope["path"] not in _OPEN and not may_ask(headers, self._token):
             raise errors.RequestError(401, "a valid token is needed: Authorization: Bearer TOKEN")

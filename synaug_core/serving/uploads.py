@@ -122,7 +122,7 @@ def _decoded(value: Any, number: int) -> bytes:
         raise RequestError(422, f"image {number} (counted from 0): base64 text is expected")
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)  # MIME breaks lines
     except (binascii.Error, ValueError) as error:
         raise RequestError(422, f"image {number} (counted from 0): not base64") from error
 

@@ -29,6 +29,15 @@ def test_pages_that_are_not_there(start: Start, champion: Champion) -> None:
     assert {"400", "401", "403", "408", "413", "415", "421", "422", "503"} <= set(told["responses"])
 
 
+def test_watchers_may_ask_for_the_head_alone(start: Start, champion: Champion) -> None:
+    client, _ = start()
+    for path in ("/", "/health", "/version", "/metrics"):
+        whole, head = client.get(path), client.head(path)
+        assert head.status_code == whole.status_code
+    assert client.head("/predict").status_code == 405
+    assert set(client.get("/openapi.json").json()["paths"]["/health"]) == {"get"}
+
+
 def test_a_failure_of_ours_is_one_line_too(
     start: Start, champion: Champion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

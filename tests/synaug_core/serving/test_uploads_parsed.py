@@ -115,6 +115,15 @@ def test_json_in_its_forms():
     assert [(u.name, u.data) for u in found] == [("", b"picture"), ("a.png", b"picture"), ("", b"picture")]
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_base64_may_have_line_breaks(ending: str):
+    data = bytes(range(256))
+    text = base64.encodebytes(data).decode().replace("\n", ending)
+    assert len(text.split()) > 1
+    for form in (text, f"data:image/png;base64,{text}"):
+        assert uploads("application/json", json.dumps({"images": [form]}).encode(), 1)[0].data == data
+
+
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
