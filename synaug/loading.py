@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from synaug.cli import environment, stored
-from synaug_core import devices, errors, refs, vocabulary
+from synaug_core import devices, errors, refs
 from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.data import decode, imageset, parquet
+from synaug_core.data.scaling import Preprocessing
 from synaug_core.services.mlflow import artifacts
 from synaug_core.services.mlflow.tags import ArtifactPath
 from synaug_core.services.models import exported
@@ -35,12 +36,12 @@ class Model:
     Attributes:
         name: what it was loaded by.
         classifier: the classifier itself.
-        fit: how images that are not square are made so.
+        preprocessing: how image files become what it sees.
     """
 
     name: str
     classifier: TrainedClassifier
-    fit: vocabulary.Fit
+    preprocessing: Preprocessing
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,8 +67,8 @@ class Model:
         for number, image in enumerate(_separate(images)):
             names.append(str(image) if isinstance(image, str | Path) else number)
             try:
-                content = _file_content(image)
-                pixels.append(decode.load_square(content, self.classifier.size, self.classifier.channels, fit=self.fit))
+                size, channels = self.classifier.size, self.classifier.channels
+                pixels.append(decode.load_square(_file_content(image), size, channels, self.preprocessing))
             except (OSError, decode.UnreadableError, TypeError, ValueError) as error:
                 problems.append(f"image {names[-1]}: {error}")
         if problems:
@@ -96,12 +97,12 @@ def load_model(name: str | Path, device: str = "auto") -> Model:
     return Model(str(name), *open_classifier(environment.open_home(), str(name), device))
 
 
-def open_classifier(settings: Settings, model: str, device: str) -> tuple[TrainedClassifier, vocabulary.Fit]:
-    """A classifier by its name or folder, and how its training images were made square. Raises as `load_model`."""
+def open_classifier(settings: Settings, model: str, device: str) -> tuple[TrainedClassifier, Preprocessing]:
+    """A classifier by its name or folder, and how its training images were read. Raises as `load_model`."""
     with tempfile.TemporaryDirectory(prefix="synaug-") as staging:
-        folder, fit = _locate(settings, model, Path(staging))
+        folder, preprocessing = _locate(settings, model, Path(staging))
         try:
-            return TrainedClassifier.load(folder, devices.resolve(device)), fit
+            return TrainedClassifier.load(folder, devices.resolve(device)), preprocessing
         except errors.ArtifactError as error:
             if not Path(model).is_dir():
                 raise
@@ -109,7 +110,7 @@ def open_classifier(settings: Settings, model: str, device: str) -> tuple[Traine
 
 
 def classify_files(
-    classifier: TrainedClassifier, paths: Sequence[Path], fit: vocabulary.Fit
+    classifier: TrainedClassifier, paths: Sequence[Path], preprocessing: Preprocessing
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Classify image files: an answer for each that can be read, and a line on each that cannot."""
     answers: list[dict[str, Any]] = []
@@ -120,7 +121,7 @@ def classify_files(
         for path in paths[start : start + _BATCH_SIZE]:
             try:
                 content = path.read_bytes()
-                pixels.append(decode.load_square(content, classifier.size, classifier.channels, fit=fit))
+                pixels.append(decode.load_square(content, classifier.size, classifier.channels, preprocessing))
                 readable.append(path)
             except IsADirectoryError:
                 unreadable.append(f"{path} is a folder; name its images, such as {path}/*.png")
@@ -134,20 +135,20 @@ def classify_files(
     return answers, unreadable
 
 
-def _locate(settings: Settings, model: str, staging: Path) -> tuple[Path, vocabulary.Fit]:
+def _locate(settings: Settings, model: str, staging: Path) -> tuple[Path, Preprocessing]:
     """The folder of a saved classifier (itself, in an MLflow model's folder, or of a registered version), and how its
-    training images were made square."""
+    training images were read."""
     folder = Path(model)
     if folder.is_dir():
         inner = folder / "artifacts" / ArtifactPath.CLASSIFIER
         if inner.is_dir():
-            return inner, exported.described_fit(folder / "MLmodel")
+            return inner, exported.described_preprocessing(folder / "MLmodel")
         # A folder that merely has a model's name hides no model.
         if TrainedClassifier.is_in(folder) or folder.name != model:
-            return folder, "crop"
+            return folder, Preprocessing()
     version = stored.named_version(settings, model)
     folder = exported.classifier_folder(settings, version.source, staging)
-    return folder, exported.trained_fit(settings, version.source, staging)
+    return folder, exported.trained_preprocessing(settings, version.source, staging)
 
 
 def _separate(images: Any) -> Iterable[Any]:

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from synaug_core import frozen, vocabulary
 from synaug_core.classify.search_space import Tuned
 from synaug_core.config import TuningConfig
+from synaug_core.data.scaling import Preprocessing, Scale
 
 __all__ = [
     "ClassifierRef",
@@ -98,6 +99,8 @@ class DatasetRef(frozen.Frozen):
     image_size: int
     fit: vocabulary.Fit
     """How images that are not square were made so."""
+    scale: Scale = Scale()
+    """What was read as white of more than 8 bits."""
     train: ImageSetRef
     val: ImageSetRef
     test: ImageSetRef
@@ -109,6 +112,11 @@ class DatasetRef(frozen.Frozen):
     """Of a fold or draw: where its own parts lie among the artifacts of the run, as `draw-3/`."""
     held_back: Annotated[ImageSetRef | None, frozen.INCIDENTAL] = None
     """Real images for the positive control; None where no arm is one. What is made without them is the same."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What a model that learnt these images has to be shown."""
+        return Preprocessing(fit=self.fit, scale=self.scale)
 
 
 class GeneratorRef(Reference):

@@ -11,7 +11,7 @@ from prefect import task
 from synaug_core import digests, errors, frozen, refs, seeds, vocabulary
 from synaug_core.classify import trained
 from synaug_core.config import EvaluationConfig, PromotionConfig
-from synaug_core.data import imageset, png
+from synaug_core.data import imageset, png, scaling
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.promotion import Decision, gate
 from synaug_core.report.promotion import promotion_page
@@ -62,7 +62,7 @@ def register_best(
     ):
         owner = runs.run_ref(settings(), best.run_id)
         model = exported.log_model(
-            owner, artifacts.fetch(best.classifier), example_image(test), best.classifier.classes, fit=dataset.fit
+            owner, artifacts.fetch(best.classifier), example_image(test), best.classifier.classes, dataset.preprocessing
         )
         images = dataset.test.sha256[: retrainings.FINGERPRINT_LENGTH]
         for attempt in range(_TRIES):
@@ -164,10 +164,11 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         model_folder = exported.classifier_folder(settings(), champion.source, Path(folder))
         classifier = trained.TrainedClassifier.load(model_folder, device)
-        fit = exported.trained_fit(settings(), champion.source, Path(folder))
+        preprocessing = exported.trained_preprocessing(settings(), champion.source, Path(folder))
     if classifier.classes != test.classes:
         return _blocked("the champion knows other classes than these data have")
-    takes, given = _shape(classifier.size, classifier.channels, fit), _shape(test.size, test.channels, dataset.fit)
+    takes = _shape(classifier.size, classifier.channels, preprocessing)
+    given = _shape(test.size, test.channels, dataset.preprocessing)
     if takes != given:
         return _blocked(f"the champion takes images of {takes}, these are {given}")
     trained_on = _find_training_images(champion, dataset, test)
@@ -193,9 +194,11 @@ def _blocked(why: str) -> Measured:
     return Measured(obstacle=f"{why}; promote by hand if that is meant")
 
 
-def _shape(size: int, channels: int, fit: str) -> str:
-    squared = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[fit]
-    return f"{size} px in {'colour' if channels == 3 else 'grey'}, {squared}"
+def _shape(size: int, channels: int, preprocessing: scaling.Preprocessing) -> str:
+    squared = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[preprocessing.fit]
+    whites = [white for white in (preprocessing.scale.integer, preprocessing.scale.real) if white is not None]
+    read = f", with {' and '.join(map(str, whites))} as white" if whites else ""
+    return f"{size} px in {'colour' if channels == 3 else 'grey'}, {squared}{read}"
 
 
 def example_image(images: imageset.ImageSet) -> bytes:

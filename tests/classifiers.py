@@ -14,6 +14,7 @@ from synaug_core.classify.model import build
 from synaug_core.classify.trained import History, TrainedClassifier
 from synaug_core.config import ClassifierConfig
 from synaug_core.data.decode import load_square
+from synaug_core.data.scaling import Preprocessing
 
 
 def saved_classifier(folder: Path, classes: tuple[str, ...], seed: int = 1) -> Path:
@@ -44,5 +45,5 @@ def picture_files(folder: Path, count: int) -> list[Path]:
 
 def expected(folder: Path, *images: bytes, fit: Any = "pad") -> Any:
     """The probabilities that the classifier in `folder` gives to image files."""
-    pixels = np.stack([load_square(data, 16, 3, fit=fit) for data in images])
+    pixels = np.stack([load_square(data, 16, 3, Preprocessing(fit=fit)) for data in images])
     return TrainedClassifier.load(folder).predict(torch.from_numpy(pixels))

@@ -73,15 +73,17 @@ class DataConfig(Section):
 
     source: str = Field("digits", description=f"Images: {sources.WHAT_TO_GIVE}; folders and files also in S3.")
     metadata: str | None = None
-    """A CSV file with the columns id (the path below the folder) and, optionally, group and split; where it is not
-    beside the configuration, it is sought in the source's folder."""
+    """A CSV file with the columns id (the path below the folder) and, optionally, label (the class, where no folder
+    names it), group and split; where it is not beside the configuration, it is sought in the source's folder."""
     classes: tuple[str, ...] | None = None
     """Only these classes, in this order; default: all, sorted by name."""
     image_size: Annotated[int, Field(ge=16, le=512)] | None = None
     """Side length in pixels after resizing; default: the images' own, within 16 to 64, or to 224 where a
     pretrained network may see them (less where the images are so many that they would not fit into memory)."""
-    fit: Fit = "crop"
-    """How images that are not square are made so: the middle is cut out, edges are added, or they are stretched."""
+    fit: Fit | Literal["auto"] = "auto"
+    """How images that are not square are made so: the middle is cut out (`crop`), edges are added (`pad`), or they are
+    stretched (`stretch`). `auto`: `pad` where half of the images or more are at least 1.25 times as long as wide,
+    so that nothing is cut off that tells the class, and else `crop`."""
     channels: Literal[1, 3] | None = None
     """1 (grey) or 3 (colour); default: 1 where every image is grey."""
     split: SplitConfig = SplitConfig()

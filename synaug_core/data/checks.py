@@ -9,7 +9,9 @@ from synaug_core.data.report import Removed, Split
 from synaug_core.data.sources.base import Item
 from synaug_core.errors import DataError
 
-__all__ = ["check_sides", "choose_classes", "small_classes", "untested", "why_left_out"]
+__all__ = ["check_sides", "choose_classes", "small_classes", "untested", "why_left_out", "why_together"]
+
+_FEW_GROUPS = 3
 
 
 def choose_classes(
@@ -87,14 +89,14 @@ def check_sides(
     Args:
         val: class -> its validation images.
         test: class -> its test images.
-        why: sentences on why validation images were left out; test images never are.
+        why: sentences on why images are missing there.
 
     Raises:
         DataError: no validation or no test image at all.
     """
     for side, counts in (("validation", val), ("test", test)):
         if not sum(counts.values()):
-            message = "; ".join([f"there are no {side} images", *(why() if side == "validation" else ())])
+            message = "; ".join([f"there are no {side} images", *why()])
             raise DataError(f"{message}; supply some, or add images so that some can be set aside")
     lines = []
     for side, counts in (("validation", val), ("test", test)):
@@ -112,6 +114,21 @@ def untested(test: Mapping[str, int]) -> tuple[str, ...]:
     pronoun = "it" if len(empty) == 1 else "them"
     consequence = f"performance on {pronoun} is unknown, and balanced accuracy leaves {pronoun} out"
     return (f"no test images of {', '.join(empty)}: {consequence}",)
+
+
+def why_together(groups: Sequence[str]) -> list[str]:
+    """A sentence, without its full stop, where one group holds so many images that no side can be made without it.
+
+    Args:
+        groups: what each image has to stay together with.
+    """
+    group, count = max(Counter(groups).items(), key=lambda pair: pair[1])
+    if len(set(groups)) >= _FEW_GROUPS and count <= len(groups) / 2:
+        return []
+    return [
+        f"{count} of {len(groups)} images are in one group ({group}) of {len(set(groups))}, and a group stays on one "
+        "side"
+    ]
 
 
 def why_left_out(

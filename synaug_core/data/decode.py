@@ -3,9 +3,7 @@
 - EXIF orientation is applied. Of several frames or pages the first is taken.
 - Transparency, of a palette too, is laid over white, as a page shows it.
 - CMYK becomes RGB, with Adobe's inverted JPEGs the right way round. Colour profiles are not applied.
-- More than 8 bits a pixel are scaled down, never clipped. The full scale is the smallest of 8, 12 and 16 bits that
-  holds the image's largest value, since 12-bit cameras and scanners write 16-bit files. Floating point is read as
-  0 to 1, or 0 to 255 where a value exceeds 1.
+- More than 8 bits a pixel are scaled down (`synaug_core/data/scaling.py`). Where zero is white, values are inverted.
 - An image whose three channels are equal everywhere is grey.
 """
 
@@ -19,15 +17,29 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synaug_core import errors, vocabulary
 from synaug_core.data.resize import resize, with_channels
+from synaug_core.data.scaling import Extent, Preprocessing, Scale, depth, to_eight_bits
 
 __all__ = [
-    "FORMATS", "Decoded", "Limits", "TooManyPixelsError", "UnreadableError", "decode", "image_size", "load_square",
-    "resize",
+    "FORMATS", "Decoded", "Limits", "TooManyPixelsError", "UnreadableError", "check_bytes", "check_size", "decode",
+    "extent", "image_size", "load_square", "square",
 ]  # fmt: skip
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _NO_IMAGE = "not a JPEG, PNG, BMP, TIFF or WebP image"
+_OTHER_KINDS = (
+    (128, b"DICM", "a DICOM file"), (0, b"GIF8", "a GIF"), (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 image"), (0, b"8BPS", "a Photoshop file"), (0, b"%PDF", "a PDF"),
+    (0, b"PK\x03\x04", "a zip archive"), (0, b"\x1f\x8b", "a gzip archive"), (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"\x76\x2f\x31\x01", "an OpenEXR image"), (0, b"<svg", "an SVG drawing"), (0, b"<!DOCTYPE", "a web page"),
+    (0, b"<html", "a web page"), (0, b"<?xml", "an XML file"),
+    *((8, brand, "a HEIC image") for brand in (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")),
+    *((8, brand, "an AVIF image") for brand in (b"avif", b"avis")),
+)  # fmt: skip
+_LFS_POINTER = b"version https://git-lfs.github.com/spec"
 _WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+_PHOTOMETRIC = 262
+_MOST_SIDE = 65_535
+"""Pixels a side, as in a JPEG: an image that is all length shows nothing, and costs time and memory."""
 
 
 # Pillow warns of damaged metadata and of large images on stderr, without a file name; here either does not matter
@@ -58,16 +70,18 @@ class Decoded:
     Attributes:
         pixels: uint8, (h, w) where the image is grey, else (h, w, 3) RGB.
         format: JPEG, PNG, ... as Pillow names it.
-        bits: full scale that the stored values were read with: 8, 12 or 16.
+        bits: that hold the stored values: 8, 10, 12, 14 or 16.
+        stored_bytes: of the file; 0 where there is none.
     """
 
     pixels: NDArray[np.uint8]
     format: str
     bits: int
+    stored_bytes: int = 0
 
 
-def decode(data: bytes, limits: Limits = Limits()) -> Decoded:
-    """Read one image.
+def decode(data: bytes, limits: Limits = Limits(), scale: Scale = Scale()) -> Decoded:
+    """Read one image; `scale` says what is white of more than 8 bits.
 
     Raises:
         UnreadableError: not an image of an accepted format, damaged, truncated, or over a limit.
@@ -78,13 +92,13 @@ def decode(data: bytes, limits: Limits = Limits()) -> Decoded:
     image = _open(io.BytesIO(data), limits)
     try:
         image.load()
-        image = _upright(image)
-        array, bits = _eight_bits(image)
+        is_inverted = _has_white_zero(image)
+        array, bits = _eight_bits(_upright(image), scale, is_inverted)
     except UnreadableError:
         raise
     except Exception as error:  # decoders of hostile bytes raise nearly anything
         raise UnreadableError(_reason(error)) from error
-    return Decoded(_grey_if_equal(array), image.format or "", bits)
+    return Decoded(_grey_if_equal(array), image.format or "", bits, len(data))
 
 
 def image_size(file: io.IOBase, limits: Limits = Limits()) -> tuple[int, int]:
@@ -97,12 +111,26 @@ def image_size(file: io.IOBase, limits: Limits = Limits()) -> tuple[int, int]:
     return image.height, image.width
 
 
+def extent(file: io.IOBase, limits: Limits = Limits()) -> Extent | None:
+    """The smallest and the largest value of an open image file; None where its header says that it has 8 bits.
+
+    Raises:
+        UnreadableError: as `decode`.
+    """
+    image = _open(file, limits)
+    if image.mode not in _WIDE_MODES:
+        return None
+    try:
+        return _extent(np.asarray(image))
+    except Exception as error:  # decoders of hostile bytes raise nearly anything
+        raise UnreadableError(_reason(error)) from error
+
+
 def load_square(
     data: bytes,
     size: int,
     channels: int,
-    *,
-    fit: vocabulary.Fit = "crop",
+    preprocessing: Preprocessing = Preprocessing(),
     limits: Limits = Limits(),
 ) -> NDArray[np.uint8]:
     """File bytes to uint8 (channels, size, size), just as `prepare` makes a data set's images.
@@ -110,7 +138,32 @@ def load_square(
     Raises:
         UnreadableError: as `decode`.
     """
-    return with_channels(resize(decode(data, limits).pixels, size, fit), channels)
+    return with_channels(square(decode(data, limits, preprocessing.scale).pixels, size, preprocessing.fit), channels)
+
+
+def square(pixels: NDArray[np.uint8], size: int, fit: vocabulary.Fit) -> NDArray[np.uint8]:
+    """As `resize`.
+
+    Raises:
+        UnreadableError: the memory does not hold it.
+    """
+    try:
+        return resize(pixels, size, fit)
+    except MemoryError as error:
+        raise UnreadableError(_reason(error)) from error
+
+
+def check_size(height: int, width: int, limits: Limits) -> None:
+    """Refuse an image by its height and width alone.
+
+    Raises:
+        UnreadableError: too many pixels in all (TooManyPixelsError) or a side.
+    """
+    megapixels = width * height / 1e6
+    if megapixels > limits.megapixels:
+        raise TooManyPixelsError(f"{megapixels:.1f} megapixels, over the limit of {limits.megapixels:g}")
+    if max(height, width) > _MOST_SIDE:
+        raise UnreadableError(f"{width} x {height} pixels; no side may have more than {_MOST_SIDE}")
 
 
 def check_bytes(count: int, limits: Limits) -> None:
@@ -130,13 +183,21 @@ def _open(file: io.IOBase, limits: Limits) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableError("more pixels than Pillow reads safely") from error
     except UnidentifiedImageError as error:
-        raise UnreadableError(_NO_IMAGE) from error
+        raise UnreadableError(_what_else(file)) from error
     except Exception as error:  # header parsers of hostile bytes raise nearly anything
         raise UnreadableError(_reason(error)) from error
-    megapixels = image.width * image.height / 1e6
-    if megapixels > limits.megapixels:
-        raise TooManyPixelsError(f"{megapixels:.1f} megapixels, over the limit of {limits.megapixels:g}")
+    check_size(image.height, image.width, limits)
     return image
+
+
+def _what_else(file: io.IOBase) -> str:
+    """What a file is that is none of the accepted formats, as far as its first bytes say."""
+    file.seek(0)
+    head = file.read(256)
+    if head.startswith(_LFS_POINTER):
+        return "a Git LFS pointer in the place of the image; git lfs pull fetches that"
+    kind = next((name for start, mark, name in _OTHER_KINDS if head[start : start + len(mark)] == mark), None)
+    return f"{kind}, {_NO_IMAGE}; convert it" if kind else _NO_IMAGE
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -149,9 +210,14 @@ def _upright(image: Image.Image) -> Image.Image:
     return turned
 
 
-def _eight_bits(image: Image.Image) -> tuple[NDArray[np.uint8], int]:
+def _eight_bits(image: Image.Image, scale: Scale, is_inverted: bool) -> tuple[NDArray[np.uint8], int]:
     if image.mode in _WIDE_MODES:
-        return _scaled(np.asarray(image))
+        values = np.asarray(image)
+        try:
+            pixels = to_eight_bits(values, scale)
+        except ValueError as error:
+            raise UnreadableError(str(error)) from error
+        return 255 - pixels if is_inverted else pixels, depth(_extent(values)) or 16
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
@@ -162,19 +228,13 @@ def _eight_bits(image: Image.Image) -> tuple[NDArray[np.uint8], int]:
     return np.asarray(image), 8
 
 
-def _scaled(values: NDArray[np.generic]) -> tuple[NDArray[np.uint8], int]:
-    wide = values.astype(np.float64)
-    if not np.isfinite(wide).all():
-        raise UnreadableError("has values that are not finite numbers")
-    low, high = float(wide.min()), float(wide.max())
-    if low < 0:
-        raise UnreadableError(f"has negative values (down to {low:g}); save it with 8 or 16 unsigned bits")
-    if values.dtype.kind == "f" and high <= 255:
-        return np.rint(wide * (255 if high <= 1 else 1)).astype(np.uint8), 8
-    bits = next((b for b in (8, 12, 16) if high < 2**b), None)
-    if bits is None:
-        raise UnreadableError(f"has values up to {high:g}; save it with 8 or 16 unsigned bits")
-    return np.rint(wide * (255 / (2**bits - 1))).astype(np.uint8), bits
+def _extent(values: NDArray[np.generic]) -> Extent:
+    return Extent(float(values.min()), float(values.max()), values.dtype.kind == "f")
+
+
+def _has_white_zero(image: Image.Image) -> bool:
+    """Whether a TIFF of more than 8 bits says that 0 is white; of 8 bits Pillow inverts it by itself."""
+    return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
 
 
 def _grey_if_equal(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

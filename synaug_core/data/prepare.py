@@ -14,7 +14,7 @@ import torch
 from synaug_core import seeds
 from synaug_core.config import DataConfig
 from synaug_core.config.data import SMALL_PIXELS
-from synaug_core.data import assign, checks, imageset, metadata, reading, resize, split, thinning
+from synaug_core.data import assign, checks, imageset, metadata, reading, resize, scaling, shortcuts, split, thinning
 from synaug_core.data.duplicates import DuplicateGraph, find_duplicates
 from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split, describe_findings
 from synaug_core.data.sources.base import Listing
@@ -123,18 +123,24 @@ class _Collected:
     rejected: tuple[Rejected, ...]
     duplicates: DuplicateGraph
     size: int
+    preprocessing: scaling.Preprocessing
+    shortcuts: tuple[shortcuts.Shortcut, ...]
 
 
 def _collected(config: DataConfig, most_pixels: int, progress: Progress) -> _Collected:
     listing = _chosen(metadata.apply_metadata(reading.open_source(config), config), config)
-    size = config.image_size or reading.default_size(listing.items, most_pixels)
-    read = reading.read_all(listing.items, size, config.fit, progress)
+    survey = reading.survey(listing.items)
+    size = config.image_size or reading.default_size(survey.sides, len(listing.items), most_pixels)
+    fit = reading.default_fit(survey.sides) if config.fit == "auto" else config.fit
+    preprocessing = scaling.Preprocessing(fit=fit, scale=survey.scale)
+    read = reading.read_all(listing.items, size, preprocessing, progress)
     rejections = (*listing.rejected, *read.rejected)
     reading.check_rejected(rejections, len(read.items), config.max_rejected)
     duplicates = find_duplicates(
         read.thumbnails, read.digests, config.duplicates.distance, config.duplicates.correlation
     )
-    return _Collected(listing, read, rejections, duplicates, size)
+    telling = shortcuts.find_shortcuts(read.properties, [item.label for item in read.items])
+    return _Collected(listing, read, rejections, duplicates, size, preprocessing, telling)
 
 
 def _divided(
@@ -153,11 +159,12 @@ def _divided(
         _thin_validation(sides, labels, ids, listing.classes, config.split.validation, own_seed)
         drawn_counts = Counter(label for label, side in zip(labels, sides, strict=True) if side in _DRAWN)
         shares = _about_draws(drawn_counts, available)
+    causes = [*checks.why_together(assigned.groups), *(note.rstrip(".") for note in listing.notes)]
     images, train_images = Counter(labels), _count(sides, labels, listing.classes, "train")
 
     def why(names: Container[str]) -> list[str]:
         thin = [f"{thinned} training images were left out to make the long tail or the low-data set"] if thinned else []
-        return checks.why_left_out(read.items, assigned.removed, names, (None, "train"), "training") + thin
+        return checks.why_left_out(read.items, assigned.removed, names, (None, "train"), "training") + thin + causes
 
     small = checks.small_classes(train_images, images, config.small_classes, config.min_per_class, why)
     classes = tuple(c for c in listing.classes if c not in small)
@@ -166,7 +173,7 @@ def _divided(
     lines = checks.check_sides(
         _count(sides, labels, classes, "val"),
         _count(sides, labels, classes, "test"),
-        lambda: checks.why_left_out(read.items, assigned.removed, classes, ("val",), "validation"),
+        lambda: checks.why_left_out(read.items, assigned.removed, classes, ("val",), "validation") + causes,
     )
 
     channels = config.channels or (1 if read.all_grey else 3)
@@ -186,6 +193,8 @@ def _divided(
         split=assigned.origin,
         counts={"train": train.counts(), "val": val.counts(), "test": test.counts()},
         facts=read.facts,
+        preprocessing=collected.preprocessing,
+        shortcuts=collected.shortcuts,
         rejected=collected.rejected,
         duplicates=assigned.duplicates,
         conflicts=assigned.conflicts,
@@ -194,7 +203,7 @@ def _divided(
         thinned=thinned,
         notes=(),
     )
-    notes = (*describe_findings(report, len(read.items)), *lines, *shares)
+    notes = (*listing.notes, *describe_findings(report, len(read.items)), *lines, *shares)
     return Prepared(train, val, test, report.model_copy(update={"notes": notes}), held_back)
 
 

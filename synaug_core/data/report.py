@@ -3,9 +3,15 @@
 from collections import Counter
 from typing import Literal
 
+from pydantic import Field
+
+from synaug_core import vocabulary
+from synaug_core.data import scaling
+from synaug_core.data.shortcuts import Shortcut
 from synaug_core.frozen import Frozen
 
 __all__ = [
+    "TINY",
     "Conflict",
     "DatasetReport",
     "Dropped",
@@ -23,6 +29,8 @@ DuplicateKind = Literal["exact", "near"]
 Split = Literal["train", "val", "test"]
 SplitOrigin = Literal["supplied", "made", "completed"]
 _LARGE_CLUSTER = 0.1
+TINY = 8
+"""Pixels a side: on fewer there is nothing to see."""
 
 
 class Rejected(Frozen):
@@ -40,14 +48,18 @@ class ImageFacts(Frozen):
     grey: int
     """Images without colour."""
     bits: dict[str, int]
-    """Images by the full scale they were read with: 8, 12 or 16 bits."""
+    """Images by the bits that hold their values: 8, 10, 12, 14 or 16."""
     height: tuple[int, int, int]
     """Smallest, median, largest, in pixels."""
     width: tuple[int, int, int]
+    oblong: int = 0
+    """Images at least 1.25 times as long as wide."""
     elongated: int
     """Images more than twice as long as wide."""
     enlarged: int
     """Images whose shorter side is smaller than the size they were given."""
+    by_class: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Kind of unusual image (elongated, tiny, enlarged, of another bit depth, grey among colour) -> class -> images."""
 
 
 class Duplicates(Frozen):
@@ -94,6 +106,8 @@ class DatasetReport(Frozen):
     counts: dict[Split, dict[str, int]]
     """Images per split and class, at the end."""
     facts: ImageFacts
+    preprocessing: scaling.Preprocessing = scaling.Preprocessing()
+    """How image files became squares of 8 bits."""
     rejected: tuple[Rejected, ...]
     duplicates: tuple[Duplicates, ...]
     conflicts: tuple[Conflict, ...]
@@ -101,8 +115,18 @@ class DatasetReport(Frozen):
     dropped: tuple[Dropped, ...]
     thinned: int
     """Training images left out for a long tail or the low-data mode."""
+    shortcuts: tuple[Shortcut, ...] = ()
+    """Classes that a property of the files alone tells from the others."""
     notes: tuple[str, ...]
     """Lines a user should read."""
+
+
+_ON_FIT: dict[vocabulary.Fit, str] = {
+    "crop": "of each only the central square is used, and what lies outside it is never seen, though it may be what "
+    "tells the class (data.fit: pad or stretch keeps it)",
+    "pad": "their edges are repeated, so that the whole image is seen (data.fit)",
+    "stretch": "they are stretched, so that the whole image is seen, in other proportions (data.fit)",
+}
 
 
 def describe_findings(report: DatasetReport, images: int) -> list[str]:
@@ -151,14 +175,23 @@ def _about_pixels(report: DatasetReport) -> list[str]:
     lines = []
     if len(facts.bits) > 1:
         depths = ", ".join(f"{count} of {bits} bits" for bits, count in facts.bits.items())
-        lines.append(f"The images have different depths ({depths}); each was scaled to its own.")
-    if facts.elongated:
+        scale = report.preprocessing.scale
+        white = " and ".join(str(value) for value in (scale.integer, scale.real) if value is not None)
         lines.append(
-            f"More than twice as long as wide: {_n(facts.elongated, 'image')}; only the central square is used."
+            f"The images' values reach different depths ({depths}); beyond 8 bits {white} is white in all of them. "
+            "Images of other devices than these may be too dark: bring them to one depth."
         )
+    if facts.oblong:
+        lines.append(
+            f"{facts.oblong} of {_n(facts.images, 'image')} are at least 1.25 times as long as wide, {facts.elongated} "
+            f"more than twice: {_ON_FIT[report.preprocessing.fit]}."
+        )
+    tiny = sum(facts.by_class.get("tiny", {}).values())
+    if tiny:
+        lines.append(f"{_n(tiny, 'image')} with a side of less than {TINY} px: enlarged, such show next to nothing.")
     if facts.enlarged > facts.images / 2:
         lines.append(f"{facts.enlarged} of {facts.images} images are smaller than {size} px and were enlarged.")
-    return lines
+    return lines + [shortcut.sentence() for shortcut in report.shortcuts]
 
 
 def _n(count: int, thing: str) -> str:

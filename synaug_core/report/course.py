@@ -96,7 +96,8 @@ def _images(config: Config, report: Mapping[str, Any]) -> str:
         text += f": {number(facts.get('images', 0))} images that could be used"
     if size := report.get("image_size") or config.data.image_size:
         colour = {1: ", grey", 3: ", colour"}.get(report.get("channels") or config.data.channels or 0, "")
-        text += f", brought to {size} × {size} pixels ({config.data.fit}{colour})"
+        fit = report.get("preprocessing", {}).get("fit") or config.data.fit
+        text += f", brought to {size} × {size} pixels ({fit}{colour})"
     if rejected_count := len(report.get("rejected", ())):
         text += f"; {number(rejected_count)} file{'s were' if rejected_count != 1 else ' was'} rejected"
     classes = config.data.classes

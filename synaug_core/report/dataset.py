@@ -39,6 +39,7 @@ def dataset_page(report: Mapping[str, Any], *, name: str = "", sheets: Mapping[s
         duplicates=Counter(d["kind"] for d in report.get("duplicates", ())),
         dropped=list(report.get("dropped", ())),
         notes=list(report.get("notes", ())),
+        unusual=report.get("facts", {}).get("by_class", {}),
         sheets=html.embed_pictures(
             {words.SPLIT_NAMES.get(caption, caption): sheet for caption, sheet in (sheets or {}).items()}
         ),

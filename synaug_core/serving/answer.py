@@ -84,7 +84,8 @@ def answer(served: Served, images: Sequence[uploads.Upload], limits: Limits, end
     for number, image in enumerate(images):
         _in_time(end)
         try:
-            decoded.append(load_square(image.data, classifier.size, classifier.channels, fit=served.fit, limits=limits))
+            square = load_square(image.data, classifier.size, classifier.channels, served.preprocessing, limits)
+            decoded.append(square)
         except UnreadableError as error:
             called = f" ({image.name})" if image.name else ""
             raise errors.RequestError(422, f"image {number} (counted from 0){called}: {error}") from error

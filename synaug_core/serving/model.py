@@ -19,7 +19,7 @@ from synaug_core.services.settings import Settings
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
-    from synaug_core.vocabulary import Fit
+    from synaug_core.data.scaling import Preprocessing
 
 __all__ = ["Holder", "Served", "load_version"]
 
@@ -32,7 +32,7 @@ class Served:
     """A version that can answer. A request takes it once and uses it to its end.
 
     Attributes:
-        fit: how images that are not square are made so, as in its training.
+        preprocessing: how image files become what it sees, as in its training.
         since: when it began to be served, in UTC.
     """
 
@@ -40,7 +40,7 @@ class Served:
     version: str
     alias: str
     classifier: TrainedClassifier
-    fit: Fit
+    preprocessing: Preprocessing
     since: dt.datetime
 
 
@@ -58,14 +58,14 @@ def load_version(current: Settings, version: registry.ModelVersion, alias: str, 
 
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
         staging = Path(folder)
-        fit = exported.trained_fit(current, version.source, staging / "described")
+        preprocessing = exported.trained_preprocessing(current, version.source, staging / "described")
         classifier = TrainedClassifier.load(
             exported.classifier_folder(current, version.source, staging), resolve(device)
         )
     blank = torch.zeros(1, classifier.channels, classifier.size, classifier.size, dtype=torch.uint8)
     if not np.isfinite(classifier.predict(blank)).all():
         raise ArtifactError(f"{version.name} version {version.version} predicts values that are not finite numbers")
-    return Served(version.name, version.version, alias, classifier, fit, dt.datetime.now(dt.UTC))
+    return Served(version.name, version.version, alias, classifier, preprocessing, dt.datetime.now(dt.UTC))
 
 
 class Holder:

@@ -151,8 +151,10 @@ def predict(
     """
     from synaug import loading
 
-    classifier, trained_fit = loading.open_classifier(environment.prepare(ctx.obj), model, device)
-    answers, unreadable = loading.classify_files(classifier, images, fit or trained_fit)
+    classifier, preprocessing = loading.open_classifier(environment.prepare(ctx.obj), model, device)
+    if fit is not None:
+        preprocessing = preprocessing.model_copy(update={"fit": fit})
+    answers, unreadable = loading.classify_files(classifier, images, preprocessing)
     if as_json:
         typer.echo(json.dumps(answers, indent=2, ensure_ascii=False))
     else:

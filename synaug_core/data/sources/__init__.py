@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.errors import DataError
 
 if TYPE_CHECKING:
-    from synaug_core.data.decode import Limits
-    from synaug_core.data.sources.base import Listing
+    from synaug_core.data.sources.base import Instructions, Listing
 
 __all__ = [
     "FILE_SUFFIXES", "KINDS", "WHAT_TO_GIVE", "SourceKind", "built_in_settings", "is_built_in", "is_path", "match_kind",
@@ -26,7 +25,7 @@ class SourceKind:
 
     Attributes:
         name: stands in the fingerprint of a source.
-        open: lists the images of a path without decoding them; files of the given path (the metadata) are no images.
+        open: lists the images of a path without decoding them, as instructed.
         suffix: in small letters, of a file that holds a whole source, here or in a bucket; "" where there is none.
         matches_folder: whether a folder is of this kind.
         version: of a built-in source, which is given by its name: what its images depend on.
@@ -34,7 +33,7 @@ class SourceKind:
     """
 
     name: str
-    open: Callable[[Path, Limits, Path | None], Listing]
+    open: Callable[[Path, Instructions], Listing]
     suffix: str = ""
     matches_folder: Callable[[Path], bool] = lambda _: False
     version: Callable[[], str] | None = None
@@ -45,7 +44,7 @@ class SourceKind:
         return self.matches_folder(path) if path.is_dir() else path.is_file() and _suffix(path) == self.suffix != ""
 
 
-def _open_digits(path: Path, limits: Limits, metadata: Path | None) -> Listing:
+def _open_digits(path: Path, instructions: Instructions) -> Listing:
     from synaug_core.data.sources import digits
 
     return digits.list_digits()
@@ -57,16 +56,16 @@ def _digits_version() -> str:
     return digits.digits_version()
 
 
-def _open_npz(path: Path, limits: Limits, metadata: Path | None) -> Listing:
+def _open_npz(path: Path, instructions: Instructions) -> Listing:
     from synaug_core.data.sources import npz
 
-    return npz.list_npz(path, limits)
+    return npz.list_npz(path, instructions.limits)
 
 
-def _open_parquet(path: Path, limits: Limits, metadata: Path | None) -> Listing:
+def _open_parquet(path: Path, instructions: Instructions) -> Listing:
     from synaug_core.data.sources import parquet
 
-    return parquet.list_parquet(path, limits)
+    return parquet.list_parquet(path, instructions.limits)
 
 
 def _holds_parquet_only(folder: Path) -> bool:
@@ -75,10 +74,10 @@ def _holds_parquet_only(folder: Path) -> bool:
     return any(_suffix(p) == ".parquet" for p in paths) and all(p.is_file() for p in paths)
 
 
-def _open_folder(path: Path, limits: Limits, metadata: Path | None) -> Listing:
+def _open_folder(path: Path, instructions: Instructions) -> Listing:
     from synaug_core.data.sources import folder
 
-    return folder.list_folder(path, limits, skip=metadata)
+    return folder.list_folder(path, instructions)
 
 
 KINDS = (

@@ -1,6 +1,8 @@
 """What a source of images gives: a listing, nothing decoded yet."""
 
+import contextlib
 import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -8,21 +10,26 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from synaug_core.data.decode import Decoded, Limits, UnreadableError, check_bytes, decode, image_size
+from synaug_core.data.decode import Decoded, Limits, UnreadableError, check_bytes, decode, extent, image_size
 from synaug_core.data.report import Rejected, Split
+from synaug_core.data.scaling import Extent, Scale
 
-__all__ = ["ArrayImage", "EncodedImage", "FileImage", "Item", "Listing", "RefusedImage", "StoredImage"]
+__all__ = ["ArrayImage", "EncodedImage", "FileImage", "Instructions", "Item", "Listing", "RefusedImage", "StoredImage"]
 
 
 class StoredImage(Protocol):
-    """An image in its source, not yet decoded. Both methods raise `UnreadableError` with the reason."""
+    """An image in its source, not yet decoded. Its methods raise `UnreadableError` with the reason."""
 
     def size(self) -> tuple[int, int]:
         """Height and width, without decoding."""
         ...
 
-    def read(self) -> Decoded:
-        """The pixels."""
+    def extent(self) -> Extent | None:
+        """The smallest and the largest stored value; None where there are 8 bits, without decoding."""
+        ...
+
+    def read(self, scale: Scale = Scale()) -> Decoded:
+        """The pixels; `scale` says what is white of more than 8 bits."""
         ...
 
 
@@ -35,20 +42,30 @@ class FileImage:
 
     def size(self) -> tuple[int, int]:
         """Height and width."""
+        with self._open() as file:
+            return image_size(file, self.limits)
+
+    def extent(self) -> Extent | None:
+        """The smallest and the largest stored value."""
+        with self._open() as file:
+            return extent(file, self.limits)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[io.BufferedReader]:
         try:
             with self.path.open("rb") as file:
-                return image_size(file, self.limits)
+                yield file
         except OSError as error:
             raise UnreadableError(_failure(error)) from error
 
-    def read(self) -> Decoded:
+    def read(self, scale: Scale = Scale()) -> Decoded:
         """The pixels."""
         try:
             check_bytes(self.path.stat().st_size, self.limits)
             data = self.path.read_bytes()
         except OSError as error:
             raise UnreadableError(_failure(error)) from error
-        return decode(data, self.limits)
+        return decode(data, self.limits, scale)
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,11 @@ class ArrayImage:
         """Height and width."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
-    def read(self) -> Decoded:
+    def extent(self) -> Extent | None:
+        """Always of 8 bits."""
+        return None
+
+    def read(self, scale: Scale = Scale()) -> Decoded:
         """The pixels."""
         pixels = self.pixels
         if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
@@ -80,9 +101,13 @@ class EncodedImage:
         """Height and width."""
         return image_size(io.BytesIO(self.data), self.limits)
 
-    def read(self) -> Decoded:
+    def extent(self) -> Extent | None:
+        """The smallest and the largest stored value."""
+        return extent(io.BytesIO(self.data), self.limits)
+
+    def read(self, scale: Scale = Scale()) -> Decoded:
         """The pixels."""
-        return decode(self.data, self.limits)
+        return decode(self.data, self.limits, scale)
 
 
 @dataclass(frozen=True)
@@ -95,9 +120,30 @@ class RefusedImage:
         """Never known."""
         raise UnreadableError(self.reason)
 
-    def read(self) -> Decoded:
+    def extent(self) -> Extent | None:
+        """Never known."""
+        raise UnreadableError(self.reason)
+
+    def read(self, scale: Scale = Scale()) -> Decoded:
         """Never opened."""
         raise UnreadableError(self.reason)
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """What a user says of a source besides its place.
+
+    Attributes:
+        limits: of each image.
+        metadata: a file that is no image, links resolved.
+        labels: id -> class, where a file says so and no folder.
+        classes: the classes, where the user names them: what looks like another level is none, and empty ones count.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    metadata: Path | None = None
+    labels: Mapping[str, str] | None = None
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,13 +161,15 @@ class Item:
 class Listing:
     """All images of a source, in an order that is the same each time.
 
-    `classes` may name classes without an item; `rejected` are files that belong to no class.
+    `classes` may name classes without an item; `rejected` are files that belong to no class; `notes` are what the user
+    should know of how the source was understood.
     """
 
     name: str
     items: tuple[Item, ...]
     classes: tuple[str, ...]
     rejected: tuple[Rejected, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def _failure(error: OSError) -> str:

@@ -1,24 +1,47 @@
 """A folder of class folders, with or without train, val and test folders above them."""
 
 import os
+import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from synaug_core.data import decode, report
-from synaug_core.data.sources.base import FileImage, Item, Listing, RefusedImage, StoredImage
+from synaug_core.data.sources.base import FileImage, Instructions, Item, Listing, RefusedImage, StoredImage
 from synaug_core.errors import DataError
 
-__all__ = ["SPLIT_NAMES", "list_folder", "walk"]
+__all__ = ["SPLIT_NAMES", "list_folder", "split_name", "walk"]
 
 SPLIT_NAMES: dict[str, report.Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+_CONTENT_WORDS = {
+    *("data", "dataset", "set", "split", "part", "folder", "files", "samples", "raw", "original", "originals"),
+    *("image", "images", "img", "imgs", "pictures", "photos", "jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp"),
+}
+"""Words that say of a folder that it holds images, and not of what class."""
+_MASK_WORDS = {
+    *("mask", "masks", "seg", "segmentation", "segmentations", "annotation", "annotations", "groundtruth", "gt"),
+    *("label", "labels", "bbox", "bboxes", "roi", "rois"),
+}
+"""Words for what is drawn over an image, or said of it."""
 _SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"}
-_LITTER = {"__macosx", "thumbs.db", "desktop.ini"}
+_DOCUMENTS = {
+    *(".csv", ".tsv", ".txt", ".xml", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".log", ".md", ".rst"),
+    *(".pdf", ".html", ".htm", ".xls", ".xlsx", ".ods", ".doc", ".docx", ".py", ".ipynb", ".m", ".sh", ".r"),
+}
+_TABLES = {".csv", ".tsv", ".xls", ".xlsx", ".ods", ".json"}
+_LITTER = {"__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"}
+_LITTER |= {"system volume information"}
+_MASK_ENDING = re.compile(rf"[ _.-]+({'|'.join(sorted(_MASK_WORDS, reverse=True))})([ _.-]*\d+)?$", re.IGNORECASE)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_JOINED = re.compile("^(train|val|test)(?:set|data|images|imgs)$")
+_NAMED_ALIKE = 0.8
+"""Share of the folders within others that have the name of one in another, where these stand above the classes."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +57,23 @@ class Entry:
         return "/".join(self.parts)
 
     @property
+    def suffix(self) -> str:
+        return "" if self.is_folder else PurePosixPath(self.parts[-1]).suffix.lower()
+
+    @property
     def looks_like_image(self) -> bool:
-        return not self.is_folder and PurePosixPath(self.parts[-1]).suffix.lower() in _SUFFIXES
+        return self.suffix in _SUFFIXES
+
+    @property
+    def may_be_image(self) -> bool:
+        return not self.is_folder and self.suffix not in _DOCUMENTS
 
 
 def walk(root: Path) -> Iterator[Entry]:
-    """Every file and every folder below `root`, sorted by path; hidden ones left out, links to folders not entered."""
+    """Every file and every folder below `root`, sorted by path; hidden ones and those of systems left out, links to
+    folders not entered."""
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if not _hidden(f))
+        folders[:] = sorted(f for f in folders if not _hidden(f) and f[0] not in "@$#")  # of a NAS, or Windows
         parts = Path(folder).relative_to(root).parts
         for name in folders:
             yield Entry((*parts, name), Path(folder, name), is_folder=True)
@@ -49,67 +81,109 @@ def walk(root: Path) -> Iterator[Entry]:
             yield Entry((*parts, name), Path(folder, name))
 
 
-def list_folder(root: Path, limits: decode.Limits, skip: Path | None = None) -> Listing:
-    """List a folder. A class is the first folder name below the root or below a split folder.
+def split_name(folder: str) -> report.Split | None:
+    """The split that a folder's name stands for, as in `train`, `Test_Set`, `trainset` or `val_images`."""
+    telling = [_JOINED.sub(r"\1", word) for word in _words(folder) if word not in _CONTENT_WORDS]
+    return SPLIT_NAMES.get(telling[0]) if len(telling) == 1 else None
+
+
+def list_folder(root: Path, instructions: Instructions) -> Listing:
+    """List a folder. A class is the first folder name below the root or below a split folder, where the instructions
+    have no labels.
 
     Images in deeper folders belong to the class above them. Files of other kinds outside the class folders are
-    ignored, within them they are rejected when read.
+    ignored, within them they are rejected when read; folders without images are no classes, and masks beside their
+    images no images.
 
     Raises:
         DataError: no image, no class folders, or a layout that can be read in two ways.
     """
-    entries = [e for e in walk(root) if skip is None or e.path.resolve() != skip]
-    if not any(not e.is_folder for e in entries):
+    entries = [e for e in walk(root) if instructions.metadata is None or e.path.resolve() != instructions.metadata]
+    if not any(e.may_be_image for e in entries):
         raise DataError(f"data.source: {root} has no images")
+    if instructions.labels is not None:
+        return _list_labelled(root, entries, instructions.limits, instructions.labels)
     splits = _split_folders(root, entries)
     depth = 1 if splits else 0
+    if splits:
+        entries = [e for e in entries if e.parts[0] in splits]
+    _check_classes(root, entries, depth, instructions.classes is not None)
+    masks = _masks(entries, depth)
     home = root.resolve()
     items: list[Item] = []
     rejections: list[report.Rejected] = []
-    classes: set[str] = set()
-    names: set[str] = set()
+    folders, classes, names = set[str](), set[str](), set[str]()
     for entry in entries:
-        split = splits.get(entry.parts[0]) if splits else None
-        if splits and split is None:
+        if entry.id in masks:
             continue
-        if entry.is_folder:
-            if len(entry.parts) == depth + 1:
-                classes.add(_text(entry.parts[depth]))
-            if not entry.path.is_symlink():
-                continue
         if len(entry.parts) < depth + 2 and not entry.is_folder:
             if entry.looks_like_image:
                 rejections.append(report.Rejected(path=_text(entry.id), reason="lies outside the class folders"))
+            continue
+        if len(entry.parts) > depth:
+            folders.add(_text(entry.parts[depth]))
+            if entry.may_be_image or (entry.is_folder and entry.path.is_symlink()):
+                classes.add(_text(entry.parts[depth]))
+        if entry.is_folder and not entry.path.is_symlink():
             continue
         name = _text(entry.id)
         if name in names:
             rejections.append(
                 report.Rejected(
-                    path=name, reason="another file has the same name, but for how its accents are encoded (Unicode)"
+                    path=name,
+                    reason="another file has the same name and folder, but for how accents are encoded (Unicode)",
                 )
             )
             continue
         names.add(name)
-        items.append(Item(name, _text(entry.parts[depth]), _stored(entry, home, limits), split))
+        split = splits.get(entry.parts[0])
+        items.append(Item(name, _text(entry.parts[depth]), _stored(entry, home, instructions.limits), split))
+    classes |= folders & {_text(name) for name in instructions.classes or ()}
+    items = [item for item in items if item.label in classes]
     if not classes:
         raise DataError(
-            f"data.source: {root} has {len(rejections)} images but no class folders; "
-            "put the images of each class into a folder named after the class"
+            f"data.source: {root} has {len(rejections)} images but no class folders; {_how_to_label(entries)}"
         )
     if len(classes) == 1:
         _explain_one_class(root, entries, depth, next(iter(classes)))
-    return Listing(root.resolve().name, tuple(items), tuple(sorted(classes)), tuple(rejections))
+    notes = _about_folders(folders - classes, classes, len(masks))
+    return Listing(root.resolve().name, tuple(items), tuple(sorted(classes)), tuple(rejections), notes)
+
+
+def _list_labelled(root: Path, entries: list[Entry], limits: decode.Limits, labels: Mapping[str, str]) -> Listing:
+    """Images whose classes stand in a file; folders that are named after splits give these."""
+    home = root.resolve()
+    items: list[Item] = []
+    rejections: list[report.Rejected] = []
+    for entry in entries:
+        name = _text(entry.id)
+        if name in labels and not entry.is_folder:
+            split = split_name(entry.parts[0]) if len(entry.parts) > 1 else None
+            items.append(Item(name, labels[name], _stored(entry, home, limits), split))
+        elif entry.looks_like_image:
+            rejections.append(report.Rejected(path=name, reason="has no label in the CSV file"))
+    if not items:
+        raise DataError(f"data.source: {root} has none of the {len(labels)} images that the CSV file labels")
+    classes = sorted({item.label for item in items})
+    return Listing(home.name, tuple(items), tuple(classes), tuple(rejections))
 
 
 def _split_folders(root: Path, entries: list[Entry]) -> dict[str, report.Split]:
     """Top folders that stand for splits, or nothing where all of them are classes.
 
-    A folder named "train" with images directly in it is a class (of vehicles, say).
+    A folder named "train" with images directly in it is a class (of vehicles, say), but not beside others that are
+    named after splits.
     """
     tops = {e.parts[0] for e in entries if e.is_folder}
-    split_by_folder = {t: SPLIT_NAMES[t.casefold()] for t in sorted(tops) if t.casefold() in SPLIT_NAMES}
+    split_by_folder = {t: split for t in sorted(tops) if (split := split_name(t)) is not None}
     direct = {e.parts[0] for e in entries if len(e.parts) == 2 and e.looks_like_image}
-    if not split_by_folder or set(split_by_folder) & direct:
+    unlabelled = sorted(set(split_by_folder) & direct)
+    if len({split_by_folder[name] for name in unlabelled}) > 1:
+        raise DataError(
+            f"data.source: {root} has images directly in {', '.join(unlabelled)}, which name splits and no classes; "
+            f"{_how_to_label(entries)}"
+        )
+    if not split_by_folder or unlabelled:
         return {}
     if link := next((t for t in split_by_folder if (root / t).is_symlink()), None):
         raise DataError(f"data.source: {root / link} is a link to a folder, which is not followed; put a copy there")
@@ -124,9 +198,112 @@ def _split_folders(root: Path, entries: list[Entry]) -> dict[str, report.Split]:
     return split_by_folder
 
 
+def _check_classes(root: Path, entries: list[Entry], depth: int, names_classes: bool) -> None:
+    """Refuse folders that are not named after classes, and a level that stands above or below the classes.
+
+    Raises:
+        DataError: all folders are named after splits or contents, or the same folders stand in each of several.
+    """
+    images = [e for e in entries if e.looks_like_image and len(e.parts) > depth + 1]
+    tops = {e.parts[depth] for e in images}
+    if len(tops) > 1 and all(_is_no_class(top) for top in tops) and not names_classes:
+        raise DataError(
+            f"data.source: {root} has folders that name no classes ({_some(tops)}); {_how_to_label(entries)}"
+        )
+    pairs = {(e.parts[depth], e.parts[depth + 1]) for e in images if len(e.parts) > depth + 2}
+    inner = Counter(name for _, name in pairs)
+    direct = sum(len(e.parts) == depth + 2 for e in images)
+    if len(tops) < 2 or not inner or direct > (1 - _NAMED_ALIKE) * len(images):
+        return
+    if len({split_name(name) for name in inner}) > 1 and all(split_name(name) for name in inner):
+        raise DataError(
+            f"data.source: {root} has {_some(inner)} in its class folders, where they do not divide the images; put "
+            f"them above the classes ({min(inner)}/{min(tops)})"
+        )
+    names = {name for name in inner if not _is_no_class(name)}
+    repeated = {name for name in names if inner[name] > 1}
+    if len(repeated) < 2 or sum(inner[n] for n in repeated) < _NAMED_ALIKE * sum(inner[n] for n in names):
+        return
+    if names_classes or (_are_numbered(names) and not (_are_numbered(tops) and len(tops) > len(names))):
+        return  # numbered alone, they are patients, say, counted anew in each class
+    raise DataError(
+        f"data.source: {root} has the same folders ({_some(repeated)}) in each of several others ({_some(tops)}): if "
+        f"they are the classes, put them above the others ({min(repeated)}/{min(tops)}), or name each image's class "
+        "in a CSV file (data.metadata, with the columns id, label and, for what has to stay together, group); if the "
+        "others are the classes, say so with data.classes"
+    )
+
+
+def _words(name: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(name)]
+
+
+def _consists_of(name: str, vocabulary: set[str]) -> bool:
+    words = _words(name)
+    return bool(words) and set(words) <= vocabulary
+
+
+def _is_no_class(folder: str) -> bool:
+    return split_name(folder) is not None or _consists_of(folder, _CONTENT_WORDS | _MASK_WORDS)
+
+
+def _are_numbered(names: Iterable[str]) -> bool:
+    numbered = [any(character.isdigit() for character in name) for name in names]
+    return sum(numbered) * 2 > len(numbered)
+
+
+def _masks(entries: list[Entry], depth: int) -> set[str]:
+    """Ids of files that are drawn over an image of the same name: `NAME_mask.png` beside `NAME.png`, or `NAME.png` in a
+    folder `masks` within the class, beside `NAME.png` above it or in another folder there."""
+    files = [(e, e.parts[:-1], PurePosixPath(e.parts[-1]).stem) for e in entries if e.looks_like_image]
+
+    def is_of_masks(folder: tuple[str, ...]) -> bool:
+        return len(folder) > depth + 1 and _consists_of(folder[-1], _MASK_WORDS)
+
+    images = {(folder, stem) for _, folder, stem in files if not is_of_masks(folder)}
+    images_below = images | {(folder[:-1], stem) for folder, stem in images if len(folder) > depth + 1}
+    masks = set()
+    for entry, folder, stem in files:
+        name = _MASK_ENDING.sub("", stem)
+        if is_of_masks(folder):
+            is_mask = (folder[:-1], stem) in images_below or (folder[:-1], name) in images_below
+        else:
+            is_mask = name not in ("", stem) and (folder, name) in images
+        if is_mask and len(folder) > depth:
+            masks.add(entry.id)
+    return masks
+
+
+def _about_folders(without_images: set[str], classes: set[str], masks: int) -> tuple[str, ...]:
+    notes = []
+    if without_images:
+        notes.append(f"Folders without images are no classes: {_some(without_images)}.")
+    if masks:
+        notes.append(
+            f"{masks} {'file is a mask' if masks == 1 else 'files are masks'} beside the image of the same name, and "
+            "not read as images."
+        )
+    folded = Counter(name.casefold() for name in classes)
+    if alike := sorted(name for name in classes if folded[name.casefold()] > 1):
+        notes.append(f"The classes {', '.join(alike)} differ in letter case alone: if they are one, give one name.")
+    return tuple(notes)
+
+
+def _how_to_label(entries: list[Entry]) -> str:
+    table = next((e.id for e in entries if e.suffix in _TABLES), None)
+    hint = "put the images of each class into a folder named after the class, or name the classes in a CSV file "
+    hint += "(data.metadata, with the columns id, which is the path below the folder, and label)"
+    return hint + (f"; does {table} have them?" if table else "")
+
+
+def _some(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:4]) + (", ..." if len(ordered) > 4 else "")
+
+
 def _stored(entry: Entry, home: Path, limits: decode.Limits) -> StoredImage:
     if entry.is_folder:
-        return RefusedImage("a link to a folder, which is not followed")
+        return RefusedImage("a link to a folder, which is not followed; copy the data with cp -rL")
     if _text(entry.id) != unicodedata.normalize("NFC", entry.id):
         return RefusedImage("its name is not valid UTF-8")
     try:
@@ -135,7 +312,7 @@ def _stored(entry: Entry, home: Path, limits: decode.Limits) -> StoredImage:
     except (OSError, RuntimeError):
         return RefusedImage("a link that leads nowhere" if entry.path.is_symlink() else "cannot be opened")
     if not target.is_relative_to(home):
-        return RefusedImage("a link that leaves the folder")
+        return RefusedImage("a link that leaves the folder; copy the data with cp -rL")
     if not stat.S_ISREG(mode):
         return RefusedImage("not a regular file")
     return FileImage(target, limits)
@@ -144,6 +321,8 @@ def _stored(entry: Entry, home: Path, limits: decode.Limits) -> StoredImage:
 def _explain_one_class(root: Path, entries: list[Entry], depth: int, name: str) -> None:
     inner = sorted({e.parts[depth + 1] for e in entries if len(e.parts) > depth + 2})
     hint = f"; if its folders ({', '.join(inner[:3])}, ...) are the classes, give {root / name}" if inner else ""
+    if _is_no_class(name) and not inner:
+        hint = f"; {_how_to_label(entries)}"
     raise DataError(f"data.source: {root} has only one class, {name!r}; at least two are needed{hint}")
 
 

@@ -1,5 +1,6 @@
 """An .npz file of images: of MedMNIST with its official split, or of one undivided set."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from synaug_core.data import decode, report
+from synaug_core.data.sources import folder
 from synaug_core.data.sources.base import ArrayImage, Item, Listing
 from synaug_core.errors import DataError
 
@@ -21,8 +23,8 @@ _MOST_BYTES = 64e9
 
 
 def list_npz(path: Path, limits: decode.Limits) -> Listing:
-    """List the arrays `{train,val,test}_images` and `{train,val,test}_labels`, where val and test may be absent; or
-    `images` and `labels`.
+    """List the arrays `{train,val,test}_images` and `{train,val,test}_labels`, where val and test may be absent and
+    have other names (`valid_images`); or `images` and `labels`.
 
     Images are uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels integers of shape (n, 1) or (n,).
     Arrays `{train,val,test}_groups` or `groups`, texts or integers, say what stays together. Classes are named after
@@ -32,15 +34,7 @@ def list_npz(path: Path, limits: decode.Limits) -> Listing:
         DataError: not such a file.
     """
     arrays = _load(path)
-    splits = [s for s in _SPLITS if f"{s}_images" in arrays]
-    prefixes: dict[str, report.Split | None] = {f"{s}_": s if len(splits) > 1 else None for s in splits}
-    if "train" not in splits:
-        if splits or "images" not in arrays:
-            keys = ", ".join(sorted(arrays)) or "none"
-            raise DataError(
-                f"{path}: the arrays train_images and train_labels, or images and labels, are missing (found: {keys})"
-            )
-        prefixes = {"": None}
+    prefixes = _prefixes(path, arrays)
     images = {p: _images(path, p, arrays[f"{p}images"], limits) for p in prefixes}
     labels = {p: _labels(path, p, arrays.get(f"{p}labels"), len(images[p])) for p in prefixes}
     groups = {p: _groups(path, p, arrays.get(f"{p}groups"), len(images[p])) for p in prefixes}
@@ -54,8 +48,33 @@ def list_npz(path: Path, limits: decode.Limits) -> Listing:
     return Listing(path.name, items, tuple(names.values()))
 
 
+def _prefixes(path: Path, arrays: Mapping[str, Any]) -> dict[str, report.Split | None]:
+    """How the names of each set's arrays begin, and the split that this stands for; none is passed over.
+
+    Raises:
+        DataError: no training images, sets that are no split, or two of one split.
+    """
+    beginnings = [key.removesuffix("images") for key in arrays if key.casefold().endswith("images")]
+    splits = {p: folder.SPLIT_NAMES.get(p.removesuffix("_").casefold()) for p in beginnings if p.endswith("_")}
+    if beginnings == [""]:
+        return {"": None}
+    if "train" not in splits.values():
+        keys = ", ".join(sorted(arrays)) or "none"
+        raise DataError(
+            f"{path}: the arrays train_images and train_labels, or images and labels, are missing (found: {keys})"
+        )
+    if surplus := [p for p in beginnings if splits.get(p) is None]:
+        raise DataError(
+            f"{path}: {', '.join(f'{p}images' for p in surplus)} {'is' if len(surplus) == 1 else 'are'} of no split; "
+            "name the arrays train_images, val_images and test_images, and leave others out"
+        )
+    if len(set(splits.values())) < len(splits):
+        raise DataError(f"{path}: {', '.join(f'{p}images' for p in beginnings)} name a split twice")
+    order = sorted(splits, key=lambda p: _SPLITS.index(splits[p] or "train"))
+    return {p: splits[p] if len(splits) > 1 else None for p in order}
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    keys = {f"{s}_{part}" for s in _SPLITS for part in _PARTS} | set(_PARTS) | set(_NAMES)
     try:
         content = np.load(path, allow_pickle=False)
         if not isinstance(content, NpzFile):
@@ -64,10 +83,15 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             entries = archive.zip.infolist() if archive.zip else []
             if sum(entry.file_size for entry in entries) > _MOST_BYTES:
                 raise ValueError("it unpacks to more than 64 GB")
-            return {str(key): _array(archive, key) if key in keys else np.empty(0) for key in archive.files}
+            return {str(key): _array(archive, key) if _is_of_use(str(key)) else np.empty(0) for key in archive.files}
     except Exception as error:  # parsers of hostile bytes raise nearly anything
         words = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: cannot be read as an .npz file ({words or type(error).__name__})") from error
+
+
+def _is_of_use(key: str) -> bool:
+    prefix, _, part = key.rpartition("_")
+    return key in _NAMES or (part in _PARTS and (not prefix or prefix.casefold() in folder.SPLIT_NAMES))
 
 
 def _array(archive: NpzFile, key: str) -> NDArray[Any]:
@@ -85,8 +109,12 @@ def _images(path: Path, prefix: str, array: NDArray[Any], limits: decode.Limits)
             f"{path}: {prefix}images must be uint8 of shape (n, h, w) or (n, h, w, 3), "
             f"and is {array.dtype} of shape {array.shape}"
         )
-    if 0 in array.shape[1:3] or array.shape[1] * array.shape[2] > limits.megapixels * 1e6:
+    if 0 in array.shape[1:3]:
         raise DataError(f"{path}: {prefix}images has images of {array.shape[1]} x {array.shape[2]} pixels")
+    try:
+        decode.check_size(array.shape[1], array.shape[2], limits)
+    except decode.UnreadableError as error:
+        raise DataError(f"{path}: {prefix}images has images of {error}") from error
     return array
 
 
@@ -97,8 +125,14 @@ def _labels(path: Path, prefix: str, array: NDArray[Any] | None, images: int) ->
         array = array[:, 0]
     if array.ndim != 1:
         raise DataError(f"{path}: {prefix}labels has shape {array.shape}; one label for each image is needed")
-    if array.dtype.kind not in "iu" or (array.size and int(array.min()) < 0):
+    if array.dtype.kind not in "iu":
         raise DataError(f"{path}: {prefix}labels must be integers from 0 up, and is {array.dtype}")
+    if array.size and (strange := [v for v in (int(array.min()), int(array.max())) if not 0 <= v < 2**63]):
+        count = int(((array < 0) | (array > 2**63 - 1)).sum())
+        raise DataError(
+            f"{path}: {prefix}labels must be integers from 0 up, and has {strange[0]}, which is no class ({count} of "
+            f"{array.size}): leave images without a label out"
+        )
     if len(array) != images:
         raise DataError(f"{path}: {prefix}images has {images} images and {prefix}labels {len(array)} labels")
     return array.astype(np.int64)

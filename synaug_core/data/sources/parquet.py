@@ -89,8 +89,8 @@ def _foreign(file: Path, limits: decode.Limits) -> tuple[list[base.Item], tuple[
     table = pq.read_table(file, columns=columns, memory_map=False)
     encoded = _bytes_of(table.column(_IMAGE))
     texts = {name: table.column(name).to_pylist() for name in columns if name != _IMAGE}
-    if any(value is None for name, values in texts.items() if name != _SPLIT for value in values):
-        raise ValueError("a label, class name or group is missing")
+    if any(value is None for name, values in texts.items() if name not in (_SPLIT, groups) for value in values):
+        raise ValueError("a label or class name is missing")
     numbers = texts.get(_LABEL, texts.get(_CLASS_NAME, []))
     if not all(isinstance(number, (int, str)) for number in numbers):
         raise ValueError("label must be whole numbers or texts")
@@ -104,7 +104,7 @@ def _foreign(file: Path, limits: decode.Limits) -> tuple[list[base.Item], tuple[
             label=str(names[n]),
             image=base.EncodedImage(data, limits),
             split=_split(texts[_SPLIT][n]) if _SPLIT in texts else None,
-            group=str(texts[groups][n]) if groups is not None else None,
+            group=None if groups is None or texts[groups][n] is None else str(texts[groups][n]),
         )
         for n, data in enumerate(encoded)
     ]
@@ -146,5 +146,6 @@ def _check_claims(metadata: pq.FileMetaData, facts: Any, limits: decode.Limits) 
     shape = [int(facts[key]) for key in ("channels", "height", "width")]
     if shape[0] not in (1, 3) or min(shape) < 1:
         raise ValueError(f"images of {shape[0]} channels, {shape[1]} x {shape[2]} pixels")
-    if shape[1] * shape[2] > limits.megapixels * 1e6 or math.prod(shape) * metadata.num_rows > _MOST_BYTES:
+    decode.check_size(shape[1], shape[2], limits)
+    if math.prod(shape) * metadata.num_rows > _MOST_BYTES:
         raise ValueError(f"{metadata.num_rows} images of {shape[1]} x {shape[2]} pixels are too large")

@@ -10,13 +10,16 @@ import tempfile
 import threading
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
-from synaug_core import digests, errors, refs, vocabulary
+from pydantic import ValidationError
+
+from synaug_core import digests, errors, refs
+from synaug_core.data.scaling import Preprocessing
 from synaug_core.services import retry, secrets, settings
 from synaug_core.services.mlflow import artifacts, clients, tags
 
-__all__ = ["classifier_folder", "described_fit", "log_model", "trained_fit"]
+__all__ = ["classifier_folder", "described_preprocessing", "log_model", "trained_preprocessing"]
 
 _CODE = Path(__file__).resolve().parents[2]
 _NEEDS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
@@ -28,8 +31,8 @@ def log_model(
     classifier_folder: Path,
     example: bytes,
     classes: tuple[str, ...],
+    preprocessing: Preprocessing = Preprocessing(),
     *,
-    fit: vocabulary.Fit = "crop",
     device: str = "auto",
 ) -> str:
     """Store a classifier as a model of the run. The same classifier is stored once for each run.
@@ -39,7 +42,7 @@ def log_model(
         classifier_folder: what `TrainedClassifier.save` wrote.
         example: an image file's bytes, kept as the model's input example.
         classes: the classes' names, in the classifier's order.
-        fit: how images that are not square were made so for training.
+        preprocessing: how image files became the training images.
         device: where the served model computes.
 
     Returns:
@@ -67,7 +70,7 @@ def log_model(
     try:
         with tempfile.TemporaryDirectory(prefix="synaug-") as folder:
             local = Path(folder) / "model"
-            _save(local, classifier_folder, example, {"fit": fit, "device": device}, model, run)
+            _save(local, classifier_folder, example, {**preprocessing.model_dump(), "device": device}, model, run)
             retry.patiently(mlflow.log_model_artifacts, model.model_id, str(local))
     except BaseException:
         mlflow.finalize_logged_model(model.model_id, "FAILED")
@@ -92,35 +95,38 @@ def classifier_folder(current: settings.Settings, uri: str, folder: Path) -> Pat
     return classifier
 
 
-def trained_fit(current: settings.Settings, source: str, folder: Path) -> vocabulary.Fit:
-    """How the training images of a registered version (`ModelVersion.source`) were made square.
+def trained_preprocessing(current: settings.Settings, source: str, folder: Path) -> Preprocessing:
+    """How image files became the training images of a registered version (`ModelVersion.source`).
 
     Raises:
         ArtifactError: its description is missing or cannot be read.
     """
-    return described_fit(artifacts.fetch_uri(current, f"{source.rstrip('/')}/MLmodel", folder))
+    return described_preprocessing(artifacts.fetch_uri(current, f"{source.rstrip('/')}/MLmodel", folder))
 
 
-def described_fit(description: Path) -> vocabulary.Fit:
-    """What a model's file `MLmodel` says of how its training images were made square. Raises as `trained_fit`."""
+def described_preprocessing(description: Path) -> Preprocessing:
+    """What a model's file `MLmodel` says of how its training images were read. Raises as `trained_preprocessing`."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
         model = YAML(typ="safe", pure=True).load(description.read_text(encoding="utf-8"))
-        fit = model["flavors"]["python_function"]["config"]["fit"]
+        choices = model["flavors"]["python_function"]["config"]
+        described = {"fit": choices["fit"], **{name: choices[name] for name in ("scale",) if name in choices}}
     except (OSError, YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise errors.ArtifactError(
             f"the model at {secrets.redacted(str(description.parent))} has no readable description"
         ) from error
-    if fit not in get_args(vocabulary.Fit):
+    try:
+        return Preprocessing.model_validate(described)
+    except ValidationError as error:
         raise errors.ArtifactError(
-            f"the model at {secrets.redacted(str(description.parent))} was made with an unknown fit {str(fit)[:40]!r}"
-        )
-    return cast(vocabulary.Fit, fit)
+            f"the model at {secrets.redacted(str(description.parent))} was made in an unknown way "
+            f"{str(described)[:60]!r}"
+        ) from error
 
 
-def _save(local: Path, source: Path, example: bytes, choices: dict[str, str], model: Any, run: refs.RunRef) -> None:
+def _save(local: Path, source: Path, example: bytes, choices: dict[str, Any], model: Any, run: refs.RunRef) -> None:
     import pandas as pd
     from mlflow.models import Model
     from mlflow.pyfunc import save_model

@@ -33,10 +33,11 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]  # mlflow has no types
     def load_context(self, context: Any) -> None:
         """Read the classifier from the model's own files."""
         from synaug_core.classify.trained import TrainedClassifier
+        from synaug_core.data.scaling import Preprocessing, Scale
         from synaug_core.devices import resolve
 
         choices = context.model_config or {}
-        self._fit = choices.get("fit", "crop")
+        self._preprocessing = Preprocessing(fit=choices.get("fit", "crop"), scale=Scale(**choices.get("scale", {})))
         device = resolve(choices.get("device", "auto"))
         self._classifier = TrainedClassifier.load(Path(context.artifacts["classifier"]), device)
 
@@ -72,7 +73,7 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]  # mlflow has no types
         from synaug_core.data.decode import UnreadableError, load_square
 
         try:
-            return load_square(data, self._classifier.size, self._classifier.channels, fit=self._fit)
+            return load_square(data, self._classifier.size, self._classifier.channels, self._preprocessing)
         except UnreadableError as error:
             raise _refused(number, str(error)) from error
 
@@ -94,7 +95,7 @@ def _bytes(value: Any, number: int) -> bytes:
         raise _refused(number, f"{type(value).__name__}, where the bytes of an image file belong")
     try:
         # of the JSON formats, `inputs` leaves base64 as it came; no image file looks like base64
-        return base64.b64decode(bytes(value).replace(b"\n", b""), validate=True)
+        return base64.b64decode(b"".join(bytes(value).split()), validate=True)
     except binascii.Error:
         return bytes(value)
 

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from synaug_core.data.scaling import Preprocessing
 from synaug_core.services.mlflow.runs import recording
 from synaug_core.services.models import registry
 from synaug_core.services.models.exported import log_model
@@ -50,7 +51,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         for seed in (1, 2):
             saved_classifier(folder / str(seed), CLASSES, seed)
             with recording(current, experiment="synaug/cells", key=str(seed), stage="retrain", name="r") as run:
-                uri = log_model(run.run, folder / str(seed), pictures[0].read_bytes(), CLASSES, fit="pad")
+                uri = log_model(
+                    run.run, folder / str(seed), pictures[0].read_bytes(), CLASSES, Preprocessing(fit="pad")
+                )
             registry.register(current, NAME, model_uri=uri, run=run.run, key=str(seed))
         yield Store(current, pictures)
 

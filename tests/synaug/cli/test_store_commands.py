@@ -16,6 +16,7 @@ from PIL import Image
 
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet
+from synaug_core.data.scaling import Preprocessing
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.services.mlflow.runs import adopt, recording
 from synaug_core.services.models import registry
@@ -70,7 +71,7 @@ def write_store(current: Settings, folder: Path, pictures: list[Path]) -> Store:
         with run("arm", "arm", top.run) as arm, run("rep", "repetition", arm.run) as repetition:
             repetition.file(folder / "test.parquet", "predictions/test.parquet")
             repetition.folder(classifier, "classifier")
-            uri = log_model(repetition.run, classifier, pictures[0].read_bytes(), CLASSES, fit="pad")
+            uri = log_model(repetition.run, classifier, pictures[0].read_bytes(), CLASSES, Preprocessing(fit="pad"))
     with run("again", "retrain") as again:
         adopt(dataset.run.run_id, again.run)
     with run("nothing", "retrain") as nothing:

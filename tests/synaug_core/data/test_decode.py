@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from synaug_core.data.decode import Limits, UnreadableError, decode, image_size, load_square
+from synaug_core.data.scaling import Extent, Preprocessing, Scale, common_scale
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 
@@ -89,6 +90,45 @@ def test_wide_modes(encode):
 def test_wide_values_without_a_scale_are_refused(values, reason, encode):
     with pytest.raises(UnreadableError, match=reason):
         decode(encode(values, "TIFF"))
+
+
+@pytest.mark.parametrize(
+    ("highest", "white"),
+    [([900.0, 40.0], 1023), ([4096.0, 3000.0], 4095), ([16000.0], 16383), ([200.0], 255), ([60000.0, 70000.0], 65535)],
+)
+def test_the_images_of_a_data_set_have_one_full_scale(highest, white):
+    assert common_scale(Extent(0, high, real=False) for high in highest) == Scale(integer=white)
+
+
+def test_floating_point_has_a_full_scale_of_its_own():
+    extents = [Extent(-0.01, 1.0001, real=True), Extent(0, 0.2, real=True), Extent(0, 300, real=False)]
+    assert common_scale(extents) == Scale(integer=1023, real=1)
+    assert common_scale([Extent(0, 0.9, real=True), Extent(0, 255.2, real=True)]) == Scale(real=255)
+
+
+def test_values_are_read_with_the_data_set_s_scale_and_overshoot_is_clipped(encode):
+    values = np.array([[0, 2048, 4096]], dtype=np.uint16)
+    assert decode(encode(values)).pixels.max() == 16  # alone: of 16 bits
+    np.testing.assert_array_equal(decode(encode(values), scale=Scale(integer=4095)).pixels, [[0, 128, 255]])
+    dim = np.array([[0, 100]], dtype=np.uint16)
+    np.testing.assert_array_equal(decode(encode(dim), scale=Scale(integer=1023)).pixels, [[0, 25]])
+    unit = np.array([[-0.01, 0.5, 1.0001]], dtype=np.float32)
+    np.testing.assert_array_equal(decode(encode(unit, "TIFF"), scale=Scale(real=1)).pixels, [[0, 128, 255]])
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint16, 65535), (np.uint8, 255)])
+def test_zero_can_be_white(dtype, white, encode):
+    values = Image.fromarray(np.array([[0, white]], dtype=dtype))
+    plain = decode(encode(values, "TIFF")).pixels
+    np.testing.assert_array_equal(plain, [[0, 255]])
+    np.testing.assert_array_equal(decode(_with_white_zero(encode(values, "TIFF"))).pixels, 255 - plain)
+
+
+def _with_white_zero(tiff: bytes) -> bytes:
+    """The same TIFF, its tag PhotometricInterpretation 0."""
+    entry = struct.pack("<HHI", 262, 3, 1)
+    start = tiff.index(entry) + len(entry)
+    return tiff[:start] + bytes(4) + tiff[start + 4 :]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
@@ -176,8 +216,23 @@ def test_other_files(data):
         decode(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (bytes(128) + b"DICM" + bytes(50), "a DICOM file, not a JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image, not a JPEG"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "an AVIF image, not a JPEG"),
+        (b"GIF89a", "a GIF, not a JPEG"),
+        (b"<!DOCTYPE html><html>", "a web page, not a JPEG"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "a Git LFS pointer .* git lfs pull"),
+    ],
+)
+def test_other_files_are_named(data, kind):
+    refused(data, kind)
+
+
 def test_other_image_formats(encode, picture):
-    with pytest.raises(UnreadableError, match="not a JPEG"):
+    with pytest.raises(UnreadableError, match="a GIF, not a JPEG"):
         decode(encode(picture(1), "GIF"))
 
 
@@ -205,6 +260,20 @@ def claim(width: int, height: int) -> bytes:
 def test_claimed_size_is_refused_before_unpacking(side):
     with pytest.raises(UnreadableError, match=r"megapixels, over the limit of 50|more pixels than"):
         decode(claim(side, side))
+
+
+def test_a_side_without_end_is_refused_before_unpacking():
+    refused(claim(65_536, 1), "no side may have more than 65535")
+    assert image_size(io.BytesIO(claim(65_535, 1))) == (1, 65_535)
+
+
+def test_an_image_that_the_memory_does_not_hold_is_refused(encode, picture, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("synaug_core.data.decode.resize", fail)
+    with pytest.raises(UnreadableError, match="too large for the memory"):
+        load_square(encode(picture(1)), 16, 3, Preprocessing(fit="pad"))
 
 
 def test_pillows_warning_as_error_is_a_reason():

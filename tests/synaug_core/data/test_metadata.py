@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from synaug_core.config import DataConfig
@@ -34,7 +35,7 @@ def test_rows_may_be_missing(applied):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,patient\ncat/0.png,p\n", "columns must be id and, if wanted, group and split; found id, patient"),
+        ("id,patient\ncat/0.png,p\n", "columns must be id and, if wanted, label, group and split; found id, patient"),
         ("group\np\n", "found group"),
         ("", "found none"),
         ("id\ncat/9.png\n", r"1 ids are not images of pets, such as 'cat/9.png'; .* such as 'cat/0.png'"),
@@ -50,6 +51,48 @@ def test_rows_may_be_missing(applied):
 def test_files_that_cannot_be_used(applied, text, message):
     with pytest.raises(DataError, match=message):
         applied(text)
+
+
+def test_labels_stand_in_place_of_class_folders(make_folder):
+    root = make_folder({"train": 3, "test/north": 1})
+    text = "id,label,group\ntrain/0.png,dog,p\ntrain/1.png,café,\ntest/north/0.png,dog,q\n"
+    (root / "about.csv").write_text(text)
+    config = DataConfig(source=str(root), metadata="about.csv")
+    found = apply_metadata(open_source(config), config)
+    assert found.classes == ("café", "dog")
+    assert [(i.id, i.label, i.group, i.split) for i in found.items] == [
+        ("test/north/0.png", "dog", "q", "test"), ("train/0.png", "dog", "p", "train"),
+        ("train/1.png", "café", None, "train"),
+    ]  # fmt: skip
+    assert [(r.path, r.reason) for r in found.rejected] == [("train/2.png", "has no label in the CSV file")]
+
+
+def test_labels_are_named_for_all_rows_and_agree_with_arrays(make_folder, tmp_path):
+    root = make_folder({"cat": 1, "dog": 1})
+    (root / "about.csv").write_text("id,label\ncat/0.png,cat\ndog/0.png,\n")
+    with pytest.raises(DataError, match="1 of 2 rows have no label"):
+        open_source(DataConfig(source=str(root), metadata="about.csv"))
+    np.savez(tmp_path / "x.npz", images=np.zeros((2, 20, 20), np.uint8), labels=np.arange(2))
+    (tmp_path / "about.csv").write_text("id,label\nimages/0,1\n")
+    config = DataConfig(source=str(tmp_path / "x.npz"), metadata=str(tmp_path / "about.csv"))
+    with pytest.raises(DataError, match=r"'images/0' is of the class '1' there and '0' in x.npz"):
+        apply_metadata(open_source(config), config)
+
+
+@pytest.mark.parametrize("marker", ["NA", "nan", "none", "N/A", "null", "-", "<NA>", "Unknown"])
+def test_usual_markers_mean_no_group(marker, applied):
+    found = applied(f"id,group\ncat/0.png,{marker}\ncat/1.png,{marker}\ndog/0.png,p\n")
+    assert [item.group for item in found.items] == [None, None, "p"]
+    assert found.notes == (
+        f"2 images have a group named {marker!r} or the like, which is read as none: they need not stay together.",
+    )
+
+
+def test_markers_mean_no_group_in_arrays_too(tmp_path):
+    groups = np.array(["nan", "p"])
+    np.savez(tmp_path / "x.npz", images=np.zeros((2, 20, 20), np.uint8), labels=np.arange(2), groups=groups)
+    config = DataConfig(source=str(tmp_path / "x.npz"))
+    assert [item.group for item in apply_metadata(open_source(config), config).items] == [None, "p"]
 
 
 def test_missing_file(make_folder):

@@ -48,6 +48,49 @@ def test_a_plain_folder(make_folder):
     assert found.train.classes[found.train.labels[0]] == first.split("/")[0]
 
 
+@pytest.mark.parametrize(("width", "fit"), [(24, "crop"), (29, "crop"), (30, "pad"), (80, "pad")])
+def test_what_stands_at_the_border_of_a_long_image_is_seen(width, fit, make_folder):
+    found = run(make_folder({"cat": 8, "dog": 8}, height=24, width=width))
+    assert found.report.preprocessing.fit == fit
+    assert found.train.images.shape[1:] == (3, 24, 24)
+
+
+def test_images_of_more_than_8_bits_have_one_scale(make_folder, encode):
+    """Brightness sets the classes apart; by each image's own maximum it is gone."""
+    root = make_folder({"bright": 0, "dim": 0})
+    for name, top in (("bright", 4095), ("dim", 1000)):
+        for n in range(10):
+            ramp = np.linspace(0, top + (n == 0 and name == "bright"), 576).reshape(24, 24)
+            (root / name / f"{n}.png").write_bytes(encode(np.roll(ramp, 50 * n).astype(np.uint16)))
+    found = run(root, duplicates=NEAR.model_copy(update={"distance": -1}))
+    assert found.report.preprocessing.scale.integer == 4095
+    brightest = {name: int(found.train.of_class(name).images.amax()) for name in found.train.classes}
+    assert brightest == {"bright": 255, "dim": 62}
+
+
+@pytest.mark.parametrize(
+    ("group", "cause"),
+    [
+        ("all", r"no validation images; 16 of 16 images are in one group \(all\) of 1, and a group stays on one side"),
+        ("{label}", r"no validation images; 8 of 16 images are in one group \(cat\) of 2"),
+    ],
+)
+def test_groups_that_leave_no_images_for_a_side_are_named(group, cause, make_folder):
+    root = make_folder({"cat": 8, "dog": 8})
+    lines = [f"{label}/{n}.png,{group.format(label=label)}" for label in ("cat", "dog") for n in range(8)]
+    (root / "about.csv").write_text("\n".join(["id,group", *lines]))
+    with pytest.raises(DataError, match=cause):
+        run(root, metadata="about.csv")
+
+
+def test_what_was_noted_of_the_source_stands_in_the_report_and_beside_an_error(make_folder):
+    root = make_folder({"cat": 12, "dog": 12, "logs": 0})
+    assert run(root).report.notes[0] == "Folders without images are no classes: logs."
+    root = make_folder({"train/Cat": 12, "train/dog": 12, "test/cat": 4, "test/dog": 4}, "cased")
+    with pytest.raises(DataError, match=r"'cat' has 4 images, of which none .* Cat, cat differ in letter case alone"):
+        run(root)
+
+
 def test_report_is_json(make_folder):
     report = run(make_folder({"cat": 8, "dog": 8})).report
     assert DatasetReport.model_validate_json(report.model_dump_json()) == report
@@ -328,8 +371,13 @@ def test_notes_about_pixels(make_folder, encode):
     deep = np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)
     (root / "cat" / "deep.png").write_bytes(encode(deep))
     notes = run(root, image_size=32).report.notes
-    assert "More than twice as long as wide: 16 images; only the central square is used." in notes
-    assert "The images have different depths (1 of 16 bits, 16 of 8 bits); each was scaled to its own." in notes
+    long = "16 of 17 images are at least 1.25 times as long as wide, 16 more than twice: "
+    assert f"{long}their edges are repeated, so that the whole image is seen (data.fit)." in notes
+    for fit, words in (("crop", "only the central square is used"), ("stretch", "they are stretched")):
+        (note,) = [line for line in run(root, image_size=32, fit=fit).report.notes if line.startswith(long)]
+        assert words in note
+    (note,) = [line for line in notes if "different depths" in line]
+    assert "(1 of 16 bits, 16 of 8 bits); beyond 8 bits 65535 is white in all of them." in note
     assert "17 of 17 images are smaller than 32 px and were enlarged." in notes
 
 

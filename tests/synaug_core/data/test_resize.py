@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,6 +35,27 @@ def test_pad_keeps_everything():
     found = resize(pixels, 40, "pad")
     np.testing.assert_array_equal(found[10:30], pixels)
     assert (found[:, 0] == 255).all()
+
+
+@pytest.mark.parametrize("shape", [(20, 41), (41, 20), (1, 9), (300, 100), (7, 200), (16, 3)])
+@pytest.mark.parametrize("colour", [True, False])
+def test_pad_is_what_the_whole_padded_square_gives(shape, colour, picture, monkeypatch):
+    monkeypatch.setattr("synaug_core.data.resize._BAND_PIXELS", 300)
+    pixels, side = picture(1, *shape, colour), max(shape)
+    margins = [((side - n) // 2, side - n - (side - n) // 2) for n in shape] + [(0, 0)] * (pixels.ndim - 2)
+    whole = Image.fromarray(np.pad(pixels, margins, mode="edge")).resize((16, 16), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(resize(pixels, 16, "pad"), np.asarray(whole))
+
+
+def test_padding_a_long_image_takes_little_memory():
+    """The square of its longer side would be 3.6 GB."""
+    tracemalloc.start()
+    try:
+        found = resize(np.full((2, 60_000), 7, dtype=np.uint8), 16, "pad")
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+    assert (found == 7).all()
 
 
 def test_shrinking_does_not_alias():

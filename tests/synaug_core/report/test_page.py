@@ -23,6 +23,7 @@ REPORT = {
     "conflicts": [{"ids": ["u", "v"], "classes": ["a", "<b>"]}],
     "dropped": [{"name": "rare<br>", "images": 2}],
     "thinned": 12,
+    "facts": {"images": 20, "by_class": {"tiny": {"a": 2, "<b>": 1}}},
     "notes": ["a <note>"],
 }
 
@@ -145,6 +146,7 @@ def test_dataset_page():
         "12 training images, to make the long tail",
     ):
         assert expected in page.text
+    assert "tiny a 2, <b> 1" in page.text
 
 
 def test_dataset_page_with_nothing_left_out():

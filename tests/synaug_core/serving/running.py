@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from synaug_core.data.scaling import Preprocessing
 from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.models import registry
 from synaug_core.services.models.exported import log_model
@@ -39,7 +40,7 @@ Champion = Callable[[str], object]
 def add(current: Settings, saved: dict[int, Path], seed: int) -> str:
     """Register a classifier as the model's next version."""
     run = open_run(current, experiment="synaug/test", key=f"r{seed}", stage="retrain", name="r")
-    uri = log_model(run, saved[seed], picture(0), CLASSES, fit="pad")
+    uri = log_model(run, saved[seed], picture(0), CLASSES, Preprocessing(fit="pad"))
     return registry.register(current, NAME, model_uri=uri, run=run, key=str(seed)).version
 
 

@@ -192,7 +192,7 @@ def test_a_table_in_the_layout_of_hugging_face(tmp_path: Path) -> None:
     [
         ({"label": None}, "it needs the columns image and label; found: image"),
         ({"image": ["a"] * 6}, "image must be the bytes of image files, and is string"),
-        ({"label": [0, 1, None, 1, 0, 0]}, "a label, class name or group is missing"),
+        ({"label": [0, 1, None, 1, 0, 0]}, "a label or class name is missing"),
         ({"label": [0.5] * 6}, "label must be whole numbers or texts"),
         ({"class_name": list("abcdef")}, "one label has two class names"),
     ],

@@ -104,10 +104,10 @@ def test_what_is_no_usable_image_has_a_reason(make_folder, tmp_path):
     assert reasons(listed(root)) == {
         "cat/notes.txt": "not a JPEG, PNG, BMP, TIFF or WebP image",
         "cat/empty.png": "empty file",
-        "cat/escape.png": "a link that leaves the folder",
+        "cat/escape.png": "a link that leaves the folder; copy the data with cp -rL",
         "cat/nowhere.png": "a link that leads nowhere",
         "cat/loop.png": "a link that leads nowhere",
-        "cat/away": "a link to a folder, which is not followed",
+        "cat/away": "a link to a folder, which is not followed; copy the data with cp -rL",
         "cat/pipe.png": "not a regular file",
         "stray.png": "lies outside the class folders",
     }
@@ -130,17 +130,121 @@ def test_names_that_differ_in_form_only(make_folder):
     for form in ("NFC", "NFD"):
         (root / "cat" / unicodedata.normalize(form, "é.png")).write_bytes((root / "cat" / "0.png").read_bytes())
     assert list(reasons(listed(root)).values()) == [
-        "another file has the same name, but for how its accents are encoded (Unicode)"
+        "another file has the same name and folder, but for how accents are encoded (Unicode)"
     ]
 
 
-def test_an_empty_class_folder_is_a_class(make_folder):
-    assert listed(make_folder({"cat": 1, "dog": 1, "eel": 0})).classes == ("cat", "dog", "eel")
+def test_two_forms_of_a_folder_s_name_are_one_class(make_folder):
+    root = make_folder({unicodedata.normalize("NFC", "café"): 1, unicodedata.normalize("NFD", "café"): 2, "tea": 1})
+    assert listed(root).classes == ("café", "tea")
+    assert reasons(listed(root)) == {
+        "café/0.png": "another file has the same name and folder, but for how accents are encoded (Unicode)"
+    }
+
+
+def test_folders_without_images_are_no_classes(make_folder):
+    root = make_folder({"cat": 1, "dog": 1, "logs": 0, "annotations": 0, "eel/old": 0})
+    (root / "annotations" / "0.xml").write_text("<annotation/>")
+    listing = listed(root)
+    assert listing.classes == ("cat", "dog")
+    assert listing.notes == ("Folders without images are no classes: annotations, eel, logs.",)
+    assert reasons(listing) == {}
+
+
+@pytest.mark.parametrize(
+    "folder", ["@eaDir", "cat/@eaDir/0.png", "$RECYCLE.BIN", "#recycle", "lost+found", "System Volume Information"]
+)
+def test_folders_of_systems_are_neither_classes_nor_images(folder, make_folder):
+    listing = listed(make_folder({"cat": 1, "dog": 1, folder: 2}))
+    assert listing.classes == ("cat", "dog")
+    assert len(listing.items) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["0_mask.png", "0_mask_1.png", "0-Segmentation.tif", "masks/0.png", "masks/0_mask.png", "labels/0.bmp"]
+)
+def test_masks_are_no_images(name, make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    (root / "cat" / name).parent.mkdir(exist_ok=True)
+    (root / "cat" / name).write_bytes((root / "dog" / "0.png").read_bytes())
+    listing = listed(root)
+    assert [item.id for item in listing.items] == ["cat/0.png", "dog/0.png"]
+    assert listing.notes == ("1 file is a mask beside the image of the same name, and not read as images.",)
+
+
+def test_masks_in_a_folder_beside_the_images(make_folder):
+    listing = listed(make_folder({"cat/images": 2, "cat/masks": 2, "dog/images": 1, "dog/masks": 1}))
+    assert [item.id for item in listing.items] == ["cat/images/0.png", "cat/images/1.png", "dog/images/0.png"]
+
+
+def test_a_class_may_be_called_mask(make_folder):
+    listing = listed(make_folder({"mask": 2, "no_mask": 2}))
+    assert len(listing.items) == 4
+    assert listing.notes == ()
+    root = make_folder({"with": 1, "without": 1}, name="faces")
+    (root / "with" / "0.png").rename(root / "with" / "face_mask.png")
+    assert len(listed(root).items) == 2
+
+
+def test_classes_that_differ_in_case_alone_are_noted(make_folder):
+    listing = listed(make_folder({"Cat": 1, "cat": 1, "dog": 1}))
+    assert listing.classes == ("Cat", "cat", "dog")
+    assert listing.notes == ("The classes Cat, cat differ in letter case alone: if they are one, give one name.",)
+
+
+@pytest.mark.parametrize("train", ["Train_Set", "train_data", "trainset", "TrainImages", "train-jpg", "images_train"])
+def test_split_folders_have_many_names(train, make_folder):
+    test = train.replace("rain", "est")
+    listing = listed(make_folder({f"{train}/cat": 1, f"{train}/dog": 1, f"{test}/cat": 1}))
+    assert listing.classes == ("cat", "dog")
+    assert [item.split for item in listing.items if item.id.startswith(test)] == ["test"]
+
+
+@pytest.mark.parametrize(
+    "folders", [("train", "test"), ("Train_Set", "Test_Set"), ("train", "val", "test"), ("images", "masks")]
+)
+def test_folders_that_name_no_classes_are_refused_and_a_table_is_offered(folders, make_folder):
+    root = make_folder(dict.fromkeys(folders, 3))
+    (root / "about.csv").write_text("id,label\n")
+    with pytest.raises(DataError, match=r"name the classes in a CSV file .* label\); does about.csv have them"):
+        listed(root)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {f"{site}/{name}": 2 for site in ("north", "south") for name in ("cat", "dog")},
+        {f"patient{n}/{name}": 2 for n in range(4) for name in ("0", "1")},
+        {f"fold_{n}/{name}": 1 for n in range(3) for name in ("cat", "dog")},
+        {"p1/cat": 1, "p2/dog": 1, "p3/cat": 1, "p4/dog": 2, "p5/cat": 1},
+        {f"train/{site}/{name}": 2 for site in ("north", "south") for name in ("cat", "dog")},
+    ],
+)
+def test_a_level_above_the_classes_is_asked_about(counts, make_folder):
+    root = make_folder(counts)
+    with pytest.raises(DataError, match=r"has the same folders \((0, 1|cat, dog)\) in each of several others"):
+        listed(root)
+    tops = {name.split("/")[1 if name.startswith("train") else 0] for name in counts}
+    assert set(listed(root, classes=tuple(tops)).classes) == tops
+
+
+def test_numbered_folders_within_classes_are_no_level_above(make_folder):
+    counts = {f"{name}/{n}": 1 for name in ("cat", "dog") for n in range(1, 4)}
+    assert listed(make_folder(counts)).classes == ("cat", "dog")
+    assert listed(make_folder({"cat/garden": 1, "cat/house": 1, "dog/street": 1}, "mixed")).classes == ("cat", "dog")
+
+
+def test_splits_below_the_classes_are_refused(make_folder):
+    root = make_folder({f"{name}/{split}": 2 for name in ("cat", "dog") for split in ("train", "test")})
+    for options in ({}, {"classes": ("cat", "dog")}):
+        with pytest.raises(DataError, match=r"put them above the classes \(test/cat\)"):
+            listed(root, **options)
 
 
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
+        ({"images": 3}, "only one class, 'images'.*name the classes in a CSV file"),
         ({"": 3}, "has 3 images but no class folders; put the images of each class into a folder"),
         ({"a": 0, "b": 0}, "has no images"),
         ({"cat": 2}, "only one class, 'cat'; at least two are needed"),
@@ -218,6 +322,14 @@ def test_npz_classes_are_in_numeric_order_and_may_have_names(npz):
     assert listed(npz(class_names=np.array(["benign", "malignant"]))).classes == ("benign", "malignant")
 
 
+def test_npz_splits_have_other_names(npz):
+    pixels = np.zeros((3, 20, 20), dtype=np.uint8)
+    path = npz(val_images=None, val_labels=None, valid_images=pixels, valid_labels=np.array([0, 1, 1]))
+    assert [(i.id, i.split) for i in listed(path).items if i.split == "val"] == [
+        ("valid/0", "val"), ("valid/1", "val"), ("valid/2", "val"),
+    ]  # fmt: skip
+
+
 def test_npz_with_training_images_only_has_no_split(npz):
     listing = listed(npz(val_images=None, val_labels=None, test_images=None, test_labels=None))
     assert {i.split for i in listing.items} == {None}
@@ -238,7 +350,14 @@ def test_npz_grey(npz, shape):
         ({"train_images": np.zeros((6, 0, 8), dtype=np.uint8)}, "0 x 8 pixels"),
         ({"train_labels": np.zeros((6, 3), dtype=np.uint8)}, "one label for each image"),
         ({"train_labels": np.zeros(6)}, "must be integers from 0 up, and is float64"),
-        ({"train_labels": np.full(6, -1)}, "must be integers from 0 up"),
+        (
+            {"train_labels": np.full(6, -1)},
+            r"and has -1, which is no class \(6 of 6\): leave images without",
+        ),
+        ({"train_labels": np.array([0, 1, 1, 0, 1, 2**63], dtype=np.uint64)}, r"has 9223372036854775808, .*\(1 of 6\)"),
+        ({"extra_images": np.zeros((6, 20, 20), dtype=np.uint8)}, "extra_images is of no split; name the arrays"),
+        ({"images": np.zeros((6, 20, 20), dtype=np.uint8)}, "images is of no split; name the arrays"),
+        ({"valid_images": np.zeros((6, 20, 20), dtype=np.uint8)}, "val_images, .*valid_images name a split twice"),
         ({"train_labels": np.zeros(5, dtype=int)}, "train_images has 6 images and train_labels 5 labels"),
         ({"class_names": np.array(["one"])}, "label 1 has no name in class_names"),
         ({"class_names": np.array(["one", "one"])}, "must be a list of distinct texts"),

@@ -17,12 +17,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synaug_core.data.scaling import Preprocessing, Scale
 from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.artifacts import digest
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.models import registry
-from synaug_core.services.models.exported import classifier_folder, log_model
+from synaug_core.services.models.exported import (
+    classifier_folder,
+    described_preprocessing,
+    log_model,
+    trained_preprocessing,
+)
 from synaug_core.services.settings import Settings, child_environment
 from tests.classifiers import expected, picture, saved_classifier
 from tests.s3.swift import free_ports
@@ -110,6 +116,23 @@ def test_the_classifier_comes_back_without_running_code(
         assert digest(found) == digest(folder)
     with pytest.raises(ArtifactError, match="missing artifact"):
         classifier_folder(current, version.source + "x", tmp_path / "none")
+
+
+def test_how_images_were_read_is_stored_with_the_model(
+    current: Settings, new_run: Callable[..., RunRef], folder: Path, tmp_path: Path
+):
+    run, preprocessing = new_run("p"), Preprocessing(fit="pad", scale=Scale(integer=4095))
+    uri = log_model(run, folder, picture(0), CLASSES, preprocessing)
+    version = registry.register(current, "synaug-test", model_uri=uri, run=run, key="k")
+    assert trained_preprocessing(current, version.source, tmp_path) == preprocessing
+
+
+def test_a_model_of_an_earlier_version_names_no_scale(tmp_path: Path):
+    (tmp_path / "MLmodel").write_text("flavors: {python_function: {config: {fit: pad, device: auto}}}")
+    assert described_preprocessing(tmp_path / "MLmodel") == Preprocessing(fit="pad")
+    (tmp_path / "MLmodel").write_text("flavors: {python_function: {config: {fit: melt, device: auto}}}")
+    with pytest.raises(ArtifactError, match="made in an unknown way"):
+        described_preprocessing(tmp_path / "MLmodel")
 
 
 def test_a_model_that_cannot_be_stored_is_marked(current: Settings, new_run: Callable[..., RunRef], tmp_path: Path):
