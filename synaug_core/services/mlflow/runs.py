@@ -147,7 +147,8 @@ def recording_in(
     """Give an open run's recorder, write what it gathered when the block ends, and end the run with it.
 
     The run ends FINISHED; FAILED where the block raises (the error's first line becomes the tag `synaug.error`);
-    KILLED where it is interrupted. Every error goes on to the caller.
+    KILLED where it is interrupted. Every error goes on to the caller. Of two blocks in one run at the same time, the
+    one that ends well decides.
 
     Args:
         run: the run.
@@ -160,14 +161,14 @@ def recording_in(
         yield recorder
         recorder.flush()
         if ends and not was_finished:
-            finish(run)
+            _end_well(run)
     except BaseException as error:
         if isinstance(error, expected):
             recorder.tags({Tag.OUTCOME: type(error).__name__})
             recorder.flush()
-            finish(run)
+            _end_well(run)
         else:
-            _give_up(recorder, error)
+            _give_up(recorder, error, was_finished=was_finished)
         raise
     finally:
         recorder.close()
@@ -184,10 +185,21 @@ def _reopen(run: refs.RunRef) -> bool:
     return bool(mlflow_run.info.status == "FINISHED")
 
 
-def _give_up(recorder: Recorder, error: BaseException) -> None:
-    """Record what there is of a failed step; troubles in doing so must not hide the step's own error."""
+def _end_well(run: refs.RunRef) -> None:
+    """End a run FINISHED; where two retrainings did the same step at once and the other failed, its error goes."""
+    mlflow = clients.client_of(run)
+    if Tag.ERROR in retry.patiently(mlflow.get_run, run.run_id).data.tags:
+        retry.patiently(mlflow.delete_tag, run.run_id, Tag.ERROR)
+    finish(run)
+
+
+def _give_up(recorder: Recorder, error: BaseException, *, was_finished: bool) -> None:
+    """Record what there is of a failed step, unless another retraining, which did the same step at the same time, has
+    ended it well; troubles in doing so must not hide the step's own error."""
     try:
         recorder.flush()
+        if not was_finished and is_finished(recorder.run):
+            return
         finish(recorder.run, "FAILED" if isinstance(error, Exception) else "KILLED", secrets.first_line(error))
     except Exception as trouble:
         _log.warning("the run %s could not be closed: %s", recorder.run.run_id, secrets.first_line(trouble))

@@ -16,7 +16,7 @@ from synaug_core.refs import RunRef
 from synaug_core.services import processes
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.links import link_to, link_to_comparison, link_to_experiment, link_to_model
-from synaug_core.services.mlflow.runs import find_run, finish, open_run, reap, run_ref
+from synaug_core.services.mlflow.runs import find_run, finish, open_run, reap, recording_in, run_ref
 from synaug_core.services.settings import Settings
 
 Make = Callable[..., RunRef]
@@ -70,6 +70,26 @@ def test_a_finished_run_is_returned_as_it_is(current: Settings, new_run: Make):
     assert new_run("p").run_id == run.run_id
     assert status(current, run) == "FINISHED"
     assert client(current).get_run(run.run_id).info.end_time == ended
+
+
+@pytest.mark.parametrize("fails_first", [True, False])
+def test_of_two_who_do_the_same_step_at_once_the_one_that_ends_well_decides(
+    current: Settings, new_run: Make, fails_first: bool
+):
+    """The step's result is there, so that no later try would mend what the MLflow run says."""
+    run = new_run("p")
+    failing, succeeding = (contextlib.ExitStack() for _ in range(2))
+    for stack in (failing, succeeding):
+        stack.enter_context(recording_in(run))
+
+    def fail() -> None:
+        with pytest.raises(OSError, match="away"), failing:
+            raise OSError("a server was away")
+
+    for leave in (fail, succeeding.close) if fails_first else (succeeding.close, fail):
+        leave()
+    assert status(current, run) == "FINISHED"
+    assert "synaug.error" not in client(current).get_run(run.run_id).data.tags
 
 
 def test_threads_that_open_the_same_run_get_the_same(current: Settings, new_run: Make):
