@@ -16,7 +16,7 @@ _SETTINGS: dict[Effort, dict[str, Any]] = {
         "arms": list(STANDARD_ARMS),
         "selection": {"candidates": ["frozen"]},
         "tuning": {"trials": 0},
-        "generator": {"steps": 400},
+        "generator": {"kind": "autoencoder", "steps": 400},
         "quality": {"usefulness": False},
         "robustness": {"enabled": False},
     },
@@ -74,6 +74,7 @@ def note_effort(effort: Effort) -> tuple[str, ...]:
     if effort != "low":
         return ()
     return (
-        "effort low: no classifier but the frozen one was tried, nothing was searched and nothing attacked; what is no "
-        "gain here may be one with a classifier that fits the images better (--effort medium)",
+        "effort low: no classifier but the frozen one was tried, one autoencoder learnt all classes in place of a model "
+        "for each, nothing was searched and nothing attacked; what is no gain here may be one with a classifier that "
+        "fits the images better, or with other images (--effort medium)",
     )
