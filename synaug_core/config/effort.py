@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from synaug_core.config.arms import DEFAULT_ARMS, STANDARD_ARMS
+from synaug_core.config.selection import CANDIDATES
 
 if TYPE_CHECKING:
     from synaug_core.config.root import Config
@@ -14,7 +15,7 @@ Effort = Literal["low", "medium", "high"]
 _SETTINGS: dict[Effort, dict[str, Any]] = {
     "low": {
         "arms": list(STANDARD_ARMS),
-        "selection": {"candidates": ["frozen"]},
+        "selection": {"candidates": ["frozen_quick"]},
         "tuning": {"trials": 0},
         "generator": {"kind": "autoencoder", "steps": 400},
         "quality": {"usefulness": False},
@@ -59,7 +60,7 @@ def describe_effort(config: "Config") -> str:
     candidates = config.selection.candidates
     choice = "" if config.classifier.is_named else "the choice of the classifier, "
     if not config.classifier.is_named and candidates is not None and len(candidates) == 1:
-        choice = f"the classifier {candidates[0]}, "
+        choice = f"the classifier {CANDIDATES[candidates[0]].title}, "
     plan = f"effort {config.effort}: {choice}{len(config.arms)} arms with {trainings} trainings in all{search}."
     if config.classifier.is_named:
         return plan
@@ -74,7 +75,7 @@ def note_effort(effort: Effort) -> tuple[str, ...]:
     if effort != "low":
         return ()
     return (
-        "effort low: no classifier but the frozen one was tried, one autoencoder learnt all classes in place of a model "
-        "for each, nothing was searched and nothing attacked; what is no gain here may be one with a classifier that "
-        "fits the images better, or with other images (--effort medium)",
+        "effort low: no classifier but the frozen one was tried, one autoencoder learnt all classes in place of a "
+        "model for each, nothing was searched and nothing attacked; what is no gain here may be one with a classifier "
+        "that fits the images better, or with other images (--effort medium)",
     )

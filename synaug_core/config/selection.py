@@ -24,6 +24,7 @@ class CandidateClassifier:
         largest: most pixels a side that it is shown; None: as `classifier` says.
         least: images have to be larger than this, in pixels a side, or it is none but another candidate.
         slow: hours on a CPU: by default it competes on a GPU, or where `effort` is high.
+        named_only: it competes only where `candidates` names it.
     """
 
     title: str
@@ -31,9 +32,15 @@ class CandidateClassifier:
     largest: int | None = None
     least: int = 0
     slow: bool = False
+    named_only: bool = False
 
 
 CANDIDATES: dict[str, CandidateClassifier] = {
+    "frozen_quick": CandidateClassifier(
+        "frozen EfficientNet-Lite0 with two views of an image",
+        {"training": "frozen", "backbone": PRETRAINED_BACKBONE, "pretrained": "package", "views": 2},
+        named_only=True,
+    ),
     "frozen": CandidateClassifier(
         "frozen EfficientNet-Lite0", {"training": "frozen", "backbone": PRETRAINED_BACKBONE, "pretrained": "package"}
     ),
@@ -83,7 +90,9 @@ def list_candidates(config: SelectionConfig, *, slow_too: bool) -> tuple[str, ..
     if config.candidates is not None:
         return config.candidates
     return tuple(
-        name for name, entry in CANDIDATES.items() if (slow_too or not entry.slow) and _has_weights(entry.settings)
+        name
+        for name, entry in CANDIDATES.items()
+        if (slow_too or not entry.slow) and not entry.named_only and _has_weights(entry.settings)
     )
 
 

@@ -66,6 +66,7 @@ def test_candidates_are_those_with_weights_unless_they_are_named() -> None:
     assert list_candidates(SelectionConfig(candidates=("small_cnn",)), slow_too=False) == ("small_cnn",)
     names = list_candidates(SelectionConfig(), slow_too=False)
     assert {"frozen", "small_cnn", "small_cnn_64"} <= set(names)
+    assert "frozen_quick" not in names
     assert set(list_candidates(SelectionConfig(), slow_too=True)) == {*names, "fine_tuned"}
     candidate = candidate_config(OPEN, "fine_tuned", 64)
     assert candidate is not None
@@ -77,7 +78,7 @@ def test_candidates_are_those_with_weights_unless_they_are_named() -> None:
 
 def test_low_effort_leaves_out_what_takes_long_and_says_so() -> None:
     low, medium, high = (load("digits", [f"effort={effort}"]) for effort in ("low", "medium", "high"))
-    assert low.selection.candidates == ("frozen",)
+    assert low.selection.candidates == ("frozen_quick",)
     assert (low.tuning.trials, low.robustness.enabled) == (0, False)
     assert "picked" not in [arm.name for arm in low.arms]
     assert medium == load("digits")
@@ -96,7 +97,8 @@ def test_what_is_said_is_stronger_than_effort() -> None:
 
 def test_the_sentence_before_the_start_counts_what_will_be_trained() -> None:
     low = describe_effort(load("digits", ["effort=low"]))
-    assert low.startswith("effort low: the classifier frozen, 6 arms with 36 trainings in all, no search.")
+    title = CANDIDATES["frozen_quick"].title
+    assert low.startswith(f"effort low: the classifier {title}, 6 arms with 36 trainings in all, no search.")
     folds = describe_effort(load("digits", ["data.split.folds=5", "repetitions=2", "classifier.width=16"]))
     assert "7 arms with 70 trainings in all, a search of 12 trials" in folds
     assert "choice of the classifier" not in folds
