@@ -1,6 +1,6 @@
 """Checks of a configuration that need no image, made before anything is read or started."""
 
-from synaug_core.config import ArmConfig, Config
+from synaug_core.config import ArmConfig, ClassifierConfig, Config
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import ConfigError
 from synaug_core.packaged_weights import packaged_weights
@@ -14,7 +14,8 @@ def check_config(config: Config) -> None:
     Raises:
         ConfigError: an unknown generator, strategy or backbone; an arm that cannot be trained in the way of the
             classifier; a strategy that its generator or the classifier cannot serve; a positive control where no image
-            is left out of training; a value that cannot be searched; weights that no package has; a plugin that cannot
+            is left out of training; a value that cannot be searched; weights that no package has, or that small_cnn
+            has not; a plugin that cannot
             be used.
     """
     from synaug_core.classify.search_space import checked_spaces
@@ -36,12 +37,8 @@ def check_config(config: Config) -> None:
                 raise ConfigError(f"{key}.generator: {_lacks('online synthesis', kind)}; use {_latent_kinds()}")
     if config.tuning.trials:
         checked_spaces(config.tuning)
-    if config.classifier.is_named and config.classifier.backbone != "small_cnn":
-        from synaug_core.classify.backbones import check_name
-
-        check_name(config.classifier.backbone)
-        if config.classifier.pretrained == "package":
-            packaged_weights(config.classifier.backbone)
+    if config.classifier.is_named:
+        _check_network(config.classifier)
 
 
 def check_sweep(sweep: SweepConfig) -> None:
@@ -51,6 +48,18 @@ def check_sweep(sweep: SweepConfig) -> None:
             check_config(cell.config)
         except ConfigError as error:
             raise ConfigError(f"sweep, at {cell.label}: {error}") from error
+
+
+def _check_network(classifier: ClassifierConfig) -> None:
+    if (obstacle := classifier.weights_obstacle) is not None:
+        raise ConfigError(obstacle)
+    if classifier.backbone == "small_cnn":
+        return
+    from synaug_core.classify.backbones import check_name
+
+    check_name(classifier.backbone)
+    if classifier.pretrained == "package":
+        packaged_weights(classifier.backbone)
 
 
 def _check_way(config: Config, arm: ArmConfig) -> None:

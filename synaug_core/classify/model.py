@@ -353,8 +353,8 @@ def build(
 def _small(config: ClassifierConfig, channels: int, size: int) -> tuple[nn.Module, int]:
     from synaug_core.nets.small_cnn import SmallCNN
 
-    if config.pretrained != "none":
-        raise errors.ConfigError("classifier.pretrained: small_cnn has no pretrained weights; name a timm backbone")
+    if (obstacle := config.weights_obstacle) is not None:
+        raise errors.ConfigError(obstacle)
     if size < 16:
         raise errors.ConfigError(f"classifier.backbone: small_cnn needs images of at least 16 px, these have {size}")
     module = SmallCNN(channels, size, config.width)

@@ -230,6 +230,13 @@ class ClassifierConfig(Section):
         key = next((name for name, is_set in needs.items() if is_set), None)
         return None if key is None else f"{key} needs a training loop, and classifier.training: frozen has none"
 
+    @property
+    def weights_obstacle(self) -> str | None:
+        """Why the network cannot have the pretrained weights that are wanted; None where nothing is in the way."""
+        if self.backbone != "small_cnn" or self.pretrained == "none":
+            return None
+        return "classifier.pretrained: small_cnn has no pretrained weights; name a timm backbone"
+
     def narrow(self, arm: ArmConfig) -> ArmConfig:
         """The arm with those of its candidates that can be trained this way."""
         possible = tuple(name for name in arm.candidates if self.obstacle_to(arm.become(name)) is None)

@@ -16,7 +16,6 @@ WITHIN: dict[str, Case] = {
         {"classifier": {"backbone": "resnet10t", "pretrained": True}},
         "pretrained weights of resnet10t: the hub cannot be reached (",
     ),
-    "bare": ({"classifier": {"pretrained": True}}, "classifier.pretrained: small_cnn has no pretrained weights; "),
     "stem": (
         {"classifier": {"backbone": "mobilenetv3_small_050", "batch_size": 1}},
         "classifier.batch_size: mobilenetv3_small_050 normalises over the batch and needs at least 2",

@@ -31,6 +31,10 @@ def arm(**sections: Any) -> dict[str, Any]:
             "none; use prior, or a generator of kind autoencoder or vae",
         ),
         (
+            {"classifier": {"backbone": "small_cnn", "pretrained": "hub"}},
+            "classifier.pretrained: small_cnn has no pretrained weights; name a timm backbone",
+        ),
+        (
             {"classifier": {"backbone": "resnet18", "pretrained": "package"}},
             "classifier.pretrained: no package has weights of resnet18, only of tf_efficientnet_lite0 and "
             "tf_efficientnet_lite1; set it to hub, or give classifier.weights_file a .safetensors file",
