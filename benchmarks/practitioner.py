@@ -40,7 +40,9 @@ from synaug_core.names import slugs
 _ROOT = Path(__file__).resolve().parent.parent
 _DATA = Path(os.environ.get("SYNAUG_DATA", _ROOT.parent / "shared" / "data"))
 _SEED = 0
-_WAYS = ("frozen", "fine_tuned")
+WAYS = ("frozen", "fine_tuned")
+_BACKBONE = "tf_efficientnet_lite0"
+_EPOCHS = 30
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,14 @@ SETS = {
     "caltech37": Practice("caltech37", {}, 224, 224, "h", "caltech37"),
     "retina": Practice("retinamnist.npz", {}, 28, 112, "hv", "retinamnist"),
     "breast": Practice("breastmnist.npz", {}, 28, 224, "h", "breastmnist"),
+    "breast-draws": Practice(
+        "breastmnist.npz",
+        {"per_class": {"0": 20, "default": 100}, "split": {"draws": True}},
+        28,
+        224,
+        "h",
+        "draws-breast",
+    ),
     "wbc": Practice(
         "wbc",
         {"classes": ["EOSINOPHIL", "LYMPHOCYTE", "NEUTROPHIL"], "split": {"folds": 5}},
@@ -99,6 +109,7 @@ SETS = {
         64,
         128,
         "hv",
+        "draws-malaria",
     ),
     "solar": Practice(
         "large/elpv_solar_cells.npz",
@@ -119,10 +130,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=["caltech37", "wbc"], choices=SETS)
     parser.add_argument("--draws", type=int, default=6, help="divisions: draws, folds, or seeds of an own split")
-    parser.add_argument("--ways", nargs="+", default=list(_WAYS), choices=_WAYS)
-    parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="timm's name; others come from the hub")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--backbone", default=_BACKBONE, help="timm's name; others come from the hub")
     parser.add_argument("--size", type=int, help="pixels a side that the networks see; default: each set's own")
-    parser.add_argument("--epochs", type=int, default=30, help="of a fine-tuning")
+    parser.add_argument("--epochs", type=int, default=_EPOCHS, help="of a fine-tuning")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=_ROOT / ".synaug" / "practitioner")
     parser.add_argument("--tables-only", action="store_true")
@@ -228,6 +239,12 @@ def _numbers(name: str, script: Script, draws: int) -> range:
     return range(1 if once else draws)
 
 
+def read_results(name: str, way: str, out: Path) -> list[dict[str, float]]:
+    """Metrics of all trainings of a way with the set's own size and backbone that an earlier call finished."""
+    script = Script(way, _BACKBONE, SETS[name].shown, _EPOCHS)
+    return [json.loads(path.read_text()) for path in sorted(out.glob(f"{name}-[0-9]*-{script.label}.json"))]
+
+
 def _arrays(images: ImageSet) -> side_practitioner.Part:
     return images.images.permute(0, 2, 3, 1).contiguous().numpy(), images.labels.numpy()
 
@@ -248,13 +265,13 @@ def table(scripts: dict[str, list[Script]], draws: int, out: Path) -> Iterator[s
             paths = [_path(out, name, script, number) for number in _numbers(name, script, draws)]
             results = [json.loads(path.read_text()) for path in paths if path.exists()]
             if results:
-                cells = [_cell([result[column] for result in results]) for column in _COLUMNS]
+                cells = [show_mean([result[column] for result in results]) for column in _COLUMNS]
                 seconds = fmean(result["seconds"] for result in results)
                 way = script.way.replace("_", "-")
                 yield f"| {name} | {way} | {script.size} | {len(results)} | {' | '.join(cells)} | {seconds:.0f} |"
 
 
-def _cell(values: Sequence[float]) -> str:
+def show_mean(values: Sequence[float]) -> str:
     """`82.9 ± 1.4`: the mean and its standard error in points; the mean alone of one value."""
     error = f" ± {100 * stdev(values) / math.sqrt(len(values)):.1f}" if len(values) > 1 else ""
     return f"{100 * fmean(values):.1f}{error}"

@@ -2,7 +2,9 @@
 
 Each takes less than an hour on two cores; the table of the mechanics is `python -m benchmarks.fair_fight`.
 
-Each is `synaug run examples/<name>.yaml`; what an earlier call finished is found again. The data are looked for where
+Each is `synaug run examples/<name>.yaml` twice: around the small CNN with the settings of the example, and around the
+classifier that the run chooses, on images as large as it takes them. What `python -m benchmarks.practitioner` has
+measured on the same divisions stands below. What an earlier call finished is found again. The data are looked for where
 SYNAUG_DATA says, else in shared/data beside the repository.
 """
 
@@ -14,9 +16,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import practitioner
 from synaug_core.evaluate.results import by_rarity
 from synaug_core.metrics import METRICS
 from synaug_core.names import slugs
@@ -24,18 +28,26 @@ from synaug_core.names import slugs
 _ROOT = Path(__file__).resolve().parent.parent
 _PAGE = _ROOT / "docs" / "results.md"
 _SOURCES = {
-    "evidence-wbc": "wbc",
-    "draws-breast": "breastmnist.npz",
-    "draws-malaria": "large/malaria_cells.npz",
-    "draws-pbc": "large/pbc_8classes.parquet",
-    "caltech37": "caltech37",
-    "retinamnist": "retinamnist.npz",
-    "null-check": "wbc",
+    "evidence-wbc": ("wbc", "wbc"),
+    "draws-breast": ("breastmnist.npz", "breast-draws"),
+    "draws-malaria": ("large/malaria_cells.npz", "malaria"),
+    "draws-pbc": ("large/pbc_8classes.parquet", "pbc"),
+    "caltech37": ("caltech37", "caltech37"),
+    "retinamnist": ("retinamnist.npz", "retina"),
+    "null-check": ("wbc", ""),
 }
+"""Where the images of an example are, and the name of its divisions in `benchmarks.practitioner`."""
+_SMALL, _CHOSEN = "", "-chosen"
+_CLASSIFIERS = {
+    _SMALL: ["--set", "classifier.backbone=small_cnn"],
+    _CHOSEN: ["--set", "classifier.backbone=auto", "--set", "data.image_size=null"],
+}
+"""Ending of the run's name -> what is set beside the example."""
 _NOTES = 3
 """Most notes shown of a run."""
 _SWEEPS = ("null-check",)
-_METRICS = ("balanced_accuracy", "macro_auc", "accuracy", "macro_f1")
+_METRICS = ("balanced_accuracy", "macro_auc", "accuracy")
+_PEER = _ROOT / ".synaug" / "practitioner"
 
 
 def main() -> None:
@@ -43,29 +55,76 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(_SOURCES), choices=[*_SOURCES, list(_SOURCES)])
     parser.add_argument("--outcomes", type=Path, default=_ROOT / ".synaug" / "results", help="where the JSON files go")
+    parser.add_argument(
+        "--classifiers",
+        nargs="*",
+        default=[_SMALL, _CHOSEN],
+        type=lambda word: {"small": _SMALL, "chosen": _CHOSEN}[word],
+    )
     parser.add_argument("--tables-only", action="store_true", help="run nothing: use the JSON files that are there")
     options = parser.parse_args()
     options.outcomes.mkdir(parents=True, exist_ok=True)
     for name in options.names:
-        target = options.outcomes / f"{name}.json"
+        endings = (_SMALL,) if name in _SWEEPS else options.classifiers
         if not options.tables_only:
-            _measure(name, target)
-        outcome = json.loads(target.read_text(encoding="utf-8"))
-        _insert(name, _shown(name, outcome))
+            for ending in endings:
+                _measure(name, ending, options.outcomes)
+        paths = {ending: options.outcomes / f"{name}{ending}.json" for ending in (_SMALL, _CHOSEN)}
+        outcomes = {e: json.loads(path.read_text(encoding="utf-8")) for e, path in paths.items() if path.exists()}
+        _insert(name, _sweep(outcomes[_SMALL]["result"]) if name in _SWEEPS else _comparison(name, outcomes))
 
 
-def _measure(name: str, target: Path) -> None:
-    data = Path(os.environ.get("SYNAUG_DATA", _ROOT.parent / "shared" / "data")) / _SOURCES[name]
-    kind = "sweep" if name in _SWEEPS else "run"
-    command = [sys.executable, "-c", "from synaug.cli.main import run_app; run_app()", kind]
-    arguments = [f"examples/{name}.yaml", "--set", f"data.source={data}", "--json", str(target)]
+def _measure(name: str, ending: str, folder: Path) -> None:
+    data = Path(os.environ.get("SYNAUG_DATA", _ROOT.parent / "shared" / "data")) / _SOURCES[name][0]
+    is_sweep = name in _SWEEPS
+    command = [sys.executable, "-c", "from synaug.cli.main import run_app; run_app()", "sweep" if is_sweep else "run"]
+    arguments = [
+        f"examples/{name}.yaml",
+        "--set",
+        f"data.source={data}",
+        "--json",
+        str(folder / f"{name}{ending}.json"),
+    ]
+    if not is_sweep:
+        arguments += [*_CLASSIFIERS[ending], "--set", f"name={name}{ending}"]
     subprocess.run([*command, *arguments], check=True, cwd=_ROOT)
 
 
-def _shown(name: str, outcome: dict[str, Any]) -> str:
-    if name in _SWEEPS:
-        return _sweep(outcome["result"])
-    return f"{_table(outcome)}\n\n{_contrasts(outcome)}"
+def _comparison(name: str, outcomes: Mapping[str, dict[str, Any]]) -> str:
+    """The arms around each classifier and the practitioner's script in one table; what is concluded; the contrasts."""
+    first = next(iter(outcomes.values()))
+    columns = _columns(first)
+    lines = [_row(["classifier", "arm", *columns.values()]), "|---" * (len(columns) + 2) + "|"]
+    for ending, outcome in outcomes.items():
+        label = "small CNN" if ending == _SMALL else _chosen_title(outcome)
+        lines += [
+            _row([label, f"`{arm}`", *(_cell(metrics.get(m)) for m in columns)])
+            for arm, metrics in outcome["arms"].items()
+        ]
+    lines += _peer_rows(_SOURCES[name][1], columns)
+    for ending, outcome in outcomes.items():
+        lines += ["", f"**{'Small CNN' if ending == _SMALL else 'Chosen classifier'}.** {_conclusion(outcome)}"]
+        lines += ["", _contrasts(outcome)]
+    return "\n".join([*lines, "", _images(first)])
+
+
+def _chosen_title(outcome: dict[str, Any]) -> str:
+    """What the run says that it chose."""
+    start = "the classifier of all arms is "
+    note = next((note for note in outcome["notes"] if note.startswith(start)), "")
+    return note.removeprefix(start).partition(",")[0] or "chosen in each division"
+
+
+def _peer_rows(name: str, columns: Mapping[str, str]) -> list[str]:
+    """What a practitioner's script came to on the same divisions, where it was measured."""
+    rows = []
+    for way in practitioner.WAYS:
+        results = practitioner.read_results(name, way, _PEER)
+        if results:
+            keys = ["rarest_recall" if "/class/" in column else column.removeprefix("test/") for column in columns]
+            cells = [practitioner.show_mean([r[k] for r in results]) if k in results[0] else "" for k in keys]
+            rows.append(_row([f"timm and scikit-learn, {way.replace('_', '-')}", f"{len(results)} trainings", *cells]))
+    return rows
 
 
 def _contrasts(outcome: dict[str, Any]) -> str:
@@ -75,7 +134,7 @@ def _contrasts(outcome: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     decides = (outcome["contrasts"][0]["arm"], outcome["contrasts"][0]["metric"])
-    rows = {(c["arm"], c["metric"]): c for c in outcome["contrasts"]}  # of two alike the later one knows Holm's p
+    rows = {(c["arm"], c["metric"]): c for c in outcome["contrasts"] if c["metric"] == decides[1]}
     for key, c in rows.items():
         label = f"{c['arm']} − {c['against']}"
         adjusted_p = _p(c["p_adjusted"]) if c["metric"] == decides[1] else ""
@@ -129,35 +188,25 @@ def _rarest(outcome: dict[str, Any]) -> tuple[str, str]:
     return rarest, f"test/class/{slugs(train)[rarest]}/recall"
 
 
-def _table(outcome: dict[str, Any]) -> str:
-    """One row an arm: recall of the rarest class, then the metrics, each in percent with its interval."""
+def _columns(outcome: dict[str, Any]) -> dict[str, str]:
+    """Metric -> title: recall of the rarest class first."""
     rarest, recall = _rarest(outcome)
-    columns = {recall: f"recall of {rarest}"} | {f"test/{m}": METRICS[m].title for m in _METRICS}
-    lines = [
-        "| arm | " + " | ".join(columns.values()) + " |",
-        "|---" * (len(columns) + 1) + "|",
-        *(
-            f"| `{arm}` | " + " | ".join(_cell(metrics.get(m)) for m in columns) + " |"
-            for arm, metrics in outcome["arms"].items()
-        ),
-        "",
-        *_closing(outcome),
-    ]
-    return "\n".join(lines)
+    return {recall: f"recall of {rarest}"} | {f"test/{m}": METRICS[m].title for m in _METRICS}
 
 
-def _closing(outcome: dict[str, Any]) -> list[str]:
-    """What it means, and from how many images."""
-    train, test = outcome["dataset"]["train"], outcome["dataset"]["test"]
+def _conclusion(outcome: dict[str, Any]) -> str:
+    """The verdict, the promotion and what has to be known of them."""
     notes = outcome.get("notes", ())
-    return [
-        outcome["sentence"],
-        *([outcome["promotion"]] if outcome["promotion"] else []),
-        *[f"Note: {note}." for note in notes[:_NOTES]],
-        *([f"And {len(notes) - _NOTES} more notes of this kind."] if len(notes) > _NOTES else []),
-        "",
-        f"Training images: {_counts(train)}; test images: {_counts(test)}." + _time(outcome),
-    ]
+    more = [f"And {len(notes) - _NOTES} more notes."] if len(notes) > _NOTES else []
+    promotion = [outcome["promotion"]] if outcome["promotion"] else []
+    return " ".join([outcome["sentence"], *promotion, *(f"Note: {note}." for note in notes[:_NOTES]), *more]) + _time(
+        outcome
+    )
+
+
+def _images(outcome: dict[str, Any]) -> str:
+    train, test = outcome["dataset"]["train"], outcome["dataset"]["test"]
+    return f"Training images: {_counts(train)}; test images: {_counts(test)}."
 
 
 def _time(outcome: dict[str, Any]) -> str:
