@@ -76,7 +76,7 @@ SETS = {
     "digits": Practice(
         "digits", {"per_class": {"9": 8, "default": 40}, "split": {"draws": True}}, 16, 64, "", "draws-digits"
     ),
-    "caltech37": Practice("caltech37", {}, 224, 224, "h", "caltech37"),
+    "caltech37": Practice("caltech37", {"fit": "crop"}, 224, 224, "h", "caltech37"),
     "retina": Practice("retinamnist.npz", {}, 28, 112, "hv", "retinamnist"),
     "breast": Practice("breastmnist.npz", {}, 28, 224, "h", "breastmnist"),
     "breast-draws": Practice(
