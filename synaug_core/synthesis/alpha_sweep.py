@@ -20,10 +20,11 @@ ALPHAS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 GRIDS = (2, 3, 5, 9, 17)
 """Numbers of values of a, evenly from 0 to 1."""
 MEASURES = ("sharpness", "variety", "novelty", "distinct")
-_MOST_CLASSES = 12
+_MOST_CLASSES = 4
+"""The rarest ones are swept: what alpha does is alike in all, and a sweep makes more images than a class needs."""
 _MOST_REALS = 200
 """Training images of a class that are used."""
-_NEW_IMAGES = 64
+_NEW_IMAGES = 32
 """New images for each figure."""
 _SAME = 0.05
 """Images nearer to each other than this share of the reals' typical distance count as one."""
@@ -84,7 +85,7 @@ def alpha_sweep(generator: base.Generator, train: ImageSet, config: SynthesisCon
     """Interpolate at each of `ALPHAS` and on each of `GRIDS`, and measure how the images compare with real ones.
 
     All images of a class come from the same pairs; only a differs. Pairing, ends, path and detail are the
-    configuration's. For the generator's first twelve classes; those with fewer than two images are left out.
+    configuration's. For the four classes with the fewest images; those with fewer than two are left out.
 
     Args:
         generator: fitted. Without a latent space nothing is swept.
@@ -95,12 +96,19 @@ def alpha_sweep(generator: base.Generator, train: ImageSet, config: SynthesisCon
     if not isinstance(generator, base.LatentGenerator):
         return []
     sweeps = []
-    for name in generator.classes[:_MOST_CLASSES]:
+    for name in _rarest(generator, train):
         images = train.of_class(name)
         images = images.take(range(min(len(images), _MOST_REALS)))
-        if len(images) >= 2:
-            sweeps.append(_sweep(strategy.Source(name, images, generator), config, derive(seed, "alpha sweep", name)))
+        sweeps.append(_sweep(strategy.Source(name, images, generator), config, derive(seed, "alpha sweep", name)))
     return sweeps
+
+
+def _rarest(generator: base.Generator, train: ImageSet) -> list[str]:
+    """The generator's classes of two images or more that have the fewest, in its order."""
+    counts = train.counts()
+    usable = [name for name in generator.classes if counts[name] >= 2]
+    rarest = sorted(usable, key=lambda name: counts[name])[:_MOST_CLASSES]
+    return [name for name in usable if name in rarest]
 
 
 def _sweep(source: strategy.Source, config: SynthesisConfig, seed: int) -> AlphaSweep:
@@ -126,15 +134,13 @@ def _sweep(source: strategy.Source, config: SynthesisConfig, seed: int) -> Alpha
 
 
 def walks(generator: base.Generator, train: ImageSet, config: SynthesisConfig) -> list[tuple[str, Tensor]]:
-    """For up to twelve classes of a latent generator: the name, and uint8 images (9, c, h, w) at `ALPHAS` from the
+    """For the rarest classes of a latent generator: the name, and uint8 images (9, c, h, w) at `ALPHAS` from the
     decoded first to the decoded last image of the class. Empty for a generator without a latent space."""
     if not isinstance(generator, base.LatentGenerator):
         return []
     rows = []
-    for name in generator.classes[:_MOST_CLASSES]:
+    for name in _rarest(generator, train):
         images = train.of_class(name)
-        if len(images) < 2:
-            continue
         mean, _ = generator.posteriors(images.images[[0, -1]], name)
         n = len(ALPHAS)
         path = latent.walk(mean[:1].expand(n, -1), mean[1:].expand(n, -1), torch.tensor(ALPHAS), config.path)

@@ -3,7 +3,7 @@ import torch
 
 from synaug_core.config import SynthesisConfig
 from synaug_core.generators.base import Generator
-from synaug_core.synthesis.alpha_sweep import ALPHAS, GRIDS, alpha_sweep, measure_appearance
+from synaug_core.synthesis.alpha_sweep import ALPHAS, GRIDS, alpha_sweep, measure_appearance, walks
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,14 @@ def test_classes_with_two_images_or_more(sweeps, train):
         assert torch.equal(sweep.walk[0], sweep.ends[0])
         assert torch.equal(sweep.walk[-1], sweep.ends[1])
         assert not torch.equal(sweep.ends[0], sweep.ends[1])
+
+
+def test_of_many_classes_the_rarest_are_swept(generator, train, monkeypatch):
+    monkeypatch.setattr("synaug_core.synthesis.alpha_sweep._MOST_CLASSES", 1)
+    [sweep] = alpha_sweep(generator, train, SynthesisConfig(), seed=0)
+    [(name, row)] = walks(generator, train, SynthesisConfig())
+    assert sweep.class_name == name == "small"
+    assert len(row) == len(ALPHAS)
 
 
 def test_what_the_place_and_the_grid_change(sweeps):
