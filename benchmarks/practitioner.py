@@ -36,6 +36,7 @@ from synaug_core.evaluate.predictions import Predictions
 from synaug_core.evaluate.results import rarest
 from synaug_core.evaluate.scorer import scores
 from synaug_core.names import slugs
+from synaug_core.quality.features import features_for_splits
 
 _ROOT = Path(__file__).resolve().parent.parent
 _DATA = Path(os.environ.get("SYNAUG_DATA", _ROOT.parent / "shared" / "data"))
@@ -226,10 +227,12 @@ def divisions(config: DataConfig, numbers: Sequence[int]) -> Iterator[tuple[int,
     """The numbered divisions that a run of this data section makes: its draws, its folds (those of a repetition one
     after the other), or the one split as often as there are numbers."""
     if config.split.division_word is None:
-        yield from zip(numbers, itertools.repeat(prepare(config, seed=_SEED)), strict=False)
+        whole = prepare(config, seed=_SEED, describe=features_for_splits)
+        yield from zip(numbers, itertools.repeat(whole), strict=False)
         return
     repetitions = math.ceil((max(numbers) + 1) / (config.split.folds or 1))
-    for number, data in enumerate(prepare_divisions(config, repetitions=repetitions, seed=_SEED)):
+    prepared = prepare_divisions(config, repetitions=repetitions, seed=_SEED, describe=features_for_splits)
+    for number, data in enumerate(prepared):
         if number in numbers:
             yield number, data
 

@@ -16,7 +16,7 @@ from synaug_core.probes import base, registry
 from synaug_core.refs import DatasetRef, PickRef, ProbeRef, QualityRef, RepetitionRef, RunRef
 from synaug_core.services.mlflow.tags import Tag
 from tasks import picking, probes, retraining, training
-from tasks.dataset import prepare_dataset, prepare_divisions
+from tasks.dataset import find_describer, prepare_dataset, prepare_divisions
 from tasks.engine import machine
 from tasks.engine.context import Context
 
@@ -112,8 +112,9 @@ def divide(config: Config, fingerprint: str, run: RunRef, stages: Stages) -> tup
     """
     word = config.data.split.division_word
     oracles = tuple(arm.synthesis for arm in config.arms if arm.synthesis is not None and arm.is_positive_control)
-    source = (config.name, config.data, fingerprint, config.seed, config.most_pixels, oracles)
     with stages.timed("dataset"):
+        chosen = (config.data, fingerprint, config.seed, config.most_pixels, oracles)
+        source = (config.name, *chosen, find_describer(config.data), config.compute)
         if word is None:
             one = stages.submit("dataset", prepare_dataset, [(config.name, (*source, run))])
             datasets: tuple[DatasetRef, ...] = tuple(stages.gather(one))

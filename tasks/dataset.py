@@ -3,11 +3,15 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
-from synaug_core import code_reach, errors, refs
-from synaug_core.config import DataConfig, SynthesisConfig
+import torch
+
+from synaug_core import code_reach, devices, errors, refs
+from synaug_core.config import ClassifierConfig, ComputeConfig, DataConfig, SynthesisConfig
 from synaug_core.data import prepare, reading
 from synaug_core.data.report import Rejected
+from synaug_core.quality import features
 from synaug_core.report import sheets
 from synaug_core.report.dataset import counts_figure, dataset_page
 from synaug_core.services.mlflow import retrainings
@@ -16,11 +20,21 @@ from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.s3.mirror import mirrored
 from synaug_core.services.settings import settings
 from synaug_core.synthesis.plan import plan
-from tasks.engine import recording, storage
-from tasks.engine.step import step
+from tasks.engine import machine, recording, storage
+from tasks.engine.step import action, step
 from tasks.fingerprint import is_remote, remote_fingerprint
 
-__all__ = ["prepare_dataset", "prepare_divisions"]
+__all__ = ["find_describer", "prepare_dataset", "prepare_divisions"]
+
+_ANY_SIZE = 64
+
+
+@action
+def find_describer(config: DataConfig) -> features.Extractor | None:
+    """The frozen backbone that related images are found by, if its weights can be had; None: none is asked for."""
+    if config.duplicates.related != "features":
+        return None
+    return features.find_extractor(ClassifierConfig(), channels=3, size=_ANY_SIZE)
 
 
 @step
@@ -31,11 +45,14 @@ def prepare_dataset(
     seed: int,
     most_pixels: int,
     oracles: tuple[SynthesisConfig, ...],
+    describer: features.Extractor | None,
+    compute: ComputeConfig,
     parent: refs.RunRef,
 ) -> refs.DatasetRef:
     """Read, check and split the images; one Parquet file a split, a preview sheet, the counts, the rejected files.
 
-    `oracles` are what positive controls ask for: as many images are held back for them.
+    `oracles` are what positive controls ask for: as many images are held back for them. By `describer` related images
+    are found.
     """
     with (
         recording.recorded("dataset", "dataset", parent) as recorder,
@@ -43,9 +60,14 @@ def prepare_dataset(
     ):
         progress = recording.progress("dataset", name)
         prepared = prepare.prepare(
-            local, seed=seed, hold_back=bool(oracles), most_pixels=most_pixels, progress=progress
+            local,
+            seed=seed,
+            hold_back=bool(oracles),
+            most_pixels=most_pixels,
+            describe=_describe_by(describer, compute),
+            progress=progress,
         )
-        prepared = _with_refused(prepared, refused)
+        prepared = _with_note(_with_refused(prepared, refused), describer)
         dataset = _stored(recorder, prepared, name, config, oracles)
         _describe(recorder, prepared, dataset, config, fingerprint, seed)
     return dataset
@@ -59,6 +81,8 @@ def prepare_divisions(
     seed: int,
     most_pixels: int,
     oracles: tuple[SynthesisConfig, ...],
+    describer: features.Extractor | None,
+    compute: ComputeConfig,
     repetitions: int,
     parent: refs.RunRef,
 ) -> tuple[refs.DatasetRef, ...]:
@@ -78,9 +102,10 @@ def prepare_divisions(
             seed=seed,
             hold_back=bool(oracles),
             most_pixels=most_pixels,
+            describe=_describe_by(describer, compute),
             progress=progress,
         ):
-            prepared = _with_refused(division, refused)
+            prepared = _with_note(_with_refused(division, refused), describer)
             test = datasets[0].test if datasets and config.split.draws else None
             folder = f"{word}-{len(datasets)}/"
             datasets.append(_stored(recorder, prepared, name, config, oracles, folder, test))
@@ -88,6 +113,36 @@ def prepare_divisions(
                 _describe(recorder, prepared, datasets[0], config, fingerprint, seed)
         recorder.params({"folds": config.split.folds, "draws": config.split.draws, "repetitions": repetitions})
     return tuple(datasets)
+
+
+def _describe_by(describer: features.Extractor | None, compute: ComputeConfig) -> prepare.Describe | None:
+    """How images are described: by as many threads as there are workers, since nothing else runs while images are read;
+    an image has the same features whoever is beside it."""
+    if describer is None or describer.network is None:
+        return None
+
+    def describe(images: torch.Tensor) -> torch.Tensor:
+        with machine.device_slot(compute) as device:
+            if device.type != "cpu":
+                return features.features_for_splits(images, device)
+
+            def describe_part(part: torch.Tensor) -> torch.Tensor:
+                with devices.cpu_threads(compute.threads):
+                    return features.features_for_splits(part)
+
+            workers = machine.worker_count(compute)
+            with ThreadPoolExecutor(workers, thread_name_prefix="describe") as pool:
+                return torch.cat(list(pool.map(describe_part, images.chunk(workers))))
+
+    return describe
+
+
+def _with_note(prepared: prepare.Prepared, describer: features.Extractor | None) -> prepare.Prepared:
+    if describer is None or describer.network is not None:
+        return prepared
+    note = f"Related images were sought by their pixels alone: {describer.problem}."
+    report = prepared.report.model_copy(update={"notes": (*prepared.report.notes, note)})
+    return dataclasses.replace(prepared, report=report)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from benchmarks import practitioner, side_practitioner
 from synaug_core.config import DataConfig
 from synaug_core.config.load import starting_values
 from synaug_core.data.prepare import prepare_divisions
+from synaug_core.quality.features import features_for_splits
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKBONE = "tf_efficientnet_lite0"
@@ -96,7 +97,7 @@ def test_numbered_divisions_are_those_of_a_run() -> None:
     config = DataConfig.model_validate(
         {"source": "digits", "classes": ("0", "1"), "split": {"folds": 2}, "image_size": 16}
     )
-    expected = [data.digest for data in prepare_divisions(config, repetitions=2, seed=0)]
+    expected = [data.digest for data in prepare_divisions(config, repetitions=2, seed=0, describe=features_for_splits)]
     numbered = [(number, data.digest) for number, data in practitioner.divisions(config, [1, 2])]
     assert numbered == [(1, expected[1]), (2, expected[2])]
     single = config.model_copy(update={"split": type(config.split)()})

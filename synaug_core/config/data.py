@@ -8,18 +8,27 @@ from synaug_core.config.base import Count, Section
 from synaug_core.data import sources
 from synaug_core.vocabulary import Fit
 
-__all__ = ["PRETRAINED_PIXELS", "SMALL_PIXELS", "DataConfig", "DuplicateConfig", "SmallClasses", "SplitConfig"]
+__all__ = [
+    "PRETRAINED_PIXELS",
+    "SMALL_PIXELS",
+    "DataConfig",
+    "DuplicateConfig",
+    "Related",
+    "SmallClasses",
+    "SplitConfig",
+]
 
 SMALL_PIXELS, PRETRAINED_PIXELS = 64, 224
 """Most pixels a side that images are stored with where nobody says: for networks that learn from scratch, and for those
 that have learnt from large images."""
 Handling = Literal["remove", "keep"]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Related = Literal["features", "pixels", "apart"]
 SmallClasses = Literal["refuse", "drop", "keep"]
 
 
 class SplitConfig(Section):
-    """How images without a supplied split are divided. Groups and near-duplicates stay together."""
+    """How images without a supplied split are divided. Groups, near-duplicates and related images stay together."""
 
     validation: Share = 0.15
     """Share of the images that are divided, used for every choice; with `draws` of the images that are drawn."""
@@ -66,6 +75,12 @@ class DuplicateConfig(Section):
     """What happens to training or validation images that stand in a later split too."""
     conflicting_labels: Handling = "remove"
     """What happens to equal images with different labels in training."""
+    related: Related = "features"
+    """How related images are sought: probable views of one thing that no hash can see, such as exposures of one part in
+    other light, frames of a film, overlapping patches. None is removed; they stay on one side of a split made here, and
+    of a supplied one the report says how many stand on two. `features`: by low-frequency pixels and the features of a
+    pretrained network together; `pixels`: by the pixels alone, as where its weights cannot be had or the images are
+    more than 20,000; `apart`: not at all, as of more than 100,000. Images whose group is named are left to it."""
 
 
 class DataConfig(Section):

@@ -1,4 +1,4 @@
-"""Which side each image goes to, so that no image, near-duplicate or group stands on two."""
+"""Which side each image goes to, so that no image, near-duplicate, related image or group stands on two."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synaug_core.config import DataConfig
-from synaug_core.data import report, split
+from synaug_core.data import leaks, report, split
 from synaug_core.data.duplicates import DuplicateGraph, connected
+from synaug_core.data.related import join_nearest
 from synaug_core.data.sources.base import Item
 from synaug_core.errors import DataError
 
@@ -17,6 +18,8 @@ __all__ = ["Assigned", "assign"]
 
 _RANK: dict[report.Split | None, int] = {None: -1, "train": 0, "val": 1, "test": 2}
 _WORDS: dict[report.Split, str] = {"train": "training", "val": "validation", "test": "test"}
+_FEW, _SHARE = 12, 0.05
+"""Images that related ones may be joined to in any set, and the share of the divided images in larger ones."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,13 @@ class Assigned:
     duplicates: tuple[report.Duplicates, ...]
     conflicts: tuple[report.Conflict, ...]
     removed: tuple[report.Removed, ...]
+    leaks: tuple[report.Leak, ...]
 
 
 def assign(
     items: Sequence[Item],
     duplicates: DuplicateGraph,
+    related: NDArray[np.int64],
     config: DataConfig,
     seed: int,
     division: split.Fold | split.Draw | None = None,
@@ -44,7 +49,16 @@ def assign(
 
     A supplied test or validation set stays as it is, but for validation images that are in the test set too; training
     images that are (nearly) equal to one of a later side, or of its group, are left out. Images that are equal and
-    have different labels are left out of training, and of a split made here altogether.
+    have different labels are left out of training, and of a split made here altogether. Related images are kept
+    together where they are divided here; nothing is left out for them.
+
+    Args:
+        items: all images that were read.
+        duplicates: which of them are equal, and nearly so.
+        related: int64 (m, 2), pairs of numbers of sets of equal images that are related, the nearest first.
+        config: what is wanted.
+        seed: root of the order in which sides are filled.
+        division: a fold or a draw; None: one split.
 
     Raises:
         DataError: a cross-validation is asked of images with test images, or has more folds than images or groups.
@@ -66,25 +80,31 @@ def assign(
         removed |= {n: why for n, why in _across(items, sides, duplicates).items() if n not in removed}
     for n in removed:
         sides[n] = None
-    groups = _units(items, duplicates)
+    units = _units(items, duplicates)
     origin: report.SplitOrigin = "supplied"
+    related_groups: list[list[int]] = []
     if missing := _missing(supplied, config):
         origin = "completed" if supplied - {"train"} else "made"
         pool = [n for n in range(len(items)) if n not in removed and items[n].split in (None, "train")]
-        labels, units = [items[n].label for n in pool], [groups[n] for n in pool]
-        for n, side in zip(pool, _new_sides(labels, units, missing, seed, division), strict=True):
+        fewest = division.folds if isinstance(division, split.Fold) else len(missing) + 1
+        joined = _join_related(items, pool, units, duplicates.owner, related, fewest)
+        related_groups, units = _merged(units, joined), joined
+        names = _names(items, units)
+        labels, pool_units = [items[n].label for n in pool], [names[n] for n in pool]
+        for n, side in zip(pool, _new_sides(labels, pool_units, missing, seed, division), strict=True):
             sides[n] = side
     shown_sides = [items[n].split if n in removed else side for n, side in enumerate(sides)]
     return Assigned(
         sides=tuple(sides),
-        groups=groups,
+        groups=_names(items, units),
         origin=origin,
-        duplicates=_duplicates(items, duplicates, shown_sides),
+        duplicates=_duplicates(items, duplicates, related_groups, shown_sides),
         conflicts=tuple(
             report.Conflict(ids=tuple(items[n].id for n in rows), classes=tuple(items[n].label for n in rows))
             for rows in contradictions
         ),
         removed=tuple(report.Removed(id=items[n].id, reason=removed[n]) for n in sorted(removed)),
+        leaks=leaks.find_leaks(items, sides, duplicates.owner, related),
     )
 
 
@@ -142,11 +162,9 @@ def _across(items: Sequence[Item], sides: Sequence[report.Split | None], duplica
     return reasons
 
 
-def _units(items: Sequence[Item], duplicates: DuplicateGraph) -> tuple[str, ...]:
-    """For each image the name of what must stay together: linked by group, equality or near-equality at any remove.
-
-    The name is the first of its groups' names, or of its images' ids.
-    """
+def _units(items: Sequence[Item], duplicates: DuplicateGraph) -> NDArray[np.int64]:
+    """For each image the number of what must stay together: linked by group, equality or near-equality at any
+    remove."""
     clusters = duplicates.clusters()
     offset = int(clusters.max()) + 1
     numbers: dict[str, int] = {}
@@ -155,16 +173,72 @@ def _units(items: Sequence[Item], duplicates: DuplicateGraph) -> tuple[str, ...]
         for cluster, item in zip(clusters, items, strict=True)
         if item.group is not None
     ]
-    unit = connected(offset + len(numbers), np.array(links, dtype=np.int64).reshape(-1, 2))[clusters]
+    return connected(offset + len(numbers), np.array(links, dtype=np.int64).reshape(-1, 2))[clusters]
+
+
+def _join_related(
+    items: Sequence[Item],
+    pool: Sequence[int],
+    units: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    related: NDArray[np.int64],
+    fewest: int,
+) -> NDArray[np.int64]:
+    """Units with those of related images joined, where all of them are divided here and no group is named.
+
+    A class that would have fewer than `fewest` units by this, so that some side or fold would be without it, keeps its
+    images as they are: a guess must not make a data set useless.
+    """
+    in_pool = np.zeros(len(units), dtype=bool)
+    in_pool[list(pool)] = True
+    is_free = in_pool & np.array([item.group is None for item in items], dtype=bool)
+    free_units = np.setdiff1d(units[is_free], units[~is_free])
+    unit_of = np.zeros(int(owner.max()) + 1, dtype=np.int64)
+    unit_of[owner] = units
+    pairs = unit_of[related].reshape(-1, 2)
+    pairs = pairs[np.isin(pairs, free_units).all(axis=1)]
+    labels = np.array([item.label for item in items])
+    most = max(_FEW, int(_SHARE * len(pool)))
+    while True:
+        joined = join_nearest(units, pairs, most)
+        short = [name for name in np.unique(labels[in_pool]) if _is_short(name, labels, in_pool, units, joined, fewest)]
+        if not short:
+            return joined
+        pairs = pairs[~np.isin(pairs, units[np.isin(labels, short)]).any(axis=1)]
+
+
+def _is_short(
+    label: str,
+    labels: NDArray[np.str_],
+    in_pool: NDArray[np.bool_],
+    units: NDArray[np.int64],
+    joined: NDArray[np.int64],
+    fewest: int,
+) -> bool:
+    """Whether a class has too few units only because some were joined."""
+    rows = in_pool & (labels == label)
+    return len(np.unique(joined[rows])) < min(fewest, len(np.unique(units[rows])))
+
+
+def _merged(units: NDArray[np.int64], joined: NDArray[np.int64]) -> list[list[int]]:
+    """Positions of each joined unit that was several."""
+    return [rows for rows in _members(joined) if len(set(units[rows].tolist())) > 1]
+
+
+def _names(items: Sequence[Item], units: NDArray[np.int64]) -> tuple[str, ...]:
+    """For each image the name of its unit: the first of its groups' names, or of its images' ids."""
     names: dict[int, tuple[bool, str]] = {}
-    for number, item in zip(unit.tolist(), items, strict=True):
+    for number, item in zip(units.tolist(), items, strict=True):
         candidate = (item.group is None, item.group if item.group is not None else item.id)
         names[number] = min(names.get(number, candidate), candidate)
-    return tuple(names[number][1] for number in unit.tolist())
+    return tuple(names[number][1] for number in units.tolist())
 
 
 def _duplicates(
-    items: Sequence[Item], duplicates: DuplicateGraph, sides: Sequence[report.Split | None]
+    items: Sequence[Item],
+    duplicates: DuplicateGraph,
+    related_groups: Sequence[Sequence[int]],
+    sides: Sequence[report.Split | None],
 ) -> tuple[report.Duplicates, ...]:
     def describe(kind: report.DuplicateKind, rows: Sequence[int]) -> report.Duplicates:
         return report.Duplicates(
@@ -179,7 +253,7 @@ def _duplicates(
     near_groups = [
         describe("near", rows) for rows in _members(duplicates.clusters()) if int(duplicates.owner[rows[0]]) in linked
     ]
-    return (*equal, *near_groups)
+    return (*equal, *near_groups, *(describe("related", rows) for rows in related_groups))
 
 
 def _members(numbers: NDArray[np.int64]) -> list[list[int]]:

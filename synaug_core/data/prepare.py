@@ -4,26 +4,33 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from synaug_core import seeds
 from synaug_core.config import DataConfig
-from synaug_core.config.data import SMALL_PIXELS
+from synaug_core.config.data import SMALL_PIXELS, Related
 from synaug_core.data import assign, checks, imageset, metadata, reading, resize, scaling, shortcuts, split, thinning
 from synaug_core.data.duplicates import DuplicateGraph, find_duplicates
+from synaug_core.data.related import FEWEST, related_pairs
 from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split, describe_findings
 from synaug_core.data.sources.base import Listing
 from synaug_core.errors import DataError
 from synaug_core.progress import Progress, silent
 
-__all__ = ["Prepared", "prepare", "prepare_divisions"]
+__all__ = ["Describe", "Prepared", "prepare", "prepare_divisions"]
 
-
+Describe = Callable[[torch.Tensor], torch.Tensor]
+"""Images, uint8 (n, channels, size, size), to a frozen network's features, float32 (n, d) on the CPU."""
+_DESCRIBED_AT_ONCE = 256
+_MOST_DESCRIBED, _MOST_COMPARED = 20_000, 100_000
+"""Images up to which a network looks at all of them to find related ones, and up to which these are sought at all:
+every image is compared with every other one."""
 _DRAWN: tuple[Split, ...] = ("train", "val")
 
 
@@ -64,6 +71,7 @@ def prepare(
     seed: int,
     hold_back: bool = False,
     most_pixels: int = SMALL_PIXELS,
+    describe: Describe | None = None,
     progress: Progress = silent,
 ) -> Prepared:
     """Read the source, leave out what cannot be used, keep duplicates and groups on one side, split.
@@ -75,12 +83,13 @@ def prepare(
         seed: root of the split's and the long tail's choices.
         hold_back: whether the training images left out are wanted too.
         most_pixels: a side, where `config.image_size` does not say.
+        describe: by what related images are found beside their pixels; None: by these alone.
         progress: told the images read and the images in all.
 
     Raises:
         DataError: the images, their labels or their splits cannot be used; one line that says why.
     """
-    return _divided(_collected(config, most_pixels, progress), config, seed, None, hold_back)
+    return _divided(_collected(config, most_pixels, describe, progress), config, seed, None, hold_back)
 
 
 def prepare_divisions(
@@ -90,6 +99,7 @@ def prepare_divisions(
     seed: int,
     hold_back: bool = False,
     most_pixels: int = SMALL_PIXELS,
+    describe: Describe | None = None,
     progress: Progress = silent,
 ) -> Iterator[Prepared]:
     """Read once, and divide as often as the design says: as a repeated k-fold cross-validation, `repetitions` times
@@ -101,7 +111,7 @@ def prepare_divisions(
     divisions: list[split.Fold | split.Draw] = [split.Draw(repetition) for repetition in range(repetitions)]
     if folds is not None:
         divisions = [split.Fold(folds, repetition, n) for repetition in range(repetitions) for n in range(folds)]
-    collected = _collected(config, most_pixels, progress)
+    collected = _collected(config, most_pixels, describe, progress)
     classes: tuple[str, ...] = ()
     for division in divisions:
         prepared = _divided(collected, config, seed, division, hold_back)
@@ -116,18 +126,21 @@ def prepare_divisions(
 
 @dataclass(frozen=True)
 class _Collected:
-    """What was read, and what in it is equal or nearly so."""
+    """What was read, and what in it is equal, nearly so, or related."""
 
     listing: Listing
     read: reading.ReadImages
     rejected: tuple[Rejected, ...]
     duplicates: DuplicateGraph
+    related: NDArray[np.int64]
     size: int
     preprocessing: scaling.Preprocessing
     shortcuts: tuple[shortcuts.Shortcut, ...]
+    channels: int
+    notes: tuple[str, ...]
 
 
-def _collected(config: DataConfig, most_pixels: int, progress: Progress) -> _Collected:
+def _collected(config: DataConfig, most_pixels: int, describe: Describe | None, progress: Progress) -> _Collected:
     listing = _chosen(metadata.apply_metadata(reading.open_source(config), config), config)
     survey = reading.survey(listing.items)
     size = config.image_size or reading.default_size(survey.sides, len(listing.items), most_pixels)
@@ -140,7 +153,39 @@ def _collected(config: DataConfig, most_pixels: int, progress: Progress) -> _Col
         read.thumbnails, read.digests, config.duplicates.distance, config.duplicates.correlation
     )
     telling = shortcuts.find_shortcuts(read.properties, [item.label for item in read.items])
-    return _Collected(listing, read, rejections, duplicates, size, preprocessing, telling)
+    channels = config.channels or (1 if read.all_grey else 3)
+    related, notes = _related(read, duplicates.owner, channels, config.duplicates.related, describe, progress)
+    return _Collected(listing, read, rejections, duplicates, related, size, preprocessing, telling, channels, notes)
+
+
+def _related(
+    read: reading.ReadImages,
+    owner: NDArray[np.int64],
+    channels: int,
+    means: Related,
+    describe: Describe | None,
+    progress: Progress,
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Pairs of numbers of sets of equal images that are related, the nearest first; and a line where something was not
+    done."""
+    first = np.unique(owner, return_index=True)[1]
+    none = np.empty((0, 2), np.int64)
+    if means == "apart":
+        return none, ()
+    if len(first) > _MOST_COMPARED:
+        return none, (f"More than {_MOST_COMPARED:,} images: related ones were not sought.",)
+    if means == "pixels" or describe is None or len(first) < FEWEST:
+        return related_pairs(read.thumbnails[first], None), ()
+    if len(first) > _MOST_DESCRIBED:
+        note = f"More than {_MOST_DESCRIBED:,} images: related ones were sought by their pixels alone."
+        return related_pairs(read.thumbnails[first], None), (note,)
+    parts = []
+    for start in range(0, len(first), _DESCRIBED_AT_ONCE):
+        squares = [read.squares[n] for n in first[start : start + _DESCRIBED_AT_ONCE]]
+        pixels = np.stack([resize.with_channels(square, channels) for square in squares])
+        parts.append(describe(torch.from_numpy(pixels)).numpy())
+        progress(start + len(pixels), len(first))
+    return related_pairs(read.thumbnails[first], np.concatenate(parts)), ()
 
 
 def _divided(
@@ -148,7 +193,7 @@ def _divided(
 ) -> Prepared:
     listing, read, size = collected.listing, collected.read, collected.size
     labels, ids = [item.label for item in read.items], [item.id for item in read.items]
-    assigned = assign.assign(read.items, collected.duplicates, config, seed, division)
+    assigned = assign.assign(read.items, collected.duplicates, collected.related, config, seed, division)
     sides = list(assigned.sides)
     own_seed = division.seed(seed) if isinstance(division, split.Draw) else seed
     left_out = _thin(sides, labels, ids, listing.classes, config, own_seed)
@@ -176,7 +221,7 @@ def _divided(
         lambda: checks.why_left_out(read.items, assigned.removed, classes, ("val",), "validation") + causes,
     )
 
-    channels = config.channels or (1 if read.all_grey else 3)
+    channels = collected.channels
     rows_of = {side: [n for n, s in enumerate(sides) if s == side] for side in ("train", "val", "test")}
     left_out = sorted(left_out, key=lambda n: (seeds.derive(own_seed, "held_back", labels[n], ids[n]), ids[n]))
     train, val, test, held_back = (
@@ -199,11 +244,12 @@ def _divided(
         duplicates=assigned.duplicates,
         conflicts=assigned.conflicts,
         removed=assigned.removed,
+        leaks=assigned.leaks,
         dropped=tuple(Dropped(name=name, images=count) for name, count in small.items()),
         thinned=thinned,
         notes=(),
     )
-    notes = (*listing.notes, *describe_findings(report, len(read.items)), *lines, *shares)
+    notes = (*listing.notes, *describe_findings(report, len(read.items)), *collected.notes, *lines, *shares)
     return Prepared(train, val, test, report.model_copy(update={"notes": notes}), held_back)
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "DuplicateKind",
     "Duplicates",
     "ImageFacts",
+    "Leak",
     "Rejected",
     "Removed",
     "Split",
@@ -25,7 +26,7 @@ __all__ = [
     "describe_findings",
 ]
 
-DuplicateKind = Literal["exact", "near"]
+DuplicateKind = Literal["exact", "near", "related"]
 Split = Literal["train", "val", "test"]
 SplitOrigin = Literal["supplied", "made", "completed"]
 _LARGE_CLUSTER = 0.1
@@ -63,7 +64,8 @@ class ImageFacts(Frozen):
 
 
 class Duplicates(Frozen):
-    """Images that are equal pixel by pixel, or nearly equal. `classes` and `splits` are in the order of `ids`."""
+    """Images that are equal pixel by pixel, nearly equal, or related: probable views of one thing, joined to be kept on
+    one side. `classes` and `splits` are in the order of `ids`."""
 
     kind: DuplicateKind
     ids: tuple[str, ...]
@@ -77,6 +79,23 @@ class Conflict(Frozen):
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
+
+
+class Leak(Frozen):
+    """Images of a later side that seem to belong to training images."""
+
+    clue: Literal["look", "name"]
+    """They are related to them, or their names are of the same series."""
+    split: Split
+    images: int
+    total: int
+    """Images of that side."""
+    example: str
+    """Id of one of them."""
+    training_example: str
+    """Id of a training image that it seems to belong to."""
+    group: str
+    """A name for the group of both."""
 
 
 class Removed(Frozen):
@@ -112,6 +131,7 @@ class DatasetReport(Frozen):
     duplicates: tuple[Duplicates, ...]
     conflicts: tuple[Conflict, ...]
     removed: tuple[Removed, ...]
+    leaks: tuple[Leak, ...] = ()
     dropped: tuple[Dropped, ...]
     thinned: int
     """Training images left out for a long tail or the low-data mode."""
@@ -136,7 +156,7 @@ def describe_findings(report: DatasetReport, images: int) -> list[str]:
         reasons = Counter(r.reason for r in report.rejected)
         frequent_reasons = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
         lines.append(f"{_n(len(report.rejected), 'file')} could not be used: {frequent_reasons}.")
-    lines += _about_duplicates(report, images)
+    lines += [*_about_duplicates(report, images), *_about_leaks(report)]
     reasons = Counter(r.reason for r in report.removed)
     lines += [f"{_n(count, 'image')} left out: {reason}." for reason, count in sorted(reasons.items())]
     if report.dropped:
@@ -161,11 +181,43 @@ def _about_duplicates(report: DatasetReport, images: int) -> list[str]:
     mixed_groups = sum(d.kind == "near" and len(set(d.classes)) > 1 for d in report.duplicates)
     if mixed_groups:
         lines.append(f"{_n(mixed_groups, 'group')} of nearly equal images with different labels: check their labels.")
-    largest = max((len(d.ids) for d in report.duplicates), default=0)
+    largest = max((len(d.ids) for d in report.duplicates if d.kind != "related"), default=0)
     if largest > max(10, _LARGE_CLUSTER * images):
         lines.append(
             f"One group of nearly equal images holds {largest} of {images}: if they are not, raise "
             "data.duplicates.correlation or lower data.duplicates.distance."
+        )
+    if sizes := [len(d.ids) for d in report.duplicates if d.kind == "related"]:
+        groups = f"in {_n(len(sizes), 'group')} of up to {max(sizes)} images, each on one side"
+        lines.append(
+            f"{sum(sizes)} images are probably views of the same thing as another (in other light, a neighbouring "
+            f"frame, an overlapping patch), {groups}."
+        )
+    return lines
+
+
+def _about_leaks(report: DatasetReport) -> list[str]:
+    """What pairs images across sides, and the lines of metadata that keep them together."""
+    names: dict[Split, str] = {"val": "validation", "test": "test"}
+    lines = []
+    for leak in report.leaks:
+        amount = f"{leak.images} of {leak.total} {names[leak.split]} images"
+        pair = f"(such as {leak.example} and {leak.training_example})"
+        if leak.clue == "look":
+            lines.append(
+                f"{amount} are probably views of the same thing as a training image, in other light, a neighbouring "
+                f"frame or an overlapping patch {pair}."
+            )
+        else:
+            lines.append(f"The names of {amount} begin as those of training images do {pair}.")
+    if lines:
+        leak, supplied = report.leaks[-1], ""
+        if report.split == "supplied":
+            supplied = "then the figures are too good, and the split that came with the images was left as it is; "
+        lines.append(
+            f"If such images belong together, {supplied}name their groups in a CSV file for data.metadata, which a "
+            "split does not cut through: its first line is id,group and each further one an image and its group, such "
+            f"as {leak.example},{leak.group}."
         )
     return lines
 

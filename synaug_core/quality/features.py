@@ -27,6 +27,7 @@ __all__ = [
     "Points",
     "extractor_config",
     "features",
+    "features_for_splits",
     "find_extractor",
     "scale_of",
     "subset",
@@ -82,8 +83,14 @@ class Extractor(frozen.Frozen):
 
     network: ClassifierConfig | None = None
     """As `extractor_config` has it; None: there is none, and the run's classifier has to serve."""
-    note: str = ""
+    problem: str = ""
     """Why there is none; empty where there is one."""
+
+    @property
+    def note(self) -> str:
+        """What that means for judges and quality; empty where there is one."""
+        meaning = "judges and quality have the run's classifier in place of frozen features: "
+        return meaning + self.problem if self.problem else ""
 
 
 def extractor_config(classifier: ClassifierConfig, size: int) -> ClassifierConfig:
@@ -121,8 +128,7 @@ def find_extractor(classifier: ClassifierConfig, *, channels: int, size: int) ->
             raise
         from synaug_core.classify.backbones import ADVICE
 
-        problem = str(error).removesuffix(f", or {ADVICE}")
-        return Extractor(note=f"judges and quality have the run's classifier in place of frozen features: {problem}")
+        return Extractor(problem=str(error).removesuffix(f", or {ADVICE}"))
     return Extractor(network=config)
 
 
@@ -198,6 +204,24 @@ class FrozenFeatures:
         tensors = self.model.backbone.state_dict()
         parts = [digests.of_bytes(tensors[name].detach().cpu().contiguous().numpy().tobytes()) for name in tensors]
         return digests.of_value(parts)
+
+
+def features_for_splits(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """By which related images are found before they are divided: those of the packaged backbone, whatever the run's
+    classifier is, since the division must not hang on it.
+
+    Args:
+        images: uint8 (n, channels, size, size).
+        device: that computes.
+
+    Returns:
+        float32 (n, d) on the CPU.
+
+    Raises:
+        WeightsError: its weights cannot be had.
+    """
+    space = FrozenFeatures.load(ClassifierConfig(), channels=images.shape[1], size=images.shape[2], device=device)
+    return space.raw(images)
 
 
 def scale_of(points: Tensor) -> Standardised:

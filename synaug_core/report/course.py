@@ -115,14 +115,25 @@ def _duplicates(config: Config, report: Mapping[str, Any]) -> str:
             f" or nearly (perceptual hashes at most {rule.distance} of 64 bits apart, thumbnails correlated at least "
             f"{rule.correlation:g})"
         )
-    groups = len(report.get("duplicates", ()))
+    kinds = [group.get("kind") for group in report.get("duplicates", ())]
+    groups = len(kinds) - kinds.count("related")
     text = f"Images that are {how} were sought" + (
         f": {number(groups)} group{'s' * (groups != 1)}." if "duplicates" in report else "."
     )
     split_text = "removed from training or validation" if rule.across_splits == "remove" else "kept"
     text += f" The division keeps them together; where the source has them in two parts, they were {split_text}."
     conflicts = "left out of training" if rule.conflicting_labels == "remove" else "kept"
-    return f"{text} Equal images with different labels were {conflicts}."
+    return f"{text} Equal images with different labels were {conflicts}.{_related(config, kinds.count('related'))}"
+
+
+def _related(config: Config, groups: int) -> str:
+    if config.data.duplicates.related == "apart":
+        return ""
+    by = "pixels and a pretrained network's features" if config.data.duplicates.related == "features" else "pixels"
+    return (
+        f" Probable views of one thing were sought by low-frequency {by}, far nearer to each other than to the images "
+        f"around them; {number(groups)} group{'s' * (groups != 1)} of them stayed together where images were divided."
+    )
 
 
 def _division(config: Config, report: Mapping[str, Any]) -> str:

@@ -275,9 +275,14 @@ def test_the_course_follows_the_configuration(none_shown, judged):
     few = {"trials": 0}
     off = {"enabled": False}
     config = Config(arms=arms, tuning=few, quality=off, robustness=off, explanation=off, data={"per_class": 9})
-    stages = dict(course(config, none_shown, {"split": "supplied", "duplicates": [{}], "facts": {"images": 77}}))
+    stages = dict(
+        course(
+            config, none_shown, {"split": "supplied", "duplicates": [{}, {"kind": "related"}], "facts": {"images": 77}}
+        )
+    )
     assert "77 images that could be used" in stages["Images"]
     assert "sought: 1 group." in stages["Duplicates"]
+    assert "1 group of them stayed together where images were divided" in stages["Duplicates"]
     assert "source supplies" in stages["Division"]
     assert "at most 9 training images" in stages["Division"]
     assert "autoencoder" in stages["Generators"]
