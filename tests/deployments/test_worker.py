@@ -38,7 +38,13 @@ pytestmark = pytest.mark.slow
 NAME = "circle"
 SMALL: dict[str, Any] = {
     "name": NAME,
-    "data": {"source": "digits", "classes": ["0", "1", "2"], "long_tail": 8, "image_size": 16},
+    "data": {
+        "source": "digits",
+        "classes": ["0", "1", "2"],
+        "long_tail": 8,
+        "image_size": 16,
+        "duplicates": {"related": "pixels"},
+    },
     "arms": ["original", "control", "combined"],
     "repetitions": 2,
     "generator": {"steps": 20, "evaluate_every": 10, "width": 8},

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 name: {name}
-data: {{source: digits, classes: ["0", "1", "2"], long_tail: 8, image_size: 16}}
+data: {{source: digits, classes: ["0", "1", "2"], long_tail: 8, image_size: 16, duplicates: {{related: pixels}}}}
 arms: {arms}
 repetitions: 1
 generator: {{steps: 20, evaluate_every: 10, width: 8}}

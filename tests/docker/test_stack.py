@@ -21,7 +21,7 @@ ARMS = ("original", "combined")
 REPETITIONS = 2
 TINY = f"""
 name: tiny
-data: {{source: digits, classes: {json.dumps(CLASSES)}, long_tail: 8, image_size: 16}}
+data: {{source: digits, classes: {json.dumps(CLASSES)}, long_tail: 8, image_size: 16, duplicates: {{related: pixels}}}}
 arms: [{", ".join(ARMS)}]
 repetitions: {REPETITIONS}
 generator: {{steps: 20, evaluate_every: 10, width: 8}}

@@ -24,7 +24,13 @@ from tests.environments import without_services
 from tests.faults.servers import BUCKET, ROOT, Servers, client
 
 TINY: dict[str, Any] = {
-    "data": {"source": "digits", "classes": ["0", "1", "2"], "long_tail": 8, "image_size": 16},
+    "data": {
+        "source": "digits",
+        "classes": ["0", "1", "2"],
+        "long_tail": 8,
+        "image_size": 16,
+        "duplicates": {"related": "pixels"},
+    },
     "arms": ["original", "combined"],
     "repetitions": 1,
     "generator": {"steps": 20, "evaluate_every": 10, "width": 8},

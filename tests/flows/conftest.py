@@ -22,7 +22,13 @@ from tests.environments import without_services
 
 TINY: dict[str, Any] = {
     "name": "tiny",
-    "data": {"source": "digits", "classes": [0, 1, 2], "long_tail": 8, "image_size": 16},
+    "data": {
+        "source": "digits",
+        "classes": [0, 1, 2],
+        "long_tail": 8,
+        "image_size": 16,
+        "duplicates": {"related": "pixels"},
+    },
     "arms": ["original", "control", "combined"],
     "repetitions": 2,
     "generator": {"steps": 20, "evaluate_every": 10, "width": 8},

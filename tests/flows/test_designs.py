@@ -161,7 +161,7 @@ def swept(
 ) -> Any:
     """A sweep of two numbers of images, one combination of which cannot be run."""
     config = tiny("swept", arms=["original", "combined"], repetitions=1, **QUICK)
-    config["data"] = {"source": "digits", "classes": [0, 1, 2], "image_size": 16}
+    config["data"] = {"source": "digits", "classes": [0, 1, 2], "image_size": 16, "duplicates": {"related": "pixels"}}
     config["sweep"] = {"data.per_class": [2, 8, 16]}
     file = tmp_path_factory.mktemp("swept") / "out.json"
     said = synaug("sweep", write(config), "--json", file)

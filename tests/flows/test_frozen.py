@@ -16,7 +16,7 @@ def frozen(
 ) -> tuple[Any, Any, Any]:
     config = tiny(
         "frozen",
-        data={"classes": [0, 1], "long_tail": None, "per_class": {"1": 6, "default": 9}},
+        data={"classes": [0, 1], "long_tail": None, "per_class": {"1": 6, "default": 9}, "duplicates": None},
         arms=["original", "combined", "picked"],
         repetitions=1,
         classifier={"training": "frozen", "input_size": 32, "views": 1, "steps": None, "evaluate_every": None},

@@ -30,7 +30,13 @@ PLANTED = {
 USER = "somebody"
 TINY = {
     "name": "tiny",
-    "data": {"source": "digits", "classes": [0, 1, 2], "long_tail": 8, "image_size": 16},
+    "data": {
+        "source": "digits",
+        "classes": [0, 1, 2],
+        "long_tail": 8,
+        "image_size": 16,
+        "duplicates": {"related": "pixels"},
+    },
     "arms": ["original", "combined"],
     "repetitions": 1,
     "generator": {"steps": 10, "evaluate_every": 5, "width": 8},
