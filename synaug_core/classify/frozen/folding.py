@@ -7,7 +7,6 @@ import copy
 from typing import Any
 
 import torch
-from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 __all__ = ["fold_normalisation"]
@@ -21,7 +20,7 @@ def fold_normalisation(network: nn.Module, example: Tensor) -> nn.Module:
 
     Pairs are learnt from a pass of the example: a normalisation whose input is the output of a convolution. Outputs
     differ in their last digits. Where they differ by more, because the network uses what a convolution gives elsewhere
-    too, the copy is the network as it is.
+    too, or a normalisation does more than is known here, the copy is the network as it is.
 
     Args:
         network: any; it stays as it is.
@@ -60,7 +59,7 @@ def _convolutions_before(network: nn.Module, example: Tensor) -> dict[nn.BatchNo
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             hooks.append(module.register_forward_hook(note_output))
-        elif type(module) in (nn.BatchNorm2d, BatchNormAct2d) and module.track_running_stats:
+        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
             hooks.append(module.register_forward_pre_hook(note_input))
     network(example)
     for hook in hooks:
@@ -83,7 +82,5 @@ def _absorb(convolution: nn.Conv2d, normalisation: nn.BatchNorm2d) -> None:
 
 
 def _rest_of(normalisation: nn.BatchNorm2d) -> nn.Module:
-    """What the module does beside normalising."""
-    if isinstance(normalisation, BatchNormAct2d):
-        return nn.Sequential(normalisation.drop, normalisation.act)
-    return nn.Identity()
+    """What the module does beside normalising: in image networks, an activation of its own."""
+    return nn.Sequential(*(part for name, part in normalisation.named_children() if name in ("drop", "act")))
