@@ -45,15 +45,15 @@ def find_leaks(
     rows = {side: [n for n, s in enumerate(sides) if s == side] for side in ("train", *_LATER)}
     ungrouped = {side: [n for n in rows[side] if items[n].group is None] for side in rows}
     training = {int(owner[n]): n for n in reversed(ungrouped["train"])}
-    looks: dict[int, int] = {}
+    training_alike: dict[int, int] = {}
     for one, another in related.tolist():
-        for number, other in ((one, another), (another, one)):
-            if other in training:
-                looks.setdefault(number, training[other])
+        for number, neighbour in ((one, another), (another, one)):
+            if neighbour in training:
+                training_alike.setdefault(number, training[neighbour])
     series = {s: n for n in reversed(ungrouped["train"]) if (s := name_series(items[n].id)) is not None}
     leaks = []
     for side in _LATER:
-        by_look = {n: looks[int(owner[n])] for n in ungrouped[side] if int(owner[n]) in looks}
+        by_look = {n: training_alike[int(owner[n])] for n in ungrouped[side] if int(owner[n]) in training_alike}
         by_name = {n: series[s] for n in ungrouped[side] if (s := name_series(items[n].id)) in series and s is not None}
         if by_look:
             n, partner = next(iter(by_look.items()))
