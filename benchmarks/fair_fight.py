@@ -13,6 +13,7 @@ repository.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -172,6 +173,8 @@ def main() -> None:
     for name in args.sets:
         print(f"\n{name}: {_design(SETS[name])}, {len(numbers)} draws\n")
         print("\n".join(_table(args.out, name, args.rows, numbers)))
+    print("\nPaired differences to version 0.1.0: balanced accuracy, AUC, recall of the rare class\n")
+    print("\n".join(_differences(args.out, args.sets, args.rows, numbers)))
 
 
 def _job(name: str, number: int, row: str, out: Path) -> None:
@@ -328,6 +331,25 @@ def _table(out: Path, name: str, chosen: Sequence[str], numbers: Sequence[int]) 
             cells = [_cell([results[n][c] for n in paired], [reference[n][c] for n in paired]) for c in _COLUMNS]
             steps = fmean(results[n]["best_step"] for n in paired)
             yield f"| {MECHANICS[row].title} | {arm} | {' | '.join(cells)} | {steps:.0f} |"
+
+
+def _differences(out: Path, names: Sequence[str], chosen: Sequence[str], numbers: Sequence[int]) -> Iterator[str]:
+    """One line for each change and arm, with all sets side by side."""
+    yield f"| | arm | {' | '.join(names)} |"
+    yield "|---" * (len(names) + 2) + "|"
+    for row, arm in itertools.product(chosen, _ARMS):
+        cells = []
+        for name in names:
+            results, reference = (_results(out, name, r, arm, numbers) for r in (row, "before"))
+            paired = sorted(results.keys() & reference.keys())
+            if len(paired) < 2:
+                cells.append("")
+                continue
+            pairs = [_cell([results[n][c] for n in paired], [reference[n][c] for n in paired]) for c in _COLUMNS]
+            shown = ", ".join(cell.partition("(")[2].rstrip(")") or "0" for cell in pairs)
+            cells.append(shown if len(paired) == len(numbers) else f"{shown} ({len(paired)} draws)")
+        if row != "before" and any(cells):
+            yield f"| {MECHANICS[row].title} | `{arm}` | {' | '.join(cells)} |"
 
 
 def _results(out: Path, name: str, row: str, arm: str, numbers: Sequence[int]) -> dict[int, dict[str, float]]:
