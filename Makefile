@@ -24,7 +24,7 @@ ifneq ($(shell cat $(ENV)/.place 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 endif
 
-.PHONY: help setup demo test test-stack test-slow test-gpu faults security lint lint-docker format types stack stack-down bench results lock clean
+.PHONY: help setup demo test test-stack test-slow test-gpu faults security fuzz lint lint-docker format types stack stack-down bench results lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ faults: $(READY) $(SWIFT) ## kill, cut, fill and spoil what a retraining stands 
 security: $(READY) ## feed all hostile inputs, look for secrets, ask for known vulnerabilities of the locked packages
 	$(PYTEST) tests/security --timeout 3600
 	$(PY) tests/security/audit.py requirements.lock
+
+fuzz: $(READY) ## breed hostile inputs for everything that reads, an hour (SECONDS=60 for a minute)
+	$(PY) tests/security/fuzz.py $(or $(SECONDS),3600)
 
 lint: $(READY) ## check style and unsafe calls
 	$(PY) -m ruff check $(CHECKED)

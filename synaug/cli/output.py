@@ -117,6 +117,7 @@ def filled_at_once(target: Path, label: str, mode: int = 0o755) -> Iterator[Path
     Raises:
         UserError: `target` exists and is not an empty folder, or its parent cannot be written; `label` begins the text.
     """
+    target = target.resolve()  # a link leads to the folder that is filled
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise errors.UserError(f"{label}: {target} exists already and is not an empty folder; give a new or empty one")
     try:

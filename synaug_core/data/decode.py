@@ -38,6 +38,8 @@ _OTHER_KINDS = (
 _LFS_POINTER = b"version https://git-lfs.github.com/spec"
 _WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 _PHOTOMETRIC = 262
+_DARK = 16
+"""Of 255: where the upper 8 of 16 bits stay below it, no more than 12 are used."""
 _MOST_SIDE = 65_535
 """Pixels a side, as in a JPEG: an image that is all length shows nothing, and costs time and memory."""
 
@@ -91,9 +93,13 @@ def decode(data: bytes, limits: Limits = Limits(), scale: Scale = Scale()) -> De
     check_bytes(len(data), limits)
     image = _open(io.BytesIO(data), limits)
     try:
+        is_inverted, is_deep = _has_white_zero(image), _has_deep_colour(image)
         image.load()
-        is_inverted = _has_white_zero(image)
         array, bits = _eight_bits(_upright(image), scale, is_inverted)
+        if is_deep and 0 < array.max() < _DARK:
+            raise UnreadableError(
+                "has colours of 16 bits, of which 12 or fewer are used and 8 can be read; save it with 8 bits a colour"
+            )
     except UnreadableError:
         raise
     except Exception as error:  # decoders of hostile bytes raise nearly anything
@@ -226,6 +232,11 @@ def _eight_bits(image: Image.Image, scale: Scale, is_inverted: bool) -> tuple[ND
     elif image.mode != "RGB":
         image = image.convert("RGB")
     return np.asarray(image), 8
+
+
+def _has_deep_colour(image: Image.Image) -> bool:
+    """Whether an image that is not yet loaded has 16 bits a colour; Pillow reads the upper 8 of them."""
+    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def _extent(values: NDArray[np.generic]) -> Extent:

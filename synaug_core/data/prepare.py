@@ -152,7 +152,8 @@ def _collected(config: DataConfig, most_pixels: int, describe: Describe | None, 
     duplicates = find_duplicates(
         read.thumbnails, read.digests, config.duplicates.distance, config.duplicates.correlation
     )
-    telling = shortcuts.find_shortcuts(read.properties, [item.label for item in read.items])
+    labels = [item.label for item in read.items]
+    telling = shortcuts.find_shortcuts(read.properties, labels, reading.OF_CONTENT)
     channels = config.channels or (1 if read.all_grey else 3)
     related, notes = _related(read, duplicates.owner, channels, config.duplicates.related, describe, progress)
     return _Collected(listing, read, rejections, duplicates, related, size, preprocessing, telling, channels, notes)

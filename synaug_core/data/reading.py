@@ -20,6 +20,7 @@ from synaug_core.data.sources.base import Instructions, Item, Listing
 from synaug_core.progress import Progress, silent
 
 __all__ = [
+    "OF_CONTENT",
     "THUMBNAIL",
     "ReadImages",
     "Survey",
@@ -203,6 +204,10 @@ def read_all(
         facts=facts,
         rejected=tuple(rejected),
     )
+
+
+OF_CONTENT = ("The size of the files", "The mean brightness", "The brightness of the border")
+"""Properties that depend on what the images show too."""
 
 
 def _properties(images: Sequence[_ReadImage]) -> dict[str, tuple[float, ...]]:

@@ -1,6 +1,6 @@
 """Can a property of the files alone tell the classes? Then a classifier may learn it in place of what it shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ _FEWEST = 10
 """Images that a class needs for anything to be said of it."""
 _TELLING = 0.5
 """Share of a class's images that are recognised, less that of others taken for it: 1 tells it without a fault."""
+_TELLING_OF_CONTENT = 0.85
+"""The same for what depends on what the images show, which may tell their classes to some degree."""
 _ERRORS_AWAY = 4.0
 
 
@@ -38,7 +40,10 @@ class Shortcut(frozen.Frozen):
 
 
 def find_shortcuts(
-    properties: Mapping[str, Sequence[float]], labels: Sequence[str], seed: int = 0
+    properties: Mapping[str, Sequence[float]],
+    labels: Sequence[str],
+    of_content: Container[str] = (),
+    seed: int = 0,
 ) -> tuple[Shortcut, ...]:
     """The classes that a property alone tells from the others, for each property the one that it tells best.
 
@@ -48,6 +53,7 @@ def find_shortcuts(
     Args:
         properties: name -> a number for each image, such as its mean brightness.
         labels: class of each image.
+        of_content: properties that depend on what the images show; more is asked of them.
         seed: of the folds.
     """
     names = sorted(set(labels))
@@ -62,14 +68,15 @@ def find_shortcuts(
         if bins.max(initial=0) == 0:
             continue
         predicted = _predict(bins, classes, folds, len(names))
-        best = _best_told(name, predicted, classes, names)
+        least = _TELLING_OF_CONTENT if name in of_content else _TELLING
+        best = _best_told(name, predicted, classes, names, least)
         if best is not None:
             shortcuts.append(best)
     return tuple(shortcuts)
 
 
 def _best_told(
-    name: str, predicted: NDArray[np.int64], classes: NDArray[np.int64], names: Sequence[str]
+    name: str, predicted: NDArray[np.int64], classes: NDArray[np.int64], names: Sequence[str], least: float
 ) -> Shortcut | None:
     best: tuple[float, Shortcut] | None = None
     for number, class_name in enumerate(names):
@@ -83,7 +90,7 @@ def _best_told(
         error = sum(rate * (1 - rate) / (n + 2) for rate, n in rates) ** 0.5
         informedness = hits / count - misses / other_count
         is_beyond_doubt = rates[0][0] - rates[1][0] >= _ERRORS_AWAY * error
-        if is_beyond_doubt and informedness >= max(_TELLING, best[0] if best else 0):
+        if is_beyond_doubt and informedness >= max(least, best[0] if best else 0):
             recognised, mistaken = hits / count, misses / other_count
             best = (
                 informedness,

@@ -70,6 +70,24 @@ def test_sixteen_bits_are_scaled_and_not_clipped(kind, top, bits, encode):
     np.testing.assert_array_equal(found.pixels, np.rint(ramp / top * 255).astype(np.uint8))
 
 
+def deep_colour(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits a colour, which Pillow does not write."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_colours_of_16_bits_are_read_or_refused_but_never_as_black():
+    ramp = np.linspace(0, 65535, 8 * 8 * 3).reshape(8, 8, 3)
+    np.testing.assert_array_equal(decode(deep_colour(ramp)).pixels, ramp.astype(np.uint16) >> 8)
+    refused(deep_colour(ramp / 16), "colours of 16 bits, of which 12 or fewer are used")
+
+
 def test_wide_modes(encode):
     unit = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
     np.testing.assert_array_equal(decode(encode(unit, "TIFF")).pixels, np.rint(unit * 255))

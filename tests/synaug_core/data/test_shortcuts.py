@@ -32,7 +32,14 @@ def test_values_in_any_order_tell_a_class():
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_tells_nothing(seed):
     values = np.random.default_rng(seed).normal(size=(6, 100))
-    assert find_shortcuts({str(n): row.tolist() for n, row in enumerate(values)}, LABELS, seed) == ()
+    assert find_shortcuts({str(n): row.tolist() for n, row in enumerate(values)}, LABELS, (), seed) == ()
+
+
+def test_more_is_asked_of_what_depends_on_the_content():
+    values = [1.0 if label == "eel" or n % 5 == 0 else 0.0 for n, label in enumerate(LABELS)]
+    (found,) = find_shortcuts({"The mean brightness": values}, LABELS)
+    assert (found.recognised, found.mistaken) == (1, 0.2)
+    assert find_shortcuts({"The mean brightness": values}, LABELS, ("The mean brightness",)) == ()
 
 
 def test_few_images_say_nothing():
