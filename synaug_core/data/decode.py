@@ -236,7 +236,8 @@ def _eight_bits(image: Image.Image, scale: Scale, is_inverted: bool) -> tuple[ND
 
 def _has_deep_colour(image: Image.Image) -> bool:
     """Whether an image that is not yet loaded has 16 bits a colour; Pillow reads the upper 8 of them."""
-    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in image.tile)
+    tiles = getattr(image, "tile", ())  # of a file; Pillow declares it there alone
+    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in tiles)
 
 
 def _extent(values: NDArray[np.generic]) -> Extent:

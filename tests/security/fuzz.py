@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import faulthandler
+import importlib
 import io
 import json
 import os
@@ -31,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from corpus.archives import zipped
 from corpus.cases import Case, Files
 from corpus.pictures import class_folders, encode, plain_image, valid_images
-from feed import MEMORY, SECONDS, _run
+from feed import LATE, MEMORY, SECONDS, _run
 from guided import breed
 from model_doors import valid_model
 from watch import Watch
@@ -197,7 +198,7 @@ def _fuzz_one(target: Target, sandbox: Path, seconds: float, seed: int) -> None:
     watch = Watch(inner)
     seeds = target.seeds(inner)
     case = inner / "case"
-    count = 0
+    count = -len(seeds)  # those are fed once before: imports are nobody's ten seconds
 
     def feed(data: bytes) -> str:
         nonlocal count
@@ -206,9 +207,10 @@ def _fuzz_one(target: Target, sandbox: Path, seconds: float, seed: int) -> None:
         for name, content in files.items():
             (case / name).parent.mkdir(parents=True, exist_ok=True)
             (case / name).write_bytes(content)
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
         watch.seen.clear()
-        watch.on = count > len(seeds)  # the first ones import libraries
+        watch.on = count >= 0
+        if watch.on:
+            faulthandler.dump_traceback_later(SECONDS, exit=True)
         came, text = _run(Case(target.door, target.name, files, target.say), case, inner)
         watch.on = False
         faulthandler.cancel_dump_traceback_later()
@@ -218,6 +220,10 @@ def _fuzz_one(target: Target, sandbox: Path, seconds: float, seed: int) -> None:
         return problem or "; ".join(watch.seen)
 
     sys.addaudithook(watch)
+    for library in LATE.get(target.door, ()):
+        importlib.import_module(library)
+    for data in seeds:
+        feed(data)
     end = time.monotonic() + seconds
     for data, problem in breed(
         feed, seeds, str(_ROOT / "synaug_core"), random.Random(seed), lambda: time.monotonic() < end

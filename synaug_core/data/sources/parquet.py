@@ -94,6 +94,8 @@ def _foreign(file: Path, limits: decode.Limits) -> tuple[list[base.Item], tuple[
     numbers = texts.get(_LABEL, texts.get(_CLASS_NAME, []))
     if not all(isinstance(number, (int, str)) for number in numbers):
         raise ValueError("label must be whole numbers or texts")
+    if count := sum(isinstance(number, int) and number < 0 for number in numbers):
+        raise ValueError(f"label is negative, which is no class, {count} times: leave images without a label out")
     names = texts.get(_CLASS_NAME) or _class_labels(schema, numbers)
     name_of = dict(sorted(zip(numbers, names, strict=True), key=lambda pair: (isinstance(pair[0], str), pair[0])))
     if any(name_of[number] != name for number, name in zip(numbers, names, strict=True)):

@@ -173,6 +173,8 @@ def test_a_table_that_others_wrote(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.items[2].image.read().pixels, np.asarray(Image.open(io.BytesIO(pictures[2]))))
     pq.write_table(pa.table(columns | {"groups": [7, 7, 8, 8, 9, 9], "split": ["train"] * 4 + ["test"] * 2}), path)
     assert listed(path)[4:] == [("cells/4", "mono", "test", "9"), ("cells/5", "eos", "test", "9")]
+    pq.write_table(pa.table(columns | {"group": ["p", None, "p", "q", None, "q"]}), path)
+    assert [group for *_, group in listed(path)] == ["p", None, "p", "q", None, "q"]
 
 
 def test_a_table_in_the_layout_of_hugging_face(tmp_path: Path) -> None:
@@ -193,6 +195,7 @@ def test_a_table_in_the_layout_of_hugging_face(tmp_path: Path) -> None:
         ({"label": None}, "it needs the columns image and label; found: image"),
         ({"image": ["a"] * 6}, "image must be the bytes of image files, and is string"),
         ({"label": [0, 1, None, 1, 0, 0]}, "a label or class name is missing"),
+        ({"label": [0, 1, -1, -1, 0, 1]}, "label is negative, which is no class, 2 times: leave images without"),
         ({"label": [0.5] * 6}, "label must be whole numbers or texts"),
         ({"class_name": list("abcdef")}, "one label has two class names"),
     ],
