@@ -188,10 +188,10 @@ def _about_duplicates(report: DatasetReport, images: int) -> list[str]:
             "data.duplicates.correlation or lower data.duplicates.distance."
         )
     if sizes := [len(d.ids) for d in report.duplicates if d.kind == "related"]:
-        groups = f"in {_n(len(sizes), 'group')} of up to {max(sizes)} images, each on one side"
         lines.append(
             f"{sum(sizes)} images are probably views of the same thing as another (in other light, a neighbouring "
-            f"frame, an overlapping patch), {groups}."
+            f"frame, an overlapping patch), in {_n(len(sizes), 'group')} of up to {max(sizes)} images, each on one "
+            "side."
         )
     return lines
 
