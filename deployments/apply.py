@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
 
 from deployments import automations, pools, server
-from deployments.plan import Options, plan, plan_report
+from deployments.plan import QUEUE, Options, plan, plan_report
+from synaug_core import errors
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.vocabulary import PoolKind
@@ -36,7 +39,6 @@ def apply(
     *,
     pool_kind: PoolKind = "process",
     renew_pool: bool = False,
-    notify: str = "",
 ) -> list[Applied]:
     """Apply everything for these data sets to the server at PREFECT_API_URL.
 
@@ -47,15 +49,15 @@ def apply(
         options: how they run.
         pool_kind: type of the work pool, for one that is made.
         renew_pool: give an existing work pool our template again.
-        notify: notification block on the server for failed runs, such as slack-webhook/ops.
 
     Raises:
-        ConfigError: a schedule is none.
+        ConfigError: a schedule is none, or the server has no such notification block.
         UserError: the work pool exists and is of another type.
     """
     plans = [(config, plan(config, options, sweep)) for config, sweep in configurations]
     done: list[Applied] = []
     with get_client(sync_client=True) as client:
+        block = _find_block(client, options.notify) if options.notify else None
         change = pools.apply_pool(client, options.pool, pool_kind, renew=renew_pool)
         done.append(Applied("work pool", options.pool, change))
         for config, planned in plans:
@@ -67,9 +69,25 @@ def apply(
                     done.append(
                         Applied("automation", automation.name, automations.apply_automation(client, automation))
                     )
-        report = plan_report(options.pool, notify, options.job_variables)
+        report = plan_report(options.pool, options.job_variables)
+        pools.apply_queue(client, options.pool, QUEUE)
         number, change = server.apply_deployment(client, report)
         done.append(Applied("deployment", report.full_name, change))
-        for automation in (automations.report_failures(number), automations.close_dead_runs()):
+        shared = [automations.report_failures(options.pool, number), automations.close_dead_runs()]
+        if block is not None:
+            shared.append(automations.tell_of_failures(options.notify, block))
+        for automation in shared:
             done.append(Applied("automation", automation.name, automations.apply_automation(client, automation)))
+        automations.delete_reports_of_all_pools(client)
     return done
+
+
+def _find_block(client: SyncPrefectClient, slug: str) -> UUID:
+    kind, _, name = slug.partition("/")
+    try:
+        return client.read_block_document_by_name(name, kind, include_secrets=False).id
+    except ObjectNotFound as error:
+        raise errors.ConfigError(
+            f"--notify {slug}: the Prefect server has no such block; make it on the server's page, under Blocks, or "
+            "name one as TYPE/NAME, such as slack-webhook/ops"
+        ) from error

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows.report_failure import NOTIFY_TAG
 from synaug_core import errors, vocabulary
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
 
-__all__ = ["FAILURES", "HEARTBEAT", "TAG", "Options", "Planned", "plan", "plan_report"]
+__all__ = ["HEARTBEAT", "QUEUE", "TAG", "Options", "Planned", "plan", "plan_report"]
 
 TAG = "synaug"
 """Tag of every deployment whose failed runs are reported."""
-FAILURES = "synaug"
-"""Name of the one deployment that reports failed runs."""
+QUEUE = "synaug-reports"
+"""The work queue of reports of failed runs, beside the trainings' one: a worker of its own takes them at once."""
 HEARTBEAT = 30
 """Seconds between two signs of life of a run."""
 
@@ -31,6 +32,8 @@ class Options:
         name: of the deployments; default: the configuration's name.
         pool: work pool that runs them.
         job_variables: for the pool's template, without secrets.
+        notify: notification block on the server that is told of the data sets' failed runs, such as slack-webhook/ops;
+            empty: none.
     """
 
     cron: str | None = None
@@ -41,6 +44,7 @@ class Options:
     name: str | None = None
     pool: str = "synaug"
     job_variables: Mapping[str, Any] = field(default_factory=dict)
+    notify: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Planned:
         flow: name of the flow; with underscores for hyphens, also of its module in `flows` and of its function there.
         limit: name of the server's concurrency limit of 1 that its runs take; None: no limit.
         busy: what becomes of a run that the limit does not let through.
+        queue: work queue of the pool; None: its default one.
     """
 
     flow: str
@@ -64,6 +69,7 @@ class Planned:
     limit: str | None = None
     busy: vocabulary.Busy = "cancel"
     tags: tuple[str, ...] = (TAG,)
+    queue: str | None = None
 
     @property
     def full_name(self) -> str:
@@ -99,6 +105,7 @@ def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> 
         "pool": options.pool,
         "job_variables": variables,
         "timezone": options.timezone,
+        "tags": (TAG, *([NOTIFY_TAG + options.notify] if options.notify else [])),
     }
     trains = {**common, "limit": training, "busy": options.busy}
     decides = {**common, "parameters": {"name": model}, "limit": registry}
@@ -134,24 +141,34 @@ def plan(config: Config, options: Options, sweep: SweepConfig | None = None) -> 
     return planned
 
 
-def plan_report(pool: str, notify: str = "", job_variables: Mapping[str, Any] | None = None) -> Planned:
-    """The deployment that an automation runs for each failed run; its own failures are not reported.
+def plan_report(pool: str, job_variables: Mapping[str, Any] | None = None) -> Planned:
+    """The deployment that an automation runs for each failed run of a pool; its own failures are not reported.
+
+    It is the same whoever deploys to the pool: whom it tells, and in which home the run left something open, it reads
+    from the failed run.
 
     Args:
         pool: work pool that runs it.
-        notify: notification block on the server, such as slack-webhook/ops.
-        job_variables: for the pool's template.
+        job_variables: for the pool's template; folders and databases of a home among them are left out.
     """
-    variables = job_variables or {}
+    variables = dict(job_variables or {})
+    variables.pop("working_dir", None)
+    shared = {name: value for name, value in variables.get("env", {}).items() if not _is_of_a_home(value)}
     return Planned(
         flow="report-failure",
-        name=FAILURES,
+        name=pool,
         description="Say that a run failed: an artifact, a line in the log, and a message where a block is named.",
-        parameters={"notify": notify},
+        parameters={},
         pool=pool,
-        job_variables={**variables, "env": _environment(variables.get("env", {}))},
+        job_variables={**variables, "env": _environment(shared)},
         tags=("synaug-report",),
+        queue=QUEUE,
     )
+
+
+def _is_of_a_home(value: str) -> bool:
+    """Whether a variable names a folder or a file of one machine."""
+    return value.startswith(("/", "sqlite:"))
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:

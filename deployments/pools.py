@@ -1,5 +1,6 @@
 """Work pools: where runs run. Each kind has a template in `templates/`, which may also be given to Prefect by hand."""
 
+import contextlib
 import json
 from importlib import resources
 from typing import Any, get_args
@@ -10,7 +11,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from synaug_core import errors, vocabulary
 
-__all__ = ["KINDS", "apply_pool", "template"]
+__all__ = ["KINDS", "apply_pool", "apply_queue", "template"]
 
 KINDS: tuple[vocabulary.PoolKind, ...] = get_args(vocabulary.PoolKind)
 
@@ -50,3 +51,12 @@ def apply_pool(
         return "unchanged"
     client.update_work_pool(name, WorkPoolUpdate(base_job_template=template(kind)))
     return "changed"
+
+
+def apply_queue(client: SyncPrefectClient, pool: str, name: str) -> None:
+    """Make a work queue of a pool where there is none; its workers take runs from it before others."""
+    try:
+        client.read_work_queue_by_name(name, work_pool_name=pool)
+    except ObjectNotFound:
+        with contextlib.suppress(ObjectAlreadyExists):
+            client.create_work_queue(name, priority=1, work_pool_name=pool)

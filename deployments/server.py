@@ -16,6 +16,7 @@ __all__ = ["apply_deployment"]
 
 _STRATEGIES = {"cancel": "CANCEL_NEW", "wait": "ENQUEUE"}
 _COMPARED: tuple[str, ...] = ("description", "entrypoint", "parameters", "tags", "work_pool_name", "job_variables")
+_COMPARED += ("work_queue_name",)
 _COMPARED += ("parameter_openapi_schema", "enforce_parameter_schema", "pull_steps")
 
 
@@ -52,6 +53,7 @@ def _deployment_body(client: SyncPrefectClient, planned: Planned) -> dict[str, A
         "enforce_parameter_schema": True,
         "tags": list(planned.tags),
         "work_pool_name": planned.pool,
+        "work_queue_name": planned.queue or "default",
         "job_variables": dict(planned.job_variables),
         "pull_steps": [],
         "schedules": schedules,

@@ -20,21 +20,23 @@ from synaug_core.errors import ConfigError
 from synaug_core.services.secrets import redacted
 from tasks.retraining import close_left
 
-__all__ = ["report_failure"]
+__all__ = ["NOTIFY_TAG", "report_failure"]
 
+NOTIFY_TAG = "synaug-notify:"
+"""What a tag of a run begins with whose failure a notification block is to be told; the block follows, as TYPE/NAME."""
 _LONGEST = 1000
 
 
 @flow(name="report-failure", persist_result=False)
 def report_failure(flow_run_id: UUID, notify: str = "") -> str:
     """Keep one line about a failed run as the artifact `failed-run` and in the log. Close what the run left open: its
-    retrainings in Prefect, its runs in MLflow; a process that was killed could not. Send the line to a notification
-    block where one is named, also where MLflow could not be reached.
+    retrainings in Prefect, its runs in the MLflow that its deployment names; a process that was killed could not. Send
+    the line to the notification blocks that the run's tags name, also where MLflow could not be reached.
 
     Args:
         flow_run_id: the run that failed.
-        notify: a block on the Prefect server, such as slack-webhook/ops; empty: nothing is sent. The block keeps
-            the address and its secrets.
+        notify: a further block on the Prefect server, such as slack-webhook/ops; empty: none. The blocks keep addresses
+            and their secrets.
 
     Returns:
         The line.
@@ -47,6 +49,7 @@ def report_failure(flow_run_id: UUID, notify: str = "") -> str:
         run = client.read_flow_run(flow_run_id)
         name = client.read_flow(run.flow_id).name
         below = _close_below(client, run.id)
+        places = _variables(client, run.deployment_id)
     state = (run.state.name if run.state else None) or "unknown state"
     reason = redacted((run.state.message if run.state else "") or "no reason given")
     reason = " ".join(reason.split())[:_LONGEST]
@@ -54,12 +57,24 @@ def report_failure(flow_run_id: UUID, notify: str = "") -> str:
     get_run_logger().error(line)
     create_markdown_artifact(_markdown(name, run.name, state, reason, _address(flow_run_id)), key="failed-run")
     try:
-        if closed := close_left((str(run.id), *below), f"{state}: {reason}"):
+        if closed := close_left((str(run.id), *below), f"{state}: {reason}", places):
             get_run_logger().warning(f"{closed} runs that it left open in MLflow are closed")
     finally:
-        if notify:
-            _send(_block(notify), line, f"synaug: {name} {state.lower()}")
+        tagged = [tag.removeprefix(NOTIFY_TAG) for tag in run.tags if tag.startswith(NOTIFY_TAG)]
+        for slug in dict.fromkeys(filter(None, [*tagged, notify])):
+            _send(_block(slug), line, f"synaug: {name} {state.lower()}")
     return line
+
+
+def _variables(client: SyncPrefectClient, deployment: UUID | None) -> dict[str, str]:
+    """Variables that the failed run was given by its deployment."""
+    if deployment is None:
+        return {}
+    try:
+        variables = client.read_deployment(deployment).job_variables.get("env") or {}
+        return {name: str(value) for name, value in variables.items() if value is not None}
+    except ObjectNotFound:  # deleted meanwhile
+        return {}
 
 
 def _close_below(client: SyncPrefectClient, flow_run_id: UUID) -> list[str]:

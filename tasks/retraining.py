@@ -1,5 +1,6 @@
 """The parent run of one retraining: opened, taken up, ended."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from prefect.runtime import flow_run
@@ -9,7 +10,7 @@ from synaug_core.config import Config
 from synaug_core.services import versions
 from synaug_core.services.mlflow import retrainings, runs
 from synaug_core.services.mlflow.tags import ArtifactPath, Tag
-from synaug_core.services.settings import settings
+from synaug_core.services.settings import child_environment, settings
 from tasks.engine.step import action
 
 __all__ = [
@@ -117,6 +118,8 @@ def fail_retraining(run: refs.RunRef, reason: str, status: Literal["FAILED", "KI
 
 
 @action
-def close_left(flow_runs: tuple[str, ...], reason: str) -> int:
-    """End what flow runs that have died left open in MLflow, and say how many runs that were."""
-    return len(retrainings.close_runs_of(settings(), flow_runs, reason))
+def close_left(flow_runs: tuple[str, ...], reason: str, variables: Mapping[str, str]) -> int:
+    """End what flow runs that have died left open in MLflow, and say how many runs that were. `variables` are those
+    that they were given on top of this process's."""
+    current = settings(child_environment(settings(), **variables))
+    return len(retrainings.close_runs_of(current, flow_runs, reason))

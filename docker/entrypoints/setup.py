@@ -57,12 +57,14 @@ def services() -> None:
     mlflow_user("worker", os.environ["MLFLOW_TRACKING_PASSWORD"])
     from prefect.client.orchestration import get_client
 
-    from deployments.pools import apply_pool
+    from deployments.plan import QUEUE
+    from deployments.pools import apply_pool, apply_queue
     from tasks.engine.result_storage import save_result_storage
 
     pool, address = os.environ.get("SYNAUG_POOL", "synaug"), f"s3://{os.environ['SYNAUG_BUCKET']}/prefect"
     with get_client(sync_client=True) as client:
         print(f"work pool {pool} {apply_pool(client, pool)}")
+        apply_queue(client, pool, QUEUE)
     print(f"results go by {save_result_storage(address)}")
 
 

@@ -49,12 +49,16 @@ def main() -> int:
         return 1
 
 
+_WORDS = {"worker": "prefect worker", "reports": "prefect worker", "prefect": "prefect server"}
+"""What the command lines of some processes hold, by the names of the files with their numbers."""
+
+
 def down(home: Path) -> int:
     """End the processes whose numbers the folder keeps, where they still are what was started."""
     for file in sorted((home / "pids").glob("*"), key=lambda p: p.name == "postgres"):
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(int(file.read_text()))
-            if {"worker": "prefect worker", "prefect": "prefect server"}.get(file.name, file.name) in _command(process):
+            if _WORDS.get(file.name, file.name) in _command(process):
                 _end(process, alone=file.name == "postgres")
                 print(f"stopped {file.name}")
         file.unlink(missing_ok=True)

@@ -75,9 +75,12 @@ def running(
     with contextlib.ExitStack() as running, alone(home):
         stack = _start(home, mlflow_port, prefect_port, running, announce)
         if worker:
-            announce("worker")
-            stack.servers.append(running.enter_context(_worker(stack)))
-            wait_until_ready(stack.servers[-1:], 240)
+            from deployments.plan import QUEUE
+
+            announce("workers")
+            stack.servers.append(running.enter_context(_worker(stack, "worker", 8081)))
+            stack.servers.append(running.enter_context(_worker(stack, "reports", 8181, SYNAUG_QUEUE=QUEUE)))
+            wait_until_ready(stack.servers[-2:], 240)
         _write(home / "client.env", stack.environment)
         yield stack
 
@@ -172,19 +175,19 @@ def set_up(stack: Stack, what: str, **files: str) -> None:
         raise SynaugError(f"setup.sh {what} ended with code {done.returncode}; its log: {log}")
 
 
-def _worker(stack: Stack) -> contextlib.AbstractContextManager[Server]:
-    port = free_port(8081)
-    own = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+def _worker(stack: Stack, name: str, first_port: int, **variables: str) -> contextlib.AbstractContextManager[Server]:
+    port = free_port(first_port)
+    own = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port), **variables}
     environment = _environment(stack.home, {**stack.environment, **own, "SYNAUG_HOME": str(stack.home / "worker")})
-    return _entrypoint(stack.home, "worker", environment, f"http://127.0.0.1:{port}/health")
+    return _entrypoint(stack.home, name, environment, f"http://127.0.0.1:{port}/health", script="worker")
 
 
 def _entrypoint(
-    home: Path, name: str, environment: Mapping[str, str], health: str
+    home: Path, name: str, environment: Mapping[str, str], health: str, script: str | None = None
 ) -> contextlib.AbstractContextManager[Server]:
     @contextlib.contextmanager
     def running() -> Iterator[Server]:
-        command, log = ["/bin/sh", str(ENTRYPOINTS / f"{name}.sh")], home / "logs" / f"{name}.log"
+        command, log = ["/bin/sh", str(ENTRYPOINTS / f"{script or name}.sh")], home / "logs" / f"{name}.log"
         pid = home / "pids" / name
         with start(name, command, environment, url=health, health=health, log=log) as server:
             pid.write_text(str(server.process.pid))

@@ -78,12 +78,15 @@ class Settings:
 def settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process, read anew each time; an empty variable counts as unset.
 
+    Without `SYNAUG_HOME` the home is `.synaug` in the working folder; in the user's home for a run that a worker
+    started, whose working folder is deleted when it has ended.
+
     Raises:
         ConfigError: no database can lie in `SYNAUG_HOME` or `PREFECT_HOME`, `MLFLOW_TRACKING_URI` is neither a server's
             nor a database's address, or `SYNAUG_DASK_SCHEDULER` is none of a scheduler.
     """
     variables = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
-    home = _absolute(variables.get("SYNAUG_HOME", ".synaug"))
+    home = _absolute(variables.get("SYNAUG_HOME", "~/.synaug" if "PREFECT__FLOW_RUN_ID" in variables else ".synaug"))
     prefect_home = _absolute(variables.get("PREFECT_HOME", str(home / places.PREFECT)))
     for name, folder in (("SYNAUG_HOME", home), ("PREFECT_HOME", prefect_home)):
         if "?" in str(folder):  # ends the file's name in an SQLite address

@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 
 import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
 from prefect.events.schemas.automations import AutomationCore
@@ -137,7 +138,7 @@ def test_an_automation_is_found_among_more_than_a_page_of_them(ask: Any) -> None
     apply([(config, None)], Options())
     ours = {a["id"]: a["updated"] for a in ask("automations/filter")}
     with get_client(sync_client=True) as client:
-        one = client.read_automations_by_name("synaug: report failed runs")[0].model_dump(
+        one = client.read_automations_by_name("synaug: report failed runs of the pool synaug")[0].model_dump(
             include=set(AutomationCore.model_fields), exclude={"owner_resource"}
         )
         others = [client.create_automation(AutomationCore(**one | {"name": f"other {n:03}"})) for n in range(201)]
@@ -181,6 +182,55 @@ def test_a_schedule_that_is_none_is_refused_and_nothing_is_made(ask: Any) -> Non
         apply(wanted, Options(cron="now and then", pool="unmade"))
     assert not [d for d in ask("deployments/filter") if d["name"] in ("right", "wrong")]
     assert not [p for p in ask("work_pools/filter") if p["name"] == "unmade"]
+
+
+def test_each_team_is_told_of_its_own_runs_whoever_deploys_afterwards(ask: Any) -> None:
+    """What the first one's reports need is not changed by the second one, in the same pool or in another."""
+    for name in ("first", "second"):
+        CustomWebhookNotificationBlock(name=name, url="http://127.0.0.1:9", method="POST").save(name, overwrite=True)
+    homes = {team: {"env": {"SYNAUG_HOME": f"/srv/{team}"}, "working_dir": f"/srv/{team}"} for team in ("one", "two")}
+    first = Options(notify="custom-webhook/first", job_variables=homes["one"])
+    apply([(Config(name="of-first"), None)], first)
+    report = deployed(ask, "flows.report_failure.report_failure", "synaug")
+    before = {a["name"]: a for a in ask("automations/filter")}
+    done = apply(
+        [(Config(name="of-second"), None)], Options(notify="custom-webhook/second", job_variables=homes["two"])
+    )
+    apply([(Config(name="of-third"), None)], Options(pool="elsewhere-too", job_variables=homes["two"]))
+    assert [one.change for one in done if one.name == "report-failure/synaug"] == ["unchanged"]
+    assert deployed(ask, "flows.report_failure.report_failure", "synaug") == report
+    assert "/srv" not in json.dumps(report["job_variables"])
+    assert (report["work_pool_name"], report["work_queue_name"]) == ("synaug", "synaug-reports")
+    after = {a["name"]: a for a in ask("automations/filter")}
+    assert {name: a["actions"] for name, a in before.items()}.items() <= {
+        n: a["actions"] for n, a in after.items()
+    }.items()
+    tag = "synaug-notify:custom-webhook/first"
+    assert tag in deployed(ask, RETRAIN, "of-first")["tags"]
+    alarm = after["synaug: tell custom-webhook/first of failed runs"]
+    assert alarm["trigger"]["match_related"] == [
+        {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}
+    ]
+    assert [action["type"] for action in alarm["actions"]] == ["send-notification"]
+    others = deployed(ask, "flows.report_failure.report_failure", "elsewhere-too")
+    assert others["work_pool_name"] == "elsewhere-too"
+
+
+def test_a_block_that_is_none_is_refused_and_nothing_is_made(ask: Any) -> None:
+    with pytest.raises(ConfigError, match=r"--notify slack-webhook/none: the Prefect server has no such block"):
+        apply([(Config(name="unheard"), None)], Options(notify="slack-webhook/none", pool="unmade"))
+    assert not [d for d in ask("deployments/filter") if d["name"] == "unheard"]
+    assert not [p for p in ask("work_pools/filter") if p["name"] == "unmade"]
+
+
+def test_the_reports_of_an_earlier_version_are_not_doubled(ask: Any) -> None:
+    apply([(Config(name="renewed"), None)], Options())
+    with get_client(sync_client=True) as client:
+        current = client.read_automations_by_name("synaug: report failed runs of the pool synaug")[0]
+        old = current.model_dump(include=set(AutomationCore.model_fields), exclude={"owner_resource"})
+        client.create_automation(AutomationCore(**old | {"name": "synaug: report failed runs"}))
+        assert changes(apply([(Config(name="renewed"), None)], Options())) == {"unchanged"}
+        assert client.read_automations_by_name("synaug: report failed runs") == []
 
 
 def test_a_work_pool_of_another_type_is_refused() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from prefect import flow, task
+from prefect import flow, tags, task
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -29,7 +29,7 @@ from deployments.plan import Options
 from flows import check_data as module
 from flows.check_data import check_data
 from flows.promote import promote
-from flows.report_failure import report_failure
+from flows.report_failure import NOTIFY_TAG, report_failure
 from flows.rollback import rollback
 from flows.workers import default_runner
 from synaug_core.config import ComputeConfig, Config, DataConfig
@@ -224,6 +224,21 @@ def test_a_failed_run_is_reported(receiver: tuple[str, list[Any]]) -> None:
         found = server.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["failed-run"])))
     assert "**fails**" in str(found[0].data)
     assert "hunter2" not in str(found) + line + str(taken)
+
+
+@flow(name="tagged")
+def tagged() -> None:
+    raise ValueError("no good")
+
+
+def test_the_blocks_that_a_runs_tags_name_are_told(receiver: tuple[str, list[Any]]) -> None:
+    address, taken = receiver
+    block = CustomWebhookNotificationBlock(name="team", url=address, method="POST", json_data={"text": "{{body}}"})
+    block.save("team", overwrite=True)
+    with tags(NOTIFY_TAG + "custom-webhook/team"):
+        state = tagged(return_state=True)
+    line = report_failure(state.state_details.flow_run_id)
+    assert taken == [{"text": line}]
 
 
 @flow(name="calls")

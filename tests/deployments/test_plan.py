@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from deployments.automations import close_dead_runs, report_failures, retrain_on_change
+from deployments.automations import close_dead_runs, report_failures, retrain_on_change, tell_of_failures
 from deployments.plan import Options, Planned, plan, plan_report
 from deployments.pools import KINDS, template
 from synaug_core.config import Config
@@ -28,14 +28,20 @@ OPTIONS = Options(
     timezone="Europe/Berlin",
     busy="wait",
     job_variables={"env": {"SYNAUG_HOME": "/srv/synaug"}, "working_dir": "/srv"},
+    notify="x/ops",
 )
 
 
 def frozen() -> dict[str, Any]:
     """Everything that people and scripts rely on. The configuration itself is frozen elsewhere: here its keys are."""
-    planned = plan(CONFIG, OPTIONS, SWEEP) + plan(Config(name="digits"), Options()) + [plan_report("synaug", "x/ops")]
+    planned = (
+        plan(CONFIG, OPTIONS, SWEEP)
+        + plan(Config(name="digits"), Options())
+        + [plan_report("synaug", OPTIONS.job_variables)]
+    )
     number = UUID(int=0)
-    automations = [retrain_on_change("wbc", "wbc", number), report_failures(number), close_dead_runs()]
+    automations = [retrain_on_change("wbc", "wbc", number), report_failures("synaug", number), close_dead_runs()]
+    automations.append(tell_of_failures("x/ops", number))
     return {
         "deployments": {one.full_name: _shown(one) for one in planned},
         "automations": [json.loads(json.dumps(a.model_dump(mode="json"), sort_keys=True)) for a in automations],

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -23,9 +26,10 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.states import Crashed
 
 from deployments.apply import apply
-from deployments.plan import Options
+from deployments.plan import QUEUE, Options
 from synaug_core.config import Config
 from synaug_core.config.sweep import SweepConfig
 from synaug_core.services.settings import embedded_environment, settings
@@ -134,13 +138,70 @@ def ended(run: FlowRun) -> Callable[[], Any]:
     return read
 
 
+def put_names_in_the_way(folder: Path) -> None:
+    """What people have in the folder that they deploy from, or start a worker in."""
+    (folder / "flows").mkdir()
+    (folder / "flows" / "__init__.py").write_text("raise RuntimeError('the wrong flows')")
+    (folder / "tasks.py").write_text("raise RuntimeError('the wrong tasks')")
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[str]]]:
+    """The address of a web server, and the bodies that were posted to it."""
+    taken: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Stay quiet."""
+
+    web = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{web.server_port}/", taken
+    web.shutdown()
+    web.server_close()
+
+
+@pytest.mark.timeout(600)
+def test_alarms_come_though_every_worker_trains(
+    address: str, environment: dict[str, str], tmp_path: Path, receiver: tuple[str, list[str]]
+) -> None:
+    """The server's message needs no worker, the report only the one of its queue; another team deploys meanwhile."""
+    url, taken = receiver
+    block = CustomWebhookNotificationBlock(name="ops", url=url, method="POST", json_data={"text": "{{body}}"})
+    block.save("ops", overwrite=True)
+    variables = {"env": {"PYTHONPATH": environment["PYTHONPATH"]}}
+    apply([(Config(name="alarmed"), None)], Options(notify="custom-webhook/ops", job_variables=variables))
+    apply(
+        [(Config(name="of-others"), None)], Options(job_variables={"env": {"SYNAUG_HOME": "/of/others"}, **variables})
+    )
+    failed = start("retrain/alarmed")
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(failed.id, Crashed(message="postgresql://me:hunter2@host/db is away"), force=True)
+    until(lambda: taken, 60)
+    assert "ended as Crashed" in taken[0]
+    assert "hunter2" not in taken[0]
+    put_names_in_the_way(tmp_path)
+    worker = ["prefect", "worker", "start", "--pool", "synaug", "--type", "process", "--work-queue", QUEUE]
+    with running(worker, {**environment, "PREFECT_API_URL": address}, tmp_path / "worker.log"):
+        until(lambda: runs("report-failure", "synaug", "Completed"), 200)
+    assert len(taken) == 2
+    assert "postgresql://***@host/db is away" in taken[1]
+    assert not runs("retrain", "of-others")
+
+
 @pytest.mark.timeout(1200)
 def test_the_circle(address: str, environment: dict[str, str]) -> None:
     home = Path(environment["SYNAUG_HOME"])
     config = Config.model_validate(SMALL)
     sweep = SweepConfig(base=SMALL, grid={"seed": {"0": 0, "1": 1}})
     told = embedded_environment(settings({"SYNAUG_HOME": str(home)}), {})
-    variables = {"env": {**told, "PYTHONPATH": environment["PYTHONPATH"]}, "working_dir": str(home)}
+    variables = {"env": {**told, "PYTHONPATH": environment["PYTHONPATH"]}}
+    put_names_in_the_way(home)
     options = Options(check_cron="* * * * *", job_variables=variables)
     apply([(config, sweep)], options)
     worker = ["prefect", "worker", "start", "--pool", "synaug", "--type", "process"]

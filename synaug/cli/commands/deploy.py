@@ -1,7 +1,6 @@
 """`synaug deploy`: retrainings on a Prefect server, on a schedule or when their images change."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from synaug.cli import environment
 from synaug.cli.commands.run import SetOption
 from synaug_core import errors, vocabulary
 from synaug_core.services import secrets
-from synaug_core.services.settings import Settings
+from synaug_core.services.settings import Settings, child_environment
 
 if TYPE_CHECKING:
     from deployments.apply import Applied
@@ -64,7 +63,7 @@ def deploy(
     variables = _job_variables(settings, pool_type, image)
     environment.require_answer(settings.prefect_api_url)
     environment.import_quietly(["mlflow", "flows.retrain"])
-    from deployments import apply, plan
+    from deployments import apply, entry_points, plan
 
     options = plan.Options(
         cron=cron,
@@ -75,11 +74,17 @@ def deploy(
         name=name,
         pool=pool,
         job_variables=variables,
+        notify=notify,
     )
-    deployments = apply.apply(configs, options, pool_kind=pool_type, renew_pool=renew_pool, notify=notify)
+    if pool_type == "process":
+        entry_points.check_entry_points(child_environment(settings, **variables["env"]))
+    deployments = apply.apply(configs, options, pool_kind=pool_type, renew_pool=renew_pool)
     for deployment in deployments:
         typer.echo(_line(deployment, timezone))
     typer.echo(f"a worker has to run: prefect worker start --pool {pool}")
+    typer.echo(
+        f"and, where it has a limit, one for reports: prefect worker start --pool {pool} --work-queue {plan.QUEUE}"
+    )
     retraining = next(deployment.name for deployment in deployments if deployment.name.startswith("retrain/"))
     typer.echo(f"start it now:        prefect deployment run {retraining}")
 
@@ -105,14 +110,16 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _job_variables(settings: Settings, pool: vocabulary.PoolKind, image: str | None) -> dict[str, Any]:
-    """Variables for the runs. Containers share neither this machine's folders nor its databases."""
+    """Variables for the runs. A process starts in a folder of its own: in this one, a folder `flows` or a file
+    `tasks.py` would be loaded in place of synaug's. Containers share neither this machine's folders nor its databases.
+    """
     if pool == "process":
         if image is not None:
             raise errors.UserError("--image: runs of a process pool have none; give --pool-type docker or kubernetes")
         variables = environment.without_secrets(settings)
         if not settings.has_local_tracking:  # the servers are shared; folders are each worker's own
             variables = {name: value for name, value in variables.items() if name not in _FOLDERS}
-        return {"env": variables, "working_dir": str(Path.cwd())}
+        return {"env": variables}
     if settings.has_local_tracking:
         raise errors.UserError(
             f"--pool-type {pool}: its runs cannot reach {secrets.redacted(settings.tracking_uri)}; "

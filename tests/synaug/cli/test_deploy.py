@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from deployments.entry_points import check_entry_points
 from synaug.cli.commands import deploy
-from synaug_core.services.settings import settings
+from synaug_core.errors import UserError
+from synaug_core.services.settings import child_environment, settings
 
 Command = Callable[..., Any]
 
@@ -73,3 +75,23 @@ def test_folders_are_each_workers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     there = deploy._job_variables(settings(), "process", None)["env"]
     assert there["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
     assert not [value for value in there.values() if str(settings().home) in value]
+
+
+@pytest.mark.usefixtures("home")
+def test_runs_start_in_no_folder_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "working_dir" not in deploy._job_variables(settings(), "process", None)
+
+
+def test_a_worker_finds_the_flows_that_are_here(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of the folder that is deployed from; and where others come first, the line names them."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "__init__.py").touch()
+    (tmp_path / "tasks.py").touch()
+    monkeypatch.chdir(tmp_path)
+    here = child_environment(settings())
+    check_entry_points(here)
+    with pytest.raises(
+        UserError, match=r"a worker would load flows\.retrain from nowhere, and synaug's is .*retrain\.py"
+    ):
+        check_entry_points(here | {"PYTHONPATH": f"{tmp_path}:{here.get('PYTHONPATH', '')}"})

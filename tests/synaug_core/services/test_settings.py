@@ -24,6 +24,11 @@ def test_the_default_lies_below_the_working_directory(tmp_path: Path, monkeypatc
     assert found.has_local_tracking
 
 
+def test_a_workers_run_has_no_home_in_the_folder_that_it_starts_in() -> None:
+    assert settings({"PREFECT__FLOW_RUN_ID": "1"}).home == Path.home() / ".synaug"
+    assert settings({"PREFECT__FLOW_RUN_ID": "1", "SYNAUG_HOME": "/srv/x"}).home == Path("/srv/x")
+
+
 def test_the_environment_is_honoured_and_empty_variables_are_not_set(tmp_path: Path):
     found = settings(
         {
