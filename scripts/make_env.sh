@@ -48,10 +48,13 @@ if [ -z "${SSL_CERT_FILE:-}" ]; then
     [ -z "$certificates" ] || export SSL_CERT_FILE="$certificates"
 fi
 
-# 4. The packages. The longer timeout is for the few that weigh hundreds of megabytes.
-export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}" VIRTUAL_ENV="$PWD/$env"
+# 4. The packages, compiled once and for all: where PYTHONDONTWRITEBYTECODE is set, or the environment is read-only,
+# every process would compile what it imports, for seconds. The longer timeout is for the few packages that weigh
+# hundreds of megabytes.
+export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}" UV_COMPILE_BYTECODE=1 VIRTUAL_ENV="$PWD/$env"
 echo "setup: installing what $lock names into $env (Python $version)"
 "$env/bin/uv" pip sync --quiet --require-hashes --build-constraints "$lock" "$lock"
 if [ -n "$project" ]; then # its build backend is in the lock, so nothing unpinned is fetched to build it
     "$env/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable .
+    "$env/bin/python" -m compileall -q synaug_core synaug tasks flows deployments
 fi
