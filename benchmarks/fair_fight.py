@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=_ROOT / ".synaug" / "fair-fight")
     parser.add_argument("--tables-only", action="store_true")
+    parser.add_argument("--reference", default="before", choices=MECHANICS, help="row that differences are to")
     args = parser.parse_args()
     numbers = range(args.first, args.first + args.draws)
     if not args.tables_only:
@@ -172,9 +173,11 @@ def main() -> None:
                 pass
     for name in args.sets:
         print(f"\n{name}: {_design(SETS[name])}, {len(numbers)} draws\n")
-        print("\n".join(_table(args.out, name, args.rows, numbers)))
-    print("\nPaired differences to version 0.1.0: balanced accuracy, AUC, recall of the rare class\n")
-    print("\n".join(_differences(args.out, args.sets, args.rows, numbers)))
+        print("\n".join(_table(args.out, name, args.rows, args.reference, numbers)))
+    print(
+        f"\nPaired differences to {MECHANICS[args.reference].title}: balanced accuracy, AUC, recall of the rare class\n"
+    )
+    print("\n".join(_differences(args.out, args.sets, args.rows, args.reference, numbers)))
 
 
 def _job(name: str, number: int, row: str, out: Path) -> None:
@@ -318,11 +321,11 @@ def _design(draws: Draws) -> str:
 _COLUMNS = ("balanced_accuracy", "macro_auc", "rarest_recall")
 
 
-def _table(out: Path, name: str, chosen: Sequence[str], numbers: Sequence[int]) -> Iterator[str]:
+def _table(out: Path, name: str, chosen: Sequence[str], reference_row: str, numbers: Sequence[int]) -> Iterator[str]:
     yield "| | arm | balanced accuracy | AUC | recall of the rare class | steps |"
     yield "|---|---|---|---|---|---|"
     for arm in _ARMS:
-        reference = _results(out, name, "before", arm, numbers)
+        reference = _results(out, name, reference_row, arm, numbers)
         for row in chosen:
             results = _results(out, name, row, arm, numbers)
             paired = sorted(results.keys() & reference.keys())
@@ -333,14 +336,16 @@ def _table(out: Path, name: str, chosen: Sequence[str], numbers: Sequence[int]) 
             yield f"| {MECHANICS[row].title} | {arm} | {' | '.join(cells)} | {steps:.0f} |"
 
 
-def _differences(out: Path, names: Sequence[str], chosen: Sequence[str], numbers: Sequence[int]) -> Iterator[str]:
+def _differences(
+    out: Path, names: Sequence[str], chosen: Sequence[str], reference_row: str, numbers: Sequence[int]
+) -> Iterator[str]:
     """One line for each change and arm, with all sets side by side."""
     yield f"| | arm | {' | '.join(names)} |"
     yield "|---" * (len(names) + 2) + "|"
     for row, arm in itertools.product(chosen, _ARMS):
         cells = []
         for name in names:
-            results, reference = (_results(out, name, r, arm, numbers) for r in (row, "before"))
+            results, reference = (_results(out, name, r, arm, numbers) for r in (row, reference_row))
             paired = sorted(results.keys() & reference.keys())
             if len(paired) < 2:
                 cells.append("")
@@ -348,7 +353,7 @@ def _differences(out: Path, names: Sequence[str], chosen: Sequence[str], numbers
             pairs = [_cell([results[n][c] for n in paired], [reference[n][c] for n in paired]) for c in _COLUMNS]
             shown = ", ".join(cell.partition("(")[2].rstrip(")") or "0" for cell in pairs)
             cells.append(shown if len(paired) == len(numbers) else f"{shown} ({len(paired)} draws)")
-        if row != "before" and any(cells):
+        if row != reference_row and any(cells):
             yield f"| {MECHANICS[row].title} | `{arm}` | {' | '.join(cells)} |"
 
 

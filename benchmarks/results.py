@@ -1,11 +1,11 @@
-"""The tables of docs/results.md, measured anew: `make results`, or `python -m benchmarks.results draws-pbc` for one.
+"""The table of runs in docs/results.md, measured anew: `make results`, or `python -m benchmarks.results draws-pbc`.
 
-Each takes less than an hour on two cores; the table of the mechanics is `python -m benchmarks.fair_fight`.
+Each takes less than an hour on two cores; the tables of the mechanics are `python -m benchmarks.fair_fight`.
 
 Each is `synaug run examples/<name>.yaml` twice: around the small CNN with the settings of the example, and around the
-classifier that the run chooses, on images as large as it takes them. What `python -m benchmarks.practitioner` has
-measured on the same divisions stands below. What an earlier call finished is found again. The data are looked for where
-SYNAUG_DATA says, else in shared/data beside the repository.
+classifier that the run chooses, on images as large as it takes them; without quality, robustness and maps, which no row
+shows. What `python -m benchmarks.practitioner` has measured on the same divisions stands beside them. What an earlier
+call finished is found again. The data are looked for where SYNAUG_DATA says, else in shared/data beside the repository.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import practitioner
 from synaug_core.evaluate.results import by_rarity
-from synaug_core.metrics import METRICS
 from synaug_core.names import slugs
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -43,18 +42,23 @@ _CLASSIFIERS = {
     _CHOSEN: ["--set", "classifier.backbone=auto", "--set", "data.image_size=null"],
 }
 """Ending of the run's name -> what is set beside the example."""
-_NOTES = 3
+_UNSHOWN = ["--set", "quality.enabled=false", "--set", "robustness.enabled=false", "--set", "explanation.enabled=false"]
+_ROOMY = 8
+"""More classes are counted in all."""
+_NOTES = 2
 """Most notes shown of a run."""
 _SWEEPS = ("null-check",)
-_METRICS = ("balanced_accuracy", "macro_auc", "accuracy")
+_ARMS = ("original", "control", "combined", "oracle")
+"""Arms with a column of their own."""
 _PEER = _ROOT / ".synaug" / "practitioner"
 
 
 def main() -> None:
-    """Run what is named, and put the tables between their marks."""
+    """Run what is named, and put the table between its marks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(_SOURCES), choices=[*_SOURCES, list(_SOURCES)])
     parser.add_argument("--outcomes", type=Path, default=_ROOT / ".synaug" / "results", help="where the JSON files go")
+    parser.add_argument("--peer", type=Path, default=_PEER, help="where the practitioner's results are")
     parser.add_argument(
         "--classifiers",
         nargs="*",
@@ -64,48 +68,73 @@ def main() -> None:
     parser.add_argument("--tables-only", action="store_true", help="run nothing: use the JSON files that are there")
     options = parser.parse_args()
     options.outcomes.mkdir(parents=True, exist_ok=True)
-    for name in options.names:
-        endings = (_SMALL,) if name in _SWEEPS else options.classifiers
-        if not options.tables_only:
-            for ending in endings:
+    if not options.tables_only:
+        for name in options.names:
+            for ending in (_SMALL,) if name in _SWEEPS else options.classifiers:
                 _measure(name, ending, options.outcomes)
-        paths = {ending: options.outcomes / f"{name}{ending}.json" for ending in (_SMALL, _CHOSEN)}
-        outcomes = {e: json.loads(path.read_text(encoding="utf-8")) for e, path in paths.items() if path.exists()}
-        _insert(name, _sweep(outcomes[_SMALL]["result"]) if name in _SWEEPS else _comparison(name, outcomes))
+    _insert("runs", "\n".join(_runs(options.outcomes, options.peer)))
+    if sweeps := [text for name in _SWEEPS if (text := _sweep(name, options.outcomes))]:
+        _insert("null-check", "\n\n".join(sweeps))
 
 
 def _measure(name: str, ending: str, folder: Path) -> None:
     data = Path(os.environ.get("SYNAUG_DATA", _ROOT.parent / "shared" / "data")) / _SOURCES[name][0]
     is_sweep = name in _SWEEPS
     command = [sys.executable, "-c", "from synaug.cli.main import run_app; run_app()", "sweep" if is_sweep else "run"]
-    arguments = [
-        f"examples/{name}.yaml",
-        "--set",
-        f"data.source={data}",
-        "--json",
-        str(folder / f"{name}{ending}.json"),
-    ]
+    outcome = str(folder / f"{name}{ending}.json")
+    arguments = [f"examples/{name}.yaml", "--set", f"data.source={data}", "--json", outcome]
     if not is_sweep:
-        arguments += [*_CLASSIFIERS[ending], "--set", f"name={name}{ending}"]
+        arguments += [*_CLASSIFIERS[ending], *_UNSHOWN, "--set", f"name={name}{ending}"]
     subprocess.run([*command, *arguments], check=True, cwd=_ROOT)
 
 
-def _comparison(name: str, outcomes: Mapping[str, dict[str, Any]]) -> str:
-    """The arms around each classifier and the practitioner's script in one table; what is concluded; the contrasts."""
-    first = next(iter(outcomes.values()))
-    columns = _columns(first)
-    lines = [_row(["classifier", "arm", *columns.values()]), "|---" * (len(columns) + 2) + "|"]
-    for ending, outcome in outcomes.items():
-        label = "small CNN" if ending == _SMALL else _chosen_title(outcome)
-        lines += [
-            _row([label, f"`{arm}`", *(_cell(metrics.get(m)) for m in columns)])
-            for arm, metrics in outcome["arms"].items()
+def _read(folder: Path, name: str, ending: str) -> dict[str, Any] | None:
+    path = folder / f"{name}{ending}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _runs(folder: Path, peer: Path) -> Iterator[str]:
+    """A row for each run and each of the practitioner's scripts; then what each run concluded."""
+    runs = [
+        (name, ending, outcome)
+        for name in _SOURCES
+        for ending in _CLASSIFIERS
+        if name not in _SWEEPS and (outcome := _read(folder, name, ending)) is not None
+    ]
+    heads = ["run", "classifier", *(f"`{arm}`" for arm in _ARMS), "best of the other arms", "deciding contrast", "p"]
+    yield _row(heads)
+    yield "|---" * len(heads) + "|"
+    for name in dict.fromkeys(name for name, _, _ in runs):
+        for _, ending, outcome in (run for run in runs if run[0] == name):
+            yield _run_row(name, "small CNN" if ending == _SMALL else _chosen_title(outcome), outcome)
+        yield from _peer_rows(name, len(heads), peer)
+    yield ""
+    for name, ending, outcome in runs:
+        title = f"{name}, {'small CNN' if ending == _SMALL else 'chosen classifier'}"
+        yield f"- **{title}** ({_images(outcome)}). {_conclusion(outcome)}"
+
+
+def _run_row(name: str, classifier: str, outcome: dict[str, Any]) -> str:
+    arms, recall = outcome["arms"], _rare_recall(outcome)
+    further = [arm for arm in arms if arm not in _ARMS]
+    best = max(further, key=lambda arm: arms[arm]["test/balanced_accuracy"]["mean"], default=None)
+    contrast = outcome["contrasts"][0]
+    return _row(
+        [
+            f"`{name}`",
+            classifier,
+            *(_figures(arms[arm], recall) if arm in arms else "" for arm in _ARMS),
+            "" if best is None else f"`{best}` {_figures(arms[best], recall)}",
+            _contrast(contrast),
+            _p(contrast["p_value"]),
         ]
-    lines += _peer_rows(_SOURCES[name][1], columns)
-    for ending, outcome in outcomes.items():
-        lines += ["", f"**{'Small CNN' if ending == _SMALL else 'Chosen classifier'}.** {_conclusion(outcome)}"]
-        lines += ["", _contrasts(outcome)]
-    return "\n".join([*lines, "", _images(first)])
+    )
+
+
+def _figures(metrics: Mapping[str, dict[str, float]], recall: str) -> str:
+    """Balanced accuracy, AUC and the recall of the rarest class, in percent."""
+    means = [metrics.get(m) for m in ("test/balanced_accuracy", "test/macro_auc", recall)]
+    return ", ".join("undefined" if m is None else f"{100 * m['mean']:.1f}" for m in means)
 
 
 def _chosen_title(outcome: dict[str, Any]) -> str:
@@ -115,98 +144,74 @@ def _chosen_title(outcome: dict[str, Any]) -> str:
     return note.removeprefix(start).partition(",")[0] or "chosen in each division"
 
 
-def _peer_rows(name: str, columns: Mapping[str, str]) -> list[str]:
+def _peer_rows(name: str, columns: int, peer: Path) -> Iterator[str]:
     """What a practitioner's script came to on the same divisions, where it was measured."""
-    rows = []
     for way in practitioner.WAYS:
-        results = practitioner.read_results(name, way, _PEER)
+        results = practitioner.read_results(_SOURCES[name][1], way, peer)
         if results:
-            keys = ["rarest_recall" if "/class/" in column else column.removeprefix("test/") for column in columns]
-            cells = [practitioner.show_mean([r[k] for r in results]) if k in results[0] else "" for k in keys]
-            rows.append(_row([f"timm and scikit-learn, {way.replace('_', '-')}", f"{len(results)} trainings", *cells]))
-    return rows
+            keys = [k for k in ("balanced_accuracy", "macro_auc", "rarest_recall") if k in results[0]]
+            figures = ", ".join(practitioner.show_mean([r[k] for r in results]) for k in keys)
+            title = f"timm and scikit-learn, {way.replace('_', '-')}, {len(results)} trainings"
+            yield _row([f"`{name}`", title, figures, *[""] * (columns - 3)])
 
 
-def _contrasts(outcome: dict[str, Any]) -> str:
-    """Every synthetic arm against its hardest control, the deciding contrast first."""
-    lines = [
-        "| comparison | metric | difference, points | p | p after Holm |",
-        "|---|---|---|---|---|",
-    ]
-    decides = (outcome["contrasts"][0]["arm"], outcome["contrasts"][0]["metric"])
-    rows = {(c["arm"], c["metric"]): c for c in outcome["contrasts"] if c["metric"] == decides[1]}
-    for key, c in rows.items():
-        label = f"{c['arm']} − {c['against']}"
-        adjusted_p = _p(c["p_adjusted"]) if c["metric"] == decides[1] else ""
-        lines.append(
-            f"| {f'**{label}**' if key == decides else label} | {c['metric'].replace('_', ' ')} "
-            f"| {_amount(c['difference'])} | {_p(c['p_value'])} | {adjusted_p} |"
-        )
-    return "\n".join([*lines, "", "Bold: the contrast that was declared before the run, and decides."])
+def _conclusion(outcome: dict[str, Any]) -> str:
+    """The verdict, the promotion and what has to be known of them."""
+    promotion = [outcome["promotion"]] if outcome["promotion"] else []
+    notes = [f"Note: {note}." for note in outcome.get("notes", ())[:_NOTES]]
+    return " ".join([outcome["sentence"], *promotion, *notes]) + _time(outcome)
 
 
-def _amount(d: dict[str, float]) -> str:
-    return f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
+def _sweep(name: str, folder: Path) -> str:
+    """How many combinations show a gain, and how far from nothing their deciding contrasts are."""
+    outcome = _read(folder, name, _SMALL)
+    if outcome is None:
+        return ""
+    cells = [c for c in outcome["result"]["cells"] if c["verdict"] is not None]
+    gains = sum(c["verdict"] == "gain" for c in cells)
+    differences = [100 * c["contrast"]["difference"]["mean"] for c in cells if c["contrast"] is not None]
+    p_values = [c["contrast"]["p_value"] for c in cells if c["contrast"] is not None]
+    return (
+        f"{gains} of {len(cells)} retrainings with {len(cells[0]['arms'])} arms claim a gain. The deciding contrasts "
+        f"are {_span(differences)} points of balanced accuracy; their smallest p is {_p(min(p_values))}, and "
+        f"{sum(p < 0.05 for p in p_values)} of {len(p_values)} are below .05 before the sign is asked for."
+    )
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{min(values):+.1f} to {max(values):+.1f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _contrast(contrast: dict[str, Any]) -> str:
+    d = contrast["difference"]
+    amount = f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
+    return f"{contrast['arm']} − {contrast['against']} {amount}"
 
 
 def _p(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0") if value < 1 else "1"
 
 
-def _sweep(result: dict[str, Any]) -> str:
-    """How many combinations show a gain, and what each came to."""
-    cells = [c for c in result["cells"] if c["verdict"] is not None]
-    gains = sum(c["verdict"] == "gain" for c in cells)
-    arms = list(dict.fromkeys(arm for c in cells for arm in c["arms"]))
-    heads = [", ".join(result["varied"]), *(f"`{arm}`" for arm in arms), "difference, points", "p", "verdict"]
-    lines = [
-        f"{gains} of {len(cells)} retrainings claim a gain. Balanced accuracy of each arm, and the deciding contrast:",
-        "",
-        _row(heads),
-        "|---" * len(heads) + "|",
-    ]
-    for c in cells:
-        scores = [_cell(c["arms"].get(arm, {}).get("balanced_accuracy")) for arm in arms]
-        contrast = c["contrast"]
-        label = ["", ""] if contrast is None else [_contrast(contrast), _p(contrast["p_value"])]
-        lines.append(_row([", ".join(c["labels"].values()), *scores, *label, c["verdict"]]))
-    return "\n".join(lines)
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _contrast(contrast: dict[str, Any]) -> str:
-    return f"{contrast['arm']} − {contrast['against']} {_amount(contrast['difference'])}"
-
-
-def _rarest(outcome: dict[str, Any]) -> tuple[str, str]:
-    """The rarest class with test images, and the metric of its recall."""
+def _rare_recall(outcome: dict[str, Any]) -> str:
+    """The metric of the recall of the rarest class with test images."""
     train, test = outcome["dataset"]["train"], outcome["dataset"]["test"]
     rarest = by_rarity([c for c, n in test.items() if n], train, test)[0]
-    return rarest, f"test/class/{slugs(train)[rarest]}/recall"
-
-
-def _columns(outcome: dict[str, Any]) -> dict[str, str]:
-    """Metric -> title: recall of the rarest class first."""
-    rarest, recall = _rarest(outcome)
-    return {recall: f"recall of {rarest}"} | {f"test/{m}": METRICS[m].title for m in _METRICS}
-
-
-def _conclusion(outcome: dict[str, Any]) -> str:
-    """The verdict, the promotion and what has to be known of them."""
-    notes = outcome.get("notes", ())
-    more = [f"And {len(notes) - _NOTES} more notes."] if len(notes) > _NOTES else []
-    promotion = [outcome["promotion"]] if outcome["promotion"] else []
-    return " ".join([outcome["sentence"], *promotion, *(f"Note: {note}." for note in notes[:_NOTES]), *more]) + _time(
-        outcome
-    )
+    return f"test/class/{slugs(train)[rarest]}/recall"
 
 
 def _images(outcome: dict[str, Any]) -> str:
     train, test = outcome["dataset"]["train"], outcome["dataset"]["test"]
-    return f"Training images: {_counts(train)}; test images: {_counts(test)}."
+    if len(train) > _ROOMY:
+        return f"{len(train)} classes of {min(train.values())} to {max(train.values())} training images"
+    return f"training images: {_counts(train)}; test images: {_counts(test)}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in counts.items())
 
 
 def _time(outcome: dict[str, Any]) -> str:
@@ -216,23 +221,11 @@ def _time(outcome: dict[str, Any]) -> str:
     return f" {outcome['seconds']['total'] / 60:.0f} minutes, with other work on the machine."
 
 
-def _cell(value: dict[str, float] | None) -> str:
-    if value is None:
-        return "undefined"
-    return f"{100 * value['mean']:.1f} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {n}" for name, n in counts.items())
-
-
-def _insert(name: str, table: str) -> None:
+def _insert(name: str, text: str) -> None:
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     page = _PAGE.read_text(encoding="utf-8")
-    if begin not in page:
-        page = f"{page.rstrip()}\n\n## {name}\n\n`synaug run examples/{name}.yaml`\n\n{begin}\n{end}\n"
     marked_part = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-    _PAGE.write_text(marked_part.sub(lambda _: f"{begin}\n{table}\n{end}", page), encoding="utf-8")
+    _PAGE.write_text(marked_part.sub(lambda _: f"{begin}\n{text}\n{end}", page), encoding="utf-8")
 
 
 if __name__ == "__main__":
