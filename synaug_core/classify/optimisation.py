@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from synaug_core.classify.mixing import Targets
 from synaug_core.config import ArmConfig, ClassifierConfig
-from synaug_core.data.imageset import ImageSet
+from synaug_core.data.imageset import Labelled
 
 __all__ = ["class_weights", "cross_entropy", "image_weights", "learning_rate", "optimizer", "set_rates"]
 
@@ -108,7 +108,7 @@ def class_weights(config: ClassifierConfig, labels: Tensor, classes: int, *, bal
     return torch.where(present, len(labels) / (present.sum() * count.clamp(min=1)), torch.zeros_like(count))
 
 
-def image_weights(arm: ArmConfig, train: ImageSet, device: torch.device) -> Tensor | None:
+def image_weights(arm: ArmConfig, train: Labelled, device: torch.device) -> Tensor | None:
     """Loss weights by image, float32 (n,): `synthetic_weight` for those that were made, 1 for the others; None where
     all are 1."""
     if arm.synthetic_weight == 1.0:

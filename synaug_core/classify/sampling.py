@@ -10,7 +10,7 @@ from torch import Tensor
 
 from synaug_core import seeds
 from synaug_core.config import ArmConfig, ClassifierConfig
-from synaug_core.data.imageset import ImageSet
+from synaug_core.data.imageset import ImageSet, Labelled
 
 __all__ = ["IndexSampler", "PhasedSampler", "clean_batches", "first_phase_steps", "sampler_of"]
 
@@ -201,7 +201,7 @@ def first_phase_steps(arm: ArmConfig, config: ClassifierConfig) -> int:
 
 
 def sampler_of(
-    config: ClassifierConfig, arm: ArmConfig, train: ImageSet, seed: int, device: torch.device
+    config: ClassifierConfig, arm: ArmConfig, train: Labelled, seed: int, device: torch.device
 ) -> IndexSampler | PhasedSampler:
     """What draws an arm's batches.
 

@@ -482,6 +482,8 @@ def train(job: TrainingJob) -> trained.TrainedClassifier:
         from synaug_core.classify.frozen.training import train_head
 
         return train_head(job)
+    if (obstacle := job.config.obstacle_to(arm)) is not None:
+        raise errors.ConfigError(f"arm {arm.name}: {obstacle}")
     if arm.online is not None and job.online is None:
         raise ValueError(f"arm {arm.name} makes images inside the training loop, and nothing was given to make them")
     if arm.members > 1 or arm.candidates:

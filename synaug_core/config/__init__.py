@@ -1,6 +1,6 @@
 """Everything a user can choose, as frozen pydantic sections. `load.py` reads it from files and the command line."""
 
-from synaug_core.config.arms import CONTROL_STRATEGIES, NAMED_ARMS, STANDARD_ARMS, ArmConfig
+from synaug_core.config.arms import CONTROL_STRATEGIES, NAMED_ARMS, STANDARD_ARMS, ArmConfig, OversamplingConfig
 from synaug_core.config.classifier import (
     HYPERPARAMETERS,
     AugmentationConfig,
@@ -42,6 +42,7 @@ __all__ = [
     "GeneratorConfig",
     "JudgeConfig",
     "OnlineConfig",
+    "OversamplingConfig",
     "PrimaryConfig",
     "PromotionConfig",
     "QualityConfig",

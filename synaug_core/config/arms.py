@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from synaug_core.config.base import Section
-from synaug_core.config.synthesis import OnlineConfig, SynthesisConfig
+from synaug_core.config.synthesis import OnlineConfig, Positive, SamplingStrategy, SynthesisConfig
 
 __all__ = [
     "CONTROL_STRATEGIES",
@@ -15,16 +15,44 @@ __all__ = [
     "ORACLE",
     "STANDARD_ARMS",
     "ArmConfig",
+    "OversamplingConfig",
     "Sampling",
 ]
 
 Augmentation = Literal["none", "traditional", "strong"]
 Mixing = Literal["none", "mixup", "cutmix"]
 Sampling = Literal["natural", "balanced", "deferred"]
-CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random")
+CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random", "transfer-random")
 """Images made without what a generator or a target adds: a gain has to beat these too."""
 ORACLE = "oracle"
 """Strategy of the positive control: real held-back images in the synthetic ones' place."""
+
+
+class OversamplingConfig(Section):
+    """New points among the features of a frozen backbone: whether a rare class needs images at all."""
+
+    method: Literal["shared_covariance", "eos", "own_covariance", "interpolation"] = "shared_covariance"
+    """`shared_covariance`: the class's mean plus what an image of a frequent class has beyond the mean of its own class
+    (Yin et al., arXiv 1803.09014). `eos`: on the way from an image of the class to a near one of another class (Dablain
+    et al., arXiv 2207.06080). Controls: `own_covariance`, its mean plus variation of its own; `interpolation`, between
+    two of its images."""
+    sampling_strategy: SamplingStrategy = "auto"
+    """Which classes get points, and how many; as `synthesis.sampling_strategy`."""
+    multiple: Positive = 1.0
+    """Makes this many times the points that the plan asks for."""
+    spread: Annotated[float, Field(gt=0, le=4)] = 1.0
+    """Multiplies the variation that is added to a mean, or the largest share of a way (at most 1)."""
+
+    @property
+    def is_control(self) -> bool:
+        """True for points that hold nothing but what the class's own images hold."""
+        return self.method in ("own_covariance", "interpolation")
+
+    @model_validator(mode="after")
+    def _way_ends_at_its_end(self) -> "OversamplingConfig":
+        if self.method in ("eos", "interpolation") and self.spread > 1:
+            raise ValueError(f"spread: {self.method} goes from one image towards another, so it is at most 1")
+        return self
 
 
 class ArmConfig(Section):
@@ -52,8 +80,11 @@ class ArmConfig(Section):
     """Synthetic images added to the training images; none: real images only."""
     online: OnlineConfig | None = None
     """Synthetic images made inside the training loop from the images of each batch."""
+    oversampling: OversamplingConfig | None = None
+    """New points of rare classes among the features of a frozen backbone, in place of images; needs
+    `classifier.training: frozen`."""
     synthetic_weight: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Weight of a synthetic image in the loss, where a real one has 1."""
+    """Weight of a synthetic image, or point, in the loss, where a real one has 1."""
     real_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """At least this share of each class's draws are real images, however many synthetic ones there are: where a class
     is nearly all synthetic, what synthesis does to an image becomes that class."""
@@ -61,14 +92,15 @@ class ArmConfig(Section):
     """Share of the steps, the first ones, in which classes with synthetic images draw no more real ones than
     `real_share` says (0: synthetic images alone); the rest is on real images alone. 0: both together all the time."""
     control: bool | None = None
-    """Whether a gain has to beat this arm; default: arms without synthetic images, and those whose images are
-    duplicates, mixtures, reconstructions or random steps."""
+    """Whether a gain has to beat this arm; default: arms without synthetic images or points, and those whose images are
+    duplicates, mixtures, reconstructions or random steps, or whose points come from the class alone."""
 
     @model_validator(mode="after")
     def _synthetic_images_are_there(self) -> "ArmConfig":
         usual = {"synthetic_weight": 1.0, "real_share": 0.5, "pretrain": 0.0}
         set_fields = [name for name, value in usual.items() if getattr(self, name) != value]
-        if set_fields and self.synthesis is None:
+        without_images = "pretrain" in set_fields or self.oversampling is None
+        if set_fields and self.synthesis is None and without_images:
             raise ValueError(f"{set_fields[0]} is for arms with synthesis")
         if self.is_positive_control and self.control:
             raise ValueError("control: a positive control holds images that no arm can have; no gain has to beat it")
@@ -115,8 +147,9 @@ class ArmConfig(Section):
 
     @property
     def has_synthetic_images(self) -> bool:
-        """True for an arm to whose real images others are added, beforehand or inside the training loop."""
-        return self.synthesis is not None or self.online is not None
+        """True for an arm to whose real images others are added, beforehand or inside the training loop, or points to
+        their features."""
+        return any(added is not None for added in (self.synthesis, self.online, self.oversampling))
 
     @property
     def is_control(self) -> bool:
@@ -125,6 +158,8 @@ class ArmConfig(Section):
             return False
         if self.control is not None:
             return self.control
+        if self.oversampling is not None and not self.oversampling.is_control:
+            return False
         strategies = [s.strategy for s in (self.synthesis, self.online) if s is not None]
         return all(strategy in CONTROL_STRATEGIES for strategy in strategies)
 

@@ -217,9 +217,15 @@ class ClassifierConfig(Section):
         return max(_SHOWN_AT_LEAST, min(size, _SHOWN_AT_MOST))
 
     def obstacle_to(self, arm: ArmConfig) -> str | None:
-        """Why an arm cannot be trained this way, as the end of a sentence; None where it can."""
+        """Why an arm cannot be trained this way, as a sentence that says what to do; None where it can, or where the
+        way has yet to be chosen."""
         if self.training != "frozen":
-            return None
+            if arm.oversampling is None or not self.is_named:
+                return None
+            return (
+                f"oversampling makes points among the features of a frozen backbone, and classifier.training: "
+                f"{self.training} has none; leave it out, or set classifier.training to frozen"
+            )
         needs = {
             "online": arm.online is not None,
             f"mixing: {arm.mixing}": arm.mixing != "none",
@@ -228,7 +234,14 @@ class ClassifierConfig(Section):
             "pretrain": arm.pretrain > 0,
         }
         key = next((name for name, is_set in needs.items() if is_set), None)
-        return None if key is None else f"{key} needs a training loop, and classifier.training: frozen has none"
+        return (
+            None
+            if key is None
+            else (
+                f"{key} needs a training loop, and classifier.training: frozen has none; leave it out, or set "
+                "classifier.training to fine_tuned or scratch"
+            )
+        )
 
     @property
     def weights_obstacle(self) -> str | None:

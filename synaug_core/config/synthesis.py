@@ -14,6 +14,7 @@ __all__ = [
     "KeptDetail",
     "LatentPath",
     "OnlineConfig",
+    "SamplingStrategy",
     "SynthesisConfig",
     "TargetedConfig",
     "Uncertainty",
@@ -28,6 +29,11 @@ LatentPath = Literal["linear", "spherical"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Uncertainty = Literal["mi", "entropy"]
 Positive = Annotated[float, Field(gt=0)]
+SamplingStrategy = (
+    Literal["auto", "not majority", "not minority", "all", "minority", "every"]
+    | Annotated[float, Field(gt=0)]
+    | dict[str, int]
+)
 _LEAST_PROBABILITY = 0.1
 """Where the judges are sure of nearly all real images; of many classes, chance alone gives each less than this."""
 
@@ -115,11 +121,7 @@ class SynthesisConfig(Section):
     """Name in the registry of strategies."""
     generator: str = "default"
     """`default` is the run's `generator`; else a name in `generators`, or a kind with its defaults."""
-    sampling_strategy: (
-        Literal["auto", "not majority", "not minority", "all", "minority", "every"]
-        | Annotated[float, Field(gt=0)]
-        | dict[str, int]
-    ) = "auto"
+    sampling_strategy: SamplingStrategy = "auto"
     """imbalanced-learn's vocabulary: which classes are filled up, to the largest class's count (auto, all, not
     majority, not minority, minority), a ratio of minority to majority (two classes), or counts wanted by class.
     `every`: as many images of every class as it has, so that traces of the synthesis mark no class."""

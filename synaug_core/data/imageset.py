@@ -6,11 +6,30 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["ImageSet", "concatenate", "find_repeated_ids"]
+__all__ = ["ImageSet", "Labelled", "concatenate", "find_repeated_ids"]
+
+
+class Labelled(Protocol):
+    """What draws and weights in the loss depend on."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (n,), indices into `classes`."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names."""
+        ...
+
+    def is_synthetic(self) -> Tensor:
+        """Bool (n,): what was made."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

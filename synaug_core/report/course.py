@@ -276,6 +276,14 @@ def _prior(config: ClassifierConfig) -> str:
     return f" After the training the prior of its draws is taken off the logits (strength {chosen})."
 
 
+_OVERSAMPLING = {
+    "shared_covariance": "the variation of frequent classes",
+    "eos": "steps towards near images of other classes",
+    "own_covariance": "the class's own variation",
+    "interpolation": "interpolation",
+}
+
+
 def _arms(config: Config, comparison: Comparison) -> Iterator[str]:
     for arm in map(config.classifier.narrow, config.arms[:_SHOWN_ARMS]):
         parts = [_SAMPLING[arm.sampling]] if arm.sampling != "natural" else []
@@ -285,6 +293,8 @@ def _arms(config: Config, comparison: Comparison) -> Iterator[str]:
         parts += [f"images of a batch mixed by {_MIXING[arm.mixing]}"] if arm.mixing != "none" else []
         parts += [f"{arm.members} networks with an equal part of the steps each"] if arm.members > 1 else []
         parts += ["synthetic images"] if arm.synthesis is not None else []
+        if arm.oversampling is not None:
+            parts.append(f"points among the features, by {_OVERSAMPLING[arm.oversampling.method]}")
         parts += [f"these weigh {arm.synthetic_weight:g}"] if arm.synthetic_weight != 1 else []
         parts += [f"the first {100 * arm.pretrain:g} % of the steps on them alone"] if arm.pretrain else []
         parts += ["synthetic images inside the training"] if arm.online is not None else []

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from math import floor
 
-from synaug_core.errors import ConfigError
+from synaug_core.errors import ConfigError, DataError
 
-__all__ = ["Strategy", "plan"]
+__all__ = ["Strategy", "frequent_classes", "plan"]
 
 _SAME_SHARE = "every"
 """The word for the same share of synthetic images in every class."""
@@ -41,6 +41,22 @@ def plan(counts: Mapping[str, int], strategy: Strategy, multiple: float = 1.0) -
     else:
         missing = _to_ratio(present, float(strategy))
     return {name: floor(missing.get(name, 0) * multiple + 0.5) for name in counts}
+
+
+def frequent_classes(class_name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """The other classes whose variation a class is given: those with more images than it has, or all where none has
+    more. A class of one image shows no variation.
+
+    Raises:
+        DataError: no other class has two images.
+    """
+    varied = {name: n for name, n in counts.items() if n > 1 and name != class_name}
+    if not varied:
+        raise DataError(
+            f"no class but {class_name!r} has two training images, so there is no variation of other classes that it "
+            "could be given; use interpolate"
+        )
+    return tuple(name for name, n in varied.items() if n > counts[class_name]) or tuple(varied)
 
 
 def _to_largest(present: Mapping[str, int], word: str) -> dict[str, int]:

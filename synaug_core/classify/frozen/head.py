@@ -13,7 +13,7 @@ from torch import Tensor
 from synaug_core import errors
 from synaug_core.classify import optimisation, prior, sampling
 from synaug_core.config import ArmConfig, ClassifierConfig
-from synaug_core.data.imageset import ImageSet
+from synaug_core.data.imageset import ImageSet, Labelled
 
 __all__ = [
     "DEFAULT_STRENGTH",
@@ -233,7 +233,7 @@ def solve_first(
     return Head(weight, head.bias - weight @ mean), loss
 
 
-def image_weights(config: ClassifierConfig, arm: ArmConfig, train: ImageSet) -> tuple[Tensor, Tensor]:
+def image_weights(config: ClassifierConfig, arm: ArmConfig, train: Labelled) -> tuple[Tensor, Tensor]:
     """What each training image weighs in the loss, and the prior that the head learns from it.
 
     An image weighs what the loop would make of it in the end: its share of the draws (balanced or not, at least
@@ -243,7 +243,7 @@ def image_weights(config: ClassifierConfig, arm: ArmConfig, train: ImageSet) -> 
     Args:
         config: class weights.
         arm: sampling, real share, weight of synthetic images.
-        train: n >= 1 images.
+        train: n >= 1 images, or points.
 
     Returns:
         float64 (n,), and float64 (classes,) with the sum 1.
@@ -259,7 +259,7 @@ def image_weights(config: ClassifierConfig, arm: ArmConfig, train: ImageSet) -> 
     return weigh(train, shares, by_image, by_class), drawn_prior
 
 
-def weigh(train: ImageSet, shares: Tensor, by_image: Tensor | None, by_class: Tensor | None) -> Tensor:
+def weigh(train: Labelled, shares: Tensor, by_image: Tensor | None, by_class: Tensor | None) -> Tensor:
     """What each image weighs in the loss: its share of the draws times its weight and that of its class.
 
     Args:
@@ -274,5 +274,5 @@ def weigh(train: ImageSet, shares: Tensor, by_image: Tensor | None, by_class: Te
     weights = shares.double()
     for factor in (by_image, None if by_class is None else by_class[train.labels]):
         weights = weights if factor is None else weights * factor.double()
-    real_count = int((~train.is_synthetic()).sum()) or len(train)
+    real_count = int((~train.is_synthetic()).sum()) or len(train.labels)
     return weights * (real_count / weights.sum())

@@ -15,6 +15,7 @@ from synaug_core import code_reach, digests, errors, seeds
 from synaug_core.classify import prior, scores, trained
 from synaug_core.classify.frozen.features import backbone_of, features_of, features_of_view
 from synaug_core.classify.frozen.head import DEFAULT_STRENGTH, STRENGTHS, Head, image_weights, in_row_space, solve
+from synaug_core.classify.frozen.oversampling import Points, make_points, plan_points
 from synaug_core.classify.model import Classifier, build
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ class _Course:
     job: TrainingJob
     device: torch.device
     model: Classifier
-    image_weights: Tensor
+    points: Points
+    """The images and, after them, the points that the arm adds among their features."""
+    row_weights: Tensor
+    """Of the points in the loss, float64."""
     drawn_prior: Tensor
     learnt_prior: Tensor
     """The share of each class that the logits have learnt."""
@@ -60,13 +64,15 @@ class _Course:
             mean=unset,
             std=unset,
         )
-        weights, drawn_prior = image_weights(job.config, job.arm, train)
+        points = plan_points(train, job.arm.oversampling)
+        weights, drawn_prior = image_weights(job.config, job.arm, points)
         is_adjusted = job.arm.loss == "balanced_softmax"
         return cls(
             job=job,
             device=device,
             model=model.to(device).eval(),
-            image_weights=weights,
+            points=points,
+            row_weights=weights,
             drawn_prior=drawn_prior,
             learnt_prior=prior.equal_shares(drawn_prior) if is_adjusted else drawn_prior,
             start_time=time.monotonic(),
@@ -125,15 +131,19 @@ class _Course:
 
     def rows(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Standardised float64 features, labels and weights of all rows that weigh something: the images as they are,
-        float32 (n, d), and their views."""
+        float32 (n, d), and their views, each with the points that the arm adds: the same draws of their features."""
         share = self.job.config.augmentation.probability if self.views else 0.0
         parts = [(features, 1 - share), *((view.to(self.device), share / len(self.views)) for view in self.views)]
-        weights = torch.cat([part_share * self.image_weights for _, part_share in parts])
+        parts = [(part, part_share) for part, part_share in parts if part_share > 0]
+        weights = torch.cat([part_share * self.row_weights for _, part_share in parts])
         used = weights > 0
-        stacked = torch.cat([part for part, _ in parts])[used.to(self.device)].double()
-        labels = self.job.images.labels.repeat(len(parts))[used]
-        backbone = backbone_of(self.model)
-        return backbone.standardise(stacked), labels.to(self.device), weights[used].to(self.device)
+        seed = seeds.derive(self.job.batch_seed, "oversampling")
+        backbone, arm = backbone_of(self.model), self.job.arm
+        standardised = [backbone.standardise(part.double()) for part, _ in parts]
+        if arm.oversampling is not None:
+            standardised = [make_points(part, self.points, arm.oversampling, seed) for part in standardised]
+        labels = self.points.labels.repeat(len(parts))[used]
+        return torch.cat(standardised)[used.to(self.device)], labels.to(self.device), weights[used].to(self.device)
 
     def evaluate(self, head: Head, loss: float, val: Tensor) -> trained.Evaluation:
         """Scores of a head, with the prior correction that it would have, on float64 validation features."""
@@ -238,7 +248,7 @@ def train_head(job: TrainingJob) -> trained.TrainedClassifier:
     images. For each of `STRENGTHS`, until the loss on the validation images rises, the head is the solution of `solve`;
     the one of least class-balanced loss on the validation images is kept, and without these the one of
     `DEFAULT_STRENGTH`. A step of the history is a strength.
-    Nothing is random but the choice of the views.
+    Nothing is random but the choice of the views, and of the points of an arm with oversampling.
 
     Args:
         job: of checked images; as in `training.train`.

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synaug_core.config import SynthesisConfig
-from synaug_core.errors import ConfigError
-from synaug_core.synthesis.plan import plan
+from synaug_core.errors import ConfigError, DataError
+from synaug_core.synthesis.plan import frequent_classes, plan
 
 COUNTS = {"b": 40, "a": 100, "c": 7, "d": 100}
 
@@ -82,3 +82,10 @@ def test_what_cannot_be_planned_is_refused(counts, strategy, message):
 def test_every_word_of_the_configuration_is_known(word):
     config = SynthesisConfig(sampling_strategy=word)
     assert plan(COUNTS, config.sampling_strategy, config.multiple)["a"] == 0
+
+
+def test_frequent_classes_have_more_images_or_all_serve():
+    assert frequent_classes("z", {"z": 5, "a": 100, "b": 5, "c": 6, "d": 1}) == ("a", "c")
+    assert frequent_classes("z", {"z": 100, "a": 100, "b": 5, "d": 1}) == ("a", "b")
+    with pytest.raises(DataError, match="no class but 'z' has two training images"):
+        frequent_classes("z", {"z": 9, "a": 1})
