@@ -67,10 +67,11 @@ def _check_way(config: Config, arm: ArmConfig) -> None:
     obstacles = [config.classifier.obstacle_to(variant) for variant in arm.variants]
     if None not in obstacles:
         subject = f"arm {arm.name}: " if not arm.candidates else f"arm {arm.name}: none of its candidates can be: "
-        raise ConfigError(f"{subject}{obstacles[0]}; leave it out, or set classifier.training to fine_tuned or scratch")
+        raise ConfigError(f"{subject}{obstacles[0]}")
 
 
 def _check_synthesis(config: Config, arm: ArmConfig) -> None:
+    from synaug_core.generators import registry as generators
     from synaug_core.synthesis import registry
 
     synthesis = arm.synthesis
@@ -86,6 +87,11 @@ def _check_synthesis(config: Config, arm: ArmConfig) -> None:
         if entry.latent and kind is not None:
             lacks = _lacks(synthesis.strategy, kind)
             raise ConfigError(f"{key}.strategy: {lacks}; use prior, or a generator of kind {_latent_kinds()}")
+        if entry.joint and not generators.find(config.generator_named(synthesis.generator).kind).joint:
+            raise ConfigError(
+                f"{key}.strategy: {synthesis.strategy} needs one latent space for all classes; set {key}.generator to "
+                "one of kind autoencoder"
+            )
     if entry.target and synthesis.targeted.posterior == "dropout" and not config.classifier.dropout:
         raise ConfigError(f"{key}.strategy: {synthesis.strategy} needs classifier.dropout above 0")
 

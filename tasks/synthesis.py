@@ -12,7 +12,6 @@ from torch import Tensor
 
 from synaug_core import code_reach, frozen, names, refs, seeds
 from synaug_core.config import ClassifierConfig, SynthesisConfig
-from synaug_core.config.synthesis import decide_detail
 from synaug_core.data import imageset
 from synaug_core.generators import base
 from synaug_core.progress import part_of
@@ -193,8 +192,7 @@ def _generator_facts(generator: base.Generator | None, config: SynthesisConfig) 
     """What `auto` has become, where the generator decides it."""
     if generator is None:
         return {}
-    keeps_detail = registry.find(config.strategy).detail
-    detail = decide_detail(config.detail, enlarges=generator.enlarges) if keeps_detail else "none"
+    detail = registry.find(config.strategy).kept_detail(config, enlarges=generator.enlarges)
     return {"detail": detail, "learnt_size": generator.learnt_size}
 
 
@@ -310,6 +308,8 @@ def _draw_images(
         note += f" {text}."
     note += f" Nearest is what is most alike in {shown_by}; distances to the nearest real image are of pixels."
     recorder.figure(sheets.real_beside_synthetic(train, images), "figures/real_beside_synthetic.png")
+    if (sheet := sheets.changes(train, images)) is not None:
+        recorder.figure(sheet, "figures/changes.png")
     page = contact.contact_page(train, images, neighbour, scores, heading=heading, note=note)
     recorder.text(page, "contact_sheet.html")
     recorder.figure(contact.contact_sheet(train, images, neighbour, heading=heading), "figures/contact_sheet.png")

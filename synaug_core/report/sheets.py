@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from synaug_core.generators.base import Generator
 
 __all__ = [
+    "changes",
     "interpolation",
     "preview",
     "real_beside_synthetic",
@@ -149,6 +150,59 @@ def unusual_sheet(
     return sheet(rows, heading=_HEADING + ", against what is usual between known ones" * relative)
 
 
+def changes(train: ImageSet, synthetic: ImageSet, *, per_class: int = 8) -> Image.Image | None:
+    """What was done to real images, class by class: the original, the images of other classes that had a part in it,
+    the change, and the result.
+
+    Args:
+        train: the images that the others were made from.
+        synthetic: those that are their first parent and a change to it (`detail` or `donors` in their provenance);
+            others are left out.
+        per_class: most images of a class.
+
+    Returns:
+        None where there is no such image.
+    """
+    origins = [json.loads(text) for text in synthetic.provenance]
+    place = {name: i for i, name in enumerate(train.ids)}
+    rows: list[Row] = []
+    for name in synthetic.classes:
+        shown = [
+            i
+            for i in synthetic.rows_of(name).tolist()
+            if origins[i].get("parents") and ("detail" in origins[i] or "donors" in origins[i])
+        ][:per_class]
+        if not shown:
+            continue
+        original = train.images[[place[origins[i]["parents"][0]] for i in shown]]
+        change, gain = _difference_image(original, synthetic.images[shown])
+        rows.append(Row(name, "original", original, space=12))
+        donors = [origins[i].get("donors", ()) for i in shown]
+        if names := _DONORS.get(min(map(len, donors)), ()):
+            rows += [
+                Row("", label, train.images[[place[ids[number]] for ids in donors]])
+                for number, label in enumerate(names)
+            ]
+        rows.append(Row("", f"change \N{MULTIPLICATION SIGN} {gain}", change))
+        rows.append(Row("", "result", synthetic.images[shown]))
+    return sheet(rows, tile=84 if len(rows) <= 16 else 64) if rows else None
+
+
+_DONORS = {1: ("donor",), 2: ("donor a", "donor b")}
+"""Labels of the images of other classes, by how many there are."""
+
+
+def _difference_image(before: Tensor, after: Tensor) -> tuple[Tensor, int]:
+    """`after` - `before`, uint8: mid-grey where they are equal, enlarged so that the strongest half per cent saturates;
+    and by which factor."""
+    import torch
+
+    change = after.float() - before.float()
+    top = float(change.abs().flatten().quantile(0.995)) if change.numel() < 1 << 24 else float(change.abs().max())
+    gain = min(_MOST_GAIN, max(1, int(127 / top))) if top else 1
+    return (change * gain + 128).round().clamp(0, 255).to(torch.uint8), gain
+
+
 _MOST_GAIN = 20
 _LABELS = {"targeted": "targeted", "random": "random step"}
 
@@ -217,12 +271,7 @@ def targeted_rows(
         kind: strategy of `synthetic`.
         uncertainty: of `start` and of `synthetic`, means of the class; empty where they are not known.
     """
-    import torch
-
-    change = synthetic.float() - start.float()
-    top = float(change.abs().flatten().quantile(0.995)) if change.numel() < 1 << 24 else float(change.abs().max())
-    gain = min(_MOST_GAIN, max(1, int(127 / top))) if top else 1
-    change_image = (change * gain + 128).round().clamp(0, 255).to(torch.uint8)
+    change_image, gain = _difference_image(start, synthetic)
     before, after = [f", uncertainty {value:.2g}" for value in uncertainty] or ["", ""]
     from_original = start is original
     return [

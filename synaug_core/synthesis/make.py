@@ -16,7 +16,6 @@ from torch import Tensor
 
 from synaug_core import errors, frozen, names, seeds
 from synaug_core.config import FilterConfig, SynthesisConfig
-from synaug_core.config.synthesis import decide_detail
 from synaug_core.data.imageset import ImageSet, concatenate
 from synaug_core.generators.base import Generator
 from synaug_core.progress import Progress, silent
@@ -99,10 +98,10 @@ def synthesise(
         progress: called with the images accepted and planned in all.
 
     Returns:
-        Images with `train.classes`, classes in that order; ids are synthetic/<class>/<number>, a group is the
-        parents' groups joined by `+` (the own id without parents), and the provenance says generator, strategy,
-        parents, `learnt_size` where the generator learns smaller images (those without `detail` are enlarged), what
-        else the strategy knows, and `label_probability` where it was judged.
+        Images with `train.classes`, classes in that order; ids are synthetic/<class>/<number>, a group is
+        the parents' and donors' groups joined by `+` (the own id without them), and the provenance says generator,
+        strategy, parents, `learnt_size` where the generator learns smaller images (those without `detail` are
+        enlarged), what else the strategy knows, and `label_probability` where it was judged.
 
     Raises:
         ConfigError: an unknown strategy, or one that the generator cannot serve.
@@ -132,8 +131,7 @@ def enlarged_from(generator: Generator | None, config: SynthesisConfig) -> int |
     entry = registry.find(config.strategy)
     if generator is None or not entry.generator or not generator.enlarges:
         return None
-    keeps_detail = entry.detail and decide_detail(config.detail, enlarges=True) != "none"
-    return None if keeps_detail else generator.learnt_size
+    return generator.learnt_size if entry.kept_detail(config, enlarges=True) == "none" else None
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,10 @@ class _Synthesis:
         """Rounds until `planned` images are accepted or the limit is hit."""
         class_images = self._class_images(name)
         spare = self.held_back.of_class(name) if self.held_back is not None else None
-        source = strategy.Source(name, class_images, self.generator, self.target, spare)
+        others = self.train.take(self.train.labels != self.train.classes.index(name))
+        source = strategy.Source(
+            name, class_images, self.generator, self.target, spare, others if len(others) else None
+        )
         seed = seeds.derive(self.seed, "synthesis", name)
         gate = self._gate()
         reference = filters.Reference.from_images(class_images.images) if gate is not None else None
@@ -227,7 +228,8 @@ class _Synthesis:
         method["strategy"] = self.config.strategy
         if generator is not None and self.entry.generator and generator.enlarges:
             method["learnt_size"] = generator.learnt_size
-        groups = ["+".join(sorted({group_of[p] for p in origin["parents"]})) for origin in batch.provenance]
+        origins = [[*origin["parents"], *origin.get("donors", ())] for origin in batch.provenance]
+        groups = ["+".join(sorted({group_of[image] for image in images})) for images in origins]
         return ImageSet(
             images=batch.images,
             labels=torch.full((n,), train.classes.index(name), dtype=torch.int64),

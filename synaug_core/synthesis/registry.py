@@ -1,7 +1,7 @@
 """The strategies by name. Others register theirs the same way."""
 
 from synaug_core import errors, plugins
-from synaug_core.synthesis import duplicate, interpolate, mixup, oracle, prior, reconstruct, targeted
+from synaug_core.synthesis import duplicate, interpolate, mixup, oracle, prior, reconstruct, targeted, transfer
 from synaug_core.synthesis.strategy import Entry
 
 __all__ = ["Entry", "find", "names", "register"]
@@ -44,6 +44,22 @@ _STRATEGIES: dict[str, Entry] = {
         target=True,
         detail=True,
         description="training images moved in latent space to where a classifier is unsure",
+    ),
+    "transfer": Entry(
+        transfer.transfer,
+        latent=True,
+        joint=True,
+        detail=True,
+        always_detail=True,
+        description="training images changed as one image of a frequent class differs from another",
+    ),
+    "transfer-random": Entry(
+        transfer.transfer_random,
+        latent=True,
+        joint=True,
+        detail=True,
+        always_detail=True,
+        description="training images changed as much as transferred ones, in a random direction of the latent space",
     ),
 }
 

@@ -29,6 +29,7 @@ class Source:
         generator: fitted on the class; None for strategies that need none.
         target: trained classifiers whose uncertainty is sought, of different seeds; empty for most strategies.
         held_back: its real images that are neither trained on, nor validate or test; None for most strategies.
+        others: training images of all other classes; None where there are none.
     """
 
     class_name: str
@@ -36,6 +37,7 @@ class Source:
     generator: Generator | None = None
     target: tuple[TrainedClassifier, ...] = ()
     held_back: ImageSet | None = None
+    others: ImageSet | None = None
 
     def sampler(self) -> Generator:
         """Return the generator.
@@ -72,7 +74,8 @@ class NewImages:
 
     Attributes:
         images: uint8 (n, channels, size, size) on the CPU.
-        provenance: n JSON-able dicts; `parents` lists ids of training images.
+        provenance: n JSON-able dicts; `parents` lists ids of training images of the class, the one that an image is
+            most like first; `donors` those of other classes from which it has something.
         measures: figures of the whole batch, such as uncertainties before and after.
     """
 
@@ -106,7 +109,9 @@ class Entry:
         target: classifiers trained on real images.
         copies: its images are real ones, unchanged: no filter applies.
         held_back: they are real images left out of training; there may be fewer than planned.
+        joint: one that has a single latent space for all classes.
         detail: each image has a parent whose detail it can keep, as `synthesis.detail` says.
+        always_detail: `synthesis.detail: auto` keeps it also where the generator learns images of the stored size.
         repeats: a control that repeats training images on purpose: copies and near-duplicates pass the filters.
         description: what its images are, as part of a sentence; empty: the name alone is shown.
     """
@@ -117,6 +122,12 @@ class Entry:
     target: bool = False
     copies: bool = False
     held_back: bool = False
+    joint: bool = False
     detail: bool = False
+    always_detail: bool = False
     repeats: bool = False
     description: str = ""
+
+    def kept_detail(self, config: SynthesisConfig, *, enlarges: bool) -> KeptDetail:
+        """What becomes of the detail that the generator loses: `none` where there is no parent that has it."""
+        return decide_detail(config.detail, enlarges=enlarges or self.always_detail) if self.detail else "none"
