@@ -7,6 +7,7 @@ images of each batch, and a mixture belongs to both classes.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from synaug_core.classify.augment import rectangles
@@ -23,11 +24,13 @@ class Targets:
         labels: int64 (n,).
         weights: float (n,), of the images in the loss; None: all alike.
         mixed_in: targets of what was mixed into the images; their weights are a mixture's share of them.
+        shares: float (n, classes) in place of the labels, where images belong to several classes.
     """
 
     labels: Tensor
     weights: Tensor | None = None
     mixed_in: "Targets | None" = None
+    shares: Tensor | None = None
 
     def extended(self, labels: Tensor, weight: float) -> "Targets":
         """These, and those of further images of one class each."""
@@ -36,6 +39,9 @@ class Targets:
             torch.cat([self.labels, labels]),
             torch.cat([own, torch.full((len(labels),), weight, device=labels.device)]),
             None if self.mixed_in is None else self.mixed_in.extended(labels, 0.0),
+            None
+            if self.shares is None
+            else torch.cat([self.shares, F.one_hot(labels, self.shares.shape[1]).to(self.shares)]),
         )
 
     def parts(self) -> "tuple[Targets, ...]":
@@ -83,5 +89,6 @@ def mix(
         mixed = torch.where(inside, images[partner], images)
         share = 1 - inside.float().mean(dim=(1, 2, 3))
     weights = torch.ones_like(share) if targets.weights is None else targets.weights
-    mixed_in = Targets(targets.labels[partner], (1 - share) * weights[partner])
-    return mixed, Targets(targets.labels, share * weights, mixed_in)
+    of_partner = None if targets.shares is None else targets.shares[partner]
+    mixed_in = Targets(targets.labels[partner], (1 - share) * weights[partner], shares=of_partner)
+    return mixed, Targets(targets.labels, share * weights, mixed_in, targets.shares)

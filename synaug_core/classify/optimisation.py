@@ -83,16 +83,20 @@ def cross_entropy(
         label_smoothing: share of each label that is spread over all classes.
     """
     parts = targets.parts()
-    if len(parts) == 1 and targets.weights is None:
+    if len(parts) == 1 and targets.weights is None and targets.shares is None:
         return F.cross_entropy(logits, targets.labels, weight=class_weights, label_smoothing=label_smoothing)
     loss_sum = weight_sum = torch.zeros((), device=logits.device)
     for part in parts:
+        own_classes = part.labels if part.shares is None else part.shares.to(logits)
         losses = F.cross_entropy(
-            logits, part.labels, weight=class_weights, label_smoothing=label_smoothing, reduction="none"
+            logits, own_classes, weight=class_weights, label_smoothing=label_smoothing, reduction="none"
         )
         weights = torch.ones_like(losses) if part.weights is None else part.weights
         loss_sum = loss_sum + (weights * losses).sum()
-        weight_sum = weight_sum + (weights if class_weights is None else weights * class_weights[part.labels]).sum()
+        if class_weights is not None:
+            is_shared = part.shares is not None
+            weights = weights * (part.shares @ class_weights if is_shared else class_weights[part.labels])
+        weight_sum = weight_sum + weights.sum()
     return loss_sum / weight_sum
 
 

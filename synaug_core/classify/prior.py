@@ -27,6 +27,7 @@ def class_prior(
     shares: Tensor,
     image_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
+    label_shares: Tensor | None = None,
 ) -> Tensor:
     """The share of each class in what a training draws and weighs.
 
@@ -36,6 +37,7 @@ def class_prior(
         shares: float64 (n,), the expected share of each image among the images drawn.
         image_weights: float (n,), of images in the loss; None: all alike.
         class_weights: float (classes,), of classes in the loss; None: all alike.
+        label_shares: float (n, classes), in place of the labels where images belong to several classes.
 
     Returns:
         float64 (classes,) on the CPU, the sum is 1; 0 for classes that are never drawn.
@@ -43,9 +45,12 @@ def class_prior(
     weighed = shares.double().cpu()
     if image_weights is not None:
         weighed = weighed * image_weights.cpu()
+    if label_shares is None:
+        prior = torch.zeros(classes, dtype=torch.float64).index_add_(0, labels.cpu(), weighed)
+    else:
+        prior = weighed @ label_shares.double().cpu()
     if class_weights is not None:
-        weighed = weighed * class_weights.cpu()[labels.cpu()]
-    prior = torch.zeros(classes, dtype=torch.float64).index_add_(0, labels.cpu(), weighed)
+        prior = prior * class_weights.cpu()
     return prior / prior.sum()
 
 

@@ -87,6 +87,8 @@ class Loop:
     size: int
     """That they have, pixels a side."""
     labels: Tensor
+    label_shares: Tensor | None
+    """Of each class in each image's label, float32 (n, classes), where images belong to several."""
     synthetic: Tensor
     """Bool: the images that were made."""
     val_images: Tensor
@@ -137,10 +139,12 @@ class Loop:
         weights = optimisation.class_weights(config, train.labels, len(train.classes), balanced_draws=balanced)
         image_weights = optimisation.image_weights(arm, train, device)
         sampler = sampling.sampler_of(config, arm, train, seeds.derive(job.batch_seed, "batches"), device)
+        label_shares = train.label_shares()
         drawn_prior = prior.class_prior(
             train.labels,
             len(train.classes),
             shares=sampler.shares(),
+            label_shares=label_shares,
             image_weights=image_weights,
             class_weights=weights,
         )
@@ -156,6 +160,7 @@ class Loop:
             images=shrink_once(model, train.images.to(device)),
             size=train.size,
             labels=train.labels.to(device),
+            label_shares=None if label_shares is None else label_shares.to(device),
             synthetic=train.is_synthetic().to(device),
             val_images=shrink_once(model, val.images.to(device)),
             val_labels=val.labels.to(device),
@@ -219,7 +224,11 @@ class Loop:
         index, real_count = self._real_first(self.sampler.next())
         images, targets = mix(
             self._augmented(as_float(self.images[index]), self.noise),
-            Targets(self.labels[index], None if self.image_weights is None else self.image_weights[index]),
+            Targets(
+                self.labels[index],
+                None if self.image_weights is None else self.image_weights[index],
+                shares=None if self.label_shares is None else self.label_shares[index],
+            ),
             self.arm.mixing,
             self.config.mixing_probability,
             self.noise,
@@ -532,7 +541,7 @@ def _check(train: ImageSet, val: ImageSet) -> None:
 
 def _key(loop: Loop, job: TrainingJob) -> str:
     """What a checkpoint must agree with to be gone on from."""
-    tensors = [t for s in (job.images, job.val) for t in (s.images, s.labels, s.is_synthetic())]
+    tensors = [t for s in (job.images, job.val) for t in s.tensors()]
     data = [digests.of_bytes(t.cpu().numpy().tobytes()) for t in tensors]
     settings = [
         loop.config.model_dump(mode="json"),

@@ -11,7 +11,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["ImageSet", "Labelled", "concatenate", "find_repeated_ids"]
+__all__ = ["LABEL_SHARES", "ImageSet", "Labelled", "concatenate", "find_repeated_ids"]
+
+LABEL_SHARES = "label_shares"
+"""Key of the provenance of an image that belongs to several classes: class -> share; they add up to about 1."""
 
 
 class Labelled(Protocol):
@@ -25,6 +28,10 @@ class Labelled(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names."""
+        ...
+
+    def label_shares(self) -> Tensor | None:
+        """Float (n, classes), where something belongs to several classes."""
         ...
 
     def is_synthetic(self) -> Tensor:
@@ -90,6 +97,23 @@ class ImageSet:
     def is_synthetic(self) -> Tensor:
         """Bool (n,): the images that were made, by their provenance."""
         return torch.tensor(["source" not in json.loads(text) for text in self.provenance], dtype=torch.bool)
+
+    def label_shares(self) -> Tensor | None:
+        """The share of each class in each image's label, float32 (n, classes), rows adding up to 1; None where every
+        image belongs to one class."""
+        origins = ((row, json.loads(text)) for row, text in enumerate(self.provenance) if LABEL_SHARES in text)
+        given = {row: origin[LABEL_SHARES] for row, origin in origins if LABEL_SHARES in origin}
+        if not given:
+            return None
+        shares = torch.nn.functional.one_hot(self.labels, len(self.classes)).float()
+        for row, by_class in given.items():
+            shares[row] = torch.tensor([float(by_class.get(name, 0.0)) for name in self.classes])
+        return shares / shares.sum(dim=1, keepdim=True)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that a training learns from it."""
+        shares = self.label_shares()
+        return (self.images, self.labels, self.is_synthetic(), *([] if shares is None else [shares]))
 
     def take(self, index: Tensor | Sequence[int]) -> ImageSet:
         """The images at `index` (int64 positions or a boolean mask), in that order."""

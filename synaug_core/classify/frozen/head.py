@@ -118,7 +118,7 @@ def solve(
     Args:
         features: float (n, d), n >= 1, on one scale. Their products with the weights are computed in their precision,
             all else in float64: in float32 the solution is there in a third of the time, equal to about five digits.
-        labels: int64 (n,).
+        labels: int64 (n,), or the share of each class in each label, float (n, classes).
         weights: float64 (n,), not negative, of each row in the loss.
         classes: number of classes; those without weight get no weights and a low bias.
         strength: C, above 0.
@@ -134,9 +134,13 @@ def solve(
         DivergenceError: features, or the loss, that are not finite.
     """
     total = weights.sum()
-    present = torch.zeros(classes, dtype=torch.float64, device=weights.device).index_add_(0, labels, weights) > 0
-    position = torch.cumsum(present, 0) - 1
-    targets = position[labels].clamp_min(0)
+    if labels.ndim == 2:
+        present = weights @ labels.to(weights) > 0
+        targets = labels[:, present].to(weights)
+    else:
+        present = torch.zeros(classes, dtype=torch.float64, device=weights.device).index_add_(0, labels, weights) > 0
+        position = torch.cumsum(present, 0) - 1
+        targets = position[labels].clamp_min(0)
     shift = None if adjustment is None else adjustment.to(weights)[present]
     parameters = weights.new_zeros(int(present.sum()), features.shape[1] + 1)
     if start is not None:
@@ -222,7 +226,7 @@ def solve_first(
     deviation = deviation.clamp_min(max(_LEAST_SPREAD * float(deviation.median()), 1e-6))
     head, loss = solve(
         (double - mean) / deviation,
-        train.labels.to(features.device),
+        _targets(train).to(features.device),
         weights.to(features.device),
         classes=len(train.classes),
         strength=FIRST_STRENGTH,
@@ -231,6 +235,11 @@ def solve_first(
     )
     weight = head.weight / deviation
     return Head(weight, head.bias - weight @ mean), loss
+
+
+def _targets(train: Labelled) -> Tensor:
+    shares = train.label_shares()
+    return train.labels if shares is None else shares
 
 
 def image_weights(config: ClassifierConfig, arm: ArmConfig, train: Labelled) -> tuple[Tensor, Tensor]:
@@ -254,13 +263,19 @@ def image_weights(config: ClassifierConfig, arm: ArmConfig, train: Labelled) -> 
     by_image = optimisation.image_weights(arm, train, torch.device("cpu"))
     by_class = optimisation.class_weights(config, train.labels, classes, balanced_draws=arm.sampling != "natural")
     drawn_prior = prior.class_prior(
-        train.labels, classes, shares=shares, image_weights=by_image, class_weights=by_class
+        train.labels,
+        classes,
+        shares=shares,
+        image_weights=by_image,
+        class_weights=by_class,
+        label_shares=train.label_shares(),
     )
     return weigh(train, shares, by_image, by_class), drawn_prior
 
 
 def weigh(train: Labelled, shares: Tensor, by_image: Tensor | None, by_class: Tensor | None) -> Tensor:
-    """What each image weighs in the loss: its share of the draws times its weight and that of its class.
+    """What each image weighs in the loss: its share of the draws times its weight and that of its class, or the mean of
+    its classes by their shares.
 
     Args:
         train: n images.
@@ -271,8 +286,11 @@ def weigh(train: Labelled, shares: Tensor, by_image: Tensor | None, by_class: Te
     Returns:
         float64 (n,) with the number of real images as sum.
     """
-    weights = shares.double()
-    for factor in (by_image, None if by_class is None else by_class[train.labels]):
+    weights, label_shares = shares.double(), train.label_shares()
+    of_class = None
+    if by_class is not None:
+        of_class = by_class[train.labels] if label_shares is None else label_shares @ by_class
+    for factor in (by_image, of_class):
         weights = weights if factor is None else weights * factor.double()
     real_count = int((~train.is_synthetic()).sum()) or len(train.labels)
     return weights * (real_count / weights.sum())

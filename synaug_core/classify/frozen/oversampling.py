@@ -25,12 +25,21 @@ class Points:
         classes: class names.
         images: n.
         synthetic: bool (n + m,): the images that were made, and all points.
+        image_shares: of the classes in the images' labels, float (n, classes), where images belong to several.
     """
 
     labels: Tensor
     classes: tuple[str, ...]
     images: int
     synthetic: Tensor
+    image_shares: Tensor | None = None
+
+    def label_shares(self) -> Tensor | None:
+        """Those of the images, and each point's one class; None where all belong to one."""
+        if self.image_shares is None:
+            return None
+        made = torch.nn.functional.one_hot(self.labels[self.images :], len(self.classes))
+        return torch.cat([self.image_shares, made.to(self.image_shares)])
 
     def is_synthetic(self) -> Tensor:
         """`synthetic`."""
@@ -55,6 +64,7 @@ def plan_points(train: ImageSet, config: OversamplingConfig | None) -> Points:
         train.classes,
         len(train),
         torch.cat([is_made, torch.ones(len(labels), dtype=torch.bool)]),
+        train.label_shares(),
     )
 
 

@@ -130,8 +130,9 @@ class _Course:
         ).cpu()
 
     def rows(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Standardised float64 features, labels and weights of all rows that weigh something: the images as they are,
-        float32 (n, d), and their views, each with the points that the arm adds: the same draws of their features."""
+        """Standardised float64 features, labels (or shares of classes) and weights of all rows that weigh something:
+        the images as they are, float32 (n, d), and their views, each with the points that the arm adds: the same draws
+        of their features."""
         share = self.job.config.augmentation.probability if self.views else 0.0
         parts = [(features, 1 - share), *((view.to(self.device), share / len(self.views)) for view in self.views)]
         parts = [(part, part_share) for part, part_share in parts if part_share > 0]
@@ -142,7 +143,9 @@ class _Course:
         standardised = [backbone.standardise(part.double()) for part, _ in parts]
         if arm.oversampling is not None:
             standardised = [make_points(part, self.points, arm.oversampling, seed) for part in standardised]
-        labels = self.points.labels.repeat(len(parts))[used]
+        shares = self.points.label_shares()
+        labels = self.points.labels.repeat(len(parts)) if shares is None else shares.repeat(len(parts), 1)
+        labels = labels[used]
         return torch.cat(standardised)[used.to(self.device)], labels.to(self.device), weights[used].to(self.device)
 
     def evaluate(self, head: Head, loss: float, val: Tensor) -> trained.Evaluation:
@@ -292,7 +295,7 @@ def train_head(job: TrainingJob) -> trained.TrainedClassifier:
 
 def _key(job: TrainingJob) -> str:
     """What a checkpoint must agree with to be gone on from."""
-    tensors = [t for s in (job.images, job.val) for t in (s.images, s.labels, s.is_synthetic())]
+    tensors = [t for s in (job.images, job.val) for t in s.tensors()]
     data = [digests.of_bytes(t.cpu().numpy().tobytes()) for t in tensors]
     settings = [job.config.model_dump(mode="json", exclude={"steps"}), job.arm.training_settings()]
     surroundings = [job.init_seed, job.batch_seed, str(job.device), list(job.images.classes)]
