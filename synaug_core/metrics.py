@@ -114,6 +114,7 @@ METRICS = {
         Metric(
             "rarest_recall",
             "recall of the rarest class",
+            may_decide=True,
             places=("terminal", "text", "page", "forest", "sweep"),
             rank=0,
             of_rarest_class="recall",

@@ -19,8 +19,9 @@ class PrimaryConfig(Section):
     arm: str = BEST
     """An arm that is no control, or `best`: the one of these that does best on the validation images."""
     metric: Endpoint = "balanced_accuracy"
-    """`rarest_auc`, `rarest_average_precision` and `rarest_recall_at_specificity` are about the class with the fewest
-    training images against the rest; `robust_balanced_accuracy` needs the robustness probe in every repetition."""
+    """`rarest_recall`, `rarest_auc`, `rarest_average_precision` and `rarest_recall_at_specificity` are about the class
+    with the fewest training images against the rest; `robust_balanced_accuracy` needs the robustness probe in every
+    repetition."""
 
 
 class EvaluationConfig(Section):

@@ -203,6 +203,13 @@ class Scorer:
         influence[negative] = beaten * class_sizes[self.p.labels[negative]] / negatives
         return influence
 
+    def rarest_recall(self, weights: Array) -> Array:
+        """Share of the rarest class that is taken for it; NaN where it has no image."""
+        return np.asarray(self.counts(weights).recall[self._rare_index])
+
+    def _influence_on_rarest_recall(self) -> Array:
+        return np.where(self._is_rare, self.p.predicted == self.p.labels, 0.0)
+
     def rarest_auc(self, weights: Array) -> Array:
         """Area under the ROC curve of the rarest class against the others; NaN where either has no image."""
         if (ranks := self._rare_ranks) is None:

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import Field
+
 from synaug_core import frozen, metrics
 from synaug_core.evaluate import intervals, results
 from synaug_core.evaluate.contrast import Contrast, holm
 
-__all__ = ["SweepCell", "SweepResult", "sweep_result"]
+__all__ = ["RECIPE_METRICS", "SweepCell", "SweepResult", "sweep_result"]
+
+RECIPE_METRICS = ("rarest_recall", "balanced_accuracy", "rarest_auc")
+"""What a way of adding images is to raise: how many of the rarest class are found at the arm's own operating point, how
+many of all classes, and how well the rarest is told from the others at any."""
 
 
 class SweepCell(frozen.Frozen):
@@ -20,6 +26,9 @@ class SweepCell(frozen.Frozen):
     best_control: str | None
     contrast: Contrast | None
     """The primary contrast; its `p_adjusted` is Holm's over the sweep, after that for the choice of the arm, if any."""
+    contrasts: dict[str, Contrast] = Field(default_factory=dict)
+    """The same arm on each of `RECIPE_METRICS`, against the control that is hardest to beat there; p not adjusted.
+    Empty where an earlier version swept."""
     verdict: results.Verdict | None
     level: float = 0.05
     """Of its tests: 1 - `evaluation.confidence`, which a sweep may vary too."""
@@ -95,6 +104,7 @@ def sweep_result(
                 controls=tuple(arm for arm, result in outcome.arms.items() if result.is_control),
                 best_control=outcome.best_control,
                 contrast=first,
+                contrasts={c.metric: c for c in outcome.contrasts if c.metric in RECIPE_METRICS},
                 verdict=outcome.verdict,
                 level=1 - outcome.confidence,
                 sentence=outcome.sentence,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from synaug_core.evaluate.results import judged_arm, recall_changes
 from synaug_core.evaluate.sentence import points
+from synaug_core.metrics import METRICS
 from synaug_core.report import sections, style, words
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def waterfall_figure(comparison: results.Comparison) -> Figure:
     figure = style.new_figure(1.6 + 1.75 * len(arms), 3.9)
     axes = figure.add_subplot()
     style.dress(axes, grid="y")
-    heights = [100 * comparison.arms[arms[0]].metrics[steps[0].metric].mean]
+    heights = [100 * comparison.arms[arms[0]].metrics[comparison.key_of(METRICS[steps[0].metric])].mean]
     for step in steps:
         heights.append(heights[-1] + 100 * step.difference.mean)
     bounds = [heights[i] + 100 * b for i, s in enumerate(steps) for b in (s.difference.low, s.difference.high)]

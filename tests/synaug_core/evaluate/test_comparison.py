@@ -301,7 +301,7 @@ def test_every_endpoint_can_be_declared(made, metric):
     assert c.verdict == "gain"
     assert c.contrasts[0].metric == metric
     assert [x.metric for x in c.contrasts[1:]] == [n for n, m in METRICS.items() if m.may_decide and n != metric]
-    values = [c.arms[arm].metrics[metric].mean for arm in ("synthetic", "control")]
+    values = [c.arms[arm].metrics[c.key_of(METRICS[metric])].mean for arm in ("synthetic", "control")]
     assert c.contrasts[0].difference.mean == pytest.approx(values[0] - values[1])
     assert METRICS[metric].title in c.sentence
 

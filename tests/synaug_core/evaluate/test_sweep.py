@@ -6,7 +6,7 @@ from synaug_core.config import EvaluationConfig
 from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.contrast import holm
 from synaug_core.evaluate.results import Comparison
-from synaug_core.evaluate.sweep import SweepResult, sweep_result
+from synaug_core.evaluate.sweep import RECIPE_METRICS, SweepResult, sweep_result
 
 CONFIG = EvaluationConfig(resamples=200)
 COUNTS = {"class a": 50, "class b": 30, "class c": 6}
@@ -50,6 +50,17 @@ def test_arms_carry_averages_and_the_rarest_class(swept):
     assert cell.controls == ("control",)
     assert cell.arms["combined"]["rarest_recall"].mean > cell.arms["control"]["rarest_recall"].mean
     assert {"balanced_accuracy", "macro_auc"} <= cell.arms["control"].keys()
+
+
+def test_the_judged_arm_on_what_a_recipe_is_to_raise(swept):
+    cell = swept.cells[0]
+    assert tuple(sorted(cell.contrasts)) == tuple(sorted(RECIPE_METRICS))
+    recall = cell.contrasts["rarest_recall"]
+    assert (recall.arm, recall.against) == ("combined", "control")
+    means = [cell.arms[arm]["rarest_recall"].mean for arm in ("combined", "control")]
+    assert recall.difference.mean == pytest.approx(means[0] - means[1])
+    assert recall.difference.low < recall.difference.mean < recall.difference.high
+    assert swept.cells[2].contrasts == {}
 
 
 def test_each_combination_is_held_to_its_own_level(made):
