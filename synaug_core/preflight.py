@@ -92,6 +92,15 @@ def _check_synthesis(config: Config, arm: ArmConfig) -> None:
                 f"{key}.strategy: {synthesis.strategy} needs one latent space for all classes; set {key}.generator to "
                 "one of kind autoencoder"
             )
+    if synthesis.subset is not None and entry.copies:
+        raise ConfigError(f"{key}.subset: {synthesis.strategy} gives real images, of which there are no better ones")
+    if (
+        synthesis.is_chosen_by_uncertainty
+        and synthesis.subset is not None
+        and synthesis.subset.uncertainty == "mi"
+        and not config.classifier.dropout
+    ):
+        raise ConfigError(f"{key}.subset.uncertainty: mi needs classifier.dropout above 0; or take entropy")
     if entry.target and synthesis.targeted.posterior == "dropout" and not config.classifier.dropout:
         raise ConfigError(f"{key}.strategy: {synthesis.strategy} needs classifier.dropout above 0")
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from synaug_core import code_reach, frozen, names, refs, seeds
+from synaug_core.classify.trained import TrainedClassifier
 from synaug_core.config import ClassifierConfig, SynthesisConfig
 from synaug_core.data import imageset
 from synaug_core.generators import base
@@ -21,7 +22,7 @@ from synaug_core.report import contact, sheets
 from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
 from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.tags import ArtifactPath, Tag
-from synaug_core.synthesis import alpha_sweep, filters, make, plan, registry
+from synaug_core.synthesis import alpha_sweep, filters, make, plan, registry, subset
 from tasks.engine import machine, recording, storage
 from tasks.engine.context import Context, group_name
 from tasks.engine.step import action, step
@@ -60,20 +61,20 @@ def list_needs(dataset: refs.DatasetRef, syntheses: tuple[SynthesisConfig, ...])
                 synthesis=synthesis,
                 classes=classes,
                 generator=entry.generator,
-                targets=members if entry.target and classes else 0,
-                judges=bool(classes) and not entry.copies and _needs_judge(synthesis),
+                targets=(members if entry.target else 1) if classes and entry.needs_classifier(synthesis) else 0,
+                judges=bool(classes) and _needs_judge(synthesis, copies=entry.copies),
                 held_back=entry.held_back,
             )
         )
     return tuple(needs)
 
 
-def _needs_judge(synthesis: SynthesisConfig) -> bool:
-    return synthesis.filters is not None and synthesis.filters.needs_judge
+def _needs_judge(synthesis: SynthesisConfig, *, copies: bool) -> bool:
+    return synthesis.labels == "judged" if copies else synthesis.needs_judge
 
 
 _NAMED_FIELDS = ("detail", "path", "pairing")
-_SCORES = ("label_probability", "uncertainty_before", "uncertainty_after")
+_SCORES = ("label_probability", "uncertainty", "uncertainty_before", "uncertainty_after")
 _UNLIKELY = "funnel/reals_label_filter_would_drop"
 """Metric: share of a class's real images that the label filter would drop."""
 _THRESHOLD = "funnel/least_label_probability"
@@ -109,6 +110,7 @@ def synthesise_group(
             judge = storage.load_judges(judges, device_name) if judges else None
             aims = tuple(storage.load_classifier(reference, device_name) for reference in target)
             labels = _real_labels(judge, train, tuple(requested), config)
+            describe = _describe(train, extractor, aims, device_name) if config.is_chosen_by_uncertainty else None
             draw_images = partial(
                 make.synthesise,
                 *(fitted, train, requested, config),
@@ -116,6 +118,7 @@ def synthesise_group(
                 real_probabilities={name: real.low for name, real in labels.items()},
                 target=aims,
                 held_back=storage.load_images(held_back) if held_back is not None else None,
+                describe=describe,
             )
             total, show, start = sum(requested.values()), recording.progress("synthesis", name), time.monotonic()
             result = draw_images(seed=seed, progress=part_of(show, before=0, total_steps=draws * total))
@@ -132,6 +135,8 @@ def synthesise_group(
                 path = f"{ArtifactPath.IMAGES}/synthetic-{number}.parquet"
                 further.append(storage.store_images(recorder, anew.images, path, "synthetic"))
                 funnels.append(anew.funnel)
+            if result.left_out:
+                recorder.figure(sheets.subset(train, result.images, result.left_out), "figures/subset.png")
             if fitted is not None:
                 _draw_latents(
                     recorder, dataset, fitted, train, result.images, config, seeds.derive(context.seed, "synthesis")
@@ -170,6 +175,22 @@ def synthesise_group(
     )
 
 
+def _describe(
+    train: imageset.ImageSet,
+    extractor: ClassifierConfig | None,
+    aims: tuple[TrainedClassifier, ...],
+    device: str,
+) -> subset.Describe:
+    """Features in which a subset covers its class: of the frozen backbone, or else of the first target."""
+    if extractor is None:
+        return features.ClassifierFeatures(aims[0])
+    return _frozen_features(train, extractor, device)
+
+
+def _frozen_features(train: imageset.ImageSet, extractor: ClassifierConfig, device: str) -> features.FrozenFeatures:
+    return features.FrozenFeatures.load(extractor, channels=train.channels, size=train.size, device=device).fit(train)
+
+
 def synthesis_name(config: SynthesisConfig, kind: str | None) -> str:
     """A way of making images: the kind of generator, the strategy, and what is not its default."""
     words = [kind] if kind else []
@@ -177,6 +198,9 @@ def synthesis_name(config: SynthesisConfig, kind: str | None) -> str:
     if config.strategy in ("targeted", "random"):
         words += [config.targeted.uncertainty] + ["ensemble"] * (config.targeted.posterior == "ensemble")
     usual = SynthesisConfig()
+    words += [config.paste.mask, config.paste.blending] if config.strategy == "paste" else []
+    words += [f"{config.subset.by} subset"] if config.subset is not None else []
+    words += ["judged labels"] if config.labels == "judged" else []
     words += [str(getattr(config, f)) for f in _NAMED_FIELDS if getattr(config, f) != getattr(usual, f)]
     return " ".join("plain" if word == "none" else word for word in words)
 
@@ -281,7 +305,7 @@ def _find_similar(
     images: imageset.ImageSet, train: imageset.ImageSet, extractor: ClassifierConfig, device: str
 ) -> Tensor:
     """The training image that is most like each of those that the contact sheet shows."""
-    space = features.FrozenFeatures.load(extractor, channels=train.channels, size=train.size, device=device).fit(train)
+    space = _frozen_features(train, extractor, device)
     return neighbours.find_similar_training_image(images, train, space, most=contact.ON_PAGE)
 
 

@@ -17,7 +17,7 @@ from synaug_core.config.probes import ExplanationConfig, RobustnessConfig
 from synaug_core.config.quality import JudgeConfig, QualityConfig
 from synaug_core.config.root import ComputeConfig, Config
 from synaug_core.config.selection import SelectionConfig
-from synaug_core.config.synthesis import FilterConfig, OnlineConfig, SynthesisConfig, TargetedConfig
+from synaug_core.config.synthesis import FilterConfig, OnlineConfig, PasteConfig, SynthesisConfig, TargetedConfig
 from synaug_core.config.watch import WatchConfig
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "JudgeConfig",
     "OnlineConfig",
     "OversamplingConfig",
+    "PasteConfig",
     "PrimaryConfig",
     "PromotionConfig",
     "QualityConfig",

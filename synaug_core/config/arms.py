@@ -13,6 +13,7 @@ __all__ = [
     "FURTHER_CONTROLS",
     "NAMED_ARMS",
     "ORACLE",
+    "RECIPES",
     "STANDARD_ARMS",
     "ArmConfig",
     "OversamplingConfig",
@@ -22,7 +23,7 @@ __all__ = [
 Augmentation = Literal["none", "traditional", "strong"]
 Mixing = Literal["none", "mixup", "cutmix"]
 Sampling = Literal["natural", "balanced", "deferred"]
-CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random", "transfer-random")
+CONTROL_STRATEGIES = ("duplicate", "mixup", "reconstruct", "random", "transfer-random", "cutmix")
 """Images made without what a generator or a target adds: a gain has to beat these too."""
 ORACLE = "oracle"
 """Strategy of the positive control: real held-back images in the synthetic ones' place."""
@@ -93,7 +94,8 @@ class ArmConfig(Section):
     `real_share` says (0: synthetic images alone); the rest is on real images alone. 0: both together all the time."""
     control: bool | None = None
     """Whether a gain has to beat this arm; default: arms without synthetic images or points, and those whose images are
-    duplicates, mixtures, reconstructions or random steps, or whose points come from the class alone."""
+    duplicates, mixtures, reconstructions or random steps, or a random subset of others, or whose points come from the
+    class alone."""
 
     @model_validator(mode="after")
     def _synthetic_images_are_there(self) -> "ArmConfig":
@@ -160,6 +162,8 @@ class ArmConfig(Section):
             return self.control
         if self.oversampling is not None and not self.oversampling.is_control:
             return False
+        if self.synthesis is not None and self.synthesis.subset is not None and self.synthesis.subset.by == "random":
+            return True
         strategies = [s.strategy for s in (self.synthesis, self.online) if s is not None]
         return all(strategy in CONTROL_STRATEGIES for strategy in strategies)
 
@@ -214,3 +218,44 @@ NAMED_ARMS: dict[str, ArmConfig] = {
 NAMED_ARMS["picked"] = ArmConfig(name="picked", candidates=tuple(FURTHER_CONTROLS))
 DEFAULT_ARMS: dict[str, ArmConfig] = {**STANDARD_ARMS, "picked": NAMED_ARMS["picked"]}
 """The arms of a run that names none."""
+
+
+def _recipe(name: str, *matched_controls: str, **settings: Any) -> tuple[ArmConfig, ...]:
+    """An arm, and arms that differ from it in what makes its images new; all balanced and augmented."""
+    by_arm = {name: settings} | {control: _CONTROLS[control] for control in matched_controls}
+    return tuple(
+        ArmConfig.model_validate({"name": arm, "sampling": "balanced", "augmentation": "traditional", **fields})
+        for arm, fields in by_arm.items()
+    )
+
+
+_INSIDE = {"alpha": (0.2, 0.8), "detail": "residual"}
+_JOINT = {"generator": "autoencoder"}
+_CONTROLS: dict[str, dict[str, Any]] = {
+    "duplicate": {"synthesis": {"strategy": "duplicate"}},
+    "judged-reals": {"synthesis": {"strategy": "duplicate", "labels": "judged"}},
+    "transfer-random": {"synthesis": {**_JOINT, "strategy": "transfer-random", "alpha": (0.2, 1.0)}},
+    "targeted-random": {"synthesis": {**_JOINT, "strategy": "random", "detail": "residual"}},
+    "pasted-any": {"synthesis": {"strategy": "cutmix"}},
+    "subset-random": {"synthesis": {**_INSIDE, "subset": {"by": "random"}}},
+    "points-own": {"oversampling": {"method": "own_covariance"}},
+    "points-between": {"oversampling": {"method": "interpolation"}},
+}
+RECIPES: dict[str, tuple[ArmConfig, ...]] = {
+    arms[0].name: arms
+    for arms in (
+        _recipe("interpolate", "duplicate", synthesis={}),
+        _recipe("residual", "duplicate", synthesis=_INSIDE),
+        _recipe("transfer", "transfer-random", synthesis={**_JOINT, "strategy": "transfer", "alpha": (0.2, 1.0)}),
+        _recipe("targeted", "targeted-random", synthesis={**_JOINT, "strategy": "targeted", "detail": "residual"}),
+        _recipe("paste", "pasted-any", synthesis={"strategy": "paste"}),
+        _recipe("paste-box", "pasted-any", synthesis={"strategy": "paste", "paste": {"mask": "box"}}),
+        _recipe("paste-kept", "pasted-any", synthesis={"strategy": "paste", "paste": {"label": "kept"}}),
+        _recipe("subset", "subset-random", synthesis={**_INSIDE, "subset": {}}),
+        _recipe("judged", "judged-reals", synthesis={**_INSIDE, "labels": "judged"}),
+        _recipe("points-shared", "points-own", "points-between", oversampling={"method": "shared_covariance"}),
+        _recipe("points-eos", "points-own", "points-between", oversampling={"method": "eos"}),
+    )
+}
+"""Ways of adding to rare classes, by name: the arm that is judged and, after it, its matched controls. A sweep takes
+them as `recipes`."""

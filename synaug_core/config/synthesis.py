@@ -14,7 +14,9 @@ __all__ = [
     "KeptDetail",
     "LatentPath",
     "OnlineConfig",
+    "PasteConfig",
     "SamplingStrategy",
+    "SubsetConfig",
     "SynthesisConfig",
     "TargetedConfig",
     "Uncertainty",
@@ -114,6 +116,41 @@ class OnlineConfig(TargetedConfig):
         return self.strategy != "reconstruct" and decide_detail(self.detail, enlarges=enlarges) != "none"
 
 
+class PasteConfig(Section):
+    """A part of an image of the class on an image of a frequent one."""
+
+    mask: Literal["map", "box"] = "map"
+    """Which part: where a classifier trained on the real images finds most evidence for the class, or a square."""
+    area: tuple[Share, Share] = (0.2, 0.6)
+    """The interval of the mask's share of the image."""
+    blending: Literal["feather", "poisson", "none"] = "feather"
+    """The mask's edge is soft; or the object takes on its surroundings' brightness and colour; or the edge is hard."""
+    feather: Annotated[float, Field(gt=0, le=0.5)] = 0.04
+    """Width of the soft edge, over the side of the image."""
+    label: Literal["area", "kept"] = "area"
+    """The image belongs to both classes by their areas; or to that of the object, as where a part is all that the label
+    is for, such as a defect."""
+
+    @model_validator(mode="after")
+    def _area_is_usable(self) -> "PasteConfig":
+        if not 0 < self.area[0] <= self.area[1] < 1:
+            raise ValueError("area: an interval within (0, 1) is two values, the lower one first")
+        return self
+
+
+class SubsetConfig(Section):
+    """More images than are used, and which of them are taken."""
+
+    candidates: Annotated[float, Field(gt=1, le=100)] = 10.0
+    """Images made for each image that the plan asks for; those that pass the filters are the choice."""
+    by: Literal["informative", "random"] = "informative"
+    """`informative`: the half of middle uncertainty, and of these the ones that cover the class best, beside its real
+    images, in frozen features. `random`: any, the control of the same cost."""
+    uncertainty: Literal["entropy", "mi"] = "entropy"
+    """Of a classifier trained on the real images: the entropy of its prediction, or the mutual information of
+    `synthesis.targeted.samples` dropout masks."""
+
+
 class SynthesisConfig(Section):
     """Which images are made, and from what."""
 
@@ -149,8 +186,25 @@ class SynthesisConfig(Section):
     mixup_alpha: Positive = 0.4
     """Strategy mixup: both parameters of the Beta distribution of the share."""
     targeted: TargetedConfig = TargetedConfig()
+    paste: PasteConfig = PasteConfig()
+    """Strategies paste and cutmix."""
+    labels: Literal["parents", "judged"] = "parents"
+    """An image has the label of its parents (or the shares of it that the strategy says), or what judges who have not
+    seen its parents say of each class."""
+    subset: SubsetConfig | None = None
+    """Which of more images are taken; null: as many are made as are used."""
     filters: FilterConfig | None = FilterConfig()
     """What an image must pass; null: all are used."""
+
+    @property
+    def needs_judge(self) -> bool:
+        """Whether judges have to be trained first: for the filter, or for the labels."""
+        return self.labels == "judged" or (self.filters is not None and self.filters.needs_judge)
+
+    @property
+    def is_chosen_by_uncertainty(self) -> bool:
+        """Whether a classifier has to be trained first, by whose uncertainty images are taken."""
+        return self.subset is not None and self.subset.by == "informative"
 
     @model_validator(mode="after")
     def _alpha_is_usable(self) -> "SynthesisConfig":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.classify.budget import resolve_steps
 from synaug_core.classify.search_space import list_rungs, searched_arms
 from synaug_core.config import BEST, HYPERPARAMETERS
-from synaug_core.config.synthesis import KeptDetail, decide_detail
+from synaug_core.config.synthesis import KeptDetail
 from synaug_core.data.thinning import DEFAULT
 from synaug_core.evaluate.sentence import percent_text
 from synaug_core.generators import registry as generators
@@ -370,8 +370,7 @@ def describe_synthesis(config: Config, size: int | None = None) -> Iterator[tupl
         yield "Generators", _generators(config, generators, size)
     settings = [s for s, _ in syntheses.values()]
     if settings and (
-        config.quality.enabled
-        or any((s.filters and s.filters.needs_judge) or find(s.strategy).target for s in settings)
+        config.quality.enabled or any(s.needs_judge or find(s.strategy).needs_classifier(s) for s in settings)
     ):
         yield "Judges", _judges(config)
     for synthesis, arms in syntheses.values():
@@ -411,20 +410,24 @@ def _judges(config: Config) -> str:
 
 
 def _synthesis(config: Config, synthesis: SynthesisConfig, size: int | None) -> str:
-    s = synthesis
+    s, entry = synthesis, find(synthesis.strategy)
     text = f"Strategy {plain(s.strategy)}"
-    if meaning := find(s.strategy).description:
-        text += f" ({meaning})"
-    if find(s.strategy).generator:
+    if entry.description:
+        text += f" ({entry.description})"
+    if entry.generator:
         text += f", generator {plain(config.generator_named(s.generator).kind)}"
-    if s.strategy == "interpolate":
+    if s.strategy in _PAIRED:
         ends = " to ".join(f"{a:g}" for a in s.alpha) if s.alpha_mode == "uniform" else ", ".join(map(str, s.alpha))
-        text += f", a = {ends}, {s.path}, pairs {'at random' if s.pairing == 'random' else 'of neighbours'}"
-    if find(s.strategy).generator:
+        path = f"{s.path}, " if s.strategy == "interpolate" else ""
+        text += f", a = {ends}, {path}pairs {'at random' if s.pairing == 'random' else 'of neighbours'}"
+    if entry.generator:
         enlarges = _enlarges(config, s.generator, size)
-        detail = decide_detail(s.detail, enlarges=enlarges) if find(s.strategy).detail else "none"
-        text += _detail(detail, enlarges)
-    if find(s.strategy).target:
+        text += _detail(entry.kept_detail(s, enlarges=enlarges), enlarges)
+    if s.strategy == "paste":
+        p = s.paste
+        text += f", by {_MASKS[p.mask]} over {p.area[0]:g} to {p.area[1]:g} of the image, {_BLENDINGS[p.blending]}"
+        text += f", label {'by area' if p.label == 'area' else 'of the object'}"
+    if entry.target:
         t = s.targeted
         text += f", {t.uncertainty.upper() if t.uncertainty == 'mi' else t.uncertainty} over {t.samples} samples"
         text += f", {t.steps} steps of {t.step_size:g} within {t.radius:g}"
@@ -435,9 +438,23 @@ def _synthesis(config: Config, synthesis: SynthesisConfig, size: int | None) -> 
     else:
         plan_text = f"the smaller class is filled up to {s.sampling_strategy:g} of the larger"
     times = f", times {s.multiple:g}" if s.multiple != 1 else ""
+    if s.subset is not None:
+        chosen = "at random"
+        if s.subset.by == "informative":
+            kind = _UNCERTAINTIES[s.subset.uncertainty]
+            chosen = f"by middle {kind} of a classifier of real images, and to cover the class"
+        times += f"; of {s.subset.candidates:g} times as many candidates, chosen {chosen}"
+    if s.labels == "judged":
+        times += "; labels are what judges say who have not seen the parents"
     seed = derive(config.seed, "synthesis")
     anew = "drawn anew for each repetition" if s.anew else "the same for all repetitions"
     return f"{text}, {anew}. Plan: {plan_text}{times}. {_filters(s.filters)} Seed {seed} ({config.seed}/synthesis)."
+
+
+_MASKS = {"map": "a classifier's map", "box": "a square"}
+_BLENDINGS = {"feather": "with a soft edge", "poisson": "with Poisson blending", "none": "with a hard edge"}
+_PAIRED = ("interpolate", "transfer", "transfer-random")
+_UNCERTAINTIES = {"entropy": "entropy", "mi": "mutual information"}
 
 
 def _filters(filters: FilterConfig | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.report.tiles import Row, sheet
@@ -22,6 +22,7 @@ __all__ = [
     "preview",
     "real_beside_synthetic",
     "reconstruction",
+    "subset",
     "targeted_rows",
     "targeted_sheet",
     "unusual_sheet",
@@ -186,6 +187,34 @@ def changes(train: ImageSet, synthetic: ImageSet, *, per_class: int = 8) -> Imag
         rows.append(Row("", f"change \N{MULTIPLICATION SIGN} {gain}", change))
         rows.append(Row("", "result", synthetic.images[shown]))
     return sheet(rows, tile=84 if len(rows) <= 16 else 64) if rows else None
+
+
+def subset(train: ImageSet, chosen: ImageSet, left_out: Mapping[str, ImageSet], *, per_class: int = 8) -> Image.Image:
+    """For each class with a subset: real images, those that were taken of the synthetic ones, and candidates that were
+    not, with the mean uncertainty of each row in nats where it is known.
+
+    Args:
+        train: real images.
+        chosen: the synthetic images that were taken.
+        left_out: of each class others, the least uncertain first.
+        per_class: most images in a row.
+    """
+    rows: list[Row] = []
+    for name, others in left_out.items():
+        taken = chosen.take(chosen.rows_of(name)[:per_class])
+        rows.append(Row(name, "real", _first(train, name, per_class), space=12))
+        rows.append(Row("", f"taken{_mean_uncertainty(taken)}", taken.images))
+        by_uncertainty = bool(_mean_uncertainty(others))
+        half = len(others) // 2
+        low, high = others.take(range(half)[:per_class]), others.take(range(half, len(others))[-per_class:])
+        rows.append(Row("", f"left out{_mean_uncertainty(low)}", low.images))
+        rows += [Row("", f"left out{_mean_uncertainty(high)}", high.images)] if by_uncertainty else []
+    return sheet(rows, tile=84 if len(rows) <= 16 else 64)
+
+
+def _mean_uncertainty(images: ImageSet) -> str:
+    values = [v for text in images.provenance if (v := json.loads(text).get("uncertainty")) is not None]
+    return f", uncertainty {sum(values) / len(values):.2g}" if values else ""
 
 
 _DONORS = {1: ("donor",), 2: ("donor a", "donor b")}

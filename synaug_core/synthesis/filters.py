@@ -72,7 +72,8 @@ def apply(
 
     Distances are root mean squares over pixels in [0, 1], in units of the median distance between nearest
     training images. Near-duplicates are looked for among the images that passed everything else, so the first of
-    several alike ones is kept. Where `judge` is None or does not know, labels are not checked.
+    several alike ones is kept. Where `judge` is None or does not know, labels are not checked. Of an image that belongs
+    to its class by a share only, no more than that share of the probability is asked.
 
     Args:
         candidates: synthetic images of one class, with provenance.
@@ -98,8 +99,11 @@ def apply(
         rows = _passed(reasons)
         remaining = candidates.take(rows)
         label_probabilities = torch.as_tensor(np.asarray(judge(remaining), dtype=np.float64))
-        probability[rows] = label_probabilities[torch.arange(len(rows)), remaining.labels]
-        _mark(reasons, probability[rows] < least, "unlikely label", rows)
+        own = torch.arange(len(rows)), remaining.labels
+        probability[rows] = label_probabilities[own]
+        shares = remaining.label_shares()
+        threshold = least if shares is None else least * shares[own].double()
+        _mark(reasons, probability[rows] < threshold, "unlikely label", rows)
     if config.near_duplicates:
         rows = _passed(reasons)
         is_repeated = _alike(candidates.images[rows], already_kept, config.near_duplicates * training.unit)

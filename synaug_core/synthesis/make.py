@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, computed_field
 from torch import Tensor
 
 from synaug_core import errors, frozen, names, seeds
 from synaug_core.config import FilterConfig, SynthesisConfig
-from synaug_core.data.imageset import ImageSet, concatenate
+from synaug_core.config.synthesis import SubsetConfig
+from synaug_core.data.imageset import LABEL_SHARES, ImageSet, concatenate
 from synaug_core.generators.base import Generator
 from synaug_core.progress import Progress, silent
-from synaug_core.synthesis import filters, oracle, registry, strategy
+from synaug_core.synthesis import filters, oracle, registry, strategy, subset
 
 if TYPE_CHECKING:
     from synaug_core.classify.trained import TrainedClassifier
@@ -39,7 +43,7 @@ class Funnel(frozen.Frozen, extra="ignore", populate_by_name=True, serialize_by_
     dropped: dict[str, int] = Field(default_factory=dict)
     """Images by the reason for which they were dropped; see `filters.REASONS`."""
     surplus: int = 0
-    """Images that passed in the last round when the plan was filled already."""
+    """Images that passed and are not used: the plan was filled, or others of a subset were chosen."""
     unjudged: int = 0
     """Images accepted whose label nobody could judge, though the filter asks for it."""
     rounds: int = 1
@@ -59,11 +63,13 @@ class SynthesisResult:
         images: in the order of classes.
         funnel: of each class of the plan that the generator knows.
         measures: the strategy's own figures of each class, means over all images generated, dropped ones included.
+        left_out: of each class with a subset, candidates that were not taken, the least uncertain first.
     """
 
     images: ImageSet
     funnel: dict[str, Funnel]
     measures: dict[str, dict[str, float]]
+    left_out: dict[str, ImageSet] = field(default_factory=dict)
 
 
 def synthesise(
@@ -77,6 +83,7 @@ def synthesise(
     real_probabilities: Mapping[str, float] | None = None,
     target: tuple[TrainedClassifier, ...] = (),
     held_back: ImageSet | None = None,
+    describe: subset.Describe | None = None,
     progress: Progress = silent,
 ) -> SynthesisResult:
     """Make `plan[class]` images of each class that the generator knows; other classes are left out.
@@ -93,8 +100,9 @@ def synthesise(
         seed: a class's images depend on this and its name, not on the other classes.
         judge: gives synthetic images their class probabilities; None: labels are not checked.
         real_probabilities: by class, what a tenth of its real images get less than from judges that did not see them.
-        target: classifiers whose uncertainty a targeted strategy seeks.
+        target: classifiers whose uncertainty a targeted strategy, or an informative subset, goes by.
         held_back: real images for the positive control, which gives as many as there are.
+        describe: features in which an informative subset covers its class.
         progress: called with the images accepted and planned in all.
 
     Returns:
@@ -114,15 +122,21 @@ def synthesise(
     counts = {c: plan.get(c, 0) for c in train.classes if c in classes and plan.get(c, 0) > 0}
     if entry.held_back:
         oracle.check_held_back(counts, held_back.counts() if held_back is not None else {})
-    synthesis = _Synthesis(entry, generator, train, config, judge, real_probabilities or {}, target, held_back, seed)
+    synthesis = _Synthesis(
+        *(entry, generator, train, config, judge, real_probabilities or {}, target, held_back, describe, seed)
+    )
     parts, total = [train.take([])], sum(counts.values())
-    funnels: dict[str, Funnel] = {}
-    measures: dict[str, dict[str, float]] = {}
+    filled: dict[str, _Filled] = {}
     for name, n in counts.items():
         report = partial(_report_progress, progress, sum(len(part) for part in parts), total)
-        part, funnels[name], measures[name] = synthesis.fill_class(name, n, report)
-        parts.append(part)
-    return SynthesisResult(concatenate(parts), funnels, measures)
+        filled[name] = synthesis.fill_class(name, n, report)
+        parts.append(filled[name].images)
+    return SynthesisResult(
+        concatenate(parts),
+        funnel={name: part.funnel for name, part in filled.items()},
+        measures={name: part.measures for name, part in filled.items()},
+        left_out={name: part.left_out for name, part in filled.items() if part.left_out is not None},
+    )
 
 
 def enlarged_from(generator: Generator | None, config: SynthesisConfig) -> int | None:
@@ -132,6 +146,16 @@ def enlarged_from(generator: Generator | None, config: SynthesisConfig) -> int |
     if generator is None or not entry.generator or not generator.enlarges:
         return None
     return generator.learnt_size if entry.kept_detail(config, enlarges=True) == "none" else None
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """One class's part of the result."""
+
+    images: ImageSet
+    funnel: Funnel
+    measures: dict[str, float]
+    left_out: ImageSet | None
 
 
 @dataclass(frozen=True)
@@ -146,24 +170,24 @@ class _Synthesis:
     real_probabilities: Mapping[str, float]
     target: tuple[TrainedClassifier, ...]
     held_back: ImageSet | None
+    describe: subset.Describe | None
     seed: int
 
-    def fill_class(
-        self, name: str, planned: int, report: Callable[[int], None]
-    ) -> tuple[ImageSet, Funnel, dict[str, float]]:
-        """Rounds until `planned` images are accepted or the limit is hit."""
+    def fill_class(self, name: str, planned: int, report: Callable[[int], None]) -> _Filled:
+        """Rounds until `planned` images are accepted or the limit is hit. With a subset the first round makes all
+        candidates."""
         class_images = self._class_images(name)
         spare = self.held_back.of_class(name) if self.held_back is not None else None
-        others = self.train.take(self.train.labels != self.train.classes.index(name))
-        source = strategy.Source(
-            name, class_images, self.generator, self.target, spare, others if len(others) else None
-        )
+        source = strategy.Source(name, class_images, self.generator, self.target, spare, self.train)
         seed = seeds.derive(self.seed, "synthesis", name)
         gate = self._gate()
         reference = filters.Reference.from_images(class_images.images) if gate is not None else None
         accepted, measures, dropped = self.train.take([]), _Means(), Counter[str]()
         generated = surplus = unjudged = rounds = 0
-        n, limit = planned, planned if gate is None else max(planned, math.floor(gate.limit * planned))
+        choice = self.config.subset
+        n = planned if choice is None else math.ceil(choice.candidates * planned)
+        room = planned if choice is None else sys.maxsize  # most images that are accepted
+        limit = n if gate is None else max(n, math.floor(gate.limit * planned))
         if self.entry.held_back:
             n = limit = min(planned, len(spare) if spare is not None else 0)
         while n > 0:
@@ -183,16 +207,23 @@ class _Synthesis:
                     real_probability=self.real_probabilities.get(name),
                 )
                 rows = verdict.keep.nonzero().flatten()
-                surplus += max(0, len(rows) - (planned - before))
-                rows = rows[: planned - before]
+                surplus += max(0, len(rows) - (room - before))
+                rows = rows[: room - before]
                 chances = verdict.probability[rows]
                 accepted = concatenate([accepted, _with_probability(candidates.take(rows), chances)])
                 dropped.update(reason for reason in verdict.reasons if reason is not None)
                 unjudged += int(chances.isnan().sum()) if judge is not None else 0
-            report(len(accepted))
+            report(min(planned, len(accepted)))
             # Generate as many as the last round's luck suggests; after a round in vain many more.
             luck = (len(accepted) - before + 1) / (n + 1)
             n = min(math.ceil((planned - len(accepted)) / luck), limit - generated)
+        left_out, figures = None, measures.values()
+        if choice is not None:
+            surplus += max(0, len(accepted) - planned)
+            accepted, left_out, of_choice = self._choose(accepted, class_images, planned, choice, seed)
+            figures |= of_choice
+        if self.config.labels == "judged" and self.judge is not None:
+            accepted = _with_judged_labels(accepted, self.judge(accepted))
         funnel = Funnel(
             planned=planned,
             generated=generated,
@@ -202,7 +233,35 @@ class _Synthesis:
             unjudged=unjudged,
             rounds=rounds,
         )
-        return _with_ids(accepted, names.slugs(self.train.classes)[name]), funnel, measures.values()
+        return _Filled(_with_ids(accepted, names.slugs(self.train.classes)[name]), funnel, figures, left_out)
+
+    def _choose(
+        self, candidates: ImageSet, real: ImageSet, count: int, choice: SubsetConfig, seed: int
+    ) -> tuple[ImageSet, ImageSet, dict[str, float]]:
+        """The subset of the candidates, examples of the others, and figures of both."""
+        order = torch.randperm(len(candidates), generator=seeds.stream(seeds.derive(seed, "subset")))
+        if choice.by == "random":
+            return candidates.take(order[:count]), candidates.take(order[count:][:_LEFT_OUT]), {}
+        if self.describe is None:
+            raise errors.ConfigError("synthesis.subset: informative images need features in which they cover the class")
+        uncertainty = subset.measure_uncertainty(
+            self.target, candidates, choice, samples=self.config.targeted.samples, seed=seed
+        )
+        rows = subset.choose(uncertainty, self.describe(candidates), self.describe(real), count)
+        is_left = torch.ones(len(candidates), dtype=torch.bool).index_fill(0, rows, False)
+        left = is_left.nonzero().flatten()
+        left = left[uncertainty[left].argsort(stable=True)]
+        ends = torch.cat([left[: _LEFT_OUT // 2], left[max(_LEFT_OUT // 2, len(left) - _LEFT_OUT // 2) :]])
+        rated = [
+            json.dumps(json.loads(t) | {_UNCERTAINTY: round(u, 4)})
+            for t, u in zip(candidates.provenance, uncertainty.tolist(), strict=True)
+        ]
+        candidates = replace(candidates, provenance=tuple(rated))
+        figures = {
+            "uncertainty_candidates": float(uncertainty.mean()),
+            "uncertainty_taken": float(uncertainty[rows].mean()),
+        }
+        return candidates.take(rows), candidates.take(ends), figures if len(rows) else {}
 
     def _class_images(self, name: str) -> ImageSet:
         if self.generator is not None:
@@ -240,6 +299,12 @@ class _Synthesis:
         )
 
 
+_LEFT_OUT = 16
+"""Most candidates of a class that are shown beside those that were taken."""
+_UNCERTAINTY = "uncertainty"
+"""Key of the provenance: in nats, of the classifier by which a subset was chosen."""
+
+
 def _report_progress(progress: Progress, before: int, total: int, accepted: int) -> None:
     progress(before + accepted, total)
 
@@ -265,6 +330,16 @@ def _with_probability(images: ImageSet, probability: Tensor) -> ImageSet:
         return text if math.isnan(chance) else json.dumps(json.loads(text) | {"label_probability": round(chance, 6)})
 
     texts = (with_chance(text, chance) for text, chance in zip(images.provenance, probability.tolist(), strict=True))
+    return replace(images, provenance=tuple(texts))
+
+
+def _with_judged_labels(images: ImageSet, probabilities: NDArray[np.floating]) -> ImageSet:
+    """The images with what the judges say of each class as label shares; where nobody can judge, with the label."""
+    texts = list(images.provenance)
+    for row in np.flatnonzero(~np.isnan(probabilities).any(axis=1)).tolist():
+        shares = dict(zip(images.classes, (round(float(p), 4) for p in probabilities[row]), strict=True))
+        shares = {name: share for name, share in shares.items() if share > 0}
+        texts[row] = json.dumps(json.loads(texts[row]) | {LABEL_SHARES: shares})
     return replace(images, provenance=tuple(texts))
 
 

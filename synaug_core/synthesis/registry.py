@@ -1,12 +1,17 @@
 """The strategies by name. Others register theirs the same way."""
 
 from synaug_core import errors, plugins
-from synaug_core.synthesis import duplicate, interpolate, mixup, oracle, prior, reconstruct, targeted, transfer
+from synaug_core.synthesis import duplicate, interpolate, mixup, oracle, paste, prior, reconstruct, targeted, transfer
 from synaug_core.synthesis.strategy import Entry
 
 __all__ = ["Entry", "find", "names", "register"]
 
 _STRATEGIES: dict[str, Entry] = {
+    "cutmix": Entry(
+        paste.cutmix,
+        generator=False,
+        description="training images with a rectangle of an image of any class, labels by area",
+    ),
     "duplicate": Entry(
         duplicate.duplicate, generator=False, copies=True, repeats=True, description="copies of training images"
     ),
@@ -23,6 +28,12 @@ _STRATEGIES: dict[str, Entry] = {
         copies=True,
         held_back=True,
         description="real images that were left out of training, in the synthetic ones' place",
+    ),
+    "paste": Entry(
+        paste.paste,
+        generator=False,
+        asks_classifier=lambda config: config.paste.mask == "map",
+        description="parts of training images on images of frequent classes",
     ),
     "prior": Entry(prior.prior, description="sampled from the generator"),
     "reconstruct": Entry(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
@@ -27,9 +29,9 @@ class Source:
         class_name: the class.
         images: its training images, one at least.
         generator: fitted on the class; None for strategies that need none.
-        target: trained classifiers whose uncertainty is sought, of different seeds; empty for most strategies.
+        target: classifiers trained on real images, of different seeds; empty for most strategies.
         held_back: its real images that are neither trained on, nor validate or test; None for most strategies.
-        others: training images of all other classes; None where there are none.
+        train: training images of all classes; None: there are none of others.
     """
 
     class_name: str
@@ -37,7 +39,13 @@ class Source:
     generator: Generator | None = None
     target: tuple[TrainedClassifier, ...] = ()
     held_back: ImageSet | None = None
-    others: ImageSet | None = None
+    train: ImageSet | None = None
+
+    @cached_property
+    def others(self) -> ImageSet:
+        """The training images of all other classes."""
+        everything = self.images.take([]) if self.train is None else self.train
+        return everything.take(everything.labels != everything.classes.index(self.class_name))
 
     def sampler(self) -> Generator:
         """Return the generator.
@@ -106,7 +114,8 @@ class Entry:
         make: the strategy.
         generator: a fitted generator of the class.
         latent: one that encodes and decodes.
-        target: classifiers trained on real images.
+        target: classifiers trained on real images, whose uncertainty it seeks.
+        asks_classifier: whether it needs one for something else, with these choices.
         copies: its images are real ones, unchanged: no filter applies.
         held_back: they are real images left out of training; there may be fewer than planned.
         joint: one that has a single latent space for all classes.
@@ -120,6 +129,7 @@ class Entry:
     generator: bool = True
     latent: bool = False
     target: bool = False
+    asks_classifier: Callable[[SynthesisConfig], bool] = lambda config: False
     copies: bool = False
     held_back: bool = False
     joint: bool = False
@@ -127,6 +137,10 @@ class Entry:
     always_detail: bool = False
     repeats: bool = False
     description: str = ""
+
+    def needs_classifier(self, config: SynthesisConfig) -> bool:
+        """Whether a classifier has to be trained on the real images first."""
+        return self.target or self.asks_classifier(config) or config.is_chosen_by_uncertainty
 
     def kept_detail(self, config: SynthesisConfig, *, enlarges: bool) -> KeptDetail:
         """What becomes of the detail that the generator loses: `none` where there is no parent that has it."""

@@ -101,9 +101,8 @@ def _changed(
         raise errors.ConfigError(
             f"synthesis.strategy: {kind} needs one latent space for all classes; use a generator of kind autoencoder"
         )
-    others = source.others if source.others is not None else images
-    counts = others.counts() | {name: len(images)}
-    variation = _Variation.of(generator, others, frequent_classes(name, counts), config)
+    counts = source.others.counts() | {name: len(images)}
+    variation = _Variation.of(generator, source.others, frequent_classes(name, counts), config)
     mean, log_variance = generator.posteriors(images.images, name)
     first = randoms.cycle(n, len(images), seeds.derive(seed, "first"))
     start = latent.ends(mean[first], log_variance[first], config.ends, seeds.derive(seed, "start"))

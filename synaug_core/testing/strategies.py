@@ -51,9 +51,8 @@ class StrategySubject:
 
     def make(self, n: int, seed: int = 11) -> NewImages:
         """`n` images of the class."""
-        is_own = self.train.labels == self.train.classes.index(self.class_name)
-        own, others = self.train.take(is_own), self.train.take(~is_own)
-        source = Source(self.class_name, own, self.generator, self.target, self.held_back, others)
+        own = self.train.of_class(self.class_name)
+        source = Source(self.class_name, own, self.generator, self.target, self.held_back, self.train)
         return self.entry.make(source, n, self.config, seed=seed)
 
 

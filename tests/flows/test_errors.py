@@ -133,8 +133,8 @@ BEFORE: dict[str, Case] = {
     "unknown": ({"classifier": {"step": 3}}, "unknown key classifier.step; the nearest known key is classifier.steps"),
     "strategy": (
         {"synthesis": {"strategy": "dream"}},
-        "synthesis.strategy: unknown strategy 'dream'; known are duplicate, interpolate, mixup, oracle, prior, random, "
-        "reconstruct, targeted",
+        "synthesis.strategy: unknown strategy 'dream'; known are cutmix, duplicate, interpolate, mixup, oracle, paste, "
+        "prior, random, reconstruct, targeted, transfer, transfer-random",
     ),
     "kind": (
         {"generator": {"kind": "oracle"}},

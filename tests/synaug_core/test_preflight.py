@@ -22,8 +22,8 @@ def arm(**sections: Any) -> dict[str, Any]:
         ({"generator": {"kind": "vaee"}}, f"generator.kind: unknown kind 'vaee'; known are {KINDS}"),
         (
             {"synthesis": {"strategy": "interpolat"}},
-            "synthesis.strategy: unknown strategy 'interpolat'; known are duplicate, interpolate, mixup, oracle, "
-            "prior, random, reconstruct, targeted",
+            "synthesis.strategy: unknown strategy 'interpolat'; known are cutmix, duplicate, interpolate, mixup, "
+            "oracle, paste, prior, random, reconstruct, targeted, transfer, transfer-random",
         ),
         (
             {"generator": {"kind": "gan"}},

@@ -115,7 +115,7 @@ def test_strategies_say_what_they_need(generator, train):
 def test_registry():
     assert set(registry.names()) >= {"interpolate", "prior", "reconstruct"}
     assert registry.find("interpolate").make is interpolate
-    with pytest.raises(ConfigError, match="unknown strategy 'interpolat'; known are duplicate, interpolate"):
+    with pytest.raises(ConfigError, match="unknown strategy 'interpolat'; known are cutmix, duplicate, interpolate"):
         registry.find("interpolat")
     with pytest.raises(ConfigError, match="'prior' is taken"):
         registry.register("prior", reconstruct)

@@ -16,7 +16,7 @@ FIXED = {"alpha": (0.6, 0.6), "filters": None}
 
 
 def source(train, autoencoder, name="small"):
-    return Source(name, train.of_class(name), autoencoder, others=train.take(train.labels != train.classes.index(name)))
+    return Source(name, train.of_class(name), autoencoder, train=train)
 
 
 def test_the_image_is_the_parent_and_the_decoded_change(train, autoencoder):
