@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from synaug_core.config import yaml_text
+from synaug_core.config.arms import DEFAULT_ARMS, RECIPES
 from synaug_core.config.base import Section
 from synaug_core.config.load import checked, override, set_key, starting_values
 from synaug_core.config.root import Config
@@ -18,6 +19,7 @@ from synaug_core.errors import ConfigError
 __all__ = ["Cell", "SweepConfig", "cells", "load_sweep"]
 
 _MOST = 500
+_RECIPES = "recipes"
 _SHOWN = 40
 
 
@@ -27,7 +29,8 @@ class SweepConfig(Section):
     base: dict[str, Any] = Field(default_factory=dict)
     """A configuration as in a file, paths absolute."""
     grid: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Dotted key -> the name of each of its values -> the value."""
+    """Dotted key -> the name of each of its values -> the value. The key `recipes` stands for no field: each of its
+    values is a list of arms that are compared beside those of the base, and the first of them is judged."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Cell:
 
 def load_sweep(source: str, overrides: Sequence[str] = ()) -> SweepConfig:
     """The sweep of a configuration with a section `sweep`: dotted keys, each with a list of values, or with a
-    mapping of names to values where the values themselves are long.
+    mapping of names to values where the values themselves are long; `recipes`, a list of names from `RECIPES`, or a
+    mapping of names to lists of arms.
 
     Args:
         source: as in `load`.
@@ -68,7 +72,7 @@ def load_sweep(source: str, overrides: Sequence[str] = ()) -> SweepConfig:
         if clashing_keys := [key for key in section if f"{_key(text)}.".startswith(f"{key}.")]:
             raise ConfigError(f"--set {_key(text)}: {clashing_keys[0]} is varied by the sweep; change its values there")
         override(base, text)
-    sweep = SweepConfig(base=base, grid={str(key): _named(str(key), values) for key, values in section.items()})
+    sweep = SweepConfig(base=base, grid={str(key): _values(str(key), values) for key, values in section.items()})
     cells(sweep)
     return sweep
 
@@ -87,7 +91,10 @@ def cells(sweep: SweepConfig) -> tuple[Cell, ...]:
         labels = {key: label for key, (label, _) in zip(sweep.grid, combination, strict=True)}
         values = copy.deepcopy(sweep.base)
         for key, (_, value) in zip(sweep.grid, combination, strict=True):
-            set_key(values, key, copy.deepcopy(value), f"sweep.{key}")
+            if key == _RECIPES:
+                _add_recipe(values, copy.deepcopy(value))
+            else:
+                set_key(values, key, copy.deepcopy(value), f"sweep.{key}")
         try:
             combined.append(Cell(labels, checked(values)))
         except ConfigError as error:
@@ -101,6 +108,26 @@ def _key(override: str) -> str:
 
 def _labels_text(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{key} = {label}" for key, label in labels.items())
+
+
+def _values(key: str, values: Any) -> dict[str, Any]:
+    if key != _RECIPES:
+        return _named(key, values)
+    if isinstance(values, list):
+        if unknown := [name for name in values if name not in RECIPES]:
+            raise ConfigError(f"sweep.recipes: unknown recipe {unknown[0]!r}; known are {', '.join(RECIPES)}")
+        values = {name: [arm.model_dump(mode="json", exclude_unset=True) for arm in RECIPES[name]] for name in values}
+    recipes = _named(key, values)
+    if wrong := [name for name, arms in recipes.items() if not isinstance(arms, list) or not arms]:
+        raise ConfigError(f"sweep.recipes.{wrong[0]}: a list of arms is expected, the judged one first")
+    return recipes
+
+
+def _add_recipe(values: dict[str, Any], arms: list[Any]) -> None:
+    """Compare the recipe's arms beside the others, and judge the first of them."""
+    values["arms"] = [*values.get("arms", DEFAULT_ARMS), *arms]
+    judged = arms[0] if isinstance(arms[0], str) else arms[0].get("name", "") if isinstance(arms[0], dict) else ""
+    set_key(values, "evaluation.primary.arm", judged, f"sweep.{_RECIPES}")
 
 
 def _named(key: str, values: Any) -> dict[str, Any]:

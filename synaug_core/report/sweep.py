@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from synaug_core.evaluate.sweep import RECIPE_METRICS
 from synaug_core.metrics import shown_in
 from synaug_core.report import html, style, words
 
@@ -46,6 +47,9 @@ def sweep_page(
         sweep=result,
         name=name,
         figures=html.embed_figures({words.metric_name(metric): figure for metric, figure in figures.items()}),
+        recipes={name: words.metric_name(name) for name in RECIPE_METRICS}
+        if any(cell.contrasts for cell in result.cells)
+        else {},
         columns={metric: words.metric_name(metric) for metric in figures},
         failed=[cell for cell in result.cells if cell.verdict is None],
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",

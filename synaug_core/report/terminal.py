@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synaug_core.evaluate.results import Comparison
     from synaug_core.evaluate.sweep import SweepResult
 
-__all__ = ["new_table", "sweep_table", "table"]
+__all__ = ["new_table", "recipe_table", "sweep_table", "table"]
 
 
 def table(comparison: Comparison, *, sentence: bool = True) -> RenderableType:
@@ -46,6 +46,27 @@ def sweep_table(sweep: SweepResult) -> Table:
         contrast = Text(f"{words.plain(c.arm)} − {words.plain(c.against)}")
         p, adjusted_p = words.p_short(c.p_value), words.p_short(c.p_adjusted)
         grid.add_row(*labels, contrast, points(c.difference.mean), p, adjusted_p, Text(cell.verdict or ""))
+    return grid
+
+
+def recipe_table(sweep: SweepResult) -> Table | None:
+    """A line for each combination: its judged arm less the hardest control, in points with the interval, on each metric
+    that a way of adding images is to raise. None where no combination has a contrast."""
+    from rich.text import Text
+
+    from synaug_core.evaluate.sweep import RECIPE_METRICS
+
+    cells = [cell for cell in sweep.cells if cell.contrasts]
+    if not cells:
+        return None
+    keys = [words.plain(key, 30) for key in sweep.varied]
+    titles = [words.metric_name(name) for name in RECIPE_METRICS]
+    grid = new_table([*keys, *titles], left=range(len(keys)), no_wrap=False)
+    for cell in cells:
+        labels = [Text(words.plain(cell.labels[key], 30)) for key in sweep.varied]
+        differences = [cell.contrasts[name].difference if name in cell.contrasts else None for name in RECIPE_METRICS]
+        texts = [f"{points(d.mean)} [{points(d.low)}, {points(d.high)}]" if d else "" for d in differences]
+        grid.add_row(*labels, *map(Text, texts))
     return grid
 
 

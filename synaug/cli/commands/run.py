@@ -83,9 +83,11 @@ def sweep(
         outcome = run_sweep(config)
     output.write_json(outcome, json_file)
     if not quiet:
-        from synaug_core.report.terminal import sweep_table
+        from synaug_core.report.terminal import recipe_table, sweep_table
 
         output.print_table(sweep_table(outcome.result))
+        if (recipes := recipe_table(outcome.result)) is not None:
+            output.print_table(recipes)
     output.print_lines(outcome.sentence, f"Report: {outcome.page}")
     if any(cell.verdict is None for cell in outcome.result.cells):
         raise typer.Exit(failures.FAILED)

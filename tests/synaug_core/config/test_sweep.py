@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from synaug_core.config.arms import RECIPES
 from synaug_core.config.load import load
 from synaug_core.config.sweep import cells, load_sweep
 from synaug_core.errors import ConfigError
@@ -90,3 +91,55 @@ def test_what_does_not_fit_is_told_before_anything_runs(file, text, said):
         load_sweep(file(text))
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_recipes_are_compared_beside_the_arms_and_judged(file):
+    text = "arms: [control, oracle]\nsweep: {data.per_class: [5, 10], recipes: [transfer, paste]}"
+    found = cells(load_sweep(file(text)))
+    assert [tuple(c.labels.values()) for c in found] == [
+        ("5", "transfer"),
+        ("5", "paste"),
+        ("10", "transfer"),
+        ("10", "paste"),
+    ]
+    arms = {arm.name: arm for arm in found[0].config.arms}
+    assert list(arms) == ["control", "oracle", "transfer", "transfer-random"]
+    assert [arms[name] for name in ("transfer", "transfer-random")] == list(RECIPES["transfer"])
+    assert found[0].config.evaluation.primary.arm == "transfer"
+    assert found[1].config.evaluation.primary.arm == "paste"
+
+
+def test_recipes_of_ones_own(file):
+    own = "{copies: [{name: twice, synthesis: {multiple: 2}}, balanced], plain: [combined]}"
+    found = cells(load_sweep(file(f"arms: [control]\nsweep: {{recipes: {own}}}")))
+    assert [c.labels["recipes"] for c in found] == ["copies", "plain"]
+    assert [arm.name for arm in found[0].config.arms] == ["control", "twice", "balanced"]
+    assert [c.config.evaluation.primary.arm for c in found] == ["twice", "combined"]
+
+
+@pytest.mark.parametrize(
+    ("recipes", "message"),
+    [
+        ("[transfr]", "sweep.recipes: unknown recipe 'transfr'; known are interpolate, residual, transfer"),
+        ("{a: []}", "sweep.recipes.a: a list of arms is expected, the judged one first"),
+        ("{a: [{synthesis: {}}]}", "name"),
+        ("3", "sweep.recipes: a list of values is expected"),
+    ],
+)
+def test_recipes_that_do_not_fit(file, recipes, message):
+    with pytest.raises(ConfigError, match=message):
+        load_sweep(file(f"arms: [control]\nsweep: {{recipes: {recipes}}}"))
+
+
+def test_each_recipe_is_judged_against_controls_of_its_own():
+    for name, (judged, *matched) in RECIPES.items():
+        assert judged.name == name
+        assert not judged.is_control
+        assert matched
+        assert all(arm.is_control for arm in matched)
+        for arm in matched:  # nothing else differs
+            assert (arm.sampling, arm.augmentation, arm.real_share) == (
+                judged.sampling,
+                judged.augmentation,
+                judged.real_share,
+            )

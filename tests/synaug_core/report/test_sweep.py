@@ -3,12 +3,14 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from rich.console import Console
 
 from synaug_core.evaluate.contrast import Contrast
 from synaug_core.evaluate.intervals import Interval
 from synaug_core.evaluate.sweep import SweepCell, SweepResult
 from synaug_core.report.style import png
 from synaug_core.report.sweep import along, sweep_figure, sweep_page
+from synaug_core.report.terminal import recipe_table
 
 
 def around(mean: float) -> Interval:
@@ -33,6 +35,9 @@ def cell(labels: dict[str, str], level: float, failed: bool = False) -> SweepCel
         controls=("control",),
         best_control="control",
         contrast=None if failed else contrast,
+        contrasts={}
+        if failed
+        else {m: contrast.model_copy(update={"metric": m}) for m in ("rarest_recall", "balanced_accuracy")},
         verdict=None if failed else "gain",
         sentence="only <b>one</b> class" if failed else "Gain shown.",
         classes=3,
@@ -80,3 +85,22 @@ def test_the_page_holds_everything_and_trusts_nothing():
     assert "http://" not in page
     assert "https://" not in page
     assert "/there/page.html" in page
+
+
+def test_recipes_stand_side_by_side_with_their_intervals():
+    swept_recipes = swept(recipes=["paste", "transfer", "broken"])
+    page = sweep_page(swept_recipes)
+    assert "Judged arm less hardest control" in page
+    assert page.count('<td colspan="3">undefined</td>') == 2  # the AUC was not measured here
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(recipe_table(swept_recipes))
+    [heading, _, paste, transfer] = [line for line in capture.get().splitlines() if line.strip()]
+    assert "recall of the rarest class" in heading
+    assert paste.split()[0] == "paste"
+    assert paste.count("[") == transfer.count("[") == 2
+    without = SweepResult(
+        varied=("a",), cells=tuple(c.model_copy(update={"contrasts": {}}) for c in swept(a=["1", "2"]).cells)
+    )
+    assert recipe_table(without) is None
+    assert "Judged arm less" not in sweep_page(without)
