@@ -176,7 +176,8 @@ class _Batch:
         held_back = context.dataset.held_back if self.need.held_back else None
         draws = repetitions if synthesis.anew else 1
         aims = targets[: self.need.targets]
-        return self.classes, self.generator, checked_by, aims, synthesis, held_back, draws, extractor
+        masks = self.need.masks
+        return self.classes, self.generator, checked_by, aims, synthesis, held_back, draws, extractor, masks
 
 
 def _needs(config: Config, context: Context) -> dict[str, Need]:

@@ -1,5 +1,7 @@
 """Checks of a configuration that need no image, made before anything is read or started."""
 
+from pathlib import Path
+
 from synaug_core.config import ArmConfig, ClassifierConfig, Config
 from synaug_core.config.sweep import SweepConfig, cells
 from synaug_core.errors import ConfigError
@@ -92,6 +94,8 @@ def _check_synthesis(config: Config, arm: ArmConfig) -> None:
                 f"{key}.strategy: {synthesis.strategy} needs one latent space for all classes; set {key}.generator to "
                 "one of kind autoencoder"
             )
+    if synthesis.paste.masks is not None and not Path(synthesis.paste.masks).is_dir():
+        raise ConfigError(f"{key}.paste.masks: there is no folder {synthesis.paste.masks}")
     if synthesis.subset is not None and entry.copies:
         raise ConfigError(f"{key}.subset: {synthesis.strategy} gives real images, of which there are no better ones")
     if (

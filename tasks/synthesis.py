@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -22,7 +23,7 @@ from synaug_core.report import contact, sheets
 from synaug_core.report.figures.synthesis import alpha_figure, funnel_figure
 from synaug_core.services.mlflow.recorder import Recorder
 from synaug_core.services.mlflow.tags import ArtifactPath, Tag
-from synaug_core.synthesis import alpha_sweep, filters, make, plan, registry, subset
+from synaug_core.synthesis import alpha_sweep, filters, make, masks, plan, registry, subset
 from tasks.engine import machine, recording, storage
 from tasks.engine.context import Context, group_name
 from tasks.engine.step import action, step
@@ -42,6 +43,8 @@ class Need(frozen.Frozen):
     judges: bool
     held_back: bool = False
     """Whether it takes real images that were left out of training."""
+    masks: str = ""
+    """The digest of the masks that it takes from files; empty where it takes none."""
 
 
 _ENSEMBLE = 5
@@ -64,9 +67,15 @@ def list_needs(dataset: refs.DatasetRef, syntheses: tuple[SynthesisConfig, ...])
                 targets=(members if entry.target else 1) if classes and entry.needs_classifier(synthesis) else 0,
                 judges=bool(classes) and _needs_judge(synthesis, copies=entry.copies),
                 held_back=entry.held_back,
+                masks=masks.fingerprint_masks(folder) if (folder := _masks_folder(synthesis)) and classes else "",
             )
         )
     return tuple(needs)
+
+
+def _masks_folder(synthesis: SynthesisConfig) -> Path | None:
+    folder = synthesis.paste.masks if synthesis.strategy == "paste" else None
+    return None if folder is None else Path(folder)
 
 
 def _needs_judge(synthesis: SynthesisConfig, *, copies: bool) -> bool:
@@ -92,12 +101,14 @@ def synthesise_group(
     held_back: refs.ImageSetRef | None = None,
     draws: int = 1,
     extractor: ClassifierConfig | None = None,
+    mask_digest: str = "",
 ) -> refs.SyntheticRef:
     """Make the planned images of some classes, and keep those that pass the filters; or take real ones for them. As
     each repetition has its own, `draws` times; all that is measured and drawn is about the first of these sets.
 
-    Beside each image the contact sheet shows the training image that is most like it in the features of `extractor`,
-    or else the nearest in pixels; how far an image is from a copy is told in pixels."""
+    `mask_digest` says what the masks are that are read from files. Beside each image the contact sheet shows the
+    training image that is most like it in the features of `extractor`, or else the nearest in pixels; how far an image
+    is from a copy is told in pixels."""
     dataset, seed = context.dataset, seeds.derive(context.seed, "synthesis")
     way = synthesis_name(config, generator.kind if generator is not None else None)
     name = f"{way} {group_name(classes)}"
@@ -119,6 +130,7 @@ def synthesise_group(
                 target=aims,
                 held_back=storage.load_images(held_back) if held_back is not None else None,
                 describe=describe,
+                masks=_read_masks(dataset, train, tuple(requested), config) if mask_digest else None,
             )
             total, show, start = sum(requested.values()), recording.progress("synthesis", name), time.monotonic()
             result = draw_images(seed=seed, progress=part_of(show, before=0, total_steps=draws * total))
@@ -173,6 +185,14 @@ def synthesise_group(
         notes=notes,
         further=tuple(further),
     )
+
+
+def _read_masks(
+    dataset: refs.DatasetRef, train: imageset.ImageSet, classes: tuple[str, ...], config: SynthesisConfig
+) -> dict[str, Tensor]:
+    """Of the training images of these classes."""
+    ids = [name for c in classes for name in train.of_class(c).ids]
+    return masks.read_masks(Path(config.paste.masks or ""), ids, dataset.image_size, dataset.preprocessing)
 
 
 def _describe(

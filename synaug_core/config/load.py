@@ -2,7 +2,7 @@
 
 import contextlib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,8 @@ def _absolute(values: Mapping[str, Any], start: Path) -> None:
             data["source"] = _data_source(data["source"], start, "data.source")
         if sources.is_path(data["source"]):
             data["source"] = str(_path(start, data["source"], "data.source"))
+    for paste in _pastes(values):
+        paste["masks"] = str(_path(start, paste["masks"], "synthesis.paste.masks"))
     for section, key in _FILES:
         inner = values.get(section)
         if isinstance(inner, dict) and isinstance(inner.get(key), str):
@@ -149,6 +151,18 @@ def _absolute(values: Mapping[str, Any], start: Path) -> None:
             # A metadata file that is not here may yet be in the source's folder, which an override may replace.
             if key != "metadata" or path.is_file() or Path(inner[key]).expanduser().is_absolute():
                 inner[key] = str(path)
+
+
+def _pastes(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The sections `synthesis.paste` that name a folder of masks: of the run, its arms and a sweep's recipes."""
+    sweep = values.get("sweep")
+    recipes = sweep.get("recipes") if isinstance(sweep, dict) else None
+    lists = [values.get("arms"), *(recipes.values() if isinstance(recipes, dict) else ())]
+    for section in (values, *(arm for arms in lists if isinstance(arms, list) for arm in arms)):
+        synthesis = section.get("synthesis") if isinstance(section, dict) else None
+        paste = synthesis.get("paste") if isinstance(synthesis, dict) else None
+        if isinstance(paste, dict) and isinstance(paste.get("masks"), str):
+            yield paste
 
 
 def _seek_in_source(values: Mapping[str, Any]) -> None:

@@ -119,10 +119,14 @@ class OnlineConfig(TargetedConfig):
 class PasteConfig(Section):
     """A part of an image of the class on an image of a frequent one."""
 
-    mask: Literal["map", "box"] = "map"
-    """Which part: where a classifier trained on the real images finds most evidence for the class, or a square."""
+    mask: Literal["map", "box", "files"] = "map"
+    """Which part: where a classifier trained on the real images finds most evidence for the class, a square, or what
+    `masks` says."""
+    masks: str | None = None
+    """Folder with a mask of each training image of the classes that get images, white on black: `rare/7.png` for the
+    image `rare/7.jpg`."""
     area: tuple[Share, Share] = (0.2, 0.6)
-    """The interval of the mask's share of the image."""
+    """The interval of the mask's share of the image; masks of files are taken as they are."""
     blending: Literal["feather", "poisson", "none"] = "feather"
     """The mask's edge is soft; or the object takes on its surroundings' brightness and colour; or the edge is hard."""
     feather: Annotated[float, Field(gt=0, le=0.5)] = 0.04
@@ -135,6 +139,8 @@ class PasteConfig(Section):
     def _area_is_usable(self) -> "PasteConfig":
         if not 0 < self.area[0] <= self.area[1] < 1:
             raise ValueError("area: an interval within (0, 1) is two values, the lower one first")
+        if (self.mask == "files") != (self.masks is not None):
+            raise ValueError("masks: the folder of masks goes with `mask: files`; set both or none")
         return self
 
 

@@ -425,7 +425,8 @@ def _synthesis(config: Config, synthesis: SynthesisConfig, size: int | None) -> 
         text += _detail(entry.kept_detail(s, enlarges=enlarges), enlarges)
     if s.strategy == "paste":
         p = s.paste
-        text += f", by {_MASKS[p.mask]} over {p.area[0]:g} to {p.area[1]:g} of the image, {_BLENDINGS[p.blending]}"
+        covered = "" if p.mask == "files" else f" over {p.area[0]:g} to {p.area[1]:g} of the image"
+        text += f", by {_MASKS[p.mask]}{covered}, {_BLENDINGS[p.blending]}"
         text += f", label {'by area' if p.label == 'area' else 'of the object'}"
     if entry.target:
         t = s.targeted
@@ -451,7 +452,7 @@ def _synthesis(config: Config, synthesis: SynthesisConfig, size: int | None) -> 
     return f"{text}, {anew}. Plan: {plan_text}{times}. {_filters(s.filters)} Seed {seed} ({config.seed}/synthesis)."
 
 
-_MASKS = {"map": "a classifier's map", "box": "a square"}
+_MASKS = {"map": "a classifier's map", "box": "a square", "files": "masks from files"}
 _BLENDINGS = {"feather": "with a soft edge", "poisson": "with Poisson blending", "none": "with a hard edge"}
 _PAIRED = ("interpolate", "transfer", "transfer-random")
 _UNCERTAINTIES = {"entropy": "entropy", "mi": "mutual information"}

@@ -84,6 +84,7 @@ def synthesise(
     target: tuple[TrainedClassifier, ...] = (),
     held_back: ImageSet | None = None,
     describe: subset.Describe | None = None,
+    masks: Mapping[str, Tensor] | None = None,
     progress: Progress = silent,
 ) -> SynthesisResult:
     """Make `plan[class]` images of each class that the generator knows; other classes are left out.
@@ -103,6 +104,7 @@ def synthesise(
         target: classifiers whose uncertainty a targeted strategy, or an informative subset, goes by.
         held_back: real images for the positive control, which gives as many as there are.
         describe: features in which an informative subset covers its class.
+        masks: id -> where the object of a training image is, float32 (h, w) in [0, 1], for `paste.mask: files`.
         progress: called with the images accepted and planned in all.
 
     Returns:
@@ -123,7 +125,7 @@ def synthesise(
     if entry.held_back:
         oracle.check_held_back(counts, held_back.counts() if held_back is not None else {})
     synthesis = _Synthesis(
-        *(entry, generator, train, config, judge, real_probabilities or {}, target, held_back, describe, seed)
+        *(entry, generator, train, config, judge, real_probabilities or {}, target, held_back, describe, masks, seed)
     )
     parts, total = [train.take([])], sum(counts.values())
     filled: dict[str, _Filled] = {}
@@ -171,6 +173,7 @@ class _Synthesis:
     target: tuple[TrainedClassifier, ...]
     held_back: ImageSet | None
     describe: subset.Describe | None
+    masks: Mapping[str, Tensor] | None
     seed: int
 
     def fill_class(self, name: str, planned: int, report: Callable[[int], None]) -> _Filled:
@@ -178,7 +181,7 @@ class _Synthesis:
         candidates."""
         class_images = self._class_images(name)
         spare = self.held_back.of_class(name) if self.held_back is not None else None
-        source = strategy.Source(name, class_images, self.generator, self.target, spare, self.train)
+        source = strategy.Source(name, class_images, self.generator, self.target, spare, self.train, self.masks)
         seed = seeds.derive(self.seed, "synthesis", name)
         gate = self._gate()
         reference = filters.Reference.from_images(class_images.images) if gate is not None else None

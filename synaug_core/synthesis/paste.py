@@ -29,15 +29,16 @@ def paste(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewI
     x goes through all images of the class in a random order before any comes again; y is an image of a frequent class
     (`plan.frequent_classes`), each class as often as any other. The mask m covers a share of the image that is drawn
     from `config.paste.area`: the part of x in which a classifier of real images finds most evidence for the class
-    (`mask: map`, EigenGradCAM), or a rectangle (`box`: CMO, Park et al., arXiv 2112.00412; also where the map shows
-    nothing). With `label: area` the image belongs to both classes by their shares of it, with `kept` to that of x.
+    (`mask: map`, EigenGradCAM), or a square (`box`: CMO, Park et al., arXiv 2112.00412; also where the map shows
+    nothing). With `mask: files` it is what the mask of x covers. With `label: area` the image belongs to both classes
+    by their shares of it, with `kept` to that of x.
 
     Provenance has the parent x, the donor y and the `area` of the mask.
 
     Raises:
-        ConfigError: `mask: map` without a trained classifier.
-        NoMapsError: with one that has no maps.
-        DataError: no other class has two images.
+        ConfigError: `mask: map` without a trained classifier, or `files` without masks.
+        NoMapsError: a classifier that has no maps.
+        DataError: no other class has two images, or a mask is black.
     """
     own, choices = source.images, config.paste
     names = frequent_classes(source.class_name, source.others.counts() | {source.class_name: len(own)})
@@ -45,10 +46,11 @@ def paste(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewI
     share = randoms.uniform(n, 5, seeds.derive(seed, "paste"))
     first = randoms.cycle(n, len(own), seeds.derive(seed, "first"))
     second = donors.draw(share[:, 0], share[:, 1])
-    maps = _evidence(source) if choices.mask == "map" else None
     inside = _rectangles(choices.area, share[:, 2:], own.size)
-    if maps is not None:
-        inside = _strongest(maps[first], _areas(choices.area, share[:, 2]), otherwise=inside)
+    if choices.mask == "map":
+        inside = _strongest(_evidence(source)[first], _areas(choices.area, share[:, 2]), otherwise=inside)
+    elif choices.mask == "files":
+        inside = _drawn(source)[first]
     images, area = _blend(own.images, first, donors.images.images, second, inside, choices)
     is_shared = choices.label == "area"
     provenance = [
@@ -119,6 +121,20 @@ def _evidence(source: Source) -> Tensor:
     classifier = source.target[0]
     targets = torch.full((len(source.images),), classifier.classes.index(source.class_name))
     return torch.from_numpy(eigen_grad_cam(classifier, source.images.images, targets))
+
+
+def _drawn(source: Source) -> Tensor:
+    """Where the object is in each of the class's images, bool (m, h, w)."""
+    if source.masks is None:
+        raise errors.ConfigError("synthesis.paste.mask: files needs masks; name their folder in synthesis.paste.masks")
+    inside = torch.stack([source.masks[name] >= 0.5 for name in source.images.ids])
+    if empty := [
+        name for name, is_there in zip(source.images.ids, inside.flatten(1).any(1), strict=True) if not is_there
+    ]:
+        raise errors.DataError(
+            f"synthesis.paste.masks: the mask of {empty[0]!r} is black; nothing of it would be shown"
+        )
+    return inside
 
 
 def _areas(interval: tuple[float, float], share: Tensor) -> Tensor:

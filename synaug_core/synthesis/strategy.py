@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +31,7 @@ class Source:
         generator: fitted on the class; None for strategies that need none.
         target: classifiers trained on real images, of different seeds; empty for most strategies.
         held_back: its real images that are neither trained on, nor validate or test; None for most strategies.
+        masks: id of each image -> where its object is, float32 (h, w) in [0, 1]; None for most strategies.
         train: training images of all classes; None: there are none of others.
     """
 
@@ -40,6 +41,7 @@ class Source:
     target: tuple[TrainedClassifier, ...] = ()
     held_back: ImageSet | None = None
     train: ImageSet | None = None
+    masks: Mapping[str, Tensor] | None = None
 
     @cached_property
     def others(self) -> ImageSet:

@@ -2,15 +2,20 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
-from synaug_core.config import ArmConfig, FilterConfig, PasteConfig, SynthesisConfig
+from synaug_core.config import ArmConfig, Config, FilterConfig, PasteConfig, SynthesisConfig
+from synaug_core.config.load import load
 from synaug_core.data.imageset import LABEL_SHARES
+from synaug_core.data.scaling import Preprocessing
 from synaug_core.errors import ConfigError, DataError
+from synaug_core.preflight import check_config
 from synaug_core.report import sheets
 from synaug_core.seeds import stream
 from synaug_core.synthesis import paste as pasting
 from synaug_core.synthesis import registry
 from synaug_core.synthesis.make import synthesise
+from synaug_core.synthesis.masks import fingerprint_masks, read_masks
 from synaug_core.synthesis.paste import blend_poisson, cutmix, paste
 from synaug_core.synthesis.strategy import Source
 
@@ -145,3 +150,66 @@ def test_what_it_needs(train):
     assert not entry.needs_classifier(choices("box"))
     with pytest.raises(ValueError, match="area: an interval within"):
         PasteConfig(area=(0.5, 0.2))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A mask of each image of the class, half as large again and wider than high: white left of the middle."""
+    (tmp_path / "small").mkdir()
+    for i in range(7):
+        mask = Image.new("L", (36, 24), 0)
+        mask.paste(255, (6, 0, 18, 24))
+        mask.save(tmp_path / "small" / f"{i}.png")
+    return tmp_path
+
+
+def test_masks_of_files_are_cut_as_their_images_are(train, folder):
+    drawn = read_masks(folder, train.of_class("small").ids, 16, Preprocessing(fit="crop"))
+    assert drawn["small/0"].shape == (16, 16)
+    assert drawn["small/0"][:, :7].min() == 1
+    assert drawn["small/0"][:, 9:].max() == 0
+    new = synthesise(
+        None, train, {"small": 7}, choices("files", masks=str(folder), blending="none"), seed=1, masks=drawn
+    ).images
+    for image, text in zip(new.images, new.provenance, strict=True):
+        origin = json.loads(text)
+        assert origin["area"] == pytest.approx(0.5)
+        assert torch.equal(image[:, :, :8], image_of(train, origin["parents"][0])[:, :, :8])
+        assert torch.equal(image[:, :, 8:], image_of(train, origin["donors"][0])[:, :, 8:])
+
+
+def test_masks_that_are_missing_damaged_or_black_are_named(train, folder, tmp_path):
+    ids = train.of_class("small").ids
+    before = fingerprint_masks(folder)
+    Image.new("L", (24, 24), 0).save(folder / "small" / "3.png")
+    assert fingerprint_masks(folder) != before
+    drawn = read_masks(folder, ids, 16, Preprocessing())
+    with pytest.raises(DataError, match="mask of 'small/3' is black"):
+        paste(
+            Source("small", train.of_class("small"), train=train, masks=drawn), 3, choices("files", masks="x"), seed=1
+        )
+    (folder / "small" / "4.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"4.png cannot be read"):
+        read_masks(folder, ids, 16, Preprocessing())
+    (folder / "small" / "4.png").unlink()
+    with pytest.raises(DataError, match="there is no mask of 'small/4'"):
+        read_masks(folder, ids, 16, Preprocessing())
+    outside = folder / "masks"
+    outside.mkdir()
+    with pytest.raises(DataError, match="there is no mask of"):
+        read_masks(outside, ["../small/1"], 16, Preprocessing())
+    with pytest.raises(DataError, match="there is no folder"):
+        fingerprint_masks(folder / "nowhere")
+
+
+def test_folders_of_masks_lie_beside_the_configuration(folder, monkeypatch, tmp_path):
+    arm = "{name: p, synthesis: {strategy: paste, paste: {mask: files, masks: small}}}"
+    (folder / "run.yaml").write_text(f"data: {{source: digits}}\narms: [control, {arm}]")
+    config = load(str(folder / "run.yaml"))
+    assert config.arms[1].synthesis.paste.masks == str(folder / "small")
+    check_config(config)
+    with pytest.raises(ValueError, match="masks: the folder of masks goes with"):
+        PasteConfig(mask="files")
+    lost = ArmConfig(name="p", synthesis=choices("files", masks="/nowhere/at/all"))
+    with pytest.raises(ConfigError, match=r"arm p: synthesis.paste.masks: there is no folder /nowhere"):
+        check_config(Config(arms=(lost,)))
