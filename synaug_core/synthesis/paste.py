@@ -222,15 +222,15 @@ def blend_poisson(objects: Tensor, surroundings: Tensor, inside: Tensor) -> Tens
     direction, energy = residual, residual.square().sum((2, 3), keepdim=True)
     least = energy * _LEAST_CHANGE**2
     for _ in range(_STEPS_PER_PIXEL * objects.shape[-1]):
-        going = energy > least
-        if not bool(going.any()):
+        unsolved = energy > least
+        if not bool(unsolved.any()):
             break
         step = mask * laplacian(direction)
-        length = torch.where(going, energy / (direction * step).sum((2, 3), keepdim=True).clamp_min(1e-20), 0.0)
+        length = torch.where(unsolved, energy / (direction * step).sum((2, 3), keepdim=True).clamp_min(1e-20), 0.0)
         offset = offset + length * direction
         residual = residual - length * step
-        former, energy = energy, torch.where(going, residual.square().sum((2, 3), keepdim=True), energy)
-        direction = torch.where(going, residual + energy / former.clamp_min(1e-20) * direction, direction)
+        former, energy = energy, torch.where(unsolved, residual.square().sum((2, 3), keepdim=True), energy)
+        direction = torch.where(unsolved, residual + energy / former.clamp_min(1e-20) * direction, direction)
     blended = (surroundings + offset).clamp(0, 1)
     is_all = inside.flatten(1).all(dim=1)[:, None, None, None]
     return torch.where(is_all, objects, blended)

@@ -64,7 +64,7 @@ class _Variation:
     neighbours: Sequence[Tensor] | None
 
     @classmethod
-    def of(
+    def from_images(
         cls, generator: LatentGenerator, others: ImageSet, names: Sequence[str], config: SynthesisConfig
     ) -> "_Variation":
         parts = [others.of_class(name) for name in names]
@@ -102,7 +102,7 @@ def _changed(
             f"synthesis.strategy: {kind} needs one latent space for all classes; use a generator of kind autoencoder"
         )
     counts = source.others.counts() | {name: len(images)}
-    variation = _Variation.of(generator, source.others, frequent_classes(name, counts), config)
+    variation = _Variation.from_images(generator, source.others, frequent_classes(name, counts), config)
     mean, log_variance = generator.posteriors(images.images, name)
     first = randoms.cycle(n, len(images), seeds.derive(seed, "first"))
     start = latent.ends(mean[first], log_variance[first], config.ends, seeds.derive(seed, "start"))

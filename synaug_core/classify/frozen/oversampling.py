@@ -38,8 +38,8 @@ class Points:
         """Those of the images, and each point's one class; None where all belong to one."""
         if self.image_shares is None:
             return None
-        made = torch.nn.functional.one_hot(self.labels[self.images :], len(self.classes))
-        return torch.cat([self.image_shares, made.to(self.image_shares)])
+        one_hot = torch.nn.functional.one_hot(self.labels[self.images :], len(self.classes))
+        return torch.cat([self.image_shares, one_hot.to(self.image_shares)])
 
     def is_synthetic(self) -> Tensor:
         """`synthetic`."""
@@ -93,11 +93,11 @@ def make_points(features: Tensor, points: Points, config: OversamplingConfig, se
         DataError: `shared_covariance`, and no other class has two images.
     """
     real = ~points.synthetic[: points.images]
-    labels, made = points.labels[: points.images], points.labels[points.images :]
-    rows = {name: (real & (labels == label)).nonzero().flatten() for label, name in enumerate(points.classes)}
+    image_labels, point_labels = points.labels[: points.images], points.labels[points.images :]
+    rows = {name: (real & (image_labels == label)).nonzero().flatten() for label, name in enumerate(points.classes)}
     parts = [features]
     for label, name in enumerate(points.classes):
-        if n := int((made == label).sum()):
+        if n := int((point_labels == label).sum()):
             stream = seeds.stream(seeds.derive(seed, name))
             parts.append(_METHODS[config.method](features, rows, name, n, config.spread, stream))
     return torch.cat(parts)
@@ -106,7 +106,7 @@ def make_points(features: Tensor, points: Points, config: OversamplingConfig, se
 def _shared_covariance(
     features: Tensor, rows: dict[str, Tensor], name: str, n: int, spread: float, stream: torch.Generator
 ) -> Tensor:
-    donors = frequent_classes(name, {other: len(own) for other, own in rows.items()})
+    donors = frequent_classes(name, {rival: len(images) for rival, images in rows.items()})
     residuals = [features[rows[k]] - features[rows[k]].mean(0) for k in donors]
     share = torch.rand(n, 2, generator=stream, dtype=torch.float64)
     counts = torch.tensor([len(part) for part in residuals])
@@ -137,7 +137,7 @@ def _eos(
     features: Tensor, rows: dict[str, Tensor], name: str, n: int, spread: float, stream: torch.Generator
 ) -> Tensor:
     own = features[rows[name]]
-    enemy_rows = torch.cat([others for other, others in rows.items() if other != name])
+    enemy_rows = torch.cat([images for rival, images in rows.items() if rival != name])
     if not len(enemy_rows):
         return own[torch.zeros(n, dtype=torch.int64)]
     distance = torch.cdist(own, features[enemy_rows]).cpu()
