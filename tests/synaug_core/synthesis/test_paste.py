@@ -166,8 +166,8 @@ def folder(tmp_path):
 def test_masks_of_files_are_cut_as_their_images_are(train, folder):
     drawn = read_masks(folder, train.of_class("small").ids, 16, Preprocessing(fit="crop"))
     assert drawn["small/0"].shape == (16, 16)
-    assert drawn["small/0"][:, :7].min() == 1
-    assert drawn["small/0"][:, 9:].max() == 0
+    assert drawn["small/0"][:, :7].min() > 0.9
+    assert drawn["small/0"][:, 9:].max() < 0.1
     new = synthesise(
         None, train, {"small": 7}, choices("files", masks=str(folder), blending="none"), seed=1, masks=drawn
     ).images
