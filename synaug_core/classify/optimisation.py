@@ -94,8 +94,8 @@ def cross_entropy(
         weights = torch.ones_like(losses) if part.weights is None else part.weights
         loss_sum = loss_sum + (weights * losses).sum()
         if class_weights is not None:
-            is_shared = part.shares is not None
-            weights = weights * (part.shares @ class_weights if is_shared else class_weights[part.labels])
+            of_class = class_weights[part.labels] if part.shares is None else part.shares @ class_weights
+            weights = weights * of_class
         weight_sum = weight_sum + weights.sum()
     return loss_sum / weight_sum
 

@@ -1,5 +1,6 @@
 """New points of rare classes among the features of a frozen backbone: what other images of the class might have."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -120,7 +121,7 @@ def _own_covariance(
 ) -> Tensor:
     own = features[rows[name]]
     normal = torch.randn(n, len(own), generator=stream, dtype=torch.float64).to(own)
-    return own.mean(0) + spread * (normal @ (own - own.mean(0))) / max(1, len(own) - 1) ** 0.5
+    return own.mean(0) + spread * (normal @ (own - own.mean(0))) / math.sqrt(max(1, len(own) - 1))
 
 
 def _interpolation(
