@@ -196,17 +196,17 @@ def subset(train: ImageSet, chosen: ImageSet, left_out: Mapping[str, ImageSet], 
     Args:
         train: real images.
         chosen: the synthetic images that were taken.
-        left_out: of each class others, the least uncertain first.
+        left_out: of each class candidates that were not, the least uncertain first.
         per_class: most images in a row.
     """
     rows: list[Row] = []
-    for name, others in left_out.items():
+    for name, spare in left_out.items():
         taken = chosen.take(chosen.rows_of(name)[:per_class])
         rows.append(Row(name, "real", _first(train, name, per_class), space=12))
         rows.append(Row("", f"taken{_mean_uncertainty(taken)}", taken.images))
-        by_uncertainty = bool(_mean_uncertainty(others))
-        half = len(others) // 2
-        low, high = others.take(range(half)[:per_class]), others.take(range(half, len(others))[-per_class:])
+        by_uncertainty = bool(_mean_uncertainty(spare))
+        half = len(spare) // 2
+        low, high = spare.take(range(half)[:per_class]), spare.take(range(half, len(spare))[-per_class:])
         rows.append(Row("", f"left out{_mean_uncertainty(low)}", low.images))
         rows += [Row("", f"left out{_mean_uncertainty(high)}", high.images)] if by_uncertainty else []
     return sheet(rows, tile=84 if len(rows) <= 16 else 64)

@@ -41,8 +41,8 @@ def paste(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> NewI
         DataError: no other class has two images, or a mask is black.
     """
     own, choices = source.images, config.paste
-    names = frequent_classes(source.class_name, source.others.counts() | {source.class_name: len(own)})
-    donors = _Donors([source.others.of_class(name) for name in names])
+    names = frequent_classes(source.class_name, source.other_classes.counts() | {source.class_name: len(own)})
+    donors = _Donors([source.other_classes.of_class(name) for name in names])
     share = randoms.uniform(n, 5, seeds.derive(seed, "paste"))
     first = randoms.cycle(n, len(own), seeds.derive(seed, "first"))
     second = donors.draw(share[:, 0], share[:, 1])
@@ -73,7 +73,9 @@ def cutmix(source: Source, n: int, config: SynthesisConfig, *, seed: int) -> New
     another image, and both are parents.
     """
     own, area_of = source.images, config.paste.area
-    pool = _Donors([own, *(source.others.of_class(name) for name, count in source.others.counts().items() if count)])
+    pool = _Donors(
+        [own, *(source.other_classes.of_class(name) for name, count in source.other_classes.counts().items() if count)]
+    )
     share = randoms.uniform(n, 5, seeds.derive(seed, "cutmix"))
     first = randoms.cycle(n, len(own), seeds.derive(seed, "first"))
     second = pool.draw(share[:, 0], share[:, 1])

@@ -44,7 +44,7 @@ class Source:
     masks: Mapping[str, Tensor] | None = None
 
     @cached_property
-    def others(self) -> ImageSet:
+    def other_classes(self) -> ImageSet:
         """The training images of all other classes."""
         everything = self.images.take([]) if self.train is None else self.train
         return everything.take(everything.labels != everything.classes.index(self.class_name))

@@ -65,9 +65,9 @@ class _Variation:
 
     @classmethod
     def from_images(
-        cls, generator: LatentGenerator, others: ImageSet, names: Sequence[str], config: SynthesisConfig
+        cls, generator: LatentGenerator, donors: ImageSet, names: Sequence[str], config: SynthesisConfig
     ) -> "_Variation":
-        parts = [others.of_class(name) for name in names]
+        parts = [donors.of_class(name) for name in names]
         latents = [generator.posteriors(part.images, name)[0] for part, name in zip(parts, names, strict=True)]
         counts = torch.tensor([len(part) for part in parts])
         nearest = None
@@ -101,8 +101,8 @@ def _changed(
         raise errors.ConfigError(
             f"synthesis.strategy: {kind} needs one latent space for all classes; use a generator of kind autoencoder"
         )
-    counts = source.others.counts() | {name: len(images)}
-    variation = _Variation.from_images(generator, source.others, frequent_classes(name, counts), config)
+    counts = source.other_classes.counts() | {name: len(images)}
+    variation = _Variation.from_images(generator, source.other_classes, frequent_classes(name, counts), config)
     mean, log_variance = generator.posteriors(images.images, name)
     first = randoms.cycle(n, len(images), seeds.derive(seed, "first"))
     start = latent.ends(mean[first], log_variance[first], config.ends, seeds.derive(seed, "start"))
