@@ -1,15 +1,16 @@
-"""Names that MLflow, S3 and file systems all take."""
+"""Names that MLflow, S3 and file systems all take, and the words that names consist of."""
 
 import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
-__all__ = ["slug", "slugs"]
+__all__ = ["consists_of", "slug", "slugs", "words_of"]
 
 _LONGEST = 64
 _HASH = 8
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
 def slug(text: str) -> str:
@@ -50,3 +51,14 @@ def _marked(short: str, text: str) -> str:
     """`short`, cut where it has to be, and a hash of the text."""
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH]
     return f"{short[: _LONGEST - _HASH - 1].rstrip('-')}-{mark}"
+
+
+def words_of(name: str) -> list[str]:
+    """`TrainSet_2`: train, set, 2; small letters."""
+    return [word.casefold() for word in _WORD.findall(name)]
+
+
+def consists_of(name: str, vocabulary: Set[str]) -> bool:
+    """Whether a name has words, and none that is not in the vocabulary."""
+    words = words_of(name)
+    return bool(words) and set(words) <= vocabulary

@@ -99,6 +99,11 @@ class DataConfig(Section):
     """How images that are not square are made so: the middle is cut out (`crop`), edges are added (`pad`), or they are
     stretched (`stretch`). `auto`: `pad` where half of the images or more are at least 1.25 times as long as wide,
     so that nothing is cut off that tells the class, and else `crop`."""
+    masks: Literal["ignore", "crop"] = "ignore"
+    """What masks beside the images (`NAME_mask.png` beside `NAME.png`, `masks/NAME.png`) are for, in a folder of class
+    folders: nothing, or each image is cut to the square around what its mask marks, with a quarter of its length on
+    each side, so that a small defect in a long image is seen. An image without a mask, or with an empty one, stays
+    whole. What a model classifies later has to be cut in the same way."""
     channels: Literal[1, 3] | None = None
     """1 (grey) or 3 (colour); default: 1 where every image is grey."""
     split: SplitConfig = SplitConfig()

@@ -90,8 +90,12 @@ def open_source(config: DataConfig) -> Listing:
         metadata=metadata.metadata_path(config),
         labels=metadata.read_labels(config),
         classes=config.classes,
+        crops_to_masks=config.masks == "crop",
     )
-    return sources.match_kind(config.source).open(sources.source_path(config.source), instructions)
+    kind, path = sources.match_kind(config.source), sources.source_path(config.source)
+    if config.masks == "crop" and not path.is_dir():
+        raise errors.DataError("data.masks: only images in a folder have masks beside them")
+    return kind.open(path, instructions)
 
 
 @dataclass(frozen=True)

@@ -138,12 +138,14 @@ class Instructions:
         metadata: a file that is no image, links resolved.
         labels: id -> class, where a file says so and no folder.
         classes: the classes, where the user names them: what looks like another level is none, and empty ones count.
+        crops_to_masks: whether images are cut to what masks beside them mark.
     """
 
     limits: Limits = field(default_factory=Limits)
     metadata: Path | None = None
     labels: Mapping[str, str] | None = None
     classes: tuple[str, ...] | None = None
+    crops_to_masks: bool = False
 
 
 @dataclass(frozen=True)

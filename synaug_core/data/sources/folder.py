@@ -5,13 +5,15 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from synaug_core.data import decode, report
 from synaug_core.data.sources.base import FileImage, Instructions, Item, Listing, RefusedImage, StoredImage
+from synaug_core.data.sources.masks import MASK_WORDS, MarkedImage, pair_masks
 from synaug_core.errors import DataError
+from synaug_core.names import consists_of, words_of
 
 __all__ = ["SPLIT_NAMES", "list_folder", "split_name", "walk"]
 
@@ -24,11 +26,6 @@ _CONTENT_WORDS = {
     *("image", "images", "img", "imgs", "pictures", "photos", "jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp"),
 }
 """Words that say of a folder that it holds images, and not of what class."""
-_MASK_WORDS = {
-    *("mask", "masks", "seg", "segmentation", "segmentations", "annotation", "annotations", "groundtruth", "gt"),
-    *("label", "labels", "bbox", "bboxes", "roi", "rois"),
-}
-"""Words for what is drawn over an image, or said of it."""
 _SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"}
 _DOCUMENTS = {
     *(".csv", ".tsv", ".txt", ".xml", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".log", ".md", ".rst"),
@@ -37,8 +34,6 @@ _DOCUMENTS = {
 _TABLES = {".csv", ".tsv", ".xls", ".xlsx", ".ods", ".json"}
 _LITTER = {"__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"}
 _LITTER |= {"system volume information"}
-_MASK_ENDING = re.compile(rf"[ _.-]+({'|'.join(sorted(_MASK_WORDS, reverse=True))})([ _.-]*\d+)?$", re.IGNORECASE)
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _JOINED = re.compile("^(train|val|test)(?:set|data|images|imgs)$")
 _NAMED_ALIKE = 0.8
 """Share of the folders within others that have the name of one in another, where these stand above the classes."""
@@ -83,7 +78,7 @@ def walk(root: Path) -> Iterator[Entry]:
 
 def split_name(folder: str) -> report.Split | None:
     """The split that a folder's name stands for, as in `train`, `Test_Set`, `trainset` or `val_images`."""
-    telling = [_JOINED.sub(r"\1", word) for word in _words(folder) if word not in _CONTENT_WORDS]
+    telling = [_JOINED.sub(r"\1", word) for word in words_of(folder) if word not in _CONTENT_WORDS]
     return SPLIT_NAMES.get(telling[0]) if len(telling) == 1 else None
 
 
@@ -102,19 +97,19 @@ def list_folder(root: Path, instructions: Instructions) -> Listing:
     if not any(e.may_be_image for e in entries):
         raise DataError(f"data.source: {root} has no images")
     if instructions.labels is not None:
-        return _list_labelled(root, entries, instructions.limits, instructions.labels)
+        return _list_labelled(root, entries, instructions, instructions.labels)
     splits = _split_folders(root, entries)
     depth = 1 if splits else 0
     if splits:
         entries = [e for e in entries if e.parts[0] in splits]
     _check_classes(root, entries, depth, instructions.classes is not None)
-    masks = _masks(entries, depth)
-    home = root.resolve()
+    masks = pair_masks(_image_paths(entries), depth)
+    stored = _stored_images(root, entries, masks, instructions)
     items: list[Item] = []
     rejections: list[report.Rejected] = []
     folders, classes, names = set[str](), set[str](), set[str]()
     for entry in entries:
-        if entry.id in masks:
+        if entry.parts in masks:
             continue
         if len(entry.parts) < depth + 2 and not entry.is_folder:
             if entry.looks_like_image:
@@ -137,7 +132,7 @@ def list_folder(root: Path, instructions: Instructions) -> Listing:
             continue
         names.add(name)
         split = splits.get(entry.parts[0])
-        items.append(Item(name, _text(entry.parts[depth]), _stored(entry, home, instructions.limits), split))
+        items.append(Item(name, _text(entry.parts[depth]), stored(entry), split))
     classes |= folders & {_text(name) for name in instructions.classes or ()}
     items = [item for item in items if item.label in classes]
     if not classes:
@@ -146,26 +141,59 @@ def list_folder(root: Path, instructions: Instructions) -> Listing:
         )
     if len(classes) == 1:
         _explain_one_class(root, entries, depth, next(iter(classes)))
-    notes = _about_folders(folders - classes, classes, len(masks))
+    notes = _about_folders(folders - classes, classes, len(masks), instructions.crops_to_masks)
     return Listing(root.resolve().name, tuple(items), tuple(sorted(classes)), tuple(rejections), notes)
 
 
-def _list_labelled(root: Path, entries: list[Entry], limits: decode.Limits, labels: Mapping[str, str]) -> Listing:
+def _list_labelled(root: Path, entries: list[Entry], instructions: Instructions, labels: Mapping[str, str]) -> Listing:
     """Images whose classes stand in a file; folders that are named after splits give these."""
     home = root.resolve()
+    masks = {
+        mask: image
+        for mask, image in pair_masks(_image_paths(entries), -1).items()
+        if _text("/".join(mask)) not in labels
+    }
+    stored = _stored_images(root, entries, masks, instructions)
     items: list[Item] = []
     rejections: list[report.Rejected] = []
     for entry in entries:
         name = _text(entry.id)
         if name in labels and not entry.is_folder:
             split = split_name(entry.parts[0]) if len(entry.parts) > 1 else None
-            items.append(Item(name, labels[name], _stored(entry, home, limits), split))
-        elif entry.looks_like_image:
+            items.append(Item(name, labels[name], stored(entry), split))
+        elif entry.looks_like_image and entry.parts not in masks:
             rejections.append(report.Rejected(path=name, reason="has no label in the CSV file"))
     if not items:
         raise DataError(f"data.source: {root} has none of the {len(labels)} images that the CSV file labels")
     classes = sorted({item.label for item in items})
-    return Listing(home.name, tuple(items), tuple(classes), tuple(rejections))
+    notes = _about_masks(len(masks), instructions.crops_to_masks)
+    return Listing(home.name, tuple(items), tuple(classes), tuple(rejections), notes)
+
+
+def _stored_images(
+    root: Path, entries: list[Entry], masks: Mapping[tuple[str, ...], tuple[str, ...]], instructions: Instructions
+) -> Callable[[Entry], StoredImage]:
+    """What gives the image of an entry, cut to what its masks mark where the instructions say so.
+
+    Raises:
+        DataError: no image has a mask where they do.
+    """
+    home, limits = root.resolve(), instructions.limits
+    masks_of: dict[tuple[str, ...], list[StoredImage]] = {}
+    if instructions.crops_to_masks:
+        if not masks:
+            raise DataError(
+                f"data.masks: no image in {root} has a mask (NAME_mask.png beside NAME.png, or masks/NAME.png)"
+            )
+        for entry in entries:
+            if entry.parts in masks:
+                masks_of.setdefault(masks[entry.parts], []).append(_stored(entry, home, limits))
+
+    def image_of(entry: Entry) -> StoredImage:
+        image = _stored(entry, home, limits)
+        return MarkedImage(image, tuple(masks_of[entry.parts])) if entry.parts in masks_of else image
+
+    return image_of
 
 
 def _split_folders(root: Path, entries: list[Entry]) -> dict[str, report.Split]:
@@ -234,17 +262,8 @@ def _check_classes(root: Path, entries: list[Entry], depth: int, names_classes: 
     )
 
 
-def _words(name: str) -> list[str]:
-    return [word.casefold() for word in _WORD.findall(name)]
-
-
-def _consists_of(name: str, vocabulary: set[str]) -> bool:
-    words = _words(name)
-    return bool(words) and set(words) <= vocabulary
-
-
 def _is_no_class(folder: str) -> bool:
-    return split_name(folder) is not None or _consists_of(folder, _CONTENT_WORDS | _MASK_WORDS)
+    return split_name(folder) is not None or consists_of(folder, _CONTENT_WORDS | MASK_WORDS)
 
 
 def _are_numbered(names: Iterable[str]) -> bool:
@@ -252,41 +271,28 @@ def _are_numbered(names: Iterable[str]) -> bool:
     return sum(numbered) * 2 > len(numbered)
 
 
-def _masks(entries: list[Entry], depth: int) -> set[str]:
-    """Ids of files that are drawn over an image of the same name: `NAME_mask.png` beside `NAME.png`, or `NAME.png` in a
-    folder `masks` within the class, beside `NAME.png` above it or in another folder there."""
-    files = [(e, e.parts[:-1], PurePosixPath(e.parts[-1]).stem) for e in entries if e.looks_like_image]
-
-    def is_of_masks(folder: tuple[str, ...]) -> bool:
-        return len(folder) > depth + 1 and _consists_of(folder[-1], _MASK_WORDS)
-
-    images = {(folder, stem) for _, folder, stem in files if not is_of_masks(folder)}
-    images_below = images | {(folder[:-1], stem) for folder, stem in images if len(folder) > depth + 1}
-    masks = set()
-    for entry, folder, stem in files:
-        name = _MASK_ENDING.sub("", stem)
-        if is_of_masks(folder):
-            is_mask = (folder[:-1], stem) in images_below or (folder[:-1], name) in images_below
-        else:
-            is_mask = name not in ("", stem) and (folder, name) in images
-        if is_mask and len(folder) > depth:
-            masks.add(entry.id)
-    return masks
-
-
-def _about_folders(without_images: set[str], classes: set[str], masks: int) -> tuple[str, ...]:
+def _about_folders(without_images: set[str], classes: set[str], masks: int, is_cropped: bool) -> tuple[str, ...]:
     notes = []
     if without_images:
         notes.append(f"Folders without images are no classes: {_some(without_images)}.")
-    if masks:
-        notes.append(
-            f"{masks} {'file is a mask' if masks == 1 else 'files are masks'} beside the image of the same name, and "
-            "not read as images."
-        )
+    notes += _about_masks(masks, is_cropped)
     folded = Counter(name.casefold() for name in classes)
     if alike := sorted(name for name in classes if folded[name.casefold()] > 1):
         notes.append(f"The classes {', '.join(alike)} differ in letter case alone: if they are one, give one name.")
     return tuple(notes)
+
+
+def _about_masks(count: int, is_cropped: bool) -> tuple[str, ...]:
+    if not count:
+        return ()
+    subject = f"{count} {'file is a mask' if count == 1 else 'files are masks'} beside the image of the same name"
+    if is_cropped:
+        return (f"{subject}, and images are cut to what their masks mark; cut what the model is shown later alike.",)
+    return (f"{subject}, and not read as images (data.masks=crop cuts each image to what its mask marks).",)
+
+
+def _image_paths(entries: list[Entry]) -> list[tuple[str, ...]]:
+    return [entry.parts for entry in entries if entry.looks_like_image]
 
 
 def _how_to_label(entries: list[Entry]) -> str:
