@@ -1,13 +1,15 @@
 """A trained classifier as an MLflow model that `mlflow models serve` takes, without network and without pickle.
 
-The model carries its own copy of `synaug_core` (without `services` and `serving`): a registered version keeps
-predicting what it predicted when it was judged, however the installed code changes. Its requirements name public
+The model carries its own copy of `synaug_core` (without `services` and `serving`) in one archive, as a store takes one
+file sooner than hundreds: a registered version keeps predicting what it predicted when it was judged, however the
+installed code changes. Its requirements name public
 packages alone, at the versions it was made with, so that any MLflow environment manager can build its environment.
 """
 
 import shutil
 import tempfile
 import threading
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from synaug_core.services.mlflow import artifacts, clients, tags
 __all__ = ["classifier_folder", "described_preprocessing", "log_model", "trained_preprocessing"]
 
 _CODE = Path(__file__).resolve().parents[2]
+_UNSERVED = ("services", "serving")
 _NEEDS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
 _saving = threading.Lock()
 
@@ -132,9 +135,8 @@ def _save(local: Path, source: Path, example: bytes, choices: dict[str, Any], mo
     from mlflow.pyfunc import save_model
 
     with tempfile.TemporaryDirectory(prefix="synaug-") as folder, _saving:
-        code, artifact = Path(folder) / _CODE.name, Path(folder) / tags.ArtifactPath.CLASSIFIER
-        # An empty file, which py.typed is, is sent in chunks; servers and proxies exist that wait for more of it.
-        shutil.copytree(_CODE, code, ignore=shutil.ignore_patterns("__pycache__", "services", "serving", "py.typed"))
+        code, artifact = Path(folder) / f"{_CODE.name}.zip", Path(folder) / tags.ArtifactPath.CLASSIFIER
+        _archive_code(code)
         shutil.copytree(source, artifact)
         save_model(
             path=str(local),
@@ -152,6 +154,16 @@ def _save(local: Path, source: Path, example: bytes, choices: dict[str, Any], mo
                 run_id=run.run_id,
             ),
         )
+
+
+def _archive_code(target: Path) -> None:
+    """The copy that the model carries; equal code makes equal bytes."""
+    files = [f for f in sorted(_CODE.rglob("*.py")) if f.relative_to(_CODE).parts[0] not in _UNSERVED]
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            entry = zipfile.ZipInfo(file.relative_to(_CODE.parent).as_posix())  # of the first day that an archive knows
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, file.read_bytes())
 
 
 def _signature() -> Any:

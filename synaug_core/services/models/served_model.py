@@ -1,13 +1,15 @@
 """The served model: raw image bytes in, class names with probabilities out.
 
 MLflow stores this file as it is and runs it to load a model ("models from code"), so nothing is pickled; the weights
-are a safetensors file. The copy of `synaug_core` stored beside it does the work, whatever version is installed.
+are a safetensors file. The copy of `synaug_core` stored in the archive beside it does the work, whatever version is
+installed.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,9 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]  # mlflow has no types
     """Decodes images as the training images were decoded, and classifies them."""
 
     def load_context(self, context: Any) -> None:
-        """Read the classifier from the model's own files."""
+        """Read the classifier from the model's own files, by the model's own code."""
+        classifier = Path(context.artifacts["classifier"])
+        sys.path.insert(0, str(classifier.parents[1] / "code" / "synaug_core.zip"))
         from synaug_core.classify.trained import TrainedClassifier
         from synaug_core.data.scaling import Preprocessing, Scale
         from synaug_core.devices import resolve
@@ -39,7 +43,7 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]  # mlflow has no types
         choices = context.model_config or {}
         self._preprocessing = Preprocessing(fit=choices.get("fit", "crop"), scale=Scale(**choices.get("scale", {})))
         device = resolve(choices.get("device", "auto"))
-        self._classifier = TrainedClassifier.load(Path(context.artifacts["classifier"]), device)
+        self._classifier = TrainedClassifier.load(classifier, device)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Classify each row's image.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,13 @@ def test_the_model_predicts_from_bytes(model_files: Path, folder: Path, monkeypa
 def test_the_model_holds_no_pickle_and_says_what_it_needs(model_files: Path):
     names = {p.relative_to(model_files).as_posix() for p in model_files.rglob("*") if p.is_file()}
     assert not [n for n in names if n.endswith((".pkl", ".pickle", ".pt", ".pyc"))]
-    assert {"artifacts/classifier/weights.safetensors", "code/synaug_core/data/decode.py"} <= names
-    assert not [n for n in names if n.startswith(("code/synaug_core/services", "code/synaug_core/serving"))]
+    assert "artifacts/classifier/weights.safetensors" in names
+    assert [n for n in names if n.startswith("code/")] == ["code/synaug_core.zip"], (
+        "one file, and not one for each module"
+    )
+    code = zipfile.ZipFile(model_files / "code" / "synaug_core.zip").namelist()
+    assert "synaug_core/data/decode.py" in code
+    assert not [n for n in code if n.startswith(("synaug_core/services", "synaug_core/serving"))]
     needs = (model_files / "requirements.txt").read_text().split()
     assert all("==" in need and "+" not in need for need in needs)
     assert {need.split("==")[0] for need in needs} >= {"mlflow", "torch", "timm", "pillow", "safetensors"}
@@ -97,6 +103,40 @@ def test_the_model_holds_no_pickle_and_says_what_it_needs(model_files: Path):
     assert "probabilities" in signature
     example = json.loads((model_files / "serving_input_example.json").read_text())
     assert base64.b64decode(example["dataframe_split"]["data"][0][0]) == picture(0)
+
+
+_PREDICT = """
+import sys
+import mlflow.pyfunc
+model = mlflow.pyfunc.load_model(sys.argv[1])
+answer = model.predict({"image": [open(sys.argv[2], "rb").read()]})
+import synaug_core
+print(synaug_core.__file__, answer["class"][0], *answer["probabilities"][0].values(), sep="|")
+"""
+
+
+def test_a_fresh_process_predicts_with_the_model_s_own_code(model_files: Path, folder: Path, tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(picture(1))
+    command = [sys.executable, "-c", _PREDICT, str(model_files), str(tmp_path / "a.png")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    code, name, *probabilities = said.strip().splitlines()[-1].split("|")
+    [wanted] = expected(folder, picture(1), fit="crop")
+    assert Path(code).parent.parent == model_files / "code" / "synaug_core.zip"
+    assert name == CLASSES[wanted.argmax()]
+    np.testing.assert_allclose([float(p) for p in probabilities], wanted, atol=1e-6)
+
+
+def test_equal_code_makes_an_equal_archive(
+    current: Settings, new_run: Callable[..., RunRef], folder: Path, model_files: Path, tmp_path: Path
+):
+    second = client(current).get_logged_model(
+        log_model(new_run("q"), folder, picture(0), CLASSES).removeprefix("models:/")
+    )
+    archives = (
+        model_files / "code",
+        Path(second.artifact_location.removeprefix("file://").replace("%20", " ")) / "code",
+    )
+    assert digest(archives[0]) == digest(archives[1])
 
 
 def test_the_same_classifier_is_stored_once(current: Settings, logged: tuple[RunRef, str], folder: Path):
