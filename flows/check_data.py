@@ -9,6 +9,7 @@ from prefect.events import emit_event
 from prefect.runtime import deployment
 from prefect.states import Completed
 
+from flows.process import dated
 from synaug_core.config import DataConfig
 from tasks.fingerprint import detect_new_data
 
@@ -30,7 +31,7 @@ def dataset_resource(name: str) -> str:
     return f"synaug.dataset.{name}"
 
 
-@flow(name="check-data", persist_result=False)
+@flow(name="check-data", flow_run_name=dated("{name}"), persist_result=False)
 def check_data(name: str, data: DataConfig = DataConfig()) -> objects.State[Any]:
     """Compare the images with those of the last retraining that ended well; the event `synaug.data.changed` tells the
     server when they differ, and its automation starts the deployment `retrain/<name>`, or that of the name that this

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import logging
 import signal
 import socket
 import subprocess
@@ -18,7 +19,14 @@ from filelock import FileLock, Timeout
 from synaug_core import errors, reachable
 from synaug_core.services.writable import disk_full, require_writable, says_full
 
-__all__ = ["ApiServer", "api_server", "reread_environment", "wait_until_ready", "without_heartbeats"]
+__all__ = [
+    "ApiServer",
+    "api_server",
+    "keep_terminal_quiet",
+    "reread_environment",
+    "wait_until_ready",
+    "without_heartbeats",
+]
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = 60.0
@@ -101,6 +109,16 @@ def reread_environment() -> None:
         from prefect.context import refresh_global_settings_context
 
         refresh_global_settings_context()
+
+
+def keep_terminal_quiet() -> None:
+    """Of Prefect's own lines let the terminal show warnings alone: what runs log stands on Prefect's pages."""
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    for logger in (logging.getLogger(), logging.getLogger("prefect")):
+        for handler in logger.handlers:
+            if isinstance(handler, PrefectConsoleHandler):
+                handler.setLevel(max(handler.level, logging.WARNING))
 
 
 def without_heartbeats() -> AbstractContextManager[Any]:

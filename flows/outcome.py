@@ -9,6 +9,7 @@ from flows.images import ArmImages
 from flows.stages import Account
 from synaug_core import frozen, refs, vocabulary
 from synaug_core.evaluate import contrast, results
+from synaug_core.report.answer import Answer, count_synthetic
 
 __all__ = ["DatasetFacts", "ImagesFacts", "ModelFacts", "Outcome", "build_outcome"]
 
@@ -39,6 +40,8 @@ class ImagesFacts(frozen.Frozen, validate_by_name=True, serialize_by_alias=True)
 
     planned: int = Field(alias="wanted")
     images: int
+    by_class: dict[str, dict[str, int]]
+    """class -> wanted, images"""
     seconds_per_1000: float
     quality: dict[str, float]
     """Means over the classes of the figures that are defined: kid, coverage, agreement, ...; empty: not judged."""
@@ -70,17 +73,33 @@ class Outcome(frozen.Frozen):
     best_arm: str
     verdict: results.Verdict
     sentence: str
+    rarest_class: str
+    """What is found of the rarest class, beside the figure of all classes, in a sentence."""
+    advice: tuple[str, ...]
+    """What to do now, a sentence each."""
+    passed: str
+    """How many planned synthetic images passed the filters, in a sentence; empty where none were planned."""
     model: ModelFacts | None
     promotion: str | None
     """Why the model became champion, or why not."""
+    worse_than_champion: bool
+    """Whether the new model was compared with a champion and was worse by more than the tolerance."""
     notes: tuple[str, ...]
-    """What the user should know: models that diverged or collapsed, plans that were not filled."""
+    """What the user should know: what the data check saw, models that diverged, plans that were not filled."""
     steps: int
     cached_steps: int
     seconds: dict[str, float]
     comparison_page: str | None
+    compare_page: str
+    """MLflow's page with the original, the best control and the best synthetic arm side by side, behind MLflow's
+    address."""
     comparison: results.Comparison | None = Field(default=None, exclude=True)
     """The whole comparison, for callers in the same process."""
+
+    def lines(self) -> tuple[str, ...]:
+        """What a reader has to know, a sentence each: the notes, then the answer and what to do now."""
+        answer = filter(None, (self.sentence, self.rarest_class, self.passed, self.promotion))
+        return (*(f"Note: {note}" for note in self.notes), *answer, *(f"- {sentence}" for sentence in self.advice))
 
 
 def build_outcome(
@@ -91,9 +110,18 @@ def build_outcome(
     synthetic: Sequence[Mapping[str, ArmImages]],
     notes: tuple[str, ...],
     run: refs.RunRef,
+    compare_page: str,
     account: Account,
 ) -> Outcome:
     """Put together what the steps returned; `synthetic` has an entry for each division of the images."""
+    by_arm = {
+        arm: [parts[arm] for parts in synthetic if arm in parts]
+        for arm in dict.fromkeys(arm for parts in synthetic for arm in parts)
+    }
+    image_counts = count_synthetic(
+        {arm: [ref for part in parts for ref in part.synthetic] for arm, parts in by_arm.items()}
+    )
+    answer = Answer.from_comparison(comparison, image_counts)
     return Outcome(
         run_id=run.run_id,
         tracking_uri=run.tracking_uri,
@@ -110,10 +138,7 @@ def build_outcome(
             arm: {f"test/{metric}": interval.model_dump() for metric, interval in result.metrics.items()}
             for arm, result in comparison.arms.items()
         },
-        synthetic={
-            arm: _facts([parts[arm] for parts in synthetic if arm in parts])
-            for arm in dict.fromkeys(arm for parts in synthetic for arm in parts)
-        },
+        synthetic={arm: _facts(parts) for arm, parts in by_arm.items()},
         training_images={
             arm: {"real": result.real_images, "synthetic": result.synthetic_images}
             for arm, result in comparison.arms.items()
@@ -126,15 +151,20 @@ def build_outcome(
         best_arm=comparison.best_arm,
         verdict=comparison.verdict,
         sentence=comparison.sentence,
+        rarest_class=answer.rare,
+        advice=answer.advice,
+        passed=answer.passed,
         model=ModelFacts(name=registered.name, version=registered.version, alias=registered.alias, arm=registered.arm)
         if registered
         else None,
         promotion=registered.reason if registered else None,
+        worse_than_champion=registered is not None and registered.is_worse,
         notes=notes,
         steps=account.steps,
         cached_steps=account.cached_steps,
         seconds=account.seconds,
         comparison_page=page,
+        compare_page=compare_page,
         comparison=comparison,
     )
 
@@ -143,11 +173,15 @@ def _facts(divisions: Sequence[ArmImages]) -> ImagesFacts:
     """The images of all divisions, and the means over them of what the judge found."""
     synthetic = [reference for division in divisions for reference in division.synthetic]
     images = sum(reference.images for reference in synthetic)
+    image_counts = count_synthetic({"": synthetic}).get("")
     judged = [division.quality.overall for division in divisions if division.quality is not None]
     names = dict.fromkeys(name for overall in judged for name in overall)
     return ImagesFacts(
         planned=sum(reference.planned for reference in synthetic),
         images=images,
+        by_class={c: {"wanted": n, "images": image_counts.passed.get(c, 0)} for c, n in image_counts.planned.items()}
+        if image_counts
+        else {},
         seconds_per_1000=1000 * sum(reference.seconds for reference in synthetic) / max(1, images),
         quality={name: fmean(o[name] for o in judged if name in o) for name in names},
     )

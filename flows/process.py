@@ -5,7 +5,7 @@ import ctypes
 import gc
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -17,13 +17,17 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.context import TagsContext
+from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from synaug_core.names import time_text
 from synaug_core.services.processes import is_dead, own_identity
 from synaug_core.services.settings import settings
 
 __all__ = [
+    "as_text",
     "close_dead_runs",
+    "dated",
     "keep_freed_memory",
     "libraries_aside",
     "process_tag",
@@ -33,6 +37,20 @@ __all__ = [
 ]
 
 _blocks: list[None] = []
+
+
+def dated(template: str) -> Callable[[], str]:
+    """Names for the runs of a flow: the template with the flow's parameters, and the minute when a run begins."""
+
+    def make_name() -> str:
+        return f"{template.format(**flow_run.parameters)} {time_text()}"
+
+    return make_name
+
+
+def as_text(name: str) -> str:
+    """A name inside a template: its braces are no parameters."""
+    return name.replace("{", "{{").replace("}", "}}")
 
 
 @contextlib.contextmanager

@@ -2,12 +2,13 @@
 
 from prefect import flow
 
+from flows import process
 from tasks.promotion import make_champion
 
 __all__ = ["promote"]
 
 
-@flow(name="promote", persist_result=False)
+@flow(name="promote", flow_run_name=process.dated("{name} {version}"), persist_result=False)
 def promote(name: str, version: str, why: str = "", expected: str = "*") -> str:
     """Make a version the champion; the one before it becomes `previous`.
 

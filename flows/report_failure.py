@@ -16,6 +16,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
 import tasks.engine.result_storage  # noqa: F401 - Prefect finds a block by its class, so the class has to be loaded
+from flows.process import dated
 from synaug_core.errors import ConfigError
 from synaug_core.services.secrets import redacted
 from tasks.retraining import close_left
@@ -27,7 +28,7 @@ NOTIFY_TAG = "synaug-notify:"
 _LONGEST = 1000
 
 
-@flow(name="report-failure", persist_result=False)
+@flow(name="report-failure", flow_run_name=dated("failure"), persist_result=False)
 def report_failure(flow_run_id: UUID, notify: str = "") -> str:
     """Keep one line about a failed run as the artifact `failed-run` and in the log. Close what the run left open: its
     retrainings in Prefect, its runs in the MLflow that its deployment names; a process that was killed could not. Send

@@ -1,6 +1,9 @@
 """The main job: from images to a compared and registered classifier."""
 
-from prefect import flow, tags
+from typing import Any
+
+from prefect import flow, get_run_logger, tags
+from prefect.states import Completed
 
 from flows import process, workers
 from flows.learning import compare_by_probes, divide, gather_probes, learn, shared_test_part
@@ -11,7 +14,6 @@ from synaug_core import preflight, refs
 from synaug_core.classify.search_space import note_unsearched
 from synaug_core.config import Config
 from synaug_core.config.effort import note_effort
-from synaug_core.data.checks import untested
 from synaug_core.evaluate.results import Comparison
 from tasks import arms, promotion, report, retraining
 from tasks.engine.recording import end_steps_on_failure
@@ -21,7 +23,12 @@ from tasks.probes import attacks_on_all
 __all__ = ["retrain", "run_retrain"]
 
 
-@flow(name="retrain", flow_run_name="{config.name}", persist_result=False, task_runner=workers.default_runner())
+@flow(
+    name="retrain",
+    flow_run_name=process.dated("{config.name}"),
+    persist_result=False,
+    task_runner=workers.default_runner(),
+)
 def retrain(config: Config = Config()) -> Outcome:
     """Learn each class, make the missing images, train with and without them, compare, register, perhaps promote.
 
@@ -30,17 +37,28 @@ def retrain(config: Config = Config()) -> Outcome:
     with process.untagged_steps(), process.sigterm_as_ctrl_c(), process.libraries_aside(), end_steps_on_failure():
         process.keep_freed_memory()
         preflight.check_config(config)
-        stages = Stages()
+        log = get_run_logger().info
+        stages = Stages(log)
         fingerprint = read_fingerprint(config.data)
         run = retraining.open_retraining(config, fingerprint)
         try:
-            return _retrain(config, fingerprint, run, stages)
+            outcome = _retrain(config, fingerprint, run, stages)
+            for line in outcome.lines():
+                log(line)
+            ended: Outcome = _completed(outcome)
+            return ended
         except Exception as error:
             retraining.fail_retraining(run, str(error))
             raise
         except BaseException:  # Ctrl-C, or a server that cancels the run
             retraining.fail_retraining(run, "interrupted", "KILLED")
             raise
+
+
+def _completed(outcome: Outcome) -> Any:
+    """The state of a flow run that ended well, with the verdict as its message; whoever called the flow gets the
+    outcome."""
+    return Completed(message=outcome.sentence, data=outcome)
 
 
 def run_retrain(config: Config) -> Outcome:
@@ -72,7 +90,6 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
     comparing_probes = compare_by_probes(config, first, repetitions, comparison, run, stages)
     measurements += gather_probes((*learning.probes[len(early) :], *comparing_probes), stages)
     notes = (
-        *untested(dataset.test.counts),
         *note_effort(config.effort),
         *note_selections(selected),
         *learning.notes(),
@@ -82,36 +99,51 @@ def _retrain(config: Config, fingerprint: str, run: refs.RunRef, stages: Stages)
         *comparison.remarks,
         *_about_registering(config, comparison),
     )
+    synthetic, registered = learning.images[0].synthetic, None
+    compare_page = report.find_compare_page(arm_runs, comparison)
+    facts = dataset, comparison, comparison_ref, synthetic, run, compare_page
+    if config.promotion.enabled and config.data.split.folds is None:
+        [behind] = (d.context for d in divisions if comparison_ref.best.repetition in d.repetitions)
+        with stages.timed("registration"):
+            gate = config.promotion, config.evaluation, arm_runs[comparison_ref.best.arm], report.describe(*facts, "")
+            registered = promotion.register_best(behind.below(run), comparison_ref, *gate)
+    model = registered.decision if registered else ""
     with stages.timed("report"):
-        synthetic, quality = learning.images[0].synthetic, learning.reports()
-        page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes, list_selections(selected))
+        quality, chosen = learning.reports(), list_selections(selected)
+        page = (dataset, config, comparison_ref, synthetic, quality, measurements, notes, chosen, model)
         writing = stages.submit("report", report.write_report, [("page", page)])
         arm_records = [
-            arms.record_arm.submit(arm, arm_runs[arm.name], comparison_ref, repetitions, measurements)
+            arms.record_arm.submit(arm, arm_runs[arm.name], comparison_ref, repetitions, measurements, dataset)
             for arm in config.arms
         ]
         [page_ref] = stages.gather(writing)
         for record in arm_records:
             record.result()
-    registered = None
-    if config.promotion.enabled and config.data.split.folds is None:
-        [behind] = (d.context for d in divisions if comparison_ref.best.repetition in d.repetitions)
-        with stages.timed("registration"):
-            registered = promotion.register_best(behind.below(run), comparison_ref, config.promotion, config.evaluation)
-    report.show_in_prefect(dataset, comparison, comparison_ref, run)
+    description = report.describe(*facts, model)
+    report.show_in_prefect(dataset, comparison, comparison_ref, run, description)
     outcome = build_outcome(
         dataset,
         comparison,
         report.find_address(page_ref),
         registered,
         learning.by_arm(config),
-        (*notes, *retraining.note_shared_name(config)),
+        (*report.read_data_notes(dataset), *notes, *retraining.note_shared_name(config)),
         run,
+        compare_page,
         stages.account(),
     )
     if len(divisions) > 1:
         retraining.close_divisions(tuple(division.context.run for division in divisions))
-    retraining.close_retraining(config, run, outcome.verdict, outcome.best_arm, outcome.seconds)
+    ending = retraining.Ending(
+        verdict=outcome.verdict,
+        best_arm=outcome.best_arm,
+        headline=comparison.headline(),
+        seconds=outcome.seconds,
+        compare_page=compare_page,
+        description=description,
+        dataset_run_id=dataset.run_id,
+    )
+    retraining.close_retraining(config, run, ending)
     return outcome
 
 

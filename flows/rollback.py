@@ -2,12 +2,13 @@
 
 from prefect import flow
 
+from flows import process
 from tasks.promotion import go_back
 
 __all__ = ["rollback"]
 
 
-@flow(name="rollback", persist_result=False)
+@flow(name="rollback", flow_run_name=process.dated("{name}"), persist_result=False)
 def rollback(name: str, why: str = "", expected: str = "*") -> str:
     """Make the previous champion the champion again.
 

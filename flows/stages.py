@@ -13,11 +13,29 @@ from uuid import UUID
 from prefect import Task
 from prefect.futures import PrefectFuture
 
+from flows.process import as_text
 from synaug_core.refs import RunRef
 from tasks.engine import progress_bus, recording
 from tasks.retraining import adopt_runs
 
 __all__ = ["Account", "Stages", "Submitted"]
+
+_VERBS = {
+    "dataset": "read",
+    "selection": "try",
+    "generator": "fit",
+    "judge": "train judges:",
+    "synthesis": "make images:",
+    "quality": "judge images of",
+    "picking": "try",
+    "tuning": "try",
+    "training": "train",
+    "robustness": "disturb",
+    "explanation": "explain",
+    "comparison": "compare",
+    "report": "write",
+}
+"""Stage -> what a step of it does, for the names of task runs: `train combined 3`."""
 
 R = TypeVar("R")
 
@@ -44,7 +62,10 @@ class Submitted(Generic[R]):
 class Stages:
     """One flow run's steps, by stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Callable[[str], object] = lambda _: None) -> None:
+        """`log` is told the end of each step, in the words of the terminal."""
+        self._log = log
+        self._ended: Counter[str] = Counter()
         self.steps = 0
         self.cached = 0
         self.seconds: dict[str, float] = {}
@@ -80,7 +101,11 @@ class Stages:
         `expected` is the number of steps that the whole stage will have, where these are not all. Where steps differ in
         length, `units` is how long each of these is, in the unit of its progress, and `all_units` all of the stage.
         """
-        futures = [(name, step.submit(*arguments)) for name, arguments in jobs]
+        verb = _VERBS.get(stage, stage)
+        futures = [
+            (name, step.with_options(task_run_name=as_text(f"{verb} {name}")).submit(*arguments))
+            for name, arguments in jobs
+        ]
         return self.track(stage, futures, expected, units, all_units)
 
     def track(
@@ -148,6 +173,9 @@ class Stages:
                 except recording.FlowRunOver:  # the run is over, and has said why
                     return
                 key, state = str(future.task_run_id), _state(future)
+                self._ended[step.stage] += 1
+                count = f"{self._ended[step.stage]} of {self._sizes[step.stage]}"
+                self._log(f"{step.stage}: {step.name}: {'reused' if state == 'cached' else state}, {count}")
                 progress_bus.publish(
                     progress_bus.Event(step.stage, step.name, step.units, step.units, state=state, id=key)
                 )

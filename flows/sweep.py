@@ -24,7 +24,7 @@ class SweepOutcome(frozen.Frozen):
     result: SweepResult
 
 
-@flow(name="sweep", persist_result=False, task_runner=workers.default_runner())
+@flow(name="sweep", flow_run_name=process.dated("sweep"), persist_result=False, task_runner=workers.default_runner())
 def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
     """One retraining for each combination, each with the budget of its own configuration, and one page for all.
 
@@ -42,9 +42,8 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepOutcome:
             publish(Event("sweep", name, 0, 1, opens=True))
             try:
                 runner = runner_of(cell.config.compute)
-                outcome = retrain.with_options(task_runner=runner, flow_run_name=f"{cell.config.name}: {name}")(
-                    cell.config
-                )
+                title = process.dated(f"{{config.name}}, {process.as_text(name)}")
+                outcome = retrain.with_options(task_runner=runner, flow_run_name=title)(cell.config)
             except errors.SynaugError as error:
                 comparisons.append(str(error))
                 runs.append("")

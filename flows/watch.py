@@ -2,7 +2,7 @@
 
 from prefect import flow, tags
 
-from flows.process import close_dead_runs, process_tag, sigterm_as_ctrl_c, untagged_steps
+from flows.process import close_dead_runs, dated, process_tag, sigterm_as_ctrl_c, untagged_steps
 from synaug_core.config import Config
 from synaug_core.drift.finding import Finding
 from synaug_core.frozen import Frozen
@@ -25,7 +25,7 @@ class WatchOutcome(Frozen):
     """What was started because of it, in one line."""
 
 
-@flow(name="watch", persist_result=False)
+@flow(name="watch", flow_run_name=dated("{config.name}"), persist_result=False)
 def watch(config: Config = Config()) -> WatchOutcome:
     """Compare the champion's recent inputs with the images it was judged on; where there is drift and
     `watch.deployment` names one, start that deployment."""

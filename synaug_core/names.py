@@ -1,16 +1,22 @@
-"""Names that MLflow, S3 and file systems all take, and the words that names consist of."""
+"""Names that MLflow, S3 and file systems all take, the words that names consist of, and the time in names."""
 
+import datetime as dt
 import hashlib
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Set
 
-__all__ = ["consists_of", "slug", "slugs", "words_of"]
+__all__ = ["consists_of", "slug", "slugs", "time_text", "words_of"]
 
 _LONGEST = 64
 _HASH = 8
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+
+
+def time_text() -> str:
+    """The present minute where the user is, for the name of a run: `2026-11-30 22:45`."""
+    return dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def slug(text: str) -> str:

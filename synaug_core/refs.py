@@ -74,6 +74,8 @@ class SyntheticRef(ImageSetRef):
 
     planned: Annotated[int, Field(alias="wanted")]
     """Images that the plan asked for; fewer may have passed the filters."""
+    planned_counts: dict[str, int] = Field(default_factory=dict)
+    """The same by class; empty where an earlier version made them."""
     seconds: Annotated[float, frozen.INCIDENTAL]
     """Wall time of making and checking them."""
     notes: tuple[str, ...] = ()
@@ -298,6 +300,14 @@ class RegisteredRef(frozen.Frozen):
     reason: str
     arm: str = ""
     """Whose model it is."""
+    is_worse: bool = False
+    """Whether it was worse than the champion that it was compared with, by more than the tolerance."""
+
+    @property
+    def decision(self) -> str:
+        """Which version it is, of which arm, and how the gate decided on it and why, whatever came later."""
+        of_arm = f", the model of {self.arm}" if self.arm else ""
+        return f"Registered as {self.name} version {self.version}{of_arm}. {self.reason}"
 
 
 class SearchRef(frozen.Frozen):

@@ -2,12 +2,14 @@
 
 from typing import Literal
 
-__all__ = ["Alias", "Busy", "Fit", "LogMode", "PoolKind", "Precision"]
+__all__ = ["Alias", "Busy", "FileFormat", "Fit", "LogMode", "PoolKind", "Precision"]
 
 Alias = Literal["champion", "challenger", "previous"]
 """What can point at a version of a registered model."""
 Busy = Literal["cancel", "wait"]
 """What becomes of a run that would begin while another one of its data set goes on."""
+FileFormat = Literal["onnx", "torchscript"]
+"""Files of a model that need no synaug."""
 Fit = Literal["crop", "pad", "stretch"]
 """How images that are not square are made so."""
 LogMode = Literal["images", "features", "none"]

@@ -117,7 +117,8 @@ def compare_arms(
         )
         best = max(by_arm[chosen.arm], key=lambda r: (r.validation, -r.repetition))
         recorder.tags({Tag.VERDICT: compared.verdict, Tag.BEST_ARM: compared.best_arm})
-        recorder.metrics(compared.difference_metrics())
+        recorder.metrics({k: v for k, v in compared.headline().items() if k.startswith("difference/")})
+        recorder.details(compared.difference_metrics())
         return storage.store_comparison(recorder, compared, best)
 
 
@@ -158,6 +159,7 @@ def record_arm(
     reference: ComparisonRef,
     repetitions: tuple[RepetitionRef, ...],
     probes: tuple[ProbeRef, ...],
+    dataset: DatasetRef,
 ) -> None:
     """An arm's means, intervals and figures on its run; repetitions of earlier retrainings are adopted below it."""
     trainings = [r for r in repetitions if r.arm == arm.name]
@@ -166,6 +168,7 @@ def record_arm(
     if runs.is_finished(run):
         return
     compared = storage.load_comparison(reference)
+    runs.add_inputs(run, dataset.run_id)
     with runs.recording_in(run) as recorder:
         recorder.params(arm.model_dump())
         recorder.metrics(compared.flat_metrics(arm.name) | arm_metrics(probes, arm.name))

@@ -53,7 +53,7 @@ def fit_group(
         for class_name, report in generator.reports.items():
             for curve, steps, values in report.series():
                 recorder.curve(f"{curve}/{short[class_name]}", steps, values)
-            recorder.metrics(report.metrics(short[class_name]))
+            recorder.details(report.metrics(short[class_name]))
         recorder.json({c: r.model_dump(mode="json") for c, r in generator.reports.items()}, "fit_report.json")
         _draw(recorder, generator, sheet)
         if reference.notes:

@@ -107,7 +107,7 @@ def fit_judges(
         short = names.slugs(context.dataset.classes)
         recorder.params(classifier.model_dump() | {"folds": judges.folds, "steps": config.steps})
         for label, agreement in consistency.measure_real_consistency(judges, train).items():
-            recorder.metrics(
+            recorder.details(
                 {
                     f"agreement/{short[label]}": agreement.agreement,
                     f"label_probability/{short[label]}": agreement.probability,
@@ -197,5 +197,8 @@ def _points_of(
 
 @code_reach.records_only
 def _record(recorder: Recorder, assessed: report.QualityReport, name: str) -> None:
-    recorder.metrics(assessed.metrics())
+    figures = assessed.metrics()
+    means = {name: value for name, value in figures.items() if name.count("/") == 1}
+    recorder.metrics(means)
+    recorder.details({name: value for name, value in figures.items() if name not in means})
     recorder.text(quality_page(assessed, name=name), "quality.html")

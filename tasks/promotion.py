@@ -26,6 +26,8 @@ from tasks.training import predict_images
 __all__ = ["Measured", "decision_tags", "example_image", "go_back", "make_champion", "measure", "register_best"]
 
 _TRIES = 3
+_YES = "1"
+"""A tag's text for 1.0, as `decision_tags` writes it."""
 
 
 @step.action
@@ -34,8 +36,13 @@ def register_best(
     comparison: refs.ComparisonRef,
     promotion: PromotionConfig,
     evaluation: EvaluationConfig,
+    arm_run: refs.RunRef,
+    description: str = "",
 ) -> refs.RegisteredRef:
     """Register the chosen arm's model as challenger, measure it against the champion, and let the gate decide.
+
+    The model is shown as an output of the retraining and of its arm's run too; `description`, in Markdown, stands on
+    the version below the gate's reason.
 
     A model that was decided on before stays as the gate, or a person since, left it. Where another version becomes
     champion meanwhile, the model is measured against that one.
@@ -64,6 +71,8 @@ def register_best(
         model = exported.log_model(
             owner, artifacts.fetch(best.classifier), example_image(test), best.classifier.classes, dataset.preprocessing
         )
+        for run in (context.run, arm_run):
+            runs.add_output(run, model)
         images = dataset.test.sha256[: retrainings.FINGERPRINT_LENGTH]
         for attempt in range(_TRIES):
             champion = registry.current(settings(), name, "champion")
@@ -100,6 +109,7 @@ def register_best(
         recorder.json(decision.model_dump(mode="json"), "decision.json")
         recorder.text(promotion_page(decision, name=name, version=version.version), "promotion.html")
         recorder.flush()
+        registry.describe(settings(), name, version.version, f"{decision.reason}\n\n{description}")
         # Last: these tags say that all of the above is done.
         registry.annotate(settings(), name, version.version, looked_at | decision_tags(decision))
     return refs.RegisteredRef(
@@ -108,6 +118,7 @@ def register_best(
         alias="champion" if decision.promoted else "challenger",
         reason=decision.reason,
         arm=best.arm,
+        is_worse=decision.is_worse,
     )
 
 
@@ -130,6 +141,7 @@ def _decided(name: str, key: str) -> refs.RegisteredRef | None:
                 alias=next((alias for alias in get_args(vocabulary.Alias) if alias in version.aliases), None),
                 reason=version.tags[Tag.DECISION],
                 arm=version.tags.get(Tag.ARM, ""),
+                is_worse=version.tags.get(Tag.WORSE) == _YES,
             )
     return None
 
@@ -208,7 +220,7 @@ def example_image(images: imageset.ImageSet) -> bytes:
 
 def decision_figures(decision: Decision) -> dict[str, float]:
     """The decision's numbers, for metrics."""
-    metrics = {"promoted": float(decision.promoted)}
+    metrics = {"promoted": float(decision.promoted), "worse": float(decision.is_worse)}
     if decision.figures is not None:
         for name, value in decision.figures.model_dump().items():
             if isinstance(value, dict):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from prefect.runtime import flow_run
 
-from synaug_core import digests, frozen, refs
+from synaug_core import digests, frozen, names, refs
 from synaug_core.config import Config
 from synaug_core.services import versions
 from synaug_core.services.mlflow import retrainings, runs
@@ -14,6 +14,7 @@ from synaug_core.services.settings import child_environment, settings
 from tasks.engine.step import action
 
 __all__ = [
+    "Ending",
     "adopt_runs",
     "close_divisions",
     "close_left",
@@ -40,7 +41,7 @@ def open_retraining(config: Config, fingerprint: str) -> refs.RunRef:
         experiment=experiment,
         key=digests.of_value([config_digest, fingerprint, code]),
         stage="retrain",
-        name=f"retrain {config_digest[:8]}",
+        name=f"retrain {names.time_text()}",
         tags={
             Tag.DATASET: config.name,
             Tag.CONFIG_DIGEST: config_digest,
@@ -96,16 +97,42 @@ def adopt_runs(parent: refs.RunRef, run_ids: tuple[str, ...]) -> None:
         runs.adopt(run_id, parent)
 
 
+class Ending(frozen.Frozen):
+    """What a retraining came to, for its run: a reader of the experiment's list looks no further.
+
+    Attributes:
+        verdict: of the comparison.
+        best_arm: the best on the validation images.
+        headline: the few metrics by which retrainings are compared.
+        seconds: of each stage.
+        compare_page: MLflow's page with the chosen arms side by side, behind MLflow's address.
+        description: all of it as Markdown.
+        dataset_run_id: the run that holds the data sets.
+    """
+
+    verdict: str
+    best_arm: str
+    headline: dict[str, float]
+    seconds: dict[str, float]
+    compare_page: str
+    description: str
+    dataset_run_id: str
+
+
 @action
-def close_retraining(config: Config, run: refs.RunRef, verdict: str, best_arm: str, seconds: dict[str, float]) -> None:
-    """End the parent run well, with what came of it in its tags; of one that is found done, note when."""
+def close_retraining(config: Config, run: refs.RunRef, ending: Ending) -> None:
+    """End the parent run well, with what came of it; of one that is found done, note when."""
     if runs.is_finished(run):
         retrainings.note_asked(run)
         return
+    runs.add_inputs(run, ending.dataset_run_id)
+    runs.describe_experiment(run, ending.description)
     with runs.recording_in(run) as recorder:
-        recorder.tags(run.tags | {Tag.VERDICT: verdict, Tag.BEST_ARM: best_arm})
+        recorder.tags(run.tags | {Tag.VERDICT: ending.verdict, Tag.BEST_ARM: ending.best_arm})
+        recorder.tags({Tag.NOTE: ending.description, Tag.COMPARE_PAGE: ending.compare_page})
+        recorder.metrics(ending.headline)
         recorder.params(config.model_dump(mode="json", exclude={"arms"}) | {"arms": [a.name for a in config.arms]})
-        recorder.metrics({f"seconds/{stage}": value for stage, value in seconds.items()})
+        recorder.metrics({f"seconds/{stage}": value for stage, value in ending.seconds.items()})
         recorder.json(config.model_dump(mode="json"), ArtifactPath.CONFIG)
         recorder.json(versions.environment(), "environment.json")
 

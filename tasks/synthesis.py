@@ -181,6 +181,7 @@ def synthesise_group(
     return refs.SyntheticRef(
         **reference.model_dump(),
         planned=sum(requested.values()),
+        planned_counts=requested,
         seconds=seconds,
         notes=notes,
         further=tuple(further),
@@ -293,12 +294,13 @@ def _record_funnel(
     short = names.slugs(dataset.classes)
     for class_name, funnel in result.funnel.items():
         label = short[class_name]
-        recorder.metrics({f"wanted/{label}": funnel.planned, f"made/{label}": funnel.generated})
-        recorder.metrics({f"images/{label}": funnel.accepted, f"unjudged/{label}": funnel.unjudged})
-        recorder.metrics({f"dropped/{names.slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
-        recorder.metrics({f"{name}/{label}": v for name, v in result.measures.get(class_name, {}).items()})
-        recorder.metrics({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
-        recorder.metrics({f"{_THRESHOLD}/{label}": thresholds.get(class_name)})
+        recorder.metrics({f"images/{label}": funnel.accepted})
+        recorder.details({f"wanted/{label}": funnel.planned, f"made/{label}": funnel.generated})
+        recorder.details({f"unjudged/{label}": funnel.unjudged})
+        recorder.details({f"dropped/{names.slugs([r])[r]}/{label}": n for r, n in funnel.dropped.items()})
+        recorder.details({f"{name}/{label}": v for name, v in result.measures.get(class_name, {}).items()})
+        recorder.details({f"{_UNLIKELY}/{label}": unlikely.get(class_name)})
+        recorder.details({f"{_THRESHOLD}/{label}": thresholds.get(class_name)})
     recorder.json({c: funnel.model_dump(mode="json") for c, funnel in result.funnel.items()}, "funnel.json")
     recorder.text(_table(result, unlikely), "funnel.csv")
     if result.funnel:

@@ -50,6 +50,9 @@ __all__ = [
     "trial_name",
 ]
 
+_VALIDATED = ("balanced_accuracy", "macro_auc")
+"""Figures of the validation images by which trainings are compared; the others are in the table of the run."""
+
 Synthetic = dict[str, tuple[refs.SyntheticRef, ...]]
 OnlineGenerators = dict[str, tuple[refs.GeneratorRef, ...]]
 
@@ -145,8 +148,9 @@ def train_repetition(
         recorder.metrics({"best_step": history.best_step, "steps": history.stopped_at})
         recorder.metrics({"prior_correction": history.prior_correction, "head_strength": history.head_strength})
         names = slugs(classifier.classes).values()
-        recorder.metrics({f"prior/{name}": share for name, share in zip(names, history.prior, strict=True)})
-        recorder.metrics({f"val/{name}": v for name, v in val_scores.items() if "/" not in name})
+        recorder.details({f"prior/{name}": share for name, share in zip(names, history.prior, strict=True)})
+        recorder.metrics({f"val/{name}": val_scores.get(name) for name in _VALIDATED})
+        recorder.details({f"val/{name}": v for name, v in val_scores.items() if name not in _VALIDATED})
         rare = scorer.RareClass(dataset.classes.index(rarest(dataset.train.counts, dataset.test.counts)))
         recorder.metrics({f"test/{name}": v for name, v in scorer.scores(predicted_test, rare).items()})
         reference = refs.RepetitionRef(

@@ -208,6 +208,7 @@ def _prefect_server(settings: Settings) -> Iterator[None]:
             running.callback(_leave_server)
         embedded.reread_environment()
         import_quietly(["mlflow", "flows.retrain"])
+        embedded.keep_terminal_quiet()
         if settings.prefect_api_url is None:
             embedded.wait_until_ready(server)
         publish(Event("start", "libraries and servers", state="done"))

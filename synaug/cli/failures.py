@@ -9,10 +9,12 @@ from pathlib import Path
 from synaug_core.errors import DiskFullError, SynaugError, UserError, causes
 from synaug_core.services import secrets, writable
 
-__all__ = ["FAILED", "USER_ERROR", "Session", "find_user_error", "print_error", "printable", "report"]
+__all__ = ["FAILED", "USER_ERROR", "WORSE", "Session", "find_user_error", "print_error", "printable", "report"]
 
 FAILED = 1
 USER_ERROR = 2
+WORSE = 3
+"""Where it is asked for: the new model is worse than the champion."""
 # Control characters, line breaks of every kind, and what turns the direction of writing.
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 

@@ -63,7 +63,8 @@ app.command("doctor")(upkeep.doctor)
 
 
 def execute(arguments: Sequence[str]) -> int:
-    """Run one command line and give its exit code: 0 done, 2 the user's input is at fault, 1 anything else."""
+    """Run one command line and give its exit code: 0 done, 2 the user's input is at fault, 3 (where asked for) the new
+    model is worse than the champion, 1 anything else."""
     session = failures.Session()
     try:
         app(args=list(arguments), prog_name="synaug", obj=session)

@@ -23,6 +23,7 @@ __all__ = [
     "print_lines",
     "print_plan",
     "print_rows",
+    "print_sentences",
     "print_table",
     "write_json",
     "write_whole",
@@ -34,6 +35,14 @@ def print_lines(*lines: str) -> None:
     console = Console(highlight=False)
     for line in lines:
         console.print(escape(line), soft_wrap=True)
+
+
+def print_sentences(*sentences: str) -> None:
+    """Print each sentence from the line's start: wrapped between words in a terminal, on one line anywhere else."""
+    console = Console(highlight=False)
+    for sentence in sentences:
+        text = sentence.replace(" %", "\N{NO-BREAK SPACE}%") if console.is_terminal else sentence
+        console.print(escape(text), soft_wrap=not console.is_terminal)
 
 
 def print_plan(text: str) -> None:

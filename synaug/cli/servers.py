@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ __all__ = ["Server", "free_port", "interrupted_by_signals", "open_pages", "start
 
 HOST = "127.0.0.1"
 _PORTS_TRIED = 50
+_SAY_EVERY = 15.0
 
 
 @dataclass(frozen=True)
@@ -93,20 +94,31 @@ def interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def wait_until_ready(servers: Sequence[Server], timeout: float = 120.0) -> None:
+def wait_until_ready(
+    servers: Sequence[Server], timeout: float | None = 120.0, notify: Callable[[str], object] = lambda _: None
+) -> None:
     """Wait until every server answers its health page.
+
+    Args:
+        servers: started already.
+        timeout: seconds; None: as long as every server lives.
+        notify: told every 15 seconds which server does not answer yet.
 
     Raises:
         SynaugError: one ended or did not answer in time; the line names its log.
     """
-    end = time.monotonic() + timeout
+    start = said_at = time.monotonic()
     for server in servers:
         while not reachable.is_healthy(server.health, 2):
             if server.process.poll() is not None:
                 raise errors.SynaugError(
                     f"{server.name} ended with code {server.process.returncode}; its log: {server.log}"
                 )
-            if time.monotonic() > end:
+            now = time.monotonic()
+            if now - said_at >= _SAY_EVERY:
+                said_at = now
+                notify(f"{server.name} does not answer yet ({now - start:.0f} s); its log: {server.log}")
+            if timeout is not None and now - start > timeout:
                 raise errors.SynaugError(f"{server.name} did not answer within {timeout:.0f} s; its log: {server.log}")
             time.sleep(0.2)
 

@@ -195,7 +195,8 @@ def _export_one(settings: Settings, mlflow: Any, run: Any, folder: Path) -> bool
         for entry in entries:
             uri = f"{holder.info.artifact_uri.rstrip('/')}/{PurePosixPath(entry.path).name}"
             _copy_readable(artifacts.fetch_uri(settings, uri, Path(staging)), folder)
-        models = holder.outputs.model_outputs if holder.outputs else []
+        has_own_models = run.data.tags.get(Tag.STAGE) != "arm"  # an arm shows the model of one of its repetitions
+        models = holder.outputs.model_outputs if holder.outputs and has_own_models else []
         for number, output in enumerate(models, start=1):
             model = retry.patiently(mlflow.get_logged_model, output.model_id)
             local_copy = artifacts.fetch_uri(settings, model.artifact_location, Path(staging) / "models")

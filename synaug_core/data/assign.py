@@ -69,15 +69,15 @@ def assign(
     supplied = {item.split for item in items} - {None}
     if isinstance(division, split.Fold) and supplied - {"train"}:
         raise DataError("data.split.folds: these images come with a split of their own; leave folds out to use it")
-    removed: dict[int, str] = {}
+    removed: dict[int, report.Removed] = {}
     contradictions = _contradictions(items, duplicates.owner)
     if config.duplicates.conflicting_labels == "remove":
         for rows in contradictions:
             for n in rows:
                 if sides[n] in (None, "train"):
-                    removed[n] = "equal to an image with another label"
+                    removed[n] = report.Removed(id=items[n].id, reason="equal to an image with another label")
     if supplied and config.duplicates.across_splits == "remove":
-        removed |= {n: why for n, why in _across(items, sides, duplicates).items() if n not in removed}
+        removed |= {n: out for n, out in _across(items, sides, duplicates).items() if n not in removed}
     for n in removed:
         sides[n] = None
     units = _units(items, duplicates)
@@ -103,7 +103,7 @@ def assign(
             report.Conflict(ids=tuple(items[n].id for n in rows), classes=tuple(items[n].label for n in rows))
             for rows in contradictions
         ),
-        removed=tuple(report.Removed(id=items[n].id, reason=removed[n]) for n in sorted(removed)),
+        removed=tuple(removed[n] for n in sorted(removed)),
         leaks=leaks.find_leaks(items, sides, duplicates.owner, related),
     )
 
@@ -136,7 +136,9 @@ def _contradictions(items: Sequence[Item], owner: NDArray[np.int64]) -> list[lis
     return [rows for rows in _members(owner) if len({items[n].label for n in rows}) > 1]
 
 
-def _across(items: Sequence[Item], sides: Sequence[report.Split | None], duplicates: DuplicateGraph) -> dict[int, str]:
+def _across(
+    items: Sequence[Item], sides: Sequence[report.Split | None], duplicates: DuplicateGraph
+) -> dict[int, report.Removed]:
     """Images to leave out because they, near-duplicates or others of their group are on a later side."""
     rank = np.array([_RANK[s] for s in sides])
     count = int(duplicates.owner.max()) + 1
@@ -150,16 +152,18 @@ def _across(items: Sequence[Item], sides: Sequence[report.Split | None], duplica
         if item.group is not None:
             latest[item.group] = max(int(side_rank), latest.get(item.group, -1))
     names = {value: _WORDS[side] for side, value in _RANK.items() if side is not None}
-    reasons: dict[int, str] = {}
+    left_out: dict[int, report.Removed] = {}
     for n, item in enumerate(items):
         side_rank, owner = rank[n], duplicates.owner[n]
         if equal[owner] > side_rank:
-            reasons[n] = f"equal to a {names[int(equal[owner])]} image"
+            left_out[n] = report.Removed(id=item.id, reason=f"equal to a {names[int(equal[owner])]} image")
         elif near_or_equal[owner] > side_rank:
-            reasons[n] = f"nearly equal to a {names[int(near_or_equal[owner])]} image"
+            later = names[int(near_or_equal[owner])]
+            left_out[n] = report.Removed(id=item.id, reason=f"nearly equal to a {later} image")
         elif item.group is not None and latest[item.group] > side_rank:
-            reasons[n] = f"its group {item.group} has {names[latest[item.group]]} images"
-    return reasons
+            reason = f"of a group that has {names[latest[item.group]]} images"
+            left_out[n] = report.Removed(id=item.id, reason=reason, group=item.group)
+    return left_out
 
 
 def _units(items: Sequence[Item], duplicates: DuplicateGraph) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from synaug_core.data.report import Removed, Split
 from synaug_core.data.sources.base import Item
 from synaug_core.errors import DataError
 
-__all__ = ["check_sides", "choose_classes", "small_classes", "untested", "why_left_out", "why_together"]
+__all__ = ["check_sides", "choose_classes", "small_classes", "why_left_out", "why_together"]
 
 _FEW_GROUPS = 3
 
@@ -99,21 +99,20 @@ def check_sides(
             message = "; ".join([f"there are no {side} images", *why()])
             raise DataError(f"{message}; supply some, or add images so that some can be set aside")
     lines = []
-    for side, counts in (("validation", val), ("test", test)):
-        if empty := [name for name, count in counts.items() if count == 0]:
-            lines.append(f"No {side} images of {', '.join(empty)}: figures of {'it' if len(empty) == 1 else 'them'} "
-                         f"are undefined there.")  # fmt: skip
-    return lines
+    if empty := [name for name, count in val.items() if count == 0]:
+        pronoun = "it" if len(empty) == 1 else "them"
+        lines.append(f"No validation images of {', '.join(empty)}: figures of {pronoun} are undefined there.")
+    return lines + _untested(test)
 
 
-def untested(test: Mapping[str, int]) -> tuple[str, ...]:
+def _untested(test: Mapping[str, int]) -> list[str]:
     """A line about the classes without test images, for whoever reads the figures of all classes; none without them."""
     empty = [name for name, count in test.items() if count == 0]
     if not empty:
-        return ()
+        return []
     pronoun = "it" if len(empty) == 1 else "them"
     consequence = f"performance on {pronoun} is unknown, and balanced accuracy leaves {pronoun} out"
-    return (f"no test images of {', '.join(empty)}: {consequence}",)
+    return [f"No test images of {', '.join(empty)}: {consequence}."]
 
 
 def why_together(groups: Sequence[str]) -> list[str]:
@@ -147,26 +146,20 @@ def why_left_out(
         sides: only images supplied for these sides are; None: for no side.
         word: what such an image is called, such as `training`.
     """
-    reasons = {r.id: r.reason for r in removed}
+    left_out = {r.id: r for r in removed}
     counts: Counter[str] = Counter()
     groups: dict[str, str] = {}
     for item in items:
-        reason = reasons.get(item.id)
-        if reason is None or item.label not in classes or item.split not in sides:
+        out = left_out.get(item.id)
+        if out is None or item.label not in classes or item.split not in sides:
             continue
-        # The reason names the group; images of many groups are told together.
-        kind = reason.removeprefix(f"its group {item.group} ")
-        counts[kind] += 1
-        if kind != reason:
-            groups.setdefault(kind, str(item.group))
-    return [_sentence(count, word, kind, groups.get(kind)) for kind, count in counts.most_common()]
+        counts[out.reason] += 1
+        if out.group is not None:
+            groups.setdefault(out.reason, out.group)
+    return [_sentence(count, word, reason, groups.get(reason)) for reason, count in counts.most_common()]
 
 
-def _sentence(count: int, word: str, kind: str, group: str | None) -> str:
-    single = count == 1
-    start = f"{count} {word} image{'' if single else 's'} {'was' if single else 'were'} left out because "
-    if group is None:
-        return f"{start}{'it is' if single else 'they are'} {kind}"
-    also = kind.replace("has ", "also has ", 1)
-    example = group if single else f"such as {group}"
-    return f"{start}{'its' if single else 'their'} group {also} ({example}; keep a group on one side)"
+def _sentence(count: int, word: str, reason: str, group: str | None) -> str:
+    subject, verb = ("image was", "it is") if count == 1 else ("images were", "they are")
+    example = "" if group is None else f" (such as {group}; keep a group on one side)"
+    return f"{count} {word} {subject} left out because {verb} {reason}{example}"

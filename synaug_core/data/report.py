@@ -103,6 +103,9 @@ class Removed(Frozen):
 
     id: str
     reason: str
+    """Equal for all images that were left out for the same, so that they can be counted by it."""
+    group: str | None = None
+    """The image's, where it was left out for being of it."""
 
 
 class Dropped(Frozen):

@@ -62,6 +62,11 @@ class Decision(Frozen):
     chance: float | None = None
     """What guessing would come to; None where there was a champion."""
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether the challenger's balanced accuracy is below the champion's by more than the tolerance."""
+        return self.figures is not None and _is_worse(self.figures, self.tolerance)
+
     def metrics(self) -> dict[str, float]:
         """The figures as flat numbers; differences with `/low` and `/high`."""
         numbers: dict[str, float] = {}
@@ -164,7 +169,7 @@ def gate(
     if np.array_equal(challenger.probabilities, champion.probabilities):
         return decide(False, "Not promoted: it predicts exactly what the champion predicts.", figures)
     overall, rare = figures.balanced_accuracy, figures.rarest_recall
-    worse = overall.mean < -config.tolerance - _ROUNDING
+    worse = _is_worse(figures, config.tolerance)
     gains_rare = rare.low > 0
     level, rare_level = (sentence.percent_text(round(share, 6)) for share in levels)
     names = ", ".join(figures.rarest_classes)
@@ -187,6 +192,10 @@ def gate(
     reasons += [f"no improvement shown on the rarest classes, {said_rare}"] * (not gains_rare)
     reasons += [untested] * bool(untested)
     return decide(False, f"Not promoted: {'; '.join(reasons)}.{left_out}", figures)
+
+
+def _is_worse(figures: Figures, tolerance: float) -> bool:
+    return figures.balanced_accuracy.mean < -tolerance - _ROUNDING
 
 
 def spent_confidence(confidence: float, comparisons: int) -> float:

@@ -10,7 +10,15 @@ from pydantic import Field
 from synaug_core.evaluate import intervals, predictions
 from synaug_core.frozen import Frozen
 
-__all__ = ["Discordance", "at_least_wilson", "binomial_p", "discordances", "mcnemar", "wilson"]
+__all__ = [
+    "Discordance",
+    "at_least_wilson",
+    "binomial_p",
+    "discordances",
+    "images_for_width",
+    "mcnemar",
+    "wilson",
+]
 
 
 def binomial_p(successes: int, n: int) -> float:
@@ -30,6 +38,16 @@ def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, flo
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def images_for_width(share: float, half: float, confidence: float = 0.95) -> int:
+    """Fewest images of which Wilson's interval of a share is no wider than twice `half`, in (0, 0.5)."""
+    n = 1
+    while True:
+        low, high = wilson(share, n, confidence)
+        if high - low <= 2 * half:
+            return n
+        n += 1
 
 
 def at_least_wilson(interval: intervals.Interval, images: float, confidence: float) -> intervals.Interval:

@@ -156,6 +156,25 @@ class Comparison(frozen.Frozen):
                     flat[f"test/{name}{ending}"] = value
         return flat
 
+    @property
+    def chosen_arm(self) -> str:
+        """The arm to keep: the one whose model is worth registering, or else the best on the validation images."""
+        return self.choice.arm if self.choice is not None else self.best_arm
+
+    def headline(self) -> dict[str, float]:
+        """Map MLflow names to the few figures by which retrainings are compared: the chosen arm's balanced accuracy,
+        macro-AUC and recall of the rarest class, and the difference that decides, each with its bounds."""
+        keys = ("balanced_accuracy", "macro_auc", f"class/{self.slug(self.rarest_class)}/recall")
+        figures = self.arms[self.chosen_arm].metrics
+        named = {f"test/{key}": figures[key] for key in keys if key in figures}
+        named |= {f"difference/{c.metric}": c.difference for c in self.contrasts[:1]}
+        endings = ("", "/low", "/high")
+        return {
+            f"{name}{ending}": value
+            for name, interval in named.items()
+            for ending, value in zip(endings, (interval.mean, interval.low, interval.high), strict=True)
+        }
+
     def difference_metrics(self) -> dict[str, float]:
         """Map MLflow names to the differences of the contrasts, each with `/low`, `/high` and `/p`."""
         original = (self.against_original,) if self.against_original else ()

@@ -7,6 +7,7 @@ from synaug_core.evaluate.power import Power
 from synaug_core.metrics import METRICS
 
 __all__ = [
+    "MINUS",
     "against_original_text",
     "design_text",
     "p_text",
@@ -16,6 +17,8 @@ __all__ = [
     "power_text",
     "sentence",
 ]
+
+MINUS = "\N{MINUS SIGN}"
 
 
 def sentence(
@@ -74,7 +77,7 @@ def positive_control_text(contrast: Contrast, confidence: float) -> str:
 def _position(contrast: Contrast, rank: str) -> str:
     """`combined is +3.1 points of balanced accuracy over the hardest of 4 controls, traditional`."""
     amount = points(contrast.difference.mean)
-    size, side = (amount[1:], "below") if amount[0] == "-" else (amount, "over" if amount[0] == "+" else "away from")
+    size, side = (amount[1:], "below") if amount[0] == MINUS else (amount, "over" if amount[0] == "+" else "away from")
     unit = f"points of {METRICS[contrast.metric].title}"
     return f"{contrast.arm} is {size} {unit} {side} {rank}, {contrast.against}"
 
@@ -134,9 +137,9 @@ def _size(gain: float) -> str:
 
 
 def points(share: float) -> str:
-    """A difference of shares in signed percentage points, one decimal: `+0.4`, `-1.9`, `0.0`."""
+    """A difference of shares in signed percentage points, one decimal, with a true minus: `+0.4`, `−1.9`, `0.0`."""
     text = f"{100 * share:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
 
 
 def percent_text(share: float) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.data.png import encoded
 from synaug_core.evaluate.sentence import p_text, percent_text, points
 from synaug_core.report.style import png
-from synaug_core.report.words import figure, metric_name, number, p_short, percent, plain, span
+from synaug_core.report.words import figure, keep_percent_on_line, metric_name, number, p_short, percent, plain, span
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,6 +68,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "figure": figure,
+        "keep_percent": keep_percent_on_line,
         "metric_name": metric_name,
         "number": number,
         "p_text": p_text,
@@ -75,7 +76,7 @@ def _environment() -> Environment:
         "percent": percent,
         "percent_text": percent_text,
         "plain": plain,
-        "points": lambda share: points(share).replace("-", "−"),
+        "points": points,
         "span": span,
     }
     return environment

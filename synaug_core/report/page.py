@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from synaug_core.evaluate.results import shown_arms
 from synaug_core.report import html, sections, words
+from synaug_core.report.answer import WHAT_AN_ARM_IS, Answer, SyntheticCounts
 from synaug_core.report.figures.comparison import arm_confusion_png, forest_figure, recall_figure, waterfall_figure
 from synaug_core.report.figures.reliability import operating_figure, reliability_figure
 from synaug_core.report.quality import quality_tables
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from synaug_core.probes.base import ReportSection
     from synaug_core.quality.report import QualityReport
 
-__all__ = ["comparison_figures", "comparison_page"]
+__all__ = ["comparison_figures", "comparison_page", "index_page"]
 
 _ROOMY = 12
 _MOST_MATRICES = 8
@@ -46,6 +47,9 @@ def comparison_page(
     name: str = "",
     dataset: Mapping[str, Any] | None = None,
     sheets: Mapping[str, html.Picture] | None = None,
+    strip: html.Picture | None = None,
+    image_counts: Mapping[str, SyntheticCounts] | None = None,
+    model: str = "",
     config: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
     probes: Sequence[ReportSection] = (),
@@ -62,6 +66,9 @@ def comparison_page(
         name: the data set's name.
         dataset: a DatasetReport as JSON: counts, rejected and removed images.
         sheets: caption -> sheet of images; large ones are shown in fewer colours.
+        strip: real and synthetic images of the rarest class.
+        image_counts: arm -> its synthetic images, planned and passed.
+        model: which version was registered, and what the gate said of it.
         config: the configuration as JSON.
         versions: what produced it: code and libraries.
         probes: what each probe of the trained classifiers shows.
@@ -77,7 +84,10 @@ def comparison_page(
     values: dict[str, Any] = {
         "c": comparison,
         "name": words.plain(name, 60) if name else "",
-        "answer": sections.answer(comparison),
+        "answer": Answer.from_comparison(comparison, image_counts),
+        "what_an_arm_is": WHAT_AN_ARM_IS,
+        "strip": html.embed_sheets({"": strip}) if strip is not None else [],
+        "model": model,
         "basis": sections.basis(comparison),
         "trainings": sections.trainings_name(comparison),
         "tests": sections.tests_text(comparison),
@@ -112,12 +122,23 @@ def comparison_page(
     return html.render("comparison.html", toc=_contents(values), **values)
 
 
+def index_page(comparison: Comparison, *, name: str, parts: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+    """The page that opens first in a folder of exported files: the answer, and where everything is.
+
+    Args:
+        comparison: what was found.
+        name: the data set's name.
+        parts: heading -> path below the folder and text of each file.
+    """
+    return html.render("index.html", name=words.plain(name, 60), answer=Answer.from_comparison(comparison), parts=parts)
+
+
 def _shown_probe(section: ReportSection) -> dict[str, Any]:
     """A probe's section, its sentences, and its picture as an address."""
     is_figure, picture = hasattr(section.picture, "savefig"), {"": section.picture}
     return {
         "section": section,
-        "sentences": [sections.keep_percent_on_line(sentence) for sentence in section.sentences],
+        "sentences": [words.keep_percent_on_line(sentence) for sentence in section.sentences],
         "picture": []
         if section.picture is None
         else html.embed_figures(picture)

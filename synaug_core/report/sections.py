@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.config.evaluation import BEST
 from synaug_core.evaluate.sentence import against_original_text, positive_control_text, power_text
 from synaug_core.metrics import METRICS, Place, shown_in
-from synaug_core.report.words import metric_name, number, plain
+from synaug_core.report.answer import is_worse
+from synaug_core.report.words import figure, keep_percent_on_line, metric_name, number, plain
 
 if TYPE_CHECKING:
     from synaug_core.evaluate.contrast import Contrast
     from synaug_core.evaluate.results import Comparison
 
 __all__ = [
-    "answer",
     "basis",
     "columns",
     "count_left_out",
     "count_removal_reasons",
     "counts",
     "find_best_values",
-    "is_worse",
-    "keep_percent_on_line",
     "limits",
     "list_rejected_files",
     "steps",
@@ -44,23 +42,6 @@ _INTERVALS = {
     "sign_flip": "a bootstrap over repetitions and test images",
     "corrected_t": "the same test",
 }
-
-
-def answer(comparison: Comparison) -> tuple[str, str, str]:
-    """Its colour (`yes`, `no`, or `worse` where the whole interval lies below 0), the verdict's words, and the rest."""
-    head, colon, remainder = comparison.sentence.partition(": ")
-    kind = "yes" if comparison.verdict == "gain" else "worse" if is_worse(comparison) else "no"
-    return kind, keep_percent_on_line(head + colon.rstrip()), keep_percent_on_line(remainder)
-
-
-def is_worse(comparison: Comparison) -> bool:
-    """Whether the interval of the contrast that decides lies below 0: the synthetic images cost something."""
-    return bool(comparison.contrasts) and comparison.contrasts[0].difference.high < 0
-
-
-def keep_percent_on_line(text: str) -> str:
-    """A number and its percent sign stay on one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def basis(comparison: Comparison) -> list[str]:
@@ -141,9 +122,6 @@ def limits(comparison: Comparison) -> list[str]:
     return texts
 
 
-_ROUNDED = 9
-
-
 def columns(comparison: Comparison, place: Place, class_name: Callable[[str], str] = plain) -> dict[str, str]:
     """Key of each metric that is shown in a place -> its heading; `class_name` shortens that of the rarest class.
 
@@ -160,13 +138,15 @@ def _has(comparison: Comparison, metric: str) -> bool:
     return any(metric in result.metrics for result in comparison.arms.values())
 
 
-def find_best_values(comparison: Comparison, place: Place) -> dict[str, set[str]]:
-    """The arms with the best mean of each column, all of them where they are level; none where there is one arm."""
-    best_arms = {}
+def find_best_values(comparison: Comparison, place: Place) -> dict[str, str | None]:
+    """The arm with the best mean of each column; None where several have the same figure as it is shown."""
+    best_arms: dict[str, str | None] = {}
     for key in columns(comparison, place):
-        means = {a: round(r.metrics[key].mean, _ROUNDED) for a, r in comparison.arms.items() if key in r.metrics}
-        top = (max if key not in METRICS or METRICS[key].higher_is_better else min)(means.values(), default=0.0)
-        best_arms[key] = {a for a, v in means.items() if v == top} if len(means) > 1 else set()
+        means = {arm: r.metrics[key].mean for arm, r in comparison.arms.items() if key in r.metrics}
+        best = max if key not in METRICS or METRICS[key].higher_is_better else min
+        best_arm = best(means, key=lambda arm: means[arm], default=None)
+        top = [arm for arm, mean in means.items() if best_arm and figure(mean, key) == figure(means[best_arm], key)]
+        best_arms[key] = best_arm if top == [best_arm] and len(means) > 1 else None
     return best_arms
 
 

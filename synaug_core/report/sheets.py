@@ -22,6 +22,7 @@ __all__ = [
     "preview",
     "real_beside_synthetic",
     "reconstruction",
+    "strip",
     "subset",
     "targeted_rows",
     "targeted_sheet",
@@ -96,6 +97,16 @@ def real_beside_synthetic(real: ImageSet, synthetic: ImageSet) -> Image.Image:
         rows.append(Row(name, note, torch.cat([real_part, gap, synthetic_part])))
     columns = (("real", 0), ("synthetic", per_class))
     return sheet(rows, columns=columns, breaks=(per_class,), blocks=blocks, tile=_tile(len(names)))
+
+
+def strip(real: ImageSet, synthetic: ImageSet, class_name: str) -> Image.Image:
+    """The first real images of one class, and below them the first synthetic ones."""
+    parts = (("real", real), ("synthetic", synthetic))
+    rows = [
+        Row(kind, _images(images.counts().get(class_name, 0)), _first(images, class_name, _IN_ROW), missing="no images")
+        for kind, images in parts
+    ]
+    return sheet(rows, tile=_tile(len(rows)))
 
 
 def interpolation(rows: Sequence[tuple[str, Tensor]], alphas: Sequence[float]) -> Image.Image:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synaug_core.evaluate.sentence import percent_text, points
-from synaug_core.report import sections, words
+from synaug_core.report import answer, sections, words
 
 if TYPE_CHECKING:
     from rich.box import Box
@@ -128,7 +128,7 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
             if value is None:
                 cells.append(Text("–", style="dim"))
                 continue
-            top = arm in best_values[metric]
+            top = arm == best_values[metric]
             cell = Text(words.percent(value.mean) + ("*" if top else " "), style="bold" if top else "")
             cells.append(cell.append(f"\n{words.span(value).replace(' ', '')} ", style="not bold dim"))
         grid.add_row(*cells)
@@ -151,7 +151,7 @@ def _legend(comparison: Comparison) -> str:
         f"In percent: mean over {_trainings(comparison)}, and the {percent_text(comparison.confidence)} interval; "
         f"{n} test images, {comparison.test_counts[rare]} of them {words.plain(rare)} "
         f"({comparison.train_counts.get(rare, 0)} in training).\n"
-        "▸ best arm on the validation images   * highest mean of its column"
+        f"▸ best arm on the validation images   * best of its column, alone\n{answer.WHAT_AN_ARM_IS}"
     )
 
 

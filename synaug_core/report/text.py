@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.evaluate.results import judged_arm, recall_changes, shown_arms
 from synaug_core.evaluate.sentence import percent_text, points
 from synaug_core.report import sections, terminal, words
+from synaug_core.report.answer import WHAT_AN_ARM_IS, Answer, SyntheticCounts
 
 if TYPE_CHECKING:
     from synaug_core.evaluate import contrast, intervals, results
@@ -20,6 +21,8 @@ __all__ = ["comparison_text"]
 WIDTH = 100
 _ARM, _CLASS = 22, 16
 _MOST_NOTES = 40
+_NOTE = 1000
+"""Characters of a note; a longer one was written by nobody."""
 _GLUE = "\N{NO-BREAK SPACE}"
 _RULE_BELOW_HEAD = "    \n    \n -- \n    \n    \n    \n    \n    \n"
 """A box of rich's with one line only."""
@@ -31,6 +34,9 @@ def comparison_text(
     name: str = "",
     probes: Sequence[ReportSection] = (),
     notes: Sequence[str] = (),
+    data_notes: Sequence[str] = (),
+    image_counts: Mapping[str, SyntheticCounts] | None = None,
+    model: str = "",
 ) -> str:
     """Answer, arms, contrasts, classes, what else was found, limits: lines of at most 100 columns.
 
@@ -39,11 +45,18 @@ def comparison_text(
         name: the data set's name.
         probes: what each probe of the trained classifiers shows.
         notes: lines that a reader should know of the run.
+        data_notes: what the data check saw.
+        image_counts: arm -> its synthetic images, planned and passed.
+        model: which version was registered, and what the gate said of it.
     """
+    answer = Answer.from_comparison(comparison, image_counts)
     head = f"{_cut(name, 60)}: did synthetic images help?" if name else "Did synthetic images help?"
     parts = [
         [head, "=" * _wide(head)],
         _wrapped(comparison.sentence),
+        _wrapped(answer.rare),
+        _listed("What to do now", answer.advice),
+        *(_wrapped(sentence) for sentence in (model, answer.passed) if sentence),
         [line for sentence in sections.basis(comparison) for line in _wrapped(sentence)],
         _arms(comparison),
         _contrasts(comparison),
@@ -51,9 +64,7 @@ def comparison_text(
         _classes(comparison),
     ]
     parts += [_listed(section.heading, section.sentences) for section in probes]
-    if notes:
-        more = [f"... and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
-        parts.append(_listed("Notes of the run", [*(words.plain(n, 300) for n in notes[:_MOST_NOTES]), *more]))
+    parts += [_noted("What the data check saw", data_notes), _noted("Notes of the run", notes)]
     parts.append(_listed("Limits of these figures", sections.limits(comparison)))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -69,7 +80,7 @@ def _arms(c: results.Comparison) -> list[str]:
     controls = ", ".join(words.plain(a) for a, r in c.arms.items() if r.is_control) or "none"
     legend = (
         f"Means over {sections.trainings_name(c)} with their {percent_text(c.confidence)} intervals; "
-        f"* best on the validation images. Controls, which a gain has to beat: {controls}."
+        f"* best on the validation images. {WHAT_AN_ARM_IS} Controls, which a gain has to beat: {controls}."
     )
     return ["ARMS", *_tables(head, rows), *_wrapped(legend)]
 
@@ -141,6 +152,13 @@ def _listed(heading: str, lines: Sequence[str]) -> list[str]:
     return [heading.upper(), *(out for line in lines for out in _wrapped(line, "- "))]
 
 
+def _noted(heading: str, notes: Sequence[str]) -> list[str]:
+    if not notes:
+        return []
+    more = [f"... and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
+    return _listed(heading, [*(words.plain(note, _NOTE) for note in notes[:_MOST_NOTES]), *more])
+
+
 def _tables(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The table; columns that have no room continue below, beside the first column again."""
     columns = len(head)
@@ -160,10 +178,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     from rich.text import Text
 
     widths = [max((_wide(row[i]) for row in rows), default=0) for i in range(len(head))]
-    headings = [
-        "\n".join(textwrap.wrap(text, max(width, 9), max_lines=2, placeholder="…"))
-        for text, width in zip(head, widths, strict=True)
-    ]
+    headings = ["\n".join(textwrap.wrap(text, max(width, 9))) for text, width in zip(head, widths, strict=True)]
     grid = terminal.new_table(headings, box=Box(_RULE_BELOW_HEAD, ascii=True), show_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         grid.add_row(*map(Text, row))
@@ -195,7 +210,7 @@ def _wrapped(text: str, bullet: str = "") -> list[str]:
     room = WIDTH - len(bullet)
     lines: list[str] = []
     line = ""
-    for word in sections.keep_percent_on_line(text).split(" "):
+    for word in words.keep_percent_on_line(text).split(" "):
         for piece in _pieces(word, room):
             if line and _wide(line) + 1 + _wide(piece) > room:
                 lines.append(line)

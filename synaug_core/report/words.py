@@ -5,7 +5,18 @@ import unicodedata
 from synaug_core.evaluate import intervals, sentence
 from synaug_core.metrics import METRICS
 
-__all__ = ["SPLIT_NAMES", "figure", "in_figure", "metric_name", "number", "p_short", "percent", "plain", "span"]
+__all__ = [
+    "SPLIT_NAMES",
+    "figure",
+    "in_figure",
+    "keep_percent_on_line",
+    "metric_name",
+    "number",
+    "p_short",
+    "percent",
+    "plain",
+    "span",
+]
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -25,6 +36,11 @@ def plain(text: str, limit: int = 28) -> str:
 def in_figure(text: str, limit: int = 24) -> str:
     """The same for matplotlib, which would set text between dollar signs as mathematics."""
     return plain(text, limit).replace("$", r"\$")
+
+
+def keep_percent_on_line(text: str) -> str:
+    """A number and its percent sign stay on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def percent(share: float) -> str:

@@ -141,6 +141,7 @@ def embedded_environment(current: Settings, environment: Mapping[str, str] | Non
         "PREFECT_HOME": str(current.prefect_home),
         "PREFECT_LOCAL_STORAGE_PATH": str(current.prefect_home / places.PREFECT_RESULTS),
         "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",  # what a terminal shows, for Prefect's page
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

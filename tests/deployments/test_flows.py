@@ -38,7 +38,7 @@ from synaug_core.services.mlflow.runs import find_run, open_run, recording
 from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
 from tasks.fingerprint import read_fingerprint
-from tasks.retraining import close_retraining
+from tasks.retraining import Ending, close_retraining
 from tests.gauge import Seen
 from tests.versions import add_version
 
@@ -107,7 +107,10 @@ def test_images_that_come_back_are_not_new_for_ever(images: DataConfig, sent: li
     top = find_run(settings(), experiment="synaug/swing", key=read_fingerprint.fn(images))
     assert top is not None
     ended = client(settings()).get_run(top.run_id).info.end_time
-    close_retraining.fn(Config(name="swing"), top, "", "", {})  # as the event's retraining does it
+    nothing = Ending(
+        verdict="", best_arm="", headline={}, seconds={}, compare_page="", description="", dataset_run_id=""
+    )
+    close_retraining.fn(Config(name="swing"), top, nothing)  # as the event's retraining does it
     assert client(settings()).get_run(top.run_id).info.end_time == ended
     assert check_data("swing", images, return_state=True).name == "NothingNew"
     second.write_bytes(b"two")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import itertools
 import json
 import os
@@ -72,6 +73,12 @@ class Recorded:
     def place(self) -> Path:
         """The folder of its artifacts."""
         return Path(self.info.artifact_uri.removeprefix("file://"))
+
+    @property
+    def details(self) -> dict[str, float]:
+        """The figures in the run's table."""
+        with (self.place / "metrics.csv").open(encoding="utf-8") as file:
+            return {row["figure"]: float(row["value"]) for row in csv.DictReader(file)}
 
     def all(self) -> list[Recorded]:
         """This run and all below it."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from flows.process import libraries_aside, set_libraries_aside
+from flows import process
+from flows.process import as_text, dated, libraries_aside, set_libraries_aside
 
 
 def looked_at(thing: list[int]) -> bool:
@@ -33,6 +36,15 @@ def test_what_there_is_is_set_aside_within_the_block_alone() -> None:
         raise KeyboardInterrupt
     assert looked_at(before)
     assert looked_at(later)
+
+
+def test_runs_of_flows_are_named_after_their_parameters_and_the_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {"config": SimpleNamespace(name="wbc {x}"), "version": "3"}
+    monkeypatch.setattr(process, "flow_run", SimpleNamespace(parameters=parameters))
+    minute = r" \d{4}-\d\d-\d\d \d\d:\d\d"
+    assert re.fullmatch(
+        r"wbc \{x\}, a = \{1\} 3" + minute, dated(f"{{config.name}}, {as_text('a = {1}')} {{version}}")()
+    )
 
 
 _SCRIPT = """

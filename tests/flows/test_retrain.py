@@ -25,6 +25,7 @@ CLASSES = ["0", "1", "2"]
 STATED = {"run_id", "tracking_uri", "experiment", "dataset", "arms", "best_arm", "verdict", "model"}
 STATED |= {"steps", "cached_steps", "seconds"}
 FURTHER_KEYS = {"sentence", "promotion", "comparison_page", "synthetic", "notes", "training_images"}
+FURTHER_KEYS |= {"rarest_class", "advice", "passed", "compare_page", "worse_than_champion"}
 FURTHER_KEYS |= {"contrasts", "against_controls", "against_original", "waterfall", "positive_control"}
 
 
@@ -55,7 +56,9 @@ def test_the_outcome_has_exactly_the_designed_keys(first: Any, surroundings: dic
     stages = {"total", "dataset", "generator", "judge", "synthesis", "tuning", "training", "quality", "comparison"}
     assert found["seconds"].keys() == stages | {"robustness", "explanation", "report", "registration"}
     compared = json.loads((only(first.run.of("comparison")).place / "comparison.json").read_text())
-    notes = [note for note in found["notes"] if not note.startswith("the model of ")]
+    data = json.loads((only(first.run.of("dataset")).place / "report.json").read_text())["notes"]
+    assert found["notes"][: len(data)] == data
+    notes = [note for note in found["notes"][len(data) :] if not note.startswith("the model of ")]
     assert notes == compared["remarks"], "of generators, plans and the search there is nothing to say"
     [made] = found["synthetic"].values()
     assert made["images"] == made["wanted"] > 0
@@ -67,6 +70,11 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
     said, outcome = first.said, first.outcome
     for text in (*ARMS, outcome["sentence"], outcome["promotion"], outcome["comparison_page"], outcome["run_id"]):
         assert text in said.out
+    lines = said.out.splitlines()
+    assert lines[-1] == f"Report: {Path(outcome['comparison_page']).as_uri()}"
+    assert lines[-1 - len(outcome["advice"]) : -1] == [f"- {sentence}" for sentence in outcome["advice"]]
+    assert outcome["advice"][0].startswith("Keep ")
+    assert outcome["rarest_class"] in lines
     assert (
         f"synaug-tiny version 1 (arm {outcome['model']['arm']}) is champion. The gate: Promoted: it is the" in said.out
     )
@@ -197,6 +205,7 @@ def test_image_sets_are_kept_with_their_counts(first: Any) -> None:
 def test_every_stage_leaves_its_files_and_inputs(first: Any) -> None:
     wanted = {
         "retrain": {"config.json", "environment.json"},
+        "quality": {"metrics.csv"},
         "dataset": {"dataset.html", "report.json", "figures/counts.png", "figures/train.png"},
         "generator": {"generator/weights.safetensors", "fit_report.json", "figures/reconstructions.png"},
         "synthesis": {"images/synthetic.parquet", "figures/real_beside_synthetic.png", "figures/interpolation.png"},

@@ -110,3 +110,34 @@ def test_a_stage_in_rounds_knows_how_many_steps_it_will_have(events: list[Event]
     told = [(e.done, e.total) for e in events if not e.name and e.total]
     assert told == [(0, 6), (1, 6), (2, 6), (2, 6), (3, 6), (4, 6), (4, 6), (5, 6), (6, 6)]
     assert stages.account().steps == 6
+
+
+class Named:
+    """A step that tells the names of its runs."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def with_options(self, task_run_name: str) -> Named:
+        self.names.append(task_run_name.format())
+        return self
+
+    def submit(self, value: int) -> PrefectConcurrentFuture[Any]:
+        return done(value)
+
+
+def test_task_runs_are_named_after_their_work_whatever_the_names_of_classes() -> None:
+    stages, step = Stages(), Named()
+    jobs = [("combined 3", (1,)), ("vae {a} }", (2,))]
+    assert stages.gather(stages.submit("training", step, jobs)) == [1, 2]  # type: ignore[arg-type]
+    assert stages.gather(stages.submit("a probe", step, jobs[:1])) == [1]  # type: ignore[arg-type]
+    assert step.names == ["train combined 3", "train vae {a} }", "a probe combined 3"]
+
+
+def test_a_flow_run_logs_the_end_of_each_step() -> None:
+    lines: list[str] = []
+    stages = Stages(lines.append)
+    ends = [("a", done(1)), ("b", cached(2)), ("c", failed(DataError("no")))]
+    with pytest.raises(DataError, match="no"):
+        stages.gather(stages.track("training", ends))
+    assert lines == ["training: a: done, 1 of 3", "training: b: reused, 2 of 3", "training: c: failed, 3 of 3"]

@@ -17,6 +17,7 @@ from synaug_core.config import ClassifierConfig, ComputeConfig, EvaluationConfig
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.refs import ClassifierRef, ComparisonRef, DatasetRef, PredictionsRef, RegisteredRef, RepetitionRef
 from synaug_core.services.mlflow.artifacts import digest
+from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.runs import open_run
 from synaug_core.services.models import registry
 from synaug_core.services.settings import settings
@@ -55,7 +56,9 @@ def register(dataset: DatasetRef, tmp_path: Path) -> Callable[[], RegisteredRef]
 
     def call() -> RegisteredRef:
         context = Context(dataset=dataset, seed=0, compute=ComputeConfig(device="cpu"), run=parent)
-        return module.register_best.fn(context, comparison, PromotionConfig(), EvaluationConfig())
+        return module.register_best.fn(
+            context, comparison, PromotionConfig(), EvaluationConfig(), parent, "**No gain**"
+        )
 
     return call
 
@@ -134,6 +137,8 @@ def test_what_it_is_now_is_said_of_a_version_that_was_decided_on_before(
     made = register()
     assert made.alias == "champion"
     assert register() == made
+    version = client(settings()).get_model_version(NAME, made.version)
+    assert version.description == f"{made.reason}\n\n**No gain**"
     registry.promote(settings(), NAME, other("theirs"), by="a person")
     assert register() == made.model_copy(update={"alias": "previous"})
     registry.rollback(settings(), NAME)

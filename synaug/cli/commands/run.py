@@ -29,6 +29,9 @@ EffortOption = Annotated[
         "up to half an hour, high takes hours (two CPU cores, some hundred images).",
     ),
 ]
+WorseOption = Annotated[
+    bool, typer.Option("--fail-if-worse", help="End with exit code 3 when the new model is worse than the champion.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only the verdict: no progress, no table.")]
 
 
@@ -39,13 +42,16 @@ def run(
     effort: EffortOption = None,
     json_file: JsonOption = None,
     quiet: QuietOption = False,
+    fail_if_worse: WorseOption = False,
 ) -> None:
     """Learn the classes, make synthetic images, train with and without them, compare, and register the best model.
 
     Run again unchanged, it reuses every result; stopped and run again, it continues.
     """
     settings = [*(set_ or ()), *([f"effort={effort}"] if effort else [])]
-    _retrain_and_report(ctx.obj, source, settings, json_file, quiet)
+    outcome = _retrain_and_report(ctx.obj, source, settings, json_file, quiet)
+    if fail_if_worse and outcome.worse_than_champion:
+        raise typer.Exit(failures.WORSE)
 
 
 def demo(ctx: typer.Context, set_: SetOption = None, json_file: JsonOption = None, quiet: QuietOption = False) -> None:
@@ -88,15 +94,16 @@ def sweep(
         output.print_table(sweep_table(outcome.result))
         if (recipes := recipe_table(outcome.result)) is not None:
             output.print_table(recipes)
-    output.print_lines(outcome.sentence, f"Report: {outcome.page}")
+    output.print_sentences(outcome.sentence)
+    output.print_lines(f"Report: {_address(outcome.page)}")
     if any(cell.verdict is None for cell in outcome.result.cells):
         raise typer.Exit(failures.FAILED)
 
 
 def _retrain_and_report(
     session: failures.Session, source: str, overrides: Sequence[str], json_file: Path | None, quiet: bool
-) -> None:
-    """Run the flow in this process and show its outcome.
+) -> "Outcome":
+    """Run the flow in this process, show its outcome and give it.
 
     Raises:
         UserError: the configuration, its data or the place of the JSON file cannot be used.
@@ -116,6 +123,7 @@ def _retrain_and_report(
         outcome = run_retrain(config)
     output.write_json(outcome, json_file)
     _show(outcome, quiet)
+    return outcome
 
 
 def registered_line(model: "ModelFacts", arm: str, gate: str | None) -> str:
@@ -136,6 +144,7 @@ def registered_line(model: "ModelFacts", arm: str, gate: str | None) -> str:
 
 
 def _show(outcome: "Outcome", quiet: bool) -> None:
+    """The table and what has to be known of it, then the answer: what a reader looks for stands last."""
     if quiet:
         output.print_lines(outcome.sentence)
         return
@@ -143,13 +152,31 @@ def _show(outcome: "Outcome", quiet: bool) -> None:
         from synaug_core.report.terminal import table
 
         output.print_table(table(outcome.comparison, sentence=False))
-    output.print_lines(outcome.sentence)
-    if outcome.model is not None:
-        output.print_lines(registered_line(outcome.model, outcome.model.arm or outcome.best_arm, outcome.promotion))
-    output.print_lines(*(f"Note: {note}" for note in outcome.notes))
-    if outcome.comparison_page:
-        output.print_lines(f"Report: {outcome.comparison_page}")
-    output.print_lines(
+    output.print_sentences(*(f"Note: {note}" for note in outcome.notes))
+    output.print_sentences(
         f"{outcome.steps} steps, {outcome.cached_steps} of them reused from earlier runs. "
-        f"`synaug ui` shows all runs, `synaug export {outcome.run_id} DIR` writes the images and models to a folder."
+        f"`synaug ui` shows all runs, `synaug export {outcome.run_id} DIR` writes the images and models to a folder.",
+        "",
+        outcome.sentence,
+        outcome.rarest_class,
+        *([outcome.passed] if outcome.passed else []),
     )
+    if outcome.model is not None:
+        output.print_sentences(registered_line(outcome.model, outcome.model.arm or outcome.best_arm, outcome.promotion))
+    _print_compare_page(outcome.tracking_uri, outcome.compare_page)
+    output.print_sentences("What to do now:", *(f"- {sentence}" for sentence in outcome.advice))
+    if outcome.comparison_page:
+        output.print_lines(f"Report: {_address(outcome.comparison_page)}")
+
+
+def _print_compare_page(tracking_uri: str, page: str) -> None:
+    """Say where MLflow shows the arms side by side."""
+    from synaug_core.services.mlflow import links
+
+    first = "" if tracking_uri.startswith(("http://", "https://")) else " (after `synaug ui`)"
+    output.print_lines(f"The arms side by side{first}: {links.at_server(tracking_uri, page)}")
+
+
+def _address(place: str) -> str:
+    """What a terminal opens on a click: a file's address for a path, an address as it is."""
+    return Path(place).as_uri() if Path(place).is_absolute() else place

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -38,10 +39,11 @@ def ui(
                 pages["Prefect"] = secrets.redacted(settings.prefect_api_url).removesuffix("/").removesuffix("/api")
             if own_servers:
                 typer.echo("starting ...", err=True)
-            servers.wait_until_ready(own_servers)
+            servers.wait_until_ready(own_servers, timeout=None, notify=partial(typer.echo, err=True))
             pages |= {server.name: server.url for server in own_servers}
             for name, url in sorted(pages.items()):
                 typer.echo(f"{name + ':':<9}{url}")
+            _print_compare_page(settings, pages["MLflow"])
             if browser:
                 servers.open_pages(sorted(pages.values()))
             if own_servers:
@@ -50,6 +52,16 @@ def ui(
                 raise errors.SynaugError(f"{server.name} ended unexpectedly; its log: {server.log}")
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
+
+
+def _print_compare_page(settings: Settings, address: str) -> None:
+    """Say where the arms of the last retraining stand side by side, if there is one and MLflow can be asked."""
+    from synaug_core.services.mlflow import retrainings
+
+    with contextlib.suppress(errors.SynaugError):
+        if (newest := retrainings.last_compare_page(settings)) is not None:
+            experiment, page = newest
+            typer.echo(f"The arms of the last retraining ({experiment}) side by side: {address.rstrip('/')}/{page}")
 
 
 def _mlflow(settings: Settings, first_port: int) -> contextlib.AbstractContextManager[servers.Server]:

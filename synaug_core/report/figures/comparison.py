@@ -381,7 +381,9 @@ def arm_confusion_png(comparison: results.Comparison, arm: str) -> bytes:
     confusion = comparison.arms[arm].confusion
     matrix = tuple(tuple(confusion[i][j] for j in order) for i in order)
     n = comparison.arms[arm].repetitions
-    heading = f"{arm}: {n} {sections.trainings_name(comparison)} summed" if n > 1 else arm
+    heading = f"Confusion matrix of {words.plain(arm, 24)}"
+    if n > 1:
+        heading += f", {n} {sections.trainings_name(comparison)} summed"
     with _DRAWING:
         return _confusion_png(matrix, comparison.by_rarity, heading)
 

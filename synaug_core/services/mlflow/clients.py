@@ -11,10 +11,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from synaug_core import errors, names, reachable, refs
 from synaug_core.services import locks, places, retry, secrets, writable
+from synaug_core.services.mlflow import tags
 from synaug_core.services.settings import Settings, settings
 
-__all__ = ["client", "client_of", "experiment_id", "secret_free_uri"]
+__all__ = ["EXPERIMENT_TAGS", "client", "client_of", "experiment_id", "secret_free_uri"]
 
+EXPERIMENT_TAGS = {tags.Tag.EXPERIMENT_KIND: "custom_model_development"}
+"""Without it MLflow opens an experiment on its page for language models, which has none of synaug's runs."""
 _PATIENCE = 15.0  # seconds until a server is taken to be absent
 _experiment_ids: dict[tuple[str, str], str] = {}
 _making = threading.Lock()
@@ -149,7 +152,7 @@ def _find_or_make(mlflow: Any, current: Settings, name: str) -> str:
     if experiment is None:
         try:
             place = _location(current, name)
-            return str(retry.patiently(mlflow.create_experiment, name, artifact_location=place))
+            return str(retry.patiently(mlflow.create_experiment, name, artifact_location=place, tags=EXPERIMENT_TAGS))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -8,10 +8,23 @@ from synaug_core.refs import RunRef
 from synaug_core.services import retry, settings
 from synaug_core.services.mlflow import clients
 
-__all__ = ["link_to", "link_to_artifact", "link_to_comparison", "link_to_experiment", "link_to_model"]
+__all__ = ["at_server", "link_to", "link_to_artifact", "link_to_comparison", "link_to_experiment", "link_to_model"]
 
 _MODE = "workflowType=machine_learning"
 """Shows MLflow's menu for model training, which has the model registry; its default is one for language models."""
+
+
+LOCAL_UI = "http://127.0.0.1:5000"
+"""Where `synaug ui` shows a local store, unless that port is taken."""
+
+
+def at_server(tracking_uri: str, page: str) -> str:
+    """A page's whole address: on the tracking server, or where `synaug ui` shows a local store."""
+    return page if page.startswith(("http://", "https://")) else _whole(_server(tracking_uri), page)
+
+
+def _server(tracking_uri: str) -> str:
+    return tracking_uri if tracking_uri.startswith(("http://", "https://")) else LOCAL_UI
 
 
 def link_to(run: RunRef) -> str:
@@ -26,13 +39,13 @@ def link_to_artifact(run: RunRef, path: str) -> str:
 
 
 def link_to_comparison(runs: Sequence[RunRef]) -> str:
-    """The page with several runs' parameters and metrics side by side.
+    """The page with several runs' parameters and metrics side by side, behind MLflow's address.
 
     The runs must be of one experiment, at least one.
     """
     chosen = quote(json.dumps([run.run_id for run in runs], separators=(",", ":")))
     within = quote(json.dumps([_number(runs[0])]))
-    return _whole(runs[0].tracking_uri, f"#/compare-runs?runs={chosen}&experiments={within}&{_MODE}")
+    return f"#/compare-runs?runs={chosen}&experiments={within}&{_MODE}"
 
 
 def link_to_experiment(current: settings.Settings, name: str) -> str:

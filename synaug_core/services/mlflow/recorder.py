@@ -5,6 +5,8 @@ Of images it records who they are, never their pixels.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import tempfile
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from synaug_core.refs import RunRef
 from synaug_core.services import retry, secrets
 from synaug_core.services.mlflow import artifacts, clients
-from synaug_core.services.mlflow.tags import Tag
+from synaug_core.services.mlflow.tags import ArtifactPath, Tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +49,7 @@ class Recorder:
         self._params: dict[str, str] = {}
         self._tags: dict[str, str] = {}
         self._points: list[tuple[str, float, int]] = []
+        self._details: dict[str, float] = {}
         self._inputs: list[Any] = []
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -60,6 +63,15 @@ class Recorder:
     def metrics(self, values: Mapping[str, float | None], step: int | None = None) -> None:
         """Metrics at one step; None, NaN and infinite values are left out."""
         self._points += [(k, float(v), step or 0) for k, v in values.items() if v is not None and _is_number(v)]
+
+    def details(self, values: Mapping[str, float | None]) -> None:
+        """Figures that are rows of `metrics.csv`, which MLflow's page shows as a table: as metrics they would be
+        columns between the few that runs are compared by. What is undefined is left out."""
+        self._details |= {k: float(v) for k, v in values.items() if v is not None and _is_number(v)}
+        rows = io.StringIO()
+        writer = csv.writer(rows, lineterminator="\n")
+        writer.writerows([("figure", "value"), *((name, f"{value:.6g}") for name, value in self._details.items())])
+        self.text(rows.getvalue(), ArtifactPath.DETAILS)
 
     def curve(self, name: str, steps: Sequence[int], values: Sequence[float]) -> None:
         """One metric over steps."""

@@ -10,7 +10,15 @@ from synaug_core.services import retry, settings
 from synaug_core.services.mlflow import clients, tags
 from synaug_core.services.mlflow.runs import end
 
-__all__ = ["FINGERPRINT_LENGTH", "Finished", "close_runs_of", "last_finished", "note_asked", "sources_of"]
+__all__ = [
+    "FINGERPRINT_LENGTH",
+    "Finished",
+    "close_runs_of",
+    "last_compare_page",
+    "last_finished",
+    "note_asked",
+    "sources_of",
+]
 
 FINGERPRINT_LENGTH = 16
 """So many characters of a data set's fingerprint are a parameter of its run."""
@@ -69,10 +77,7 @@ def close_runs_of(current: settings.Settings, flow_runs: Sequence[str], reason: 
         The ids of the closed runs.
     """
     mlflow = clients.client(current)
-    numbers = [
-        experiment.experiment_id
-        for experiment in retry.every_result(mlflow.search_experiments, filter_string=_SYNAUG_EXPERIMENTS)
-    ]
+    numbers = _numbers(mlflow)
     closed: list[str] = []
     for flow_run in flow_runs if numbers else ():
         condition = f"attributes.status = 'RUNNING' and tags.`{tags.Tag.FLOW_RUN}` = '{flow_run}'"
@@ -80,6 +85,31 @@ def close_runs_of(current: settings.Settings, flow_runs: Sequence[str], reason: 
             end(mlflow, run.info.run_id, "KILLED", reason)
             closed.append(run.info.run_id)
     return closed
+
+
+def last_compare_page(current: settings.Settings) -> tuple[str, str] | None:
+    """The experiment of the retraining that ended last, and the page with its chosen arms side by side; None where
+    there is none."""
+    mlflow = clients.client(current)
+    numbers = _numbers(mlflow)
+    condition = f"tags.`{tags.Tag.COMPARE_PAGE}` != '' and attributes.status = 'FINISHED'"
+    newest = (
+        retry.patiently(
+            mlflow.search_runs, numbers, filter_string=condition, order_by=["attributes.end_time DESC"], max_results=1
+        )
+        if numbers
+        else []
+    )
+    if not newest:
+        return None
+    experiment = retry.patiently(mlflow.get_experiment, newest[0].info.experiment_id)
+    return experiment.name, newest[0].data.tags[tags.Tag.COMPARE_PAGE]
+
+
+def _numbers(mlflow: Any) -> list[str]:
+    """Of synaug's experiments."""
+    experiments = retry.every_result(mlflow.search_experiments, filter_string=_SYNAUG_EXPERIMENTS)
+    return [experiment.experiment_id for experiment in experiments]
 
 
 def sources_of(current: settings.Settings, experiment: str) -> frozenset[str]:

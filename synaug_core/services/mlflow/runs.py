@@ -11,11 +11,14 @@ from typing import Any, Literal, get_args
 from synaug_core import digests, errors, refs
 from synaug_core.services import locks, places, processes, retry, secrets, settings, versions
 from synaug_core.services.mlflow import clients, links
-from synaug_core.services.mlflow.recorder import Recorder
+from synaug_core.services.mlflow.recorder import Recorder, as_tags
 from synaug_core.services.mlflow.tags import Tag
 
 __all__ = [
+    "add_inputs",
+    "add_output",
     "adopt",
+    "describe_experiment",
     "end",
     "find_run",
     "finish",
@@ -103,6 +106,33 @@ def run_ref(current: settings.Settings, run_id: str) -> refs.RunRef:
     info = retry.patiently(mlflow.get_run, run_id).info
     experiment = retry.patiently(mlflow.get_experiment, info.experiment_id)
     return refs.RunRef(run_id=run_id, experiment=experiment.name, tracking_uri=clients.secret_free_uri(current))
+
+
+def add_inputs(run: refs.RunRef, source_run_id: str) -> None:
+    """Show the data sets that another run used as those of this one too."""
+    mlflow = clients.client_of(run)
+    inputs = retry.patiently(mlflow.get_run, source_run_id).inputs.dataset_inputs
+    if inputs:
+        retry.patiently(mlflow.log_inputs, run.run_id, inputs)
+
+
+def add_output(run: refs.RunRef, model_uri: str) -> None:
+    """Show a logged model (`models:/m-...`) as an output of this run too, once."""
+    from mlflow.entities import LoggedModelOutput
+
+    mlflow, model_id = clients.client_of(run), model_uri.removeprefix("models:/")
+    outputs = retry.patiently(mlflow.get_run, run.run_id).outputs
+    if model_id not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
+        retry.patiently(mlflow.log_outputs, run.run_id, [LoggedModelOutput(model_id, 0)])
+
+
+def describe_experiment(run: refs.RunRef, text: str) -> None:
+    """Set the Markdown that stands on a run's experiment, and the view that it opens with: an earlier version made
+    experiments without."""
+    mlflow = clients.client_of(run)
+    number = _experiment_of(mlflow, run)
+    for name, value in as_tags({Tag.NOTE: text, **clients.EXPERIMENT_TAGS}).items():
+        retry.patiently(mlflow.set_experiment_tag, number, name, value)
 
 
 def is_finished(run: refs.RunRef) -> bool:

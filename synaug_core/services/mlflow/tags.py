@@ -12,6 +12,7 @@ class ArtifactPath:
     COMPARISON_PAGE = "comparison.html"
     COMPARISON_TEXT = "comparison.txt"
     CONFIG = "config.json"
+    DETAILS = "metrics.csv"
     GENERATOR = "generator"
     IMAGES = "images"
     JUDGES = "judges"
@@ -31,6 +32,9 @@ class Tag:
     CLASSES = "synaug.classes"
     CODE_VERSION = "synaug.code_version"
     COMPARED_WITH = "synaug.compared_with"  # of a version: the champion that the gate compared it with
+    COMPARE_PAGE = (
+        "synaug.compare_page"  # of a retraining: the page with its chosen arms side by side, behind MLflow's address
+    )
     CONFIG_DIGEST = "synaug.config_digest"
     DATASET = "synaug.dataset"
     DATASET_DIGEST = "synaug.dataset_digest"
@@ -58,6 +62,8 @@ class Tag:
     TURING = "synaug.turing"
     VERDICT = "synaug.verdict"
     VERSION = "synaug.version"
+    WORSE = "synaug.worse"  # of a version: 1 where it was worse than the champion that it was compared with
+    EXPERIMENT_KIND = "mlflow.experimentKind"  # of an experiment: which of MLflow's views opens
     NOTE = "mlflow.note.content"
     PARENT = "mlflow.parentRunId"
     GIT_COMMIT = "mlflow.source.git.commit"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synaug_core.refs import RunRef
-from synaug_core.services import locks, places, retry
+from synaug_core.services import locks, places, retry, secrets
 from synaug_core.services.mlflow import clients, recorder
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.models import promotion_log
@@ -40,6 +40,7 @@ __all__ = [
     "annotate",
     "champion_periods",
     "current",
+    "describe",
     "history",
     "in_words",
     "names",
@@ -113,6 +114,11 @@ def versions(settings: Settings, name: str) -> list[ModelVersion]:
 def annotate(settings: Settings, name: str, version: str, tags: Mapping[str, Any]) -> None:
     """Add tags to a version."""
     tag_version(clients.client(settings), name, version, tags)
+
+
+def describe(settings: Settings, name: str, version: str, text: str) -> None:
+    """Set the Markdown that stands on a version's page."""
+    retry.patiently(clients.client(settings).update_model_version, name, version, secrets.redacted(text))
 
 
 def names(settings: Settings) -> list[str]:

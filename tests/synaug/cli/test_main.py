@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from synaug.cli import failures, main, output
+from synaug.cli.commands import run
 from synaug.cli.failures import Session
 from synaug_core.errors import ArtifactError, ConfigError, DataError, DiskFullError
 from tests.disks import full_disk, read_only
@@ -44,6 +46,14 @@ def test_help_names_every_command(synaug: Command) -> None:
     said = synaug("-h")
     assert said.code == 0
     assert all(f" {name} " in said.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize(("is_worse", "option", "code"), [(True, True, 3), (True, False, 0), (False, True, 0)])
+def test_a_model_that_is_worse_than_the_champion_is_an_exit_code_where_it_is_asked_for(
+    synaug: Command, monkeypatch: pytest.MonkeyPatch, is_worse: bool, option: bool, code: int
+) -> None:
+    monkeypatch.setattr(run, "_retrain_and_report", lambda *_: SimpleNamespace(worse_than_champion=is_worse))
+    assert synaug("run", "digits", *["--fail-if-worse"] * option).code == code
 
 
 @pytest.mark.parametrize(("encoding", "text"), [("ascii", r"caf\xe9 \u2713"), ("latin-1", "café \\u2713")])

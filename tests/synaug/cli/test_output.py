@@ -92,3 +92,18 @@ def test_a_folder_that_takes_no_file_is_refused_before_the_work(
     monkeypatch.setattr("synaug.cli.output.tempfile.TemporaryFile", refuse)
     with pytest.raises(UserError, match=r"--json: .* cannot be written \(permission denied\)"):
         output.check_place(tmp_path / "out.json")
+
+
+def test_sentences_are_wrapped_between_words_in_a_terminal_and_nowhere_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = "Keep control: it is the simplest arm within one standard error of the best, at 83.3 % [not markup]."
+    output.print_sentences(sentence)
+    assert capsys.readouterr().out == f"{sentence}\n"
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "60")):
+        monkeypatch.setenv(name, value)
+    output.print_sentences(sentence)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 60
+    assert " ".join(" ".join(lines).split()) == sentence

@@ -75,6 +75,17 @@ def test_a_server_that_does_not_answer_in_time(tmp_path: Path) -> None:
         servers.wait_until_ready([server], timeout=0.3)
 
 
+def test_who_waits_for_a_server_without_end_is_told_which_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "_SAY_EVERY", 0.05)
+    sayings: list[str] = []
+    with (
+        start(tmp_path, "import time; time.sleep(0.8); raise SystemExit(3)", 18_999) as server,
+        pytest.raises(SynaugError, match="ended with code 3"),
+    ):
+        servers.wait_until_ready([server], timeout=None, notify=sayings.append)
+    assert sayings[0] == f"{server.name} does not answer yet (0 s); its log: {server.log}"
+
+
 def test_deploying_needs_a_server(synaug: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     said = synaug("deploy", "digits")
     assert said.code == 2

@@ -14,9 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
+from synaug_core.config import EvaluationConfig
 from synaug_core.data import parquet
 from synaug_core.data.imageset import ImageSet
 from synaug_core.data.scaling import Preprocessing
+from synaug_core.evaluate.comparison import compare
 from synaug_core.evaluate.predictions import Predictions
 from synaug_core.services.mlflow.runs import adopt, recording
 from synaug_core.services.models import registry
@@ -272,3 +274,72 @@ def test_no_model_yet(synaug: Command) -> None:
     said = synaug("models", "list")
     assert said.code == 0
     assert said.out == "no model is registered yet; `synaug run` registers one\n"
+
+
+@pytest.fixture
+def finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a retraining with a comparison, a report on its images and a registered model."""
+    monkeypatch.setenv("SYNAUG_HOME", str(store.home))
+    labels = np.array([0, 1, 2] * 4)
+    predictions = Predictions(tuple(map(str, range(12))), labels, np.eye(3, dtype=np.float32)[labels], CLASSES)
+    c = compare(
+        {"control": [predictions], "combined": [predictions]},
+        {"control": [1.0], "combined": [1.0]},
+        controls=["control"],
+        train_counts={name: 5 * n + 5 for n, name in enumerate(CLASSES)},
+        config=EvaluationConfig(resamples=20),
+        seed=0,
+    )
+    current = settings()
+    report = {
+        "classes": list(c.classes), "image_size": 16, "channels": 3, "preprocessing": {"fit": "pad"},
+        "counts": {"train": c.train_counts, "test": c.test_counts},
+    }  # fmt: skip
+    tags = {"synaug.dataset": "cells"}
+    with recording(current, experiment=EXPERIMENT, key="done", stage="retrain", name="done", tags=tags) as top:
+        for stage, file, text in (
+            ("dataset", "report.json", json.dumps(report)),
+            ("comparison", "comparison.json", c.model_dump_json()),
+            ("comparison", "comparison.html", "<html></html>"),
+            ("synthesis", "funnel.json", '{"a": {"kept": 3, "wanted": 9}}'),
+        ):
+            with recording(
+                current, experiment=EXPERIMENT, key=stage, stage=stage, name=stage, parent=top.run
+            ) as recorder:
+                recorder.text(text, file)
+    uri = log_model(top.run, store.classifier, store.pictures[0].read_bytes(), CLASSES, Preprocessing(fit="pad"))
+    origin = {"synaug.retraining": top.run.run_id, "synaug.arm": "control", "synaug.decision": "Promoted: first."}
+    registry.register(current, "synaug-cells", model_uri=uri, run=top.run, key="done", tags=origin)
+    return top.run.run_id
+
+
+def test_a_retraining_is_taken_along_with_cards_and_one_file(command: Command, finished: str, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    said = command("export", finished, target, "--format", "torchscript")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.strip() == f"written to {target}; begin with {target / 'index.html'}"
+    index = (target / "index.html").read_text()
+    for path in ("comparison/comparison.html", "model/model.pt", "model/README.md", "dataset/README.md"):
+        assert (target / path).is_file()
+        assert f'href="{path}"' in index
+    card = (target / "model" / "README.md").read_text()
+    assert card.startswith('---\nlicense: "unknown"\nlibrary_name: "pytorch"\n')
+    assert "trained as the arm control. synaug-cells version" in card
+    assert "Promoted: first." in card
+    assert json.loads((target / "model" / "model.json").read_text())["preprocessing"] == {"fit": "pad"}
+    assert "3 of 9 planned images passed the filters" in (target / "dataset" / "README.md").read_text()
+
+
+def test_a_format_needs_a_registered_model(command: Command, store: Store, tmp_path: Path) -> None:
+    said = command("export", store.repetition, tmp_path / "out", "--format", "torchscript")
+    assert said.code == 2
+    assert "--format: no registered model came of the run" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_is_printed_as_markdown(command: Command, finished: str, tmp_path: Path) -> None:
+    said = command("report", finished, "--markdown")
+    assert said.code == 0
+    assert said.out.startswith("## cells: did synthetic images help?\n\n**No gain shown:**")
+    assert "| class | training | test |" in said.out
+    assert command("report", finished, "--markdown", "--page", tmp_path / "x.html").code == 2

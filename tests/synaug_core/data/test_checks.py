@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from synaug_core.data.checks import check_sides, choose_classes, small_classes, untested
+from synaug_core.data.checks import check_sides, choose_classes, small_classes
 from synaug_core.errors import DataError
 
 
@@ -55,8 +55,9 @@ def test_sides():
 
 
 def test_classes_without_test_images_are_told_with_what_that_means():
-    assert untested({"a": 1, "b": 2}) == ()
-    [one] = untested({"a": 0, "b": 2})
-    assert one == "no test images of a: performance on it is unknown, and balanced accuracy leaves it out"
-    [two] = untested({"a": 0, "b": 2, "c": 0})
-    assert two == "no test images of a, c: performance on them is unknown, and balanced accuracy leaves them out"
+    assert check_sides({"a": 1, "b": 2, "c": 1}, {"a": 0, "b": 2, "c": 1}) == [
+        "No test images of a: performance on it is unknown, and balanced accuracy leaves it out."
+    ]
+    assert check_sides({"a": 1, "b": 2, "c": 1}, {"a": 0, "b": 2, "c": 0}) == [
+        "No test images of a, c: performance on them is unknown, and balanced accuracy leaves them out."
+    ]

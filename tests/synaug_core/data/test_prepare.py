@@ -10,7 +10,7 @@ from PIL import Image
 
 from synaug_core.config import DataConfig, DuplicateConfig, SplitConfig
 from synaug_core.data.prepare import prepare
-from synaug_core.data.report import DatasetReport
+from synaug_core.data.report import DatasetReport, Removed
 from synaug_core.errors import DataError
 
 NEAR = DuplicateConfig(distance=6, correlation=0.97)
@@ -247,9 +247,16 @@ def test_duplicates_across_a_supplied_split(make_folder):
 def test_groups_across_a_supplied_split(make_folder):
     root = make_folder(SUPPLIED)
     (root / "m.csv").write_text("id,group\ntrain/cat/0.png,p1\ntest/dog/0.png,p1\ntrain/cat/1.png,p2\n")
-    assert [(r.id, r.reason) for r in run(root, metadata="m.csv").report.removed] == [
-        ("train/cat/0.png", "its group p1 has test images")
-    ]
+    [left_out] = run(root, metadata="m.csv").report.removed
+    assert left_out == Removed(id="train/cat/0.png", reason="of a group that has test images", group="p1")
+
+
+def test_images_of_many_groups_that_are_left_out_are_counted_and_not_listed(make_folder):
+    root = make_folder({"train/cat": 40, "train/dog": 20, "val/cat": 5, "val/dog": 5, "test/cat": 20, "test/dog": 5})
+    rows = [f"{side}/cat/{i}.png,p{i}" for side in ("train", "test") for i in range(20)]
+    (root / "m.csv").write_text("id,group\n" + "\n".join(rows))
+    notes = run(root, metadata="m.csv").report.notes
+    assert [n for n in notes if "left out" in n] == ["20 images left out: of a group that has test images."]
 
 
 def straddling(make_folder, *sides):
@@ -265,14 +272,16 @@ def test_groups_that_empty_the_training_part_are_named(make_folder, policy):
     root = straddling(make_folder, "train", "test")
     with pytest.raises(DataError) as caught:
         run(root, metadata="m.csv", small_classes=policy)
-    why = "20 training images were left out because their group also has test images (such as p0; keep a group on one "
+    why = "20 training images were left out because they are of a group that has test images (such as p0; keep a "
     assert why in str(caught.value)
     if policy == "refuse":
         assert str(caught.value).startswith("'cat' has 30 images, of which none is for training; 'dog' has 30 images, ")
 
 
 def test_groups_that_empty_the_validation_part_are_named(make_folder):
-    with pytest.raises(DataError, match="no validation images; 20 validation images were left out because their group"):
+    with pytest.raises(
+        DataError, match="no validation images; 20 validation images were left out because they are of a group"
+    ):
         run(straddling(make_folder, "val", "test"), metadata="m.csv")
 
 

@@ -153,7 +153,7 @@ def test_the_lines_of_metadata_that_are_named_mend_it(supplied: Path) -> None:
     rows = [f"{n},{n.split('/')[1]}-{Path(n).stem.rpartition('_')[0]}" for n in names]
     assert leak.example in names
     (supplied / "groups.csv").write_text("id,group\n" + "\n".join(rows))
-    with pytest.raises(DataError, match="their group also has test images"):
+    with pytest.raises(DataError, match="they are of a group that has test images"):
         run(supplied, features=False, metadata="groups.csv")
 
 

@@ -234,7 +234,7 @@ def test_under_the_null_a_gain_is_rarely_shown():
 
 
 def test_numbers_in_words():
-    assert [points(x) for x in (0.004, -0.019, 0.0, -0.0001, 0.1234)] == ["+0.4", "-1.9", "0.0", "0.0", "+12.3"]
+    assert [points(x) for x in (0.004, -0.019, 0.0, -0.0001, 0.1234)] == ["+0.4", "−1.9", "0.0", "0.0", "+12.3"]
     assert [p_text(p) for p in (1.0, 0.62, 0.1, 0.031, 0.0004)] == [
         "p = 1",
         "p = .62",

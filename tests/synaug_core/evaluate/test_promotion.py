@@ -107,9 +107,11 @@ def test_better_on_the_rare_and_no_worse_overall_is_promoted(exact):
 def test_worse_overall_is_refused_beyond_the_tolerance_only(exact):
     champion, challenger = _outcomes(exact, 8, 90), _outcomes(exact, 18, 64)  # +50 and -26, -26: -0.7 points
     assert _gate(challenger, champion, tolerance=0.01).promoted
+    assert not _gate(challenger, champion, tolerance=0.01).is_worse
     d = _gate(challenger, champion, tolerance=0.005)
     assert not d.promoted
     assert "worse overall" in d.reason
+    assert d.is_worse
     assert "no improvement shown" not in d.reason
 
 
@@ -122,6 +124,7 @@ def test_no_better_on_the_rare_is_refused(exact):
     d = _gate(_outcomes(exact, 9, 95), _outcomes(exact, 8, 80))
     assert not d.promoted
     assert "no improvement shown on the rarest classes" in d.reason
+    assert not d.is_worse
     assert "class a" in d.reason
 
 

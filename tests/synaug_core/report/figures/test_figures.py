@@ -71,7 +71,7 @@ def test_a_matrix_is_drawn_once(comparison_of, monkeypatch):
     assert arm_confusion_png(c, "combined") == arm_confusion_png(c, "combined") == b"png"
     comparison_figures._confusion_png.cache_clear()
     assert len(drawn) == 1
-    assert "combined: 3 repetitions summed" in drawn[0]
+    assert "Confusion matrix of combined, 3 repetitions summed" in drawn[0]
 
 
 def test_the_waterfall_shows_each_step(comparison_of):

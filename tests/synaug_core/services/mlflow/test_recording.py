@@ -15,7 +15,16 @@ from synaug_core.errors import ArtifactError
 from synaug_core.refs import RunRef
 from synaug_core.services.mlflow.clients import client
 from synaug_core.services.mlflow.recorder import Recorder
-from synaug_core.services.mlflow.runs import adopt, finish, opened_below, recording, recording_in
+from synaug_core.services.mlflow.runs import (
+    add_inputs,
+    add_output,
+    adopt,
+    describe_experiment,
+    finish,
+    opened_below,
+    recording,
+    recording_in,
+)
 from synaug_core.services.settings import Settings
 
 Make = Callable[..., RunRef]
@@ -310,3 +319,37 @@ def test_parameters_that_another_writes_at_the_same_moment(current: Settings, ne
     assert not others
     assert run_of(current, run).data.params == {"steps": "5", "width": "8"}
     assert run_of(current, run).data.metrics == {"test/accuracy": 0.5}
+
+
+def test_details_are_rows_of_one_table_and_no_columns(current: Settings, recorded: Any):
+    with recorded() as recorder:
+        recorder.details({"prior/cat": 0.25, "prior/dog": math.nan, "made/cat": None})
+        recorder.flush()
+        recorder.details({"made/cat": 12})
+    assert (
+        artifacts(current, recorder.run) / "metrics.csv"
+    ).read_text() == "figure,value\nprior/cat,0.25\nmade/cat,12\n"
+    assert run_of(current, recorder.run).data.metrics == {}
+
+
+def test_data_sets_and_models_of_another_run_are_shown_on_this_one_once(
+    current: Settings, parent: RunRef, recorded: Any
+):
+    with recorded() as recorder:
+        for name in ("train", "test"):
+            table = pd.DataFrame({"id": ["a"]})
+            recorder.dataset_input(table, name=name, digest="0" * 36, context=name)
+    model = client(current).create_logged_model(run_of(current, parent).info.experiment_id, name="m")
+    for _ in range(2):
+        add_inputs(parent, recorder.run.run_id)
+        add_output(parent, f"models:/{model.model_id}")
+    run = run_of(current, parent)
+    assert sorted(i.dataset.name for i in run.inputs.dataset_inputs) == ["test", "train"]
+    assert [o.model_id for o in run.outputs.model_outputs] == [model.model_id]
+
+
+def test_an_experiment_opens_on_its_runs_and_says_what_came_of_them(current: Settings, parent: RunRef):
+    describe_experiment(parent, "**No gain shown** at postgresql://me:hunter2@host/db")
+    tags = client(current).get_experiment(run_of(current, parent).info.experiment_id).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert tags["mlflow.note.content"] == "**No gain shown** at postgresql://***@host/db"

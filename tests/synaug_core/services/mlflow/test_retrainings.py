@@ -7,8 +7,8 @@ import pytest
 from synaug_core.refs import RunRef
 from synaug_core.services import retry
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.retrainings import close_runs_of, sources_of
-from synaug_core.services.mlflow.runs import finish, open_run, recording
+from synaug_core.services.mlflow.retrainings import close_runs_of, last_compare_page, sources_of
+from synaug_core.services.mlflow.runs import finish, open_run, recording, recording_in
 from synaug_core.services.mlflow.tags import Tag
 from synaug_core.services.settings import Settings
 
@@ -60,3 +60,12 @@ def test_the_sources_of_an_experiment_are_those_of_its_data_sets(current: Settin
             recorder.params({"source": source})
     assert sources_of(current, "synaug/pets") == {"/a/pets", "/b/pets"}
     assert sources_of(current, "synaug/other") == frozenset()
+
+
+def test_the_last_retraining_leads_to_its_arms_side_by_side(current: Settings, new_run: Make) -> None:
+    assert last_compare_page(current) is None
+    for key in ("first", "second"):
+        with recording_in(new_run(key)) as recorder:
+            recorder.tags({Tag.COMPARE_PAGE: f"#/compare-runs?runs={key}"})
+    new_run("unfinished", **{Tag.COMPARE_PAGE: "#/nowhere"})
+    assert last_compare_page(current) == ("synaug/test", "#/compare-runs?runs=second")

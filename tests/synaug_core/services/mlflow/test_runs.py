@@ -15,7 +15,7 @@ from synaug_core.errors import UserError
 from synaug_core.refs import RunRef
 from synaug_core.services import processes
 from synaug_core.services.mlflow.clients import client
-from synaug_core.services.mlflow.links import link_to, link_to_comparison, link_to_experiment, link_to_model
+from synaug_core.services.mlflow.links import at_server, link_to, link_to_comparison, link_to_experiment, link_to_model
 from synaug_core.services.mlflow.runs import find_run, finish, open_run, reap, recording_in, run_ref
 from synaug_core.services.settings import Settings
 
@@ -169,6 +169,9 @@ def test_links_lead_to_the_pages(current: Settings, new_run: Make):
     assert link_to(one) == f"#/experiments/{number}/runs/{one.run_id}?{mode}"
     both = f"%5B%22{one.run_id}%22%2C%22{two.run_id}%22%5D"
     assert link_to_comparison([one, two]) == f"#/compare-runs?runs={both}&experiments=%5B%22{number}%22%5D&{mode}"
+    assert at_server("sqlite:///x.db", "#/a") == "http://127.0.0.1:5000/#/a"
+    assert at_server("https://mlflow.example/", "#/a") == "https://mlflow.example/#/a"
+    assert at_server("sqlite:///x.db", "https://mlflow.example/#/a") == "https://mlflow.example/#/a"
     assert link_to_experiment(current, "synaug/test") == f"#/experiments/{number}/runs?{mode}"
     assert link_to_model(current, "synaug-test") == f"#/models/synaug-test?{mode}"
 

@@ -1,0 +1,1 @@
+"""What a person takes along as Markdown: the comparison, a model card and a data card."""
