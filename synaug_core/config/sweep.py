@@ -19,7 +19,7 @@ from synaug_core.errors import ConfigError
 __all__ = ["Cell", "SweepConfig", "cells", "load_sweep"]
 
 _MOST = 500
-_RECIPES = "recipes"
+_RECIPES, _OF_RECIPE = "recipes", "recipe."
 _SHOWN = 40
 
 
@@ -30,7 +30,8 @@ class SweepConfig(Section):
     """A configuration as in a file, paths absolute."""
     grid: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Dotted key -> the name of each of its values -> the value. The key `recipes` stands for no field: each of its
-    values is a list of arms that are compared beside those of the base, and the first of them is judged."""
+    values is a list of arms that are compared beside those of the base, and the first of them is judged. Keys that
+    begin with `recipe.` are those of these arms, as far as they have the section."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,15 @@ def cells(sweep: SweepConfig) -> tuple[Cell, ...]:
     for combination in itertools.product(*(values.items() for values in sweep.grid.values())):
         labels = {key: label for key, (label, _) in zip(sweep.grid, combination, strict=True)}
         values = copy.deepcopy(sweep.base)
-        for key, (_, value) in zip(sweep.grid, combination, strict=True):
-            if key == _RECIPES:
-                _add_recipe(values, copy.deepcopy(value))
+        chosen = {key: copy.deepcopy(value) for key, (_, value) in zip(sweep.grid, combination, strict=True)}
+        recipe = chosen.pop(_RECIPES, None)
+        for key, value in chosen.items():
+            if key.startswith(_OF_RECIPE):
+                _vary_recipe(recipe or [], key, value)
             else:
-                set_key(values, key, copy.deepcopy(value), f"sweep.{key}")
+                set_key(values, key, value, f"sweep.{key}")
+        if recipe is not None:
+            _add_recipe(values, recipe)
         try:
             combined.append(Cell(labels, checked(values)))
         except ConfigError as error:
@@ -114,13 +119,30 @@ def _values(key: str, values: Any) -> dict[str, Any]:
     if key != _RECIPES:
         return _named(key, values)
     if isinstance(values, list):
-        if unknown := [name for name in values if name not in RECIPES]:
+        if unknown := [name for name in values if not isinstance(name, str) or name not in RECIPES]:
             raise ConfigError(f"sweep.recipes: unknown recipe {unknown[0]!r}; known are {', '.join(RECIPES)}")
         values = {name: [arm.model_dump(mode="json", exclude_unset=True) for arm in RECIPES[name]] for name in values}
     recipes = _named(key, values)
     if wrong := [name for name, arms in recipes.items() if not isinstance(arms, list) or not arms]:
         raise ConfigError(f"sweep.recipes.{wrong[0]}: a list of arms is expected, the judged one first")
     return recipes
+
+
+def _vary_recipe(arms: list[Any], key: str, value: Any) -> None:
+    """Set a key of the recipe's arms that are written out and have its section.
+
+    Raises:
+        ConfigError: the judged arm has not, so that nothing would be varied.
+    """
+    *sections, field = key.removeprefix(_OF_RECIPE).split(".")
+    for number, arm in enumerate(arms or [None]):
+        section = arm
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section[field] = value
+        elif number == 0:
+            raise ConfigError(f"sweep.{key}: the arm that a recipe judges has no section of it to vary")
 
 
 def _add_recipe(values: dict[str, Any], arms: list[Any]) -> None:

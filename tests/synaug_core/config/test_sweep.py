@@ -117,6 +117,30 @@ def test_recipes_of_ones_own(file):
     assert [c.config.evaluation.primary.arm for c in found] == ["twice", "combined"]
 
 
+def test_strengths_and_shares_of_recipes(file):
+    text = "recipes: [transfer, residual], recipe.real_share: [0.25, 0.75], recipe.synthesis.multiple: [1, 2]"
+    found = cells(load_sweep(file(f"arms: [control]\nsweep: {{{text}}}")))
+    assert len(found) == 8
+    control, judged, matched = found[-1].config.arms
+    assert control.real_share == 0.5
+    assert (judged.real_share, matched.real_share) == (0.75, 0.75)
+    assert (judged.synthesis.multiple, matched.synthesis.multiple) == (2, 2)
+    assert judged.synthesis.detail == "residual"
+    assert found[0].config.arms[1].real_share == 0.25
+    points = "recipes: [points-shared], recipe.oversampling.spread: [0.5, 1]"
+    found = cells(load_sweep(file(f"arms: [control]\nsweep: {{{points}}}")))
+    assert [c.config.arms[1].oversampling.spread for c in found] == [0.5, 1]
+    for wrong in (
+        "recipes: [points-shared], recipe.synthesis.multiple: [1, 2]",
+        "recipe.real_share: [0.2, 0.3]",
+        "recipes: {a: [combined]}, recipe.real_share: [0.2, 0.3]",
+    ):
+        with pytest.raises(ConfigError, match="the arm that a recipe judges has no section of it to vary"):
+            load_sweep(file(f"arms: [control]\nsweep: {{{wrong}}}"))
+    with pytest.raises(ConfigError, match="unknown key"):
+        load_sweep(file("arms: [control]\nsweep: {recipes: [transfer], recipe.synthesis.multple: [1, 2]}"))
+
+
 @pytest.mark.parametrize(
     ("recipes", "message"),
     [
