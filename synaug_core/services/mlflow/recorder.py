@@ -70,7 +70,7 @@ class Recorder:
         self._details |= {k: float(v) for k, v in values.items() if v is not None and _is_number(v)}
         rows = io.StringIO()
         writer = csv.writer(rows, lineterminator="\n")
-        writer.writerows([("figure", "value"), *((name, f"{value:.6g}") for name, value in self._details.items())])
+        writer.writerows([("figure", "value"), *((name, repr(value)) for name, value in self._details.items())])
         self.text(rows.getvalue(), ArtifactPath.DETAILS)
 
     def curve(self, name: str, steps: Sequence[int], values: Sequence[float]) -> None:
