@@ -24,7 +24,7 @@ ifneq ($(shell cat $(ENV)/.place 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 endif
 
-.PHONY: help setup demo test test-stack test-slow test-gpu faults security fuzz lint lint-docker format types stack stack-down bench results lock clean
+.PHONY: help setup demo test test-stack test-slow test-gpu faults security fuzz lint lint-docker format reference types stack stack-down bench results lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ lint-docker: $(READY) ## check the container files and their scripts
 format: $(READY) ## put the code into the agreed style
 	$(PY) -m ruff check --fix $(CHECKED)
 	$(PY) -m ruff format $(CHECKED)
+
+reference: $(READY) ## write docs/configuration.md and its JSON schema from the configuration's sections
+	$(PY) -m scripts.reference
 
 types: $(READY) ## check types
 	$(PY) -m mypy

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.console import Console
 
-from synaug.cli import environment, failures, live
+from synaug.cli import environment, failures, live, output
+from synaug.cli.preview import preview
 from synaug_core import errors, preflight
 from synaug_core.config import Config, keys, load
 from synaug_core.report import terminal
@@ -39,11 +40,14 @@ def run(
         SynaugError: anything else that is known to go wrong.
     """
     config = configure(source, settings)
+    view = preview(config)
+    if not quiet:
+        output.print_plan(view.lines())
     preflight.check_config(config)
     services = environment.open_home()
     console = Console(stderr=True, force_jupyter=False)
     try:
-        with live.watch(config.name, console, quiet), environment.shared_orchestrator(services):
+        with live.watch(config.name, console, quiet, view.expected_seconds), environment.shared_orchestrator(services):
             from flows.retrain import run_retrain
 
             return Outcome(run_retrain(config))

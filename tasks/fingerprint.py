@@ -2,7 +2,8 @@
 
 from synaug_core import digests
 from synaug_core.config import DataConfig
-from synaug_core.data import fingerprint, metadata
+from synaug_core.data import fingerprint
+from synaug_core.data.sources import metadata
 from synaug_core.services.mlflow import retrainings
 from synaug_core.services.s3 import mirror
 from synaug_core.services.settings import settings

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -106,13 +106,16 @@ def import_quietly(modules: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def resumable(session: failures.Session, name: str, quiet: bool) -> Iterator[None]:
+def resumable(
+    session: failures.Session, name: str, quiet: bool, expected_seconds: Mapping[str, float] | None = None
+) -> Iterator[None]:
     """Run a flow inside that reuses its finished steps when it is run again.
 
     Args:
         session: of this call of the command.
         name: of the work, for the progress table.
         quiet: show no progress.
+        expected_seconds: stage -> about how long it takes, where that was estimated.
 
     Raises:
         UserError: the home folder cannot be written, or no server answers at PREFECT_API_URL.
@@ -124,7 +127,7 @@ def resumable(session: failures.Session, name: str, quiet: bool) -> Iterator[Non
     console = Console(stderr=True)
     with (
         stop_on_ctrl_c("stopping; run the same command again and it continues where it was", console),
-        live.watch(name, console, quiet),
+        live.watch(name, console, quiet, expected_seconds),
         orchestrator(settings),
     ):
         yield

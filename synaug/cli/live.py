@@ -4,7 +4,7 @@ plain lines where the output is no terminal."""
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rich import live, progress_bar, spinner
@@ -18,6 +18,8 @@ __all__ = ["Board", "PlainLines", "Stage", "Step", "TerminalTable", "duration", 
 
 _SHOWN_STEPS = 8
 _LINE_EVERY = 10.0
+_TRUST = 0.1
+"""Share of the estimate that counts as if it had been measured: the longer a run goes, the more its own pace counts."""
 _MARKS = {"done": Text("✓", "green"), "failed": Text("✗", "red"), "running": Text("●", "cyan")}
 
 
@@ -83,6 +85,14 @@ class Stage:
             return "running"
         return "failed" if self.count("failed") else "done"
 
+    def shares(self) -> tuple[float, float]:
+        """How much of the stage is over, and how much of it was reused, each from 0 to 1."""
+        if self.state != "running":
+            return 1.0, self.count("cached") / max(1, len(self.steps))
+        expected = max(self.expected_count, len(self.steps), 1)
+        running = sum(min(s.done / s.total, 1.0) for s in self.steps.values() if s.state == "running" and s.total > 0)
+        return min(1.0, (self.ended_count + running) / expected), self.count("cached") / expected
+
     @property
     def first_start(self) -> float:
         """When its first step began, which may have waited for other stages; reused results do not count."""
@@ -112,10 +122,34 @@ class Stage:
 
 
 class Board:
-    """Takes events in, in any order. An event without a step's name says how many steps the stage will have."""
+    """Takes events in, in any order. An event without a step's name says how many steps the stage will have.
 
-    def __init__(self) -> None:
+    `expected_seconds` says about how long each stage of the whole takes, in their order; empty: nobody knows.
+    """
+
+    def __init__(self, expected_seconds: Mapping[str, float] | None = None) -> None:
         self.stages: dict[str, Stage] = {}
+        self._expected_seconds = dict(expected_seconds or {})
+
+    def remaining_seconds(self, elapsed: float) -> float | None:
+        """Seconds until the whole is over, `elapsed` seconds after its start; None where nobody knows.
+
+        The estimate of what is left, times the pace: seconds taken over seconds estimated for what was computed so far.
+        What was reused took none.
+        """
+        names = list(self._expected_seconds)
+        begun = [n for n, name in enumerate(names) if name in self.stages]
+        left = computed = 0.0
+        for n, name in enumerate(names):
+            seconds = self._expected_seconds[name]
+            if name in self.stages:
+                done, reused = self.stages[name].shares()
+                left += seconds * (1 - done)
+                computed += seconds * max(0.0, done - reused)
+            elif not begun or n > max(begun):
+                left += seconds
+        prior = _TRUST * sum(self._expected_seconds.values())
+        return left * (elapsed + prior) / (computed + prior) if names else None
 
     def apply(self, event: Event, now: float) -> Step | None:
         """Take in an event; the step it was about, or None where it was about the whole stage."""
@@ -166,9 +200,14 @@ def figures(values: dict[str, float], limit: int = 3) -> str:
 class PlainLines:
     """One line when a step ends, and one every ten seconds for a step that runs."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        expected_seconds: Mapping[str, float] | None = None,
+    ) -> None:
         self._console, self._clock = console, clock
-        self._board, self._lock = Board(), threading.Lock()
+        self._board, self._lock = Board(expected_seconds), threading.Lock()
         self._start = clock()
         self._last: dict[tuple[str, str, str], float] = {}
 
@@ -194,6 +233,8 @@ class PlainLines:
             parts.append(f"{stage.ended_count} of {stage.expected_count}")
             if (remaining := stage.remaining_seconds(now)) is not None:
                 parts.append(f"about {duration(remaining)} left for {stage.name}")
+        if step.end_time is not None and (left := self._board.remaining_seconds(now - self._start)) is not None:
+            parts.append(f"about {duration(left)} left in all")
         return f"[{duration(now - self._start)}] {stage.name}: {step.name}: {', '.join(parts)}"
 
 
@@ -218,9 +259,14 @@ def _pace(step: Step, now: float, before: str = "") -> str:
 class TerminalTable:
     """Stages with their running steps below them, drawn anew a few times a second."""
 
-    def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        title: str,
+        clock: Callable[[], float] = time.monotonic,
+        expected_seconds: Mapping[str, float] | None = None,
+    ) -> None:
         self._title, self._clock = title, clock
-        self._board, self._lock = Board(), threading.Lock()
+        self._board, self._lock = Board(expected_seconds), threading.Lock()
         self._start = clock()
         self._spinner = spinner.Spinner("dots", style="cyan")
 
@@ -240,7 +286,9 @@ class TerminalTable:
 
     def _draw(self, now: float) -> RenderableType:
         head = Table.grid(padding=(0, 1))
-        head.add_row(self._spinner, Text(self._title, "bold"), Text(duration(now - self._start), "dim"))
+        left = self._board.remaining_seconds(now - self._start)
+        left_text = "" if left is None else f", about {duration(left)} left in all"
+        head.add_row(self._spinner, Text(self._title, "bold"), Text(f"{duration(now - self._start)}{left_text}", "dim"))
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
         table.add_column(max_width=32, no_wrap=True)
@@ -277,19 +325,22 @@ class TerminalTable:
 
 
 @contextlib.contextmanager
-def watch(title: str, console: Console, quiet: bool = False) -> Iterator[None]:
-    """Show the progress of whatever runs inside, in the way that the console allows."""
+def watch(
+    title: str, console: Console, quiet: bool = False, expected_seconds: Mapping[str, float] | None = None
+) -> Iterator[None]:
+    """Show the progress of whatever runs inside, in the way that the console allows; the time left for all of it where
+    `expected_seconds` says about how long each stage takes."""
     if quiet:
         yield
         return
     if not console.is_terminal:
-        unsubscribe = subscribe(PlainLines(console))
+        unsubscribe = subscribe(PlainLines(console, expected_seconds=expected_seconds))
         try:
             yield
         finally:
             unsubscribe()
         return
-    table = TerminalTable(title)
+    table = TerminalTable(title, expected_seconds=expected_seconds)
     unsubscribe = subscribe(table)
     try:
         with live.Live(table, console=console, refresh_per_second=4):

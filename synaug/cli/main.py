@@ -4,14 +4,14 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from synaug.cli import failures
-from synaug.cli.commands import deploy, export, models, run, serve, turing, ui, upkeep
+from synaug.cli import failures, output
+from synaug.cli.commands import config, deploy, export, init, models, run, serve, turing, ui, upkeep
 
 __all__ = ["app", "execute", "run_app", "write_any_character"]
 
@@ -21,7 +21,6 @@ _PATIENCE = 10.0  # seconds
 app = typer.Typer(
     name="synaug",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Learn rare image classes, make the missing images, and show whether they helped.",
@@ -46,20 +45,40 @@ def options(
     ctx.obj.debug = debug
 
 
-app.command("run")(run.run)
-app.command("sweep")(run.sweep)
-app.command("demo")(run.demo)
-app.command("ui")(ui.ui)
-app.command("report")(export.report)
-app.command("export")(export.export)
-app.command("predict")(models.predict)
-app.command("serve")(serve.serve)
-app.command("watch")(serve.watch)
-app.command("turing")(turing.turing)
+_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("init", init.init, ("synaug init path/to/images", "synaug init scans.npz --set data.small_classes=drop")),
+    (
+        "run",
+        run.run,
+        (
+            "synaug run path/to/images",
+            "synaug run path/to/images --effort low --json outcome.json",
+            "synaug run my.yaml --dry-run",
+            "synaug run s3://bucket/prefix --set repetitions=10 --set data.image_size=64",
+        ),
+    ),
+    ("sweep", run.sweep, ("synaug sweep my.yaml", "synaug sweep images --set 'sweep={data.per_class: [5, 10, 20]}'")),
+    ("config", config.config, ("synaug config data.small_classes", "synaug config tuning", "synaug config | less")),
+    ("demo", run.demo, ("synaug demo", "synaug demo --set repetitions=2 --json outcome.json")),
+    ("ui", ui.ui, ("synaug ui", "synaug ui --no-browser --mlflow-port 5100")),
+    ("report", export.report, ("synaug report 3f2a91", "synaug report 3f2a91 --page comparison.html")),
+    ("export", export.export, ("synaug export 3f2a91 results/",)),
+    (
+        "predict",
+        models.predict,
+        ("synaug predict synaug-digits a.png b.png", "synaug predict synaug-digits scans/*.png"),
+    ),
+    ("serve", serve.serve, ("synaug serve synaug-digits", "synaug serve synaug-digits@challenger --port 0")),
+    ("watch", serve.watch, ("synaug watch my.yaml",)),
+    ("turing", turing.turing, ("synaug turing 3f2a91 --images 40 --rater Ada", "synaug turing 3f2a91 --result")),
+    ("deploy", deploy.deploy, ("synaug deploy my.yaml --cron '0 3 * * 1'", "synaug deploy my.yaml --pool gpu")),
+    ("gc", upkeep.gc, ("synaug gc", "synaug gc --keep 3 --days 14 --yes")),
+    ("doctor", upkeep.doctor, ("synaug doctor",)),
+)
+"""Each command with its name, and examples of its use for its help."""
+for _name, _command, _examples in _COMMANDS:
+    app.command(_name, epilog=output.examples(*_examples))(_command)
 app.add_typer(models.app, name="models")
-app.command("deploy")(deploy.deploy)
-app.command("gc")(upkeep.gc)
-app.command("doctor")(upkeep.doctor)
 
 
 def execute(arguments: Sequence[str]) -> int:

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_place",
+    "examples",
     "filled_at_once",
     "print_lines",
     "print_plan",
     "print_rows",
     "print_sentences",
     "print_table",
+    "terminal_width",
     "write_json",
     "write_whole",
 ]
@@ -45,9 +47,21 @@ def print_sentences(*sentences: str) -> None:
         console.print(escape(text), soft_wrap=not console.is_terminal)
 
 
-def print_plan(text: str) -> None:
-    """Print a line on what is going to happen, as the first one of the progress."""
-    Console(stderr=True, highlight=False).print(escape(f"[0:00] plan: {text}"), soft_wrap=True)
+def print_plan(lines: Sequence[str]) -> None:
+    """Print lines on what is going to happen, as the first ones of the progress."""
+    console = Console(stderr=True, highlight=False)
+    for line in lines:
+        console.print(escape(line), soft_wrap=True)
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return escape("\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)]))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return Console().width
 
 
 def print_table(table: RenderableType) -> None:

@@ -60,6 +60,7 @@ class ArmConfig(Section):
     """One way of training: which images, drawn how, changed how."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+    """What the arm is called in every table and figure."""
     sampling: Sampling = "natural"
     """Training images are drawn as they come, or every class equally often; `deferred`: as they come, and every class
     equally often in the last fifth of the steps (Cao et al., arXiv 1906.07413)."""

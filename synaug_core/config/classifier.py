@@ -58,6 +58,7 @@ class AugmentationConfig(Section):
     probability: Annotated[float, Field(ge=0, le=1)] = 0.75
     """Share of the images of a batch that are augmented; the others stay as they are, like the images of the tests."""
     mirror: Mirror = "horizontal"
+    """Mirrored left to right, upside down too (`both`), or not at all, where that changes the class."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 30.0
     """Largest angle in degrees, 180 for any."""
     translation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
@@ -65,7 +66,9 @@ class AugmentationConfig(Section):
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.15
     """Largest change of size as a share."""
     brightness: Annotated[float, Field(ge=0, le=1)] = 0.15
+    """Largest change of brightness, where white is 1."""
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Largest change of contrast as a share."""
     color: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Largest change of saturation as a share, and largest turn of the hue as a share of 180 degrees; 0: none, where
     colour tells the classes apart."""
@@ -121,7 +124,9 @@ class ClassifierConfig(Section):
     """Optimiser steps, equal for every arm; auto: as many as the slowest of the arms needs, by the number of images and
     of classes and by the way of training."""
     batch_size: Count = 64
+    """Training images in one step."""
     optimizer: Literal["adam", "adamw"] = "adamw"
+    """`adamw` takes the weight decay off the weights themselves, `adam` adds it to the gradient."""
     learning_rate: Annotated[float, Field(gt=0)] = 6e-3
     """Default: 0.006 for small_cnn, 0.002 for timm's networks, 0.001 for fine-tuning."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
@@ -138,7 +143,9 @@ class ClassifierConfig(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     """Biases and normalisation layers do not decay."""
     dropout: Rate = 0.3
+    """Share of the features before the last layer that are set to 0 at random in training."""
     label_smoothing: Rate = 0.0
+    """Share of an image's label that is spread evenly over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs the loss by the inverse of a class's share; in arms with balanced or deferred sampling there is
     nothing left to weigh."""
@@ -290,8 +297,11 @@ class Range(Section):
     """An interval to search."""
 
     low: float
+    """The least value."""
     high: float
+    """The largest value."""
     log: bool = False
+    """Whether values are drawn evenly on a logarithmic scale."""
 
     @model_validator(mode="after")
     def _is_ordered(self) -> "Range":

@@ -50,9 +50,9 @@ def with_effort(values: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def describe_effort(config: "Config") -> str:
-    """What a run will do, for the user before it starts; and how long that takes, where no network is named that may
-    be faster or slower."""
+def describe_effort(config: "Config", duration: str | None = None) -> str:
+    """What a run will do, for the user before it starts; and how long that takes: `duration` where it was estimated,
+    else a rule of thumb, where no network is named that may be faster or slower."""
     split = config.data.split
     divisions = {"fold": (split.folds or 1) * config.repetitions, "draw": config.repetitions}
     trainings = len(config.arms) * divisions.get(split.division_word or "", config.repetitions)
@@ -62,6 +62,8 @@ def describe_effort(config: "Config") -> str:
     if not config.classifier.is_named and candidates is not None and len(candidates) == 1:
         choice = f"the classifier {CANDIDATES[candidates[0]].title}, "
     plan = f"effort {config.effort}: {choice}{len(config.arms)} arms with {trainings} trainings in all{search}."
+    if duration is not None:
+        return f"{plan} {duration[0].upper()}{duration[1:]}"
     if config.classifier.is_named:
         return plan
     return (

@@ -44,6 +44,7 @@ class PromotionConfig(Section):
     classes beyond the interval of the difference, both on the same test images."""
 
     enabled: bool = True
+    """Whether the best model is registered and put before the gate at all."""
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Largest loss of balanced accuracy that still counts as no worse."""
     rarest: Count = 1

@@ -96,7 +96,9 @@ class GeneratorConfig(Section):
     steps: Count = 1000
     """Most optimiser steps for each model."""
     batch_size: Count = 32
+    """Training images in one step of a model."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    """Step size of the optimiser (Adam); each kind has a default of its own."""
     width: Count = 16
     """Channels of the first convolution; they double with each halving, up to four times."""
     latent_dim: Count = 64

@@ -15,7 +15,16 @@ from pydantic.fields import FieldInfo
 
 from synaug_core.config import arms, root
 
-__all__ = ["expectation", "is_open_mapping", "known_keys", "misfits", "problems", "suggest_keys"]
+__all__ = [
+    "annotation_of",
+    "expectation",
+    "is_open_mapping",
+    "known_keys",
+    "misfits",
+    "problems",
+    "sections_of",
+    "suggest_keys",
+]
 
 _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "letters, digits, - and _, at most 63, beginning with a letter or digit",
@@ -39,25 +48,26 @@ def known_keys() -> dict[str, Any]:
 
 def _walk(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, info in section.model_fields.items():
-        annotation = _annotation(info)
+        annotation = annotation_of(info)
         yield f"{prefix}{name}", annotation
-        for inner, place in _sections(annotation):
+        for inner, place in sections_of(annotation):
             yield from _walk(inner, f"{prefix}{name}{place}.")
 
 
-def _annotation(info: FieldInfo) -> Any:
+def annotation_of(info: FieldInfo) -> Any:
+    """A field's annotation with all that limits it."""
     annotation = typing.cast(Any, info.annotation)
     return Annotated[annotation, *info.metadata] if info.metadata else annotation
 
 
-def _sections(annotation: Any, place: str = "") -> Iterator[tuple[type[BaseModel], str]]:
+def sections_of(annotation: Any, place: str = "") -> Iterator[tuple[type[BaseModel], str]]:
     """Sections below a key, and where they stand there: itself, in a list (`[]`), or under names (`.*`)."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation, place
         return
     inner_place = {tuple: "[]", dict: ".*"}.get(typing.get_origin(annotation), place)
     for part in typing.get_args(annotation):
-        yield from _sections(part, inner_place)
+        yield from sections_of(part, inner_place)
 
 
 def is_open_mapping(annotation: Any) -> bool:
@@ -72,6 +82,10 @@ def suggest_keys(key: str) -> str:
     same_ending = [k for k in known_keys() if not {"[", "*"} & set(k) and k.rpartition(".")[2] == ending]
     if "[" not in key and len(same_ending) > 1:
         return f"the nearest known keys are {', '.join(sorted(same_ending, key=lambda k: k.count('.'))[:3])}"
+
+    longer = sorted((k for k in known_keys() if k.startswith(key)), key=len)
+    if longer:
+        return f"the nearest known key is {longer[0]}"
 
     def likeness(candidate: str) -> float:
         whole_ratio = difflib.SequenceMatcher(None, key, candidate).ratio()
@@ -105,6 +119,8 @@ def expectation(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return " ".join([_NUMBERS[annotation], *_bounds(metadata)])
     if annotation is bool:
         return "true or false"
+    if annotation is Any:
+        return "any value"
     if annotation is str:
         patterns = (getattr(m, "pattern", None) for m in _flat(metadata))
         return next((_PATTERNS[p] for p in patterns if p in _PATTERNS), "a word")
@@ -146,12 +162,12 @@ def _misfits(values: Mapping[str, Any], section: type[BaseModel], prefix: str) -
         if info is None:
             yield f"unknown key {key[:_LONGEST]}; {suggest_keys(key)}"
             continue
-        annotation = _annotation(info)
+        annotation = annotation_of(info)
         if (isinstance(value, bool) and "true or false" not in expectation(annotation)) or (
             isinstance(value, float) and not math.isfinite(value)
         ):
             yield f"{key}: got {_shown(value)}, expected {expectation(annotation)}"
-        for inner, place in _sections(annotation):
+        for inner, place in sections_of(annotation):
             for position, entry in _entries(value, place):
                 if isinstance(entry, Mapping):
                     yield from _misfits(entry, inner, f"{key}{position}.")
@@ -202,11 +218,11 @@ def _locate(loc: tuple[int | str, ...], values: Any, prefix: str) -> tuple[str, 
             continue
         if owner is None:
             break
-        annotation = _annotation(owner.model_fields[str(part)])
+        annotation = annotation_of(owner.model_fields[str(part)])
         key = f"{key}.{part}" if key else str(part)
         value = value.get(part) if isinstance(value, Mapping) else value
-        sections = [s for s, _ in _sections(annotation)]
-        named = any(place == ".*" for _, place in _sections(annotation))
+        sections = [s for s, _ in sections_of(annotation)]
+        named = any(place == ".*" for _, place in sections_of(annotation))
     return key, annotation, value
 
 

@@ -37,6 +37,7 @@ class QualityConfig(Section):
     """The judge of an image set: distances, variety, copying, usefulness. It never changes what is trained."""
 
     enabled: bool = True
+    """Whether synthetic images are judged at all."""
     features: Literal["frozen", "classifier"] = "frozen"
     """In which features of images KID, density, coverage and the Vendi score are measured: those of a pretrained
     backbone (that of `judge.training: frozen`), standardised by the real training images; or those of a classifier

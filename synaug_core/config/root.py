@@ -56,6 +56,7 @@ class Config(base.Section):
     repetitions: base.Count = 6
     """Paired trainings of each arm; a gain can only be shown with 6 or more."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Root of all that is drawn at random: equal seeds give equal numbers."""
     generator: GeneratorConfig = GeneratorConfig()
     generators: dict[str, GeneratorConfig] = Field(default_factory=dict)
     """Further generators by name, for arms whose `synthesis.generator` names them."""

@@ -95,11 +95,15 @@ class OnlineConfig(TargetedConfig):
     """Synthesis inside the training loop, as paper B does it: from the images of each batch, after a warm-up."""
 
     strategy: Literal["targeted", "reconstruct", "random"] = "targeted"
+    """Steps towards uncertainty, none (the decoded image), or steps in random directions of the same length."""
     generator: str = "autoencoder"
     """Name in `generators`, or a kind. It needs a latent space."""
     samples: Annotated[int, Field(ge=2)] = 8
+    """K: posterior samples of the classifier."""
     steps: Annotated[int, Field(ge=0)] = 3
+    """T: ascent steps of each image."""
     posterior: Literal["dropout"] = "dropout"
+    """Samples of the classifier as it is at that step: dropout masks."""
     start: Share = 0.3
     """Share of the training steps before the first synthetic images."""
     every: Count = 1
@@ -176,9 +180,11 @@ class SynthesisConfig(Section):
     pairing: Literal["random", "neighbours"] = "random"
     """The second end: any other image of the class, or one of its nearest in latent space."""
     neighbours: Count = 5
+    """With `pairing: neighbours`: as many of the nearest are chosen among."""
     ends: Ends = "mean"
     """An end is its posterior's mean or a sample of it."""
     path: LatentPath = "linear"
+    """The way between both ends in latent space: a straight line, or along the sphere (slerp)."""
     alpha: tuple[float, float] | tuple[float, ...] = (0.0, 1.0)
     """The interval of a, or the grid's values."""
     alpha_mode: AlphaMode = "uniform"

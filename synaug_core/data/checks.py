@@ -1,5 +1,6 @@
 """Is there enough of everything to learn from and to judge by?"""
 
+import difflib
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -12,6 +13,7 @@ from synaug_core.errors import DataError
 __all__ = ["check_sides", "choose_classes", "small_classes", "why_left_out", "why_together"]
 
 _FEW_GROUPS = 3
+_DROP, _KEEP = "--set data.small_classes=drop", "--set data.small_classes=keep"
 
 
 def choose_classes(
@@ -27,7 +29,12 @@ def choose_classes(
     else:
         class_names = tuple(unicodedata.normalize("NFC", c) for c in requested)
         if unknown := [c for c in class_names if c not in available]:
-            raise DataError(f"data.classes: no class {', '.join(map(repr, unknown))}; there are {', '.join(available)}")
+            nearest = [next(iter(difflib.get_close_matches(c, available, 1, 0.5)), None) for c in unknown]
+            meant = [c for c in nearest if c is not None and c not in class_names]
+            hint = f"; is {', '.join(meant)} meant?" if meant else ""
+            raise DataError(
+                f"data.classes: no class {', '.join(map(repr, unknown))}; there are {', '.join(available)}{hint}"
+            )
         if len(set(class_names)) < len(class_names):
             raise DataError(f"data.classes: {', '.join(class_names)} names a class twice")
     if len(class_names) < 2:
@@ -59,14 +66,14 @@ def small_classes(
     if policy == "keep":
         if empty := [name for name, count in small.items() if count == 0]:
             none = f"{', '.join(map(repr, empty))} {'has' if len(empty) == 1 else 'have'} no training image"
-            raise DataError(f"{'; '.join([none, *why(empty)])}: add images, or set data.small_classes to drop")
+            raise DataError(f"{'; '.join([none, *why(empty)])}: add images, or leave out what is too small: {_DROP}")
         return {}
     if not small:
         return {}
     counts = [_of_which(name, count, images[name]) for name, count in small.items()]
     message = "; ".join([*counts, f"at least {least} training images are needed", *why(small)])
     if policy == "refuse":
-        raise DataError(f"{message}: add images, or set data.small_classes to drop or keep")
+        raise DataError(f"{message}: add images, or leave out what is too small: {_DROP} (or keep it: {_KEEP})")
     if len(train) - len(small) < 2:
         raise DataError(f"{message}: without such classes fewer than two are left")
     return small
@@ -77,7 +84,7 @@ def _of_which(name: str, train: int, images: int) -> str:
         return f"{name!r} has no images"
     has = f"{name!r} has {images} image{'' if images == 1 else 's'}"
     if train == images:
-        return f"{has}, all for training"
+        return has
     return f"{has}, of which {train or 'none'} {'is' if train < 2 else 'are'} for training"
 
 

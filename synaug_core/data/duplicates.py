@@ -121,6 +121,8 @@ def near_pairs(thumbnails: NDArray[np.uint8], distance: int, correlation: float)
 
 def connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """int64 (count,): the number of each node's connected component in the graph with the edges `pairs` (m, 2)."""
+    if not len(pairs):
+        return np.arange(count)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from synaug_core import digests, errors
 from synaug_core.config import DataConfig
-from synaug_core.data import metadata, sources
+from synaug_core.data import sources
+from synaug_core.data.sources import metadata
 from synaug_core.data.sources.folder import Entry, walk
 
 __all__ = ["fingerprint"]

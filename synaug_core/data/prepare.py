@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import floor
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from synaug_core import seeds
 from synaug_core.config import DataConfig
 from synaug_core.config.data import SMALL_PIXELS, Related
-from synaug_core.data import assign, checks, imageset, metadata, reading, resize, scaling, shortcuts, split, thinning
+from synaug_core.data import assign, checks, imageset, reading, resize, scaling, shortcuts, split, thinning
 from synaug_core.data.duplicates import DuplicateGraph, find_duplicates
 from synaug_core.data.related import FEWEST, related_pairs
 from synaug_core.data.report import DatasetReport, Dropped, Rejected, Split, describe_findings
@@ -119,7 +119,7 @@ def prepare_divisions(
         if prepared.train.classes != classes:
             raise DataError(
                 f"data.small_classes: a class is large enough in some {word}s only; leave it out with data.classes, "
-                "or set data.small_classes to keep"
+                "or keep it: --set data.small_classes=keep"
             )
         yield prepared
 
@@ -141,7 +141,7 @@ class _Collected:
 
 
 def _collected(config: DataConfig, most_pixels: int, describe: Describe | None, progress: Progress) -> _Collected:
-    listing = _chosen(metadata.apply_metadata(reading.open_source(config), config), config)
+    listing = reading.list_images(config)
     survey = reading.survey(listing.items)
     size = config.image_size or reading.default_size(survey.sides, len(listing.items), most_pixels)
     fit = reading.default_fit(survey.sides) if config.fit == "auto" else config.fit
@@ -252,15 +252,6 @@ def _divided(
     )
     notes = (*listing.notes, *describe_findings(report, len(read.items)), *collected.notes, *lines, *shares)
     return Prepared(train, val, test, report.model_copy(update={"notes": notes}), held_back)
-
-
-def _chosen(listing: Listing, config: DataConfig) -> Listing:
-    classes = checks.choose_classes(listing.classes, config.classes, config.max_classes)
-    chosen_names = set(classes)
-    items = tuple(item for item in listing.items if item.label in chosen_names)
-    if not items:
-        raise DataError(f"data.source: {config.source} has no images of {', '.join(classes)}")
-    return replace(listing, items=items, classes=classes)
 
 
 def _thin(

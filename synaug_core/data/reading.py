@@ -5,7 +5,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from PIL import Image
 from synaug_core import digests, errors, vocabulary
 from synaug_core.config import DataConfig
 from synaug_core.config.data import SMALL_PIXELS
-from synaug_core.data import decode, metadata, report, scaling, sources
+from synaug_core.data import checks, decode, report, scaling, sources
+from synaug_core.data.sources import metadata
 from synaug_core.data.sources.base import Instructions, Item, Listing
 from synaug_core.progress import Progress, silent
 
@@ -27,8 +28,11 @@ __all__ = [
     "check_rejected",
     "default_fit",
     "default_size",
+    "list_images",
     "open_source",
     "read_all",
+    "reason_of",
+    "spread",
     "survey",
 ]
 
@@ -96,6 +100,21 @@ def open_source(config: DataConfig) -> Listing:
     if config.masks == "crop" and not path.is_dir():
         raise errors.DataError("data.masks: only images in a folder have masks beside them")
     return kind.open(path, instructions)
+
+
+def list_images(config: DataConfig) -> Listing:
+    """The images of the chosen classes with all that is said of them, none decoded.
+
+    Raises:
+        DataError: as `open_source`; a CSV file or a class that does not fit; no image of the chosen classes.
+    """
+    listing = metadata.apply_metadata(open_source(config), config)
+    classes = checks.choose_classes(listing.classes, config.classes, config.max_classes)
+    chosen_names = set(classes)
+    items = tuple(item for item in listing.items if item.label in chosen_names)
+    if not items:
+        raise errors.DataError(f"data.source: {config.source} has no images of {', '.join(classes)}")
+    return replace(listing, items=items, classes=classes)
 
 
 @dataclass(frozen=True)
@@ -192,8 +211,8 @@ def read_all(
         formats=_counted(o.format for o in read_images),
         grey=sum(len(o.shape) == 2 for o in read_images),
         bits=_counted(str(o.bits) for o in read_images),
-        height=_spread(heights),
-        width=_spread(widths),
+        height=spread(heights),
+        width=spread(widths),
         oblong=sum(max(h, w) >= _OBLONG * min(h, w) for h, w in zip(heights, widths, strict=True)),
         elongated=sum(max(h, w) > 2 * min(h, w) for h, w in zip(heights, widths, strict=True)),
         enlarged=sum(min(h, w) < size for h, w in zip(heights, widths, strict=True)),
@@ -269,10 +288,8 @@ def _read_one(item: Item, size: int, preprocessing: scaling.Preprocessing) -> _R
     try:
         decoded = item.image.read(preprocessing.scale)
         fitted = decode.square(decoded.pixels, size, preprocessing.fit)
-    except decode.TooManyPixelsError as error:
-        return f"{error} (data.max_megapixels)"
     except decode.UnreadableError as error:
-        return str(error)
+        return reason_of(error)
     pixels = decoded.pixels
     grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     return _ReadImage(
@@ -284,6 +301,11 @@ def _read_one(item: Item, size: int, preprocessing: scaling.Preprocessing) -> _R
         bits=decoded.bits,
         stored_bytes=decoded.stored_bytes,
     )
+
+
+def reason_of(error: decode.UnreadableError) -> str:
+    """Why an image is not accepted, with the key that would accept it."""
+    return f"{error} (data.max_megapixels)" if isinstance(error, decode.TooManyPixelsError) else str(error)
 
 
 def _pool() -> ThreadPoolExecutor:
@@ -299,5 +321,6 @@ def _counted(values: Any) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
 
-def _spread(values: list[int]) -> tuple[int, int, int]:
+def spread(values: Sequence[int]) -> tuple[int, int, int]:
+    """The smallest, the median and the largest."""
     return min(values), int(statistics.median(values)), max(values)

@@ -1,6 +1,7 @@
 """What was found in the images, what was done about it, and what the user should know."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -24,6 +25,8 @@ __all__ = [
     "Split",
     "SplitOrigin",
     "describe_findings",
+    "describe_leaks",
+    "number",
 ]
 
 DuplicateKind = Literal["exact", "near", "related"]
@@ -158,17 +161,17 @@ def describe_findings(report: DatasetReport, images: int) -> list[str]:
     if report.rejected:
         reasons = Counter(r.reason for r in report.rejected)
         frequent_reasons = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-        lines.append(f"{_n(len(report.rejected), 'file')} could not be used: {frequent_reasons}.")
-    lines += [*_about_duplicates(report, images), *_about_leaks(report)]
+        lines.append(f"{number(len(report.rejected), 'file')} could not be used: {frequent_reasons}.")
+    lines += [*_about_duplicates(report, images), *describe_leaks(report.leaks, report.split)]
     reasons = Counter(r.reason for r in report.removed)
-    lines += [f"{_n(count, 'image')} left out: {reason}." for reason, count in sorted(reasons.items())]
+    lines += [f"{number(count, 'image')} left out: {reason}." for reason, count in sorted(reasons.items())]
     if report.dropped:
         lines.append(
             "Classes left out for too few training images: "
             + ", ".join(f"{d.name} ({d.images})" for d in report.dropped) + "."
         )  # fmt: skip
     if report.thinned:
-        lines.append(f"{_n(report.thinned, 'training image')} left out to make the long tail or the low-data set.")
+        lines.append(f"{number(report.thinned, 'training image')} left out to make the long tail or the low-data set.")
     return lines + _about_pixels(report)
 
 
@@ -178,12 +181,14 @@ def _about_duplicates(report: DatasetReport, images: int) -> list[str]:
         groups = [d for d in report.duplicates if d.kind == kind]
         if groups:
             image_count = sum(len(d.ids) for d in groups)
-            lines.append(f"{image_count} images are {word} to another, in {_n(len(groups), 'group')}.")
+            lines.append(f"{image_count} images are {word} to another, in {number(len(groups), 'group')}.")
     if report.conflicts:
-        lines.append(f"{_n(len(report.conflicts), 'group')} of equal images with different labels.")
+        lines.append(f"{number(len(report.conflicts), 'group')} of equal images with different labels.")
     mixed_groups = sum(d.kind == "near" and len(set(d.classes)) > 1 for d in report.duplicates)
     if mixed_groups:
-        lines.append(f"{_n(mixed_groups, 'group')} of nearly equal images with different labels: check their labels.")
+        lines.append(
+            f"{number(mixed_groups, 'group')} of nearly equal images with different labels: check their labels."
+        )
     largest = max((len(d.ids) for d in report.duplicates if d.kind != "related"), default=0)
     if largest > max(10, _LARGE_CLUSTER * images):
         lines.append(
@@ -193,17 +198,17 @@ def _about_duplicates(report: DatasetReport, images: int) -> list[str]:
     if sizes := [len(d.ids) for d in report.duplicates if d.kind == "related"]:
         lines.append(
             f"{sum(sizes)} images are probably views of the same thing as another (in other light, a neighbouring "
-            f"frame, an overlapping patch), in {_n(len(sizes), 'group')} of up to {max(sizes)} images, each on one "
+            f"frame, an overlapping patch), in {number(len(sizes), 'group')} of up to {max(sizes)} images, each on one "
             "side."
         )
     return lines
 
 
-def _about_leaks(report: DatasetReport) -> list[str]:
+def describe_leaks(leaks: Sequence[Leak], origin: SplitOrigin) -> list[str]:
     """What pairs images across sides, and the lines of metadata that keep them together."""
     names: dict[Split, str] = {"val": "validation", "test": "test"}
     lines = []
-    for leak in report.leaks:
+    for leak in leaks:
         amount = f"{leak.images} of {leak.total} {names[leak.split]} images"
         pair = f"(such as {leak.example} and {leak.training_example})"
         if leak.clue == "look":
@@ -214,8 +219,8 @@ def _about_leaks(report: DatasetReport) -> list[str]:
         else:
             lines.append(f"The names of {amount} begin as those of training images do {pair}.")
     if lines:
-        leak, supplied = report.leaks[-1], ""
-        if report.split == "supplied":
+        leak, supplied = leaks[-1], ""
+        if origin == "supplied":
             supplied = "then the figures are too good, and the split that came with the images was left as it is; "
         lines.append(
             f"If such images belong together, {supplied}name their groups in a CSV file for data.metadata, which a "
@@ -238,16 +243,19 @@ def _about_pixels(report: DatasetReport) -> list[str]:
         )
     if facts.oblong:
         lines.append(
-            f"{facts.oblong} of {_n(facts.images, 'image')} are at least 1.25 times as long as wide, {facts.elongated} "
-            f"more than twice: {_ON_FIT[report.preprocessing.fit]}."
+            f"{facts.oblong} of {number(facts.images, 'image')} are at least 1.25 times as long as wide, "
+            f"{facts.elongated} more than twice: {_ON_FIT[report.preprocessing.fit]}."
         )
     tiny = sum(facts.by_class.get("tiny", {}).values())
     if tiny:
-        lines.append(f"{_n(tiny, 'image')} with a side of less than {TINY} px: enlarged, such show next to nothing.")
+        lines.append(
+            f"{number(tiny, 'image')} with a side of less than {TINY} px: enlarged, such show next to nothing."
+        )
     if facts.enlarged > facts.images / 2:
         lines.append(f"{facts.enlarged} of {facts.images} images are smaller than {size} px and were enlarged.")
     return lines + [shortcut.sentence() for shortcut in report.shortcuts]
 
 
-def _n(count: int, thing: str) -> str:
+def number(count: int, thing: str) -> str:
+    """`1 image`, `2 images`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

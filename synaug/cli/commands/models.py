@@ -31,7 +31,7 @@ Expect = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", epilog=output.examples("synaug models list", "synaug models list synaug-digits"))
 def list_models(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Only this model; default: all that synaug registered.")] = None,
@@ -52,7 +52,7 @@ def list_models(
     output.print_rows(("model", "version", "alias", "made (UTC)", "decision"), rows)
 
 
-@app.command()
+@app.command(epilog=output.examples("synaug models promote synaug-digits 3 --why 'sees the nines'"))
 def promote(
     ctx: typer.Context,
     name: Name,
@@ -72,7 +72,7 @@ def promote(
     typer.echo(f"{name}: version {champion.version} is champion")
 
 
-@app.command()
+@app.command(epilog=output.examples("synaug models rollback synaug-digits --why 'too many false alarms'"))
 def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = None) -> None:
     """Make the previous champion the champion again."""
     from synaug_core.services.models import registry
@@ -83,7 +83,9 @@ def rollback(ctx: typer.Context, name: Name, why: Why = "", expect: Expect = Non
     typer.echo(f"{name}: version {champion.version} is champion again")
 
 
-@app.command()
+@app.command(
+    epilog=output.examples("synaug models history synaug-digits", "synaug models history synaug-digits --json")
+)
 def history(
     ctx: typer.Context,
     name: Name,

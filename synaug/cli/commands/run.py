@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synaug.cli import environment, failures, output
-from synaug_core.config.effort import Effort, describe_effort
+from synaug_core.config.effort import Effort
 from synaug_core.data.sources import WHAT_TO_GIVE
 
 if TYPE_CHECKING:
     from flows.outcome import ModelFacts, Outcome
 
-__all__ = ["JsonOption", "QuietOption", "SetOption", "demo", "registered_line", "run", "sweep"]
+__all__ = [
+    *("EffortOption", "JsonOption", "QuietOption", "SetOption"),
+    *("demo", "registered_line", "run", "sweep", "with_effort_option"),
+]
 
 SetOption = Annotated[
     list[str] | None,
@@ -43,15 +46,26 @@ def run(
     json_file: JsonOption = None,
     quiet: QuietOption = False,
     fail_if_worse: WorseOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only look at the images and say what would be done; start nothing.")
+    ] = False,
 ) -> None:
     """Learn the classes, make synthetic images, train with and without them, compare, and register the best model.
 
     Run again unchanged, it reuses every result; stopped and run again, it continues.
     """
-    settings = [*(set_ or ()), *([f"effort={effort}"] if effort else [])]
+    settings = with_effort_option(set_, effort)
+    if dry_run:
+        _say_what_would_be_done(source, settings, json_file)
+        return
     outcome = _retrain_and_report(ctx.obj, source, settings, json_file, quiet)
     if fail_if_worse and outcome.worse_than_champion:
         raise typer.Exit(failures.WORSE)
+
+
+def with_effort_option(set_: Sequence[str] | None, effort: Effort | None) -> list[str]:
+    """What `--set` and `--effort` together override."""
+    return [*(set_ or ()), *([f"effort={effort}"] if effort else [])]
 
 
 def demo(ctx: typer.Context, set_: SetOption = None, json_file: JsonOption = None, quiet: QuietOption = False) -> None:
@@ -77,13 +91,19 @@ def sweep(
 
     Stopped and run again, it continues; combinations share the steps they have in common.
     """
+    from synaug.cli.preview import preview
     from synaug_core import preflight
     from synaug_core.config.sweep import cells, load_sweep
 
     config = load_sweep(source, set_ or ())
     output.check_place(json_file)
+    combinations = cells(config)
+    first = combinations[0].config
+    view = preview(first)
+    if not quiet:
+        output.print_plan([f"{len(combinations)} retrainings; of the first one:", *view.lines()])
     preflight.check_sweep(config)
-    with environment.resumable(ctx.obj, cells(config)[0].config.name, quiet):
+    with environment.resumable(ctx.obj, first.name, quiet):
         from flows.sweep import run_sweep
 
         outcome = run_sweep(config)
@@ -109,21 +129,36 @@ def _retrain_and_report(
         UserError: the configuration, its data or the place of the JSON file cannot be used.
         typer.Exit: the user stopped it.
     """
+    from synaug.cli.preview import preview
     from synaug_core import preflight
     from synaug_core.config.load import load
 
     config = load(source, overrides)
     output.check_place(json_file)
-    preflight.check_config(config)
+    view = preview(config)
     if not quiet:
-        output.print_plan(describe_effort(config))
-    with environment.resumable(session, config.name, quiet):
+        output.print_plan(view.lines())
+    preflight.check_config(config)
+    with environment.resumable(session, config.name, quiet, view.expected_seconds):
         from flows.retrain import run_retrain
 
         outcome = run_retrain(config)
     output.write_json(outcome, json_file)
     _show(outcome, quiet)
     return outcome
+
+
+def _say_what_would_be_done(source: str, overrides: Sequence[str], json_file: Path | None) -> None:
+    """Refuse what a run would refuse, and say what it would do. Raises as `_retrain_and_report`."""
+    from synaug.cli.preview import preview
+    from synaug_core import preflight
+    from synaug_core.config.load import load
+
+    config = load(source, overrides)
+    output.check_place(json_file)
+    output.print_lines(*preview(config).lines())
+    preflight.check_config(config)
+    output.print_lines("Nothing was started; the same command without --dry-run does it.")
 
 
 def registered_line(model: "ModelFacts", arm: str, gate: str | None) -> str:

@@ -28,6 +28,14 @@ class StoredImage(Protocol):
         """The smallest and the largest stored value; None where there are 8 bits, without decoding."""
         ...
 
+    def byte_count(self) -> int:
+        """How many bytes it has as stored."""
+        ...
+
+    def raw_bytes(self) -> bytes:
+        """The bytes as stored."""
+        ...
+
     def read(self, scale: Scale = Scale()) -> Decoded:
         """The pixels; `scale` says what is white of more than 8 bits."""
         ...
@@ -50,6 +58,21 @@ class FileImage:
         with self._open() as file:
             return extent(file, self.limits)
 
+    def byte_count(self) -> int:
+        """The length of the file."""
+        try:
+            return self.path.stat().st_size
+        except OSError as error:
+            raise UnreadableError(_failure(error)) from error
+
+    def raw_bytes(self) -> bytes:
+        """The content of the file, if it is not too long."""
+        check_bytes(self.byte_count(), self.limits)
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise UnreadableError(_failure(error)) from error
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[io.BufferedReader]:
         try:
@@ -60,12 +83,7 @@ class FileImage:
 
     def read(self, scale: Scale = Scale()) -> Decoded:
         """The pixels."""
-        try:
-            check_bytes(self.path.stat().st_size, self.limits)
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise UnreadableError(_failure(error)) from error
-        return decode(data, self.limits, scale)
+        return decode(self.raw_bytes(), self.limits, scale)
 
 
 @dataclass(frozen=True)
@@ -81,6 +99,14 @@ class ArrayImage:
     def extent(self) -> Extent | None:
         """Always of 8 bits."""
         return None
+
+    def byte_count(self) -> int:
+        """One for each value."""
+        return self.pixels.nbytes
+
+    def raw_bytes(self) -> bytes:
+        """The values."""
+        return self.pixels.tobytes()
 
     def read(self, scale: Scale = Scale()) -> Decoded:
         """The pixels."""
@@ -105,6 +131,14 @@ class EncodedImage:
         """The smallest and the largest stored value."""
         return extent(io.BytesIO(self.data), self.limits)
 
+    def byte_count(self) -> int:
+        """The length of the file."""
+        return len(self.data)
+
+    def raw_bytes(self) -> bytes:
+        """The bytes of the file."""
+        return self.data
+
     def read(self, scale: Scale = Scale()) -> Decoded:
         """The pixels."""
         return decode(self.data, self.limits, scale)
@@ -122,6 +156,14 @@ class RefusedImage:
 
     def extent(self) -> Extent | None:
         """Never known."""
+        raise UnreadableError(self.reason)
+
+    def byte_count(self) -> int:
+        """Never known."""
+        raise UnreadableError(self.reason)
+
+    def raw_bytes(self) -> bytes:
+        """Never read."""
         raise UnreadableError(self.reason)
 
     def read(self, scale: Scale = Scale()) -> Decoded:

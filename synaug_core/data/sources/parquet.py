@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synaug_core.data import decode, parquet, report
+from synaug_core.data import decode, report
 from synaug_core.data.sources import base, folder
 from synaug_core.errors import DataError
 
@@ -62,6 +62,8 @@ def _read(file: Path, limits: decode.Limits) -> tuple[list[base.Item], tuple[str
             _check_size(metadata)
             return _foreign(file, limits)
         _check_claims(metadata, json.loads(facts), limits)
+        from synaug_core.data import parquet  # loads torch, which other tables do not need
+
         images, texts = parquet.read_with_splits(file)
         has_synthetic = bool(images.is_synthetic().any())
     except Exception as error:  # parsers of hostile bytes raise nearly anything

@@ -23,7 +23,22 @@ from synaug_core.errors import ArtifactError, ConfigError, DataError, DiskFullEr
 from tests.disks import full_disk, read_only
 
 COMMANDS = (
-    *("run", "sweep", "demo", "ui", "report", "turing", "export", "predict", "models", "deploy", "gc", "doctor"),
+    *(
+        "init",
+        "run",
+        "sweep",
+        "config",
+        "demo",
+        "ui",
+        "report",
+        "turing",
+        "export",
+        "predict",
+        "models",
+        "deploy",
+        "gc",
+        "doctor",
+    ),
 )
 Command = Callable[..., Any]
 
@@ -109,7 +124,7 @@ def test_a_choice_that_cannot_be_is_refused_before_anything_is_started(
     (tmp_path / "sweep.yaml").write_text("data: {source: digits}\nsweep: {seed: [0, 1]}\n")
     said = synaug(*arguments, "--set", "generator.kind=vaee")
     assert said.code == 2
-    [line] = said.err.splitlines()
+    *_, line = said.err.splitlines()
     assert "generator.kind: unknown kind 'vaee'; known are autoencoder, diffusion, gan, vae" in line
     assert not home.exists()
 

@@ -153,3 +153,25 @@ def test_figures() -> None:
     assert figures({"loss": 0.41234, "balanced_accuracy": 0.5, "x": 123456.0, "y": 1.0}) == (
         "loss 0.412, balanced accuracy 0.5, x 1.23e+05"
     )
+
+
+def test_time_left_in_all_begins_with_the_estimate_and_follows_the_pace() -> None:
+    board = Board({"dataset": 10.0, "training": 80.0, "report": 10.0})
+    assert board.remaining_seconds(0.0) == pytest.approx(100.0)
+    board.apply(Event("dataset", "read", 1, 1, state="done"), now=20.0)
+    board.apply(Event("training", "", 0, 4), now=20.0)
+    assert board.remaining_seconds(20.0) == pytest.approx(90.0 * 30 / 20)  # it took twice as long as estimated
+    for number in range(4):
+        board.apply(Event("training", str(number), 1, 1, state="done"), now=20.0 + 40 * (number + 1))
+    assert board.remaining_seconds(180.0) == pytest.approx(10.0 * 190 / 100)
+    assert Board().remaining_seconds(5.0) is None
+
+
+def test_what_was_reused_or_left_out_sets_no_pace() -> None:
+    board = Board({"dataset": 10.0, "tuning": 40.0, "training": 50.0})
+    board.apply(Event("dataset", "read", state="cached"), now=1.0)
+    board.apply(Event("training", "", 0, 2), now=1.0)
+    assert board.remaining_seconds(1.0) == pytest.approx(50.0 * 11 / 10)  # no tuning: training has begun
+    board.apply(Event("training", "a", state="cached"), now=1.0)
+    board.apply(Event("training", "b", 5, 10), now=1.0)
+    assert board.remaining_seconds(13.5) == pytest.approx(12.5 * 23.5 / 22.5)

@@ -23,14 +23,15 @@ def test_small_classes_are_refused_by_name_and_count():
         small_classes({"BASOPHIL": 1, "EOSINOPHIL": 50}, {"BASOPHIL": 3, "EOSINOPHIL": 80}, "refuse", 5)
     assert str(error.value) == (
         "'BASOPHIL' has 3 images, of which 1 is for training; at least 5 training images are needed: "
-        "add images, or set data.small_classes to drop or keep"
+        "add images, or leave out what is too small: --set data.small_classes=drop (or keep it: "
+        "--set data.small_classes=keep)"
     )
     train, images = {"a": 0, "b": 0, "c": 4, "d": 1, "e": 5}, {"a": 0, "b": 2, "c": 7, "d": 1, "e": 5}
     with pytest.raises(DataError) as error:
         small_classes(train, images, "refuse", 5, lambda names: [f"why {', '.join(names)}"])
     assert str(error.value).startswith(
         "'a' has no images; 'b' has 2 images, of which none is for training; 'c' has 7 images, of which 4 are for "
-        "training; 'd' has 1 image, all for training; at least 5 training images are needed; why a, b, c, d: add "
+        "training; 'd' has 1 image; at least 5 training images are needed; why a, b, c, d: add "
     )
 
 

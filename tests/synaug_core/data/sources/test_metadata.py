@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from synaug_core.config import DataConfig
-from synaug_core.data.metadata import apply_metadata
 from synaug_core.data.reading import open_source
+from synaug_core.data.sources.metadata import apply_metadata
 from synaug_core.errors import DataError
 
 
