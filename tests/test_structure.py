@@ -337,7 +337,7 @@ def test_everything_imported_is_declared() -> None:
         if name in LAYERS or name in sys.stdlib_module_names:
             continue
         if (
-            not {d.lower().replace("_", "-") for d in known.get(name, ())} & declared
+            not {d.lower().replace("_", "-") for d in known.get(name, (name,))} & declared
             and brought.get(name) not in declared
         ):
             undeclared.append(str(found))

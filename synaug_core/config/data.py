@@ -88,8 +88,11 @@ class DataConfig(Section):
 
     source: str = Field("digits", description=f"Images: {sources.WHAT_TO_GIVE}; folders and files also in S3.")
     metadata: str | None = None
-    """A CSV file with the columns id (the path below the folder) and, optionally, label (the class, where no folder
-    names it), group and split; where it is not beside the configuration, it is sought in the source's folder."""
+    """A file that says more of the images: a table (CSV, as Excel exports it too, .tsv, .jsonl) with the columns id
+    (the path below the folder, or its end) and, optionally, label (the class, where no folder names it), group and
+    split, or with the usual names for these; or an export of COCO, Label Studio or FiftyOne (.json). Where it is not
+    beside the configuration, it is sought in the source's folder. Default: the one file in a folder without class
+    folders that names classes."""
     classes: tuple[str, ...] | None = None
     """Only these classes, in this order; default: all, sorted by name."""
     image_size: Annotated[int, Field(ge=16, le=512)] | None = None

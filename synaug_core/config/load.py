@@ -62,7 +62,9 @@ def starting_values(source: str) -> dict[str, Any]:
         return {"name": _name(path.resolve().stem), **values}
     location = _data_source(source, Path.cwd(), "SOURCE")
     resolved = Path(location)
-    return {"name": _name(resolved.name if resolved.is_dir() else resolved.stem), "data": {"source": location}}
+    is_named_by_folder = resolved.suffix.lower() in sources.LABEL_SUFFIXES and resolved.is_file()
+    name = resolved.parent.name if is_named_by_folder else resolved.name if resolved.is_dir() else resolved.stem
+    return {"name": _name(name), "data": {"source": location}}
 
 
 def _name(text: str) -> str:
@@ -102,7 +104,8 @@ def _data_source(source: str, start: Path, key: str) -> str:
     if "://" in source:
         return str(_s3(source, key))
     path = _path(start, source, key)
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in sources.FILE_SUFFIXES):
+    suffixes = (*sources.FILE_SUFFIXES, *sources.LABEL_SUFFIXES)
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in suffixes):
         return str(path)
     if not path.exists():
         raise errors.ConfigError(
@@ -163,6 +166,23 @@ def _pastes(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         paste = synthesis.get("paste") if isinstance(synthesis, dict) else None
         if isinstance(paste, dict) and isinstance(paste.get("masks"), str):
             yield paste
+
+
+def _labels_beside_images(values: Mapping[str, Any]) -> None:
+    """Where the source is a file that names classes, the images are those of its folder; in place.
+
+    Raises:
+        ConfigError: another file is named too.
+    """
+    data = values.get("data")
+    source = data.get("source") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(source, str) or not sources.is_path(source):
+        return
+    path = Path(source)
+    if path.suffix.lower() in sources.LABEL_SUFFIXES and path.is_file():
+        if data.get("metadata") not in (None, source):
+            raise errors.ConfigError("data.metadata: data.source is such a file already; give the folder of the images")
+        data.update(source=str(path.parent), metadata=source)
 
 
 def _seek_in_source(values: Mapping[str, Any]) -> None:
@@ -261,6 +281,7 @@ def checked(values: dict[str, Any]) -> root.Config:
     _use_sections(values)
     if isinstance(classifier := values.get("classifier"), dict):
         values["classifier"] = name_weights(classifier)
+    _labels_beside_images(values)
     _seek_in_source(values)
     lines = keys.misfits(values) or _refused(values)
     if lines:

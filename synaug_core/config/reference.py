@@ -26,7 +26,7 @@ _EXAMPLES = {
     "source": "path/to/images",
     "metadata": "labels.csv",
     "weights_file": "weights.safetensors",
-    "arms": "[control, combined]",
+    "arms": "[original, combined]",
     "classes": "[cat, dog]",
     "per_class": "{rare: 20, default: 100}",
     "device": "cpu",
@@ -35,6 +35,7 @@ _EXAMPLES = {
     "deployment": "retrain/my-data",
     "backbone": "resnet18",
     "arm": "combined",
+    "options": "{growth: 2}",
     "image_size": "64",
     "input_size": "128",
 }
@@ -183,7 +184,7 @@ def _guesses(annotation: Any, default: Any) -> Iterator[Any]:
         yield from (type(default)(default / 2), type(default)(default * 2), default + 1)
     elif isinstance(default, tuple) and default:
         yield from (list(default[:1]), [*default[:1], *default[:1]], [0.1, 0.9])
-    yield from (5, 20, 100, 0.5, 0.1, 1, 2, "NAME", "FLOW/NAME", ["NAME"], {"low": 0.1, "high": 0.5}, {})
+    yield from (5, 20, 100, 0.5, 0.9, 0.1, 1, 2, "NAME", "FLOW/NAME", ["NAME"], {"low": 0.1, "high": 0.5}, {})
 
 
 def _words(annotation: Any) -> Iterator[Any]:

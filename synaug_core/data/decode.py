@@ -3,6 +3,7 @@
 - EXIF orientation is applied. Of several frames or pages the first is taken.
 - Transparency, of a palette too, is laid over white, as a page shows it.
 - CMYK becomes RGB, with Adobe's inverted JPEGs the right way round. Colour profiles are not applied.
+- DICOM is read with the extra `dicom` (`synaug_core/data/formats/dicom.py`).
 - More than 8 bits a pixel are scaled down (`synaug_core/data/scaling.py`). Where zero is white, values are inverted.
 - An image whose three channels are equal everywhere is grey.
 """
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synaug_core import errors, vocabulary
+from synaug_core.data.formats import dicom
 from synaug_core.data.resize import resize, with_channels
 from synaug_core.data.scaling import Extent, Preprocessing, Scale, depth, to_eight_bits
 
@@ -27,7 +29,7 @@ __all__ = [
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _NO_IMAGE = "not a JPEG, PNG, BMP, TIFF or WebP image"
 _OTHER_KINDS = (
-    (128, b"DICM", "a DICOM file"), (0, b"GIF8", "a GIF"), (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (dicom.MARK_AT, dicom.MARK, dicom.HOW_TO_READ), (0, b"GIF8", "a GIF"), (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000 image"), (0, b"8BPS", "a Photoshop file"), (0, b"%PDF", "a PDF"),
     (0, b"PK\x03\x04", "a zip archive"), (0, b"\x1f\x8b", "a gzip archive"), (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"\x76\x2f\x31\x01", "an OpenEXR image"), (0, b"<svg", "an SVG drawing"), (0, b"<!DOCTYPE", "a web page"),
@@ -91,7 +93,14 @@ def decode(data: bytes, limits: Limits = Limits(), scale: Scale = Scale()) -> De
     if not data:
         raise UnreadableError("empty file")
     check_bytes(len(data), limits)
-    image = _open(io.BytesIO(data), limits)
+    if _is_dicom(file := io.BytesIO(data)):
+        check_size(*_dicom_size(file), limits)
+        try:
+            array, bits = dicom.decode_dicom(data)
+        except Exception as error:  # parsers of hostile bytes raise nearly anything
+            raise UnreadableError(f"a DICOM file that cannot be read ({_words(error)})") from error
+        return Decoded(_grey_if_equal(array), "DICOM", bits, len(data))
+    image = _open(file, limits)
     try:
         is_inverted, is_deep = _has_white_zero(image), _has_deep_colour(image)
         image.load()
@@ -113,6 +122,10 @@ def image_size(file: io.IOBase, limits: Limits = Limits()) -> tuple[int, int]:
     Raises:
         UnreadableError: not an image of an accepted format, or too many pixels.
     """
+    if _is_dicom(file):
+        height, width = _dicom_size(file)
+        check_size(height, width, limits)
+        return height, width
     image = _open(file, limits)
     return image.height, image.width
 
@@ -123,6 +136,8 @@ def extent(file: io.IOBase, limits: Limits = Limits()) -> Extent | None:
     Raises:
         UnreadableError: as `decode`.
     """
+    if _is_dicom(file):  # shown through its own window
+        return None
     image = _open(file, limits)
     if image.mode not in _WIDE_MODES:
         return None
@@ -182,6 +197,20 @@ def check_bytes(count: int, limits: Limits) -> None:
         raise UnreadableError(f"{count / 1e6:.1f} MB, over the limit of {limits.megabytes:g} MB (data.max_megabytes)")
 
 
+def _is_dicom(file: io.IOBase) -> bool:
+    """Whether an open file is one of DICOM that can be read here."""
+    head = file.read(dicom.MARK_AT + len(dicom.MARK))
+    file.seek(0)
+    return bool(head[dicom.MARK_AT :] == dicom.MARK) and dicom.is_readable()
+
+
+def _dicom_size(file: io.IOBase) -> tuple[int, int]:
+    try:
+        return dicom.dicom_size(file)
+    except Exception as error:  # parsers of hostile bytes raise nearly anything
+        raise UnreadableError(f"a DICOM file that cannot be read ({_words(error)})") from error
+
+
 def _open(file: io.IOBase, limits: Limits) -> Image.Image:
     """The header only; size is checked here, before a single pixel is unpacked."""
     try:
@@ -203,6 +232,8 @@ def _what_else(file: io.IOBase) -> str:
     if head.startswith(_LFS_POINTER):
         return "a Git LFS pointer in the place of the image; git lfs pull fetches that"
     kind = next((name for start, mark, name in _OTHER_KINDS if head[start : start + len(mark)] == mark), None)
+    if kind == dicom.HOW_TO_READ:
+        return kind
     return f"{kind}, {_NO_IMAGE}; convert it" if kind else _NO_IMAGE
 
 
@@ -260,5 +291,8 @@ def _reason(error: Exception) -> str:
     """Pillow's words without memory addresses and line breaks."""
     if isinstance(error, MemoryError):
         return "too large for the memory"
-    words = " ".join(str(error).split()).partition(" <")[0][:120]
-    return f"damaged or truncated ({words or type(error).__name__})"
+    return f"damaged or truncated ({_words(error)})"
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()).partition(" <")[0][:120] or type(error).__name__

@@ -18,6 +18,7 @@ from synaug_core.config.data import SMALL_PIXELS
 from synaug_core.data import checks, decode, report, scaling, sources
 from synaug_core.data.sources import metadata
 from synaug_core.data.sources.base import Instructions, Item, Listing
+from synaug_core.data.sources.labels import Labels
 from synaug_core.progress import Progress, silent
 
 __all__ = [
@@ -83,8 +84,8 @@ class _ReadImage:
     stored_bytes: int
 
 
-def open_source(config: DataConfig) -> Listing:
-    """List the images of `config.source` without decoding them.
+def open_source(config: DataConfig, labels: Labels | None = None) -> Listing:
+    """List the images of `config.source` without decoding them; `labels` are what a file says of them.
 
     Raises:
         DataError: the source is missing, of no known kind, or empty.
@@ -92,7 +93,7 @@ def open_source(config: DataConfig) -> Listing:
     instructions = Instructions(
         limits=decode.Limits(megapixels=config.max_megapixels, megabytes=config.max_megabytes),
         metadata=metadata.metadata_path(config),
-        labels=metadata.read_labels(config),
+        labels=labels if labels is not None and labels.has_labels else None,
         classes=config.classes,
         crops_to_masks=config.masks == "crop",
     )
@@ -106,9 +107,10 @@ def list_images(config: DataConfig) -> Listing:
     """The images of the chosen classes with all that is said of them, none decoded.
 
     Raises:
-        DataError: as `open_source`; a CSV file or a class that does not fit; no image of the chosen classes.
+        DataError: as `open_source`; a file of labels or a class that does not fit; no image of the chosen classes.
     """
-    listing = metadata.apply_metadata(open_source(config), config)
+    labels = metadata.labels_of(config)
+    listing = metadata.apply_metadata(open_source(config, labels), labels)
     classes = checks.choose_classes(listing.classes, config.classes, config.max_classes)
     chosen_names = set(classes)
     items = tuple(item for item in listing.items if item.label in chosen_names)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from synaug_core.data.sources.base import Instructions, Listing
 
 __all__ = [
-    "FILE_SUFFIXES", "KINDS", "WHAT_TO_GIVE", "SourceKind", "built_in_settings", "is_built_in", "is_path", "match_kind",
-    "source_path",
-]  # fmt: skip
+    *("FILE_SUFFIXES", "KINDS", "LABEL_SUFFIXES", "WHAT_TO_GIVE", "SourceKind"),
+    *("built_in_settings", "is_built_in", "is_path", "match_kind", "source_path"),
+]
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,14 @@ def _open_parquet(path: Path, instructions: Instructions) -> Listing:
 
 
 def _holds_parquet_only(folder: Path) -> bool:
-    """Whether a folder has .parquet files and no folders in it."""
+    """Whether a folder has .parquet files and no folders in it, or nothing but folders of .parquet files beside its
+    documents, as the repositories of Hugging Face's hub have them."""
     paths = [p for p in folder.iterdir() if not p.name.startswith(".")]
-    return any(_suffix(p) == ".parquet" for p in paths) and all(p.is_file() for p in paths)
+    folders = [p for p in paths if p.is_dir()]
+    if any(_suffix(p) == ".parquet" for p in paths):
+        return not folders
+    inner = [[p for p in one.iterdir() if not p.name.startswith(".")] for one in folders]
+    return bool(inner) and all(files and all(_suffix(p) == ".parquet" for p in files) for files in inner)
 
 
 def _open_folder(path: Path, instructions: Instructions) -> Listing:
@@ -101,7 +106,12 @@ KINDS = (
 FILE_SUFFIXES = tuple(kind.suffix for kind in KINDS if kind.suffix)
 _FILES = f"{' or '.join([', '.join(FILE_SUFFIXES[:-1]), FILE_SUFFIXES[-1]])} file"
 _BUILT_IN = {kind.name: kind for kind in KINDS if kind.version}
-WHAT_TO_GIVE = f"a folder of class folders, an {_FILES}, or {' or '.join(f'`{name}`' for name in _BUILT_IN)}"
+LABEL_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
+"""Of files that name the classes of images that lie beside or below them."""
+WHAT_TO_GIVE = (
+    f"a folder of class folders, a file that names the images' classes ({', '.join(LABEL_SUFFIXES)}), an {_FILES}, or "
+    f"{' or '.join(f'`{name}`' for name in _BUILT_IN)}"
+)
 """What a user may give as a source, for help texts and errors."""
 
 

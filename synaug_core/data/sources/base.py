@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from synaug_core.data.decode import Decoded, Limits, UnreadableError, check_bytes, decode, extent, image_size
 from synaug_core.data.report import Rejected, Split
 from synaug_core.data.scaling import Extent, Scale
+from synaug_core.data.sources.labels import Labels
 
 __all__ = ["ArrayImage", "EncodedImage", "FileImage", "Instructions", "Item", "Listing", "RefusedImage", "StoredImage"]
 
@@ -178,14 +179,14 @@ class Instructions:
     Attributes:
         limits: of each image.
         metadata: a file that is no image, links resolved.
-        labels: id -> class, where a file says so and no folder.
+        labels: what a file says of the images, where it names their classes and no folder does.
         classes: the classes, where the user names them: what looks like another level is none, and empty ones count.
         crops_to_masks: whether images are cut to what masks beside them mark.
     """
 
     limits: Limits = field(default_factory=Limits)
     metadata: Path | None = None
-    labels: Mapping[str, str] | None = None
+    labels: Labels | None = None
     classes: tuple[str, ...] | None = None
     crops_to_masks: bool = False
 

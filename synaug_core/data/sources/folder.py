@@ -11,22 +11,16 @@ from pathlib import Path, PurePosixPath
 
 from synaug_core.data import decode, report
 from synaug_core.data.sources.base import FileImage, Instructions, Item, Listing, RefusedImage, StoredImage
+from synaug_core.data.sources.labels import Labels
 from synaug_core.data.sources.masks import MASK_WORDS, MarkedImage, pair_masks
+from synaug_core.data.sources.split_names import CONTENT_WORDS, split_name
 from synaug_core.errors import DataError
 from synaug_core.names import consists_of, words_of
 
-__all__ = ["SPLIT_NAMES", "list_folder", "split_name", "walk"]
+__all__ = ["list_folder", "may_hold_classes", "walk"]
 
-SPLIT_NAMES: dict[str, report.Split] = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-_CONTENT_WORDS = {
-    *("data", "dataset", "set", "split", "part", "folder", "files", "samples", "raw", "original", "originals"),
-    *("image", "images", "img", "imgs", "pictures", "photos", "jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp"),
-}
-"""Words that say of a folder that it holds images, and not of what class."""
-_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"}
+_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".dcm"}
+_SUFFIXES |= {".dicom"}
 _DOCUMENTS = {
     *(".csv", ".tsv", ".txt", ".xml", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".log", ".md", ".rst"),
     *(".pdf", ".html", ".htm", ".xls", ".xlsx", ".ods", ".doc", ".docx", ".py", ".ipynb", ".m", ".sh", ".r"),
@@ -34,7 +28,6 @@ _DOCUMENTS = {
 _TABLES = {".csv", ".tsv", ".xls", ".xlsx", ".ods", ".json"}
 _LITTER = {"__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"}
 _LITTER |= {"system volume information"}
-_JOINED = re.compile("^(train|val|test)(?:set|data|images|imgs)$")
 _NAMED_ALIKE = 0.8
 """Share of the folders within others that have the name of one in another, where these stand above the classes."""
 
@@ -74,12 +67,6 @@ def walk(root: Path) -> Iterator[Entry]:
             yield Entry((*parts, name), Path(folder, name), is_folder=True)
         for name in sorted(f for f in files if not _hidden(f)):
             yield Entry((*parts, name), Path(folder, name))
-
-
-def split_name(folder: str) -> report.Split | None:
-    """The split that a folder's name stands for, as in `train`, `Test_Set`, `trainset` or `val_images`."""
-    telling = [_JOINED.sub(r"\1", word) for word in words_of(folder) if word not in _CONTENT_WORDS]
-    return SPLIT_NAMES.get(telling[0]) if len(telling) == 1 else None
 
 
 def list_folder(root: Path, instructions: Instructions) -> Listing:
@@ -145,29 +132,36 @@ def list_folder(root: Path, instructions: Instructions) -> Listing:
     return Listing(root.resolve().name, tuple(items), tuple(sorted(classes)), tuple(rejections), notes)
 
 
-def _list_labelled(root: Path, entries: list[Entry], instructions: Instructions, labels: Mapping[str, str]) -> Listing:
+def _list_labelled(root: Path, entries: list[Entry], instructions: Instructions, labels: Labels) -> Listing:
     """Images whose classes stand in a file; folders that are named after splits give these."""
     home = root.resolve()
-    masks = {
-        mask: image
-        for mask, image in pair_masks(_image_paths(entries), -1).items()
-        if _text("/".join(mask)) not in labels
-    }
+    masks = pair_masks(_image_paths(entries), -1)
+    files = {_text(entry.id): entry for entry in entries if entry.may_be_image}
+    try:
+        rows = labels.of_images(tuple(name for name, entry in files.items() if entry.parts not in masks), home.name)
+    except DataError:
+        if not masks:
+            raise
+        rows = labels.of_images(tuple(files), home.name)  # some that are named like masks are labelled
+    masks = {mask: image for mask, image in masks.items() if _text("/".join(mask)) not in rows}
     stored = _stored_images(root, entries, masks, instructions)
     items: list[Item] = []
     rejections: list[report.Rejected] = []
-    for entry in entries:
-        name = _text(entry.id)
-        if name in labels and not entry.is_folder:
+    for name, entry in files.items():
+        row = rows.get(name)
+        if row is not None and row.label is not None:
             split = split_name(entry.parts[0]) if len(entry.parts) > 1 else None
-            items.append(Item(name, labels[name], stored(entry), split))
+            items.append(Item(name, row.label, stored(entry), row.split or split, row.group))
         elif entry.looks_like_image and entry.parts not in masks:
-            rejections.append(report.Rejected(path=name, reason="has no label in the CSV file"))
-    if not items:
-        raise DataError(f"data.source: {root} has none of the {len(labels)} images that the CSV file labels")
+            rejections.append(report.Rejected(path=name, reason=f"has no label in {labels.file}"))
     classes = sorted({item.label for item in items})
-    notes = _about_masks(len(masks), instructions.crops_to_masks)
+    notes = (*labels.notes, *_about_masks(len(masks), instructions.crops_to_masks))
     return Listing(home.name, tuple(items), tuple(classes), tuple(rejections), notes)
+
+
+def may_hold_classes(entries: Iterable[Entry]) -> bool:
+    """Whether images lie in folders that may be named after classes: neither after splits nor after contents."""
+    return any(any(not _is_no_class(part) for part in entry.parts[:-1]) for entry in entries if entry.looks_like_image)
 
 
 def _stored_images(
@@ -263,7 +257,7 @@ def _check_classes(root: Path, entries: list[Entry], depth: int, names_classes: 
 
 
 def _is_no_class(folder: str) -> bool:
-    return split_name(folder) is not None or consists_of(folder, _CONTENT_WORDS | MASK_WORDS)
+    return split_name(folder) is not None or consists_of(folder, CONTENT_WORDS | MASK_WORDS)
 
 
 def _are_numbered(names: Iterable[str]) -> bool:

@@ -76,6 +76,14 @@ class MarkedImage:
         """The smallest and the largest stored value of the whole image."""
         return self.image.extent()
 
+    def byte_count(self) -> int:
+        """How many bytes the image and its masks have as stored."""
+        return self.image.byte_count() + sum(mask.byte_count() for mask in self.masks)
+
+    def raw_bytes(self) -> bytes:
+        """The bytes of the image and its masks as stored."""
+        return b"".join(one.raw_bytes() for one in (self.image, *self.masks))
+
     def read(self, scale: Scale = Scale()) -> Decoded:
         """The pixels that are seen.
 

@@ -9,8 +9,8 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from synaug_core.data import decode, report
-from synaug_core.data.sources import folder
 from synaug_core.data.sources.base import ArrayImage, Item, Listing
+from synaug_core.data.sources.split_names import SPLIT_NAMES
 from synaug_core.errors import DataError
 
 __all__ = ["list_npz"]
@@ -55,7 +55,7 @@ def _prefixes(path: Path, arrays: Mapping[str, Any]) -> dict[str, report.Split |
         DataError: no training images, sets that are no split, or two of one split.
     """
     beginnings = [key.removesuffix("images") for key in arrays if key.casefold().endswith("images")]
-    splits = {p: folder.SPLIT_NAMES.get(p.removesuffix("_").casefold()) for p in beginnings if p.endswith("_")}
+    splits = {p: SPLIT_NAMES.get(p.removesuffix("_").casefold()) for p in beginnings if p.endswith("_")}
     if beginnings == [""]:
         return {"": None}
     if "train" not in splits.values():
@@ -91,7 +91,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 def _is_of_use(key: str) -> bool:
     prefix, _, part = key.rpartition("_")
-    return key in _NAMES or (part in _PARTS and (not prefix or prefix.casefold() in folder.SPLIT_NAMES))
+    return key in _NAMES or (part in _PARTS and (not prefix or prefix.casefold() in SPLIT_NAMES))
 
 
 def _array(archive: NpzFile, key: str) -> NDArray[Any]:

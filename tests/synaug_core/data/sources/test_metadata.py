@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from synaug_core.config import DataConfig
-from synaug_core.data.reading import open_source
-from synaug_core.data.sources.metadata import apply_metadata
+from synaug_core.data.reading import list_images
 from synaug_core.errors import DataError
 
 
@@ -16,7 +15,7 @@ def applied(make_folder):
     def make(text: str | bytes):
         (root / "about.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
         config = DataConfig(source=str(root), metadata="about.csv")
-        return apply_metadata(open_source(config), config)
+        return list_images(config)
 
     return make
 
@@ -35,7 +34,7 @@ def test_rows_may_be_missing(applied):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,patient\ncat/0.png,p\n", "columns must be id and, if wanted, label, group and split; found id, patient"),
+        ("pupil,patient\nx,p\n", "columns must be id and, if wanted, label, group and split; found pupil, patient"),
         ("group\np\n", "found group"),
         ("", "found none"),
         ("id\ncat/9.png\n", r"1 ids are not images of pets, such as 'cat/9.png'; .* such as 'cat/0.png'"),
@@ -44,7 +43,7 @@ def test_rows_may_be_missing(applied):
         ("id\ncat/0.png\ncat/0.png\n", "'cat/0.png' occurs twice"),
         ("id,group\ncat/0.png\n", "row 2 has not 2 values"),
         ("id,group\ncat/0.png,a,b\n", "row 2 has not 2 values"),
-        (b"id,group\ncat/0.png,\xff\n", "cannot be read as a CSV file"),
+        (b"\xff\xfeid\x00\xd8", "cannot be read as text"),
         ('id,group\n"cat/0.png', "cannot be read as a CSV file"),
     ],
 )
@@ -58,25 +57,25 @@ def test_labels_stand_in_place_of_class_folders(make_folder):
     text = "id,label,group\ntrain/0.png,dog,p\ntrain/1.png,café,\ntest/north/0.png,dog,q\n"
     (root / "about.csv").write_text(text)
     config = DataConfig(source=str(root), metadata="about.csv")
-    found = apply_metadata(open_source(config), config)
+    found = list_images(config)
     assert found.classes == ("café", "dog")
     assert [(i.id, i.label, i.group, i.split) for i in found.items] == [
         ("test/north/0.png", "dog", "q", "test"), ("train/0.png", "dog", "p", "train"),
         ("train/1.png", "café", None, "train"),
     ]  # fmt: skip
-    assert [(r.path, r.reason) for r in found.rejected] == [("train/2.png", "has no label in the CSV file")]
+    assert [(r.path, r.reason) for r in found.rejected] == [("train/2.png", "has no label in about.csv")]
 
 
 def test_labels_are_named_for_all_rows_and_agree_with_arrays(make_folder, tmp_path):
     root = make_folder({"cat": 1, "dog": 1})
     (root / "about.csv").write_text("id,label\ncat/0.png,cat\ndog/0.png,\n")
     with pytest.raises(DataError, match="1 of 2 rows have no label"):
-        open_source(DataConfig(source=str(root), metadata="about.csv"))
+        list_images(DataConfig(source=str(root), metadata="about.csv"))
     np.savez(tmp_path / "x.npz", images=np.zeros((2, 20, 20), np.uint8), labels=np.arange(2))
     (tmp_path / "about.csv").write_text("id,label\nimages/0,1\n")
     config = DataConfig(source=str(tmp_path / "x.npz"), metadata=str(tmp_path / "about.csv"))
     with pytest.raises(DataError, match=r"'images/0' is of the class '1' there and '0' in x.npz"):
-        apply_metadata(open_source(config), config)
+        list_images(config)
 
 
 @pytest.mark.parametrize("marker", ["NA", "nan", "none", "N/A", "null", "-", "<NA>", "Unknown"])
@@ -92,10 +91,10 @@ def test_markers_mean_no_group_in_arrays_too(tmp_path):
     groups = np.array(["nan", "p"])
     np.savez(tmp_path / "x.npz", images=np.zeros((2, 20, 20), np.uint8), labels=np.arange(2), groups=groups)
     config = DataConfig(source=str(tmp_path / "x.npz"))
-    assert [item.group for item in apply_metadata(open_source(config), config).items] == [None, "p"]
+    assert [item.group for item in list_images(config).items] == [None, "p"]
 
 
 def test_missing_file(make_folder):
     config = DataConfig(source=str(make_folder({"cat": 1, "dog": 1})), metadata="none.csv")
     with pytest.raises(DataError, match=r"data.metadata: there is no file none.csv"):
-        open_source(config)
+        list_images(config)

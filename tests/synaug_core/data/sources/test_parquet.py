@@ -15,6 +15,7 @@ from PIL import Image
 
 from synaug_core.config import DataConfig, DuplicateConfig
 from synaug_core.data import parquet
+from synaug_core.data.decode import UnreadableError
 from synaug_core.data.fingerprint import fingerprint
 from synaug_core.data.imageset import ImageSet
 from synaug_core.data.prepare import prepare
@@ -219,3 +220,58 @@ def test_a_broken_picture_in_a_table_is_rejected_alone(tmp_path: Path) -> None:
     )
     report = prepare(config, seed=0).report
     assert [(r.path, r.reason) for r in report.rejected] == [("x/3", "not a JPEG, PNG, BMP, TIFF or WebP image")]
+
+
+def of_the_hub(path: Path, count: int = 6, column: str = "image", label: str = "label", **more: object) -> None:
+    features = {column: {"_type": "Image"}, label: {"names": ["dog", "cat"], "_type": "ClassLabel"}}
+    columns = {
+        column: [{"bytes": b, "path": None} for b in encoded(count)],
+        label: [n % 2 for n in range(count)],
+        **more,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(pa.table(columns).replace_schema_metadata(facts), path)
+
+
+def test_columns_of_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    of_the_hub(path, column="picture", label="fine_label", thumb=[b"x"] * 6, label_text=["?"] * 6)
+    assert [label for _, label, _, _ in listed(path)] == ["dog", "cat"] * 3
+    pq.write_table(pa.table({"img": encoded(), "target": ["a", "b"] * 3, "patient_id": list("ppqqrr")}), path)
+    assert [(label, group) for _, label, _, group in listed(path)][:3] == [("a", "p"), ("b", "p"), ("a", "q")]
+    pq.write_table(pa.table({"one": encoded(), "two": encoded(), "label": [0, 1] * 3}), path)
+    with pytest.raises(DataError, match="one and two may each be the images; name the right one image"):
+        listed(path)
+    pq.write_table(pa.table({"image": encoded(), "dx": [0, 1] * 3, "category": [1, 0] * 3}), path)
+    with pytest.raises(DataError, match="dx and category may each be the class; name the right one label"):
+        listed(path)
+
+
+def test_a_repository_of_the_hub(tmp_path: Path) -> None:
+    root = tmp_path / "pets"
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001", "validation-00000-of-00001"):
+        of_the_hub(root / "data" / f"{name}.parquet")
+    (root / "README.md").write_text("pets")
+    assert match_kind(str(root)).name == "parquet"
+    assert [split for _, _, split, _ in listed(root)] == ["test"] * 6 + ["train"] * 12 + ["val"] * 6
+    of_the_hub(root / "small" / "train.parquet")
+    with pytest.raises(DataError, match=r"has several data sets \(data, small\); give one, such as .*data"):
+        listed(root)
+
+
+def test_images_beside_their_table(tmp_path: Path) -> None:
+    path, data = tmp_path / "set" / "x.parquet", encoded(3)
+    (path.parent / "images").mkdir(parents=True)
+    (path.parent / "images" / "a.png").write_bytes(data[0])
+    (tmp_path / "b.png").write_bytes(data[1])
+    rows = [
+        {"bytes": None, "path": "images/a.png"}, {"bytes": None, "path": "../b.png"}, {"bytes": None, "path": "c.png"},
+        {"bytes": data[2], "path": "anything.png"},
+    ]  # fmt: skip
+    pq.write_table(pa.table({"image": rows, "label": [0, 1, 0, 1]}), path)
+    items = open_source(DataConfig(source=str(path))).items
+    assert items[0].image.size() == items[3].image.size() == (12, 12)
+    for n, words in ((1, "leaves the table's folder"), (2, "is not beside it")):
+        with pytest.raises(UnreadableError, match=words):
+            items[n].image.read()

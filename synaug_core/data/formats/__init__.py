@@ -1,0 +1,1 @@
+"""Formats of image files beyond those that Pillow reads."""
