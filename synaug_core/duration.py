@@ -19,6 +19,8 @@ _CORES = 2
 _LOW, _HIGH = 0.6, 1.6
 """Between these shares of the estimate most runs ended."""
 _GENERATOR_PIXELS = 64
+_CHOSEN = 3.0
+"""A classifier that is chosen may take so many times as long as the cheapest candidate."""
 _SHARED_OUT = ("selection", "generator", "synthesis", "picking", "tuning", "training", "quality")
 """Stages that more cores make shorter."""
 
@@ -33,7 +35,7 @@ def estimate_seconds(config: Config, overview: Overview, cores: int | None = Non
     """
     images, classes = sum(overview.training.values()), len(overview.training)
     balanced = max(overview.training.values()) * classes
-    learnt = min(overview.image_size, _GENERATOR_PIXELS) / _GENERATOR_PIXELS
+    scale = min(overview.image_size, _GENERATOR_PIXELS) / _GENERATOR_PIXELS
     arms, divisions = len(config.arms), 1
     if config.data.split.division_word is not None:
         divisions = config.repetitions * (config.data.split.folds or 1)
@@ -51,8 +53,8 @@ def estimate_seconds(config: Config, overview: Overview, cores: int | None = Non
         "start": 25.0,
         "dataset": 6.0 + related * overview.images,
         "selection": 8 * one if is_open and (candidates is None or len(candidates) > 1) else 0.0,
-        "generator": config.generator.steps * vae * learnt**2 * divisions if synthetic else 0.0,
-        "synthesis": 7.0 * classes * learnt * divisions if synthetic else 0.0,
+        "generator": config.generator.steps * vae * scale**2 * divisions if synthetic else 0.0,
+        "synthesis": 7.0 * classes * scale * divisions if synthetic else 0.0,
         "picking": picked * one * divisions,
         "tuning": config.tuning.trials * one * divisions,
         "training": trainings * one,
@@ -83,13 +85,15 @@ def describe_duration(seconds: Mapping[str, float]) -> str:
 
 def _training_seconds(config: Config, overview: Overview, balanced: int) -> float:
     """Of one training, where two run side by side."""
-    classifier, candidates = config.classifier, config.selection.candidates
+    classifier, candidates, longer = config.classifier, config.selection.candidates, 1.0
     if not classifier.is_named:
         classifier = ClassifierConfig(training="frozen")
         if candidates is not None and len(candidates) == 1:
             classifier = classifier.model_copy(update={"views": CANDIDATES[candidates[0]].settings.get("views", 4)})
+        else:
+            longer = _CHOSEN
     if classifier.training == "frozen":
-        return 1.0 + 0.0015 * classifier.views * balanced
+        return longer * (1.0 + 0.0015 * classifier.views * balanced)
     steps = resolve_steps(classifier, config.arms, overview.training).steps
     size = classifier.input_size or overview.image_size
     is_small = classifier.backbone == "small_cnn"

@@ -138,7 +138,7 @@ class Board:
         What was reused took none.
         """
         names = list(self._expected_seconds)
-        begun = [n for n, name in enumerate(names) if name in self.stages]
+        begun_stages = [n for n, name in enumerate(names) if name in self.stages]
         left = computed = 0.0
         for n, name in enumerate(names):
             seconds = self._expected_seconds[name]
@@ -146,7 +146,7 @@ class Board:
                 done, reused = self.stages[name].shares()
                 left += seconds * (1 - done)
                 computed += seconds * max(0.0, done - reused)
-            elif not begun or n > max(begun):
+            elif not begun_stages or n > max(begun_stages):
                 left += seconds
         prior = _TRUST * sum(self._expected_seconds.values())
         return left * (elapsed + prior) / (computed + prior) if names else None

@@ -90,17 +90,17 @@ def describe_key(name: str) -> tuple[Key, ...]:
     Raises:
         ConfigError: there is none of this name; the line names the nearest.
     """
-    wanted = _plain(name.strip().rstrip("."))
+    name_given = _plain(name.strip().rstrip("."))
     everything = list_keys()
-    chosen = tuple(key for key in everything if f"{_plain(key.name)}.".startswith(f"{wanted}."))
+    chosen = tuple(key for key in everything if f"{_plain(key.name)}.".startswith(f"{name_given}."))
     if chosen:
         return chosen
     for key in everything:
-        if key.like is not None and wanted.startswith(f"{_plain(key.name)}."):
-            below = wanted.removeprefix(f"{_plain(key.name)}.")
+        if key.like is not None and name_given.startswith(f"{_plain(key.name)}."):
+            below = name_given.removeprefix(f"{_plain(key.name)}.")
             is_named = f"{key.name}.*.{below.partition('.')[2]}" in keys.known_keys()
             return describe_key(f"{key.like}.{below.partition('.')[2] if is_named else below}")
-    raise ConfigError(f"unknown key {wanted[:_WIDTH]}; {keys.suggest_keys(wanted)}")
+    raise ConfigError(f"unknown key {name_given[:_WIDTH]}; {keys.suggest_keys(name_given)}")
 
 
 def _plain(name: str) -> str:
@@ -115,7 +115,7 @@ def _walk(
         annotation = keys.annotation_of(info)
         value = getattr(values, name) if values is not None else info.get_default(call_default_factory=True)
         inner = list(keys.sections_of(annotation))
-        known = next((p for s, _ in inner if (p := places.get(s, prefix + name)) != prefix + name), None)
+        place_described = next((p for s, _ in inner if (p := places.get(s, prefix + name)) != prefix + name), None)
         is_section = any(s is not Range and place != "[]" for s, place in inner)
         yield Key(
             name=f"{prefix}{name}",
@@ -124,7 +124,7 @@ def _walk(
             help=_help(info, inner[0][0] if inner else None),
             example=_example(name, annotation, value) if not is_section else "",
             is_section=is_section,
-            like=known,
+            like=place_described,
         )
         for one, place in inner:
             if places.setdefault(one, f"{prefix}{name}{place}") == f"{prefix}{name}{place}":

@@ -39,7 +39,7 @@ def _leaves(
     """Dotted keys with their values; what no key is described of is a value."""
     for name, value in values.items():
         key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and any(other.startswith(f"{key}.") for other in described):
+        if isinstance(value, Mapping) and any(nested.startswith(f"{key}.") for nested in described):
             yield from _leaves(value, f"{key}.", described)
         else:
             yield key, value
@@ -58,13 +58,13 @@ def _section(
     indent = "  " * depth
     for name in dict.fromkeys(key.removeprefix(prefix).partition(".")[0] for key in keys if key.startswith(prefix)):
         key = f"{prefix}{name}"
-        below = [other for other in keys if other.startswith(f"{key}.")]
+        below = [nested for nested in keys if nested.startswith(f"{key}.")]
         if not below:
             entry = described.get(key)
             yield from _about(entry, indent)
             value = reference.as_yaml(chosen[key]) if key in chosen else entry.default if entry else ""
             yield f"{indent}{'' if key in chosen or is_comment else '# '}{name}: {value}"
-        elif is_comment or any(other in chosen for other in below):
+        elif is_comment or any(nested in chosen for nested in below):
             yield f"{indent}{name}:"
             yield from _section(f"{key}.", below, chosen, described, depth + 1, is_comment)
         else:

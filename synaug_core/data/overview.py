@@ -236,6 +236,8 @@ def _equal(items: Sequence[Item], deadline: float) -> NDArray[np.int64]:
     if len(items) <= _COMPARED:
         by_length: dict[int, list[int]] = defaultdict(list)
         for n, item in enumerate(items):
+            if n % _BATCH == 0 and time.monotonic() > deadline:
+                break
             if (length := _length(item.image)) is not None:
                 by_length[length].append(n)
         for rows in by_length.values():

@@ -51,8 +51,15 @@ def _yaml(view: "Preview", values: dict[str, Any], target: Path) -> str:
     from synaug_core.config.template import template
 
     folder = target.resolve().parent
-    data = dict(values["data"])
-    place = Path(data["source"])
-    if place.is_absolute() and place.is_relative_to(folder):
-        data["source"] = f"./{place.relative_to(folder)}" if place != folder else "."
+    data = {
+        key: _short(value, folder) if key in ("source", "metadata") else value for key, value in values["data"].items()
+    }
     return template({**values, "data": data}, view.lines())
+
+
+def _short(place: str, folder: Path) -> str:
+    """A path as it is written in a file that lies in `folder`."""
+    path = Path(place)
+    if not path.is_absolute() or not path.is_relative_to(folder):
+        return place
+    return f"./{path.relative_to(folder)}"

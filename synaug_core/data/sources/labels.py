@@ -77,13 +77,15 @@ class Labels:
         best: dict[int, str] = {}
         for names in self.names:
             for places in _ways(ids):
-                matched = {n: found for n, name in enumerate(names) if (found := places(name))}
-                if len(matched) == len(self.rows) and all(len(found) == 1 for found in matched.values()):
-                    return self._unique(names, {n: found[0] for n, found in matched.items()})
-                single = {n: found[0] for n, found in matched.items() if len(found) == 1}
+                matched = {n: fitting for n, name in enumerate(names) if (fitting := places(name))}
+                if len(matched) == len(self.rows) and all(len(fitting) == 1 for fitting in matched.values()):
+                    return self._unique(names, {n: fitting[0] for n, fitting in matched.items()})
+                single = {n: fitting[0] for n, fitting in matched.items() if len(fitting) == 1}
                 if len(matched) == len(self.rows):
-                    n, found = next((n, found) for n, found in matched.items() if len(found) > 1)
-                    raise DataError(f"{self.file}: {names[n]!r} may be {found[0]} or {found[1]}; give the whole path")
+                    n, fitting = next((n, fitting) for n, fitting in matched.items() if len(fitting) > 1)
+                    raise DataError(
+                        f"{self.file}: {names[n]!r} may be {fitting[0]} or {fitting[1]}; give the whole path"
+                    )
                 best = max(best, single, key=len)
         unknown = [self.names[0][n] for n in range(len(self.rows)) if n not in best]
         example = f"; an id is a path below the source, such as {ids[0]!r}" if ids else ""
@@ -156,8 +158,8 @@ def _ways(ids: Sequence[str]) -> Iterator[Callable[[str], list[str]]]:
         return next((whole[ending] for n in range(len(parts)) if (ending := "/".join(parts[n:])) in whole), [])
 
     def by_file_name(name: str) -> list[str]:
-        last = name.rpartition("/")[2]
-        return endings.get(last) or endings.get(_UPLOAD.sub("", last), [])
+        file_name = name.rpartition("/")[2]
+        return endings.get(file_name) or endings.get(_UPLOAD.sub("", file_name), [])
 
     yield lambda name: whole.get(name, [])
     yield lambda name: endings.get(name, [])
@@ -234,13 +236,13 @@ def _column(table: tables.Table, role: str, candidates: Sequence[str]) -> tuple[
     """
     if not candidates:
         return None
-    exact = [column for column in candidates if column.casefold() == role]
+    of_that_name = [column for column in candidates if column.casefold() == role]
     values = [table.columns[column] for column in candidates]
     pairs = {len(set(column)) for column in values} | {len(set(zip(*values, strict=True)))}
     if len(pairs) == 1:
         return next((column for column in values if not all(value.isdigit() for value in column)), values[0])
-    if exact:
-        return table.columns[exact[0]]
+    if of_that_name:
+        return table.columns[of_that_name[0]]
     raise DataError(
         f"{table.name}: {' and '.join(candidates)} may each be the {'class' if role == 'label' else role}; name the "
         f"right one {role}"
@@ -271,7 +273,7 @@ def _coco(file: str, content: Any) -> Labels | None:
         classes: dict[Any, set[str]] = {}
         for annotation in content["annotations"]:
             classes.setdefault(annotation["image_id"], set()).add(categories[annotation["category_id"]])
-        return _single(file, [(names[image], found) for image, found in classes.items()])
+        return _single(file, [(names[image], fitting) for image, fitting in classes.items()])
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file}: is not complete as a COCO file ({error!r})"[:200]) from error
 
@@ -343,15 +345,15 @@ def _single(file: str, pairs: Sequence[tuple[str, set[str]]]) -> Labels:
     Raises:
         DataError: an image is of several, or none is of any.
     """
-    if several := [(name, sorted(found)) for name, found in pairs if len(found) > 1]:
-        name, found = several[0]
+    if several := [(name, sorted(fitting)) for name, fitting in pairs if len(fitting) > 1]:
+        name, fitting = several[0]
         raise DataError(
-            f"{file}: {len(several)} images are of several classes, such as {name} ({', '.join(found)}): a classifier "
-            "needs one for each image; leave such images out, or decide on one class"
+            f"{file}: {len(several)} images are of several classes, such as {name} ({', '.join(fitting)}): a "
+            "classifier needs one for each image; leave such images out, or decide on one class"
         )
     if not pairs:
         raise DataError(f"{file}: no image has a class")
-    return _labels(file, [(name, next(iter(found))) for name, found in pairs])
+    return _labels(file, [(name, next(iter(fitting))) for name, fitting in pairs])
 
 
 def _text(value: str) -> str | None:

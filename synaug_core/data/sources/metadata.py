@@ -101,7 +101,7 @@ def _labels_in(root: Path) -> Labels | None:
     Raises:
         DataError: several files may be meant.
     """
-    if "://" in str(root) or not root.is_dir():
+    if not _may_hold_labels(root):
         return None
     entries = list(folder.walk(root))
     files = [e for e in entries if not e.is_folder and e.suffix in LABEL_SUFFIXES and _may_be_about_images(e)]
@@ -127,6 +127,20 @@ def _labels_in(root: Path) -> Labels | None:
         first = next(iter(by_file)).id
         raise DataError(f"data.source: {named} may each name the classes: say which, as in --set data.metadata={first}")
     return replace(labels, notes=(f"The classes are read from {labels.file}.", *labels.notes))
+
+
+def _may_hold_labels(root: Path) -> bool:
+    """Whether a source is a folder with files that may name classes, without going through it."""
+    try:
+        paths = list(root.iterdir()) if root.is_dir() else []
+        return any(
+            any((path / name).is_file() for name in _BESIDE) or path.name.casefold() == _ANNOTATIONS
+            if path.is_dir()
+            else path.suffix.lower() in LABEL_SUFFIXES
+            for path in paths
+        )
+    except (OSError, ValueError):  # listing it says so
+        return False
 
 
 def _split_of(entry: folder.Entry) -> Split | None:

@@ -47,6 +47,16 @@ def test_init_writes_a_configuration_that_runs_and_says_what_it_saw(synaug: Comm
     assert Path("pets.yaml").read_text() == text
 
 
+def test_a_table_may_be_the_source(synaug: Command, images: Path) -> None:
+    names = sorted(images.rglob("*.png"))
+    rows = [f"{path.relative_to(images)};{'old' if n % 2 else 'young'}" for n, path in enumerate(names)]
+    (images / "ages.csv").write_text("sep=;\r\nid;label\r\n" + "\r\n".join(rows), encoding="utf-16")
+    said = synaug("init", "pets/ages.csv")
+    assert (said.code, said.err) == (0, "")
+    assert load("pets.yaml") == load("pets", ["data.metadata=pets/ages.csv"])
+    assert 'metadata: "./pets/ages.csv"' in Path("pets.yaml").read_text()
+
+
 @pytest.mark.parametrize("command", ["init", "run"])
 def test_images_that_cannot_be_used_are_refused_before_anything_is_started(
     synaug: Command, images: Path, home: Path, command: str
