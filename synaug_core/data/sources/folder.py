@@ -1,7 +1,6 @@
 """A folder of class folders, with or without train, val and test folders above them."""
 
 import os
-import re
 import stat
 import unicodedata
 from collections import Counter
@@ -15,7 +14,7 @@ from synaug_core.data.sources.labels import Labels
 from synaug_core.data.sources.masks import MASK_WORDS, MarkedImage, pair_masks
 from synaug_core.data.sources.split_names import CONTENT_WORDS, split_name
 from synaug_core.errors import DataError
-from synaug_core.names import consists_of, words_of
+from synaug_core.names import consists_of
 
 __all__ = ["list_folder", "may_hold_classes", "walk"]
 
