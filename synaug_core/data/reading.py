@@ -84,12 +84,16 @@ class _ReadImage:
     stored_bytes: int
 
 
-def open_source(config: DataConfig, labels: Labels | None = None) -> Listing:
-    """List the images of `config.source` without decoding them; `labels` are what a file says of them.
+def open_source(config: DataConfig) -> Listing:
+    """List the images of `config.source` without decoding them; of a file that says more of them, the classes count.
 
     Raises:
-        DataError: the source is missing, of no known kind, or empty.
+        DataError: the source is missing, of no known kind, or empty; a file of labels cannot be read.
     """
+    return _listed(config, metadata.labels_of(config))
+
+
+def _listed(config: DataConfig, labels: Labels | None) -> Listing:
     instructions = Instructions(
         limits=decode.Limits(megapixels=config.max_megapixels, megabytes=config.max_megabytes),
         metadata=metadata.metadata_path(config),
@@ -110,7 +114,7 @@ def list_images(config: DataConfig) -> Listing:
         DataError: as `open_source`; a file of labels or a class that does not fit; no image of the chosen classes.
     """
     labels = metadata.labels_of(config)
-    listing = metadata.apply_metadata(open_source(config, labels), labels)
+    listing = metadata.apply_metadata(_listed(config, labels), labels)
     classes = checks.choose_classes(listing.classes, config.classes, config.max_classes)
     chosen_names = set(classes)
     items = tuple(item for item in listing.items if item.label in chosen_names)
