@@ -61,8 +61,12 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("config", config.config, ("synaug config data.small_classes", "synaug config tuning", "synaug config | less")),
     ("demo", run.demo, ("synaug demo", "synaug demo --set repetitions=2 --json outcome.json")),
     ("ui", ui.ui, ("synaug ui", "synaug ui --no-browser --mlflow-port 5100")),
-    ("report", export.report, ("synaug report 3f2a91", "synaug report 3f2a91 --page comparison.html")),
-    ("export", export.export, ("synaug export 3f2a91 results/",)),
+    (
+        "report",
+        export.report,
+        ("synaug report 3f2a91", "synaug report 3f2a91 --page comparison.html", "synaug report 3f2a91 --markdown"),
+    ),
+    ("export", export.export, ("synaug export 3f2a91 results/", "synaug export 3f2a91 model/ --format onnx")),
     (
         "predict",
         models.predict,
