@@ -51,7 +51,7 @@ def print_plan(lines: Sequence[str]) -> None:
     """Print lines on what is going to happen, as the first ones of the progress."""
     console = Console(stderr=True, highlight=False)
     for line in lines:
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(line), soft_wrap=not console.is_terminal)
 
 
 def examples(*commands: str) -> str:

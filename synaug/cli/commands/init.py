@@ -42,7 +42,7 @@ def init(
         raise UserError(f"--output: {target} is there already; name another file, or remove it")
     output.check_place(target, "--output")
     view = preview(config)
-    output.print_lines(*view.lines())
+    output.print_sentences(*view.lines())
     output.write_whole(_yaml(view, values, target), target)
     output.print_lines(f"Written: {target}. Run it with  synaug run {target}  (with --dry-run it only looks again)")
 

@@ -156,7 +156,7 @@ def _say_what_would_be_done(source: str, overrides: Sequence[str], json_file: Pa
 
     config = load(source, overrides)
     output.check_place(json_file)
-    output.print_lines(*preview(config).lines())
+    output.print_sentences(*preview(config).lines())
     preflight.check_config(config)
     output.print_lines("Nothing was started; the same command without --dry-run does it.")
 
