@@ -37,3 +37,20 @@ def test_as_a_notebook(examples: list[str], home: Path, tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=280, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     pages = [output["data"] for output in notebook.cells[1].outputs if output["output_type"] == "execute_result"]
     assert "synthetic" in pages[0]["text/html"]
+
+
+def test_the_first_steps_run(root: Path, home: Path, tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(root / "examples" / "first-steps.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are made by who runs it"
+    NotebookClient(notebook, timeout=280, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    shown = [output["data"] for output in outputs if output["output_type"] == "execute_result"]
+    assert "combined" in shown[0]["text/html"]
+    assert Path(shown[1]["text/plain"].split("'")[1]).name == "comparison.html"
+    assert "image/png" in shown[2]
+    printed = "".join(output["text"] for output in outputs if output.get("name") == "stdout")
+    assert "No gain shown" in printed
+    assert "- Keep " in printed
