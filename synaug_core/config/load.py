@@ -1,6 +1,7 @@
 """From what a user types to a checked configuration."""
 
 import contextlib
+import difflib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["checked", "load", "override", "set_key", "starting_values"]
 
 _MAX_BYTES = 256 * 1024
 _SHOWN = 200
+_CLOSE = 0.75
 _DEFAULTS = root.Config()
 _FILES = (("data", "metadata"), ("classifier", "weights_file"))
 
@@ -108,10 +110,19 @@ def _data_source(source: str, start: Path, key: str) -> str:
     if path.is_dir() or (path.is_file() and path.suffix.lower() in suffixes):
         return str(path)
     if not path.exists():
-        raise errors.ConfigError(
-            f"{key}: {source!r} does not exist{f' (looked for {path})' if str(path) != source else ''}"
-        )
+        elsewhere = f" (looked for {path})" if str(path) != source else ""
+        raise errors.ConfigError(f"{key}: {source!r} does not exist{elsewhere}{_nearest_beside(path)}")
     raise errors.ConfigError(f"{key}: {source!r} is not usable; give {sources.WHAT_TO_GIVE}")
+
+
+def _nearest_beside(path: Path) -> str:
+    """`; is NAME meant?` with the name in a path's folder that is most like the path's, if any is."""
+    try:
+        siblings = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, siblings, 1, _CLOSE)
+    return f"; is {close[0]} meant?" if close else ""
 
 
 def _s3(source: str, key: str) -> S3Address:

@@ -8,6 +8,7 @@ import pytest
 from synaug_core.config import Config
 from synaug_core.config.load import load
 from synaug_core.config.sweep import cells, load_sweep
+from synaug_core.data.sources import WHAT_TO_GIVE
 
 Refusal = Callable[..., list[str]]
 
@@ -144,7 +145,7 @@ def test_nothing_is_not_the_working_directory(data: Path, refusal: Refusal, noth
     assert refusal(nothing) == [
         "SOURCE: nothing was given; give a YAML file, or just the images (is a variable empty?)"
     ]
-    said = "data.source: nothing was given; give a folder of class folders, an .npz or .parquet file, or `digits`"
+    said = f"data.source: nothing was given; give {WHAT_TO_GIVE}"
     assert refusal("blank.yaml") == refusal("images", f"data.source='{nothing}'") == [said]
     assert load("blank.yaml", ["data.source=images"]).data.source == str(data / "images")
 
@@ -155,8 +156,10 @@ def test_what_is_no_source(data: Path, refusal: Refusal) -> None:
     (data / "gone.yaml").write_text("data: {source: gone}\n")
     assert refusal("nowhere") == [f"SOURCE: 'nowhere' does not exist (looked for {data / 'nowhere'})"]
     assert refusal("images.zip") == [
-        "SOURCE: 'images.zip' is not usable; give a folder of class folders, an .npz or .parquet file, or `digits`"
+        "SOURCE: 'images.zip' is not usable; give a folder of class folders, a file that names the images' classes "
+        "(.csv, .tsv, .jsonl, .json), an .npz or .parquet file, or `digits`"
     ]
+    assert refusal("imagse") == [f"SOURCE: 'imagse' does not exist (looked for {data / 'imagse'}); is images meant?"]
     other = "http:// is not read; give s3://bucket/prefix, or copy the images into a folder"
     assert refusal("http://host/prefix") == [f"SOURCE: {other}"]
     assert refusal("http.yaml") == [f"data.source: {other}"]
