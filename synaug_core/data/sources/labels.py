@@ -69,25 +69,31 @@ class Labels:
         """What is said of each image, by its id.
 
         A row may name its image by the whole id, by its last parts (with or without the file's ending), or by a path
-        that begins elsewhere and ends with the id. One way serves all rows, and no row may fit two images.
+        that begins elsewhere and ends with the id. One way serves all rows, the strictest that does, and no row may fit
+        two images.
 
         Raises:
-            DataError: rows that fit no image or several, or two rows for one image.
+            DataError: rows that fit no image or several, two rows for one image, or columns that name different images.
         """
-        best: dict[int, str] = {}
-        for names in self.names:
-            for places in _ways(ids):
+        nearest = self.names[0], dict[int, str]()
+        for places in _ways(ids):
+            fits = []
+            for names in self.names:
                 matched = {n: fitting for n, name in enumerate(names) if (fitting := places(name))}
-                if len(matched) == len(self.rows) and all(len(fitting) == 1 for fitting in matched.values()):
-                    return self._unique(names, {n: fitting[0] for n, fitting in matched.items()})
                 single = {n: fitting[0] for n, fitting in matched.items() if len(fitting) == 1}
-                if len(matched) == len(self.rows):
+                if len(single) == len(self.rows):
+                    fits.append((names, single))
+                elif len(matched) == len(self.rows) and len(self.names) == 1:
                     n, fitting = next((n, fitting) for n, fitting in matched.items() if len(fitting) > 1)
-                    raise DataError(
-                        f"{self.file}: {names[n]!r} may be {fitting[0]} or {fitting[1]}; give the whole path"
-                    )
-                best = max(best, single, key=len)
-        unknown = [self.names[0][n] for n in range(len(self.rows)) if n not in best]
+                    first, second = fitting[:2]
+                    raise DataError(f"{self.file}: {names[n]!r} may be {first} or {second}; give the whole path")
+                nearest = max(nearest, (names, single), key=lambda pair: len(pair[1]))
+            if any(single != fits[0][1] for _, single in fits):
+                raise DataError(f"{self.file}: several columns name images, and not the same ones; leave the right one")
+            if fits:
+                return self._unique(*fits[0])
+        names, single = nearest
+        unknown = [name for n, name in enumerate(names) if n not in single]
         example = f"; an id is a path below the source, such as {ids[0]!r}" if ids else ""
         raise DataError(f"{self.file}: {len(unknown)} ids are not images of {source}, such as {unknown[0]!r}{example}")
 

@@ -124,6 +124,15 @@ def test_a_name_that_fits_two_images_is_named(make_folder) -> None:
     assert classes_in(root, metadata="about.csv") == {"images/a/0.png": "cat", "images/b/1.png": "dog"}
 
 
+def test_the_column_that_names_images_best_counts(images: Path) -> None:
+    """Row numbers look like the names of images too."""
+    (images / "labels.csv").write_text("id,file,label\n3,0.png,a\n2,1.png,b\n1,2.png,b\n0,3.png,b\n")
+    assert classes_in(images) == {"0.png": "a", "1.png": "b", "2.png": "b", "3.png": "b"}
+    (images / "labels.csv").write_text("id,file,label\n3,0,a\n2,1,b\n1,2,b\n0,3,b\n")
+    with pytest.raises(DataError, match="several columns name images, and not the same ones; leave the right one"):
+        listed(images)
+
+
 def test_class_folders_are_what_they_are_unless_a_file_is_named(make_folder) -> None:
     root = make_folder({"cat": 2, "dog": 2})
     (root / "labels.csv").write_text("id,label\ncat/0.png,old\ncat/1.png,young\ndog/0.png,old\ndog/1.png,old\n")
