@@ -131,6 +131,7 @@ def handler(case: Case, place: Path) -> Callable[[Case, Path], Any]:
         "npz": lambda _, f: _prepare(f / "x.npz"),
         "folder": lambda _, f: _prepare(f / "data"),
         "csv": lambda _, f: _prepare(f / "data", metadata="meta.csv"),
+        "labels": lambda _, f: _prepare(f / "data", metadata="labels.json"),
         "parquet": _parquet, "predictions": _predictions, "name": _name, "yaml": _yaml, "sweep": _sweep, "set": _set,
         "address": _address, "body": _body, "judges": judges, "checkpoint": checkpoint, "weights": weights,
         "command": _command,

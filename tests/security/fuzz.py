@@ -139,6 +139,21 @@ def _csv_seeds(_: Path) -> list[bytes]:
     ]
 
 
+def _labels_seeds(_: Path) -> list[bytes]:
+    ids = [f"{name}/{n:03}.png" for name in "ab" for n in range(12)]
+    coco = {
+        "images": [{"id": n, "file_name": i} for n, i in enumerate(ids)],
+        "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
+        "annotations": [{"image_id": n, "category_id": 1 + (i[0] == "b")} for n, i in enumerate(ids)],
+    }
+    tasks = [
+        {"data": {"image": i}, "annotations": [{"result": [{"type": "choices", "value": {"choices": [i[0]]}}]}]}
+        for i in ids
+    ]
+    fiftyone = {"classes": ["a", "b"], "labels": {i: int(i[0] == "b") for i in ids}}
+    return [json.dumps(one).encode() for one in (coco, tasks, fiftyone, {i: i[0] for i in ids})]
+
+
 def _yaml_seeds(_: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((_ROOT / "examples").glob("*.yaml"))]
 
@@ -166,6 +181,7 @@ TARGETS = (
     _parquet_target(),
     Target("parquet-whole", "parquet", _whole_parquet, lambda d: {"x.parquet": d}),
     Target("csv", "csv", _csv_seeds, lambda d: {**class_folders({"a": 12, "b": 12}), "data/meta.csv": d}),
+    Target("labels", "labels", _labels_seeds, lambda d: {**class_folders({"a": 12, "b": 12}), "data/labels.json": d}),
     Target("yaml", "yaml", _yaml_seeds, lambda d: {"x.yaml": d}),
     Target("sweep", "sweep", lambda p: [*_yaml_seeds(p), b"sweep: {seed: [1, 2]}\n"], lambda d: {"x.yaml": d}),
     Target("body-json", "body", _body_seeds, lambda d: {"x": d}, ("application/json",)),

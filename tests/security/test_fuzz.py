@@ -83,6 +83,6 @@ def test_a_moment_of_fuzzing_finds_nothing(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["image", "npz-labels", "csv", "yaml", "classifier-spec"])
+@pytest.mark.parametrize("target", ["image", "npz-labels", "csv", "labels", "yaml", "classifier-spec"])
 def test_a_moment_of_fuzzing_finds_nothing_elsewhere(target: str, root: Path, tmp_path: Path) -> None:
     _finds_nothing(target, root, tmp_path)

@@ -119,8 +119,11 @@ def read_labels(path: Path) -> Labels:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: cannot be read as JSON ({str(error)[:120]})") from error
-    for reader in (_coco, _label_studio, _fiftyone):
-        labels = reader(path.name, content)
+    for tool, reader in (("COCO", _coco), ("Label Studio", _label_studio), ("FiftyOne", _fiftyone)):
+        try:
+            labels = reader(path.name, content)
+        except (KeyError, TypeError, AttributeError, IndexError, StopIteration) as error:
+            raise DataError(f"{path.name}: is not complete as a file of {tool} ({error!r})"[:200]) from error
         if labels is not None:
             return labels
     if isinstance(content, list):
@@ -273,15 +276,12 @@ def _coco(file: str, content: Any) -> Labels | None:
     """COCO: images, categories, and annotations that join them; boxes and outlines are not read."""
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
         return None
-    try:
-        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        categories = {category["id"]: str(category["name"]) for category in content["categories"]}
-        classes: dict[Any, set[str]] = {}
-        for annotation in content["annotations"]:
-            classes.setdefault(annotation["image_id"], set()).add(categories[annotation["category_id"]])
-        return _single(file, [(names[image], fitting) for image, fitting in classes.items()])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{file}: is not complete as a COCO file ({error!r})"[:200]) from error
+    names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+    categories = {category["id"]: str(category["name"]) for category in content["categories"]}
+    classes: dict[Any, set[str]] = {}
+    for annotation in content["annotations"]:
+        classes.setdefault(annotation["image_id"], set()).add(categories[annotation["category_id"]])
+    return _single(file, [(names[image], fitting) for image, fitting in classes.items()])
 
 
 def _label_studio(file: str, content: Any) -> Labels | None:
@@ -290,21 +290,18 @@ def _label_studio(file: str, content: Any) -> Labels | None:
     if not is_export or not all({"data", "annotations"} <= task.keys() for task in content):
         return None
     pairs = []
-    try:
-        for task in content:
-            images = [str(value) for key, value in task["data"].items() if key in ("image", "img", "url", "file")]
-            chosen = {
-                str(choice)
-                for annotation in task["annotations"]
-                if not annotation.get("was_cancelled")
-                for result in annotation["result"]
-                if result.get("type") == "choices"
-                for choice in result["value"]["choices"]
-            }
-            if chosen:
-                pairs.append((images[0], chosen))
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{file}: is not complete as an export of Label Studio ({error!r})"[:200]) from error
+    for task in content:
+        images = [str(value) for key, value in task["data"].items() if key in ("image", "img", "url", "file")]
+        chosen = {
+            str(choice)
+            for annotation in task["annotations"]
+            if not annotation.get("was_cancelled")
+            for result in annotation["result"]
+            if result.get("type") == "choices"
+            for choice in result["value"]["choices"]
+        }
+        if chosen:
+            pairs.append((images[0], chosen))
     return _single(file, pairs)
 
 
@@ -336,8 +333,8 @@ def _fiftyone(file: str, content: Any) -> Labels | None:
         raise DataError(
             f"{file}: {', '.join(sorted(fields)) or 'no field'} may be the class; export one classification"
         )
-    listed = [sample for sample in samples if isinstance(sample.get(field), dict) and "filepath" in sample]
-    labels = _labels(file, [(sample["filepath"], sample[field].get("label")) for sample in listed])
+    listed = [sample for sample in samples if isinstance(sample.get(field), dict) and sample[field].get("label")]
+    labels = _labels(file, [(sample["filepath"], sample[field]["label"]) for sample in listed])
     splits = [{SPLIT_NAMES[tag] for tag in map(str, s.get("tags") or []) if tag in SPLIT_NAMES} for s in listed]
     if splits and all(len(one) == 1 for one in splits):
         rows = (replace(row, split=one.pop()) for row, one in zip(labels.rows, splits, strict=True))

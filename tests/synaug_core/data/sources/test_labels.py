@@ -196,11 +196,13 @@ def test_exports_of_tools(images: Path, content: object) -> None:
     [
         ({**COCO, "annotations": [*COCO["annotations"], {"id": 9, "image_id": 7, "category_id": 1}]},
          r"1 images are of several classes, such as 0.png \(Kätzchen, dog\): a classifier needs one"),
-        ({**COCO, "categories": []}, "is not complete as a COCO file"),
+        ({**COCO, "categories": []}, "is not complete as a file of COCO"),
         ({"a": 1}, "names no classes in a way that is known: COCO, Label Studio or FiftyOne"),
         ([{"data": {"image": "0.png"}, "annotations": [{"result": []}]}], "no image has a class"),
         ({"samples": [{"filepath": "a", "x": {"_cls": "Classification"}, "y": {"_cls": "Classification"}}]},
          "x, y may be the class; export one classification"),
+        ({"samples": [{"filepath": "a", "x": {"_cls": "Classification", "label": "b"}, "tags": 7}]},
+         "is not complete as a file of FiftyOne"),
     ],
 )  # fmt: skip
 def test_exports_that_cannot_be_read_in_one_way(tmp_path: Path, content: object, message: str) -> None:
