@@ -122,7 +122,7 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
     best_values = sections.find_best_values(comparison, "terminal")
     for arm, result in comparison.arms.items():
         is_best = arm == comparison.best_arm
-        cells = [Text(f"{'▸' if is_best else ' '} {words.plain(arm)}", style="bold" if is_best else "")]
+        cells = [Text(f"{'▸' if is_best else ' '} {words.folded(arm, 28, '  ')}", style="bold" if is_best else "")]
         for metric in names:
             value = result.metrics.get(metric)
             if value is None:
@@ -137,7 +137,7 @@ def _grid(comparison: Comparison, names: dict[str, str]) -> Table:
 
 def _columns(comparison: Comparison) -> dict[str, str]:
     """Key -> heading on two lines."""
-    headings = sections.columns(comparison, "terminal", lambda name: words.plain(name, 16))
+    headings = sections.columns(comparison, "terminal", lambda name: words.folded(name, 16))
     return {
         key: heading.replace(" of ", " of\n", 1) if " of " in heading else heading.replace(" ", "\n", 1)
         for key, heading in headings.items()

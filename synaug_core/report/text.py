@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synaug_core.evaluate.results import judged_arm, recall_changes, shown_arms
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["comparison_text"]
 
 WIDTH = 100
-_ARM, _CLASS = 22, 16
+_ARM, _CLASS, _PAIR = 22, 16, 43
 _MOST_NOTES = 40
 _NOTE = 1000
 """Characters of a note; a longer one was written by nobody."""
@@ -50,9 +49,9 @@ def comparison_text(
         model: which version was registered, and what the gate said of it.
     """
     answer = Answer.from_comparison(comparison, image_counts)
-    head = f"{_cut(name, 60)}: did synthetic images help?" if name else "Did synthetic images help?"
+    head = _wrapped(f"{words.plain(name, 200)}: did synthetic images help?" if name else "Did synthetic images help?")
     parts = [
-        [head, "=" * _wide(head)],
+        [*head, "=" * max(map(words.columns_of, head))],
         _wrapped(comparison.sentence),
         _wrapped(answer.rare),
         _listed("What to do now", answer.advice),
@@ -70,12 +69,15 @@ def comparison_text(
 
 
 def _arms(c: results.Comparison) -> list[str]:
-    columns, interval_columns = sections.columns(c, "text", lambda name: _cut(name, 9)), sections.columns(c, "forest")
+    columns, interval_columns = (
+        sections.columns(c, "text", lambda name: words.plain(name, 200)),
+        sections.columns(c, "forest"),
+    )
     rows = []
     for arm, result in c.arms.items():
         values = [_value(result.metrics.get(m), short=m not in interval_columns) for m in columns]
-        mark = "*" if arm == c.best_arm else " "
-        rows.append([f"{mark} {_cut(arm, _ARM)}", *values])
+        mark, indent = "*" if arm == c.best_arm else " ", "  "
+        rows.append([f"{mark} {words.folded(arm, _ARM, indent)}", *values])
     head = ["arm, in %", *columns.values()]
     controls = ", ".join(words.plain(a) for a, r in c.arms.items() if r.is_control) or "none"
     legend = (
@@ -104,7 +106,7 @@ def _waterfall(c: results.Comparison) -> list[str]:
     if not c.waterfall:
         return []
     head = ["step", "metric", "points", f"{percent_text(c.confidence)} interval", "p"]
-    rows = [[f"{_cut(d.against, 20)} -> {_cut(d.arm, 20)}", *_contrast_row(d)[1:]] for d in sections.steps(c)]
+    rows = [[words.folded(f"{d.against} -> {d.arm}", _PAIR), *_contrast_row(d)[1:]] for d in sections.steps(c)]
     whole = " The last line is the whole way, declared as the second comparison." if c.against_original else ""
     return [
         "STEP BY STEP FROM THE REAL IMAGES AS THEY ARE",
@@ -115,10 +117,10 @@ def _waterfall(c: results.Comparison) -> list[str]:
 
 def _contrast_row(d: contrast.Contrast) -> list[str]:
     interval = f"{points(d.difference.low)} to {points(d.difference.high)}"
-    arms = f"{_cut(d.arm, 20)} - {_cut(d.against, 20)}"
+    arms = words.folded(f"{d.arm} - {d.against}", _PAIR)
     return [
         arms,
-        _cut(words.metric_name(d.metric), 22),
+        words.folded(words.metric_name(d.metric), 22),
         points(d.difference.mean),
         interval,
         words.p_short(d.p_adjusted),
@@ -131,13 +133,19 @@ def _classes(c: results.Comparison) -> list[str]:
     rows = []
     for name in c.by_rarity:
         key = f"class/{c.slug(name)}/recall"
-        row = [_cut(name, _CLASS), str(c.train_counts.get(name, 0)), str(c.test_counts.get(name, 0))]
+        row = [words.folded(name, _CLASS), str(c.train_counts.get(name, 0)), str(c.test_counts.get(name, 0))]
         row += [_value(c.arms[a].metrics.get(key)) for a in arm_names]
         if judged_name:
             d = changes.get(name)
             row.append(f"{points(d.mean)} [{points(d.low)}, {points(d.high)}]" if d else "-")
         rows.append(row)
-    head = ["class", "train", "test", *(_cut(a, 18) for a in arm_names), *(["change, points"] if judged_name else [])]
+    head = [
+        "class",
+        "train",
+        "test",
+        *(words.plain(a, 200) for a in arm_names),
+        *(["change, points"] if judged_name else []),
+    ]
     return ["RECALL OF EACH CLASS, IN %", *_table(head, rows)]
 
 
@@ -162,7 +170,7 @@ def _noted(heading: str, notes: Sequence[str]) -> list[str]:
 def _tables(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The table; columns that have no room continue below, beside the first column again."""
     columns = len(head)
-    while columns > 2 and max(map(_wide, _table(head[:columns], [row[:columns] for row in rows]))) > WIDTH:
+    while columns > 2 and max(map(words.columns_of, _table(head[:columns], [row[:columns] for row in rows]))) > WIDTH:
         columns -= 1
     lines = _table(head[:columns], [row[:columns] for row in rows])
     if columns == len(head):
@@ -177,8 +185,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     from rich.console import Console
     from rich.text import Text
 
-    widths = [max((_wide(row[i]) for row in rows), default=0) for i in range(len(head))]
-    headings = ["\n".join(textwrap.wrap(text, max(width, 9))) for text, width in zip(head, widths, strict=True)]
+    widths = [max((words.columns_of(row[i]) for row in rows), default=0) for i in range(len(head))]
+    headings = [words.folded(text, max(width, 9)) for text, width in zip(head, widths, strict=True)]
     grid = terminal.new_table(headings, box=Box(_RULE_BELOW_HEAD, ascii=True), show_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         grid.add_row(*map(Text, row))
@@ -188,40 +196,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def _cut(text: str, columns: int) -> str:
-    """One printable line of at most so many columns."""
-    line = words.plain(text, columns)
-    if _wide(line) <= columns:
-        return line
-    while _wide(line) >= columns:
-        line = line[:-1]
-    return f"{line}…"
-
-
-def _wide(text: str) -> int:
-    """Columns in a terminal, where some scripts take two for a letter."""
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
 def _wrapped(text: str, bullet: str = "") -> list[str]:
-    """Lines of at most the width; letters that take two columns count as two."""
-    room = WIDTH - len(bullet)
-    lines: list[str] = []
-    line = ""
-    for word in words.keep_percent_on_line(text).split(" "):
-        for piece in _pieces(word, room):
-            if line and _wide(line) + 1 + _wide(piece) > room:
-                lines.append(line)
-                line = piece
-            else:
-                line = f"{line} {piece}" if line else piece
-    lines.append(line)
+    """Lines of at most the width."""
+    lines = words.wrapped(words.keep_percent_on_line(text), WIDTH - len(bullet))
     return [(" " * len(bullet) if i else bullet) + part.replace(_GLUE, " ") for i, part in enumerate(lines)]
-
-
-def _pieces(word: str, room: int) -> Iterator[str]:
-    from rich.cells import chop_cells
-
-    yield from chop_cells(word, room) if _wide(word) > room else [word]

@@ -74,3 +74,23 @@ def test_every_page_of_the_pdf_is_as_wide_as_the_paper(browser, path):
     for box in boxes:
         left, bottom, right, top = map(float, box.split())
         assert (right - left, top - bottom) == pytest.approx((595, 842), abs=2)
+
+
+def test_a_dark_screen_has_a_dark_page_and_sheets_as_they_are(browser, path):
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.show(path, 1200)
+    browser.call("Emulation.setEmulatedMedia", media="screen", features=dark)
+    try:
+        assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(26, 26, 26)"
+        style = "getComputedStyle(document.querySelector('{}')).filter"
+        assert browser.evaluate(style.format("figure.drawn img")) == "invert(0.9) hue-rotate(180deg)"
+        assert browser.evaluate(style.format("figure:not(.drawn) img")) == "none"
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="", features=[])
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_the_first_screen_says_what_to_do(browser, path):
+    browser.show(path, 1200)
+    assert browser.evaluate("document.querySelector('h2.now').textContent") == "What to do now"
+    assert browser.evaluate("document.querySelector('h2.now + ul li').getBoundingClientRect().bottom < 700")

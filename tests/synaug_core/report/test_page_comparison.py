@@ -354,6 +354,19 @@ def test_the_text_fits_a_terminal_whatever_the_names(comparison_of, classes, arm
     assert "and 22 more" in "\n".join(lines)
 
 
+def test_the_tables_of_the_text_fold_long_names_and_cut_none(judged):
+    names = ("finding of the left upper lobe, rare", "no finding", "n" * 45)
+    skills = {"original images as they came from the clinic": 1.0, "combined with the synthetic images": 1.4}
+    text = comparison_text(judged(skills, tuple(skills)[:1], names=names), name="d" * 120)
+    assert max(map(len, text.splitlines())) <= 100
+    tables = {part.splitlines()[0]: part for part in text.split("\n\n")}
+    classes, arms = tables["RECALL OF EACH CLASS, IN %"], tables["ARMS"]
+    assert "…" not in classes
+    assert all(word in classes for name in names[:2] for word in name.split())
+    assert classes.count("n" * 16) == 2
+    assert all(word in arms for arm in skills for word in arm.split())
+
+
 def test_the_widest_figures_fit_too(judged):
     c = judged({"x" * 40: 9.0, "y" * 40: -9.0}, ("y" * 40,), reps=1, names=("r" * 40, "s" * 40), each=20)
     assert max(map(len, comparison_text(c).splitlines())) <= 100
