@@ -119,8 +119,8 @@ def _of_the_rarest_class(c: Comparison) -> str:
     images, training = c.test_counts[c.rarest_class], c.train_counts.get(c.rarest_class, 0)
     counts = f"{number(images)} test image{'s' * (images != 1)}, {number(training)} in training"
     recall, overall = _rare_and_overall(c, chosen)
-    text = f"The model to keep, {plain(chosen)}, finds {_share(recall)} of {plain(c.rarest_class)}, the rarest class"
-    text += f" ({_interval(recall, percent_text(c.confidence))}{counts})"
+    text = f"The model to keep, {plain(chosen)}, finds on average {_share(recall)} of {plain(c.rarest_class)}"
+    text += f", the rarest class ({_interval(recall, percent_text(c.confidence))}{counts})"
     text += f", and its balanced accuracy over all classes is {_share(overall)}"
     if overall is not None:
         text += f" ({_interval(overall).removesuffix('; ')})"

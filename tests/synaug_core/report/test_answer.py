@@ -37,7 +37,7 @@ def test_the_rarest_class_stands_beside_all_with_intervals(none_shown):
     said = Answer.from_comparison(c).rare.replace("\N{NO-BREAK SPACE}", " ")
     recall, overall = (c.arms["original"].metrics[m] for m in ("class/rare/recall", "balanced_accuracy"))
     assert said.startswith(
-        f"The model to keep, original, finds {percent(recall.mean)} % "
+        f"The model to keep, original, finds on average {percent(recall.mean)} % "
         f"of rare, the rarest class (95 % interval {percent(recall.low)} to "
         f"{percent(recall.high)} %; 40 test images, 10 in training), and its balanced accuracy over all classes is "
         f"{percent(overall.mean)} % ({percent(overall.low)} to {percent(overall.high)} %)"
