@@ -100,7 +100,7 @@ class _Table:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
 
-        names = _columns(self.comparison)
+        names = columns = _columns(self.comparison)
         grid = _grid(self.comparison, names)
         while (
             len(names) > 1
@@ -110,6 +110,8 @@ class _Table:
             grid = _grid(self.comparison, names)
         yield grid
         yield Text(_legend(self.comparison), style="dim")
+        if hidden := [heading.replace("\n", " ") for name, heading in columns.items() if name not in names]:
+            yield Text(f"A wider terminal shows {', '.join(hidden)} too.", style="dim")
         if self.sentence:
             yield Text("")
             yield Text(self.comparison.sentence, style="bold")

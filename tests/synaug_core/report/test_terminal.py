@@ -18,6 +18,12 @@ def test_no_line_is_longer_than_the_terminal(comparison_of, width):
     assert not any(line.rstrip().endswith("…") for line in lines if "(" not in line)
 
 
+def test_a_narrow_terminal_says_what_it_has_no_room_for(comparison_of):
+    c = comparison_of(5)
+    assert "A wider terminal shows macro-F1, accuracy too." in " ".join(_print(table(c), 56).split())
+    assert "A wider terminal" not in _print(table(c), 140)
+
+
 def test_80_columns_hold_the_standard_arms(comparison_of):
     arms = ("original", "balanced", "traditional", "control", "synthetic", "combined")
     text = _print(table(comparison_of(2, arms)), 80)
