@@ -187,7 +187,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
     widths = [max((words.columns_of(row[i]) for row in rows), default=0) for i in range(len(head))]
     least = [max(min(_CLASS, words.columns_of(word)) for word in text.split()) for text in head]
-    headings = [words.folded(text, max(room, 9)) for text, room in zip(head, map(max, widths, least), strict=True)]
+    rooms = zip(head, widths, least, strict=True)
+    headings = [words.folded(text, max(9, width, word)) for text, width, word in rooms]
     grid = terminal.new_table(headings, box=Box(_RULE_BELOW_HEAD, ascii=True), show_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         grid.add_row(*map(Text, row))
