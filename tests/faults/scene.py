@@ -238,7 +238,7 @@ class Scene:
         self.check_results()
         states = dict(
             self.servers.database.ask(
-                f"SELECT state_type::text, count(*) FROM flow_run WHERE name = '{self.name}' GROUP BY 1", "prefect"
+                f"SELECT state_type::text, count(*) FROM flow_run WHERE name LIKE '{self.name} %' GROUP BY 1", "prefect"
             )
         )
         assert not prefect or not states.keys() & {"RUNNING", "PENDING", "SCHEDULED"}, states
@@ -253,7 +253,7 @@ class Scene:
         for run in runs:
             label = f"{run.data.tags['synaug.stage']} {run.info.run_name}"
             if run.data.tags["synaug.stage"] == "retrain":
-                label = "retrain"  # its name has the configuration's digest in it
+                label = "retrain"  # its name has the minute in it when it began
             own = {k: v for k, v in run.data.metrics.items() if not k.startswith("seconds/")}
             metrics.setdefault(label, []).append(sorted(own.items()))
             for key, sha256 in objects.items():

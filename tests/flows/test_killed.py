@@ -79,7 +79,7 @@ def start(command: Callable[..., list[str]], surroundings: dict[str, str], tmp_p
 
 def shape(run: Any) -> Counter[tuple[str, str, str]]:
     """What runs there are, without what differs between two homes."""
-    return Counter((r.stage, r.info.run_name, r.info.status) for r in run.all())
+    return Counter((*place(r)[:2], r.info.status) for r in run.all())
 
 
 SMALL: dict[str, Any] = {
@@ -194,7 +194,8 @@ def test_killed_ten_times_all_over_a_run_it_ends_with_the_same_figures(
 
 
 def place(run: Any) -> tuple[str, str, str]:
-    return run.stage, run.info.run_name, run.tags.get("synaug.arm", "")
+    name = "" if run.stage == "retrain" else run.info.run_name  # that has the minute in it when it began
+    return run.stage, name, run.tags.get("synaug.arm", "")
 
 
 def prefect_states(home: Path) -> Counter[str]:

@@ -283,15 +283,26 @@ def test_prefect_shows_the_answer_the_arms_the_images_and_the_way_to_mlflow(
     address = f"file:{surroundings['SYNAUG_HOME']}/prefect/prefect.db?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as database:
         one = (first.run.tags["prefect.flow_run_id"].replace("-", ""),)
-        asked = "select name, state_type from flow_run where replace(id, '-', '') = ?"
-        states = list(database.execute(asked, one))
+        asked = "select r.name, r.state_type, s.message from flow_run r join flow_run_state s on s.id = r.state_id"
+        [(name, state, message)] = database.execute(f"{asked} where replace(r.id, '-', '') = ?", one)
+        tasks = {
+            row for (row,) in database.execute("select name from task_run where replace(flow_run_id, '-', '') = ?", one)
+        }
+        logged = {
+            row for (row,) in database.execute("select message from log where replace(flow_run_id, '-', '') = ?", one)
+        }
         shown = "select key, data from artifact where replace(flow_run_id, '-', '') = ? and key is not null"
         found = {key: json.loads(data) for key, data in database.execute(f"{shown} and type != 'progress'", one)}
-    assert states == [("tiny", "COMPLETED")]
-    assert first.outcome["sentence"] in found["tiny-verdict"]
+    assert re.fullmatch(r"tiny \d{4}-\d\d-\d\d \d\d:\d\d", name)
+    assert (state, message) == ("COMPLETED", first.outcome["sentence"])
+    assert {f"train {arm} {n}" for arm in ARMS for n in (0, 1)} <= tasks
+    assert {first.outcome["sentence"], *(f"- {s}" for s in first.outcome["advice"])} <= logged
+    assert first.outcome["sentence"].partition(": ")[2] in found["tiny-verdict"]
     assert "comparison.html" in found["tiny-report"]
     assert [row["arm"] for row in json.loads(found["tiny-arms"])] == ARMS
-    assert {row["class"]: row["train"] for row in json.loads(found["tiny-images"])} == first.outcome["dataset"]["train"]
+    assert {row["class"]: row["training"] for row in json.loads(found["tiny-images"])} == first.outcome["dataset"][
+        "train"
+    ]
     assert first.outcome["run_id"] in found["tiny-mlflow"]
     assert "data:image/jpeg;base64," in found["tiny-preview"]
 
