@@ -1,5 +1,6 @@
 """An .npz file of images: of MedMNIST with its official split, or of one undivided set."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,12 @@ def _array(archive: NpzFile, key: str) -> NDArray[Any]:
     array = archive[key]
     if not isinstance(array, np.ndarray):  # numpy returns the bytes of what is not an array
         raise ValueError(f"{key} is not an array")
+    if array.size and not array.itemsize:  # so many that there is no memory for them, in a file of a few bytes
+        raise ValueError(f"{key} has values of no size")
+    if array.dtype.kind == "U":
+        codes = np.frombuffer(array.tobytes(), dtype=np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.size and codes.max() > sys.maxunicode:  # numpy reads it, and fails where it is made a text
+            raise ValueError(f"{key} has what is no text")
     return array
 
 

@@ -363,6 +363,9 @@ def test_npz_grey(npz, shape):
         ({"class_names": np.array(["one"])}, "label 1 has no name in class_names"),
         ({"class_names": np.array(["one", "one"])}, "must be a list of distinct texts"),
         ({"train_labels": np.array([0, 1, None, 0, 1, 0])}, "cannot be read as an .npz file"),
+        ({"class_names": np.array([97, 2**32 - 1], np.uint32).view("<U1")}, "class_names has what is no text"),
+        ({"class_names": np.array([97 << 24, 2**32 - 1], np.uint32).view(">U1")}, "class_names has what is no text"),
+        ({"class_names": np.empty(2**31, "V0")}, "class_names has values of no size"),
     ],
 )
 def test_npz_that_cannot_be_used(npz, changes, message):
