@@ -147,8 +147,7 @@ def synthesise_group(
                 path = f"{ArtifactPath.IMAGES}/synthetic-{number}.parquet"
                 further.append(storage.store_images(recorder, anew.images, path, "synthetic"))
                 funnels.append(anew.funnel)
-            if result.left_out:
-                recorder.figure(sheets.subset(train, result.images, result.left_out), "figures/subset.png")
+            _draw_subset(recorder, train, result)
             if fitted is not None:
                 _draw_latents(
                     recorder, dataset, fitted, train, result.images, config, seeds.derive(context.seed, "synthesis")
@@ -359,6 +358,13 @@ def _draw_images(
     page = contact.contact_page(train, images, neighbour, scores, heading=heading, note=note)
     recorder.text(page, "contact_sheet.html")
     recorder.figure(contact.contact_sheet(train, images, neighbour, heading=heading), "figures/contact_sheet.png")
+
+
+@code_reach.records_only
+def _draw_subset(recorder: Recorder, train: imageset.ImageSet, result: make.SynthesisResult) -> None:
+    """What was taken of many images, beside what was not."""
+    if result.left_out:
+        recorder.figure(sheets.subset(train, result.images, result.left_out), "figures/subset.png")
 
 
 @code_reach.records_only
