@@ -73,9 +73,9 @@ def _draw_images(classifier: TrainedClassifier, n: int) -> Tensor:
 
 
 def _write_torchscript(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], NDArray[Any]]:
-    torch.jit.trace(model, images, check_trace=False).save(str(file))  # type: ignore[no-untyped-call]  # torch gives it no types
-    script = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
-    return lambda checked: np.asarray(script(checked))
+    script = torch.jit.trace(model, images, check_trace=False)  # type: ignore[no-untyped-call]  # torch gives it no types
+    script.save(str(file))
+    return lambda checked: np.asarray(script(checked))  # the file itself is not read: TorchScript runs what it reads
 
 
 def _write_onnx(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], NDArray[Any]]:

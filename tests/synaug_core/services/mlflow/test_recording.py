@@ -328,7 +328,7 @@ def test_details_are_rows_of_one_table_and_no_columns(current: Settings, recorde
         recorder.details({"made/cat": 12})
     assert (
         artifacts(current, recorder.run) / "metrics.csv"
-    ).read_text() == "figure,value\nprior/cat,0.25\nmade/cat,12\n"
+    ).read_text() == "figure,value\nprior/cat,0.25\nmade/cat,12.0\n"
     assert run_of(current, recorder.run).data.metrics == {}
 
 
