@@ -79,6 +79,8 @@ def test_what_is_printed_is_for_people(first: Any) -> None:
         f"synaug-tiny version 1 (arm {outcome['model']['arm']}) is champion. The gate: Promoted: it is the" in said.out
     )
     lines = said.err.splitlines()
+    assert lines[0] == "data: digits (digits): 537 images in 3 classes"
+    lines = lines[next(n for n, line in enumerate(lines) if line.startswith("plan: ")) + 1 :]
     assert all(re.fullmatch(r"\[\d+:\d\d\] [a-z]+: .+", line) for line in lines), said.err
     ended = Counter(line.split("] ")[1].split(":")[0] for line in lines if ": done in " in line)
     assert ended == {

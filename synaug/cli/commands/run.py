@@ -13,6 +13,7 @@ from synaug_core.data.sources import WHAT_TO_GIVE
 
 if TYPE_CHECKING:
     from flows.outcome import ModelFacts, Outcome
+    from synaug_core.config import Config
 
 __all__ = [
     *("EffortOption", "JsonOption", "QuietOption", "SetOption"),
@@ -91,7 +92,6 @@ def sweep(
 
     Stopped and run again, it continues; combinations share the steps they have in common.
     """
-    from synaug.cli.preview import preview
     from synaug_core import preflight
     from synaug_core.config.sweep import cells, load_sweep
 
@@ -99,9 +99,8 @@ def sweep(
     output.check_place(json_file)
     combinations = cells(config)
     first = combinations[0].config
-    view = preview(first)
     if not quiet:
-        output.print_plan([f"{len(combinations)} retrainings; of the first one:", *view.lines()])
+        output.print_plan([f"{len(combinations)} retrainings; of the first one:", *_look_at(first)])
     preflight.check_sweep(config)
     with environment.resumable(ctx.obj, first.name, quiet):
         from flows.sweep import run_sweep
@@ -118,6 +117,17 @@ def sweep(
     output.print_lines(f"Report: {_address(outcome.page)}")
     if any(cell.verdict is None for cell in outcome.result.cells):
         raise typer.Exit(failures.FAILED)
+
+
+def _look_at(config: "Config") -> list[str]:
+    """What is known before a retraining of a sweep; where it will be refused, why: the others go on."""
+    from synaug.cli.preview import preview
+    from synaug_core.errors import DataError
+
+    try:
+        return preview(config).lines()
+    except DataError as error:
+        return [f"refused: {error}"]
 
 
 def _retrain_and_report(
