@@ -159,7 +159,12 @@ def _conclusion(outcome: dict[str, Any]) -> str:
     """The verdict, the promotion and what has to be known of them."""
     promotion = [outcome["promotion"]] if outcome["promotion"] else []
     notes = [f"Note: {note}." for note in outcome.get("notes", ())[:_NOTES]]
-    return " ".join([outcome["sentence"], *promotion, *notes]) + _time(outcome)
+    controls = [
+        f"Positive control: {_contrast(c)}, p = {_p(c['p_value'])}."
+        for c in outcome.get("positive_control", ())
+        if c["metric"] == "balanced_accuracy"
+    ]
+    return " ".join([outcome["sentence"], *controls, *promotion, *notes]) + _time(outcome)
 
 
 def _sweep(name: str, folder: Path) -> str:
@@ -174,7 +179,7 @@ def _sweep(name: str, folder: Path) -> str:
     return (
         f"{gains} of {len(cells)} retrainings with {len(cells[0]['arms'])} arms claim a gain. The deciding contrasts "
         f"are {_span(differences)} points of balanced accuracy; their smallest p is {_p(min(p_values))}, and "
-        f"{sum(p < 0.05 for p in p_values)} of {len(p_values)} are below .05 before the sign is asked for."
+        f"{sum(p < 0.05 for p in p_values)} of {len(p_values)} are below .05, whatever their sign."
     )
 
 
