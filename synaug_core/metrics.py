@@ -95,6 +95,14 @@ METRICS = {
             rank=7,
             needs="threshold",
         ),
+        Metric(
+            "rarest_recall",
+            "recall of the rarest class",
+            may_decide=True,
+            places=("terminal", "text", "page", "forest", "sweep"),
+            rank=0,
+            of_rarest_class="recall",
+        ),
         Metric(ROBUST, "balanced accuracy under attack", may_decide=True, rank=8, needs="attacks"),
         Metric("ece", "calibration error", higher_is_better=False, raised_by_resampling=True),
         Metric(
@@ -110,14 +118,6 @@ METRICS = {
             higher_is_better=False,
             bounds=(0.0, inf),
             in_percent=False,
-        ),
-        Metric(
-            "rarest_recall",
-            "recall of the rarest class",
-            may_decide=True,
-            places=("terminal", "text", "page", "forest", "sweep"),
-            rank=0,
-            of_rarest_class="recall",
         ),
     )
 }
