@@ -59,31 +59,36 @@ class StrategySubject:
 StrategyCheck = Callable[[StrategySubject], None]
 
 
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise AssertionError(problem)
+
+
 def check_new_images_are_uint8_of_the_same_shape(subject: StrategySubject) -> None:
     """As many as asked for, of the training images' shape, on the CPU, with a provenance each."""
     new = subject.make(5)
     shape, expected = tuple(new.images.shape), (5, *subject.train.images.shape[1:])
-    assert new.images.dtype == torch.uint8, f"uint8, not {new.images.dtype}"
-    assert shape == expected, f"shape {expected}, not {shape}"
-    assert new.images.device.type == "cpu", "the images have to be on the CPU"
-    assert len(new.provenance) == 5, f"a provenance of each image, not {len(new.provenance)}"
-    assert len(subject.make(0).images) == 0, "no image where none is asked for"
+    _require(new.images.dtype == torch.uint8, f"uint8, not {new.images.dtype}")
+    _require(shape == expected, f"shape {expected}, not {shape}")
+    _require(new.images.device.type == "cpu", "the images have to be on the CPU")
+    _require(len(new.provenance) == 5, f"a provenance of each image, not {len(new.provenance)}")
+    _require(len(subject.make(0).images) == 0, "no image where none is asked for")
 
 
 def check_parents_and_donors_are_training_images(subject: StrategySubject) -> None:
     """Parents are of the class itself, donors of others: judges and filters rely on it."""
     classes = dict(zip(subject.train.ids, (subject.train.classes[i] for i in subject.train.labels), strict=True))
     for origin in subject.make(20).provenance:
-        assert {classes.get(name) for name in origin["parents"]} <= {subject.class_name}, "parents of another class"
+        _require({classes.get(name) for name in origin["parents"]} <= {subject.class_name}, "parents of another class")
         donor_classes = {classes.get(name) for name in origin.get("donors", ())}
-        assert not donor_classes & {subject.class_name, None}, "donors of the class itself, or unknown"
+        _require(not donor_classes & {subject.class_name, None}, "donors of the class itself, or unknown")
 
 
 def check_the_first_images_are_the_same(subject: StrategySubject) -> None:
     """The first m of n images are those that asking for m gives, whatever block they are computed in."""
     few, many = subject.make(3), subject.make(40)
-    assert torch.equal(few.images, many.images[:3]), "the first images depend on how many are made"
-    assert few.provenance == many.provenance[:3], "their provenance does"
+    _require(torch.equal(few.images, many.images[:3]), "the first images depend on how many are made")
+    _require(few.provenance == many.provenance[:3], "their provenance does")
 
 
 def check_randomness_comes_from_the_seed(subject: StrategySubject) -> None:
@@ -92,9 +97,9 @@ def check_randomness_comes_from_the_seed(subject: StrategySubject) -> None:
     first, state = subject.make(6), torch.get_rng_state()
     torch.manual_seed(2)
     second = subject.make(6)
-    assert torch.equal(first.images, second.images), "the images depend on torch's global stream"
+    _require(torch.equal(first.images, second.images), "the images depend on torch's global stream")
     torch.manual_seed(1)
-    assert torch.equal(torch.get_rng_state(), state), "torch's global stream was moved"
+    _require(torch.equal(torch.get_rng_state(), state), "torch's global stream was moved")
 
 
 STRATEGY_CHECKS: tuple[StrategyCheck, ...] = (
