@@ -249,7 +249,7 @@ class TrainedClassifier:
             model = networks[0] if spec.members == 1 else Ensemble(networks)
             unshifted = {"prior_shift": torch.zeros(len(spec.classes))}  # what earlier versions did not store
             model.load_state_dict(unshifted | load(data))
-        except (errors.UserError, SafetensorError, RuntimeError, MemoryError) as error:
+        except (errors.UserError, SafetensorError, RuntimeError, MemoryError, TypeError) as error:
             words = " ".join(str(error).split())[:_SHOWN]
             raise errors.ArtifactError(f"{folder}: the weights do not fit their description ({words})") from error
         model.to(device).eval()

@@ -122,3 +122,14 @@ def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match=r"no readable classifier \(spec\.json: no such file or directory\)"):
         TrainedClassifier.load(tmp_path)
     assert not TrainedClassifier.is_in(tmp_path)
+
+
+@pytest.mark.parametrize("width", [2**63, 2**70])
+def test_a_width_beyond_64_bits_is_a_damaged_description(width, trained, tmp_path):
+    folder = tmp_path / "classifier"
+    trained.save(folder)
+    spec = json.loads((folder / "spec.json").read_text())
+    spec["config"]["width"] = width
+    (folder / "spec.json").write_text(json.dumps(spec))
+    with pytest.raises(ArtifactError, match="do not fit their description"):
+        TrainedClassifier.load(folder)
