@@ -5,6 +5,7 @@ full range of its stored bits. With MONOCHROME1, 0 is white. Of several frames t
 Source: DICOM PS3.3 C.7.6.3 (Image Pixel), C.11.1 (Modality LUT) and C.11.2 (VOI LUT).
 """
 
+import importlib.util
 import io
 from typing import Any
 
@@ -20,11 +21,7 @@ _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COL
 
 def is_readable() -> bool:
     """Whether pydicom is installed."""
-    try:
-        import pydicom  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("pydicom") is not None
 
 
 def dicom_size(file: Any) -> tuple[int, int]:
